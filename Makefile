@@ -1,0 +1,26 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup check test slow demo clean
+
+help:            ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:           ## install everything into .venv
+	uv sync
+
+check:           ## lint, types, import contracts
+	uv run ruff check .
+	uv run ruff format --check .
+	uv run mypy
+	uv run lint-imports
+
+test:            ## the tests a developer runs at every change
+	uv run pytest
+
+slow:            ## the long tests
+	uv run pytest -m slow
+
+demo:            ## 28 prompts through the whole system, on this machine
+	uv run likeness demo
+
+clean:           ## remove caches (data in .likeness/ stays)
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

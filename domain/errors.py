@@ -1,0 +1,210 @@
+"""Every failure Likeness knows, one tree, branching by who can do something about it.
+
+    LikenessError
+    ├── RequestError            the person who asks
+    │   ├── BadInput            a file, a column, an option
+    │   ├── UnknownThing        a batch, character, model or lane that does not exist
+    │   ├── ModelRetired        the catalogue names its successor
+    │   ├── PriceUnknown        no price and no maximum named
+    │   └── LimitTooSmall       a budget below a single hold
+    ├── ServiceMissing          the operator: a server, a key, weights
+    ├── ProviderError           the provider, or the way to it
+    │   ├── NotSent             nothing left this machine
+    │   ├── RateLimited         429, slow down
+    │   ├── QueueFull           499, too many jobs in flight
+    │   ├── OutOfMoney          402 or an empty wallet
+    │   ├── KeyRefused          401, 403
+    │   ├── RequestRefused      400, 404, 422: this request will never be accepted
+    │   ├── ContentRefused      moderation, before or after the work
+    │   ├── MaybeSent           the reply is lost: the job may exist and may be paid
+    │   ├── ProviderDown        a call that may be repeated found nobody
+    │   ├── ReplyUnreadable     a call that may be repeated was answered with garbage
+    │   ├── JobFailed           the provider gave up a job; nothing is charged
+    │   └── JobTimedOut         the provider gave up a job for its time; nothing is charged
+    ├── PictureError            the file that came back
+    │   ├── PictureAway         not to be had now, perhaps later
+    │   ├── PictureLost         paid for, and not to be had any more
+    │   └── NotAPicture         wrong type, truncated, a bomb
+    ├── ScorerError             the check
+    │   ├── OutOfMemory         the device is full; a smaller batch may fit
+    │   ├── UnfitPicture        this picture cannot be scored; its neighbours can
+    │   └── ModelUnloadable     weights missing, wrong, or too large
+    └── StateError              the row
+        └── LostRace            somebody else moved it first: an ordinary answer
+
+What is retryable here is decided by class; how long to wait is decided in `domain.retry`.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Blame(StrEnum):
+    """Who can do something about a failure."""
+
+    REQUEST = "request"
+    OPERATOR = "operator"
+    PROVIDER = "provider"
+    PICTURE = "picture"
+    SCORER = "scorer"
+    STATE = "state"
+
+
+class LikenessError(Exception):
+    """Base of all failures that Likeness raises on purpose; `str()` is a sentence for a person."""
+
+    blame: ClassVar[Blame] = Blame.STATE
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    @property
+    def code(self) -> str:
+        """The class in snake case: the typed reason stored in rows and printed by `--json`."""
+        name = type(self).__name__
+        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+class RequestError(LikenessError):
+    blame = Blame.REQUEST
+    exit_code = 2
+
+
+class BadInput(RequestError):
+    """A file, a row or an option that cannot be used.
+
+    Args:
+        message: what is wrong, with the thing named by `!r`, and what to do next.
+        line: 1-based line of the file, where there is one.
+    """
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message if line is None else f"line {line}: {message}")
+        self.line = line
+
+
+class UnknownThing(RequestError):
+    pass
+
+
+class ModelRetired(RequestError):
+    pass
+
+
+class PriceUnknown(RequestError):
+    pass
+
+
+class LimitTooSmall(RequestError):
+    pass
+
+
+class ServiceMissing(LikenessError):
+    blame = Blame.OPERATOR
+    exit_code = 3
+
+
+class ProviderError(LikenessError):
+    """Anything a provider said or failed to say.
+
+    Args:
+        message: shown to people as it is.
+        retry_after_s: the provider's own wish in seconds; a floor, never shortened.
+    """
+
+    blame = Blame.PROVIDER
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotSent(ProviderError):
+    retryable = True
+
+
+class RateLimited(ProviderError):
+    retryable = True
+
+
+class QueueFull(ProviderError):
+    retryable = True
+
+
+class OutOfMoney(ProviderError):
+    blame = Blame.OPERATOR
+    retryable = True
+
+
+class KeyRefused(ProviderError):
+    blame = Blame.OPERATOR
+    retryable = True
+
+
+class RequestRefused(ProviderError):
+    blame = Blame.REQUEST
+
+
+class ContentRefused(ProviderError):
+    blame = Blame.REQUEST
+
+
+class MaybeSent(ProviderError):
+    """Never retried by anyone: the attempt is in doubt until the provider's own list settles it."""
+
+
+class ProviderDown(ProviderError):
+    retryable = True
+
+
+class ReplyUnreadable(ProviderError):
+    retryable = True
+
+
+class JobFailed(ProviderError):
+    retryable = True
+
+
+class JobTimedOut(ProviderError):
+    retryable = True
+
+
+class PictureError(LikenessError):
+    blame = Blame.PICTURE
+
+
+class PictureAway(PictureError):
+    retryable = True
+
+
+class PictureLost(PictureError):
+    pass
+
+
+class NotAPicture(PictureError):
+    """The bytes are no usable picture; a fresh download may still be whole, so it is worth another try."""
+
+    retryable = True
+
+
+class ScorerError(LikenessError):
+    blame = Blame.SCORER
+
+
+class OutOfMemory(ScorerError):
+    retryable = True
+
+
+class UnfitPicture(ScorerError):
+    pass
+
+
+class ModelUnloadable(ScorerError):
+    exit_code = 3
+
+
+class StateError(LikenessError):
+    blame = Blame.STATE
+
+
+class LostRace(StateError):
+    """The row was not in a state from which the move is lawful, or the lease is no longer ours."""

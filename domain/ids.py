@@ -1,0 +1,35 @@
+"""Names for ids and digests, so that one cannot be passed for another, and how a prompt is recognised again."""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, NewType
+from uuid import UUID
+
+BatchId = NewType("BatchId", UUID)
+GenerationId = NewType("GenerationId", UUID)
+AttemptId = NewType("AttemptId", UUID)
+AssetId = NewType("AssetId", UUID)
+CharacterId = NewType("CharacterId", UUID)
+LeaseToken = NewType("LeaseToken", UUID)
+Sha256 = NewType("Sha256", str)
+
+
+def sha256(content: bytes) -> Sha256:
+    """Lower-case hexadecimal digest of `content`."""
+    return Sha256(hashlib.sha256(content).hexdigest())
+
+
+def normalised(prompt: str) -> str:
+    """`prompt` as it is compared: canonical Unicode, white space folded, no space at the ends."""
+    return " ".join(unicodedata.normalize("NFC", prompt).split())
+
+
+def row_identity(prompt: str, settings: Mapping[str, Any]) -> bytes:
+    """32 bytes that two rows share if and only if they ask for the same picture.
+
+    Covers the normalised prompt and the effective settings; the order of keys does not matter.
+    """
+    content = json.dumps([normalised(prompt), settings], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).digest()

@@ -1,0 +1,68 @@
+"""One pure decision: what becomes of an attempt after a failure. Nothing here waits, sends or stores."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from domain import errors
+from domain.errors import LikenessError, ProviderError
+
+BASE = timedelta(seconds=1)
+#: A held submission keeps its slot and its money, so it must not be held long; longer waits go back to the queue.
+CEILING = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """Repeat the same step after `wait`; the attempt, its hold and its slot are kept."""
+
+    wait: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """No further try of this step; `why` is a sentence for the row."""
+
+    why: str
+
+
+def decide(failure: LikenessError, *, tries: int, limit: int, luck: float) -> TryAgain | GiveUp:
+    """What becomes of a step whose `tries`-th try (from 1) ended in `failure`.
+
+    Waits double from `BASE` up to `CEILING`; `luck` in [0, 1) spreads each over its upper half, so
+    that a fleet that failed together does not return together. The provider's own `retry_after_s`
+    is a floor, never shortened; one above `CEILING` is no reason to hold a slot, and gives up.
+
+    Pure: the caller throws the dice.
+    """
+    if not failure.retryable:
+        return GiveUp(f"{failure.code} cannot be helped by another try")
+    if tries >= limit:
+        return GiveUp(f"{limit} tries used; the last one: {failure}")
+    wait = min(BASE * 2 ** min(tries - 1, 16), CEILING) * (0.5 + luck / 2)
+    wish = failure.retry_after_s if isinstance(failure, ProviderError) else None
+    if wish is not None:
+        wait = max(wait, timedelta(seconds=wish))
+    if wait > CEILING:
+        return GiveUp(f"the provider asks for {wait.total_seconds():.0f} s, longer than a slot is held")
+    return TryAgain(wait)
+
+
+#: Failures that concern the whole lane: it is closed, and its attempts go back to the queue.
+CLOSES_LANE: dict[type[LikenessError], timedelta] = {
+    errors.RateLimited: timedelta(seconds=5),
+    errors.QueueFull: timedelta(seconds=5),
+    errors.OutOfMoney: timedelta(minutes=5),
+    errors.KeyRefused: timedelta(minutes=5),
+}
+
+
+def closure(failure: LikenessError) -> timedelta | None:
+    """How long the lane stays closed after `failure`, or None if the failure is the attempt's own.
+
+    The provider's own `retry_after_s` wins when it is longer.
+    """
+    shortest = CLOSES_LANE.get(type(failure))
+    if shortest is None:
+        return None
+    wish = failure.retry_after_s if isinstance(failure, ProviderError) else None
+    return max(shortest, timedelta(seconds=wish or 0))

@@ -1,0 +1,88 @@
+"""Scores and thresholds become a verdict. Pure: scores come from `validation`, thresholds from the character."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Aspect(StrEnum):
+    """What a score is about."""
+
+    CORE = "core"  # is it this character?
+    STYLE = "style"  # is it drawn this way?
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What made a score, without which next month's number cannot be compared with this one.
+
+    Args:
+        model: name or path as configured.
+        revision: digest of the weights.
+        preprocessing: digest of the preprocessing that came with the weights.
+        dtype: arithmetic of the forward pass.
+        references: digest over the character's reference pictures, in order.
+    """
+
+    model: str
+    revision: str
+    preprocessing: str
+    dtype: str
+    references: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """One version of a character's thresholds; scores at or above them pass.
+
+    Args:
+        version: counts from 1 per character.
+        origin: `default` or `calibrated (...)`, shown beside every verdict.
+    """
+
+    version: int
+    core: float
+    style: float
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Cosines in [-1, 1] of one picture against one character's references."""
+
+    core: float
+    style: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a picture is the character, and by how much."""
+
+    scores: Scores
+    thresholds: Thresholds
+
+    @property
+    def core_passed(self) -> bool:
+        return self.scores.core >= self.thresholds.core
+
+    @property
+    def style_passed(self) -> bool:
+        return self.scores.style >= self.thresholds.style
+
+    @property
+    def passed(self) -> bool:
+        return self.core_passed and self.style_passed
+
+    @property
+    def margin(self) -> float:
+        """The smaller of the two distances to the thresholds; negative when a threshold is missed."""
+        return min(self.scores.core - self.thresholds.core, self.scores.style - self.thresholds.style)
+
+
+def best(verdicts: Sequence[Verdict]) -> int:
+    """Index of the best picture of an attempt: passed first, then the higher core score, then the earlier.
+
+    Raises:
+        ValueError: `verdicts` is empty.
+    """
+    return max(range(len(verdicts)), key=lambda i: (verdicts[i].passed, verdicts[i].scores.core, -i))

@@ -1,0 +1,206 @@
+"""The contract between the steps and an image service.
+
+An adapter is pure functions around one HTTP call: it writes a `Call`, somebody else sends it, and it reads
+the `Reply`. Sending, timing and the translation of transport failures live in `providers.http`; prices
+and facts about models live in `providers.catalogue`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Everything an adapter needs in order to write a submission.
+
+    Args:
+        attempt_id: ours; never sent as it is.
+        token: unguessable, sent where the wire carries something back to us (a webhook's path).
+        model: catalogue name.
+        prompt: the person's text, without the service's own flags.
+        settings: effective settings of the generation (`mode`, `ar`, `cref_weight`, `seed`, `stylize`, `no`, ...).
+        reference_urls: the character's references, reachable by the service, best first.
+        hook_url: where the service may call back, or None.
+    """
+
+    attempt_id: str
+    token: str
+    model: str
+    prompt: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    reference_urls: Sequence[str] = ()
+    hook_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One HTTP request, not yet sent.
+
+    Args:
+        path: below the lane's base URL, starting with a slash.
+        total_s: the whole call must be over after this many seconds, connection included.
+        repeatable: whether sending it twice is harmless; a submission never is.
+    """
+
+    method: str
+    path: str
+    json: Mapping[str, Any] | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    total_s: float = 30.0
+    repeatable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came back, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The service has taken the job under this id."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """The job is waiting or at work.
+
+    Args:
+        percent: 0 to 100, or None where the service does not say.
+    """
+
+    percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The job is done.
+
+    Args:
+        picture_urls: one per picture, in the service's order.
+        grid_url: one file holding all of them, for services that make one.
+        charged_usd: what the service says it charged, or None where it does not say.
+        detail: what else it said, JSON, kept for people.
+    """
+
+    picture_urls: Sequence[str]
+    grid_url: str | None = None
+    charged_usd: Decimal | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+Progress = Running | Made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedJob:
+    """A job as the service lists it, for finding one whose id was lost."""
+
+    job_id: str
+    prompt: str
+    created_at: float | None
+
+
+class Provider(Protocol):
+    """One wire format. Implementations hold no client, no key and no state."""
+
+    name: str
+
+    def prompt_text(self, ask: Ask) -> str:
+        """The text that is sent, the service's own flags included; it stands in the attempt's row."""
+        ...
+
+    def build_submit(self, ask: Ask) -> Call:
+        """The one paid call.
+
+        Raises:
+            RequestRefused: the settings cannot be said on this wire.
+        """
+        ...
+
+    def read_submit(self, reply: Reply) -> Accepted:
+        """The job's id.
+
+        Raises:
+            ProviderError: a documented refusal, by its class.
+            MaybeSent: anything that is neither an acceptance nor a documented refusal.
+        """
+        ...
+
+    def build_poll(self, job_id: str) -> Call: ...
+
+    def read_poll(self, reply: Reply) -> Progress:
+        """Where the job is.
+
+        Raises:
+            JobFailed, JobTimedOut, ContentRefused, RequestRefused: the service's last word.
+            ProviderDown, ReplyUnreadable, RateLimited: this call said nothing about the job.
+        """
+        ...
+
+    def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
+        """When most jobs of this kind are done, counted from the submission."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one call costs.
+
+    Args:
+        usd: expected charge.
+        at_most_usd: the most it can cost; what is held.
+        source: where the figure comes from, and of which day.
+    """
+
+    usd: Decimal
+    at_most_usd: Decimal
+    source: str
+
+
+class Lane(Protocol):
+    """One account with a service: an adapter, a base URL, a key and a client behind one face.
+
+    `submit` is the only paid call and is sent at most once.
+    """
+
+    name: str
+    provider: str
+
+    def prompt_text(self, ask: Ask) -> str: ...
+
+    def submit(self, ask: Ask) -> Accepted:
+        """Raises what `Provider.read_submit` raises, `NotSent` when nothing left, `MaybeSent` when it may have."""
+        ...
+
+    def poll(self, job_id: str) -> Progress: ...
+
+    def fetch_picture(self, url: str) -> bytes:
+        """The file behind `url`, whole.
+
+        Raises:
+            PictureAway: not to be had now.
+            PictureLost: the address answers 404 or 410.
+            NotAPicture: too large, or not what its type says.
+        """
+        ...
+
+    def upload_reference(self, content: bytes, media_type: str) -> str | None:
+        """An address under which the service can read `content`, where the lane itself offers one."""
+        ...
+
+    def first_look_after(self, settings: Mapping[str, Any]) -> timedelta: ...
+
+    @property
+    def submit_total_s(self) -> float:
+        """A submission is over after this many seconds, whatever happened."""
+        ...

@@ -1,0 +1,1 @@
+"""Contact sheets and tables made of what the books say."""

@@ -1,0 +1,1 @@
+"""A stand-in for the image services, in a process of its own."""

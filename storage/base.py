@@ -1,0 +1,29 @@
+"""The contract of a picture store: content under a key made of its own digest, written once."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A file that is safely in the store.
+
+    Args:
+        key: content-addressed, `<prefix>/<aa>/<sha256>.<ending>`.
+        url: where people can read it, or None for a store without addresses.
+    """
+
+    key: str
+    url: str | None
+
+
+class PictureStore(Protocol):
+    """Absence is `FileNotFoundError` in every implementation."""
+
+    def put(self, content: bytes, *, ending: str, prefix: str = "pictures") -> Stored:
+        """Store `content`, durably, before returning; storing the same content again is harmless."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The content under `key`, verified against the digest in the key."""
+        ...

@@ -1,0 +1,1 @@
+"""Delivery: names, queues, thin task bodies, the shared token bucket."""

@@ -1,0 +1,1 @@
+"""Process kinds: io, gpu, beat."""
