@@ -1,0 +1,268 @@
+"""Who goes next: fair share between batches, free places on the lanes, money. One transaction, serial per provider.
+
+A stride scheduler: every batch has a virtual time per provider that advances by 1/priority with each admission, and the
+batch with the smallest goes next. The heads of all open batches are read by a skip scan and a LATERAL join, so the cost
+does not grow with the length of the queue.
+"""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from db.ids import new_id, new_token
+from db.schema import attempts, batches, generations, ledger_entries, strides
+from domain.ids import AttemptId, GenerationId
+from domain.money import ZERO
+from domain.states import AttemptState, GenerationState, LedgerKind
+
+_FREE_PLACES = text(
+    """
+    SELECT l.name, l.rate_limit, l.concurrency,
+           count(a.id) AS in_flight, count(a.id) FILTER (WHERE a.state = 'admitted') AS admitted
+    FROM lanes l
+    LEFT JOIN attempts a ON a.lane = l.name AND a.state IN ('admitted', 'submitting', 'in_doubt', 'generating')
+    WHERE l.provider = :provider AND (l.closed_until IS NULL OR l.closed_until <= now())
+    GROUP BY l.name ORDER BY l.name
+    """
+)
+
+_HEADS = text(
+    """
+    WITH RECURSIVE open AS (
+        (SELECT batch_id FROM generations WHERE state = 'queued' AND provider = :provider
+         ORDER BY batch_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT g.batch_id FROM generations g
+                WHERE g.state = 'queued' AND g.provider = :provider AND g.batch_id > open.batch_id
+                ORDER BY g.batch_id LIMIT 1)
+        FROM open WHERE open.batch_id IS NOT NULL
+    )
+    SELECT head.*, b.user_id, b.priority, s.pass
+    FROM open
+    JOIN batches b ON b.id = open.batch_id AND b.paused_at IS NULL
+    LEFT JOIN strides s ON s.batch_id = b.id AND s.provider = :provider
+    CROSS JOIN LATERAL (
+        SELECT g.id, g.batch_id, g.model, g.hold_usd, g.tries
+        FROM generations g
+        WHERE g.state = 'queued' AND g.provider = :provider AND g.batch_id = b.id
+          AND (g.not_before IS NULL OR g.not_before <= now())
+        ORDER BY g.position, g.id LIMIT :places
+    ) head
+    """
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """An attempt that has its hold and its place; its task is to be published after the commit."""
+
+    attempt_id: AttemptId
+    generation_id: GenerationId
+    lane: str
+
+
+@dataclass(slots=True)
+class _Budget:
+    """A batch's money while this admission hands it out; the row is locked."""
+
+    limit: Decimal | None
+    used: Decimal
+    stopped: bool
+    paused: bool
+    handed: Decimal = ZERO
+    blocked: bool = False
+
+    def grants(self, hold: Decimal) -> bool:
+        fits = self.limit is None or self.used + self.handed + hold <= self.limit
+        self.blocked |= not fits
+        if fits:
+            self.handed += hold
+        return fits
+
+
+def admit(connection: Connection, provider: str, *, places_by_rate: dict[str, int]) -> list[Admitted]:
+    """Give the free places of `provider` to the generations whose turn it is.
+
+    Args:
+        places_by_rate: per lane, how many admitted and unclaimed attempts its rate limit can carry away soon.
+    """
+    # A statement of its own: the lock must be held before the next statement takes its snapshot.
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"admit {provider}", 0))))
+    places = _free_places(connection, provider, places_by_rate)
+    free = sum(places.values())
+    if free == 0:
+        return []
+    heads = connection.execute(_HEADS, {"provider": provider, "places": free}).all()
+    if not heads:
+        return []
+    budgets = _lock_budgets(connection, {head.batch_id for head in heads})
+    chosen, passes = _choose(heads, budgets, free)
+    admitted = _write(connection, provider, chosen, places)
+    _keep_passes(connection, provider, passes)
+    _mark_stopped(connection, budgets)
+    return admitted
+
+
+def _free_places(connection: Connection, provider: str, places_by_rate: dict[str, int]) -> dict[str, int]:
+    places = {}
+    for lane in connection.execute(_FREE_PLACES, {"provider": provider}):
+        soon = places_by_rate.get(lane.name, lane.concurrency)
+        places[lane.name] = max(0, min(lane.concurrency - lane.in_flight, soon - lane.admitted))
+    return places
+
+
+def _lock_budgets(connection: Connection, ids: set[UUID]) -> dict[UUID, _Budget]:
+    rows = connection.execute(select(batches).where(batches.c.id.in_(ids)).order_by(batches.c.id).with_for_update())
+    return {
+        row.id: _Budget(
+            limit=row.limit_usd,
+            used=row.charged_usd + row.held_usd + row.in_doubt_usd,
+            stopped=row.stopped_reason is not None,
+            paused=row.paused_at is not None,
+        )
+        for row in rows
+    }
+
+
+def _choose(
+    heads: Sequence[Row[Any]], budgets: dict[UUID, _Budget], free: int
+) -> tuple[list[Row[Any]], dict[UUID, float]]:
+    """The next `free` heads in stride order, and the virtual times afterwards."""
+    queues: dict[UUID, list[Row[Any]]] = defaultdict(list)
+    for head in heads:
+        if not budgets[head.batch_id].paused:
+            queues[head.batch_id].append(head)
+    pasts = {batch_id: queue[0]._mapping["pass"] for batch_id, queue in queues.items()}  # noqa: SLF001 -- no attribute can be named `pass`
+    # Batches that compete stay within one turn of each other, so a newcomer starts level with the foremost, and
+    # one that was idle or out of money catches up on one turn at most.
+    foremost = max((past for past in pasts.values() if past is not None), default=0.0)
+    passes = {batch_id: foremost if past is None else max(past, foremost - 1.0) for batch_id, past in pasts.items()}
+    turns = [(passes[batch_id], batch_id) for batch_id in queues]
+    heapq.heapify(turns)
+    chosen: list[Row[Any]] = []
+    while turns and len(chosen) < free:
+        _, batch_id = heapq.heappop(turns)
+        head = queues[batch_id].pop(0)
+        if not budgets[batch_id].grants(head.hold_usd):
+            continue
+        chosen.append(head)
+        passes[batch_id] += 1.0 / head.priority
+        if queues[batch_id]:
+            heapq.heappush(turns, (passes[batch_id], batch_id))
+    return chosen, passes
+
+
+def _write(connection: Connection, provider: str, chosen: Sequence[Row[Any]], places: dict[str, int]) -> list[Admitted]:
+    if not chosen:
+        return []
+    won = set(
+        connection.execute(
+            update(generations)
+            .where(generations.c.id.in_([head.id for head in chosen]), generations.c.state == GenerationState.QUEUED)
+            .values(
+                state=GenerationState.ADMITTED,
+                tries=generations.c.tries + 1,
+                error_code=None,
+                error_message=None,
+                updated_at=func.now(),
+            )
+            .returning(generations.c.id)
+        ).scalars()
+    )
+    numbers = _next_numbers(connection, won)
+    rows = []
+    for head in chosen:
+        if head.id not in won:
+            continue
+        lane = max(places, key=lambda name: places[name])
+        places[lane] -= 1
+        rows.append(_attempt_row(head, lane, provider, numbers.get(head.id, 1)))
+    if not rows:
+        return []
+    users = {head.id: head.user_id for head in chosen}
+    connection.execute(insert(attempts).values(published_at=func.now()), rows)
+    _hold(connection, rows, users)
+    return [Admitted(attempt_id=row["id"], generation_id=row["generation_id"], lane=row["lane"]) for row in rows]
+
+
+def _next_numbers(connection: Connection, ids: set[UUID]) -> dict[UUID, int]:
+    rows = connection.execute(
+        select(attempts.c.generation_id, func.max(attempts.c.number) + 1)
+        .where(attempts.c.generation_id.in_(ids), attempts.c.kind == "image")
+        .group_by(attempts.c.generation_id)
+    )
+    return dict(rows.tuples().all())
+
+
+def _attempt_row(head: Row[Any], lane: str, provider: str, number: int) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "generation_id": head.id,
+        "batch_id": head.batch_id,
+        "number": number,
+        "lane": lane,
+        "provider": provider,
+        "model": head.model,
+        "state": AttemptState.ADMITTED,
+        "hold_usd": head.hold_usd,
+        "token": new_token(),
+    }
+
+
+def _hold(connection: Connection, rows: Sequence[dict[str, Any]], users: dict[UUID, str]) -> None:
+    """Book the holds of many attempts at once; the batch rows are locked by this transaction."""
+    sums: dict[UUID, Decimal] = defaultdict(lambda: ZERO)
+    entries = []
+    for row in rows:
+        sums[row["batch_id"]] += row["hold_usd"]
+        entries.append(
+            {
+                "user_id": users[row["generation_id"]],
+                "batch_id": row["batch_id"],
+                "attempt_id": row["id"],
+                "lane": row["lane"],
+                "kind": LedgerKind.HOLD,
+                "held_usd": row["hold_usd"],
+                "reason": "admitted",
+            }
+        )
+    connection.execute(insert(ledger_entries), entries)
+    statement = (
+        update(batches)
+        .where(batches.c.id == bindparam("batch"))
+        .values(held_usd=batches.c.held_usd + bindparam("held"))
+    )
+    connection.execute(statement, [{"batch": batch_id, "held": held} for batch_id, held in sums.items()])
+
+
+def _keep_passes(connection: Connection, provider: str, passes: dict[UUID, float]) -> None:
+    if not passes:
+        return
+    statement = upsert(strides)
+    statement = statement.on_conflict_do_update(
+        index_elements=[strides.c.batch_id, strides.c.provider], set_={"pass": statement.excluded["pass"]}
+    )
+    rows = [{"batch_id": batch_id, "provider": provider, "pass": value} for batch_id, value in passes.items()]
+    connection.execute(statement, rows)
+
+
+def _mark_stopped(connection: Connection, budgets: dict[UUID, _Budget]) -> None:
+    """A batch with nothing live whose next hold does not fit is stopped; one that went on is not any more."""
+    stopped = [batch_id for batch_id, budget in budgets.items() if budget.blocked and budget.handed == ZERO]
+    going = [batch_id for batch_id, budget in budgets.items() if budget.stopped and budget.handed > ZERO]
+    if stopped:
+        live = select(attempts.c.id).where(attempts.c.batch_id == batches.c.id, attempts.c.state != "finished")
+        connection.execute(
+            update(batches)
+            .where(batches.c.id.in_(stopped), batches.c.stopped_reason.is_(None), ~live.exists())
+            .values(stopped_reason="budget")
+        )
+    if going:
+        connection.execute(update(batches).where(batches.c.id.in_(going)).values(stopped_reason=None))

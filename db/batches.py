@@ -1,0 +1,264 @@
+"""Batches and their generations: writing them in bulk, and what people may change about a batch."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Text, cast, func, insert, select, text, update
+
+from db.ids import new_id
+from db.schema import batches, generations
+from domain.errors import BadInput, UnknownThing
+from domain.ids import BatchId, CharacterId
+from domain.states import FINAL
+
+_COPIED = (
+    "id",
+    "batch_id",
+    "user_id",
+    "position",
+    "theme",
+    "variation",
+    "prompt",
+    "character_id",
+    "provider",
+    "model",
+    "settings",
+    "identity",
+    "occurrence",
+    "hold_usd",
+    "price_usd",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewGeneration:
+    """One row to be enqueued; `position` is the row of the prompt file, from 0."""
+
+    position: int
+    theme: str | None
+    variation: str | None
+    prompt: str
+    character_id: CharacterId | None
+    provider: str
+    model: str
+    settings: Mapping[str, Any]
+    identity: bytes
+    occurrence: int
+    hold_usd: Decimal
+    price_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueued:
+    """What an enqueue did.
+
+    Args:
+        new: rows that became generations.
+        known: rows that the batch already had.
+        vanished: positions and prompts of generations whose row the file no longer has.
+    """
+
+    batch_id: BatchId
+    new: int
+    known: int
+    vanished: Sequence[tuple[int, str]]
+
+
+def open_batch(
+    connection: Connection,
+    *,
+    name: str,
+    user_id: str,
+    character_id: CharacterId | None,
+    settings: Mapping[str, Any],
+    priority: int | None,
+    limit_usd: Decimal | None,
+) -> BatchId:
+    """The batch of that name, made or locked; a limit or priority that is given replaces the one it had."""
+    known = connection.execute(
+        select(batches).where(batches.c.user_id == user_id, batches.c.name == name).with_for_update()
+    ).one_or_none()
+    if known is None:
+        batch_id = new_id()
+        connection.execute(
+            insert(batches).values(
+                id=batch_id,
+                name=name,
+                user_id=user_id,
+                character_id=character_id,
+                settings=dict(settings),
+                priority=priority or 1,
+                limit_usd=limit_usd,
+            )
+        )
+        return BatchId(batch_id)
+    changes: dict[str, Any] = {}
+    if limit_usd is not None:
+        changes |= {"limit_usd": limit_usd, "stopped_reason": None}
+    if priority is not None:
+        changes["priority"] = priority
+    if changes:
+        connection.execute(update(batches).where(batches.c.id == known.id).values(**changes))
+    return BatchId(known.id)
+
+
+def copy_in(
+    connection: Connection, batch_id: BatchId, *, user_id: str, rows: Iterable[NewGeneration], whole_file: bool
+) -> Enqueued:
+    """Add the rows that the batch does not have yet, by COPY.
+
+    Args:
+        whole_file: whether `rows` is all of the file, so that generations without a row can be named.
+    """
+    connection.execute(
+        text("CREATE TEMP TABLE incoming (LIKE generations INCLUDING DEFAULTS INCLUDING GENERATED) ON COMMIT DROP")
+    )
+    total = _copy(connection, batch_id, user_id, rows)
+    columns = ", ".join(_COPIED)
+    new = connection.execute(
+        text(
+            f"INSERT INTO generations ({columns}) SELECT {columns} FROM incoming ORDER BY position"  # noqa: S608 -- constant column names
+            " ON CONFLICT (batch_id, identity, occurrence) DO NOTHING"
+        )
+    ).rowcount
+    vanished: list[tuple[int, str]] = []
+    if whole_file:
+        vanished = [
+            (row.position, row.prompt)
+            for row in connection.execute(
+                text(
+                    "SELECT g.position, g.prompt FROM generations g WHERE g.batch_id = :batch AND NOT EXISTS"
+                    " (SELECT FROM incoming i WHERE i.identity = g.identity AND i.occurrence = g.occurrence)"
+                    " ORDER BY g.position"
+                ),
+                {"batch": batch_id},
+            )
+        ]
+    return Enqueued(batch_id=batch_id, new=new, known=total - new, vanished=vanished)
+
+
+def _copy(connection: Connection, batch_id: BatchId, user_id: str, rows: Iterable[NewGeneration]) -> int:
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise RuntimeError("the connection was closed under a running transaction")
+    total = 0
+    statement = f"COPY incoming ({', '.join(_COPIED)}) FROM STDIN"
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            total += 1
+            copy.write_row(
+                (
+                    new_id(),
+                    batch_id,
+                    user_id,
+                    row.position,
+                    row.theme,
+                    row.variation,
+                    row.prompt,
+                    row.character_id,
+                    row.provider,
+                    row.model,
+                    json.dumps(row.settings, ensure_ascii=False),
+                    row.identity,
+                    row.occurrence,
+                    row.hold_usd,
+                    row.price_usd,
+                )
+            )
+    return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """A batch and its balances."""
+
+    id: BatchId
+    name: str
+    user_id: str
+    character_id: CharacterId | None
+    settings: Mapping[str, Any]
+    priority: int
+    limit_usd: Decimal | None
+    charged_usd: Decimal
+    held_usd: Decimal
+    in_doubt_usd: Decimal
+    paused_reason: str | None
+    stopped_reason: str | None
+    created_at: Any
+
+
+_BATCH_COLUMNS = [batches.c[name] for name in BatchRow.__dataclass_fields__]
+
+
+def get(connection: Connection, batch_id: BatchId) -> BatchRow:
+    row = connection.execute(select(*_BATCH_COLUMNS).where(batches.c.id == batch_id)).mappings().one_or_none()
+    if row is None:
+        raise UnknownThing(f"there is no batch with the id {batch_id}")
+    return BatchRow(**row)
+
+
+def find(connection: Connection, name_or_id: str, *, user_id: str) -> BatchRow:
+    """The batch of that name or id.
+
+    Raises:
+        UnknownThing: there is none; the latest names are listed.
+    """
+    found = select(*_BATCH_COLUMNS).where(batches.c.user_id == user_id, batches.c.name == name_or_id)
+    row = connection.execute(found).mappings().one_or_none()
+    if row is None:
+        by_id = select(*_BATCH_COLUMNS).where(func.starts_with(cast(batches.c.id, Text), name_or_id.lower()))
+        rows = connection.execute(by_id.limit(2)).mappings().all() if len(name_or_id) >= _SHORTEST_ID else []
+        if len(rows) != 1:
+            latest = [batch.name for batch in latest_batches(connection, user_id=user_id, limit=5)]
+            hint = f"the latest are {', '.join(map(repr, latest))}" if latest else "nothing has been enqueued yet"
+            raise UnknownThing(f"there is no batch {name_or_id!r}; {hint}")
+        row = rows[0]
+    return BatchRow(**row)
+
+
+_SHORTEST_ID = 8
+
+
+def latest_batches(connection: Connection, *, user_id: str | None = None, limit: int = 20) -> list[BatchRow]:
+    statement = select(*_BATCH_COLUMNS).order_by(batches.c.created_at.desc(), batches.c.id.desc()).limit(limit)
+    if user_id is not None:
+        statement = statement.where(batches.c.user_id == user_id)
+    return [BatchRow(**row) for row in connection.execute(statement).mappings()]
+
+
+def pause(connection: Connection, batch_id: BatchId, *, reason: str) -> None:
+    """Admit nothing more of the batch; what is at a provider runs on."""
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == batch_id, batches.c.paused_at.is_(None))
+        .values(paused_at=func.now(), paused_reason=reason)
+    )
+
+
+def resume(connection: Connection, batch_id: BatchId) -> None:
+    connection.execute(
+        update(batches).where(batches.c.id == batch_id).values(paused_at=None, paused_reason=None, stopped_reason=None)
+    )
+
+
+def set_limit(connection: Connection, batch_id: BatchId, limit_usd: Decimal | None) -> None:
+    """Raise or lower the limit; one below what is spent and held stops further attempts and takes nothing back.
+
+    Raises:
+        BadInput: zero or negative.
+    """
+    if limit_usd is not None and limit_usd <= 0:
+        raise BadInput(f"a limit must be above 0, not {limit_usd}")
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(limit_usd=limit_usd, stopped_reason=None))
+
+
+def unfinished(connection: Connection, batch_id: BatchId) -> int:
+    """How many generations are not final."""
+    return connection.execute(
+        select(func.count())
+        .select_from(generations)
+        .where(generations.c.batch_id == batch_id, generations.c.state.not_in(FINAL))
+    ).scalar_one()

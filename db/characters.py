@@ -1,0 +1,148 @@
+"""Characters, their reference pictures, and the versions of their thresholds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from db.ids import new_id
+from db.schema import character_references, characters, threshold_versions
+from domain.errors import UnknownThing
+from domain.ids import CharacterId
+from domain.verdict import Thresholds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceRow:
+    """One reference picture; `r2_key` is its place in our own store."""
+
+    position: int
+    sha256: str
+    r2_key: str
+    media_type: str
+    width: int
+    height: int
+    source_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharacterRow:
+    """A character as it stands now."""
+
+    id: CharacterId
+    name: str
+    description: str
+    references: Sequence[ReferenceRow]
+    thresholds: Thresholds
+
+
+def put(
+    connection: Connection,
+    *,
+    name: str,
+    description: str,
+    references: Sequence[ReferenceRow],
+    thresholds: tuple[float, float, str, str | None],
+) -> CharacterId:
+    """Make the character, or replace its references; thresholds that differ from the newest become a new version.
+
+    Args:
+        thresholds: core, style, origin, and the model they were fitted to.
+    """
+    known = connection.execute(
+        select(characters.c.id).where(characters.c.name == name).with_for_update()
+    ).scalar_one_or_none()
+    if known is None:
+        known = new_id()
+        connection.execute(insert(characters).values(id=known, name=name, description=description))
+    else:
+        connection.execute(update(characters).where(characters.c.id == known).values(description=description))
+        connection.execute(delete(character_references).where(character_references.c.character_id == known))
+    character_id = CharacterId(known)
+    connection.execute(
+        insert(character_references),
+        [
+            {
+                "character_id": character_id,
+                "position": reference.position,
+                "sha256": reference.sha256,
+                "r2_key": reference.r2_key,
+                "media_type": reference.media_type,
+                "width": reference.width,
+                "height": reference.height,
+                "source_url": reference.source_url,
+            }
+            for reference in references
+        ],
+    )
+    core, style, origin, model = thresholds
+    set_thresholds(connection, character_id, core=core, style=style, origin=origin, model=model)
+    return character_id
+
+
+def set_thresholds(
+    connection: Connection, character_id: CharacterId, *, core: float, style: float, origin: str, model: str | None
+) -> int:
+    """Write a new version unless the newest says the same; returns the newest version's number."""
+    newest = connection.execute(
+        select(threshold_versions)
+        .where(threshold_versions.c.character_id == character_id)
+        .order_by(threshold_versions.c.version.desc())
+        .limit(1)
+    ).one_or_none()
+    same = newest is not None and (newest.core, newest.style, newest.origin, newest.model) == (
+        core,
+        style,
+        origin,
+        model,
+    )
+    if newest is not None and same:
+        return int(newest.version)
+    version = 1 if newest is None else newest.version + 1
+    connection.execute(
+        insert(threshold_versions).values(
+            character_id=character_id, version=version, core=core, style=style, origin=origin, model=model
+        )
+    )
+    return int(version)
+
+
+def find(connection: Connection, name: str) -> CharacterRow:
+    """The character of that name.
+
+    Raises:
+        UnknownThing: there is none; those that exist are listed.
+    """
+    found = connection.execute(select(characters.c.id).where(characters.c.name == name)).scalar_one_or_none()
+    if found is None:
+        names = connection.execute(select(characters.c.name).order_by(characters.c.name).limit(10)).scalars().all()
+        hint = f"there are {', '.join(map(repr, names))}" if names else "add it with `likeness character add`"
+        raise UnknownThing(f"there is no character {name!r}; {hint}")
+    return get(connection, CharacterId(found))
+
+
+def get(connection: Connection, character_id: CharacterId) -> CharacterRow:
+    row = connection.execute(select(characters).where(characters.c.id == character_id)).one()
+    references = connection.execute(
+        select(*[character_references.c[name] for name in ReferenceRow.__dataclass_fields__])
+        .where(character_references.c.character_id == character_id)
+        .order_by(character_references.c.position)
+    ).mappings()
+    newest = connection.execute(
+        select(threshold_versions)
+        .where(threshold_versions.c.character_id == character_id)
+        .order_by(threshold_versions.c.version.desc())
+        .limit(1)
+    ).one()
+    return CharacterRow(
+        id=CharacterId(row.id),
+        name=row.name,
+        description=row.description,
+        references=[ReferenceRow(**reference) for reference in references],
+        thresholds=Thresholds(version=newest.version, core=newest.core, style=newest.style, origin=newest.origin),
+    )
+
+
+def every(connection: Connection) -> list[CharacterRow]:
+    ids = connection.execute(select(characters.c.id).order_by(characters.c.name)).scalars().all()
+    return [get(connection, CharacterId(one)) for one in ids]

@@ -1,0 +1,15 @@
+"""New ids: UUIDv7, so that the order of ids is the order of time and an index grows at its end."""
+
+import secrets
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+
+def new_id() -> UUID:
+    return uuid7()
+
+
+def new_token() -> str:
+    """128 unguessable bits, safe in a path."""
+    return secrets.token_urlsafe(16)

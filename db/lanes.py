@@ -1,0 +1,111 @@
+"""Lanes: their limits, and whether they are open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from db.schema import attempts, lanes
+from domain.errors import LikenessError, UnknownThing
+from domain.states import IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneRow:
+    """One provider account as the books know it.
+
+    Args:
+        rate_limit: submissions in Celery's notation (`60/m`), or None for no limit.
+        concurrency: jobs the account may have in flight.
+        closed_until: admission skips the lane until then.
+    """
+
+    name: str
+    provider: str
+    rate_limit: str | None
+    concurrency: int
+    closed_until: datetime | None
+    reason: str | None
+    last_error: str | None
+    last_error_at: datetime | None
+    in_flight: int
+
+
+def ensure(connection: Connection, *, name: str, provider: str, rate_limit: str | None, concurrency: int) -> None:
+    """Make the lane's row if there is none; limits that somebody has set since are left as they are."""
+    connection.execute(
+        upsert(lanes)
+        .values(name=name, provider=provider, rate_limit=rate_limit, concurrency=concurrency)
+        .on_conflict_do_nothing()
+    )
+
+
+def every(connection: Connection) -> list[LaneRow]:
+    in_flight = (
+        select(func.count())
+        .select_from(attempts)
+        .where(attempts.c.lane == lanes.c.name, attempts.c.state.in_(IN_FLIGHT))
+        .scalar_subquery()
+    )
+    columns = [column for column in lanes.c if column.name != "created_at"]
+    rows = connection.execute(select(*columns, in_flight.label("in_flight")).order_by(lanes.c.name))
+    return [LaneRow(**row) for row in rows.mappings()]
+
+
+def names_of(connection: Connection, provider: str) -> Sequence[str]:
+    return connection.execute(select(lanes.c.name).where(lanes.c.provider == provider)).scalars().all()
+
+
+def is_open(connection: Connection, name: str) -> bool:
+    closed = select(lanes.c.name).where(lanes.c.name == name, lanes.c.closed_until > func.now())
+    return connection.execute(closed).first() is None
+
+
+def close(connection: Connection, name: str, *, reason: str, wait: timedelta) -> None:
+    """Close the lane for `wait`; a closure that lasts longer is left as it is."""
+    until = func.now() + wait
+    connection.execute(
+        update(lanes)
+        .where(lanes.c.name == name, or_(lanes.c.closed_until.is_(None), lanes.c.closed_until < until))
+        .values(closed_until=until, reason=reason)
+    )
+
+
+def reopen(connection: Connection, name: str) -> None:
+    """Open the lane now.
+
+    Raises:
+        UnknownThing: there is no lane of that name.
+    """
+    opened = connection.execute(update(lanes).where(lanes.c.name == name).values(closed_until=None, reason=None))
+    if opened.rowcount == 0:
+        raise UnknownThing(f"there is no lane {name!r}; `likeness lanes` lists them")
+
+
+def note_error(connection: Connection, name: str, failure: LikenessError) -> None:
+    connection.execute(
+        update(lanes).where(lanes.c.name == name).values(last_error=str(failure)[:1000], last_error_at=func.now())
+    )
+
+
+def set_rate_limit(connection: Connection, name: str, rate_limit: str | None) -> None:
+    connection.execute(update(lanes).where(lanes.c.name == name).values(rate_limit=rate_limit))
+
+
+def set_concurrency(connection: Connection, name: str, concurrency: int) -> None:
+    connection.execute(update(lanes).where(lanes.c.name == name).values(concurrency=concurrency))
+
+
+def rate_limits(connection: Connection) -> dict[str, str | None]:
+    return dict(connection.execute(select(lanes.c.name, lanes.c.rate_limit)).tuples().all())
+
+
+def forget_past_closures(connection: Connection) -> None:
+    """Clear what is over, so that people do not read yesterday's reason."""
+    connection.execute(
+        update(lanes)
+        .where(and_(lanes.c.closed_until.is_not(None), lanes.c.closed_until <= func.now()))
+        .values(closed_until=None, reason=None)
+    )

@@ -1,0 +1,111 @@
+"""The books: what is held, in doubt and charged, per batch, with a line for every change.
+
+Each function changes the attempt's hold, the batch's balances and the ledger in the caller's transaction. Lock order
+everywhere: attempt, generation, batch; a batch row is therefore the last lock that a step takes.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection, case, func, insert, update
+
+from db.schema import attempts, batches, ledger_entries
+from db.work import Work
+from domain.money import ZERO
+from domain.states import HoldState, LedgerKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    kind: LedgerKind
+    held: Decimal = ZERO
+    in_doubt: Decimal = ZERO
+    charged: Decimal = ZERO
+    reason: str
+
+
+def _book(connection: Connection, work: Work, change: _Change) -> None:
+    connection.execute(
+        insert(ledger_entries).values(
+            user_id=work.user_id,
+            batch_id=work.batch_id,
+            attempt_id=work.attempt_id,
+            lane=work.lane,
+            kind=change.kind,
+            held_usd=change.held,
+            in_doubt_usd=change.in_doubt,
+            charged_usd=change.charged,
+            reason=change.reason,
+        )
+    )
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == work.batch_id)
+        .values(
+            held_usd=batches.c.held_usd + change.held,
+            in_doubt_usd=batches.c.in_doubt_usd + change.in_doubt,
+            charged_usd=batches.c.charged_usd + change.charged,
+        )
+    )
+
+
+def _lifted(work: Work) -> dict[str, Decimal]:
+    """The change that takes the attempt's hold away from where it stands now."""
+    if work.hold_state is HoldState.HELD:
+        return {"held": -work.hold_usd}
+    if work.hold_state is HoldState.IN_DOUBT:
+        return {"in_doubt": -work.hold_usd}
+    return {}
+
+
+def hold(connection: Connection, work: Work) -> None:
+    """Set the attempt's hold aside; the caller has checked the limit under the batch row's lock."""
+    _book(connection, work, _Change(kind=LedgerKind.HOLD, held=work.hold_usd, reason="admitted"))
+
+
+def doubt(connection: Connection, work: Work, *, reason: str) -> None:
+    """Nobody knows whether the money is spent; the hold stays, under its own name."""
+    if work.hold_state is HoldState.HELD:
+        _book(
+            connection,
+            work,
+            _Change(kind=LedgerKind.DOUBT, held=-work.hold_usd, in_doubt=work.hold_usd, reason=reason),
+        )
+
+
+def undoubt(connection: Connection, work: Work, *, reason: str) -> None:
+    """The job was found: the money is held for it again."""
+    if work.hold_state is HoldState.IN_DOUBT:
+        _book(
+            connection,
+            work,
+            _Change(kind=LedgerKind.HOLD, held=work.hold_usd, in_doubt=-work.hold_usd, reason=reason),
+        )
+
+
+def release(connection: Connection, work: Work, *, reason: str) -> HoldState:
+    """The attempt cost nothing; returns the hold's new state. A charge already booked stays."""
+    if work.hold_state is HoldState.CHARGED:
+        return HoldState.CHARGED
+    _book(connection, work, _Change(kind=LedgerKind.RELEASE, reason=reason, **_lifted(work)))
+    return HoldState.RELEASED
+
+
+def charge(connection: Connection, work: Work, amount: Decimal, *, reason: str) -> None:
+    """Book what the attempt cost, in full even where it is more than was held; then the batch pauses and says so."""
+    _book(connection, work, _Change(kind=LedgerKind.CHARGE, charged=amount, reason=reason, **_lifted(work)))
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == work.attempt_id)
+        .values(hold_state=HoldState.CHARGED, charged_usd=amount)
+    )
+    if amount > work.hold_usd:
+        said = f"attempt {work.attempt_id} was charged {amount} USD, above its hold of {work.hold_usd} USD"
+        connection.execute(
+            update(batches)
+            .where(batches.c.id == work.batch_id)
+            .values(
+                paused_at=func.coalesce(batches.c.paused_at, func.now()),
+                paused_reason=case((batches.c.paused_reason.is_(None), said), else_=batches.c.paused_reason),
+            )
+        )

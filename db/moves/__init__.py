@@ -1,0 +1,1 @@
+"""Every statement that changes a state, and nothing else that does. One module per part of the way."""

@@ -1,0 +1,92 @@
+"""What a person may do to generations at any moment: cancel, retry."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, case, func, select, update
+
+from db.moves.rows import finish
+from db.schema import attempts, generations
+from db.work import select_work, work_of
+from domain.ids import BatchId, GenerationId
+from domain.states import FINAL, AttemptState, GenerationState, Outcome
+
+
+def request_cancel(connection: Connection, batch_id: BatchId) -> int:
+    """Ask every generation of the batch that is not final to stop; returns how many were asked.
+
+    What waits in the queue is canceled at once. What is at a provider runs to the provider's last word, is charged or
+    released, keeps its pictures, and is canceled then. What is admitted is canceled by `cancel_admitted`, in a
+    transaction of its own: steps lock attempts before generations, and this one starts with generations.
+    """
+    chosen = (
+        select(generations.c.id)
+        .where(generations.c.batch_id == batch_id, generations.c.state.not_in(FINAL))
+        .order_by(generations.c.id)
+        .with_for_update()
+        .cte("chosen")
+    )
+    waiting = generations.c.state.in_([GenerationState.PREPARING, GenerationState.QUEUED])
+    return connection.execute(
+        update(generations)
+        .where(generations.c.id.in_(select(chosen.c.id)))
+        .values(
+            cancel_requested_at=func.coalesce(generations.c.cancel_requested_at, func.now()),
+            state=case((waiting, GenerationState.CANCELED), else_=generations.c.state),
+            completed_at=case((waiting, func.now()), else_=None),
+            updated_at=func.now(),
+        )
+    ).rowcount
+
+
+def cancel_admitted(connection: Connection) -> list[GenerationId]:
+    """Cancel what a person asked to stop and no worker has claimed yet; returns the generations."""
+    statement = select_work().where(
+        attempts.c.state == AttemptState.ADMITTED, generations.c.cancel_requested_at.is_not(None)
+    )
+    canceled = []
+    for row in connection.execute(statement.with_for_update(skip_locked=True)).all():
+        work = work_of(row)
+        finish(connection, work, GenerationState.CANCELED, outcome=Outcome.CANCELED)
+        canceled.append(work.generation_id)
+    return canceled
+
+
+def retry(
+    connection: Connection, batch_id: BatchId, *, states: Sequence[GenerationState], reason: str | None = None
+) -> int:
+    """Put final generations back into the queue; returns how many.
+
+    Args:
+        states: which final states; `completed` is never among them.
+        reason: only those with this `error_code`.
+    """
+    chosen: list[ColumnElement[bool]] = [
+        generations.c.batch_id == batch_id,
+        generations.c.state.in_([state for state in states if state is not GenerationState.COMPLETED]),
+    ]
+    if reason is not None:
+        chosen.append(generations.c.error_code == reason)
+    return connection.execute(
+        update(generations)
+        .where(*chosen)
+        .values(
+            state=GenerationState.QUEUED,
+            completed_at=None,
+            cancel_requested_at=None,
+            error_code=None,
+            error_message=None,
+            not_before=None,
+            tries=0,
+            updated_at=func.now(),
+        )
+    ).rowcount
+
+
+def reasons(connection: Connection, batch_id: BatchId) -> dict[str, int]:
+    """How many generations of the batch failed, by `error_code`."""
+    rows = connection.execute(
+        select(generations.c.error_code, func.count())
+        .where(generations.c.batch_id == batch_id, generations.c.state == GenerationState.FAILED)
+        .group_by(generations.c.error_code)
+    )
+    return dict(rows.tuples().all())

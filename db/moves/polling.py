@@ -1,0 +1,110 @@
+"""While the provider works: claiming what is due, and writing down what each look said."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from db.moves.rows import FREE_LEASE, charge, finish, leased_by, set_attempt, set_generation, take, unleased
+from db.schema import attempts
+from db.work import Lease, Work, select_work, work_of
+from domain.errors import LikenessError
+from domain.ids import AttemptId, LeaseToken
+from domain.states import AttemptState, GenerationState, Outcome
+
+_GENERATING = frozenset({AttemptState.GENERATING})
+
+
+def claim_due(connection: Connection, lane: str, *, limit: int, lease: Lease) -> list[Work]:
+    """Up to `limit` attempts of `lane` whose next look is due, oldest due first, past those others are taking."""
+    due = (
+        select(attempts.c.id)
+        .where(
+            attempts.c.lane == lane,
+            attempts.c.state == AttemptState.GENERATING,
+            attempts.c.due_at <= func.now(),
+            unleased(),
+        )
+        .order_by(attempts.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    claimed = (
+        update(attempts).where(attempts.c.id.in_(select(due.c.id))).values(**leased_by(lease)).returning(attempts.c.id)
+    )
+    ids = list(connection.execute(claimed).scalars())
+    if not ids:
+        return []
+    return [work_of(row) for row in connection.execute(select_work().where(attempts.c.id.in_(ids)))]
+
+
+def looked(
+    connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, percent: int | None, next_look: timedelta
+) -> None:
+    """Still at work, or the call said nothing: look again after `next_look`."""
+    connection.execute(
+        update(attempts)
+        .where(
+            attempts.c.id == attempt_id,
+            attempts.c.lease_token == token,
+            attempts.c.state == AttemptState.GENERATING,
+        )
+        .values(
+            percent=func.coalesce(percent, attempts.c.percent),
+            due_at=func.now() + next_look,
+            **FREE_LEASE,
+        )
+    )
+
+
+def made(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken,
+    result: Mapping[str, Any],
+    charged_usd: Decimal,
+    said_by: str,
+) -> Work:
+    """The provider is done: book the charge and hand the attempt on to be collected.
+
+    Args:
+        said_by: where the charge comes from: the provider's own word, or the catalogue's price.
+    """
+    work = take(connection, attempt_id, states=_GENERATING, token=token)
+    charge(connection, work, charged_usd, reason=said_by)
+    set_attempt(
+        connection,
+        work,
+        AttemptState.COLLECTING,
+        result=dict(result),
+        percent=100,
+        made_at=func.now(),
+        published_at=func.now(),
+        due_at=None,
+        step_tries=0,
+        deaths=0,
+    )
+    set_generation(connection, work, GenerationState.COLLECTING)
+    return work
+
+
+def gave_up(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken,
+    failure: LikenessError,
+    wait: timedelta | None,
+) -> GenerationState:
+    """The provider gave the job up and charges nothing.
+
+    Args:
+        wait: try again after this, or None when another try cannot help.
+    """
+    work = take(connection, attempt_id, states=_GENERATING, token=token)
+    target = GenerationState.FAILED if wait is None else GenerationState.QUEUED
+    return finish(connection, work, target, outcome=Outcome.FAILED, failure=failure, wait=wait)

@@ -1,0 +1,106 @@
+"""Taking over from the dead: leases that ran out, tasks that never came, poison."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection, and_, func, or_, select, update
+
+from db.moves import submission
+from db.moves.rows import FREE_LEASE, finish, take, unleased
+from db.schema import attempts, lanes
+from db.work import Work, select_work, work_of
+from domain.errors import LikenessError, LostRace, MaybeSent
+from domain.ids import AttemptId
+from domain.states import AttemptState, GenerationState, Outcome
+
+S = AttemptState
+
+
+def doubt_the_silent(connection: Connection, *, call_total: timedelta) -> list[AttemptId]:
+    """Submissions whose worker fell silent between intent and id: nobody can say whether they were sent.
+
+    Args:
+        call_total: a POST that began within its lease is over this long after the lease's end at the latest; until
+            then its worker may still come back with the id.
+    """
+    silent = connection.execute(
+        select(attempts.c.id)
+        .where(attempts.c.state == S.SUBMITTING, attempts.c.lease_until < func.now() - call_total)
+        .limit(500)
+    ).scalars()
+    doubted = []
+    for attempt_id in map(AttemptId, silent):
+        failure = MaybeSent("the worker died between writing the intent and storing the job's id")
+        try:
+            submission.doubt(connection, attempt_id, token=None, failure=failure)
+        except LostRace:
+            continue
+        doubted.append(attempt_id)
+    return doubted
+
+
+def bury(connection: Connection) -> list[Work]:
+    """Free the leases that ran out on a step that may simply be done again, and count the death."""
+    died = connection.execute(
+        update(attempts)
+        .where(
+            attempts.c.state.in_([S.GENERATING, S.COLLECTING, S.VALIDATING]),
+            attempts.c.lease_until < func.now(),
+        )
+        .values(deaths=attempts.c.deaths + 1, published_at=func.now() - timedelta(days=1), **FREE_LEASE)
+        .returning(attempts.c.id)
+    ).scalars()
+    ids = list(died)
+    if not ids:
+        return []
+    return [work_of(row) for row in connection.execute(select_work().where(attempts.c.id.in_(ids)))]
+
+
+def poison(connection: Connection, attempt_id: AttemptId, *, failure: LikenessError) -> None:
+    """The step kills whoever takes it: the generation fails, with the evidence, and keeps what was paid for."""
+    work = take(connection, attempt_id, states=frozenset({S.COLLECTING, S.VALIDATING}), token=None)
+    finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
+
+
+def unclaimed(connection: Connection, *, older_than: timedelta, limit: int = 500) -> Sequence[Work]:
+    """Attempts whose task was published that long ago and claimed by nobody; stamped as published now.
+
+    An admitted attempt is left alone while its lane is closed: its task would only be handed back.
+    """
+    closed = select(lanes.c.name).where(lanes.c.closed_until > func.now())
+    late = (
+        select(attempts.c.id)
+        .where(
+            attempts.c.published_at < func.now() - older_than,
+            unleased(),
+            or_(
+                attempts.c.state.in_([S.COLLECTING, S.VALIDATING]),
+                and_(attempts.c.state == S.ADMITTED, attempts.c.lane.not_in(closed)),
+            ),
+        )
+        .order_by(attempts.c.published_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("late")
+    )
+    ids = list(
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.id.in_(select(late.c.id)))
+            .values(published_at=func.now())
+            .returning(attempts.c.id)
+        ).scalars()
+    )
+    if not ids:
+        return []
+    return [work_of(row) for row in connection.execute(select_work().where(attempts.c.id.in_(ids)))]
+
+
+def renew(connection: Connection, tokens: Sequence[object], *, seconds: float) -> int:
+    """Push out the end of the leases that their holders still work under; returns how many were still held."""
+    renewed = connection.execute(
+        update(attempts)
+        .where(attempts.c.lease_token.in_(tokens))
+        .values(lease_until=func.now() + timedelta(seconds=seconds))
+    )
+    return renewed.rowcount

@@ -1,0 +1,145 @@
+"""The two moves that all others are made of: take an attempt with its generation, and set both.
+
+A taken row is locked until the transaction ends. No row back means that the race was lost, an ordinary answer.
+"""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, update
+
+from db import ledger
+from db.schema import attempts, generations, model_inputs
+from db.work import Lease, Work, select_work, work_of
+from domain.errors import LikenessError, LostRace
+from domain.ids import AttemptId, LeaseToken
+from domain.states import FINAL, AttemptState, GenerationState, Outcome, sources_of
+
+FREE_LEASE = {"lease_token": None, "lease_until": None, "leased_by": None}
+
+#: A person's cancel wins where nothing is at the provider any more.
+_CANCEL_WINS = frozenset(
+    {GenerationState.QUEUED, GenerationState.ADMITTED, GenerationState.COMPLETED, GenerationState.REJECTED}
+)
+
+
+def unleased() -> ColumnElement[bool]:
+    return or_(attempts.c.lease_until.is_(None), attempts.c.lease_until < func.now())
+
+
+def leased_by(lease: Lease) -> dict[str, Any]:
+    return {
+        "lease_token": lease.token,
+        "lease_until": func.now() + timedelta(seconds=lease.seconds),
+        "leased_by": lease.holder,
+    }
+
+
+def take(
+    connection: Connection, attempt_id: AttemptId, *, states: frozenset[AttemptState], token: LeaseToken | None
+) -> Work:
+    """The attempt and its generation, locked.
+
+    Args:
+        token: the lease under which the caller worked, or None for a caller who needs none.
+
+    Raises:
+        LostRace: the attempt is in none of `states`, or the lease is no longer the caller's.
+    """
+    statement = select_work().where(attempts.c.id == attempt_id, attempts.c.state.in_(states)).with_for_update()
+    if token is not None:
+        statement = statement.where(attempts.c.lease_token == token)
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise LostRace(f"attempt {attempt_id} is no longer {' or '.join(sorted(states))} under this lease")
+    return work_of(row)
+
+
+def set_attempt(connection: Connection, work: Work, state: AttemptState, **values: Any) -> None:
+    """Write the attempt of a taken row; its lease ends unless `values` carry one."""
+    connection.execute(
+        update(attempts).where(attempts.c.id == work.attempt_id).values(state=state, **{**FREE_LEASE, **values})
+    )
+
+
+def set_generation(connection: Connection, work: Work, target: GenerationState, **values: Any) -> GenerationState:
+    """Move the generation of a taken row; where a person has asked for it, it is canceled instead.
+
+    Raises:
+        LostRace: the table of moves does not allow it; the whole transaction must be given up.
+    """
+    if work.cancel_requested and target in _CANCEL_WINS:
+        target = GenerationState.CANCELED
+    moved = connection.execute(
+        update(generations)
+        .where(generations.c.id == work.generation_id, generations.c.state.in_(sources_of(target)))
+        .values(
+            state=target,
+            updated_at=func.now(),
+            completed_at=func.now() if target in FINAL else None,
+            **values,
+        )
+    )
+    if moved.rowcount != 1:
+        raise LostRace(f"generation {work.generation_id} cannot become {target} from where it stands")
+    return target
+
+
+def error_columns(failure: LikenessError | None) -> dict[str, Any]:
+    if failure is None:
+        return {"error_code": None, "error_message": None}
+    # Postgres stores no NUL, and a provider's message may hold anything.
+    return {"error_code": failure.code, "error_message": str(failure).replace("\x00", "�")[:4000]}
+
+
+def finish(
+    connection: Connection,
+    work: Work,
+    target: GenerationState,
+    *,
+    outcome: Outcome,
+    failure: LikenessError | None = None,
+    wait: timedelta | None = None,
+    **generation_values: Any,
+) -> GenerationState:
+    """End the attempt, release what is still held, and move the generation to `target`.
+
+    Args:
+        wait: for a generation that is queued again, the least time until its next attempt.
+    """
+    hold_state = ledger.release(connection, work, reason=failure.code if failure else outcome)
+    errors = error_columns(failure)
+    reached = set_generation(
+        connection,
+        work,
+        target,
+        **(errors if target in {GenerationState.FAILED, GenerationState.QUEUED} else error_columns(None)),
+        not_before=func.now() + wait if wait else None,
+        **generation_values,
+    )
+    if reached is GenerationState.CANCELED:
+        outcome = Outcome.CANCELED
+    set_attempt(
+        connection,
+        work,
+        AttemptState.FINISHED,
+        outcome=outcome,
+        finished_at=func.now(),
+        hold_state=hold_state,
+        due_at=None,
+        blame=failure.blame if failure else None,
+        **errors,
+    )
+    connection.execute(delete(model_inputs).where(model_inputs.c.attempt_id == work.attempt_id))
+    return reached
+
+
+def charge(connection: Connection, work: Work, amount: Decimal, *, reason: str) -> None:
+    """Book the attempt's cost and add it to its generation's."""
+    ledger.charge(connection, work, amount, reason=reason)
+    connection.execute(
+        update(generations)
+        .where(generations.c.id == work.generation_id)
+        .values(cost=generations.c.cost + amount, updated_at=func.now())
+    )

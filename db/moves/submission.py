@@ -1,0 +1,166 @@
+"""From admitted to generating: the moves around the one paid call."""
+
+from datetime import timedelta
+
+from sqlalchemy import Connection, func, update
+
+from db import ledger
+from db.moves.rows import error_columns, finish, leased_by, set_attempt, set_generation, take
+from db.schema import attempts
+from db.work import Lease, Work, select_work, work_of
+from domain.errors import LikenessError
+from domain.ids import AttemptId, LeaseToken
+from domain.states import AttemptState, GenerationState, HoldState, Outcome
+
+_ADMITTED = frozenset({AttemptState.ADMITTED})
+_SUBMITTING = frozenset({AttemptState.SUBMITTING})
+_UNSENT = _ADMITTED | _SUBMITTING
+
+
+def look(connection: Connection, attempt_id: AttemptId) -> Work | None:
+    """The attempt if it is admitted and may start now; nothing is locked."""
+    row = connection.execute(
+        select_work().where(
+            attempts.c.id == attempt_id,
+            attempts.c.state == AttemptState.ADMITTED,
+            # A retry is published with a countdown; an earlier copy of its message must not jump the wait.
+            attempts.c.published_at <= func.now() + timedelta(seconds=1),
+        )
+    ).one_or_none()
+    return None if row is None else work_of(row)
+
+
+def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease, sent_prompt: str) -> Work:
+    """Write the intent: after this commit the request may be on its way.
+
+    Raises:
+        LostRace: another worker has it, or it is not admitted any more.
+    """
+    work = take(connection, attempt_id, states=_ADMITTED, token=None)
+    set_attempt(
+        connection,
+        work,
+        AttemptState.SUBMITTING,
+        sent_prompt=sent_prompt,
+        intent_at=func.now(),
+        step_tries=work.step_tries + 1,
+        **leased_by(lease),
+    )
+    set_generation(connection, work, GenerationState.SUBMITTING)
+    return work
+
+
+def accepted(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken,
+    job_id: str,
+    first_look: timedelta,
+    deadline: timedelta,
+) -> None:
+    """The provider has the job: store its id.
+
+    Raises:
+        LostRace: the lease ran out and rescue has put the attempt in doubt; the caller adopts the job instead.
+    """
+    work = take(connection, attempt_id, states=_SUBMITTING, token=token)
+    _generate(connection, work, job_id=job_id, first_look=first_look, deadline=deadline)
+
+
+def adopt(connection: Connection, attempt_id: AttemptId, *, job_id: str, first_look: timedelta) -> None:
+    """A job found after its attempt was put in doubt belongs to it after all.
+
+    Raises:
+        LostRace: the doubt was settled otherwise.
+    """
+    work = take(connection, attempt_id, states=frozenset({AttemptState.IN_DOUBT}), token=None)
+    ledger.undoubt(connection, work, reason="job found")
+    _generate(connection, work, job_id=job_id, first_look=first_look, deadline=first_look * 2)
+
+
+def _generate(connection: Connection, work: Work, *, job_id: str, first_look: timedelta, deadline: timedelta) -> None:
+    set_attempt(
+        connection,
+        work,
+        AttemptState.GENERATING,
+        job_id=job_id,
+        hold_state=HoldState.HELD,
+        accepted_at=func.now(),
+        due_at=func.now() + first_look,
+        deadline_at=func.now() + deadline,
+        step_tries=0,
+        deaths=0,
+        **error_columns(None),
+    )
+    set_generation(connection, work, GenerationState.GENERATING)
+
+
+def again(
+    connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, failure: LikenessError, wait: timedelta
+) -> bool:
+    """Nothing was accepted: the same attempt tries again after `wait`, keeping hold and slot.
+
+    Returns:
+        False where a person has canceled the generation in the meantime and the attempt is over.
+    """
+    work = take(connection, attempt_id, states=_SUBMITTING, token=token)
+    if work.cancel_requested:
+        finish(connection, work, GenerationState.CANCELED, outcome=Outcome.CANCELED)
+        return False
+    set_attempt(
+        connection,
+        work,
+        AttemptState.ADMITTED,
+        published_at=func.now() + wait,
+        intent_at=None,
+        blame=failure.blame,
+        **error_columns(failure),
+    )
+    set_generation(connection, work, GenerationState.ADMITTED)
+    return True
+
+
+def give_back(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken | None,
+    failure: LikenessError,
+    wait: timedelta | None = None,
+) -> GenerationState:
+    """Nothing reached the provider, and the lane cannot take it now: the generation waits in the queue again.
+
+    Args:
+        token: None for an attempt that is admitted and claimed by nobody.
+    """
+    work = take(connection, attempt_id, states=_ADMITTED if token is None else _SUBMITTING, token=token)
+    return finish(connection, work, GenerationState.QUEUED, outcome=Outcome.GIVEN_BACK, failure=failure, wait=wait)
+
+
+def refuse(
+    connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | None, failure: LikenessError
+) -> GenerationState:
+    """The request will never be accepted: the generation fails, and costs nothing."""
+    work = take(connection, attempt_id, states=_UNSENT if token is None else _SUBMITTING, token=token)
+    return finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
+
+
+def doubt(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | None, failure: LikenessError) -> None:
+    """The reply is lost: the job may exist. Hold and slot stay until the doubt is settled."""
+    work = take(connection, attempt_id, states=_SUBMITTING, token=token)
+    ledger.doubt(connection, work, reason=failure.code)
+    set_attempt(
+        connection,
+        work,
+        AttemptState.IN_DOUBT,
+        hold_state=HoldState.IN_DOUBT,
+        blame=failure.blame,
+        **error_columns(failure),
+    )
+    set_generation(connection, work, GenerationState.IN_DOUBT)
+
+
+def published(connection: Connection, attempt_id: AttemptId) -> None:
+    """The attempt's next task has been sent again."""
+    connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(published_at=func.now()))

@@ -1,0 +1,150 @@
+"""From stored pictures to verdicts."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from db.moves.rows import error_columns, finish, leased_by, set_attempt, take, unleased
+from db.schema import attempts, generation_assets, model_inputs, verdicts
+from db.work import Lease, Work, select_work, work_of
+from domain.errors import LikenessError
+from domain.ids import AssetId, AttemptId, CharacterId, LeaseToken
+from domain.states import AttemptState, GenerationState, Outcome
+from domain.verdict import Origin, Verdict
+
+_VALIDATING = frozenset({AttemptState.VALIDATING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVerdict:
+    """The verdict of one asset, with what made its scores."""
+
+    asset_id: AssetId
+    verdict: Verdict
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInput:
+    """A stored picture and what the model will look at; `pixels` is None where the input is gone."""
+
+    asset_id: AssetId
+    r2_key: str
+    sha256: str
+    pixels: bytes | None
+    size: int | None
+    preprocessing: str | None
+
+
+def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease) -> Work | None:
+    """The attempt if it is to be validated and nobody is at it; None is an ordinary answer."""
+    claimed = connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.VALIDATING, unleased())
+        .values(step_tries=attempts.c.step_tries + 1, **leased_by(lease))
+    )
+    if claimed.rowcount != 1:
+        return None
+    return work_of(connection.execute(select_work().where(attempts.c.id == attempt_id)).one())
+
+
+def inputs(connection: Connection, attempt_id: AttemptId) -> list[StoredInput]:
+    """Stored pictures of an attempt with their model inputs, in the provider's order."""
+    rows = connection.execute(
+        select(
+            generation_assets.c.id.label("asset_id"),
+            generation_assets.c.r2_key,
+            generation_assets.c.sha256,
+            model_inputs.c.pixels,
+            model_inputs.c.size,
+            model_inputs.c.preprocessing,
+        )
+        .outerjoin(model_inputs, model_inputs.c.asset_id == generation_assets.c.id)
+        .where(generation_assets.c.attempt_id == attempt_id, generation_assets.c.r2_key.is_not(None))
+        .order_by(generation_assets.c.position)
+    )
+    return [StoredInput(**row) for row in rows.mappings()]
+
+
+def judged(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken,
+    character_id: CharacterId,
+    found: Sequence[NewVerdict],
+    best: AssetId,
+) -> GenerationState:
+    """Every picture has its verdict; the best one decides."""
+    work = take(connection, attempt_id, states=_VALIDATING, token=token)
+    for one in found:
+        write_verdict(connection, character_id, one)
+    connection.execute(
+        update(generation_assets)
+        .where(generation_assets.c.generation_id == work.generation_id)
+        .values(best=generation_assets.c.id == best)
+    )
+    passed = next(one.verdict.passed for one in found if one.asset_id == best)
+    target, outcome = (
+        (GenerationState.COMPLETED, Outcome.COMPLETED) if passed else (GenerationState.REJECTED, Outcome.REJECTED)
+    )
+    return finish(connection, work, target, outcome=outcome)
+
+
+def write_verdict(connection: Connection, character_id: CharacterId, new: NewVerdict) -> None:
+    """Insert the verdict, or replace the one made under earlier thresholds or by another model."""
+    values = {
+        "core": new.verdict.scores.core,
+        "core_threshold": new.verdict.thresholds.core,
+        "style": new.verdict.scores.style,
+        "style_threshold": new.verdict.thresholds.style,
+        "threshold_version": new.verdict.thresholds.version,
+        "threshold_origin": new.verdict.thresholds.origin,
+        "origin": asdict(new.origin),
+    }
+    connection.execute(
+        upsert(verdicts)
+        .values(asset_id=new.asset_id, character_id=character_id, **values)
+        .on_conflict_do_update(
+            index_elements=[verdicts.c.asset_id, verdicts.c.character_id], set_={**values, "created_at": func.now()}
+        )
+    )
+
+
+def again(
+    connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, failure: LikenessError, wait: timedelta
+) -> None:
+    """The check could not be made now: the same step again after `wait`."""
+    work = take(connection, attempt_id, states=_VALIDATING, token=token)
+    set_attempt(
+        connection,
+        work,
+        AttemptState.VALIDATING,
+        published_at=func.now() + wait,
+        blame=failure.blame,
+        **error_columns(failure),
+    )
+
+
+def unfit(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, failure: LikenessError) -> None:
+    """The check cannot be made at all: the generation fails, charged, with its pictures kept."""
+    work = take(connection, attempt_id, states=_VALIDATING, token=token)
+    finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
+
+
+def hand_back(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken) -> None:
+    """Let go of a claimed attempt without counting a try."""
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.lease_token == token)
+        .values(
+            lease_token=None,
+            lease_until=None,
+            leased_by=None,
+            step_tries=func.greatest(attempts.c.step_tries - 1, 0),
+            published_at=func.now(),
+        )
+    )

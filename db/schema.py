@@ -1,0 +1,373 @@
+"""The tables, with the invariants that hold in every row whoever writes it.
+
+Enumerations are TEXT with a CHECK written from `domain.states`. Money is NUMERIC(14,6) of US dollars. Times are
+TIMESTAMPTZ. Ids are UUIDv7, made by the writer. Views, triggers and functions stand in the migrations alone.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from domain.states import (
+    FINAL,
+    IN_FLIGHT,
+    PUBLIC_STATUS,
+    AttemptState,
+    GenerationState,
+    HoldState,
+    LedgerKind,
+    Outcome,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+Usd = Numeric(14, 6)
+Moment = DateTime(timezone=True)
+_NOTHING = text("'{}'::jsonb")
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in sorted(words))
+
+
+def _one_of(column: str, words: Iterable[str]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({_quoted(words)})", name=column)
+
+
+def _status_case() -> str:
+    by_status: dict[str, list[str]] = {}
+    for state, status in PUBLIC_STATUS.items():
+        by_status.setdefault(status, []).append(state)
+    arms = " ".join(f"WHEN state IN ({_quoted(states)}) THEN '{status}'" for status, states in by_status.items())
+    return f"CASE {arms} END"
+
+
+characters = Table(
+    "characters",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+)
+
+character_references = Table(
+    "character_references",
+    metadata,
+    Column("character_id", UUID, ForeignKey("characters.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("r2_key", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("source_url", Text, comment="where a provider can read it, if it has a public address"),
+)
+
+threshold_versions = Table(
+    "threshold_versions",
+    metadata,
+    Column("character_id", UUID, ForeignKey("characters.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("core", Float, nullable=False),
+    Column("style", Float, nullable=False),
+    Column("origin", Text, nullable=False, comment="'default' or 'calibrated (date, n, AUC)'"),
+    Column("model", Text, comment="the model the thresholds were fitted to; null for defaults"),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    CheckConstraint("core BETWEEN -1 AND 1 AND style BETWEEN -1 AND 1", name="cosines"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("character_id", UUID, ForeignKey("characters.id")),
+    Column("settings", JSONB, nullable=False, server_default=_NOTHING),
+    Column("priority", Integer, nullable=False, server_default="1", comment="share of the lanes; 2 gets twice of 1"),
+    Column("limit_usd", Usd, comment="null: no limit"),
+    Column("charged_usd", Usd, nullable=False, server_default="0"),
+    Column("held_usd", Usd, nullable=False, server_default="0"),
+    Column("in_doubt_usd", Usd, nullable=False, server_default="0"),
+    Column("paused_at", Moment),
+    Column("paused_reason", Text),
+    Column("stopped_reason", Text, comment="'budget' when nothing is live and the next hold does not fit"),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    UniqueConstraint("user_id", "name"),
+    CheckConstraint("charged_usd >= 0 AND held_usd >= 0 AND in_doubt_usd >= 0", name="balances"),
+    CheckConstraint("limit_usd > 0", name="limit"),
+    CheckConstraint("priority BETWEEN 1 AND 100", name="priority"),
+    CheckConstraint("(paused_at IS NULL) = (paused_reason IS NULL)", name="paused"),
+)
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("batch_id", UUID, ForeignKey("batches.id"), nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("position", Integer, nullable=False, comment="row of the prompt file, from 0"),
+    Column("theme", Text),
+    Column("variation", Text),
+    Column("prompt", Text, nullable=False),
+    Column("character_id", UUID, ForeignKey("characters.id")),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("settings", JSONB, nullable=False, server_default=_NOTHING),
+    Column("pipeline_data", JSONB, nullable=False, server_default=_NOTHING),
+    Column("identity", LargeBinary, nullable=False, comment="digest of normalised prompt and effective settings"),
+    Column("occurrence", Integer, nullable=False, comment="number among equals, from 0"),
+    Column("hold_usd", Usd, nullable=False, comment="the most one attempt can cost"),
+    Column("price_usd", Usd, nullable=False, comment="expected charge, booked where the provider names none"),
+    Column("state", Text, nullable=False, server_default=GenerationState.QUEUED.value),
+    Column("status", Text, Computed(_status_case(), persisted=True)),
+    Column("cost", Usd, nullable=False, server_default="0", comment="sum of what its attempts were charged"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("not_before", Moment, comment="a queued generation waits until then"),
+    Column("cancel_requested_at", Moment),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    Column("updated_at", Moment, nullable=False, server_default=func.now()),
+    Column("completed_at", Moment, comment="when it became final, whatever the final state"),
+    UniqueConstraint("batch_id", "identity", "occurrence"),
+    _one_of("state", GenerationState),
+    CheckConstraint(f"(state IN ({_quoted(FINAL)})) = (completed_at IS NOT NULL)", name="finish_time"),
+    CheckConstraint("(state = 'failed') <= (error_code IS NOT NULL)", name="reason"),
+    CheckConstraint("hold_usd > 0 AND price_usd >= 0 AND cost >= 0", name="money"),
+    CheckConstraint("octet_length(identity) = 32 AND occurrence >= 0", name="identity"),
+)
+# The head of every batch's queue in one index step, and the batches that have one by a skip scan.
+Index(
+    "generations_queue_idx",
+    generations.c.provider,
+    generations.c.batch_id,
+    generations.c.position,
+    generations.c.id,
+    postgresql_where=text("state = 'queued'"),
+)
+Index("generations_batch_id_state_idx", generations.c.batch_id, generations.c.state)
+Index("generations_user_id_created_at_idx", generations.c.user_id, generations.c.created_at.desc())
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("generation_id", UUID, ForeignKey("generations.id"), nullable=False),
+    Column("batch_id", UUID, ForeignKey("batches.id"), nullable=False),
+    Column("kind", Text, nullable=False, server_default="image"),
+    Column("number", Integer, nullable=False, comment="try of this generation and kind, from 1"),
+    Column("lane", Text, ForeignKey("lanes.name"), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=AttemptState.ADMITTED.value),
+    Column("outcome", Text),
+    Column("hold_usd", Usd, nullable=False),
+    Column("hold_state", Text, nullable=False, server_default=HoldState.HELD.value),
+    Column("charged_usd", Usd),
+    Column("token", Text, nullable=False, unique=True, comment="unguessable; travels where the wire carries it back"),
+    Column("sent_prompt", Text, comment="the text as sent, flags included"),
+    Column("job_id", Text),
+    Column("published_at", Moment, comment="when its task was last published; later than now: not before then"),
+    Column("lease_token", UUID),
+    Column("lease_until", Moment),
+    Column("leased_by", Text),
+    Column("step_tries", Integer, nullable=False, server_default="0", comment="tries of the present step"),
+    Column("deaths", Integer, nullable=False, server_default="0", comment="leases of the present step that ran out"),
+    Column("due_at", Moment, comment="next look at the provider"),
+    Column("deadline_at", Moment, comment="after this the job is overdue"),
+    Column("percent", Integer),
+    Column("result", JSONB, nullable=False, server_default=_NOTHING),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("blame", Text),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    Column("intent_at", Moment, comment="written before the request leaves"),
+    Column("accepted_at", Moment),
+    Column("made_at", Moment),
+    Column("stored_at", Moment),
+    Column("finished_at", Moment),
+    UniqueConstraint("generation_id", "kind", "number"),
+    UniqueConstraint("lane", "job_id"),
+    _one_of("state", AttemptState),
+    _one_of("outcome", Outcome),
+    _one_of("hold_state", HoldState),
+    CheckConstraint("(state = 'finished') = (finished_at IS NOT NULL)", name="finish_time"),
+    CheckConstraint("(state = 'finished') = (outcome IS NOT NULL)", name="outcome_if_finished"),
+    CheckConstraint("(hold_state = 'charged') = (charged_usd IS NOT NULL)", name="charge"),
+    CheckConstraint("state <> 'finished' OR hold_state IN ('charged', 'released')", name="no_hold_when_finished"),
+    CheckConstraint("(state = 'in_doubt') = (hold_state = 'in_doubt')", name="doubt"),
+    CheckConstraint("(lease_token IS NULL) = (lease_until IS NULL)", name="lease"),
+    CheckConstraint("state <> 'generating' OR job_id IS NOT NULL", name="job"),
+    CheckConstraint("state <> 'generating' OR due_at IS NOT NULL", name="due"),
+    CheckConstraint("hold_usd > 0 AND charged_usd >= 0", name="money"),
+)
+Index(
+    "attempts_one_live_idx",
+    attempts.c.generation_id,
+    attempts.c.kind,
+    unique=True,
+    postgresql_where=text("state <> 'finished'"),
+)
+Index("attempts_due_idx", attempts.c.lane, attempts.c.due_at, postgresql_where=text("state = 'generating'"))
+Index(
+    "attempts_in_flight_idx",
+    attempts.c.lane,
+    attempts.c.state,
+    postgresql_where=text(f"state IN ({_quoted(IN_FLIGHT)})"),
+)
+Index("attempts_live_idx", attempts.c.state, attempts.c.published_at, postgresql_where=text("state <> 'finished'"))
+Index("attempts_batch_id_idx", attempts.c.batch_id, postgresql_where=text("state <> 'finished'"))
+
+generation_assets = Table(
+    "generation_assets",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("generation_id", UUID, ForeignKey("generations.id"), nullable=False),
+    Column("attempt_id", UUID, ForeignKey("attempts.id"), nullable=False),
+    Column("position", Integer, nullable=False, comment="the provider's order, from 0"),
+    Column("provider_id", Text, nullable=False),
+    Column("asset_type", Text, nullable=False, server_default="image"),
+    Column("r2_key", Text),
+    Column("cdn_url", Text),
+    Column("sha256", Text),
+    Column("media_type", Text),
+    Column("file_size", BigInteger),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("best", Boolean, nullable=False, server_default=text("false")),
+    Column("missing_reason", Text, comment="set where the picture could not be had"),
+    Column("metadata", JSONB, nullable=False, server_default=_NOTHING),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    UniqueConstraint("attempt_id", "position"),
+    CheckConstraint("(r2_key IS NULL) = (missing_reason IS NOT NULL)", name="stored_or_missing"),
+)
+Index("generation_assets_generation_id_idx", generation_assets.c.generation_id)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("asset_id", UUID, ForeignKey("generation_assets.id", ondelete="CASCADE"), primary_key=True),
+    Column("character_id", UUID, ForeignKey("characters.id"), primary_key=True),
+    Column("core", Float, nullable=False),
+    Column("core_threshold", Float, nullable=False),
+    Column("core_passed", Boolean, Computed("core >= core_threshold", persisted=True)),
+    Column("style", Float, nullable=False),
+    Column("style_threshold", Float, nullable=False),
+    Column("style_passed", Boolean, Computed("style >= style_threshold", persisted=True)),
+    Column("passed", Boolean, Computed("core >= core_threshold AND style >= style_threshold", persisted=True)),
+    Column("threshold_version", Integer, nullable=False),
+    Column("threshold_origin", Text, nullable=False),
+    Column("origin", JSONB, nullable=False, comment="model, revision, preprocessing, dtype, references"),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("sha256", Text, primary_key=True, comment="of the picture's file"),
+    Column("fingerprint", Text, primary_key=True, comment="of the model and its preprocessing"),
+    Column("vector", LargeBinary, nullable=False, comment="float32, little endian"),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+)
+
+model_inputs = Table(
+    "model_inputs",
+    metadata,
+    Column("asset_id", UUID, primary_key=True),
+    Column("attempt_id", UUID, nullable=False, index=True),
+    Column("pixels", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("preprocessing", Text, nullable=False),
+    # What a crash takes away is rebuilt from the originals, so it need not be in the write-ahead log.
+    prefixes=["UNLOGGED"],
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("provider", Text, nullable=False, index=True),
+    Column("rate_limit", Text, comment="Celery's notation, as 60/m; null: none"),
+    Column("concurrency", Integer, nullable=False),
+    Column("closed_until", Moment),
+    Column("reason", Text),
+    Column("last_error", Text),
+    Column("last_error_at", Moment),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    CheckConstraint("concurrency > 0", name="concurrency"),
+    CheckConstraint("(closed_until IS NULL) = (reason IS NULL)", name="closed"),
+)
+
+strides = Table(
+    "strides",
+    metadata,
+    Column("batch_id", UUID, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("pass", Float, nullable=False, comment="virtual time of stride scheduling; the smallest is next"),
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", Moment, nullable=False, server_default=func.now()),
+    Column("user_id", Text, nullable=False),
+    Column("batch_id", UUID, ForeignKey("batches.id"), nullable=False),
+    Column("attempt_id", UUID, ForeignKey("attempts.id"), nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("held_usd", Usd, nullable=False, server_default="0", comment="change of what is held"),
+    Column("in_doubt_usd", Usd, nullable=False, server_default="0", comment="change of what is in doubt"),
+    Column("charged_usd", Usd, nullable=False, server_default="0", comment="change of what is charged"),
+    Column("reason", Text, nullable=False),
+    _one_of("kind", LedgerKind),
+)
+Index("ledger_entries_batch_id_idx", ledger_entries.c.batch_id)
+Index("ledger_entries_attempt_id_idx", ledger_entries.c.attempt_id)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", Moment, nullable=False),
+)
+
+scoring_models = Table(
+    "scoring_models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("preprocessing", JSONB, nullable=False),
+    Column("preprocessing_digest", Text, nullable=False),
+    Column("seen_at", Moment, nullable=False, server_default=func.now()),
+)

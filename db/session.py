@@ -1,0 +1,58 @@
+"""The way to Postgres: one engine per process, and the only place that commits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from domain.errors import ServiceMissing
+
+
+class Database:
+    """Short transactions on a pool of connections; safe to share between threads, not between processes.
+
+    Args:
+        url: a libpq or SQLAlchemy URL.
+        pool_size: connections kept; as many again may be opened under load.
+        application: shown in `pg_stat_activity`.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8, application: str = "likeness") -> None:
+        self._engine: Engine = create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            # A server that was restarted must cost a reconnect, not a failed step.
+            pool_pre_ping=True,
+            connect_args={"application_name": application, "connect_timeout": 10},
+        )
+
+    @property
+    def engine(self) -> Engine:
+        """For migrations alone."""
+        return self._engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction: committed at the end of the block, rolled back when it raises."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def check(self) -> None:
+        """Whether the server answers.
+
+        Raises:
+            ServiceMissing: it does not.
+        """
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except OperationalError as error:
+            shown = self._engine.url.render_as_string(hide_password=True)
+            reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
+            raise ServiceMissing(f"Postgres at {shown} is not reachable ({reason}); check DATABASE_URL") from error
+
+    def close(self) -> None:
+        self._engine.dispose()

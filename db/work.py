@@ -1,0 +1,103 @@
+"""An attempt together with what its generation says: what a step works on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from db.schema import attempts, generations
+from domain.ids import AttemptId, BatchId, CharacterId, GenerationId, LeaseToken
+from domain.states import AttemptState, HoldState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to work on rows until it runs out.
+
+    Args:
+        token: drawn anew for every claim; a result is written only while the row still carries it.
+        holder: who holds it, for people: host, process, thread.
+        seconds: from the claim, by the clock of Postgres.
+    """
+
+    token: LeaseToken
+    holder: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One attempt as it stood when it was claimed or locked."""
+
+    attempt_id: AttemptId
+    generation_id: GenerationId
+    batch_id: BatchId
+    user_id: str
+    character_id: CharacterId | None
+    lane: str
+    provider: str
+    model: str
+    prompt: str
+    settings: Mapping[str, Any]
+    state: AttemptState
+    number: int
+    token: str
+    job_id: str | None
+    sent_prompt: str | None
+    hold_usd: Decimal
+    hold_state: HoldState
+    price_usd: Decimal
+    step_tries: int
+    deaths: int
+    tries: int
+    result: Mapping[str, Any]
+    intent_at: datetime | None
+    accepted_at: datetime | None
+    deadline_at: datetime | None
+    cancel_requested: bool
+
+
+COLUMNS = (
+    attempts.c.id.label("attempt_id"),
+    attempts.c.generation_id,
+    attempts.c.batch_id,
+    generations.c.user_id,
+    generations.c.character_id,
+    attempts.c.lane,
+    attempts.c.provider,
+    attempts.c.model,
+    generations.c.prompt,
+    generations.c.settings,
+    attempts.c.state,
+    attempts.c.number,
+    attempts.c.token,
+    attempts.c.job_id,
+    attempts.c.sent_prompt,
+    attempts.c.hold_usd,
+    attempts.c.hold_state,
+    generations.c.price_usd,
+    attempts.c.step_tries,
+    attempts.c.deaths,
+    generations.c.tries,
+    attempts.c.result,
+    attempts.c.intent_at,
+    attempts.c.accepted_at,
+    attempts.c.deadline_at,
+    generations.c.cancel_requested_at.is_not(None).label("cancel_requested"),
+)
+
+
+def select_work() -> Select[Any]:
+    """Attempts with their generations, in the shape of `Work`."""
+    return select(*COLUMNS).join_from(attempts, generations, attempts.c.generation_id == generations.c.id)
+
+
+def work_of(row: Row[Any]) -> Work:
+    """`row` of `select_work` as a record."""
+    fields = dict(row._mapping)  # noqa: SLF001 -- the documented way to read a row by name
+    fields["state"] = AttemptState(fields["state"])
+    fields["hold_state"] = HoldState(fields["hold_state"])
+    return Work(**fields)
