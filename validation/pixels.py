@@ -1,0 +1,221 @@
+"""Files to pictures and pictures to the model's own input: Pillow and numpy, never torch.
+
+What a provider or a person hands over is hostile until decoded: its size is bounded before a pixel is read, and
+everything wrong with it is a `NotAPicture` that says what was found. How the weights want a picture is read in
+`validation.preprocessing`; normalisation (mean and standard deviation) belongs to the forward pass.
+"""
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from domain.errors import NotAPicture
+from validation.base import ModelInput
+from validation.preprocessing import Preprocessing, read_preprocessing
+
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "Picture", "Preprocessing", "decode", "model_input", "read_preprocessing"]
+
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 64_000_000  # a picture of 64 megapixels takes 192 MB while it is decoded
+
+# Pillow reads forty formats, each a decoder that hostile bytes can reach; these are the ones that services return and
+# people own. MPO is a JPEG with further views behind the first.
+_MEDIA_TYPES = {
+    "AVIF": "image/avif",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "TIFF": "image/tiff",
+    "WEBP": "image/webp",
+}
+_EXTENSIONS = {"image/jpeg": ".jpg", "image/tiff": ".tif"}
+
+# What Pillow's decoders raise on bytes that are not what their header says.
+_DECODER_ERRORS = (
+    OSError,  # not identified, or truncated
+    SyntaxError,  # a broken PNG
+    ValueError,
+    EOFError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,  # raised only where warnings are errors; our own limit is lower than Pillow's
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_FILTERS = {name.name.lower(): name for name in Image.Resampling}
+# How far, in input pixels at scale 1, each of Pillow's filters reaches (its documentation of filters).
+_REACH = {"nearest": 0.5, "box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+
+# Up to here (at 224 pixels: sides of 1 to 80) the whole picture is resized and then cropped, exactly as transformers
+# does it. Computing only the crop changes the order of Pillow's two passes, and with it some pixels of noise.
+_RESIZED_WHOLE = 4_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A decoded file.
+
+    Args:
+        image: the first frame, mode RGB, upright, transparency laid over white.
+        media_type: found in the bytes, whatever the file's name or the reply's header said.
+        size_bytes: length of the file.
+    """
+
+    image: Image.Image
+    media_type: str
+    size_bytes: int
+
+    @property
+    def width(self) -> int:
+        """Pixels across, after rotation."""
+        return self.image.width
+
+    @property
+    def height(self) -> int:
+        """Pixels down, after rotation."""
+        return self.image.height
+
+    @property
+    def extension(self) -> str:
+        """File extension with its dot."""
+        return _EXTENSIONS.get(self.media_type, f".{self.media_type.removeprefix('image/')}")
+
+
+def decode(content: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Picture:
+    """The picture in `content`, decoded to its last row.
+
+    Raises:
+        NotAPicture: empty, too large, no picture at all, of a kind that is not read here, truncated or damaged.
+    """
+    if len(content) > max_bytes:
+        raise NotAPicture(f"the file has {len(content):,} bytes; at most {max_bytes:,} are read")
+    try:
+        opened = Image.open(io.BytesIO(content), formats=tuple(_MEDIA_TYPES))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise NotAPicture(f"the picture is larger than the {max_pixels:,} pixels that are decoded") from error
+    except _DECODER_ERRORS as error:
+        raise NotAPicture(_what_else(content)) from error
+    with opened:
+        if opened.width * opened.height > max_pixels:
+            raise NotAPicture(
+                f"the picture is {opened.width} x {opened.height} pixels; at most {max_pixels:,} pixels are decoded"
+            )
+        kind = opened.format or "unknown"
+        try:
+            opened.load()
+            image = _rgb(_upright(opened))
+        except _DECODER_ERRORS as error:
+            raise NotAPicture(f"the {kind} picture is truncated or damaged: {error}") from error
+    return Picture(image=image, media_type=_MEDIA_TYPES[kind], size_bytes=len(content))
+
+
+def _what_else(content: bytes) -> str:
+    """What `content` is, if it is no picture that is read here."""
+    head = content[:1024].lstrip().lower()
+    if not content:
+        return "the file is empty"
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "the file is an HTML page, not a picture: the address answered with a message for people"
+    if b"<svg" in head:
+        return "the file is an SVG drawing; convert it to PNG"
+    if head.startswith((b"<?xml", b"{", b"[")):
+        return "the file is a text document, not a picture: the service answered with a message instead"
+    if content[4:8] == b"ftyp" and content[8:12] in {b"heic", b"heix", b"mif1", b"hevc"}:
+        return "the file is a HEIC picture, which is not read here; convert it to JPEG or PNG"
+    return f"the {len(content):,} bytes are no picture: known are PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """`image` turned as its EXIF says; a damaged EXIF block turns nothing."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except _DECODER_ERRORS:
+        return image
+    # Not `ImageOps.exif_transpose`: it also rewrites the EXIF block, and fails where any other tag of it is damaged.
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """`image` in mode RGB, transparency laid over white, as transformers' own processors do it."""
+    if image.mode.startswith("I;16"):
+        # Pillow's own conversion clips every value above 255, which turns such a picture white.
+        grey = (np.asarray(image, dtype=np.uint32) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in {"I", "F"}:
+        raise ValueError("its samples have 32 bits, which is a measurement and not a picture; convert it to 8 or 16")
+    if "A" in image.getbands() or "a" in image.getbands() or image.info.get("transparency") is not None:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    # A copy where it is RGB already: the opened file lets go of its pixels when it is closed.
+    return image.copy() if image.mode == "RGB" else image.convert("RGB")
+
+
+def model_input(image: Image.Image, preprocessing: Preprocessing, *, source: str | None = None) -> ModelInput:
+    """`image` as the weights want it, before normalisation.
+
+    Args:
+        image: mode RGB, as `decode` gives it.
+        preprocessing: as read from the weights.
+        source: digest of the original file, under which the embedding is kept.
+    """
+    size = preprocessing.size
+    if preprocessing.shortest_edge is None:
+        resized = image.resize((size, size), _FILTERS[preprocessing.resample])
+    else:
+        resized = _resized_and_cropped(image, preprocessing.shortest_edge, size=size, resample=preprocessing.resample)
+    return ModelInput(pixels=resized.tobytes(), size=size, preprocessing=preprocessing.digest, source=source)
+
+
+def _resized_and_cropped(image: Image.Image, edge: int, *, size: int, resample: str) -> Image.Image:
+    """The central square of `size` pixels of `image` resized so that its shorter side has `edge` pixels."""
+    short = min(image.size)
+    # Rounded down, as transformers' `get_resize_output_image_size` does.
+    full_width, full_height = (edge if side == short else int(edge * side / short) for side in image.size)
+    if full_width * full_height <= _RESIZED_WHOLE:
+        whole = image.resize((full_width, full_height), _FILTERS[resample])
+        left, top = (full_width - size) // 2, (full_height - size) // 2
+        return whole.crop((left, top, left + size, top + size))
+    # A strip of 1 x 60,000 pixels would pass through 3 billion: only what the crop keeps is computed.
+    left, across, box_left, box_right = _window(image.width, full_width, size=size, reach=_REACH[resample])
+    top, down, box_top, box_bottom = _window(image.height, full_height, size=size, reach=_REACH[resample])
+    part = image.resize((across, down), _FILTERS[resample], box=(box_left, box_top, box_right, box_bottom))
+    return part.crop((left, top, left + size, top + size))
+
+
+def _window(source: int, full: int, *, size: int, reach: float) -> tuple[int, int, float, float]:
+    """Which stretch of one axis has to be resized so that the central `size` of `full` pixels come out exactly.
+
+    Returns:
+        Offset of the crop within the stretch and length of the stretch, in output pixels; begin and end of the
+        stretch in input pixels.
+    """
+    scale = source / full
+    margin = ceil(reach * max(scale, 1.0) / scale) + 1
+    crop = (full - size) // 2
+    begin, end = max(crop - margin, 0), min(crop + size + margin, full)
+    return crop - begin, end - begin, begin * scale, min(end * scale, float(source))
