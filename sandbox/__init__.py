@@ -1,1 +1,1 @@
-"""A stand-in for the image services, in a process of its own."""
+"""A stand-in for the paid image services: real HTTP, real pictures, its own bill, and faults on request."""

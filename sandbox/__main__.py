@@ -1,0 +1,88 @@
+"""`python -m sandbox`: one sandbox process.
+
+It prints the address it listens on and serves until it is told to end.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from decimal import Decimal
+from pathlib import Path
+
+from sandbox.server import DataInUse, Sandbox
+from sandbox.settings import Settings
+
+DEFAULTS = Settings(data=Path())
+
+
+def read_arguments(arguments: list[str]) -> tuple[Settings, bool]:
+    """The settings, and whether to end with standard input."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A stand-in for the paid image services.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the bill, the pictures and the files")
+    parser.add_argument("--host", default=DEFAULTS.host)
+    parser.add_argument("--port", type=int, default=DEFAULTS.port, help="0 lets the system choose (default)")
+    parser.add_argument("--public-url", help="the address others see, for links and callbacks")
+    parser.add_argument("--latency", type=float, default=DEFAULTS.latency_s, help="usual seconds of a fast job")
+    parser.add_argument("--size", type=int, default=DEFAULTS.size_px, help="side of one square picture in pixels")
+    parser.add_argument("--concurrency", type=int, default=DEFAULTS.concurrency, help="unfinished jobs per key")
+    parser.add_argument("--price", type=Decimal, default=DEFAULTS.price_usd, help="US dollars per picture job")
+    parser.add_argument("--wallet", type=Decimal, default=DEFAULTS.wallet_usd, help="US dollars each key can spend")
+    parser.add_argument("--submits-per-minute", type=int, default=DEFAULTS.submits_per_minute, help="0: no limit")
+    parser.add_argument("--illegal-limit", type=int, default=DEFAULTS.illegal_limit, help="given back per key and day")
+    parser.add_argument("--key", help="the only key that is accepted (default: any)")
+    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="of the spread of durations")
+    parser.add_argument("--artists", type=int, default=DEFAULTS.artists, help="drawing processes")
+    parser.add_argument("--callback-pause", type=float, default=DEFAULTS.callback_pause_s, help="seconds between tries")
+    parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
+    given = parser.parse_args(arguments)
+    settings = Settings(
+        data=given.data,
+        host=given.host,
+        port=given.port,
+        public_url=given.public_url,
+        latency_s=given.latency,
+        size_px=given.size,
+        concurrency=given.concurrency,
+        price_usd=given.price,
+        wallet_usd=given.wallet,
+        submits_per_minute=given.submits_per_minute,
+        illegal_limit=given.illegal_limit,
+        key=given.key,
+        seed=given.seed,
+        artists=given.artists,
+        callback_pause_s=given.callback_pause,
+    )
+    return settings, bool(given.exit_with_stdin)
+
+
+def main() -> None:
+    settings, exit_with_stdin = read_arguments(sys.argv[1:])
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    try:
+        sandbox = Sandbox(settings)
+    except (DataInUse, OSError) as error:
+        print(f"sandbox: {error}", file=sys.stderr)
+        sys.exit(2)
+    sandbox.start()
+    print(f"listening {sandbox.base_url}", flush=True)
+    if exit_with_stdin:
+        threading.Thread(target=_wait_for_end_of_input, args=(told,), daemon=True).start()
+    told.wait()
+    sandbox.close()
+    sys.stdout.flush()
+    # The threads that fetch and deliver may be waiting for a stranger's reply; nothing they could still do counts.
+    os._exit(0)
+
+
+def _wait_for_end_of_input(told: threading.Event) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    told.set()
+
+
+if __name__ == "__main__":
+    main()

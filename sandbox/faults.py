@@ -1,0 +1,287 @@
+"""Misbehaviour on request: which faults there are, which are armed, and what the shared ones do to a reply.
+
+`KINDS` is the table of all faults. Faults that concern one wire only (the odd shapes of its bodies, the fate of a
+job) are carried out by that wire; here they are named, armed, rolled for and counted. Armed faults are kept in
+memory: a sandbox that starts again behaves well.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from sandbox.web import BadRequest, Reply, Request
+
+Where = Literal["submit", "fetch", "list", "picture", "callback"]
+Argument = Literal["", "status", "seconds", "text"]
+
+SUBMIT: frozenset[Where] = frozenset({"submit"})
+READS: frozenset[Where] = frozenset({"fetch", "list", "picture"})
+REPLIES: frozenset[Where] = SUBMIT | READS
+BODIES: frozenset[Where] = frozenset({"submit", "fetch", "list"})
+PICTURE: frozenset[Where] = frozenset({"picture"})
+CALLBACK: frozenset[Where] = frozenset({"callback"})
+FETCH: frozenset[Where] = frozenset({"fetch"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of fault; `default` is its argument when none is given, None means it must be given."""
+
+    where: frozenset[Where]
+    meaning: str
+    argument: Argument = ""
+    default: str | None = None
+
+
+KINDS: Mapping[str, Kind] = {
+    "drop_before": Kind(
+        where=REPLIES,
+        meaning="the connection ends and nothing was accepted; without `match` before a submission's body is read",
+    ),
+    "drop_after": Kind(where=REPLIES, meaning="accepted and on the bill, then the connection ends without a reply"),
+    "truncated": Kind(
+        where=REPLIES, meaning="accepted; the headers and half of the promised body are sent, the connection ends"
+    ),
+    "status": Kind(
+        where=REPLIES,
+        argument="status",
+        meaning="answers with this status, nothing accepted; `status:500_after` accepts first, `_before` is the rule",
+    ),
+    "html": Kind(where=BODIES, meaning="200 with an HTML page as a proxy sends it; nothing accepted"),
+    "html_after": Kind(where=SUBMIT, meaning="accepted, then 200 with an HTML page"),
+    "slow": Kind(where=REPLIES, argument="seconds", default="3", meaning="the body arrives in drips over this time"),
+    "delay": Kind(where=REPLIES, argument="seconds", meaning="done at once, answered after this time"),
+    "delay_before": Kind(
+        where=SUBMIT, argument="seconds", meaning="accepted only after this time, even if the client has gone"
+    ),
+    "refused": Kind(where=SUBMIT, argument="text", meaning="TTAPI's 200 with FAILED and this message; not accepted"),
+    "failed_body": Kind(where=SUBMIT, argument="text", meaning="accepted; the job ends FAILED with this message"),
+    "stuck": Kind(where=SUBMIT, meaning="accepted; the job never ends, until the faults are cleared"),
+    "old_shape": Kind(
+        where=frozenset({"submit", "fetch"}),
+        meaning="the other documented spelling: job_id; actions, a number for quota, a percent sign, no images",
+    ),
+    "no_images": Kind(where=FETCH, meaning="a success without the four single images: only the grid"),
+    "unknown_status": Kind(where=FETCH, meaning="a status that no page documents, while the job goes on"),
+    "expired": Kind(where=PICTURE, meaning="404, as a link past its time"),
+    "wrong_type": Kind(where=PICTURE, meaning="200 with an HTML page instead of the picture"),
+    "fake": Kind(where=PICTURE, meaning="an HTML page that calls itself image/png"),
+    "unreadable": Kind(where=PICTURE, meaning="the right size and first bytes, noise behind them"),
+    "cut_file": Kind(where=PICTURE, meaning="a complete reply that holds the first half of the file"),
+    "duplicate_callback": Kind(where=CALLBACK, meaning="the callback is delivered twice"),
+    "late_callback": Kind(where=CALLBACK, argument="seconds", default="5", meaning="delivered this much later"),
+    "lost_callback": Kind(where=CALLBACK, meaning="never delivered"),
+    "forged_callback": Kind(
+        where=CALLBACK, meaning="right after acceptance somebody else claims success with pictures of his own"
+    ),
+}
+
+HTML_PAGE = b"<!doctype html><html><head><title>Just a moment...</title></head><body>Please wait.</body></html>"
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """One armed fault with its own generator, so that other faults' rolls do not disturb its sequence."""
+
+    where: Where
+    name: str
+    argument: str
+    provider: str | None
+    rate: float
+    count: int | None
+    match: str | None
+    dice: random.Random = field(repr=False)
+    fired: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return float(self.argument)
+
+    def rolls(self) -> bool:
+        """Whether it fires this time; uses up one roll and, if so, one of its count."""
+        if self.count is not None and self.fired >= self.count:
+            return False
+        if self.dice.random() >= self.rate:
+            return False
+        self.fired += 1
+        return True
+
+    def document(self) -> dict[str, object]:
+        what = f"{self.name}:{self.argument}" if self.argument else self.name
+        return {
+            "where": self.where,
+            "provider": self.provider,
+            "what": what,
+            "rate": self.rate,
+            "count": self.count,
+            "match": self.match,
+            "fired": self.fired,
+        }
+
+
+class Faults:
+    """The faults armed now. Safe to call from every connection's thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._armed: list[Fault] = []
+        self._seed = 0
+
+    def arm(self, wanted: Sequence[Mapping[str, Any]], *, seed: int | None = None) -> None:
+        """Adds faults to those armed; raises `BadRequest` for one that cannot be, and then adds none."""
+        with self._lock:
+            if seed is not None:
+                self._seed = seed
+            first = len(self._armed)
+            self._armed += [
+                read_fault(fields, dice=random.Random(f"{self._seed}/{first + index}"))
+                for index, fields in enumerate(wanted)
+            ]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._armed = []
+
+    def document(self) -> dict[str, object]:
+        with self._lock:
+            return {"seed": self._seed, "faults": [fault.document() for fault in self._armed]}
+
+    def choose_unread(self, provider: str) -> Fault | None:
+        """The fault, if any, that ends a submission's connection before its body is read."""
+        return self._first(lambda fault: _unread(fault) and fault.provider in {None, provider})
+
+    def choose(
+        self, where: Where, provider: str, *, prompt: str = "", among: frozenset[str] | None = None
+    ) -> Fault | None:
+        """The first armed fault that fits and whose roll succeeds; at most one befalls a request."""
+
+        def fits(fault: Fault) -> bool:
+            return (
+                fault.where == where
+                and fault.provider in {None, provider}
+                and (among is None or fault.name in among)
+                and (fault.match is None or fault.match in prompt)
+                and not _unread(fault)
+            )
+
+        return self._first(fits)
+
+    def _first(self, fits: Callable[[Fault], bool]) -> Fault | None:
+        with self._lock:
+            return next((fault for fault in self._armed if fits(fault) and fault.rolls()), None)
+
+
+def _unread(fault: Fault) -> bool:
+    return fault.where == "submit" and fault.name == "drop_before" and fault.match is None
+
+
+def read_fault(fields: Mapping[str, Any], *, dice: random.Random) -> Fault:
+    """One fault from its JSON object; raises `BadRequest` with what would have been possible."""
+    where, what = fields.get("where"), str(fields.get("what", ""))
+    name, _, argument = what.partition(":")
+    kind = KINDS.get(name)
+    if kind is None:
+        raise BadRequest(f"unknown fault {name!r}; known: {', '.join(sorted(KINDS))}")
+    if where not in get_args(Where) or where not in kind.where:
+        raise BadRequest(f"fault {name!r} cannot be at {where!r}; it can be at: {', '.join(sorted(kind.where))}")
+    argument = argument or kind.default or ""
+    _check_argument(name, kind, argument)
+    rate, count = fields.get("rate", 1.0), fields.get("count")
+    if not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        raise BadRequest(f"the rate is a number from 0 to 1, not {rate!r}")
+    if count is not None and (not isinstance(count, int) or count < 1):
+        raise BadRequest(f"the count is a positive integer or null, not {count!r}")
+    return Fault(
+        where=where,
+        name=name,
+        argument=argument,
+        provider=fields.get("provider"),
+        rate=float(rate),
+        count=count,
+        match=fields.get("match"),
+        dice=dice,
+    )
+
+
+def _check_argument(name: str, kind: Kind, argument: str) -> None:
+    if kind.argument == "seconds" and not argument.replace(".", "", 1).isdigit():
+        raise BadRequest(f"fault {name!r} takes seconds, as in '{name}:2.5', not {argument!r}")
+    if kind.argument == "status" and not (argument[:3].isdigit() and argument[3:] in {"", "_before", "_after"}):
+        raise BadRequest(f"fault {name!r} takes a status, as in '{name}:500' or '{name}:500_after', not {argument!r}")
+    if kind.argument == "text" and not argument:
+        raise BadRequest(f"fault {name!r} takes a message, as in '{name}:[Banned prompt detected]'")
+
+
+def misbehave(fault: Fault | None, *, act: Callable[[], Reply], refuse: Callable[[int], Reply]) -> Reply:
+    """Carries out what was asked with the fault around it.
+
+    Args:
+        fault: what befalls this request; kinds that only the wire understands change nothing here.
+        act: does the thing (once at most) and gives its reply.
+        refuse: the wire's reply with a status, for a thing not done.
+    """
+    if fault is None:
+        return act()
+    if fault.name == "drop_before":
+        return Reply(dropped=True)
+    if fault.name == "html":
+        return Reply(body=HTML_PAGE, content_type="text/html")
+    if fault.name == "status" and not fault.argument.endswith("_after"):
+        return refuse(int(fault.argument[:3]))
+    if fault.name == "delay_before":
+        time.sleep(fault.seconds)
+    return _spoil(fault, act(), refuse)
+
+
+def _spoil(fault: Fault, reply: Reply, refuse: Callable[[int], Reply]) -> Reply:
+    if fault.name == "status":
+        return refuse(int(fault.argument[:3]))
+    if fault.name == "html_after":
+        return Reply(body=HTML_PAGE, content_type="text/html")
+    return replace(
+        reply,
+        dropped=fault.name == "drop_after",
+        cut=fault.name == "truncated",
+        drip_s=fault.seconds if fault.name == "slow" else 0.0,
+        delay_s=fault.seconds if fault.name == "delay" else 0.0,
+    )
+
+
+def spoil_picture(fault: Fault | None, reply: Reply) -> Reply:
+    """What the faults that concern picture files alone do to one."""
+    size = len(reply.body)
+    match fault.name if fault else "":
+        case "expired":
+            return Reply(status=404, body=b"This content is no longer available.", content_type="text/plain")
+        case "wrong_type":
+            return Reply(body=HTML_PAGE, content_type="text/html")
+        case "fake":
+            return replace(reply, body=HTML_PAGE)
+        case "unreadable":
+            return replace(reply, body=reply.body[:16] + random.Random(size).randbytes(max(0, size - 16)))
+        case "cut_file":
+            return replace(reply, body=reply.body[: size // 2])
+        case _:
+            return reply
+
+
+def answer_faults(faults: Faults, request: Request) -> dict[str, object]:
+    """`/_sandbox/faults`: GET tells, POST arms, DELETE clears; raises `BadRequest`."""
+    if request.method == "DELETE":
+        faults.clear()
+    elif request.method in {"POST", "PUT"}:
+        fields = request.fields()
+        wanted, seed = fields.get("faults", []), fields.get("seed")
+        if not isinstance(wanted, list) or not all(isinstance(fault, dict) for fault in wanted):
+            raise BadRequest("`faults` is a list of objects with at least `where` and `what`")
+        if seed is not None and not isinstance(seed, int):
+            raise BadRequest(f"`seed` is an integer, not {seed!r}")
+        faults.arm(wanted, seed=seed)
+    known = {
+        name: {"where": sorted(kind.where), "argument": kind.argument, "meaning": kind.meaning}
+        for name, kind in KINDS.items()
+    }
+    return {**faults.document(), "known": known}

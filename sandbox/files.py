@@ -1,0 +1,44 @@
+"""Files that callers leave here to get an address for them, named by their content; references, mostly."""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+from sandbox.web import BadRequest, Reply, Request, json_reply
+
+ROUTE = "/_sandbox/files"
+TYPES = (
+    (b"\x89PNG\r\n\x1a\n", "png", "image/png"),
+    (b"\xff\xd8\xff", "jpg", "image/jpeg"),
+    (b"GIF8", "gif", "image/gif"),
+    (b"RIFF", "webp", "image/webp"),
+)
+
+
+class Files:
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def keep(self, content: bytes) -> Path:
+        """The file of this content, written now unless it was here."""
+        ending = next((ending for magic, ending, _ in TYPES if content.startswith(magic)), "bin")
+        path = self._folder / f"{hashlib.sha256(content).hexdigest()}.{ending}"
+        if not path.exists():
+            unfinished = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        return path
+
+    def answer(self, request: Request) -> Reply:
+        """PUT or POST keeps the body and tells its address; GET gives it back. Raises `BadRequest`."""
+        if request.method in {"PUT", "POST"}:
+            if not request.body:
+                raise BadRequest("the body is the file, and it is empty")
+            return json_reply({"url": f"{request.base_url}{ROUTE}/{self.keep(request.body).name}"})
+        path = self._folder / Path(request.path).name
+        if not path.is_file():
+            return json_reply({"error": f"no file {path.name!r}"}, 404)
+        types = {f".{ending}": media_type for _, ending, media_type in TYPES}
+        return Reply(body=path.read_bytes(), content_type=types.get(path.suffix, "application/octet-stream"))

@@ -1,0 +1,35 @@
+"""Calls that the sandbox itself makes: reference pictures it fetches, callbacks it delivers.
+
+Imported at the first such call and not before: the HTTP client costs 0.2 s, and a sandbox listens sooner than that.
+"""
+
+import httpx2
+
+MAX_REFERENCE_BYTES = 32 * 1024 * 1024
+TIMEOUT_S = 10.0
+
+# Proxies of the environment are left aside: what the sandbox calls lies on this machine or beside it.
+CLIENT = httpx2.Client(timeout=TIMEOUT_S, trust_env=False)
+
+
+class Unreachable(Exception):
+    """A reference address that gave no picture."""
+
+
+def fetch_reference(url: str) -> bytes:
+    """The bytes behind an address; raises `Unreachable` for anything but a 200 with a body."""
+    try:
+        reply = CLIENT.get(url, follow_redirects=True)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise Unreachable(f"{url}: {type(error).__name__}") from error
+    if reply.status_code != 200 or not reply.content or len(reply.content) > MAX_REFERENCE_BYTES:
+        raise Unreachable(f"{url}: status {reply.status_code}, {len(reply.content)} bytes")
+    return reply.content
+
+
+def post_json(url: str, body: bytes) -> int:
+    """The status of the answer, 0 if there was none."""
+    try:
+        return CLIENT.post(url, content=body, headers={"content-type": "application/json"}).status_code
+    except (httpx2.HTTPError, httpx2.InvalidURL):
+        return 0

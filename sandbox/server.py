@@ -1,0 +1,160 @@
+"""Puts one sandbox together: store, studio, wires, the `/_sandbox` routes, and the HTTP server in front of them."""
+
+import fcntl
+import threading
+from pathlib import Path
+from typing import IO, Protocol
+
+from sandbox.bill import bill, log
+from sandbox.callbacks import Callbacks
+from sandbox.faults import Faults, Where, answer_faults, misbehave, spoil_picture
+from sandbox.files import ROUTE as FILES_ROUTE
+from sandbox.files import Files
+from sandbox.jobs import Job, JobStore, Terms
+from sandbox.pictures import ROUTE as PICTURES_ROUTE
+from sandbox.pictures import Pictures, job_id_of
+from sandbox.settings import Settings
+from sandbox.studio import Studio
+from sandbox.ttapi import PREFIX, TTAPI
+from sandbox.web import BadRequest, Reply, Request, Server, json_reply
+
+
+class DataInUse(Exception):
+    """Another sandbox has this data folder."""
+
+
+class Wire(Protocol):
+    """One provider's wire format, over the shared jobs."""
+
+    provider: str
+    terms: Terms
+
+    def where(self, method: str, path: str) -> Where | None:
+        """Which kind of call this is to the faults; None for one that no fault befalls."""
+
+    def answer(self, request: Request) -> Reply: ...
+
+    def callback(self, job: Job, *, base_url: str) -> bytes: ...
+
+    def forged_callback(self, job: Job, *, base_url: str) -> bytes: ...
+
+
+class Sandbox:
+    """A running stand-in. Opening it takes the data folder and goes on with the jobs it finds there."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `DataInUse`, and `OSError` where the port is taken."""
+        settings.data.mkdir(parents=True, exist_ok=True)
+        self._lock_file = _take(settings.data / "lock")
+        self._server = Server(settings.host, settings.port)
+        self.base_url = settings.public_url or f"http://{settings.host}:{self._server.server_port}"
+        self.store = JobStore(settings.data / "jobs.sqlite")
+        self.faults = Faults()
+        self._files = Files(settings.data / "files")
+        self._pictures = Pictures(settings.data / "pictures")
+        self._callbacks = Callbacks(self.store, self.faults, pause_s=settings.callback_pause_s)
+        self._wires: dict[str, Wire] = {PREFIX: TTAPI(settings, self.store, self.faults, accepted=self._accepted)}
+        self._by_provider = {wire.provider: wire for wire in self._wires.values()}
+        self._studio = Studio(
+            self.store,
+            self._pictures,
+            references=self._files,
+            terms={provider: wire.terms for provider, wire in self._by_provider.items()},
+            artists=settings.artists,
+            ended=self._ended,
+        )
+        self._server.app = self
+
+    def start(self) -> None:
+        """Serves in a thread of its own and resumes what was unfinished; returns at once."""
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="server", daemon=True).start()
+        for job in self.store.unfinished():
+            self._studio.commission(job)
+        for job in self.store.owed_callbacks():
+            self._ended(job)
+
+    def close(self) -> None:
+        """Ends in order; jobs that have not ended go on at the next start."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._studio.close()
+        self._callbacks.close()
+        self.store.close()
+        self._lock_file.close()
+
+    def drops_unread(self, method: str, path: str) -> bool:
+        wire = self._wire_of(path)
+        if wire is None or wire.where(method, path) != "submit":
+            return False
+        return self.faults.choose_unread(wire.provider) is not None
+
+    def answer(self, request: Request) -> Reply:
+        wire = self._wire_of(request.path)
+        if wire is not None:
+            return wire.answer(request)
+        if request.path.startswith(PICTURES_ROUTE):
+            return self._picture(request)
+        try:
+            return self._control(request)
+        except BadRequest as error:
+            return json_reply({"error": str(error)}, 400)
+
+    def _wire_of(self, path: str) -> Wire | None:
+        return next((wire for prefix, wire in self._wires.items() if path.startswith(f"{prefix}/")), None)
+
+    def _picture(self, request: Request) -> Reply:
+        name = request.path.removeprefix(PICTURES_ROUTE)
+        job = self.store.get(job_id_of(name))
+        content = self._pictures.read(name) if job is not None and job.state == "succeeded" else None
+        if job is None or content is None:
+            return Reply(status=404, body=b"not found", content_type="text/plain")
+        fault = self.faults.choose("picture", job.provider, prompt=job.prompt)
+        whole = Reply(body=content, content_type="image/png", headers=(("Cache-Control", "public, max-age=31536000"),))
+        return misbehave(
+            fault,
+            act=lambda: spoil_picture(fault, whole),
+            refuse=lambda status: Reply(status=status, body=b"error", content_type="text/plain"),
+        )
+
+    def _control(self, request: Request) -> Reply:
+        path = request.path.rstrip("/")
+        if path == FILES_ROUTE or path.startswith(f"{FILES_ROUTE}/"):
+            return self._files.answer(request)
+        match path:
+            case "/_sandbox/bill":
+                return json_reply(bill(self.store))
+            case "/_sandbox/log":
+                return json_reply(log(self.store))
+            case "/_sandbox/health":
+                return json_reply({"status": "ok", "unfinished": len(self.store.unfinished())})
+            case "/_sandbox/faults":
+                return self._switch_faults(request)
+            case _:
+                return json_reply({"error": f"no such address: {request.path}", "wires": sorted(self._wires)}, 404)
+
+    def _switch_faults(self, request: Request) -> Reply:
+        document = answer_faults(self.faults, request)
+        if request.method == "DELETE":
+            for job in self.store.release_stuck():
+                self._studio.commission(job)
+        return json_reply(document)
+
+    def _accepted(self, job: Job) -> None:
+        wire = self._by_provider[job.provider]
+        self._callbacks.accepted(job, forged=lambda job: wire.forged_callback(job, base_url=self.base_url))
+        self._studio.commission(job)
+
+    def _ended(self, job: Job) -> None:
+        wire = self._by_provider[job.provider]
+        self._callbacks.ended(job, body=lambda job: wire.callback(job, base_url=self.base_url))
+
+
+def _take(path: Path) -> IO[str]:
+    """Holds the folder as long as the file is open; the system lets go when the process dies."""
+    lock_file = path.open("a")
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock_file.close()
+        raise DataInUse(f"another sandbox uses {str(path.parent)!r}") from None
+    return lock_file

@@ -1,0 +1,113 @@
+"""What happens to an accepted job until its end: references fetched, pictures drawn, its time waited for.
+
+A job succeeds when it is drawn and its time has come, not before. Everything here can be done again from the job's row,
+and that is what happens when the sandbox starts after its death.
+"""
+
+import queue
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from sandbox.desk import Artist, NotDrawn, Order, UnreadableReference
+from sandbox.files import Files
+from sandbox.jobs import Job, JobStore, Terms
+from sandbox.pictures import Pictures
+from sandbox.timetable import Timetable
+
+FETCHERS = 4  # a reference that answers slowly must not keep the other jobs waiting
+
+INVALID_LINK = "[Invalid link!]"
+
+
+class Studio:
+    """Carries jobs to their end.
+
+    Args:
+        terms: by provider, for what a failure costs.
+        ended: called with each job that has ended, in a thread of the studio.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        pictures: Pictures,
+        *,
+        references: Files,
+        terms: Mapping[str, Terms],
+        artists: int,
+        ended: Callable[[Job], None],
+    ) -> None:
+        self._store, self._pictures, self._references = store, pictures, references
+        self._terms, self._ended = terms, ended
+        self._timetable = Timetable()
+        self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
+        self._desks = ThreadPoolExecutor(artists, thread_name_prefix="draw")
+        self._all_artists = [Artist() for _ in range(artists)]
+        self._free_artists: queue.SimpleQueue[Artist] = queue.SimpleQueue()
+        for artist in self._all_artists:
+            self._free_artists.put(artist)
+
+    def commission(self, job: Job) -> None:
+        """Begins or resumes a job; returns at once."""
+        if job.stuck:
+            return
+        if job.message:
+            self._end_when_due(job, job.message, illegal=job.illegal)
+        elif not job.plan.get("tiles") or self._pictures.drawn(job):
+            self._end_when_due(job, None)
+        else:
+            self._fetchers.submit(self._prepare, job)
+
+    def close(self) -> None:
+        """No job ends after this returns; unfinished ones go on at the next start."""
+        self._timetable.close()
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
+        self._desks.shutdown(wait=False, cancel_futures=True)
+        for artist in self._all_artists:
+            artist.close()
+
+    def _prepare(self, job: Job) -> None:
+        from sandbox.outgoing import Unreachable, fetch_reference
+
+        try:
+            for url in job.plan.get("also_reachable", []):
+                fetch_reference(url)
+            files = [str(self._references.keep(fetch_reference(url))) for url in job.plan["references"]]
+        except Unreachable:
+            self._end_when_due(job, INVALID_LINK, illegal=True)
+            return
+        self._desks.submit(self._draw, job, files)
+
+    def _draw(self, job: Job, references: list[str]) -> None:
+        plan = job.plan
+        order = Order(
+            prompt=plan["text"],
+            references=references,
+            weight=plan["weight"],
+            seed=plan["seed"],
+            tiles=self._pictures.tiles(job),
+            size=(plan["size"][0], plan["size"][1]),
+        )
+        artist = self._free_artists.get()
+        try:
+            artist.draw(order)
+        except UnreadableReference:
+            self._end_when_due(job, INVALID_LINK, illegal=True)
+        except NotDrawn as error:
+            self._end_when_due(job, f"[Internal error] {error}")
+        else:
+            self._end_when_due(job, None)
+        finally:
+            self._free_artists.put(artist)
+
+    def _end_when_due(self, job: Job, message: str | None, *, illegal: bool = False) -> None:
+        self._timetable.at(job.due_at_s, partial(self._end, job, message, illegal=illegal))
+
+    def _end(self, job: Job, message: str | None, *, illegal: bool) -> None:
+        finished = self._store.finish(
+            job.job_id, at_s=time.time(), message=message, illegal=illegal, terms=self._terms[job.provider]
+        )
+        if finished is not None:
+            self._ended(finished)
