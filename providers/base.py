@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +41,21 @@ class Call:
 
     Args:
         path: below the lane's base URL, starting with a slash.
+        content: a body that is not JSON; its type stands in `headers`.
         total_s: the whole call must be over after this many seconds, connection included.
         repeatable: whether sending it twice is harmless; a submission never is.
+        reply_max_bytes: a longer answer is not read to its end.
     """
 
     method: str
     path: str
     json: Mapping[str, Any] | None = None
+    content: bytes | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     total_s: float = 30.0
     repeatable: bool = False
+    reply_max_bytes: int = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,17 +107,44 @@ Progress = Running | Made
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedJob:
-    """A job as the service lists it, for finding one whose id was lost."""
+    """A job as the service lists it, for finding one whose id was lost.
+
+    Args:
+        created_at: Unix time, or None where the service does not say, or says it without a time zone.
+        status: the service's own number or word for it; a listing may use others than a poll.
+    """
 
     job_id: str
     prompt: str
     created_at: float | None
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountInfo:
+    """What a service says about the account behind a key; None where it does not say.
+
+    Args:
+        balance_usd: money left, what is set aside for running jobs not included.
+        held_usd: money the service has set aside for running jobs.
+        most_jobs: how many jobs may be in flight at once.
+    """
+
+    balance_usd: Decimal | None = None
+    held_usd: Decimal | None = None
+    most_jobs: int | None = None
 
 
 class Provider(Protocol):
     """One wire format. Implementations hold no client, no key and no state."""
 
     name: str
+    #: A submission is over after this many seconds, whatever happened.
+    submit_total_s: float
+
+    def auth_headers(self, key: str) -> Mapping[str, str]:
+        """What proves the account; sent to the service's base URL and to no other host."""
+        ...
 
     def prompt_text(self, ask: Ask) -> str:
         """The text that is sent, the service's own flags included; it stands in the attempt's row."""
@@ -143,13 +174,26 @@ class Provider(Protocol):
 
         Raises:
             JobFailed, JobTimedOut, ContentRefused, RequestRefused: the service's last word.
-            ProviderDown, ReplyUnreadable, RateLimited: this call said nothing about the job.
+            ProviderDown, ReplyUnreadable, RateLimited, KeyRefused, OutOfMoney: this call said nothing about the job.
         """
         ...
 
     def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
         """When most jobs of this kind are done, counted from the submission."""
         ...
+
+
+@runtime_checkable
+class Lister(Protocol):
+    """What a wire has besides, where the service lists its jobs and tells about the account."""
+
+    def build_fetch_list(self, *, page: int = 1) -> Call: ...
+
+    def read_fetch_list(self, reply: Reply) -> Sequence[ListedJob]: ...
+
+    def build_info(self) -> Call: ...
+
+    def read_info(self, reply: Reply) -> AccountInfo: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

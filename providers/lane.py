@@ -1,0 +1,130 @@
+"""A lane: one account with a service, an adapter and the connections behind one face.
+
+Nothing here repeats a submission, waits, or knows of limits; those belong to whoever holds the lane.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from domain.errors import ProviderDown, ReplyUnreadable
+from providers.base import Accepted, AccountInfo, Ask, Call, ListedJob, Lister, Progress, Provider
+from providers.fetch import PictureFetcher
+from providers.http import Sender, checked_base_url, checked_key
+
+UPLOAD_TRIES = 3
+
+
+class HttpLane:
+    """Implements `providers.base.Lane` over HTTP. Thread-safe; open it after a fork, close it at the end.
+
+    Args:
+        name: the lane's own, its provider's or like `ttapi-2`.
+        base_url: of the service; a trailing `/v1` is tolerated.
+        key: proves the account, goes to `base_url` and nowhere else, and is in no message and no repr.
+        uploads_url: a stand-in's address that keeps files (`PUT /_sandbox/files`); None where the service has none.
+        first_look: instead of the adapter's own, for a service that is faster than the real one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        provider: str,
+        *,
+        adapter: Provider,
+        base_url: str,
+        key: str,
+        uploads_url: str | None = None,
+        first_look: timedelta | None = None,
+    ) -> None:
+        self.name = name
+        self.provider = provider
+        self._adapter = adapter
+        self._first_look = first_look
+        key = checked_key(key, name=f"the key of lane {name!r}")
+        self._sender = Sender(base_url, headers=adapter.auth_headers(key), secrets=(key,))
+        self._uploads = Sender(uploads_url) if uploads_url is not None else None
+        host = urlsplit(checked_base_url(base_url)).hostname or ""
+        self._pictures = PictureFetcher(own_host=host)
+
+    def prompt_text(self, ask: Ask) -> str:
+        return self._adapter.prompt_text(ask)
+
+    def submit(self, ask: Ask) -> Accepted:
+        return self._adapter.read_submit(self._sender.send(self._adapter.build_submit(ask)))
+
+    def poll(self, job_id: str) -> Progress:
+        return self._adapter.read_poll(self._sender.send(self._adapter.build_poll(job_id)))
+
+    def listed_jobs(self, *, page: int = 1) -> Sequence[ListedJob] | None:
+        """One page of the account's jobs, newest first; empty past the last; None where the service lists none."""
+        if not isinstance(self._adapter, Lister):
+            return None
+        return self._adapter.read_fetch_list(self._sender.send(self._adapter.build_fetch_list(page=page)))
+
+    def account(self) -> AccountInfo | None:
+        """What the service says about the account; None where it has no such call."""
+        if not isinstance(self._adapter, Lister):
+            return None
+        return self._adapter.read_info(self._sender.send(self._adapter.build_info()))
+
+    def fetch_picture(self, url: str) -> bytes:
+        return self._pictures.fetch(url)
+
+    def upload_reference(self, content: bytes, media_type: str) -> str | None:
+        """As in the contract. Files are named by their content there, so a second try is harmless."""
+        if self._uploads is None:
+            return None
+        call = Call(
+            method="PUT",
+            path="/_sandbox/files",
+            content=content,
+            headers={"content-type": media_type},
+            repeatable=True,
+        )
+        tries = Retrying(
+            stop=stop_after_attempt(UPLOAD_TRIES),
+            wait=wait_exponential_jitter(initial=0.5, max=2),
+            retry=retry_if_exception_type(ProviderDown),
+            reraise=True,
+        )
+        return tries(self._upload_once, self._uploads, call)
+
+    @staticmethod
+    def _upload_once(uploads: Sender, call: Call) -> str:
+        reply = uploads.send(call)
+        if reply.status >= 500:
+            raise ProviderDown(f"the file was not taken: status {reply.status}")
+        try:
+            url = json.loads(reply.content)["url"] if reply.status in {200, 201} else None
+        except (ValueError, TypeError, KeyError):
+            url = None
+        if not isinstance(url, str):
+            raise ReplyUnreadable(f"the file was not taken: status {reply.status}, and no address in the answer")
+        return url
+
+    def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
+        return self._first_look if self._first_look is not None else self._adapter.first_look_after(settings)
+
+    @property
+    def submit_total_s(self) -> float:
+        return self._adapter.submit_total_s
+
+    def close(self) -> None:
+        self._sender.close()
+        self._pictures.close()
+        if self._uploads is not None:
+            self._uploads.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"HttpLane({self.name!r}, {self.provider!r}, base_url={self._sender.base_url!r})"

@@ -1,0 +1,76 @@
+"""Which service speaks which wire, and how a lane to it is opened. Facts about models are in the catalogue."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from domain.errors import UnknownThing
+from providers.base import Provider
+from providers.http import checked_base_url
+from providers.lane import HttpLane
+from providers.ttapi import TTAPI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One name that a lane can have as its provider.
+
+    Args:
+        adapter: makes the adapter of its wire.
+        base_url: where the service itself lives, or None for one that only the operator can name.
+        key_setting: the environment variable that holds its key, or None where any key will do.
+        path: added to the base URL; a stand-in serves several wires side by side.
+        takes_files: whether files left at the base URL get an address there.
+        first_look: instead of the adapter's own.
+        jobs: how many may be in flight at once, until a setting or the service itself says otherwise.
+    """
+
+    adapter: Callable[[], Provider]
+    base_url: str | None = None
+    key_setting: str | None = None
+    path: str = ""
+    takes_files: bool = False
+    first_look: timedelta | None = None
+    jobs: int = 10
+
+
+SERVICES: Final[Mapping[str, Service]] = {
+    "ttapi": Service(adapter=TTAPI, base_url="https://api.ttapi.io", key_setting="TTAPI_API_KEY"),
+    "sandbox": Service(adapter=TTAPI, path="/ttapi", takes_files=True, first_look=timedelta(milliseconds=300)),
+}
+
+
+def service(provider: str) -> Service:
+    """What is known of `provider`.
+
+    Raises:
+        UnknownThing: no such provider; the sentence names those there are.
+    """
+    found = SERVICES.get(provider)
+    if found is None:
+        near = difflib.get_close_matches(provider.lower(), SERVICES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise UnknownThing(f"there is no provider {provider!r}{hint} Known ones: {', '.join(sorted(SERVICES))}")
+    return found
+
+
+def open_lane(name: str, provider: str, *, base_url: str | None = None, key: str | None = None) -> HttpLane:
+    """A lane to `provider`, at its own address unless `base_url` names another.
+
+    Raises:
+        UnknownThing: no such provider.
+        ServiceMissing: no key where one is needed, or no usable base URL.
+    """
+    known = service(provider)
+    root = checked_base_url(base_url or known.base_url or "")
+    return HttpLane(
+        name,
+        provider,
+        adapter=known.adapter(),
+        base_url=root + known.path,
+        key=key or ("" if known.key_setting else provider),
+        uploads_url=root if known.takes_files else None,
+        first_look=known.first_look,
+    )

@@ -1,0 +1,100 @@
+"""What TTAPI's failure messages mean: one table from the beginning of a message to a class of ours.
+
+Also the owner's form for showing a failure, `[type] code: message`, and which failures TTAPI counts
+towards its limit of illegal prompts. The brake that acts on the count is not here.
+
+Source: docs.mjapiapp.com/faq/midjourney/api and the Chinese FAQ (PROVIDERS.md 1.5); ttapi.io/docs/faq/api (1.9).
+"""
+
+import re
+from typing import Final
+
+from domain.errors import ContentRefused, JobFailed, JobTimedOut, ProviderError, QueueFull, RequestRefused
+
+#: Beginnings of messages, compared in lower case and without the `!` that one of them carries.
+FAMILIES: Final[tuple[tuple[str, type[ProviderError]], ...]] = (
+    ("[banned prompt detected]", ContentRefused),
+    ("[image denied]", ContentRefused),
+    ("[ttapi prompt filter]", ContentRefused),
+    ("[ttapi image filter]", ContentRefused),
+    ("banned prompt", ContentRefused),
+    ("[invalid parameter]", RequestRefused),
+    ("[invalid link]", RequestRefused),
+    ("[invalid prompt]", RequestRefused),
+    ("job timeout", JobTimedOut),
+    ("[job timeout]", JobTimedOut),
+    ("failed to process your command", JobFailed),
+    ("[internal error]", JobFailed),
+    ("[internal server error]", JobFailed),
+    ("[bad response]", JobFailed),
+    ("execution error", JobFailed),
+    ("unknown integration", JobFailed),
+    ("unknown message", JobFailed),
+)
+
+#: After thirty of these in a day TTAPI keeps the money it froze for a failed job.
+ILLEGAL_PER_DAY: Final = 30
+ILLEGAL: Final = (
+    "[invalid parameter]",
+    "[banned prompt detected]",
+    "[image denied]",
+    "[invalid link]",
+    "[invalid prompt]",
+    "[ttapi prompt filter]",
+    "[ttapi image filter]",
+)
+
+_MOST_CHARACTERS: Final = 500
+_TYPED = re.compile(r"\[(?P<kind>[^\[\]]{1,60})\]\s*(?P<rest>.*)", re.DOTALL)
+
+
+def failure_of(message: str | None) -> ProviderError:
+    """The service's last word on a job, or on a submission it answered with `FAILED`: nothing was charged.
+
+    A message of no known family is `JobFailed`: another try is allowed, as for any fault of the service.
+    """
+    kind = _kind_of(message or "") or JobFailed
+    return kind(shown(kind("").code, code="FAILED", message=message))
+
+
+def is_known(message: str | None) -> bool:
+    """Whether `message` begins as TTAPI's messages about a failed job do."""
+    return _kind_of(message or "") is not None
+
+
+def refusal_of(message: str) -> type[ProviderError]:
+    """The class of a submission answered with 400: nothing was accepted, whatever the message."""
+    lowered = message.lower()
+    if "no available account" in lowered:
+        # The hold host's way of saying that all hosted accounts are busy.
+        return QueueFull
+    if "banned" in lowered or _kind_of(message) is ContentRefused:
+        return ContentRefused
+    return RequestRefused
+
+
+def shown(kind: str, *, code: str, message: str | None) -> str:
+    """`[type] code: message`, on one line; the type is the message's own where it has one, else `kind`."""
+    text = " ".join((message or "").split())[:_MOST_CHARACTERS]
+    typed = _TYPED.fullmatch(text)
+    if typed:
+        kind, text = typed["kind"], typed["rest"]
+    return f"[{kind}] {code}: {text or 'no reason given'}"
+
+
+def is_illegal_prompt(failure: ProviderError | str) -> bool:
+    """Whether TTAPI counts this failure as an illegal prompt.
+
+    Takes the error or its text as the attempt's row keeps it. A prompt refused at once, with 400, does not count.
+    """
+    kind, _, rest = _plain(str(failure)).partition("]")
+    return f"{kind}]" in ILLEGAL and rest.lstrip().startswith("failed:")
+
+
+def _plain(message: str) -> str:
+    return message.strip().lower().replace("!]", "]")
+
+
+def _kind_of(message: str) -> type[ProviderError] | None:
+    plain = _plain(message)
+    return next((kind for beginning, kind in FAMILIES if plain.startswith(beginning)), None)
