@@ -1,13 +1,17 @@
 """The way to Postgres: one engine per process, and the only place that commits."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from domain.errors import ServiceMissing
+
+_Result = TypeVar("_Result")
 
 
 class Database:
@@ -39,6 +43,22 @@ class Database:
         """One transaction: committed at the end of the block, rolled back when it raises."""
         with self._engine.begin() as connection:
             yield connection
+
+    def insist(self, write: Callable[[Connection], _Result], *, seconds: float) -> _Result:
+        """Run `write` in a transaction of its own, again and again for `seconds` while the server is away.
+
+        For what must not be lost, such as the id of a paid job. `write` must be harmless when an earlier run was
+        committed and only the answer got lost.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with self.transaction() as connection:
+                    return write(connection)
+            except OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def check(self) -> None:
         """Whether the server answers.

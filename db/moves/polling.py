@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, extract, func, select, update
 
 from db.moves.rows import FREE_LEASE, charge, finish, leased_by, set_attempt, set_generation, take, unleased
 from db.schema import attempts
@@ -54,10 +54,36 @@ def looked(
         )
         .values(
             percent=func.coalesce(percent, attempts.c.percent),
+            step_tries=0,
             due_at=func.now() + next_look,
             **FREE_LEASE,
         )
     )
+
+
+def silent(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, next_look: timedelta) -> None:
+    """The call said nothing about the job: count the silence and look again after `next_look`."""
+    connection.execute(
+        update(attempts)
+        .where(
+            attempts.c.id == attempt_id,
+            attempts.c.lease_token == token,
+            attempts.c.state == AttemptState.GENERATING,
+        )
+        .values(step_tries=attempts.c.step_tries + 1, due_at=func.now() + next_look, **FREE_LEASE)
+    )
+
+
+def seconds_to_next(connection: Connection, lane: str) -> float | None:
+    """Seconds until the next unclaimed look at a job of `lane` is due, negative when one is; None without jobs."""
+    soonest = (
+        select(extract("epoch", attempts.c.due_at - func.now()))
+        .where(attempts.c.lane == lane, attempts.c.state == AttemptState.GENERATING, unleased())
+        .order_by(attempts.c.due_at)
+        .limit(1)
+    )
+    seconds = connection.execute(soonest).scalar_one_or_none()
+    return None if seconds is None else float(seconds)
 
 
 def made(

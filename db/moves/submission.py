@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import Connection, func, update
+from sqlalchemy import Connection, func, select, update
 
 from db import ledger
 from db.moves.rows import error_columns, finish, leased_by, set_attempt, set_generation, take
@@ -64,11 +64,16 @@ def accepted(
     Raises:
         LostRace: the lease ran out and rescue has put the attempt in doubt; the caller adopts the job instead.
     """
+    known = connection.execute(select(attempts.c.job_id).where(attempts.c.id == attempt_id)).scalar_one_or_none()
+    if known == job_id:
+        return  # an earlier run of this write was committed, and only the answer got lost
     work = take(connection, attempt_id, states=_SUBMITTING, token=token)
     _generate(connection, work, job_id=job_id, first_look=first_look, deadline=deadline)
 
 
-def adopt(connection: Connection, attempt_id: AttemptId, *, job_id: str, first_look: timedelta) -> None:
+def adopt(
+    connection: Connection, attempt_id: AttemptId, *, job_id: str, first_look: timedelta, deadline: timedelta
+) -> None:
     """A job found after its attempt was put in doubt belongs to it after all.
 
     Raises:
@@ -76,7 +81,7 @@ def adopt(connection: Connection, attempt_id: AttemptId, *, job_id: str, first_l
     """
     work = take(connection, attempt_id, states=frozenset({AttemptState.IN_DOUBT}), token=None)
     ledger.undoubt(connection, work, reason="job found")
-    _generate(connection, work, job_id=job_id, first_look=first_look, deadline=first_look * 2)
+    _generate(connection, work, job_id=job_id, first_look=first_look, deadline=deadline)
 
 
 def _generate(connection: Connection, work: Work, *, job_id: str, first_look: timedelta, deadline: timedelta) -> None:

@@ -51,6 +51,14 @@ def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease) -> Wor
     return work_of(connection.execute(select_work().where(attempts.c.id == attempt_id)).one())
 
 
+def look(connection: Connection, attempt_id: AttemptId) -> Work | None:
+    """The attempt if it waits for its check; nothing is locked."""
+    row = connection.execute(
+        select_work().where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.VALIDATING)
+    ).one_or_none()
+    return None if row is None else work_of(row)
+
+
 def inputs(connection: Connection, attempt_id: AttemptId) -> list[StoredInput]:
     """Stored pictures of an attempt with their model inputs, in the provider's order."""
     rows = connection.execute(

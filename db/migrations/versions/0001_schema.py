@@ -16,4 +16,6 @@ def upgrade() -> None:
     op.execute("SET LOCAL statement_timeout = '60s'")
     script = (Path(__file__).parent / "0001_schema.sql").read_text()
     # Past SQLAlchemy, which would read colons and percent signs of the script as parameters.
-    op.get_bind().connection.driver_connection.execute(script)
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None
+    driver.execute(script)

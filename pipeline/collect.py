@@ -1,0 +1,168 @@
+"""Fetch what a finished job made: download, verify, decode once, store, prepare the model's input.
+
+The attempt is paid for by now. One verified picture of four suffices; the missing ones are recorded. Only when not one
+is to be had, after every try, does the generation fail, charged, and nobody retries it unasked.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+
+from db.moves import collection, validation
+from db.moves.collection import NewAsset
+from db.work import Lease, Work
+from domain.errors import LikenessError, LostRace, PictureError, PictureLost, ProviderError
+from domain.ids import AttemptId, sha256
+from domain.retry import TryAgain, decide
+from domain.states import GenerationState
+from pipeline.outcome import Again
+from pipeline.poll import result_of
+from pipeline.resources import Resources
+from providers.base import Lane, Made
+from validation.pixels import Preprocessing, decode, model_input
+
+log = logging.getLogger(__name__)
+
+_THREADS = 4
+
+
+def collect(resources: Resources, attempt_id: AttemptId, *, preprocessing: Preprocessing) -> Again | None:
+    """Carry an attempt from the provider's last word to stored pictures, and on to the check.
+
+    Args:
+        preprocessing: of the scoring model; what it will look at is made here, where the picture is decoded anyway.
+    """
+    lease = resources.leases.new()
+    with resources.database.transaction() as connection:
+        work = collection.claim(connection, attempt_id, lease=lease)
+    if work is None:
+        _rebuild(resources, attempt_id, preprocessing)
+        return None
+    with resources.leases.held(lease):
+        try:
+            return _collect(resources, work, lease, preprocessing)
+        except LostRace:
+            log.info("attempt %s was taken over while its pictures were fetched", attempt_id)
+            return None
+
+
+def _collect(resources: Resources, work: Work, lease: Lease, preprocessing: Preprocessing) -> Again | None:
+    lane = resources.lanes.get(work.lane)
+    if lane is None:
+        away: LikenessError = PictureLost(f"this worker has no key for lane {work.lane!r}")
+        return _again_or_lost(resources, work, lease, [away], stored=[])
+    urls = _addresses(resources, lane, work, lease)
+    fetch = partial(_one, resources, lane, work, preprocessing)
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fetch") as pool:
+        found = list(pool.map(fetch, enumerate(urls)))
+    stored = [one for one in found if isinstance(one, NewAsset)]
+    failures = [one for one in found if isinstance(one, LikenessError)]
+    hopeful = any(failure.retryable for failure in failures) and work.step_tries < resources.timing.collect_tries
+    if not stored or hopeful:
+        return _again_or_lost(resources, work, lease, failures, stored=stored)
+    _keep(resources, work, lease, [_or_missing(one, at) for at, one in enumerate(found)])
+    return None
+
+
+def _addresses(resources: Resources, lane: Lane, work: Work, lease: Lease) -> Sequence[str]:
+    """Where the pictures are; from the second try on the provider is asked anew, since addresses run out."""
+    result = work.result
+    if work.step_tries > 1 and work.job_id is not None:
+        try:
+            made = lane.poll(work.job_id)
+        except ProviderError as failure:
+            log.info("the addresses of job %s could not be renewed: %s", work.job_id, failure)
+        else:
+            if isinstance(made, Made):
+                result = result_of(made)
+                with resources.database.transaction() as connection:
+                    collection.renewed(connection, work.attempt_id, token=lease.token, result=result)
+    urls = [str(url) for url in result.get("picture_urls") or ()]
+    grid = result.get("grid_url")
+    return urls or ([str(grid)] if grid else [])
+
+
+def _one(
+    resources: Resources, lane: Lane, work: Work, preprocessing: Preprocessing, place: tuple[int, str]
+) -> NewAsset | PictureError:
+    position, url = place
+    try:
+        content = lane.fetch_picture(url)
+        picture = decode(content)
+    except PictureError as failure:
+        return failure
+    stored = resources.store.put(content, ending=picture.extension.removeprefix("."))
+    prepared = None
+    if work.character_id is not None:
+        ready = model_input(picture.image, preprocessing)
+        prepared = (ready.pixels, ready.size, ready.preprocessing)
+    return NewAsset(
+        position=position,
+        r2_key=stored.key,
+        cdn_url=stored.url,
+        sha256=sha256(content),
+        media_type=picture.media_type,
+        file_size=picture.size_bytes,
+        width=picture.width,
+        height=picture.height,
+        metadata={"source_url": url},
+        model_input=prepared,
+    )
+
+
+def _or_missing(found: NewAsset | LikenessError, position: int) -> NewAsset:
+    if isinstance(found, NewAsset):
+        return found
+    return NewAsset(position=position, missing_reason=f"{found.code}: {found}"[:1000], metadata={})
+
+
+def _again_or_lost(
+    resources: Resources,
+    work: Work,
+    lease: Lease,
+    failures: Sequence[LikenessError],
+    *,
+    stored: Sequence[NewAsset],
+) -> Again | None:
+    """Another try while one may help; a picture that is fetched again lands on its own key in the store."""
+    failure = next((one for one in failures if one.retryable), None) or (
+        failures[0] if failures else PictureLost("the provider named no pictures")
+    )
+    decision = decide(failure, tries=work.step_tries, limit=resources.timing.collect_tries, luck=resources.luck())
+    wait = decision.wait if isinstance(decision, TryAgain) else None
+    if wait is None and work.step_tries < resources.timing.collect_tries and not stored:
+        # A 404 may mean that the address ran out; the next try asks the provider for a new one.
+        wait = timedelta(seconds=2)
+    with resources.database.transaction() as connection:
+        if wait is not None:
+            collection.again(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
+            return Again(wait)
+        lost = PictureLost(f"paid for, and no picture is to be had after {work.step_tries} tries: {failure}")
+        collection.lost(connection, work.attempt_id, token=lease.token, failure=lost)
+    return None
+
+
+def _keep(resources: Resources, work: Work, lease: Lease, assets: Sequence[NewAsset]) -> None:
+    with resources.database.transaction() as connection:
+        reached = collection.collected(connection, work.attempt_id, token=lease.token, assets=assets)
+    if reached is GenerationState.VALIDATING:
+        resources.dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)
+
+
+def _rebuild(resources: Resources, attempt_id: AttemptId, preprocessing: Preprocessing) -> None:
+    """The check found no input, or one made for another model: make it anew from the stored originals."""
+    with resources.database.transaction() as connection:
+        work = validation.look(connection, attempt_id)
+        rows = validation.inputs(connection, attempt_id) if work is not None else []
+    stale = [row for row in rows if row.pixels is None or row.preprocessing != preprocessing.digest]
+    if work is None or not stale:
+        return
+    inputs = {}
+    for row in stale:
+        ready = model_input(decode(resources.store.get(row.r2_key)).image, preprocessing)
+        inputs[row.asset_id] = (ready.pixels, ready.size, ready.preprocessing)
+    with resources.database.transaction() as connection:
+        collection.put_inputs(connection, attempt_id, inputs)
+    resources.dispatch.validate(attempt_id=attempt_id, generation_id=work.generation_id)

@@ -1,0 +1,139 @@
+"""Sweep one lane: ask the provider about every job whose look is due, and write down what it said.
+
+The poll is the only thing that believes anything; a webhook merely makes a job due now.
+"""
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from db import lanes
+from db.moves import polling
+from db.work import Lease, Work
+from domain.errors import (
+    ContentRefused,
+    JobFailed,
+    JobTimedOut,
+    LikenessError,
+    LostRace,
+    ProviderError,
+    RequestRefused,
+)
+from domain.retry import TryAgain, decide
+from domain.schedule import after_silence, next_look
+from pipeline.admit import admit
+from pipeline.resources import Resources
+from providers.base import Lane, Made, Running
+
+log = logging.getLogger(__name__)
+
+#: The provider's last word about a job; every other failure of a poll says nothing about it.
+_LAST_WORDS = (JobFailed, JobTimedOut, ContentRefused, RequestRefused)
+_THREADS = 16
+
+
+def sweep(resources: Resources, lane_name: str) -> int:
+    """Look at what is due on the lane, for one tick's time; returns how many jobs came to an end."""
+    lane = resources.lanes.get(lane_name)
+    if lane is None:
+        return 0
+    ended = 0
+    until = time.monotonic() + resources.timing.sweep.total_seconds()
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix=f"poll-{lane_name}") as pool:
+        while True:
+            works, lease = _claim(resources, lane_name)
+            with resources.leases.held(lease):
+                over = sum(pool.map(partial(_look, resources, lane, lease), works))
+            ended += over
+            if over:
+                admit(resources, lane.provider)
+            pause = _until_next(resources, lane_name)
+            if pause is None or time.monotonic() + pause > until:
+                return ended
+            time.sleep(pause)
+
+
+def _claim(resources: Resources, lane_name: str) -> tuple[list[Work], Lease]:
+    lease = resources.leases.new()
+    with resources.database.transaction() as connection:
+        works = polling.claim_due(connection, lane_name, limit=resources.timing.sweep_size, lease=lease)
+    return works, lease
+
+
+def _until_next(resources: Resources, lane_name: str) -> float | None:
+    """Seconds until the next look is due, or None when nothing is at the provider."""
+    with resources.database.transaction() as connection:
+        pause = polling.seconds_to_next(connection, lane_name)
+    return None if pause is None else max(pause, 0.02)
+
+
+def _look(resources: Resources, lane: Lane, lease: Lease, work: Work) -> bool:
+    """One look at one job; whether it came to an end."""
+    assert work.job_id is not None
+    try:
+        progress = lane.poll(work.job_id)
+    except _LAST_WORDS as failure:
+        return _gave_up(resources, work, lease, failure)
+    except ProviderError as failure:
+        _silent(resources, work, lease, failure)
+        return False
+    if isinstance(progress, Running):
+        _running(resources, lane, work, lease=lease, percent=progress.percent)
+        return False
+    return _made(resources, work, lease, progress)
+
+
+def _running(resources: Resources, lane: Lane, work: Work, *, lease: Lease, percent: int | None) -> None:
+    now = datetime.now(UTC)
+    age = now - (work.accepted_at or now)
+    overdue = work.deadline_at is not None and now > work.deadline_at
+    wait = next_look(age=age, expected=lane.first_look_after(work.settings), overdue=overdue)
+    with resources.database.transaction() as connection:
+        polling.looked(connection, work.attempt_id, token=lease.token, percent=percent, next_look=wait)
+
+
+def _silent(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> None:
+    """The call said nothing about the job, so nothing is known about the job: look again later."""
+    wait = max(after_silence(silences=work.step_tries + 1), timedelta(seconds=failure.retry_after_s or 0))
+    log.info("no word about job %s (%s); next look in %.0f s", work.job_id, failure, wait.total_seconds())
+    with resources.database.transaction() as connection:
+        lanes.note_error(connection, work.lane, failure)
+        polling.silent(connection, work.attempt_id, token=lease.token, next_look=wait)
+
+
+def _gave_up(resources: Resources, work: Work, lease: Lease, failure: LikenessError) -> bool:
+    decision = decide(failure, tries=work.tries, limit=resources.timing.generation_tries, luck=resources.luck())
+    wait = decision.wait if isinstance(decision, TryAgain) else None
+    try:
+        with resources.database.transaction() as connection:
+            lanes.note_error(connection, work.lane, failure)
+            polling.gave_up(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
+    except LostRace:
+        return False
+    return True
+
+
+def _made(resources: Resources, work: Work, lease: Lease, made: Made) -> bool:
+    said = made.charged_usd is not None
+    try:
+        with resources.database.transaction() as connection:
+            polling.made(
+                connection,
+                work.attempt_id,
+                token=lease.token,
+                result=result_of(made),
+                charged_usd=made.charged_usd if made.charged_usd is not None else work.price_usd,
+                said_by="said by the provider" if said else "price of the catalogue",
+            )
+    except LostRace:
+        return False
+    resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
+    return True
+
+
+def result_of(made: Made) -> dict[str, Any]:
+    """What the attempt's row keeps of the provider's last word."""
+    return {"picture_urls": list(made.picture_urls), "grid_url": made.grid_url, "detail": dict(made.detail)}

@@ -1,0 +1,86 @@
+"""A character's reference pictures: their bytes for the check, their addresses for the providers."""
+
+import threading
+from collections import OrderedDict
+
+from db import characters
+from db.characters import CharacterRow, ReferenceRow
+from db.work import Work
+from domain.errors import RequestRefused
+from domain.ids import CharacterId
+from pipeline.resources import Resources
+from providers.base import Lane
+from validation.base import Reference
+
+_KEPT = 256
+
+
+class _Shelf:
+    """Bytes and addresses under a content digest never change, so a small memory of them needs no invalidation."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._content: OrderedDict[str, bytes] = OrderedDict()
+        self._urls: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def content(self, resources: Resources, row: ReferenceRow) -> bytes:
+        with self._lock:
+            known = self._content.get(row.sha256)
+        if known is not None:
+            return known
+        content = resources.store.get(row.r2_key)
+        with self._lock:
+            self._content[row.sha256] = content
+            while len(self._content) > _KEPT:
+                self._content.popitem(last=False)
+        return content
+
+    def url(self, resources: Resources, lane: Lane, row: ReferenceRow) -> str:
+        with self._lock:
+            known = self._urls.get((lane.name, row.sha256))
+        if known is not None:
+            return known
+        url = lane.upload_reference(self.content(resources, row), row.media_type)
+        if url is None:
+            raise RequestRefused(
+                f"reference {row.position + 1} has no address that {lane.provider!r} could read; "
+                "configure R2 (R2_ENDPOINT_URL, R2_CDN_URL) or pass --cref-urls"
+            )
+        with self._lock:
+            self._urls[lane.name, row.sha256] = url
+            while len(self._urls) > _KEPT:
+                self._urls.popitem(last=False)
+        return url
+
+
+_shelf = _Shelf()
+
+
+def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
+    """Addresses of the references for this attempt: those the settings name, else those of the character.
+
+    Raises:
+        RequestRefused: a reference has no address the provider could read.
+        ProviderError: uploading one failed.
+    """
+    named = work.settings.get("cref_urls")
+    if named:
+        return [str(url) for url in named]
+    if work.character_id is None or work.settings.get("references") is False:
+        return []
+    character = character_of(resources, work.character_id)
+    return [row.source_url or _shelf.url(resources, lane, row) for row in character.references]
+
+
+def character_of(resources: Resources, character_id: CharacterId) -> CharacterRow:
+    with resources.database.transaction() as connection:
+        return characters.get(connection, character_id)
+
+
+def pictures_of(resources: Resources, character: CharacterRow) -> list[Reference]:
+    """The references with their bytes, for the scorer.
+
+    Raises:
+        FileNotFoundError: a reference is gone from the store.
+    """
+    return [Reference(sha256=row.sha256, content=_shelf.content(resources, row)) for row in character.references]

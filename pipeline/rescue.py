@@ -1,0 +1,64 @@
+"""Take over from the dead: what nobody works on any more is put where somebody finds it."""
+
+import logging
+
+from db import lanes
+from db.moves import people, rescue
+from db.work import Work
+from domain.errors import LostRace, ScorerError
+from domain.states import AttemptState
+from pipeline.resources import Resources
+
+log = logging.getLogger(__name__)
+
+#: One death may be anybody's fault; after it the step runs alone, and two more deaths there are its own.
+_DEATHS_ALLOWED = 2
+
+
+class Poison(ScorerError):
+    """A step that killed every worker that took it."""
+
+
+def take_over(resources: Resources) -> int:
+    """One round of rescue; returns how many attempts were put back on their way."""
+    with resources.database.transaction() as connection:
+        doubted = rescue.doubt_the_silent(connection, call_total=resources.timing.call_total)
+    with resources.database.transaction() as connection:
+        buried = rescue.bury(connection)
+    for work in buried:
+        log.warning("attempt %s was left %s by a worker that died (%d)", work.attempt_id, work.state, work.deaths)
+        if work.deaths > _DEATHS_ALLOWED and work.state is not AttemptState.GENERATING:
+            _poison(resources, work)
+    with resources.database.transaction() as connection:
+        canceled = people.cancel_admitted(connection)
+        lanes.forget_past_closures(connection)
+    with resources.database.transaction() as connection:
+        late = rescue.unclaimed(connection, older_than=resources.timing.unclaimed)
+    for work in late:
+        _publish(resources, work)
+    return len(doubted) + len(buried) + len(canceled) + len(late)
+
+
+def _publish(resources: Resources, work: Work) -> None:
+    dispatch = resources.dispatch
+    match work.state:
+        case AttemptState.ADMITTED:
+            dispatch.submit(lane=work.lane, attempt_id=work.attempt_id, generation_id=work.generation_id)
+        case AttemptState.COLLECTING:
+            dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
+        case AttemptState.VALIDATING:
+            dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)
+        case _:
+            log.error("attempt %s is %s and has no task to publish", work.attempt_id, work.state)
+
+
+def _poison(resources: Resources, work: Work) -> None:
+    step = "fetching" if work.state is AttemptState.COLLECTING else "checking"
+    failure = Poison(
+        f"{work.deaths} workers died while {step} the pictures of this attempt, two of them doing only that"
+    )
+    try:
+        with resources.database.transaction() as connection:
+            rescue.poison(connection, work.attempt_id, failure=failure)
+    except LostRace:
+        log.info("attempt %s went on after all", work.attempt_id)

@@ -1,0 +1,80 @@
+"""What the steps are handed: the database, the lanes, the store, the way to send. Built in `runtime`, nowhere else."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from db.session import Database
+from domain.ids import AttemptId, GenerationId
+from pipeline.leases import Leases
+from providers.base import Lane
+from storage.base import PictureStore
+from validation.base import Scorer
+
+
+class Dispatch(Protocol):
+    """Sends tasks by wire name. Called after the commit that made the task lawful; a message lost is sent again."""
+
+    def submit(
+        self, *, lane: str, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
+    ) -> None: ...
+
+    def collect(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None: ...
+
+    def validate(
+        self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Every duration and count that decides when something is done again.
+
+    Args:
+        unclaimed: a published task that nobody has claimed for this long is published again.
+        intent_to_post: a POST starts within this of its intent, or not at all.
+        call_total: the longest total deadline of any submission.
+        sweep: how long one `lane.poll` goes on while jobs are due.
+        submit_tries: of one attempt, while nothing reaches the provider.
+        collect_tries: of one attempt, before its pictures count as lost.
+        validate_tries: of one attempt.
+        generation_tries: attempts of one generation that failed at the provider and cost nothing.
+        job_deadline: added to the expected duration; a job older than both is overdue.
+        ahead: admitted and unclaimed attempts are at most what the rate limit carries away in this time.
+    """
+
+    unclaimed: timedelta = timedelta(seconds=20)
+    intent_to_post: timedelta = timedelta(seconds=10)
+    call_total: timedelta = timedelta(seconds=60)
+    sweep: timedelta = timedelta(seconds=1)
+    sweep_size: int = 64
+    submit_tries: int = 4
+    collect_tries: int = 6
+    validate_tries: int = 6
+    generation_tries: int = 3
+    job_deadline: timedelta = timedelta(minutes=20)
+    ahead: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Everything a step may use; frozen, shared by the threads of a process.
+
+    Args:
+        lanes: by name; a lane whose key is missing here is not served by this process.
+        scorer: only in a worker of the `gpu` role.
+        luck: uniform in [0, 1).
+        public_url: where providers can call back, or None.
+    """
+
+    database: Database
+    lanes: Mapping[str, Lane]
+    store: PictureStore
+    dispatch: Dispatch
+    leases: Leases
+    luck: Callable[[], float]
+    timing: Timing = field(default_factory=Timing)
+    scorer: Scorer | None = None
+    scoring_model: str = "openai/clip-vit-large-patch14"
+    public_url: str | None = None

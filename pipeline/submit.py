@@ -1,0 +1,173 @@
+"""Submit one attempt: write the intent, make the one paid call, store the job's id in the same instant.
+
+Nothing here repeats a call. What a failure means for the attempt is the table of `docs/reliability.md`:
+certainly not accepted, accepted, or in doubt.
+"""
+
+import logging
+import time
+from datetime import timedelta
+
+from db import lanes
+from db.moves import submission
+from db.work import Lease, Work
+from domain.errors import LikenessError, LostRace, MaybeSent, NotSent, ProviderError, RequestError, ServiceMissing
+from domain.ids import AttemptId
+from domain.retry import TryAgain, closure, decide
+from pipeline import references
+from pipeline.outcome import Again
+from pipeline.resources import Resources
+from providers.base import Ask, Lane
+
+log = logging.getLogger(__name__)
+
+#: A lane that cannot be reached although its attempts tried: long enough to spare it, short enough to notice.
+_UNREACHABLE = timedelta(seconds=30)
+_KEY_MISSING = timedelta(seconds=60)
+
+
+def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
+    """Carry an admitted attempt to its provider.
+
+    A message twice, late or for an attempt that has moved on does nothing.
+    """
+    with resources.database.transaction() as connection:
+        work = submission.look(connection, attempt_id)
+        lane_open = work is not None and lanes.is_open(connection, work.lane)
+    if work is None:
+        return None
+    if not lane_open:
+        _give_back_unclaimed(resources, work, NotSent(f"lane {work.lane!r} is closed"))
+        return None
+    lane = resources.lanes.get(work.lane)
+    if lane is None:
+        missing = ServiceMissing(f"this worker has no key for lane {work.lane!r}; set it and restart the worker")
+        _close(resources, work.lane, missing, _KEY_MISSING)
+        _give_back_unclaimed(resources, work, missing)
+        return None
+    try:
+        ask = _ask(resources, lane, work)
+        sent_prompt = lane.prompt_text(ask)
+    except (ProviderError, RequestError) as failure:
+        return _before_the_intent(resources, work, failure)
+    return _claim_and_post(resources, lane, work, ask=ask, sent_prompt=sent_prompt)
+
+
+def _ask(resources: Resources, lane: Lane, work: Work) -> Ask:
+    return Ask(
+        attempt_id=str(work.attempt_id),
+        token=work.token,
+        model=work.model,
+        prompt=work.prompt,
+        settings=work.settings,
+        reference_urls=references.urls_for(resources, lane, work),
+        hook_url=f"{resources.public_url}/hooks/{work.lane}/{work.token}" if resources.public_url else None,
+    )
+
+
+def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, sent_prompt: str) -> Again | None:
+    lease = resources.leases.new()
+    try:
+        with resources.database.transaction() as connection:
+            submission.claim(connection, work.attempt_id, lease=lease, sent_prompt=sent_prompt)
+    except LostRace:
+        return None
+    intent = time.monotonic()
+    with resources.leases.held(lease):
+        try:
+            _still_fresh(resources, intent)
+            accepted = lane.submit(ask)
+        except MaybeSent as failure:
+            _doubt(resources, work, lease, failure)
+            return None
+        except ProviderError as failure:
+            return _refused(resources, work, lease, failure)
+        _store_job(resources, lane, work, lease=lease, job_id=accepted.job_id)
+    return None
+
+
+def _still_fresh(resources: Resources, intent: float) -> None:
+    """A process that was stopped between the intent and here must not post any more: rescue may have judged by then."""
+    late = time.monotonic() - intent
+    allowed = min(resources.timing.intent_to_post.total_seconds(), resources.leases.seconds / 2)
+    if late > allowed:
+        raise NotSent(f"the worker was held up for {late:.1f} s after the intent, so nothing was sent")
+
+
+def _store_job(resources: Resources, lane: Lane, work: Work, *, lease: Lease, job_id: str) -> None:
+    first_look = lane.first_look_after(work.settings)
+    deadline = first_look * 2 + resources.timing.job_deadline
+    try:
+        resources.database.insist(
+            lambda connection: submission.accepted(
+                connection,
+                work.attempt_id,
+                token=lease.token,
+                job_id=job_id,
+                first_look=first_look,
+                deadline=deadline,
+            ),
+            seconds=60,
+        )
+    except LostRace:
+        # The lease ran out on the way and rescue put the attempt in doubt; here is the answer to the doubt.
+        log.warning("job %s of attempt %s came late and is adopted", job_id, work.attempt_id)
+        resources.database.insist(
+            lambda connection: submission.adopt(
+                connection, work.attempt_id, job_id=job_id, first_look=first_look, deadline=deadline
+            ),
+            seconds=60,
+        )
+
+
+def _doubt(resources: Resources, work: Work, lease: Lease, failure: MaybeSent) -> None:
+    log.warning("attempt %s is in doubt: %s", work.attempt_id, failure)
+    with resources.database.transaction() as connection:
+        lanes.note_error(connection, work.lane, failure)
+        submission.doubt(connection, work.attempt_id, token=lease.token, failure=failure)
+
+
+def _refused(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> Again | None:
+    """Certainly not accepted: the same attempt again, the queue again, or the end."""
+    decision = decide(failure, tries=work.step_tries + 1, limit=resources.timing.submit_tries, luck=resources.luck())
+    closing = closure(failure)
+    if closing is None and isinstance(decision, TryAgain):
+        with resources.database.transaction() as connection:
+            lanes.note_error(connection, work.lane, failure)
+            goes_on = submission.again(
+                connection, work.attempt_id, token=lease.token, failure=failure, wait=decision.wait
+            )
+        return Again(decision.wait) if goes_on else None
+    with resources.database.transaction() as connection:
+        lanes.note_error(connection, work.lane, failure)
+        if closing is None and not failure.retryable:
+            submission.refuse(connection, work.attempt_id, token=lease.token, failure=failure)
+            return None
+        submission.give_back(connection, work.attempt_id, token=lease.token, failure=failure)
+    _close(resources, work.lane, failure, closing or _UNREACHABLE)
+    return None
+
+
+def _before_the_intent(resources: Resources, work: Work, failure: ProviderError | RequestError) -> Again | None:
+    """Writing the request failed: the person's mistake ends the generation, anything else waits in the queue."""
+    with resources.database.transaction() as connection:
+        if not failure.retryable:
+            submission.refuse(connection, work.attempt_id, token=None, failure=failure)
+            return None
+        lanes.note_error(connection, work.lane, failure)
+        submission.give_back(connection, work.attempt_id, token=None, failure=failure, wait=timedelta(seconds=5))
+    return None
+
+
+def _give_back_unclaimed(resources: Resources, work: Work, failure: LikenessError) -> None:
+    try:
+        with resources.database.transaction() as connection:
+            submission.give_back(connection, work.attempt_id, token=None, failure=failure)
+    except LostRace:
+        log.debug("attempt %s was claimed meanwhile", work.attempt_id)
+
+
+def _close(resources: Resources, lane: str, failure: LikenessError, wait: timedelta) -> None:
+    log.warning("lane %s is closed for %.0f s: %s", lane, wait.total_seconds(), failure)
+    with resources.database.transaction() as connection:
+        lanes.close(connection, lane, reason=f"{failure.code}: {failure}"[:500], wait=wait)

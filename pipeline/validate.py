@@ -1,0 +1,120 @@
+"""Check the pictures of one attempt against its character, and let the best one decide."""
+
+import logging
+from collections.abc import Sequence
+
+from db.moves import validation
+from db.moves.validation import NewVerdict, StoredInput
+from db.work import Lease, Work
+from domain.errors import LostRace, ModelUnloadable, ScorerError, UnfitPicture
+from domain.ids import AttemptId
+from domain.retry import TryAgain, decide
+from domain.verdict import Verdict, best
+from pipeline import references
+from pipeline.outcome import Again
+from pipeline.resources import Resources
+from validation.base import ModelInput, Reference, Scored
+
+log = logging.getLogger(__name__)
+
+
+def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
+    """Carry an attempt from stored pictures to a verdict.
+
+    Raises:
+        ModelUnloadable: this process has no scorer.
+    """
+    if resources.scorer is None:
+        raise ModelUnloadable("this process has no scorer; the check runs in a worker of the gpu role")
+    lease = resources.leases.new()
+    with resources.database.transaction() as connection:
+        work = validation.claim(connection, attempt_id, lease=lease)
+        inputs = validation.inputs(connection, attempt_id) if work is not None else []
+    if work is None:
+        return None
+    with resources.leases.held(lease):
+        try:
+            return _validate(resources, work, lease, inputs)
+        except LostRace:
+            log.info("attempt %s was taken over while it was checked", attempt_id)
+            return None
+
+
+def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[StoredInput]) -> Again | None:
+    assert resources.scorer is not None
+    if any(one.preprocessing != resources.scorer.preprocessing for one in inputs):
+        # Gone with a crash of Postgres, or made for another model: an I/O worker makes it anew from the originals.
+        with resources.database.transaction() as connection:
+            validation.hand_back(connection, work.attempt_id, token=lease.token)
+        resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
+        return None
+    assert work.character_id is not None
+    character = references.character_of(resources, work.character_id)
+    pictures = references.pictures_of(resources, character)
+    try:
+        scored = _score(resources, inputs, pictures)
+    except ScorerError as failure:
+        return _again_or_unfit(resources, work, lease, failure)
+    found = [
+        NewVerdict(
+            asset_id=one.asset_id,
+            verdict=Verdict(scores=score.scores, thresholds=character.thresholds),
+            origin=score.origin,
+        )
+        for one, score in scored
+    ]
+    winner = found[best([one.verdict for one in found])].asset_id
+    with resources.database.transaction() as connection:
+        validation.judged(
+            connection,
+            work.attempt_id,
+            token=lease.token,
+            character_id=character.id,
+            found=found,
+            best=winner,
+        )
+    return None
+
+
+def _score(
+    resources: Resources, inputs: Sequence[StoredInput], pictures: Sequence[Reference]
+) -> list[tuple[StoredInput, Scored]]:
+    """Scores of the pictures that can be scored.
+
+    Raises:
+        UnfitPicture: none can.
+    """
+    assert resources.scorer is not None
+    ready = [_ready(one) for one in inputs]
+    try:
+        return list(zip(inputs, resources.scorer.score(ready, pictures), strict=True))
+    except UnfitPicture as failure:
+        if len(ready) == 1:
+            raise
+        log.warning("one of %d pictures cannot be scored (%s); each is tried by itself", len(ready), failure)
+    scored, last = [], UnfitPicture("no picture can be scored")
+    for stored, one in zip(inputs, ready, strict=True):
+        try:
+            scored.append((stored, resources.scorer.score([one], pictures)[0]))
+        except UnfitPicture as failure:
+            last = failure
+    if not scored:
+        raise last
+    return scored
+
+
+def _ready(stored: StoredInput) -> ModelInput:
+    assert stored.pixels is not None
+    assert stored.size is not None
+    assert stored.preprocessing is not None
+    return ModelInput(pixels=stored.pixels, size=stored.size, preprocessing=stored.preprocessing)
+
+
+def _again_or_unfit(resources: Resources, work: Work, lease: Lease, failure: ScorerError) -> Again | None:
+    decision = decide(failure, tries=work.step_tries, limit=resources.timing.validate_tries, luck=resources.luck())
+    with resources.database.transaction() as connection:
+        if isinstance(decision, TryAgain):
+            validation.again(connection, work.attempt_id, token=lease.token, failure=failure, wait=decision.wait)
+            return Again(decision.wait)
+        validation.unfit(connection, work.attempt_id, token=lease.token, failure=failure)
+    return None
