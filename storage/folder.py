@@ -1,0 +1,123 @@
+"""Pictures in a local folder, under keys made of their own digest.
+
+A file appears whole or not at all, and has survived a power cut once `put` returns. Nothing is ever changed
+or removed here; what belongs to which generation is in the tables.
+"""
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from domain.errors import BadInput, PictureLost
+from domain.ids import sha256
+from storage.base import Stored
+
+_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
+_ENDING: Final = re.compile(r"[a-z0-9]{1,8}")
+_KEY: Final = re.compile(rf"{_PREFIX.pattern}/([0-9a-f]{{2}})/(\2[0-9a-f]{{62}})\.{_ENDING.pattern}")
+#: Under the root, so that a finished file moves into place without being copied.
+_UNFINISHED: Final = ".unfinished"
+_ABANDONED_S: Final = 24 * 3600.0
+
+
+class FolderStore:
+    """Implements `storage.base.PictureStore`; any number of threads and processes may share one folder.
+
+    Args:
+        root: created when missing; everything the store writes lies below it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        _make_folder(self._root / _UNFINISHED)
+        self._forget_abandoned()
+
+    def put(self, content: bytes, *, ending: str, prefix: str = "pictures") -> Stored:
+        """As in the contract.
+
+        Raises:
+            ValueError: `prefix` or `ending` could not be part of a key.
+        """
+        if not _PREFIX.fullmatch(prefix) or not _ENDING.fullmatch(ending):
+            raise ValueError(f"no key can be made of prefix {prefix!r} and ending {ending!r}")
+        digest = sha256(content)
+        key = f"{prefix}/{digest[:2]}/{digest}.{ending}"
+        target = self._root / key
+        _make_folder(target.parent)
+        if not _holds(target, content):
+            self._write(target, content)
+        # Also when the file was there: whoever wrote it may have died before this line.
+        _settle(target.parent)
+        return Stored(key=key, url=None)
+
+    def get(self, key: str) -> bytes:
+        """As in the contract.
+
+        Raises:
+            FileNotFoundError: nothing is stored under `key`.
+            BadInput: `key` is none that this store makes.
+            PictureLost: what lies there is not what was stored.
+        """
+        content = self.path_of(key).read_bytes()
+        if sha256(content) != Path(key).stem:
+            raise PictureLost(f"the file of {key!r} is damaged: its digest is {sha256(content)}")
+        return content
+
+    def path_of(self, key: str) -> Path:
+        """Where the file of `key` lies, or would lie.
+
+        Raises:
+            BadInput: `key` is none that this store makes, or a link leads out of the store's folder.
+        """
+        path = (self._root / key).resolve() if _KEY.fullmatch(key) else None
+        if path is None or not path.is_relative_to(self._root):
+            raise BadInput(f"{key!r} is no key of a stored picture; they look like pictures/ab/abcd….png")
+        return path
+
+    def _write(self, target: Path, content: bytes) -> None:
+        unfinished = self._root / _UNFINISHED / uuid4().hex
+        try:
+            with unfinished.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _forget_abandoned(self) -> None:
+        """Files whose writers died; a day old, so that no living writer's file is among them."""
+        for path in (self._root / _UNFINISHED).iterdir():
+            try:
+                if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                    path.unlink()
+            except FileNotFoundError:
+                continue  # another process was faster
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether `path` holds exactly `content`; a damaged file is written anew."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except FileNotFoundError:
+        return False
+
+
+def _make_folder(folder: Path) -> None:
+    """Create `folder` and what is missing above it, each settled in its own parent."""
+    missing = [one for one in (folder, *folder.parents) if not one.is_dir()]
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        _settle(one.parent)
+
+
+def _settle(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
