@@ -57,7 +57,7 @@ def serve(url: str, consumer: str, limit: str, name: str) -> None:
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     app = build_app(url, consumer=consumer, limit=limit)
     options = ["--pool", "threads", "--concurrency", "4", "-Q", "submit,other", "--without-gossip", "--without-mingle"]
-    app.worker_main(["worker", "-n", f"{name}@bench", "-q", "-l", "ERROR", *options])
+    app.worker_main(["-q", "worker", "-n", f"{name}@bench", "-l", "ERROR", *options])
 
 
 @contextmanager
