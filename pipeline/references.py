@@ -1,8 +1,5 @@
 """A character's reference pictures: their bytes for the check, their addresses for the providers."""
 
-import threading
-from collections import OrderedDict
-
 from db import characters
 from db.characters import CharacterRow, ReferenceRow
 from db.work import Work
@@ -11,49 +8,6 @@ from domain.ids import CharacterId
 from pipeline.resources import Resources
 from providers.base import Lane
 from validation.base import Reference
-
-_KEPT = 256
-
-
-class _Shelf:
-    """Bytes and addresses under a content digest never change, so a small memory of them needs no invalidation."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._content: OrderedDict[str, bytes] = OrderedDict()
-        self._urls: OrderedDict[tuple[str, str], str] = OrderedDict()
-
-    def content(self, resources: Resources, row: ReferenceRow) -> bytes:
-        with self._lock:
-            known = self._content.get(row.sha256)
-        if known is not None:
-            return known
-        content = resources.store.get(row.r2_key)
-        with self._lock:
-            self._content[row.sha256] = content
-            while len(self._content) > _KEPT:
-                self._content.popitem(last=False)
-        return content
-
-    def url(self, resources: Resources, lane: Lane, row: ReferenceRow) -> str:
-        with self._lock:
-            known = self._urls.get((lane.name, row.sha256))
-        if known is not None:
-            return known
-        url = lane.upload_reference(self.content(resources, row), row.media_type)
-        if url is None:
-            raise RequestRefused(
-                f"reference {row.position + 1} has no address that {lane.provider!r} could read; "
-                "configure R2 (R2_ENDPOINT_URL, R2_CDN_URL) or pass --cref-urls"
-            )
-        with self._lock:
-            self._urls[lane.name, row.sha256] = url
-            while len(self._urls) > _KEPT:
-                self._urls.popitem(last=False)
-        return url
-
-
-_shelf = _Shelf()
 
 
 def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
@@ -69,7 +23,7 @@ def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
     if work.character_id is None or work.settings.get("references") is False:
         return []
     character = character_of(resources, work.character_id)
-    return [row.source_url or _shelf.url(resources, lane, row) for row in character.references]
+    return [row.source_url or _url(resources, lane, row) for row in character.references]
 
 
 def character_of(resources: Resources, character_id: CharacterId) -> CharacterRow:
@@ -83,4 +37,21 @@ def pictures_of(resources: Resources, character: CharacterRow) -> list[Reference
     Raises:
         FileNotFoundError: a reference is gone from the store.
     """
-    return [Reference(sha256=row.sha256, content=_shelf.content(resources, row)) for row in character.references]
+    return [Reference(sha256=row.sha256, content=_content(resources, row)) for row in character.references]
+
+
+def _content(resources: Resources, row: ReferenceRow) -> bytes:
+    return resources.shelf.content(row.sha256, lambda: resources.store.get(row.r2_key))
+
+
+def _url(resources: Resources, lane: Lane, row: ReferenceRow) -> str:
+    def upload() -> str:
+        url = lane.upload_reference(_content(resources, row), row.media_type)
+        if url is None:
+            raise RequestRefused(
+                f"reference {row.position + 1} has no address that {lane.provider!r} could read; "
+                "configure R2 (R2_ENDPOINT_URL, R2_CDN_URL) or pass --cref-urls"
+            )
+        return url
+
+    return resources.shelf.url(lane.name, row.sha256, upload)

@@ -8,6 +8,7 @@ from typing import Protocol
 from db.session import Database
 from domain.ids import AttemptId, GenerationId
 from pipeline.leases import Leases
+from pipeline.shelf import Shelf
 from providers.base import Lane
 from storage.base import PictureStore
 from validation.base import Scorer
@@ -75,6 +76,7 @@ class Resources:
     leases: Leases
     luck: Callable[[], float]
     timing: Timing = field(default_factory=Timing)
+    shelf: Shelf = field(default_factory=Shelf)
     scorer: Scorer | None = None
     scoring_model: str = "openai/clip-vit-large-patch14"
     public_url: str | None = None

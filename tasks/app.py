@@ -1,0 +1,44 @@
+"""The Celery application: how messages are written, routed, acknowledged and given back. No task body lives here."""
+
+from celery import Celery
+
+#: Longer than any task: a message is delivered again after this, and by then rescue has long taken over.
+_VISIBILITY_S = 3600
+
+
+def make_app(broker_url: str) -> Celery:
+    """A configured application without tasks; `tasks.bodies` adds those of a role."""
+    app = Celery("likeness", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        # State is in Postgres; a result backend would hold it twice, and grow.
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_create_missing_queues=True,
+        task_default_queue="io.tick",
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "visibility_timeout": _VISIBILITY_S,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+        result_backend_transport_options={"visibility_timeout": _VISIBILITY_S},
+        visibility_timeout=_VISIBILITY_S,
+        broker_pool_limit=32,
+        broker_pool_acquire_timeout=10,
+        worker_consumer="tasks.consumer:LaneConsumer",
+        # A worker told to stop finishes what it runs and gives the rest back; what takes longer is given back too.
+        worker_soft_shutdown_timeout=20,
+        worker_enable_soft_shutdown_on_idle=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_eta_task_limit=2000,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_proc_alive_timeout=60,
+        timezone="UTC",
+    )
+    return app

@@ -1,0 +1,104 @@
+"""Task bodies: each hands its resources and an id to one step. What a step decides is decided in `pipeline`.
+
+Bodies are made for the application and the resources of one process, so that nothing is kept in a module.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+from uuid import UUID
+
+from celery import Celery, Task
+
+from domain.ids import AttemptId
+from pipeline import admit, collect, poll, rescue, submit, ticks, validate
+from pipeline.outcome import Again
+from pipeline.resources import Resources
+from tasks import names
+from tasks.rate_limit import ensure_fresh_token, open_token_store, token_taken_at
+from validation.preprocessing import Preprocessing
+
+_Body = TypeVar("_Body", bound=Callable[..., None])
+
+
+def _carry_out(task: Task, outcome: Again | None) -> None:
+    """Celery's own retry does what the step decided; the count is in the row, so Celery counts nothing."""
+    if outcome is not None:
+        raise task.retry(countdown=outcome.wait.total_seconds(), max_retries=None)
+
+
+def _task(app: Celery, *, name: str, **options: bool) -> Callable[[_Body], _Body]:
+    """`app.task` with the type that Celery does not declare."""
+    return cast("Callable[[_Body], _Body]", app.task(name=name, **options))
+
+
+def _attempt(text: str) -> AttemptId:
+    return AttemptId(UUID(text))
+
+
+def register_io(app: Celery, resources: Resources, *, preprocessing: Preprocessing) -> None:
+    """The tasks of the `io` role: ticks, polls, collection, and one submission task per lane."""
+    _register_ticks(app, resources)
+    for lane in resources.lanes:
+        _register_submit(app, resources, lane)
+
+    @_task(app, name=names.COLLECT, bind=True)
+    def collect_attempt(self: Task, attempt_id: str, *, generation_id: str) -> None:
+        del generation_id  # carried for people: Flower finds a prompt's tasks by it
+        _carry_out(self, collect.collect(resources, _attempt(attempt_id), preprocessing=preprocessing))
+
+
+def register_gpu(app: Celery, resources: Resources) -> None:
+    """The task of the `gpu` role."""
+
+    @_task(app, name=names.VALIDATE, bind=True)
+    def validate_attempt(self: Task, attempt_id: str, *, generation_id: str) -> None:
+        del generation_id
+        _carry_out(self, validate.validate(resources, _attempt(attempt_id)))
+
+
+def _register_ticks(app: Celery, resources: Resources) -> None:
+    # Without events: ticks would push the prompts out of Flower's memory.
+    @_task(app, name=names.ADMIT, send_events=False)
+    def admit_tick() -> None:
+        ticks.ticked(resources)
+        admit.admit_everywhere(resources)
+
+    @_task(app, name=names.RESCUE, send_events=False)
+    def rescue_tick() -> None:
+        rescue.take_over(resources)
+
+    @_task(app, name=names.POLL, send_events=False)
+    def poll_lane(lane: str) -> None:
+        poll.sweep(resources, lane)
+
+
+def _register_submit(app: Celery, resources: Resources, lane: str) -> None:
+    tokens = open_token_store(app.conf.broker_url)
+
+    @_task(app, name=names.submit(lane), bind=True)
+    def submit_attempt(self: Task, attempt_id: str, *, generation_id: str) -> None:
+        del generation_id
+        wait_s = ensure_fresh_token(tokens, lane, limit=app.lane_limits(lane), taken_at=token_taken_at(self.request))
+        if wait_s:
+            raise self.retry(countdown=wait_s, max_retries=None)
+        _carry_out(self, submit.submit(resources, _attempt(attempt_id)))
+
+
+def beat_schedule(lanes: list[str]) -> dict[str, object]:
+    """What beat sends. A tick that nobody took within five periods is dropped: the next one says the same."""
+
+    def every(seconds: float, task: str, queue: str, *args: str) -> dict[str, object]:
+        return {
+            "task": task,
+            "schedule": seconds,
+            "args": args,
+            "options": {"queue": queue, "expires": 5 * seconds, "ignore_result": True},
+        }
+
+    schedule: dict[str, object] = {
+        "admit": every(1.0, names.ADMIT, names.QUEUE_TICK),
+        "rescue": every(2.0, names.RESCUE, names.QUEUE_TICK),
+    }
+    for lane in lanes:
+        schedule[f"poll {lane}"] = every(1.0, names.POLL, names.QUEUE_POLL, lane)
+    return schedule

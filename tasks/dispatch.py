@@ -1,0 +1,68 @@
+"""Send a task after the commit that made it lawful.
+
+A message is a hint: one that cannot be sent now is sent again by rescue.
+"""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from domain.ids import AttemptId, GenerationId
+from tasks import names
+
+log = logging.getLogger(__name__)
+
+_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
+
+
+class CeleryDispatch:
+    """Sends by wire name; it needs no task body, so a producer imports none."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def submit(
+        self, *, lane: str, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
+    ) -> None:
+        self._send(
+            names.submit(lane),
+            names.submit_queue(lane),
+            attempt_id=attempt_id,
+            generation_id=generation_id,
+            wait=wait,
+        )
+
+    def collect(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
+        self._send(names.COLLECT, names.QUEUE_COLLECT, attempt_id=attempt_id, generation_id=generation_id, wait=wait)
+
+    def validate(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
+        self._send(names.VALIDATE, names.QUEUE_GPU, attempt_id=attempt_id, generation_id=generation_id, wait=wait)
+
+    def _send(
+        self,
+        name: str,
+        queue: str,
+        *,
+        attempt_id: AttemptId,
+        generation_id: GenerationId,
+        wait: timedelta | None,
+    ) -> None:
+        generation = str(generation_id)
+        options: dict[str, Any] = {"countdown": wait.total_seconds()} if wait else {}
+        try:
+            self._app.send_task(
+                name,
+                args=(str(attempt_id),),
+                # As a keyword, so that Flower's search by `kwargs:generation_id=...` shows a prompt's whole story.
+                kwargs={"generation_id": generation},
+                queue=queue,
+                root_id=generation,
+                retry=True,
+                retry_policy=_POLICY,
+                **options,
+            )
+        except (OperationalError, ConnectionError, TimeoutError) as error:
+            log.warning("%s for attempt %s could not be sent now and will be sent again: %s", name, attempt_id, error)

@@ -1,0 +1,27 @@
+"""Wire names and queues. They outlive functions and files: a message in flight finds its task after a deployment."""
+
+SUBMIT = "generation.submit.{lane}"
+POLL = "lane.poll"
+COLLECT = "attempt.collect"
+VALIDATE = "attempt.validate"
+ADMIT = "queue.admit"
+RESCUE = "queue.rescue"
+
+QUEUE_SUBMIT = "io.submit.{lane}"
+QUEUE_POLL = "io.poll"
+QUEUE_COLLECT = "io.collect"
+QUEUE_TICK = "io.tick"
+QUEUE_GPU = "gpu"
+
+
+def submit(lane: str) -> str:
+    return SUBMIT.format(lane=lane)
+
+
+def submit_queue(lane: str) -> str:
+    return QUEUE_SUBMIT.format(lane=lane)
+
+
+def io_queues(lanes: list[str]) -> list[str]:
+    """What a worker of the `io` role consumes."""
+    return [QUEUE_TICK, QUEUE_POLL, QUEUE_COLLECT, *map(submit_queue, lanes)]
