@@ -1,0 +1,228 @@
+"""Generations become cards: sorted worst first, with pictures to show and verdicts in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.records import AssetLine, GenerationLine, Picture, Report
+from reports.thumbnails import Thumbnail, Wanted, fitting_side, make_thumbnails, share
+from reports.wording import dollars, end_of, lasting, verdict
+
+#: Beyond this a page is no longer looked through; the worst are shown, and the page says how many are not.
+MOST_CARDS = 600
+_LARGE_PX = 640
+_SMALL_PX = 360
+_REFERENCE_PX = 240
+_REFERENCE_BYTES = 30_000
+_ORDER = ("failed", "canceled", "rejected", "unfinished", "accepted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """A score as a bar with a tick at its threshold; shares of the bar's width in percent."""
+
+    name: str
+    score: str
+    threshold: str
+    fill: float
+    tick: float
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A picture on the page, or the reason why it is not there."""
+
+    thumbnail: Thumbnail | None
+    reason: str | None
+    alt: str
+    caption: str
+    link: str | None
+    end: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One generation on the page."""
+
+    anchor: str
+    number: str
+    heading: str
+    theme: str
+    end: str
+    verdict: str
+    error_code: str | None
+    prompt: str
+    best: Shown | None
+    others: Sequence[Shown]
+    bars: Sequence[Bar]
+    facts: Sequence[str]
+    position: int
+    score: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """The part of the scores' range on which the bars are drawn: where the scores of this page lie."""
+
+    low: float
+    high: float
+
+    def share(self, score: float) -> float:
+        """How far along the bar `score` lies, in percent."""
+        return round(min(max((score - self.low) / (self.high - self.low), 0.0), 1.0) * 100, 1)
+
+
+def worst_first(generation: GenerationLine) -> tuple[int, float, int]:
+    """The order of the cards: failed, canceled, rejected by margin, unfinished, accepted by core score."""
+    end = end_of(generation.state)
+    best = generation.best
+    worth = 0.0
+    if best is not None and end == "rejected":
+        worth = best.margin if best.margin is not None else 0.0
+    elif best is not None and end == "accepted":
+        worth = best.core if best.core is not None else 1.0
+    return _ORDER.index(end), worth, generation.position
+
+
+def axis_of(generations: Sequence[GenerationLine]) -> Axis:
+    """From a little below the lowest score or threshold up to 1; from 0 where the scores spread widely."""
+    values = [
+        value
+        for generation in generations
+        for asset in generation.assets
+        for value in (asset.core, asset.style, asset.core_threshold, asset.style_threshold)
+        if value is not None
+    ]
+    low = min(values, default=0.0)
+    floor = int((low - 0.02) * 20) / 20 if low > 0.3 else 0.0
+    return Axis(low=floor, high=max(1.0, max(values, default=1.0)))
+
+
+def make_cards(generations: Sequence[GenerationLine], *, axis: Axis, character: str | None) -> list[Card]:
+    """A card for each generation, in the order given; pictures are read from their files here."""
+    bests = [generation.best for generation in generations]
+    assets = [asset for generation in generations for asset in generation.assets]
+    large_bytes, small_bytes = share(large=len(bests), small=len(assets) - sum(best is not None for best in bests))
+    wanted: dict[tuple[int, int], Wanted] = {}
+    for place, (generation, best) in enumerate(zip(generations, bests, strict=True)):
+        for number, asset in enumerate(generation.assets):
+            if asset.path is not None:
+                limit, most = (large_bytes, _LARGE_PX) if asset is best else (small_bytes, _SMALL_PX)
+                side = fitting_side(limit, most_px=most)
+                wanted[place, number] = Wanted(path=asset.path, side_px=side, limit_bytes=limit)
+    made = dict(zip(wanted, make_thumbnails(list(wanted.values())), strict=True))
+    cards = []
+    for place, generation in enumerate(generations):
+        thumbnails = [made.get((place, number)) for number in range(len(generation.assets))]
+        cards.append(_card(generation, thumbnails, axis=axis, character=character))
+    return cards
+
+
+def show_references(references: Sequence[Picture]) -> list[Shown]:
+    """The character's references, small."""
+    wanted = [
+        Wanted(path=picture.path, side_px=_REFERENCE_PX, limit_bytes=_REFERENCE_BYTES)
+        for picture in references
+        if picture.path is not None
+    ]
+    made = iter(make_thumbnails(wanted))
+    shown = []
+    for picture in references:
+        thumbnail = next(made) if picture.path is not None else None
+        reason = None if thumbnail else "not on this machine"
+        shown.append(
+            Shown(thumbnail=thumbnail, reason=reason, alt=picture.label, caption=picture.label, link=None, end="plain")
+        )
+    return shown
+
+
+def distinct_themes(report: Report) -> list[str]:
+    """Themes in the order of the file."""
+    ordered = sorted(report.generations, key=lambda generation: generation.position)
+    return list(dict.fromkeys(generation.theme for generation in ordered if generation.theme))
+
+
+def _card(
+    generation: GenerationLine, thumbnails: Sequence[Thumbnail | None], *, axis: Axis, character: str | None
+) -> Card:
+    best = generation.best
+    pairs = list(zip(generation.assets, thumbnails, strict=True))
+    shown = {asset.position: _shown(asset, thumbnail, generation) for asset, thumbnail in pairs}
+    heading = " · ".join(filter(None, [generation.theme, generation.variation]))
+    margin = best.margin if best is not None else None
+    return Card(
+        anchor=f"g{generation.position}",
+        number=generation.index or str(generation.position),
+        heading=heading or character or "Untitled",
+        theme=generation.theme or "",
+        end=end_of(generation.state),
+        verdict=verdict(generation),
+        error_code=generation.error_code if end_of(generation.state) == "failed" else None,
+        prompt=generation.prompt,
+        best=shown[best.position] if best is not None else None,
+        others=[shown[asset.position] for asset, _ in pairs if asset is not best],
+        bars=_bars(best, axis=axis) if best is not None else [],
+        facts=_facts(generation),
+        position=generation.position,
+        score=round(margin, 6) if margin is not None else -9.0,
+        cost=float(generation.cost_usd),
+    )
+
+
+def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: GenerationLine) -> Shown:
+    number = f"Picture {asset.position + 1} of {len(generation.assets)}"
+    scores = [
+        f"{name} {score:.2f}" for name, score in (("core", asset.core), ("style", asset.style)) if score is not None
+    ]
+    said = {True: "passes", False: "does not pass", None: ""}[asset.passed]
+    row = f"row {generation.index or generation.position}"
+    caption = ", ".join(filter(None, [number, *scores, said]))
+    # Only addresses that a browser fetches as pages become links; a script in a URL would run at a click.
+    link = asset.url if asset.url and asset.url.startswith(("https://", "http://")) else None
+    reason = None
+    if thumbnail is None:
+        reason = asset.missing_reason or (
+            "the file is not on this machine" if asset.path is None else "the file is gone"
+        )
+    return Shown(
+        thumbnail=thumbnail,
+        reason=reason,
+        alt=f"{caption}; {row}",
+        caption=caption,
+        link=link,
+        end={True: "accepted", False: "rejected", None: "plain"}[asset.passed],
+    )
+
+
+def _bars(asset: AssetLine, *, axis: Axis) -> list[Bar]:
+    bars = []
+    for name, score, threshold in (
+        ("Core", asset.core, asset.core_threshold),
+        ("Style", asset.style, asset.style_threshold),
+    ):
+        if score is not None and threshold is not None:
+            places = 2 if f"{score:.2f}" != f"{threshold:.2f}" or score >= threshold else 4
+            bars.append(
+                Bar(
+                    name=name,
+                    score=f"{score:.{places}f}",
+                    threshold=f"{threshold:.{places}f}",
+                    fill=axis.share(score),
+                    tick=axis.share(threshold),
+                    passed=score >= threshold,
+                )
+            )
+    return bars
+
+
+def _facts(generation: GenerationLine) -> list[str]:
+    made = " by ".join(filter(None, [generation.model, generation.provider]))
+    facts = [dollars(generation.cost_usd)]
+    if generation.duration_s is not None:
+        facts.append(lasting(generation.duration_s))
+    if made:
+        facts.append(made)
+    if generation.tries > 1:
+        facts.append(f"{generation.tries} tries")
+    return facts

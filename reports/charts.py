@@ -1,0 +1,159 @@
+"""Two charts as inline SVG: where the scores lie, and how the cost grew. Colours are the page's, by class.
+
+Every number is formatted here and every word is ours, so the result needs no escaping.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from math import ceil, floor, log10
+
+from markupsafe import Markup
+
+from reports.wording import dollars, lasting
+
+_WIDTH, _HEIGHT = 560, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 26, 32
+_ACROSS = _WIDTH - _LEFT - _RIGHT
+_UP = _HEIGHT - _TOP - _BOTTOM
+_GROUND = _HEIGHT - _BOTTOM
+#: Steps at which a person reads an axis, times a power of ten.
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+#: More points than the chart has pixels change nothing.
+_MOST_POINTS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One core score, and whether its picture is the picture of its attempt."""
+
+    value: float
+    best: bool
+
+
+def histogram(scores: Sequence[Score], *, threshold: float | None) -> Markup:
+    """How many pictures have which score; the pictures of their attempts stand at the bottom of each bar.
+
+    No bar straddles the threshold, so each is wholly above or wholly below it.
+
+    Args:
+        scores: at least one.
+        threshold: drawn as a line, or None where pictures were held against different ones.
+    """
+    values = [score.value for score in scores] + ([] if threshold is None else [threshold])
+    step = _readable_step((max(values) - min(values)) / 18, least=0.002)
+    origin = floor(min(values) / step) * step if threshold is None else threshold
+    first = floor((min(values) - origin) / step + 1e-9)
+    bins = floor((max(values) - origin) / step + 1e-9) - first + 1
+    best, other = [0] * bins, [0] * bins
+    for score in scores:
+        place = floor((score.value - origin) / step + 1e-9) - first
+        (best if score.best else other)[place] += 1
+    highest = max(solid + pale for solid, pale in zip(best, other, strict=True))
+    scale = _Scale(low=origin + first * step, high=origin + (first + bins) * step, top=_round_up(highest))
+    parts = [rung for count in {0, scale.top // 2, scale.top} for rung in _rung(scale.y(count), f"{count:g}")]
+    for place, (solid, pale) in enumerate(zip(best, other, strict=True)):
+        side = "plain" if threshold is None else "pass" if place + first >= 0 else "miss"
+        edge = scale.low + place * step
+        parts += _bar(scale, edge=edge, width=step, under=0, count=solid, kind=f"best {side}")
+        parts += _bar(scale, edge=edge, width=step, under=solid, count=pale, kind=f"other {side}")
+    tick = _readable_step((scale.high - scale.low) / 6, least=0.005)
+    for number in range(ceil(scale.low / tick - 1e-9), floor(scale.high / tick + 1e-9) + 1):
+        parts.append(_text(scale.x(number * tick), _HEIGHT - 9, f"{number * tick:.{_places(tick)}f}", anchor="middle"))
+    if threshold is not None:
+        parts += _threshold(scale.x(threshold), f"threshold {threshold:.3f}".rstrip("0"))
+    return _svg(parts, label=f"Core scores of {len(scores)} pictures, from {min(values):.2f} to {max(values):.2f}")
+
+
+def spend_curve(
+    spend: Sequence[tuple[datetime, Decimal]], *, began: datetime, wall_s: float, limit: Decimal | None
+) -> Markup:
+    """What had been charged by each moment, and the limit where it is near enough to share the scale.
+
+    Args:
+        spend: at least one moment, in order of time, with the amount charged up to it.
+        began: where the axis of time begins.
+        wall_s: where it ends, at the earliest.
+        limit: the budget, if there is one.
+    """
+    points = [(max((at - began).total_seconds(), 0.0), float(amount)) for at, amount in spend]
+    points = points[:: ceil(len(points) / _MOST_POINTS)] + points[-1:]
+    highest = max(amount for _, amount in points) or 0.01
+    ceiling = float(limit) if limit is not None and limit <= Decimal(4 * highest) else None
+    rung = _readable_step(max(highest, ceiling or 0) / 4, least=0.0001)
+    rungs = ceil(max(highest, ceiling or 0) / rung - 1e-9)
+    scale = _Scale(low=0, high=max(wall_s, points[-1][0], 0.1), top=rungs * rung)
+    parts: list[str] = []
+    for number in range(rungs + 1):
+        parts += _rung(scale.y(number * rung), dollars(Decimal(f"{number * rung:.4f}")))
+    path = f"M{_LEFT} {_GROUND}" + "".join(f"H{scale.x(at):.1f}V{scale.y(amount):.1f}" for at, amount in points)
+    path += f"H{_LEFT + _ACROSS}"
+    parts.append(f'<path class="area" d="{path}V{_GROUND}Z"/><path class="line" d="{path}"/>')
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        parts.append(_text(_LEFT + share * _ACROSS, _HEIGHT - 9, lasting(share * scale.high), anchor=anchor))
+    if ceiling is not None:
+        y = scale.y(ceiling)
+        parts.append(f'<line class="limit" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text(_LEFT + 6, y - 6, f"limit {dollars(limit)}", kind="mark"))
+    return _svg(parts, label=f"Charged over time, {dollars(spend[-1][1])} in the end")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    """From values to places in the drawing."""
+
+    low: float
+    high: float
+    top: float
+
+    def x(self, value: float) -> float:
+        return _LEFT + (value - self.low) / (self.high - self.low) * _ACROSS
+
+    def y(self, value: float) -> float:
+        return _GROUND - value / self.top * _UP
+
+
+def _readable_step(rough: float, *, least: float) -> float:
+    rough = max(rough, least)
+    power = 10.0 ** floor(log10(rough))
+    return next(step * power for step in _STEPS if step * power >= rough * (1 - 1e-9))
+
+
+def _round_up(count: int) -> int:
+    """The top of an axis of counts: even, so that its middle is a count too."""
+    return count + count % 2
+
+
+def _places(step: float) -> int:
+    return next(places for places in range(5) if abs(round(step, places) - step) < 1e-9)
+
+
+def _bar(scale: _Scale, *, edge: float, width: float, under: int, count: int, kind: str) -> list[str]:
+    if not count:
+        return []
+    left, right = scale.x(edge) + 1, scale.x(edge + width) - 1
+    top, bottom = scale.y(under + count), scale.y(under)
+    shape = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
+    return [f'<rect class="{kind}" {shape} rx="1.5"/>']
+
+
+def _rung(y: float, label: str) -> list[str]:
+    line = f'<line class="rung" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+    return [line, _text(_LEFT - 8, y + 4, label, anchor="end")]
+
+
+def _threshold(x: float, label: str) -> list[str]:
+    line = f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 6}" y2="{_GROUND}"/>'
+    if x > _WIDTH / 2:
+        return [line, _text(x - 6, _TOP - 10, label, anchor="end", kind="mark")]
+    return [line, _text(x + 6, _TOP - 10, label, kind="mark")]
+
+
+def _text(x: float, y: float, words: str, *, anchor: str = "start", kind: str = "tick") -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
+
+
+def _svg(parts: Sequence[str], *, label: str) -> Markup:
+    shape = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}"'
+    return Markup(f'<svg class="chart" {shape}>{"".join(parts)}</svg>')  # noqa: S704 - see the module docstring

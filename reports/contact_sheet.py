@@ -1,0 +1,116 @@
+"""The contact sheet: one self-contained HTML file that needs no server, no network and no script.
+
+What is shown is decided in `cards`, drawn in `charts`, worded in `wording`; how it looks is in `templates`.
+"""
+
+import os
+import tempfile
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports import wording
+from reports.cards import MOST_CARDS, axis_of, distinct_themes, make_cards, show_references, worst_first
+from reports.charts import Score, histogram, spend_curve
+from reports.records import GenerationLine, Report
+
+_TEMPLATES = Path(__file__).parent / "templates"
+#: Generations that have nothing to show yet are listed by their prompts, up to so many.
+_MOST_WAITING = 200
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write the contact sheet of `report` to `path`, in one piece: readers see the old file or the new one.
+
+    Pictures whose files are gone or broken are shown as missing, with the reason.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    page = render(report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(page)
+        Path(draft).chmod(0o644)  # a temporary file is its owner's alone; a report is made to be passed on
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def render(report: Report) -> str:
+    """The contact sheet as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(dollars=wording.dollars, lasting=wording.lasting, moment=wording.moment)
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    told = sorted((line for line in report.generations if _has_something_to_show(line)), key=worst_first)
+    waiting = [line for line in report.generations if not _has_something_to_show(line)]
+    shown = told[:MOST_CARDS]
+    axis = axis_of(shown)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        outcome=wording.outcome(report),
+        ends=_ends(report),
+        references=show_references(report.references),
+        scores=_histogram(told),
+        spend=_spend(report),
+        cards=make_cards(shown, axis=axis, character=report.character),
+        unshown=len(told) - len(shown),
+        waiting=waiting[:_MOST_WAITING],
+        waiting_total=len(waiting),
+        themes=distinct_themes(report),
+        axis=axis,
+        ratio=_ratio(shown),
+        style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of ours
+        script=Markup(script),  # noqa: S704 - a file of ours
+        script_digest=b64encode(sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _has_something_to_show(line: GenerationLine) -> bool:
+    return bool(line.assets) or wording.end_of(line.state) != "unfinished"
+
+
+def _ends(report: Report) -> dict[str, int]:
+    """Generations by end, over the whole batch, in the order in which the page names them."""
+    ends = dict.fromkeys(("accepted", "rejected", "failed", "canceled", "unfinished"), 0)
+    for state, number in report.counts.items():
+        ends[wording.end_of(wording.S(state))] += number
+    return ends
+
+
+def _histogram(generations: Sequence[GenerationLine]) -> Markup | None:
+    pictures = [(line, asset) for line in generations for asset in line.assets]
+    scores = [Score(value=asset.core, best=asset is line.best) for line, asset in pictures if asset.core is not None]
+    thresholds = Counter(asset.core_threshold for _, asset in pictures if asset.core is not None)
+    if not scores:
+        return None
+    # Pictures held against different thresholds have no common line.
+    return histogram(scores, threshold=next(iter(thresholds)) if len(thresholds) == 1 else None)
+
+
+def _spend(report: Report) -> Markup | None:
+    if not report.spend:
+        return None
+    return spend_curve(report.spend, began=report.created_at, wall_s=report.wall_s, limit=report.limit_usd)
+
+
+def _ratio(generations: Sequence[GenerationLine]) -> float:
+    """Width over height that most pictures have, so that a grid of them leaves little empty."""
+    bests = [line.best for line in generations]
+    ratios = [best.width / best.height for best in bests if best is not None and best.width and best.height]
+    return round(min(max(median(ratios), 0.66), 1.78), 3) if ratios else 1.0

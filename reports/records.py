@@ -1,0 +1,162 @@
+"""What a report is made of: plain records, filled from the books by whoever has them.
+
+Nothing here knows a table, a file format or a colour. Money is in US dollars, times are aware.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from domain.states import GenerationState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture that is shown as it is, such as a reference of the character.
+
+    Args:
+        path: the stored file, or None where it is not on this machine.
+        label: what is seen, for people who cannot see it.
+    """
+
+    path: Path | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetLine:
+    """One picture of the attempt that a generation ended with.
+
+    Args:
+        position: 0-based among the pictures of the attempt.
+        path: the stored file, or None where it is not on this machine.
+        url: where the original can be read, or None.
+        width, height: of the original in pixels; None where it was never collected.
+        best: whether this is the picture of the attempt.
+        core, style: scores, cosines in [-1, 1]; None where nothing was checked.
+        core_threshold, style_threshold: the thresholds in force when it was checked.
+        passed: the verdict, or None without one.
+        missing_reason: why there is no file, as a sentence without its full stop.
+    """
+
+    position: int
+    path: Path | None = None
+    url: str | None = None
+    width: int | None = None
+    height: int | None = None
+    best: bool = False
+    core: float | None = None
+    core_threshold: float | None = None
+    style: float | None = None
+    style_threshold: float | None = None
+    passed: bool | None = None
+    missing_reason: str | None = None
+
+    @property
+    def margin(self) -> float | None:
+        """The smaller distance of a score to its threshold, negative when one is missed; None without a verdict."""
+        pairs = ((self.core, self.core_threshold), (self.style, self.style_threshold))
+        distances = [score - threshold for score, threshold in pairs if score is not None and threshold is not None]
+        return min(distances, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationLine:
+    """One generation as its batch's report tells it.
+
+    Args:
+        position: 0-based within the batch.
+        index: the owner's own number of the row, or None.
+        task_id: the provider's id of the job that was paid last, or None.
+        cost_usd: charged over all attempts.
+        duration_s: from the first submission to the final state, or None.
+        tries: attempts that reached the provider.
+        error_code, error_message: of a failure; the message is a sentence for a person.
+        finished_at: when the final state was reached, or None before.
+        assets: pictures of the attempt that the generation ended with, in order.
+    """
+
+    position: int
+    prompt: str
+    state: GenerationState
+    index: str | None = None
+    theme: str | None = None
+    variation: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    task_id: str | None = None
+    cost_usd: Decimal = Decimal(0)
+    duration_s: float | None = None
+    tries: int = 0
+    error_code: str | None = None
+    error_message: str | None = None
+    finished_at: datetime | None = None
+    assets: Sequence[AssetLine] = ()
+
+    @property
+    def best(self) -> AssetLine | None:
+        """The picture of the attempt: the one marked so, else the first."""
+        return next((asset for asset in self.assets if asset.best), next(iter(self.assets), None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One batch, told at one moment.
+
+    Args:
+        batch_id: as people type it.
+        name: of the batch; `title` is what stands at the top of the page.
+        finished_at: None while something is live.
+        wall_s: seconds from the first submission to the end, or to now.
+        character: its name, or None for a batch without one.
+        counts: generations by state; absent states count zero.
+        total: generations of the batch; `generations` may hold fewer.
+        accepted: generations in state `completed`.
+        limit_usd: the budget, or None without a limit.
+        avg_cost_per_image_usd: charged over accepted, or None before the first.
+        spend: charged so far in total, each at the moment of a charge, in order of time.
+        thresholds: thresholds and where they come from, as a sentence without its full stop, or None.
+    """
+
+    batch_id: str
+    name: str
+    title: str
+    created_at: datetime
+    finished_at: datetime | None = None
+    wall_s: float
+    character: str | None = None
+    references: Sequence[Picture] = ()
+    counts: Mapping[str, int]
+    total: int
+    accepted: int
+    charged_usd: Decimal
+    held_usd: Decimal = Decimal(0)
+    in_doubt_usd: Decimal = Decimal(0)
+    limit_usd: Decimal | None = None
+    avg_cost_per_image_usd: Decimal | None = None
+    generations: Sequence[GenerationLine] = ()
+    spend: Sequence[tuple[datetime, Decimal]] = ()
+    thresholds: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a batch stands at one moment.
+
+    Args:
+        counts: generations by state; absent states count zero.
+        rate_per_minute: generations that reached a final state in the last minute.
+        eta_s: seconds until all are final at that rate, or None where nobody can say.
+    """
+
+    name: str
+    total: int
+    counts: Mapping[str, int]
+    charged_usd: Decimal
+    held_usd: Decimal = Decimal(0)
+    in_doubt_usd: Decimal = Decimal(0)
+    limit_usd: Decimal | None = None
+    rate_per_minute: float = 0.0
+    eta_s: float | None = None

@@ -1,0 +1,138 @@
+"""How amounts, times and verdicts are put into words, the same on the page, in the log and in the terminal."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from domain import money
+from domain.states import GenerationState
+from reports.records import AssetLine, GenerationLine, Report
+
+S = GenerationState
+
+#: The four ends of a generation and the way to them, as people look for them.
+ENDS: dict[GenerationState, str] = {
+    S.COMPLETED: "accepted",
+    S.REJECTED: "rejected",
+    S.FAILED: "failed",
+    S.CANCELED: "canceled",
+}
+
+
+def end_of(state: GenerationState) -> str:
+    """`accepted`, `rejected`, `failed`, `canceled`, or `unfinished`."""
+    return ENDS.get(state, "unfinished")
+
+
+def dollars(value: Decimal | None, *, places: int = 4) -> str:
+    """An amount for the eye, with two places or, where cents are too coarse, up to `places`."""
+    if value is None:
+        return "–"
+    shown = money.show(round(value, places)) or ""
+    return f"-${shown[1:]}" if shown.startswith("-") else f"${shown}"
+
+
+def lasting(seconds: float | None) -> str:
+    """A duration with the two units that matter, such as `1 min 42 s`."""
+    if seconds is None:
+        return "–"
+    if seconds < 9.95:
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(at: datetime | None) -> str:
+    """A date and time of day, such as `21 November 2026, 14:03 UTC`."""
+    return "–" if at is None else f"{at.day} {at:%B %Y, %H:%M %Z}".rstrip()
+
+
+def listed(parts: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def outcome(report: Report) -> str:
+    """One sentence that says how the batch ended, or how far it is."""
+    what = f"an accepted picture of {report.character}" if report.character else "an accepted picture"
+    if report.total == 0:
+        return "The batch is empty."
+    if report.accepted == report.total:
+        return f"{'All' if report.total > 1 else 'The'} {_prompts(report.total)} became {what}."
+    count = dict.fromkeys(("rejected", "failed", "canceled", "unfinished"), 0)
+    for state, number in report.counts.items():
+        if state != S.COMPLETED:
+            count[end_of(GenerationState(state))] += number
+    said = {
+        "rejected": ("was rejected", "were rejected"),
+        "failed": ("failed", "failed"),
+        "canceled": ("was canceled", "were canceled"),
+        "unfinished": ("is not finished", "are not finished"),
+    }
+    parts = [f"{number:,} {said[end][number != 1]}" for end, number in count.items() if number]
+    return f"{report.accepted:,} of {_prompts(report.total)} became {what}; {listed(parts)}."
+
+
+def verdict(generation: GenerationLine) -> str:
+    """What became of one generation, in one or two sentences."""
+    match end_of(generation.state):
+        case "accepted":
+            return _accepted(generation)
+        case "rejected":
+            return _rejected(generation)
+        case "failed":
+            return _sentence(generation.error_message or generation.error_code or "It ended without a picture")
+        case "canceled":
+            return _sentence(generation.error_message or "Canceled by a person")
+    return f"Not finished: {generation.state.value.replace('_', ' ')}."
+
+
+def _accepted(generation: GenerationLine) -> str:
+    best = generation.best
+    if best is None or best.margin is None:
+        return "Stored. Without a character there is nothing to check."
+    return f"On model: {_distances(best)}.{_passing(generation)}"
+
+
+def _rejected(generation: GenerationLine) -> str:
+    best = generation.best
+    if best is None or best.margin is None:
+        return "Rejected; its scores are not at hand."
+    return f"Off model: {_distances(best)}.{_passing(generation)}"
+
+
+def _distances(asset: AssetLine) -> str:
+    parts = []
+    for name, score, threshold in (
+        ("core", asset.core, asset.core_threshold),
+        ("style", asset.style, asset.style_threshold),
+    ):
+        if score is not None and threshold is not None:
+            side = "above" if score >= threshold else "below"
+            parts.append(f"{name} {_apart(abs(score - threshold))} {side} its threshold")
+    return listed(parts)
+
+
+def _apart(distance: float) -> str:
+    """Two places, or as many as it takes to show that the two are not the same."""
+    return f"{distance:.2f}" if distance >= 0.005 or distance == 0 else f"{distance:.4f}"
+
+
+def _passing(generation: GenerationLine) -> str:
+    checked = [asset for asset in generation.assets if asset.passed is not None]
+    if len(checked) < 2:
+        return ""
+    return f" {sum(asset.passed is True for asset in checked)} of {len(checked)} pictures pass."
+
+
+def _prompts(number: int) -> str:
+    return f"{number:,} prompt{'' if number == 1 else 's'}"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
