@@ -18,19 +18,30 @@ from domain.errors import NotAPicture
 from validation.base import ModelInput
 from validation.preprocessing import Preprocessing, read_preprocessing
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "Picture", "Preprocessing", "decode", "model_input", "read_preprocessing"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "Picture",
+    "Preprocessing",
+    "decode",
+    "model_input",
+    "read_preprocessing",
+]
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000  # a picture of 64 megapixels takes 192 MB while it is decoded
+MAX_SIDE = 65_535  # JPEG's own limit; Pillow needs gigabytes to shrink a side of 60 million pixels
 
 # Pillow reads forty formats, each a decoder that hostile bytes can reach; these are the ones that services return and
-# people own. MPO is a JPEG with further views behind the first.
+# people own.
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 _MEDIA_TYPES = {
     "AVIF": "image/avif",
     "BMP": "image/bmp",
     "GIF": "image/gif",
     "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",
+    "MPO": "image/jpeg",  # what Pillow calls a JPEG with further views behind the first
     "PNG": "image/png",
     "TIFF": "image/tiff",
     "WEBP": "image/webp",
@@ -113,15 +124,16 @@ def decode(content: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX
     if len(content) > max_bytes:
         raise NotAPicture(f"the file has {len(content):,} bytes; at most {max_bytes:,} are read")
     try:
-        opened = Image.open(io.BytesIO(content), formats=tuple(_MEDIA_TYPES))
+        opened = Image.open(io.BytesIO(content), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise NotAPicture(f"the picture is larger than the {max_pixels:,} pixels that are decoded") from error
     except _DECODER_ERRORS as error:
         raise NotAPicture(_what_else(content)) from error
     with opened:
-        if opened.width * opened.height > max_pixels:
+        if opened.width * opened.height > max_pixels or max(opened.size) > MAX_SIDE:
             raise NotAPicture(
-                f"the picture is {opened.width} x {opened.height} pixels; at most {max_pixels:,} pixels are decoded"
+                f"the picture is {opened.width} x {opened.height} pixels; "
+                f"at most {max_pixels:,} pixels and {MAX_SIDE:,} a side are decoded"
             )
         kind = opened.format or "unknown"
         try:

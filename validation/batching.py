@@ -1,0 +1,212 @@
+"""Which items share one run: threads hand in single items, one thread gathers them and runs batches. No torch here.
+
+Gathering adapts: a lone item runs at once, a full batch runs at once, and only where company was seen does the thread
+wait a few milliseconds for it to come back. Failures are told apart: a batch that does not fit is halved and the size
+remembered; an item that spoils its batch fails alone; a run that fails for everything is not the items' fault.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from threading import Condition, Lock, Thread
+from typing import Generic, TypeVar
+
+from domain.errors import OutOfMemory, ScorerError, UnfitPicture
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class BatchRun(Generic[Item, Result]):
+    """A run over many items whose failures are attributed to the items that cause them.
+
+    Args:
+        run: one outcome per item, in order; raises `OutOfMemory` when the batch is too large for the device.
+        probe: runs a batch that is known to be good; raises when the device is what is broken.
+        max_batch: the largest batch that `run` is given, at least 1.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result | ScorerError]],
+        *,
+        probe: Callable[[], object],
+        max_batch: int,
+    ) -> None:
+        self._run = run
+        self._probe = probe
+        self._limit = max(1, max_batch)
+
+    @property
+    def limit(self) -> int:
+        """The largest batch that is still tried: `max_batch`, or half of the smallest that did not fit."""
+        return self._limit
+
+    def __call__(self, items: Sequence[Item]) -> list[Result | ScorerError]:
+        """One outcome per item, in order; never raises for what `run` raised."""
+        outcomes: list[Result | ScorerError] = []
+        at = 0
+        while at < len(items):  # the limit may shrink on the way
+            batch = items[at : at + self._limit]
+            outcomes += self._outcomes(batch)
+            at += len(batch)
+        return outcomes
+
+    def _outcomes(self, batch: Sequence[Item], *, sound: bool = False) -> list[Result | ScorerError]:
+        """As `__call__`, for a batch within the limit.
+
+        Args:
+            batch: at least one item.
+            sound: the probe has passed since the first failure: what fails now is an item.
+        """
+        try:
+            outcomes = list(self._run(batch))
+            if len(outcomes) != len(batch):
+                raise ScorerError(f"{len(outcomes)} outcomes came back for {len(batch)} items")
+        except OutOfMemory as error:
+            if len(batch) == 1:
+                return [error]
+            self._limit = min(self._limit, len(batch) // 2)
+            return self._halved(batch, sound=sound)
+        except Exception as error:  # noqa: BLE001 - callers in other threads wait for it; here is the top of this one
+            broken = None if sound else self._broken()
+            if broken is not None:
+                return [_because(ScorerError(f"the scorer is broken: {broken}"), broken) for _ in batch]
+            if len(batch) == 1:
+                return [_unfit(error)]
+            return self._halved(batch, sound=True)
+        return outcomes
+
+    def _halved(self, batch: Sequence[Item], *, sound: bool) -> list[Result | ScorerError]:
+        middle = len(batch) // 2
+        return self._outcomes(batch[:middle], sound=sound) + self._outcomes(batch[middle:], sound=sound)
+
+    def _broken(self) -> Exception | None:
+        """Why not even a good batch runs; None if it does."""
+        try:
+            self._probe()
+        except Exception as error:  # noqa: BLE001 - any failure of a good batch is the answer to the question asked
+            return error
+        return None
+
+
+def _because(failure: ScorerError, cause: Exception) -> ScorerError:
+    """`failure`, one instance per caller: an exception raised in two threads mixes their tracebacks."""
+    failure.__cause__ = cause
+    return failure
+
+
+def _unfit(error: Exception) -> ScorerError:
+    if isinstance(error, ScorerError):
+        return error
+    return _because(UnfitPicture(f"the picture cannot be scored: {error}"), error)
+
+
+class MicroBatcher(Generic[Item, Result]):
+    """Gathers what threads hand in at about the same time, and runs it together.
+
+    Thread-safe. `close` runs what was handed in before it; later items are refused.
+
+    Args:
+        run: called by one thread at a time.
+        wait_ms: longest time that an item waits for company.
+        capacity: items that may wait; whoever hands in more is held back. Default: four batches.
+        name: of the thread.
+    """
+
+    def __init__(
+        self,
+        run: BatchRun[Item, Result],
+        *,
+        wait_ms: float = 10.0,
+        capacity: int | None = None,
+        name: str = "micro-batcher",
+    ) -> None:
+        self._run = run
+        self._wait_s = wait_ms / 1000
+        self._capacity = capacity or 4 * run.limit
+        self._queue: deque[tuple[Item, Future[Result]]] = deque()
+        self._lock = Lock()
+        self._filled = Condition(self._lock)
+        self._room = Condition(self._lock)
+        self._company = 0
+        self._company_left_at = 0.0
+        self._closed = False
+        self.batches = 0
+        self.items = 0
+        self._thread = Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, item: Item) -> Result:
+        """The result for `item`; blocks.
+
+        Raises:
+            UnfitPicture: this item cannot be scored.
+            ScorerError: the run failed, or the batcher is closed.
+        """
+        return self.put(item).result()
+
+    def submit_many(self, items: Iterable[Item]) -> list[Result | ScorerError]:
+        """One outcome per item, in order; blocks. Failures are returned, not raised."""
+        outcomes: list[Result | ScorerError] = []
+        for future in [self.put(item) for item in items]:
+            try:
+                outcomes.append(future.result())
+            except ScorerError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def put(self, item: Item) -> Future[Result]:
+        """The result to come; blocks only while `capacity` items wait.
+
+        Raises:
+            ScorerError: the batcher is closed.
+        """
+        future: Future[Result] = Future()
+        with self._lock:
+            self._room.wait_for(lambda: self._closed or len(self._queue) < self._capacity)
+            if self._closed:
+                raise ScorerError("the scorer is closed and takes no more pictures")
+            self._queue.append((item, future))
+            self._filled.notify()
+        return future
+
+    def close(self) -> None:
+        """Refuse new items, run those that wait, end the thread. Any number of calls."""
+        with self._lock:
+            self._closed = True
+            self._filled.notify_all()
+            self._room.notify_all()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (gathered := self._gather()) is not None:
+            batch = [(item, future) for item, future in gathered if future.set_running_or_notify_cancel()]
+            outcomes = self._run([item for item, _ in batch])
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, ScorerError):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+            with self._lock:
+                self.batches += 1
+                self.items += len(batch)
+                together = len(batch) + len(self._queue)
+                self._company = together if together > 1 else 0
+                self._company_left_at = time.monotonic()
+
+    def _gather(self) -> list[tuple[Item, Future[Result]]] | None:
+        """The next batch; None when closed and nothing waits."""
+        with self._lock:
+            self._filled.wait_for(lambda: self._closed or bool(self._queue))
+            begin = time.monotonic()
+            # Callers that were served together tend to come back together; after a pause nobody is expected.
+            expected = self._company if begin - self._company_left_at <= self._wait_s else 0
+            expected = min(expected, self._run.limit)
+            while len(self._queue) < expected and not self._closed:
+                if not self._filled.wait(begin + self._wait_s - time.monotonic()):
+                    break
+            taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._run.limit))]
+            self._room.notify_all()
+        return taken or None

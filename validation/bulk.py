@@ -1,0 +1,98 @@
+"""Many pictures at once: while one batch is on the device, the next is decoded and stacked. No scoring here."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from torch import Tensor
+
+from domain.errors import LikenessError, ScorerError
+from validation.base import Embedding
+from validation.batching import BatchRun
+from validation.engine import Engine, Launched, Pixels
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A batch on the host: an array or a failure per item, and the arrays stacked (None where there is no array)."""
+
+    arrays: list[Pixels | LikenessError]
+    host: Tensor | None
+
+    @property
+    def pictures(self) -> list[Pixels]:
+        return [array for array in self.arrays if not isinstance(array, LikenessError)]
+
+
+def embedded_in_bulk(
+    items: Iterable[Item],
+    *,
+    to_array: Callable[[Item], Pixels],
+    engine: Engine,
+    run: BatchRun[Pixels, Embedding],
+    decoders: int,
+) -> Iterator[list[Embedding | LikenessError]]:
+    """Outcomes in the order of `items`, a batch at a time; what fails, fails for its own item.
+
+    Args:
+        items: read one batch ahead, so that a million of them need not be in memory.
+        to_array: called in `decoders` threads; what it raises of ours becomes the outcome.
+        engine: runs the batches.
+        run: takes over a batch that failed, and knows the size that fits.
+        decoders: threads.
+    """
+    source = iter(items)
+
+    def array(item: Item) -> Pixels | LikenessError:
+        try:
+            return to_array(item)
+        except LikenessError as error:
+            return error
+
+    with ThreadPoolExecutor(decoders, "decode") as decoding, ThreadPoolExecutor(1, "prepare") as preparing:
+
+        def ready(batch: list[Item]) -> _Ready:
+            arrays = list(decoding.map(array, batch))
+            pictures = [each for each in arrays if not isinstance(each, LikenessError)]
+            return _Ready(arrays=arrays, host=engine.prepare(pictures) if pictures else None)
+
+        def begin_next() -> Future[_Ready] | None:
+            batch = list(islice(source, run.limit))
+            return preparing.submit(ready, batch) if batch else None
+
+        coming = begin_next()
+        under_way: tuple[_Ready, Launched | None] | None = None
+        while coming is not None:
+            batch = coming.result()
+            coming = begin_next()
+            launched = _launched(engine, batch)
+            if under_way is not None:
+                yield _outcomes(engine, run, *under_way)
+            under_way = batch, launched
+        if under_way is not None:
+            yield _outcomes(engine, run, *under_way)
+
+
+def _launched(engine: Engine, batch: _Ready) -> Launched | None:
+    """The forward pass of `batch` under way; None where there is none or it failed, which `_outcomes` deals with."""
+    if batch.host is None:
+        return None
+    try:
+        return engine.launch(batch.host, pictures=len(batch.pictures))
+    except ScorerError:
+        return None
+
+
+def _outcomes(
+    engine: Engine, run: BatchRun[Pixels, Embedding], batch: _Ready, launched: Launched | None
+) -> list[Embedding | LikenessError]:
+    rows: Iterator[Embedding | ScorerError]
+    try:
+        rows = iter(engine.finish(launched) if launched is not None else run(batch.pictures))
+    except ScorerError:
+        rows = iter(run(batch.pictures))
+    return [array if isinstance(array, LikenessError) else next(rows) for array in batch.arrays]

@@ -1,0 +1,330 @@
+"""The scorer: CLIP or SigLIP weights, pictures and references in, scores with their origin out.
+
+The only door of torch and transformers; `validation.engine`, `precision` and `loading` stand behind it. Threads that
+score at the same time share forward passes (`validation.batching`). Nothing here judges: thresholds are the
+character's, and a verdict is `domain.verdict`.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+
+from domain.errors import LikenessError, ModelUnloadable, NotAPicture, ScorerError, UnfitPicture
+from domain.ids import sha256
+from domain.verdict import Origin
+from validation.base import Aggregation, Embedding, EmbeddingCache, ModelInput, Reference, Scored
+from validation.batching import BatchRun, MicroBatcher
+from validation.bulk import embedded_in_bulk
+from validation.engine import Engine, Phases, Pixels
+from validation.loading import fetch, load_model, pick_device
+from validation.memory import EmbeddingMemory
+from validation.pixels import decode, model_input
+from validation.precision import Precision, choose
+from validation.preprocessing import Preprocessing, read_preprocessing
+from validation.similarity import Frame, compare
+from validation.specimens import specimens
+from validation.weights import revision
+
+logger = logging.getLogger(__name__)
+
+# Counts up when the same weights begin to give other numbers: another style block, another statistic.
+_RECIPE = 1
+_REFERENCES_KEPT = 1024
+_PICTURES_KEPT = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which weights, and how they see: the part of a score's origin that a scorer knows when it is loaded.
+
+    Args:
+        model: name or path as configured.
+        revision: digest of the weights.
+    """
+
+    model: str
+    revision: str
+
+
+class ClipScorer:
+    """Scores pictures against references; implements `validation.base.Scorer`. Thread-safe.
+
+    Args:
+        engine: loaded and warm.
+        identity: which weights `engine` holds.
+        precision: why it computes as it does.
+        frame: where its embeddings lie.
+        max_batch: pictures in one forward pass, until a batch did not fit.
+        wait_ms: longest wait of a picture for company.
+        cache: keeps embeddings beyond this process.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        identity: Identity,
+        precision: Precision,
+        frame: Frame,
+        max_batch: int = 64,
+        wait_ms: float = 10,
+        cache: EmbeddingCache | None = None,
+    ) -> None:
+        self.engine = engine
+        self.identity = identity
+        self.precision = precision
+        self.frame = frame
+        specimen: Pixels = specimens(engine.preprocessing.size)[0]
+        self._run = BatchRun[Pixels, Embedding](
+            engine.embed, probe=lambda: engine.embed([specimen]), max_batch=max_batch
+        )
+        self._batcher = MicroBatcher(self._run, wait_ms=wait_ms, name="scorer")
+        self._references = EmbeddingMemory(model=self.fingerprint, capacity=_REFERENCES_KEPT, cache=cache)
+        self._pictures = EmbeddingMemory(model=self.fingerprint, capacity=_PICTURES_KEPT, cache=cache)
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        threads: int | None = None,
+        max_batch: int = 64,
+        wait_ms: float = 10,
+        cache: EmbeddingCache | None = None,
+    ) -> Self:
+        """A scorer, warm and measured.
+
+        Args:
+            model: a local folder, or a name on the hub, which is downloaded (and the log says so) if it is not here.
+            device: `auto`, `cuda`, `cuda:1`, `mps` or `cpu`.
+            dtype: `auto`, or the arithmetic to use unmeasured: `float32`, `bfloat16`, `float16`.
+            threads: of torch on the CPU; None leaves torch's own choice.
+            max_batch: pictures in one forward pass.
+            wait_ms: longest wait of a picture for company.
+            cache: keeps embeddings beyond this process.
+
+        Raises:
+            ModelUnloadable: and its sentence says what to do.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        at = pick_device(device)
+        fetch(model)
+        preprocessing = read_preprocessing(model)
+
+        def make(precision: torch.dtype) -> Engine:
+            loaded = load_model(model, dtype=precision, device=at)
+            return Engine(loaded, preprocessing=preprocessing, device=at)
+
+        try:
+            engine, precision, frame = choose(make, specimens(preprocessing.size), wish=dtype, device=at)
+        except ModelUnloadable:
+            raise
+        except ScorerError as error:
+            raise ModelUnloadable(f"{model!r} is loaded but does not run on {at}: {error}") from error
+        logger.info("model %r on %s in %s (%s)", model, at, precision.dtype, precision.chosen)
+        identity = Identity(model=model, revision=revision(model))
+        return cls(
+            engine,
+            identity=identity,
+            precision=precision,
+            frame=frame,
+            max_batch=max_batch,
+            wait_ms=wait_ms,
+            cache=cache,
+        )
+
+    @property
+    def preprocessing(self) -> str:
+        """Digest that a `ModelInput` must carry to be accepted."""
+        return self.engine.preprocessing.digest
+
+    @property
+    def recipe(self) -> Preprocessing:
+        """What to give `validation.pixels.model_input`."""
+        return self.engine.preprocessing
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest under which embeddings are comparable: weights, preprocessing, arithmetic, style statistic."""
+        parts = (self.identity.revision, self.preprocessing, self.precision.dtype, str(_RECIPE))
+        return sha256("\n".join(parts).encode())
+
+    @property
+    def phases(self) -> Phases:
+        """Seconds spent in each phase so far."""
+        return self.engine.phases
+
+    @property
+    def batch_limit(self) -> int:
+        """Largest batch still tried; smaller than configured after a batch did not fit."""
+        return self._run.limit
+
+    def origin(self, references: Sequence[Reference]) -> Origin:
+        """What makes a score against `references`."""
+        return Origin(
+            model=self.identity.model,
+            revision=self.identity.revision,
+            preprocessing=self.preprocessing,
+            dtype=self.precision.dtype,
+            references=sha256("\n".join(reference.sha256 for reference in references).encode()),
+        )
+
+    def score(
+        self,
+        pictures: Sequence[ModelInput],
+        references: Sequence[Reference],
+        *,
+        aggregation: Aggregation = Aggregation.MAX,
+    ) -> list[Scored]:
+        """Scores of each picture against the references taken together, in the order given.
+
+        Raises:
+            UnfitPicture: one of `pictures` cannot be scored.
+            ScorerError: the model or the device failed, or the references are no pictures or none.
+        """
+        scored: list[Scored] = []
+        for number, outcome in enumerate(self.score_each(pictures, references, aggregation=aggregation), start=1):
+            if isinstance(outcome, UnfitPicture):
+                raise UnfitPicture(f"picture {number} of {len(pictures)}: {outcome}") from outcome
+            if isinstance(outcome, ScorerError):
+                raise outcome
+            scored.append(outcome)
+        return scored
+
+    def score_each(
+        self,
+        pictures: Sequence[ModelInput],
+        references: Sequence[Reference],
+        *,
+        aggregation: Aggregation = Aggregation.MAX,
+    ) -> list[Scored | ScorerError]:
+        """As `score`, but what is wrong with one picture is its outcome and concerns no other.
+
+        Raises:
+            ScorerError: the references are no pictures or none.
+        """
+        reference_embeddings = self.embed_references(references)
+        embeddings = self.embed(pictures)
+        good = [row for row in embeddings if isinstance(row, Embedding)]
+        rows = iter(self._compared(good, reference_embeddings, self.origin(references), aggregation))
+        return [next(rows) if isinstance(row, Embedding) else row for row in embeddings]
+
+    def score_chunk(
+        self,
+        pictures: Iterable[ModelInput | bytes],
+        references: Sequence[Reference],
+        *,
+        aggregation: Aggregation = Aggregation.MAX,
+        decoders: int = 2,
+    ) -> list[Scored | LikenessError]:
+        """As `score_each` for bulk work: the next batch is made ready while one is on the device.
+
+        Args:
+            pictures: model inputs, or original files, which are decoded here.
+            decoders: threads that decode.
+        """
+        reference_embeddings = self.embed_references(references)
+        origin = self.origin(references)
+        outcomes: list[Scored | LikenessError] = []
+        for batch in embedded_in_bulk(
+            pictures, to_array=self._any_array, engine=self.engine, run=self._run, decoders=decoders
+        ):
+            scored = self._compared(
+                [row for row in batch if isinstance(row, Embedding)], reference_embeddings, origin, aggregation
+            )
+            rows = iter(scored)
+            outcomes += [next(rows) if isinstance(row, Embedding) else row for row in batch]
+        return outcomes
+
+    def embed(self, pictures: Sequence[ModelInput]) -> list[Embedding | ScorerError]:
+        """One outcome per picture, in order. Pictures with a `source` are embedded once and kept."""
+        outcomes: dict[int, Embedding | ScorerError] = {}
+        arrays: dict[int, Pixels] = {}
+        for index, picture in enumerate(pictures):
+            try:
+                arrays[index] = self._array(picture)
+            except UnfitPicture as error:
+                outcomes[index] = error
+        keys = {index: pictures[index].source or f"unnamed {index}" for index in arrays}
+        by_key = {key: arrays[index] for index, key in keys.items()}
+        named = [index for index in arrays if pictures[index].source is not None]
+        unnamed = [index for index in arrays if pictures[index].source is None]
+
+        def make(sources: Sequence[str]) -> list[Embedding | ScorerError]:
+            return self._batcher.submit_many(by_key[source] for source in sources)
+
+        if named:
+            outcomes |= zip(named, self._pictures.get([keys[index] for index in named], make), strict=True)
+        outcomes |= zip(unnamed, make([keys[index] for index in unnamed]), strict=True)
+        return [outcomes[index] for index in range(len(pictures))]
+
+    def embed_references(self, references: Sequence[Reference]) -> list[Embedding]:
+        """The embeddings of `references`, in order; made once and kept.
+
+        Raises:
+            ScorerError: none are given, or one of them is no picture.
+        """
+        if not references:
+            raise ScorerError("there are no references to score against; add some with `likeness character add`")
+        contents = {reference.sha256: reference.content for reference in references}
+
+        def make(sources: Sequence[str]) -> list[Embedding | ScorerError]:
+            return self._batcher.submit_many(self._decoded(contents[source]) for source in sources)
+
+        try:
+            outcomes = self._references.get([reference.sha256 for reference in references], make)
+        except NotAPicture as error:
+            raise ScorerError(f"a reference of the character cannot be used: {error}") from error
+        for outcome in outcomes:
+            if isinstance(outcome, ScorerError):
+                raise ScorerError(f"a reference of the character cannot be embedded: {outcome}") from outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, Embedding)]
+
+    def close(self) -> None:
+        """Finish what was handed in, refuse what comes, free the device. Any number of calls."""
+        self._batcher.close()
+        if self.engine.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _compared(
+        self, pictures: Sequence[Embedding], references: Sequence[Embedding], origin: Origin, aggregation: Aggregation
+    ) -> list[Scored]:
+        compared = compare(pictures, references, frame=self.frame, aggregation=aggregation)
+        return [Scored(scores=scores, origin=origin, detail=detail) for scores, detail in compared]
+
+    def _any_array(self, picture: ModelInput | bytes) -> Pixels:
+        return self._decoded(picture) if isinstance(picture, bytes) else self._array(picture)
+
+    def _decoded(self, content: bytes) -> Pixels:
+        """(S, S, 3) uint8 of an original file.
+
+        Raises:
+            NotAPicture: it is none.
+        """
+        return self._array(model_input(decode(content).image, self.recipe))
+
+    def _array(self, picture: ModelInput) -> Pixels:
+        """(S, S, 3) uint8, without copying.
+
+        Raises:
+            UnfitPicture: made for another model, or not as long as it should be.
+        """
+        size = self.recipe.size
+        if picture.preprocessing != self.preprocessing:
+            raise UnfitPicture(f"its input was made for another model than {self.identity.model!r}; make it again")
+        if len(picture.pixels) != size * size * 3:
+            raise UnfitPicture(f"its input has {len(picture.pixels)} bytes instead of {size} x {size} x 3")
+        return np.frombuffer(picture.pixels, dtype=np.uint8).reshape(size, size, 3)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

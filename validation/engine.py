@@ -1,0 +1,236 @@
+"""One model on one device: uint8 pictures in, embeddings out, in three phases that can be called one by one.
+
+`prepare` stacks pictures on the host, `forward` runs on the device without gradients, `finish` brings rows back as
+float32. Torch lives here and in the modules that `validation.clip`, its only door, imports. Which arithmetic to use
+is decided in `validation.precision`; what the rows mean, in `validation.similarity`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from domain.errors import ModelUnloadable, OutOfMemory, ScorerError, UnfitPicture
+from validation.base import Embedding
+from validation.preprocessing import Preprocessing
+from validation.similarity import pack
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases:
+    """Where the time went since the engine was made, in seconds, over `pictures` pictures."""
+
+    pictures: int = 0
+    prepare_s: float = 0.0
+    forward_s: float = 0.0
+    finish_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """A forward pass under way on the device.
+
+    Args:
+        pictures: rows that are wanted; the rest is padding.
+        cores: (B, D) float32 on the host once `done` has happened.
+        styles: (B, 2 C) float32, likewise.
+        done: None where the forward pass has returned only when it was over.
+    """
+
+    pictures: int
+    cores: Tensor
+    styles: Tensor
+    done: torch.cuda.Event | None
+    begun_s: float
+
+
+class Engine:
+    """A CLIP or SigLIP image tower that also reports the style statistics of an early block.
+
+    Thread-safe: one forward pass is launched at a time.
+
+    Args:
+        model: with `get_image_features`, on `device`, in its arithmetic, in evaluation mode.
+        preprocessing: that came with the weights.
+        device: where `model` is.
+    """
+
+    def __init__(self, model: nn.Module, *, preprocessing: Preprocessing, device: torch.device) -> None:
+        self.model = model
+        self.preprocessing = preprocessing
+        self.device = device
+        self.dtype = next(model.parameters()).dtype
+        self.phases = Phases()
+        blocks, self._patches = _tower(model, preprocessing.size)
+        self.style_block = max(1, round(len(blocks) / 3))  # counted from 1
+        blocks[self.style_block - 1].register_forward_hook(self._keep_style)
+        self._style: Tensor | None = None
+        self._lock = Lock()
+        self._on_cuda = device.type == "cuda"
+        self._copies = torch.cuda.Stream(device) if self._on_cuda else None  # type: ignore[no-untyped-call]  # torch
+        # x * factor + shift is (x * rescale - mean) / std in one pass over the pixels.
+        mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)  # (3,) each
+        self._factor = (preprocessing.rescale / std).to(device)  # (3,)
+        self._shift = (-mean / std).to(device)  # (3,)
+
+    def prepare(self, pictures: Sequence[Pixels]) -> Tensor:
+        """Stack pictures on the host.
+
+        Args:
+            pictures: (S, S, 3) uint8 each, at least one.
+
+        Returns:
+            (B, S, S, 3) uint8, in pinned memory for CUDA. B is the number of pictures, or the next power of two on a
+            device that prepares anew for every shape; rows beyond the pictures are black.
+        """
+        begun_s = perf_counter()
+        size = self.preprocessing.size
+        rows = len(pictures) if self.device.type == "cpu" else 1 << (len(pictures) - 1).bit_length()
+        host = torch.zeros((rows, size, size, 3), dtype=torch.uint8, pin_memory=self._on_cuda)  # (B, S, S, 3)
+        np.stack(pictures, out=host.numpy()[: len(pictures)])
+        self._count(prepare_s=perf_counter() - begun_s)
+        return host
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed a batch; the caller holds no lock and wants no gradient.
+
+        Args:
+            pixels: (B, S, S, 3) uint8 on the device.
+
+        Returns:
+            (B, D) projected vectors at unit length and (B, 2 C) style statistics, both float32 on the device.
+
+        Raises:
+            OutOfMemory: the batch does not fit; the caller halves it.
+            ScorerError: the device failed.
+        """
+        with self._lock, torch.inference_mode(), _device_errors(len(pixels)):
+            inputs = torch.addcmul(self._shift, pixels.to(torch.float32), self._factor)  # (B, S, S, 3)
+            inputs = inputs.permute(0, 3, 1, 2).contiguous().to(self.dtype)  # (B, 3, S, S)
+            features = self.model.get_image_features(pixel_values=inputs)  # type: ignore[operator]  # nn.Module is open
+            cores = nn.functional.normalize(features.pooler_output.float(), dim=-1)  # (B, D)
+            styles, self._style = self._style, None  # (B, 2 C)
+        if styles is None:
+            raise ScorerError("the model has run without passing its style block")
+        return cores, styles
+
+    def launch(self, host: Tensor, *, pictures: int) -> Launched:
+        """Begin the forward pass of a prepared batch; on CUDA it goes on while the caller prepares the next.
+
+        Args:
+            host: as `prepare` gives it.
+            pictures: how many rows are wanted.
+
+        Raises:
+            OutOfMemory, ScorerError: as `forward`.
+        """
+        begun_s = perf_counter()
+        with _device_errors(pictures):
+            pixels = self._copied(host)  # (B, S, S, 3)
+            cores, styles = self.forward(pixels)  # (B, D), (B, 2 C)
+            if not self._on_cuda:
+                return Launched(pictures=pictures, cores=cores.cpu(), styles=styles.cpu(), done=None, begun_s=begun_s)
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch
+            launched = Launched(
+                pictures=pictures,
+                cores=cores.to("cpu", non_blocking=True),
+                styles=styles.to("cpu", non_blocking=True),
+                done=done,
+                begun_s=begun_s,
+            )
+            done.record()
+            return launched
+
+    def finish(self, launched: Launched) -> list[Embedding | ScorerError]:
+        """Wait for a forward pass and take its rows; `UnfitPicture` stands where a row is no number.
+
+        Raises:
+            OutOfMemory, ScorerError: as `forward`, where the device reports only now.
+        """
+        with _device_errors(launched.pictures):
+            if launched.done is not None:
+                launched.done.synchronize()
+        over_s = perf_counter()
+        cores = launched.cores[: launched.pictures].numpy()  # (N, D)
+        styles = launched.styles[: launched.pictures].numpy()  # (N, 2 C)
+        numbers = np.isfinite(cores).all(axis=1) & np.isfinite(styles).all(axis=1)  # (N,)
+        rows: list[Embedding | ScorerError] = [
+            pack(core, style) if number else UnfitPicture(f"its embedding is not a number in {self.dtype}")
+            for core, style, number in zip(cores, styles, numbers, strict=True)
+        ]
+        self._count(pictures=launched.pictures, forward_s=over_s - launched.begun_s, finish_s=perf_counter() - over_s)
+        return rows
+
+    def embed(self, pictures: Sequence[Pixels]) -> list[Embedding | ScorerError]:
+        """The three phases in a row, for at least one picture."""
+        return self.finish(self.launch(self.prepare(pictures), pictures=len(pictures)))
+
+    def _copied(self, host: Tensor) -> Tensor:
+        if self._copies is None:
+            return host.to(self.device)
+        # On a stream of its own, so that this copy runs beside the forward pass that went before.
+        running = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._copies):
+            pixels = host.to(self.device, non_blocking=True)  # (B, S, S, 3)
+        running.wait_stream(self._copies)
+        pixels.record_stream(running)
+        return pixels
+
+    def _keep_style(self, _block: nn.Module, _inputs: Any, output: Any) -> None:
+        tokens = output[0] if isinstance(output, tuple) else output  # (B, T, C)
+        patches = tokens[:, -self._patches :].float()  # (B, P, C): without the class token, where there is one
+        # Each token at the same length: a few outliers of a block would otherwise be the whole statistic.
+        patches = nn.functional.layer_norm(patches, patches.shape[-1:])  # (B, P, C)
+        spread, mean = torch.std_mean(patches, dim=1, correction=0)  # (B, C) each
+        self._style = torch.cat((mean, spread), dim=-1)  # (B, 2 C)
+
+    def _count(
+        self, *, pictures: int = 0, prepare_s: float = 0.0, forward_s: float = 0.0, finish_s: float = 0.0
+    ) -> None:
+        with self._lock:
+            self.phases = Phases(
+                pictures=self.phases.pictures + pictures,
+                prepare_s=self.phases.prepare_s + prepare_s,
+                forward_s=self.phases.forward_s + forward_s,
+                finish_s=self.phases.finish_s + finish_s,
+            )
+
+
+def _tower(model: nn.Module, size: int) -> tuple[nn.ModuleList, int]:
+    """The blocks of the image tower of `model`, and how many patch tokens a picture of `size` pixels gives.
+
+    Raises:
+        ModelUnloadable: `model` is not built like CLIP or SigLIP, or wants another size.
+    """
+    tower: Any = getattr(model, "vision_model", None)
+    blocks = getattr(getattr(tower, "encoder", None), "layers", None)
+    if not hasattr(model, "get_image_features") or not isinstance(blocks, nn.ModuleList):
+        raise ModelUnloadable(f"a {type(model).__name__} is no CLIP or SigLIP: it has no image tower of blocks")
+    config = tower.config
+    seen = getattr(config, "image_size", None)
+    if seen != size:
+        raise ModelUnloadable(f"the model sees pictures of {seen} pixels, but its preprocessing makes them {size}")
+    return blocks, (size // config.patch_size) ** 2
+
+
+@contextmanager
+def _device_errors(pictures: int) -> Iterator[None]:
+    """Torch's failures as ours. Only CUDA has a class for a full device; the others say it in words."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(f"a batch of {pictures} does not fit on the device") from error
+    except RuntimeError as error:
+        words = str(error).lower()
+        if "out of memory" in words or "can't allocate memory" in words or "not enough memory" in words:
+            raise OutOfMemory(f"a batch of {pictures} does not fit in memory") from error
+        raise ScorerError(f"the device failed on a batch of {pictures}: {error}") from error

@@ -1,0 +1,146 @@
+"""Weights from a folder or the hub onto a device, with failures that say what to do. No scoring here."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import transformers
+from torch import nn
+
+from domain.errors import ModelUnloadable
+from validation.weights import weight_files
+
+logger = logging.getLogger(__name__)
+
+_SMALLER = "choose a smaller model, such as 'openai/clip-vit-base-patch32', or a machine with more memory"
+
+
+def pick_device(wish: str) -> torch.device:
+    """The device called `wish`; `auto` is the first of CUDA, MPS and CPU that this machine has.
+
+    Raises:
+        ModelUnloadable: this machine has no such device.
+    """
+    if wish == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wish)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelUnloadable(
+            f"there is no device {wish!r} here ({_first_line(error)}); use 'auto' or 'cpu'"
+        ) from error
+    return device
+
+
+def fetch(model: str) -> None:
+    """Make sure that the files of `model` are on this machine; says in the log when it downloads.
+
+    Raises:
+        ModelUnloadable: neither here nor to be had.
+    """
+    try:
+        weight_files(model)
+    except ModelUnloadable:
+        if Path(model).expanduser().exists():
+            raise
+    else:
+        return
+    from huggingface_hub import snapshot_download
+
+    logger.warning("model %r is not on this machine: downloading it from the hub", model)
+    with _failures(model):
+        folder = snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
+    logger.info("model %r downloaded to %s", model, folder)
+
+
+def load_model(model: str, *, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """`model` on `device`, in evaluation mode, from files that are on this machine.
+
+    Raises:
+        ModelUnloadable: wrong path, wrong kind of model, damaged or incomplete weights, too little memory.
+    """
+    _check_memory(model, device)
+    transformers.utils.logging.disable_progress_bar()
+    with _failures(model):
+        loaded, report = transformers.AutoModel.from_pretrained(
+            model,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+        if missing:
+            # transformers fills these with random numbers and only warns.
+            raise ModelUnloadable(
+                f"the weights of {model!r} lack {len(missing)} tensors, {missing[0]!r} first: "
+                "they belong to another model"
+            )
+        placed: nn.Module = loaded.to(device).eval()
+    return placed
+
+
+def _check_memory(model: str, device: torch.device) -> None:
+    """Refuse before the operating system kills the process, which would tell nobody why."""
+    needed = sum(file.stat().st_size for file in weight_files(model))
+    available = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _available_bytes()
+    if available is not None and needed > available:
+        raise ModelUnloadable(
+            f"the weights of {model!r} take {needed / 2**30:.1f} GB and {available / 2**30:.1f} GB are free "
+            f"on {device.type}; {_SMALLER}"
+        )
+
+
+def _available_bytes() -> int | None:
+    """Memory that a process can still get, where the system tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    values = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(values["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in values else None
+
+
+@contextmanager
+def _failures(model: str) -> Iterator[None]:
+    """What transformers, the hub and torch raise while loading, as ours."""
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except ModelUnloadable:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise ModelUnloadable(f"{model!r} does not fit into memory; {_SMALLER}") from error
+    except GatedRepoError as error:
+        raise ModelUnloadable(f"{model!r} asks for an agreement: accept it on the hub, then `hf auth login`") from error
+    except RepositoryNotFoundError as error:
+        raise ModelUnloadable(
+            f"the hub knows no model {model!r}; check the spelling, or give a local folder"
+        ) from error
+    except SafetensorError as error:
+        raise ModelUnloadable(f"the weights of {model!r} are damaged ({error}); fetch them again") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelUnloadable(_unreachable(model, error)) from error
+    except (ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
+        raise ModelUnloadable(f"{model!r} cannot be loaded as CLIP or SigLIP: {_first_line(error)}") from error
+
+
+def _unreachable(model: str, error: Exception) -> str:
+    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+    why = "HF_HUB_OFFLINE is set" if offline else _first_line(error)
+    return (
+        f"{model!r} is not on this machine and the hub cannot be had ({why}); fetch it where there is a network "
+        f"(`hf download {model}`) and copy the cache, or set CLIP_MODEL to a local folder"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,100 @@
+"""Embeddings that were made before: a bounded memory in this process, before a cache that outlives it.
+
+Whoever asks for an embedding that another thread is just making waits for that one, so that sixty-four tasks which
+begin with the same references embed them once.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Lock
+
+from domain.errors import ScorerError
+from validation.base import Embedding, EmbeddingCache
+
+
+class EmbeddingMemory:
+    """Thread-safe.
+
+    Args:
+        model: fingerprint under which the cache keeps embeddings.
+        capacity: embeddings held in this process, the least recently used goes first.
+        cache: beyond this process; None keeps nothing there.
+    """
+
+    def __init__(self, *, model: str, capacity: int, cache: EmbeddingCache | None = None) -> None:
+        self._model = model
+        self._capacity = capacity
+        self._cache = cache
+        self._kept: OrderedDict[str, Embedding] = OrderedDict()
+        self._coming: dict[str, Future[Embedding]] = {}
+        self._lock = Lock()
+
+    def get(
+        self, sources: Sequence[str], make: Callable[[Sequence[str]], Sequence[Embedding | ScorerError]]
+    ) -> list[Embedding | ScorerError]:
+        """One outcome per source, in order; failures are returned and not remembered.
+
+        Args:
+            sources: digests of original files; may repeat.
+            make: embeds those that nobody has; called at most once, with each source once.
+        """
+        mine: list[str] = []
+        futures: dict[str, Future[Embedding]] = {}
+        with self._lock:
+            for source in dict.fromkeys(sources):
+                futures[source] = self._known(source)
+                if source not in self._coming and not futures[source].done():
+                    self._coming[source] = futures[source]
+                    mine.append(source)
+        if mine:
+            self._settle(mine, make)
+        return [_outcome(futures[source]) for source in sources]
+
+    def _known(self, source: str) -> Future[Embedding]:
+        """What is kept (done), what is coming, or a new future; the caller holds the lock."""
+        if source in self._coming:
+            return self._coming[source]
+        future: Future[Embedding] = Future()
+        if source in self._kept:
+            self._kept.move_to_end(source)
+            future.set_result(self._kept[source])
+        return future
+
+    def _settle(self, mine: list[str], make: Callable[[Sequence[str]], Sequence[Embedding | ScorerError]]) -> None:
+        """Resolve the futures of `mine`, whatever happens: others wait for them."""
+        outcomes: dict[str, Embedding | ScorerError] = {}
+        try:
+            outcomes = self._found_or_made(mine, make)
+        finally:
+            with self._lock:
+                for source in mine:
+                    outcome = outcomes.get(source, ScorerError("the embedding was given up by the thread that made it"))
+                    future = self._coming.pop(source)
+                    if isinstance(outcome, ScorerError):
+                        future.set_exception(outcome)
+                        continue
+                    self._kept[source] = outcome
+                    future.set_result(outcome)
+                while len(self._kept) > self._capacity:
+                    self._kept.popitem(last=False)
+
+    def _found_or_made(
+        self, mine: list[str], make: Callable[[Sequence[str]], Sequence[Embedding | ScorerError]]
+    ) -> dict[str, Embedding | ScorerError]:
+        found = dict(self._cache.get_many(mine, model=self._model)) if self._cache else {}
+        absent = [source for source in mine if source not in found]
+        if not absent:
+            return {**found}
+        made = dict(zip(absent, make(absent), strict=True))
+        new = {source: outcome for source, outcome in made.items() if isinstance(outcome, Embedding)}
+        if self._cache and new:
+            self._cache.put_many(new, model=self._model)
+        return {**found, **made}
+
+
+def _outcome(future: Future[Embedding]) -> Embedding | ScorerError:
+    try:
+        return future.result()
+    except ScorerError as error:
+        return error

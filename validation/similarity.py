@@ -1,0 +1,132 @@
+"""Embeddings become scores: numpy alone, so that verdicts can be computed again without the model.
+
+*Core* asks whether it is this character: the cosine of the projected image vectors, over all references.
+
+*Style* asks whether it is drawn this way, and must not be the core score in disguise. It compares the mean and the
+standard deviation of every channel over the patch tokens of an early block, which forget where things are and keep
+what surfaces look like (Gatys et al. 2016, Huang and Belongie 2017). All pictures share most of these statistics, so
+the raw cosine of two unrelated ones is near 0.95; the style score is therefore taken after a fixed centre is
+subtracted and each channel is brought to the same spread (`Frame`). The choice is argued in
+`docs/decisions/0005-style-score.md`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.verdict import Scores
+from validation.base import Aggregation, Detail, Embedding
+
+Vectors = NDArray[np.float32]
+
+_STORED = np.dtype("<f4")
+_TINY = np.float32(1e-12)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Where one model's embeddings lie, measured on a fixed set of generated pictures.
+
+    Args:
+        core_centre: (D,) mean of the core vectors.
+        style_centre: (2 C,) mean of the style statistics.
+        style_spread: (2 C,) their standard deviation, never 0.
+    """
+
+    core_centre: Vectors
+    style_centre: Vectors
+    style_spread: Vectors
+
+
+def frame_of(cores: Vectors, styles: Vectors) -> Frame:
+    """The frame in which pictures like these lie around the origin.
+
+    Args:
+        cores: (N, D) unit rows, N at least 2.
+        styles: (N, 2 C).
+    """
+    spread = styles.std(axis=0, dtype=np.float64)
+    # A channel that never moved in the set says nothing; without a floor, its rounding noise would say most.
+    floor = max(float(np.median(spread)) * 0.1, 1e-6)
+    return Frame(
+        core_centre=cores.mean(axis=0, dtype=np.float64).astype(np.float32),
+        style_centre=styles.mean(axis=0, dtype=np.float64).astype(np.float32),
+        style_spread=np.maximum(spread, floor).astype(np.float32),
+    )
+
+
+def pack(core: Vectors, style: Vectors) -> Embedding:
+    """One row of each as it is stored."""
+    return Embedding(core=core.astype(_STORED).tobytes(), style=style.astype(_STORED).tobytes())
+
+
+def unpack(embeddings: Sequence[Embedding]) -> tuple[Vectors, Vectors]:
+    """(N, D) core vectors and (N, 2 C) style statistics of `embeddings` of one model, N at least 1."""
+    cores = np.stack([np.frombuffer(e.core, dtype=_STORED) for e in embeddings]).astype(np.float32)
+    styles = np.stack([np.frombuffer(e.style, dtype=_STORED) for e in embeddings]).astype(np.float32)
+    return cores, styles
+
+
+def compare(
+    pictures: Sequence[Embedding],
+    references: Sequence[Embedding],
+    *,
+    frame: Frame,
+    aggregation: Aggregation = Aggregation.MAX,
+) -> list[tuple[Scores, Detail]]:
+    """Scores of each picture against the references taken together, in the order given.
+
+    Args:
+        pictures: any number.
+        references: at least one.
+        frame: of the model that made all of them.
+        aggregation: over the references, for every reading alike.
+    """
+    if not pictures:
+        return []
+    cores, styles = unpack(pictures)  # (N, D), (N, 2 C)
+    reference_cores, reference_styles = unpack(references)  # (R, D), (R, 2 C)
+    core_raw = cosines(cores, reference_cores)  # (N, R)
+    readings = (
+        core_raw,
+        cosines(cores - frame.core_centre, reference_cores - frame.core_centre),  # (N, R)
+        cosines(styles, reference_styles),  # (N, R)
+        cosines(standard(styles, frame), standard(reference_styles, frame)),  # (N, R)
+    )
+    over_references = np.max if aggregation is Aggregation.MAX else np.mean
+    columns = [over_references(reading, axis=1) for reading in readings]  # 4 of (N,)
+    nearest = core_raw.argmax(axis=1)  # (N,)
+    return [_scored(*(float(column[n]) for column in columns), nearest=int(nearest[n])) for n in range(len(pictures))]
+
+
+def _scored(
+    core_raw: float, core_corrected: float, style_raw: float, style_corrected: float, *, nearest: int
+) -> tuple[Scores, Detail]:
+    detail = Detail(
+        core_raw=core_raw,
+        core_corrected=core_corrected,
+        style_raw=style_raw,
+        style_corrected=style_corrected,
+        nearest=nearest,
+    )
+    return Scores(core=core_raw, style=style_corrected), detail
+
+
+def standard(styles: Vectors, frame: Frame) -> Vectors:
+    """(N, 2 C) style statistics around the origin, each channel with the spread that it has in the fixed set."""
+    return (styles - frame.style_centre) / frame.style_spread
+
+
+def cosines(rows: Vectors, columns: Vectors) -> Vectors:
+    """(N, R) cosines in [-1, 1] of (N, D) with (R, D); a vector of length 0 is like nothing: 0."""
+    # Rounding carries the cosine of a vector with itself beyond 1.
+    products: Vectors = _unit(rows) @ _unit(columns).T  # (N, R)
+    return np.clip(products, -1.0, 1.0)
+
+
+def _unit(rows: Vectors) -> Vectors:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)  # (N, 1)
+    unit: Vectors = rows / np.maximum(lengths, _TINY)
+    return unit

@@ -1,0 +1,59 @@
+"""Which weights they are: files found in a folder or in the hub's cache, and their digest. No torch, no network."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from domain.errors import ModelUnloadable
+from validation.preprocessing import find_file, read_json
+
+# In the order in which transformers looks for them.
+_WHOLE = ("model.safetensors", "pytorch_model.bin")
+
+
+def revision(model: str) -> str:
+    """Hexadecimal digest of the weights of `model`, a local folder or a name in the hub's cache.
+
+    One file: its SHA-256, which is also what the hub shows beside it. Several: the SHA-256 over their names and
+    digests. Read once per process as long as the files stay as they are; a gigabyte takes about a second.
+
+    Raises:
+        ModelUnloadable: there are no weights.
+    """
+    files = weight_files(model)
+    digests = {file.name: _digest_of(file) for file in files}
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    listing = "\n".join(f"{name} {digest}" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def weight_files(model: str) -> list[Path]:
+    """The files from which transformers reads the weights of `model`.
+
+    Raises:
+        ModelUnloadable: there are none, or one of several is missing.
+    """
+    for name in _WHOLE:
+        if (whole := find_file(model, name)) is not None:
+            return [whole]
+        if (index := read_json(model, f"{name}.index.json")) is not None:
+            parts = sorted(set(index.get("weight_map", {}).values()))
+            found = [find_file(model, part) for part in parts]
+            if not parts or None in found:
+                raise ModelUnloadable(f"the weights of {model!r} are incomplete: {name}.index.json names missing files")
+            return [file for file in found if file is not None]
+    raise ModelUnloadable(f"{model!r} holds no weights: there is neither {_WHOLE[0]} nor {_WHOLE[1]}")
+
+
+def _digest_of(file: Path) -> str:
+    at = file.resolve()
+    found = at.stat()
+    return _digest(at, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=64)
+def _digest(file: Path, _mtime_ns: int, _size_bytes: int) -> str:
+    """SHA-256 of `file`; the other two arguments make a changed file another question."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
