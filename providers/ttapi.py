@@ -8,6 +8,7 @@ Source: PROVIDERS.md 1, TTAPI's documentation of 2026-03 to 2026-05.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -65,7 +66,7 @@ class TTAPI:
         """
         return midjourney.prompt_text(
             ask.prompt,
-            settings=ask.settings,
+            settings=_with_version(ask.model, ask.settings),
             reference_urls=ask.reference_urls,
             seed_if_none=seed_of(ask.attempt_id),
         )
@@ -161,6 +162,22 @@ class TTAPI:
             held_usd=_dollars(read.number(data, "freeze_balance", "freezeBalance")),
             most_jobs=read.whole(data, "max_queue", "maxQueue"),
         )
+
+
+def _with_version(model: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings, with the version that the model's name pins: `midjourney-v6.1`, `midjourney-niji-6`."""
+    found = re.fullmatch(r"midjourney(?:-(?P<branch>v|niji-)(?P<version>\d+(?:\.\d+)?))?", model)
+    if found is None:
+        raise RequestRefused(
+            f"TTAPI has no model {model!r}; it has 'midjourney', 'midjourney-v7', 'midjourney-niji-6', ..."
+        )
+    if found["branch"] is None:
+        return settings
+    name = "v" if found["branch"] == "v" else "niji"
+    said = settings.get(name)
+    if said not in (None, "") and str(said) != found["version"]:
+        raise RequestRefused(f"the model is {model!r} and {name} is {said!r}; take one of them out")
+    return {**settings, name: found["version"]}
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:
