@@ -1,0 +1,58 @@
+"""What people and workers ask and say of lanes: limits, closures, what is in flight."""
+
+from datetime import timedelta
+
+from db import lanes
+from db.lanes import LaneRow
+from domain.errors import UnknownThing
+from domain.rates import per_second
+from pipeline.resources import Resources
+
+#: A person closes a lane for good; a date far away says so in the same column as everything else.
+_FOR_GOOD = timedelta(days=3650)
+
+
+def every(resources: Resources) -> list[LaneRow]:
+    with resources.database.transaction() as connection:
+        return lanes.every(connection)
+
+
+def rate_limit(resources: Resources, lane: str) -> str | None:
+    with resources.database.transaction() as connection:
+        return lanes.rate_limits(connection).get(lane)
+
+
+def set_rate_limit(resources: Resources, lane: str, limit: str) -> None:
+    """Every bucket of every worker reads the new limit within about two seconds.
+
+    Raises:
+        BadInput: not a rate.
+        UnknownThing: no such lane.
+    """
+    per_second(limit)
+    with resources.database.transaction() as connection:
+        _known(lanes.every(connection), lane)
+        lanes.set_rate_limit(connection, lane, limit)
+
+
+def set_concurrency(resources: Resources, lane: str, concurrency: int) -> None:
+    with resources.database.transaction() as connection:
+        _known(lanes.every(connection), lane)
+        lanes.set_concurrency(connection, lane, concurrency)
+
+
+def close(resources: Resources, lane: str, *, reason: str) -> None:
+    """A person closes the lane until a person opens it."""
+    with resources.database.transaction() as connection:
+        _known(lanes.every(connection), lane)
+        lanes.close(connection, lane, reason=reason, wait=_FOR_GOOD)
+
+
+def reopen(resources: Resources, lane: str) -> None:
+    with resources.database.transaction() as connection:
+        lanes.reopen(connection, lane)
+
+
+def _known(rows: list[LaneRow], lane: str) -> None:
+    if lane not in {row.name for row in rows}:
+        raise UnknownThing(f"there is no lane {lane!r}; there are {', '.join(row.name for row in rows) or 'none yet'}")

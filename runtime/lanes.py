@@ -1,0 +1,82 @@
+"""The lanes of this installation: one per key, opened for this process, and known to the books."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from db import lanes
+from db.session import Database
+from domain.errors import ServiceMissing
+from providers.lane import HttpLane
+from providers.registry import open_lane, service
+from runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanePlan:
+    """What the settings say about one lane; the key is not shown."""
+
+    name: str
+    provider: str
+    base_url: str | None
+    key: str | None
+    rate_limit: str
+    concurrency: int
+
+    def __repr__(self) -> str:
+        return f"LanePlan({self.name!r}, {self.provider!r}, {self.base_url!r})"
+
+
+def plans(settings: Settings) -> Iterator[LanePlan]:
+    """Every lane that the settings hold a key for, or an address where no key is needed."""
+    for number, key in enumerate(settings.ttapi_keys, start=1):
+        yield LanePlan(
+            name="ttapi" if number == 1 else f"ttapi-{number}",
+            provider="ttapi",
+            base_url=settings.ttapi_base_url,
+            key=key,
+            rate_limit=settings.ttapi_rate_limit,
+            concurrency=settings.ttapi_concurrency,
+        )
+    if settings.sandbox_base_url is not None:
+        yield LanePlan(
+            name="sandbox",
+            provider="sandbox",
+            base_url=settings.sandbox_base_url,
+            key=None,
+            rate_limit=settings.sandbox_rate_limit,
+            concurrency=settings.sandbox_concurrency,
+        )
+
+
+def open_lanes(settings: Settings) -> dict[str, HttpLane]:
+    return {
+        plan.name: open_lane(plan.name, plan.provider, base_url=plan.base_url, key=plan.key) for plan in plans(settings)
+    }
+
+
+def ensure_rows(settings: Settings, database: Database) -> None:
+    """Make the rows of lanes the books do not know yet; limits changed since are left alone."""
+    with database.transaction() as connection:
+        for plan in plans(settings):
+            lanes.ensure(
+                connection,
+                name=plan.name,
+                provider=plan.provider,
+                rate_limit=plan.rate_limit,
+                concurrency=plan.concurrency,
+            )
+
+
+def require_lane(settings: Settings, provider: str) -> None:
+    """Check that somebody could serve `provider`.
+
+    Raises:
+        UnknownThing: there is no such provider.
+        ServiceMissing: its key or address is not set.
+    """
+    known = service(provider)
+    if any(plan.provider == provider for plan in plans(settings)):
+        return
+    if known.key_setting is not None:
+        raise ServiceMissing(f"{known.key_setting} is not set; put the key for {provider!r} into .env")
+    raise ServiceMissing(f"no {provider} is running; start `likeness sandbox` and set SANDBOX_BASE_URL, or use demo")

@@ -1,0 +1,78 @@
+"""The composition root: settings become resources, are lent to one process, and are closed in order."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+
+from celery import Celery
+
+from db.migrate import migrate
+from db.session import Database
+from domain.errors import ServiceMissing
+from pipeline.leases import Leases
+from pipeline.resources import Resources, Timing
+from runtime.lanes import ensure_rows, open_lanes
+from runtime.settings import Settings
+from storage.folder import FolderStore
+from tasks.app import make_app
+from tasks.dispatch import CeleryDispatch
+from validation.base import Scorer
+
+
+def server_urls(settings: Settings) -> tuple[str, str]:
+    """Addresses of Postgres and Redis.
+
+    Raises:
+        ServiceMissing: one is not set; commands that may start embedded servers have set both by now.
+    """
+    if settings.database_url is None or settings.redis_url is None:
+        missing = "DATABASE_URL" if settings.database_url is None else "REDIS_URL"
+        raise ServiceMissing(f"{missing} is not set; set it too, or neither, and servers are started here")
+    return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
+
+
+def timing_of(settings: Settings) -> Timing:
+    return Timing(unclaimed=timedelta(seconds=settings.unclaimed_s))
+
+
+@contextlib.contextmanager
+def open_resources(
+    settings: Settings, *, application: str, threads: int = 4, scorer: Scorer | None = None
+) -> Iterator[tuple[Resources, Celery]]:
+    """Everything the steps of this process need, and the Celery application that sends and receives for it.
+
+    The database is brought to the present schema, and the lanes of the settings are made known to it.
+
+    Raises:
+        ServiceMissing: Postgres is not reachable, or an address or key is missing.
+    """
+    database_url, redis_url = server_urls(settings)
+    app = make_app(redis_url)
+    database = Database(database_url, pool_size=threads, application=application)
+    with contextlib.ExitStack() as stack:
+        stack.callback(database.close)
+        database.check()
+        migrate(database)
+        ensure_rows(settings, database)
+        lanes = open_lanes(settings)
+        for lane in lanes.values():
+            stack.callback(lane.close)
+        leases = Leases(database, seconds=settings.lease_s)
+        stack.callback(leases.close)
+        stack.callback(app.close)
+        yield (
+            Resources(
+                database=database,
+                lanes=lanes,
+                store=FolderStore(settings.picture_folder),
+                dispatch=CeleryDispatch(app),
+                leases=leases,
+                luck=random.random,
+                timing=timing_of(settings),
+                scorer=scorer,
+                scoring_model=settings.clip_model,
+                public_url=settings.public_url,
+            ),
+            app,
+        )

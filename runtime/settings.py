@@ -1,0 +1,122 @@
+"""Every setting: read once from the environment and `.env`, frozen, handed down; nobody reads it in depth."""
+
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.errors import BadInput
+from domain.rates import per_second
+
+_Fraction = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Settings(BaseSettings):
+    """The environment's names are the owner's where the owner has one, else they begin with `LIKENESS_`."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        Path(".likeness"), validation_alias="LIKENESS_HOME", description="data of this machine: servers, pictures, logs"
+    )
+    user: str = Field(
+        "local", validation_alias="LIKENESS_USER", min_length=1, description="owner of the batches made here"
+    )
+    database_url: SecretStr | None = Field(
+        None, validation_alias="DATABASE_URL", description="Postgres; without it an embedded one is started"
+    )
+    redis_url: SecretStr | None = Field(
+        None, validation_alias="REDIS_URL", description="Redis; without it an embedded one is started"
+    )
+    public_url: str | None = Field(
+        None, validation_alias="LIKENESS_PUBLIC_URL", description="where providers can call back; none: only polling"
+    )
+
+    ttapi_api_key: SecretStr | None = Field(
+        None, validation_alias="TTAPI_API_KEY", description="Midjourney by TTAPI; several keys with commas between"
+    )
+    ttapi_base_url: str | None = Field(None, validation_alias="TTAPI_BASE_URL", description="instead of TTAPI's own")
+    ttapi_rate_limit: str = Field(
+        "60/m",
+        validation_alias="TTAPI_RATE_LIMIT",
+        description="submissions of a new lane; see `likeness lanes`",
+    )
+    ttapi_concurrency: int = Field(
+        10, validation_alias="TTAPI_CONCURRENCY", gt=0, description="jobs in flight of a new lane"
+    )
+    ttapi_price_usd: Decimal = Field(
+        Decimal("0.40"),
+        validation_alias="TTAPI_PRICE_USD",
+        gt=0,
+        description="held for one imagine",
+    )
+    sandbox_base_url: str | None = Field(
+        None, validation_alias="SANDBOX_BASE_URL", description="a running `likeness sandbox`"
+    )
+    sandbox_rate_limit: str = Field("20/s", validation_alias="SANDBOX_RATE_LIMIT", description="as TTAPI_RATE_LIMIT")
+    sandbox_concurrency: int = Field(
+        10, validation_alias="SANDBOX_CONCURRENCY", gt=0, description="as TTAPI_CONCURRENCY"
+    )
+
+    clip_model: str = Field(
+        "openai/clip-vit-large-patch14", validation_alias="CLIP_MODEL", description="a name or a folder of weights"
+    )
+    clip_threshold_core: _Fraction = Field(
+        0.75, validation_alias="CLIP_THRESHOLD_CORE", description="of characters that are not calibrated"
+    )
+    clip_threshold_style: _Fraction = Field(
+        0.60, validation_alias="CLIP_THRESHOLD_STYLE", description="of characters that are not calibrated"
+    )
+    clip_device: str = Field("auto", validation_alias="LIKENESS_DEVICE", description="auto, cuda, mps or cpu")
+
+    pictures: Path | None = Field(
+        None, validation_alias="LIKENESS_PICTURES", description="folder of the pictures; none: below LIKENESS_HOME"
+    )
+    lease_s: float = Field(30.0, validation_alias="LIKENESS_LEASE_S", gt=0.5, description="life of a claim, in seconds")
+    unclaimed_s: float = Field(
+        20.0,
+        validation_alias="LIKENESS_UNCLAIMED_S",
+        gt=0.5,
+        description="a published task that nobody took for so long is published again",
+    )
+    io_threads: int = Field(16, validation_alias="LIKENESS_IO_THREADS", gt=0, description="of an io worker")
+    gpu_threads: int = Field(16, validation_alias="LIKENESS_GPU_THREADS", gt=0, description="of a gpu worker")
+
+    @field_validator("ttapi_rate_limit", "sandbox_rate_limit")
+    @classmethod
+    def _is_a_rate(cls, text: str) -> str:
+        per_second(text)
+        return text
+
+    @field_validator("ttapi_base_url", "sandbox_base_url", "public_url")
+    @classmethod
+    def _is_a_url(cls, text: str | None) -> str | None:
+        if not text:
+            return None
+        TypeAdapter(HttpUrl).validate_python(text)
+        return text.rstrip("/").removesuffix("/v1")
+
+    @cached_property
+    def picture_folder(self) -> Path:
+        return self.pictures or self.home / "pictures"
+
+    @property
+    def ttapi_keys(self) -> list[str]:
+        text = self.ttapi_api_key.get_secret_value() if self.ttapi_api_key else ""
+        return [key.strip() for key in text.split(",") if key.strip()]
+
+
+def read_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        BadInput: a variable holds something else than it must; every one of them is named.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise BadInput(f"the environment is not usable: {wrong}") from None

@@ -1,0 +1,20 @@
+"""The `io` role: submit, poll, collect, and the ticks. Starts without torch. Run as `python -m worker.main`."""
+
+from runtime.resources import open_resources
+from runtime.settings import read_settings
+from tasks import names
+from tasks.bodies import register_io
+from validation.preprocessing import read_preprocessing
+from worker.start import consume, main_of, share_lane_limits
+
+
+def io() -> None:
+    settings = read_settings()
+    with open_resources(settings, application="likeness io", threads=settings.io_threads) as (resources, app):
+        share_lane_limits(app, resources)
+        register_io(app, resources, preprocessing=read_preprocessing(settings.clip_model))
+        consume(app, role="io", queues=names.io_queues(list(resources.lanes)), threads=settings.io_threads)
+
+
+if __name__ == "__main__":
+    main_of(io)
