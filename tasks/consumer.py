@@ -60,9 +60,6 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type inform
         self._alarm_due = 0.0
         self._store: redis.Redis | None = None
         super().__init__(*args, **kwargs)
-        # After a lost connection Celery lowers the prefetch count and restores it by setting it outright. That would
-        # swallow what held requests have added, and letting them go would then leave a prefetch of one for good.
-        self.app.conf.worker_enable_prefetch_count_reduction = False
 
     def bucket_for_task(self, type: Any) -> Any:  # noqa: A002  # the name is Celery's
         """The lane's bucket for a submission, the same one every time; Celery's own for other tasks.
