@@ -46,6 +46,11 @@ class Artist:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
 
     def draw(self, order: Order) -> None:
         """Returns when all files are written; raises `NotDrawn`."""
@@ -57,13 +62,16 @@ class Artist:
             raise NotDrawn(answer["failed"])
 
     def close(self) -> None:
-        process = self._process
-        if process is not None:
-            process.kill()
-            process.wait()
+        """Ends the process, in the middle of an order too, which then raises `NotDrawn`."""
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _ask(self, line: str) -> dict[str, str]:
         for _ in range(2):  # a process that died is replaced once per order
+            if self._closed:
+                break
             if self._process is None or self._process.poll() is not None:
                 self._process = _start()
             assert self._process.stdin is not None
@@ -77,7 +85,7 @@ class Artist:
             if reply:
                 return dict(json.loads(reply))
             self._process.wait()
-        raise NotDrawn("the drawing process died twice over this order")
+        raise NotDrawn("the drawing process died over this order")
 
 
 def _start() -> subprocess.Popen[str]:

@@ -79,6 +79,9 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 
+# Faults that leave a wire unasked: it neither does nor refuses anything.
+UNHEARD = frozenset({"drop_before", "html"})
+
 HTML_PAGE = b"<!doctype html><html><head><title>Just a moment...</title></head><body>Please wait.</body></html>"
 
 

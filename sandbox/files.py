@@ -20,6 +20,8 @@ class Files:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        for unfinished in folder.glob("*.part"):
+            unfinished.unlink(missing_ok=True)
 
     def keep(self, content: bytes) -> Path:
         """The file of this content, written now unless it was here."""

@@ -10,12 +10,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 State = Literal["accepted", "succeeded", "failed"]
+Phase = Literal["waiting", "running", "succeeded", "failed"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -55,6 +56,12 @@ CREATE TABLE IF NOT EXISTS refusals (
 ) STRICT;
 """
 
+PHASE_CONDITIONS: Mapping[Phase, str] = {
+    "waiting": "state = 'accepted' AND starts_at_s > :now_s",
+    "running": "state = 'accepted' AND starts_at_s <= :now_s",
+    "succeeded": "state = 'succeeded'",
+    "failed": "state = 'failed'",
+}
 DAY_S = 86_400.0
 
 
@@ -214,7 +221,7 @@ class JobStore:
         """Lets the stuck jobs go on; gives those that it freed."""
         with self._write() as cursor:
             cursor.execute("SELECT * FROM jobs WHERE stuck = 1 AND finished_at_s IS NULL")
-            freed = [_job(row) for row in cursor.fetchall()]
+            freed = [replace(_job(row), stuck=False) for row in cursor.fetchall()]
             cursor.execute("UPDATE jobs SET stuck = 0 WHERE stuck = 1")
         return freed
 
@@ -237,11 +244,23 @@ class JobStore:
     def owed_callbacks(self) -> list[Job]:
         return [_job(row) for row in self._read("SELECT * FROM jobs WHERE hook_due = 1 AND finished_at_s IS NOT NULL")]
 
-    def of_key(self, provider: str, key_digest: str) -> list[Job]:
-        """All jobs of a key, in the order of acceptance."""
+    def page(
+        self,
+        provider: str,
+        key_digest: str,
+        *,
+        phase: Phase,
+        now_s: float,
+        newest_first: bool,
+        limit: int,
+        offset: int,
+    ) -> list[Job]:
+        """Part of a key's jobs that are in one phase, by the time of acceptance."""
+        direction = "DESC" if newest_first else "ASC"
         rows = self._read(
-            "SELECT * FROM jobs WHERE provider = ? AND key_digest = ? ORDER BY accepted_at_s, job_id",
-            (provider, key_digest),
+            f"SELECT * FROM jobs WHERE provider = :provider AND key_digest = :key_digest AND {PHASE_CONDITIONS[phase]}"  # noqa: S608 - two texts of our own
+            f" ORDER BY accepted_at_s {direction}, job_id {direction} LIMIT :limit OFFSET :offset",
+            {"provider": provider, "key_digest": key_digest, "now_s": now_s, "limit": limit, "offset": offset},
         )
         return [_job(row) for row in rows]
 
@@ -273,7 +292,7 @@ class JobStore:
         row = cursor.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
         return None if row is None else _job(row)
 
-    def _read(self, statement: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+    def _read(self, statement: str, values: tuple[object, ...] | dict[str, object] = ()) -> list[sqlite3.Row]:
         with self._read_lock:
             return self._reader.execute(statement, values).fetchall()
 

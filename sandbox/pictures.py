@@ -19,6 +19,8 @@ class Pictures:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        for unfinished in folder.glob("*.part"):
+            unfinished.unlink(missing_ok=True)
 
     def tiles(self, job: Job) -> list[tuple[int, str]]:
         """(variation, file) of every picture that is drawn for the job."""

@@ -1,7 +1,9 @@
 """Puts one sandbox together: store, studio, wires, the `/_sandbox` routes, and the HTTP server in front of them."""
 
 import fcntl
+import os
 import threading
+import time
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -86,7 +88,17 @@ class Sandbox:
         wire = self._wire_of(path)
         if wire is None or wire.where(method, path) != "submit":
             return False
-        return self.faults.choose_unread(wire.provider) is not None
+        fault = self.faults.choose_unread(wire.provider)
+        if fault is None:
+            return False
+        self.store.refuse(
+            provider=wire.provider,
+            path=path,
+            key_digest="",
+            received_at_s=time.time(),
+            reason=f"fault {fault.name}, unread",
+        )
+        return True
 
     def answer(self, request: Request) -> Reply:
         wire = self._wire_of(request.path)
@@ -126,7 +138,7 @@ class Sandbox:
             case "/_sandbox/log":
                 return json_reply(log(self.store))
             case "/_sandbox/health":
-                return json_reply({"status": "ok", "unfinished": len(self.store.unfinished())})
+                return json_reply({"status": "ok", "pid": os.getpid(), "artists": self._studio.artist_pids()})
             case "/_sandbox/faults":
                 return self._switch_faults(request)
             case _:

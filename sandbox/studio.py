@@ -5,12 +5,13 @@ and that is what happens when the sandbox starts after its death.
 """
 
 import queue
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from sandbox.desk import Artist, NotDrawn, Order, UnreadableReference
+from sandbox.desk import Artist, Order, UnreadableReference
 from sandbox.files import Files
 from sandbox.jobs import Job, JobStore, Terms
 from sandbox.pictures import Pictures
@@ -41,6 +42,7 @@ class Studio:
     ) -> None:
         self._store, self._pictures, self._references = store, pictures, references
         self._terms, self._ended = terms, ended
+        self._closing = False
         self._timetable = Timetable()
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
         self._desks = ThreadPoolExecutor(artists, thread_name_prefix="draw")
@@ -60,8 +62,13 @@ class Studio:
         else:
             self._fetchers.submit(self._prepare, job)
 
+    def artist_pids(self) -> list[int]:
+        """The drawing processes that were started."""
+        return [artist.pid for artist in self._all_artists if artist.pid]
+
     def close(self) -> None:
         """No job ends after this returns; unfinished ones go on at the next start."""
+        self._closing = True
         self._timetable.close()
         self._fetchers.shutdown(wait=False, cancel_futures=True)
         self._desks.shutdown(wait=False, cancel_futures=True)
@@ -72,17 +79,32 @@ class Studio:
         from sandbox.outgoing import Unreachable, fetch_reference
 
         try:
-            for url in job.plan.get("also_reachable", []):
+            for url in job.plan["also_reachable"]:
                 fetch_reference(url)
             files = [str(self._references.keep(fetch_reference(url))) for url in job.plan["references"]]
         except Unreachable:
             self._end_when_due(job, INVALID_LINK, illegal=True)
-            return
-        self._desks.submit(self._draw, job, files)
+        except Exception as error:  # noqa: BLE001 - the top of a thread: no surprise may leave a job without an end
+            self._surprised(job, error)
+        else:
+            self._desks.submit(self._draw, job, files)
 
     def _draw(self, job: Job, references: list[str]) -> None:
+        artist = self._free_artists.get()
+        try:
+            artist.draw(self._order(job, references))
+        except UnreadableReference:
+            self._end_when_due(job, INVALID_LINK, illegal=True)
+        except Exception as error:  # noqa: BLE001 - as in `_prepare`
+            self._surprised(job, error)
+        else:
+            self._end_when_due(job, None)
+        finally:
+            self._free_artists.put(artist)
+
+    def _order(self, job: Job, references: list[str]) -> Order:
         plan = job.plan
-        order = Order(
+        return Order(
             prompt=plan["text"],
             references=references,
             weight=plan["weight"],
@@ -90,17 +112,12 @@ class Studio:
             tiles=self._pictures.tiles(job),
             size=(plan["size"][0], plan["size"][1]),
         )
-        artist = self._free_artists.get()
-        try:
-            artist.draw(order)
-        except UnreadableReference:
-            self._end_when_due(job, INVALID_LINK, illegal=True)
-        except NotDrawn as error:
-            self._end_when_due(job, f"[Internal error] {error}")
-        else:
-            self._end_when_due(job, None)
-        finally:
-            self._free_artists.put(artist)
+
+    def _surprised(self, job: Job, error: Exception) -> None:
+        if self._closing:
+            return  # its artist was ended in the middle of it; the job goes on at the next start
+        print(f"job {job.job_id}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        self._end_when_due(job, "[Internal error]")
 
     def _end_when_due(self, job: Job, message: str | None, *, illegal: bool = False) -> None:
         self._timetable.at(job.due_at_s, partial(self._end, job, message, illegal=illegal))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sandbox.jobs import Job, usd
+from sandbox.jobs import Job, Phase, usd
 from sandbox.pictures import corner_urls, result_url
 
 GRID_COMPONENTS = (
@@ -29,6 +29,12 @@ SINGLE_COMPONENTS = (
     "pan_up",
     "pan_down",
 )
+PHASES: Mapping[str, Phase] = {
+    "PENDING_QUEUE": "waiting",
+    "ON_QUEUE": "running",
+    "SUCCESS": "succeeded",
+    "FAILED": "failed",
+}
 LIST_STATUS = {"PENDING_QUEUE": 0, "ON_QUEUE": 1, "SUCCESS": 2, "FAILED": 3}  # only 2 is documented
 
 

@@ -153,9 +153,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(json_reply({"error": "send a Content-Length"}, 411))
             self.close_connection = True
             return None
-        length = int(self.headers.get("Content-Length") or 0)
+        text = self.headers.get("Content-Length") or "0"
+        length = int(text) if text.isdecimal() and len(text) <= 18 else MAX_BODY_BYTES + 1
         if length > MAX_BODY_BYTES:
-            self._send(json_reply({"error": f"the body is larger than {MAX_BODY_BYTES} bytes"}, 413))
+            self._send(json_reply({"error": f"send a Content-Length of at most {MAX_BODY_BYTES}"}, 413))
             self.close_connection = True
             return None
         body = self.rfile.read(length) if length else b""
