@@ -21,7 +21,7 @@ from sandbox.reading import read_likeness
 from sandbox.scenery import Hour, Setting, Weather, falling
 from sandbox.words import Brief, read_prompt
 
-__all__ = ["Likeness", "draw", "portrait", "read_likeness"]
+__all__ = ["Likeness", "draw", "paint", "portrait", "read_likeness"]
 
 # Where the figure stands in each of the four variations: x, y and size as shares of the shorter side, and its lean.
 _COMPOSITIONS = ((0.50, 0.60, 0.345, 0.0), (0.42, 0.63, 0.365, -3.0), (0.58, 0.60, 0.325, 3.0), (0.50, 0.68, 0.42, 0.0))
@@ -43,18 +43,17 @@ def draw(
     Returns:
         An RGB picture.
     """
+    likeness = _cast(prompt, references=references, weight=weight, seed=seed, variation=variation)
+    return paint(prompt, likeness, seed=seed, variation=variation, size=size)
+
+
+def paint(prompt: str, likeness: Likeness, *, seed: int, variation: int, size: tuple[int, int]) -> Image.Image:
+    """Draw exactly this character in the scene that the prompt asks for; the rest as in `draw`."""
     brief = read_prompt(prompt)
-    likeness = _cast(brief, prompt, references=references, weight=weight, seed=seed, variation=variation)
     rng = _dice("scene", prompt, seed, variation)
     place = brief.place or _dice("place", prompt, seed).choice(tuple(Place)[:-1])
-    hour = brief.hour or (
-        Hour.NIGHT if place is Place.SPACE else rng.choice((Hour.DAY, Hour.DAY, Hour.DAWN, Hour.SUNSET))
-    )
-    weather = (
-        Weather.SNOW if place is Place.SNOW and brief.weather is Weather.CLEAR and rng.random() < 0.5 else brief.weather
-    )
     canvas = Canvas(size)
-    setting = Setting(canvas=canvas, rng=rng, hour=hour, weather=weather, accent=brief.accent)
+    setting = Setting(canvas=canvas, rng=rng, hour=_hour(brief, place, rng), weather=brief.weather, accent=brief.accent)
     paint_place(setting, place)
     pose = _pose(brief, size=size, variation=variation, rng=rng)
     paint_shadow(canvas, pose)
@@ -77,10 +76,15 @@ def portrait(likeness: Likeness, *, seed: int, size: int) -> Image.Image:
     return canvas.image
 
 
-def _cast(
-    brief: Brief, prompt: str, *, references: Sequence[Likeness], weight: float, seed: int, variation: int
-) -> Likeness:
+def _hour(brief: Brief, place: Place, rng: random.Random) -> Hour:
+    if brief.hour is not None:
+        return brief.hour
+    return Hour.NIGHT if place is Place.SPACE else rng.choice((Hour.DAY, Hour.DAY, Hour.DAY, Hour.DAWN, Hour.SUNSET))
+
+
+def _cast(prompt: str, *, references: Sequence[Likeness], weight: float, seed: int, variation: int) -> Likeness:
     """Who is drawn: the references' character, followed as closely as the weight and luck have it, or someone new."""
+    brief = read_prompt(prompt)
     job, own = _dice("job", prompt, seed), _dice("cast", prompt, seed, variation)
     if not references or weight <= 0.0:
         someone = invent(job, species=brief.species, coat=brief.coat)

@@ -136,8 +136,8 @@ def _folded(side: int, size: float) -> tuple[Outline, Outline | None]:
 
 
 def _long(side: int, size: float) -> tuple[Outline, Outline | None]:
-    x, y = side * 0.27, HEAD_Y - 0.68
-    return (ellipse(x, y, 0.155 * size, 0.42, turn=side * 10), ellipse(x, y, 0.085 * size, 0.31, turn=side * 10))
+    x, y = side * 0.27, HEAD_Y - 0.63
+    return (ellipse(x, y, 0.155 * size, 0.36, turn=side * 10), ellipse(x, y, 0.085 * size, 0.26, turn=side * 10))
 
 
 _EAR = {Ears.POINTED: _pointed, Ears.ROUND: _round, Ears.FLOPPY: _floppy, Ears.FOLDED: _folded, Ears.LONG: _long}

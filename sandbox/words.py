@@ -131,7 +131,9 @@ def read_prompt(prompt: str) -> Brief:
         outfit = replace(outfit, held=held, held_colour=_colour_of(words, listed, used) or usual)
     species = _pick(words, _SPECIES)
     coat = _colour_of(words, _SPECIES[species], used) if species else None
-    _colour_of(words, "scarf bow beanie collar glasses cheeks tummy ears belly nose", used)
+    _colour_of(
+        words, "scarf bow beanie collar flower glasses cheeks tummy ears belly nose spots stripes patch blaze", used
+    )
     spare = [COLOUR_WORDS[word] for at, word in enumerate(words) if word in COLOUR_WORDS and at not in used]
     gesture = next((arms for listed, arms in _GESTURES.items() if set(listed.split()) & set(words)), None)
     return Brief(
