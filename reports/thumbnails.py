@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 BUDGET_BYTES = 5_600_000
 #: From this many bytes on a picture is as good as its side allows, and more would be waste.
 _ENOUGH_BYTES = 100_000
-_QUALITIES = (80, 68, 54)
+_BEST_QUALITY, _WORST_QUALITY = 80, 55
 _SMALLEST_PX = 96
 #: Past this many pixels a file is no picture that a provider made; decoding it would take the machine's memory.
 _MOST_PIXELS = 120_000_000
@@ -82,15 +82,18 @@ def make_thumbnail(wanted: Wanted) -> Thumbnail | None:
 
 
 def _encoded(picture: Image.Image, *, limit_bytes: int) -> bytes:
+    """WebP in at most `limit_bytes`: at lower quality where that is enough, else smaller."""
+    quality = _BEST_QUALITY
     while True:
-        for quality in _QUALITIES:
-            file = io.BytesIO()
-            picture.save(file, "WEBP", quality=quality, method=4)
-            if file.tell() <= limit_bytes:
-                return file.getvalue()
-        if max(picture.size) <= _SMALLEST_PX:
+        file = io.BytesIO()
+        picture.save(file, "WEBP", quality=quality, method=3)
+        excess = file.tell() / limit_bytes
+        if excess <= 1 or (quality == _WORST_QUALITY and max(picture.size) <= _SMALLEST_PX):
             return file.getvalue()
-        picture = ImageOps.contain(picture, (max(picture.size) * 3 // 4,) * 2, Image.Resampling.LANCZOS)
+        if (excess > 1.3 or quality == _WORST_QUALITY) and max(picture.size) > _SMALLEST_PX:
+            side = max(_SMALLEST_PX, int(max(picture.size) * max(0.5, 0.95 / excess**0.5)))
+            picture = ImageOps.contain(picture, (side, side), Image.Resampling.LANCZOS)
+        quality = _WORST_QUALITY
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

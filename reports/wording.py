@@ -35,8 +35,8 @@ def lasting(seconds: float | None) -> str:
     """A duration with the two units that matter, such as `1 min 42 s`."""
     if seconds is None:
         return "–"
-    if seconds < 9.95:
-        return f"{max(seconds, 0):.1f} s"
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -106,15 +106,15 @@ def _rejected(generation: GenerationLine) -> str:
 
 
 def _distances(asset: AssetLine) -> str:
-    parts = []
+    parts: list[str] = []
     for name, score, threshold in (
         ("core", asset.core, asset.core_threshold),
         ("style", asset.style, asset.style_threshold),
     ):
         if score is not None and threshold is not None:
             side = "above" if score >= threshold else "below"
-            parts.append(f"{name} {_apart(abs(score - threshold))} {side} its threshold")
-    return listed(parts)
+            parts.append(f"{name} {_apart(abs(score - threshold))} {side}{'' if parts else ' its threshold'}")
+    return ", ".join(parts)
 
 
 def _apart(distance: float) -> str:
@@ -126,7 +126,10 @@ def _passing(generation: GenerationLine) -> str:
     checked = [asset for asset in generation.assets if asset.passed is not None]
     if len(checked) < 2:
         return ""
-    return f" {sum(asset.passed is True for asset in checked)} of {len(checked)} pictures pass."
+    passing = sum(asset.passed is True for asset in checked)
+    if passing == len(checked):
+        return f" All {passing} pictures pass."
+    return f" {passing or 'None'} of {len(checked)} pictures {'pass' if passing > 1 else 'passes'}."
 
 
 def _prompts(number: int) -> str:

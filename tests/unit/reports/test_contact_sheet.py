@@ -1,0 +1,218 @@
+"""What the page says, and what it must never do."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from domain.states import GenerationState as S
+from reports.cards import MOST_CARDS, worst_first
+from reports.contact_sheet import render, write_report
+from reports.records import AssetLine, GenerationLine, Report
+
+MakeReport = Callable[..., Report]
+MakeAsset = Callable[..., AssetLine]
+
+NASTY = '<script>alert("x")</script>"><img src=http://evil.example/x onerror=alert(1)> & 🐷 שלום'
+
+
+class Page(HTMLParser):
+    """What a browser would see: cards in order, tags, addresses, text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.cards: list[dict[str, str | None]] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+        self.words = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag == "article":
+            self.cards.append(dict(attrs))
+        self.addresses += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_cards_stand_worst_first(report: MakeReport) -> None:
+    page = Page(render(report()))
+    assert [card["data-position"] for card in page.cards] == ["2", "4", "1", "3", "0"]
+    assert [card["data-end"] for card in page.cards] == ["failed", "rejected", "rejected", "accepted", "accepted"]
+
+
+def test_a_generation_without_a_verdict_stands_after_the_checked_ones(asset: MakeAsset) -> None:
+    unchecked = AssetLine(position=0, best=True)
+    lines = [
+        GenerationLine(position=0, prompt="a", state=S.COMPLETED, assets=[unchecked]),
+        GenerationLine(position=1, prompt="b", state=S.COMPLETED, assets=[asset(0.9)]),
+    ]
+    assert [line.position for line in sorted(lines, key=worst_first)] == [1, 0]
+
+
+def test_the_page_fetches_nothing(report: MakeReport) -> None:
+    page = Page(render(report()))
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert "link" in page.tags
+    assert "default-src 'none'" in render(report())
+
+
+def test_a_prompt_that_contains_html_stays_text(report: MakeReport) -> None:
+    whole = report()
+    lines = [replace(line, prompt=NASTY, theme=NASTY, error_message=NASTY) for line in whole.generations]
+    plain = Page(render(whole))
+    page = Page(render(replace(whole, generations=lines, title=NASTY, name=NASTY, character=NASTY, thresholds=NASTY)))
+    assert page.tags.count("script") == plain.tags.count("script") == 1
+    assert page.tags.count("img") == plain.tags.count("img")
+    assert page.handlers == []
+    assert NASTY in page.words
+
+
+def test_a_very_long_prompt_is_there_but_folded(report: MakeReport) -> None:
+    whole = report()
+    lines = [replace(line, prompt="pig " * 8_000) for line in whole.generations]
+    page = Page(render(replace(whole, generations=lines)))
+    assert page.tags.count("details") == len(page.cards) + 1  # and the list of what is not finished
+    assert ("pig " * 8_000).strip() in page.words
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x"])
+def test_an_address_that_is_no_web_page_is_no_link(report: MakeReport, asset: MakeAsset, address: str) -> None:
+    line = GenerationLine(position=0, prompt="a", state=S.COMPLETED, assets=[asset(0.9, url=address)])
+    assert address not in render(report(generations=[line]))
+
+
+def test_a_missing_picture_says_why(report: MakeReport, asset: MakeAsset, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    assets = [
+        asset(0.9, path=None, missing_reason="the provider's address had expired"),
+        asset(0.8, 1, path=tmp_path / "gone.png"),
+        asset(0.7, 2, path=broken),
+        asset(0.6, 3, path=None),
+    ]
+    line = GenerationLine(position=0, prompt="a", state=S.COMPLETED, assets=assets)
+    page = Page(render(report(generations=[line])))
+    assert "No picture: the provider's address had expired" in page.words
+    assert page.words.count("the file is gone") == 2
+    assert "the file is not on this machine" in page.words
+    assert page.tags.count("img") == 2  # the reference, and the empty one of the dialog
+
+
+def test_every_picture_has_words_for_those_who_cannot_see_it(report: MakeReport) -> None:
+    alts = re.findall(r'<img src="data:[^>]* alt="([^"]*)"', render(report()))
+    assert "Picture 1 of 2, core 0.95, style 0.70, passes; row 1" in alts
+    assert all(alts)
+
+
+def test_the_outcome_is_one_sentence(report: MakeReport) -> None:
+    page = Page(render(report()))
+    sentence = "2 of 6 prompts became an accepted picture of Lulu; 2 were rejected, 1 failed and 1 is not finished."
+    assert sentence in page.words
+
+
+def test_the_verdict_is_in_words(report: MakeReport) -> None:
+    words = Page(render(report())).words
+    assert "Off model: core 0.01 below its threshold, style 0.10 above." in words
+    assert "On model: core 0.20 above its threshold, style 0.10 above. 1 of 2 pictures passes." in words
+    assert "The provider refused it." in words
+
+
+def test_what_is_not_finished_is_listed_without_a_card(report: MakeReport) -> None:
+    page = Page(render(report()))
+    assert "1 prompt is not finished" in page.words
+    assert "a pig in scene 5" in page.words
+    assert len(page.cards) == 5
+
+
+def test_a_batch_without_a_character_has_no_scores_and_no_histogram(report: MakeReport) -> None:
+    line = GenerationLine(position=0, prompt="a", state=S.COMPLETED, assets=[AssetLine(position=0, best=True)])
+    page = Page(
+        render(report(character=None, references=(), generations=[line], counts={"completed": 1}, total=1, accepted=1))
+    )
+    assert "The 1 prompt became an accepted picture." in page.words
+    assert "Without a character there is nothing to check." in page.words
+    assert page.tags.count("svg") == 1
+
+
+def test_a_batch_in_which_nothing_happened_yet_has_a_page(report: MakeReport) -> None:
+    nothing = report(
+        generations=(), spend=(), counts={}, total=0, accepted=0, charged_usd=Decimal(0), avg_cost_per_image_usd=None
+    )
+    assert "The batch is empty." in Page(render(nothing)).words
+
+
+def test_one_charge_at_the_first_moment_is_a_chart_too(report: MakeReport) -> None:
+    whole = report()
+    for amount in (Decimal(0), Decimal("0.000001"), Decimal(99_999)):
+        render(replace(whole, spend=[(whole.created_at, amount)], wall_s=0))
+        render(replace(whole, spend=[(whole.created_at - timedelta(seconds=5), amount)], limit_usd=Decimal("0.10")))
+
+
+@pytest.mark.parametrize("scores", [[0.75], [0.75, 0.75], [-0.2, 1.0], [0.7499999, 0.75], [0.1] * 50])
+def test_scores_however_they_lie_make_a_chart(report: MakeReport, asset: MakeAsset, scores: list[float]) -> None:
+    lines = [GenerationLine(position=n, prompt="a", state=S.REJECTED, assets=[asset(s)]) for n, s in enumerate(scores)]
+    html = render(report(generations=lines))
+    passing, missing = (html.count(f'<rect class="best {side}"') for side in ("pass", "miss"))
+    assert bool(passing) == any(score >= 0.75 for score in scores)
+    assert bool(missing) == any(score < 0.75 for score in scores)
+
+
+def test_pictures_held_against_different_thresholds_share_no_line(report: MakeReport, asset: MakeAsset) -> None:
+    assets = [asset(0.9), asset(0.8, 1, core_threshold=0.85)]
+    line = GenerationLine(position=0, prompt="a", state=S.COMPLETED, assets=assets)
+    assert '<line class="threshold"' not in render(report(generations=[line]))
+
+
+def test_a_large_batch_shows_its_worst_and_says_what_is_left_out(report: MakeReport) -> None:
+    lines = [
+        GenerationLine(position=n, prompt="a", state=S.FAILED if n % 2 else S.COMPLETED, error_message="No")
+        for n in range(3 * MOST_CARDS)
+    ]
+    page = Page(render(report(generations=lines)))
+    assert len(page.cards) == MOST_CARDS
+    assert {card["data-end"] for card in page.cards} == {"failed"}
+    assert "1,200 better ones are left out" in page.words
+
+
+def test_a_hundred_and_twelve_noisy_pictures_stay_below_eight_megabytes(
+    report: MakeReport, asset: MakeAsset, tmp_path: Path
+) -> None:
+    # Noise is the worst that a picture can be: nothing in it can be left out.
+    noise = tmp_path / "noise.png"
+    Image.merge("RGB", [Image.effect_noise((700, 700), 90) for _ in range(3)]).save(noise, compress_level=0)
+    lines = [
+        GenerationLine(position=n, prompt="a", state=S.COMPLETED, assets=[asset(0.9, k, path=noise) for k in range(4)])
+        for n in range(28)
+    ]
+    path = tmp_path / "report.html"
+    write_report(report(generations=lines), path)
+    assert path.stat().st_size < 8_000_000
+    assert Page(path.read_text()).tags.count("img") == 112 + 2
+
+
+def test_the_file_is_replaced_in_one_piece_and_can_be_read_by_others(report: MakeReport, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "report.html"
+    write_report(report(), path)
+    write_report(report(title="Second"), path)
+    assert "Second" in path.read_text(encoding="utf-8")
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+    assert path.stat().st_mode & 0o444 == 0o444
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "LA", "L", "CMYK", "I;16"])
+def test_pictures_of_any_kind_are_shown(report: MakeReport, asset: MakeAsset, tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("odd.tiff" if mode == "CMYK" else "odd.png")
+    Image.new(mode, (300, 200)).save(path)
+    line = GenerationLine(position=0, prompt="a", state=S.COMPLETED, assets=[asset(0.9, path=path)])
+    assert "data:image/webp" in render(report(generations=[line], references=()))
