@@ -1,6 +1,7 @@
 """The contract of a picture store: content under a key made of its own digest, written once."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -22,6 +23,10 @@ class PictureStore(Protocol):
 
     def put(self, content: bytes, *, ending: str, prefix: str = "pictures") -> Stored:
         """Store `content`, durably, before returning; storing the same content again is harmless."""
+        ...
+
+    def path_of(self, key: str) -> Path | None:
+        """The file of `key` on this machine, whether or not it is there; None for a store that keeps no files here."""
         ...
 
     def get(self, key: str) -> bytes:

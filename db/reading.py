@@ -1,0 +1,222 @@
+"""The read side: how far a batch is, and everything about its generations. Nothing here locks or writes."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, Select, extract, func, select
+
+from db.schema import attempts, batches, characters, generation_assets, generations, ledger_entries, verdicts
+from domain.errors import UnknownThing
+from domain.ids import BatchId, GenerationId
+from domain.states import FINAL, GenerationState, HoldState, LedgerKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a batch is.
+
+    Args:
+        counts: every state, also those with none.
+        live: attempts that are not finished.
+        paid: attempts that were charged.
+        wall_s: from the first row to the last final state, or to now while something is not final.
+    """
+
+    counts: dict[str, int]
+    live: int
+    paid: int
+    wall_s: float
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def unfinished(self) -> int:
+        return self.total - sum(self.counts[state] for state in FINAL)
+
+
+def standing(connection: Connection, batch_id: BatchId) -> Standing:
+    mine = generations.c.batch_id == batch_id
+    counted = connection.execute(
+        select(generations.c.state, func.count()).where(mine).group_by(generations.c.state)
+    ).tuples()
+    counts = {state.value: 0 for state in GenerationState} | dict(counted.all())
+    of_attempts = connection.execute(
+        select(
+            func.count().filter(attempts.c.state != "finished"),
+            func.count().filter(attempts.c.hold_state == HoldState.CHARGED),
+        ).where(attempts.c.batch_id == batch_id)
+    ).one()
+    times = connection.execute(
+        select(
+            extract("epoch", func.max(generations.c.completed_at) - func.min(generations.c.created_at)),
+            extract("epoch", func.now() - func.min(generations.c.created_at)),
+        ).where(mine)
+    ).one()
+    over = all(counts[state] == 0 for state in GenerationState if state not in FINAL)
+    wall_s = float((times[0] if over else times[1]) or 0)
+    return Standing(counts=counts, live=of_attempts[0], paid=of_attempts[1], wall_s=wall_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A generation with its attempts, assets and verdicts, each as the columns of its row."""
+
+    generation: RowMapping
+    attempts: list[RowMapping] = field(default_factory=list)
+    assets: list[RowMapping] = field(default_factory=list)
+    verdicts: dict[UUID, list[RowMapping]] = field(default_factory=lambda: defaultdict(list))
+
+
+def stories(
+    connection: Connection,
+    *,
+    batch_id: BatchId | None = None,
+    generation_id: GenerationId | None = None,
+    user_id: str | None = None,
+    state: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Story]:
+    """Generations of a batch or user in the order of the prompt file, newest batch first."""
+    chosen = select(generations).order_by(generations.c.batch_id.desc(), generations.c.position, generations.c.id)
+    wanted = {
+        generations.c.batch_id: batch_id,
+        generations.c.id: generation_id,
+        generations.c.user_id: user_id,
+        generations.c.state: state,
+    }
+    for column, value in wanted.items():
+        if value is not None:
+            chosen = chosen.where(column == value)
+    rows = connection.execute(chosen.limit(limit).offset(offset)).mappings().all()
+    found = {row["id"]: Story(generation=row) for row in rows}
+    ids = list(found)
+    for row in _rows(connection, _by_generation(attempts, ids).order_by(attempts.c.number)):
+        found[row["generation_id"]].attempts.append(row)
+    for row in _rows(
+        connection,
+        _by_generation(generation_assets, ids).order_by(generation_assets.c.created_at, generation_assets.c.position),
+    ):
+        found[row["generation_id"]].assets.append(row)
+    judged = (
+        select(verdicts, generation_assets.c.generation_id, characters.c.name.label("character"))
+        .join(generation_assets, generation_assets.c.id == verdicts.c.asset_id)
+        .join(characters, characters.c.id == verdicts.c.character_id)
+        .where(generation_assets.c.generation_id.in_(ids))
+    )
+    for row in _rows(connection, judged):
+        found[row["generation_id"]].verdicts[row["asset_id"]].append(row)
+    return list(found.values())
+
+
+def _by_generation(table: Any, ids: Sequence[UUID]) -> Select[Any]:
+    return select(table).where(table.c.generation_id.in_(ids))
+
+
+def _rows(connection: Connection, statement: Select[Any]) -> Sequence[RowMapping]:
+    return connection.execute(statement).mappings().all()
+
+
+def find_generation(connection: Connection, text: str) -> GenerationId:
+    """The generation with that id.
+
+    Raises:
+        UnknownThing: no such id.
+    """
+    try:
+        wanted = UUID(text)
+    except ValueError:
+        raise UnknownThing(f"{text!r} is no id of a generation; `likeness list` shows them") from None
+    if connection.execute(select(generations.c.id).where(generations.c.id == wanted)).first() is None:
+        raise UnknownThing(f"there is no generation {wanted}; `likeness list` shows them")
+    return GenerationId(wanted)
+
+
+def spend_over_time(connection: Connection, batch_id: BatchId) -> list[tuple[datetime, Decimal]]:
+    """Moments of the batch's charges, and what had been charged by then."""
+    sums = (
+        select(ledger_entries.c.at, func.sum(ledger_entries.c.charged_usd).over(order_by=ledger_entries.c.id))
+        .where(ledger_entries.c.batch_id == batch_id, ledger_entries.c.kind == LedgerKind.CHARGE)
+        .order_by(ledger_entries.c.id)
+    )
+    return [(row[0], row[1]) for row in connection.execute(sums)]
+
+
+def cost_of(connection: Connection, *, user_id: str, since: datetime | None = None) -> Sequence[RowMapping]:
+    """Per batch: charged, held, in doubt, limit, and how many attempts were charged."""
+    charged = (
+        select(attempts.c.batch_id, func.count().label("paid"))
+        .where(attempts.c.hold_state == HoldState.CHARGED)
+        .group_by(attempts.c.batch_id)
+        .subquery()
+    )
+    statement = (
+        select(
+            batches.c.id,
+            batches.c.name,
+            batches.c.charged_usd,
+            batches.c.held_usd,
+            batches.c.in_doubt_usd,
+            batches.c.limit_usd,
+            func.coalesce(charged.c.paid, 0).label("paid"),
+            extract("epoch", batches.c.created_at).label("created"),
+        )
+        .outerjoin(charged, charged.c.batch_id == batches.c.id)
+        .where(batches.c.user_id == user_id)
+        .order_by(batches.c.created_at.desc())
+    )
+    if since is not None:
+        statement = statement.where(batches.c.created_at >= since)
+    return _rows(connection, statement)
+
+
+def books_disagree(connection: Connection) -> list[str]:
+    """Every difference between the batches' balances, the ledger, and the attempts; empty when the books are right."""
+    ledger = (
+        select(
+            ledger_entries.c.batch_id,
+            func.sum(ledger_entries.c.charged_usd).label("charged"),
+            func.sum(ledger_entries.c.held_usd).label("held"),
+            func.sum(ledger_entries.c.in_doubt_usd).label("in_doubt"),
+        )
+        .group_by(ledger_entries.c.batch_id)
+        .subquery()
+    )
+    of_attempts = (
+        select(
+            attempts.c.batch_id,
+            func.sum(attempts.c.charged_usd).label("charged"),
+            func.sum(attempts.c.hold_usd).filter(attempts.c.hold_state == HoldState.HELD).label("held"),
+            func.sum(attempts.c.hold_usd).filter(attempts.c.hold_state == HoldState.IN_DOUBT).label("in_doubt"),
+        )
+        .group_by(attempts.c.batch_id)
+        .subquery()
+    )
+    differences = []
+    for name, other in (("ledger", ledger), ("attempts", of_attempts)):
+        rows = connection.execute(
+            select(
+                batches.c.name,
+                batches.c.charged_usd,
+                batches.c.held_usd,
+                batches.c.in_doubt_usd,
+                func.coalesce(other.c.charged, 0).label("charged"),
+                func.coalesce(other.c.held, 0).label("held"),
+                func.coalesce(other.c.in_doubt, 0).label("in_doubt"),
+            ).outerjoin(other, other.c.batch_id == batches.c.id)
+        )
+        for row in rows:
+            mine = (row.charged_usd, row.held_usd, row.in_doubt_usd)
+            theirs = (row.charged, row.held, row.in_doubt)
+            if mine != theirs:
+                differences.append(
+                    f"batch {row.name!r}: charged, held, in doubt are {mine} in the batch and {theirs} in the {name}"
+                )
+    return differences

@@ -1,0 +1,87 @@
+"""Characters as people make them: pictures in, references and thresholds kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from db import characters
+from db.characters import CharacterRow, ReferenceRow
+from domain.errors import BadInput, NotAPicture
+from domain.ids import sha256
+from pipeline.resources import Resources
+from validation.pixels import decode
+
+_MOST_REFERENCES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCharacter:
+    """A character to be added, or changed under its name.
+
+    Args:
+        origin: where the thresholds come from, shown beside every verdict.
+        model: the scoring model they were fitted to, or None for defaults.
+    """
+
+    name: str
+    description: str
+    references: Sequence[Path]
+    core: float
+    style: float
+    origin: str
+    model: str | None = None
+
+
+def add(resources: Resources, new: NewCharacter) -> CharacterRow:
+    """Read, verify and store the reference pictures, then write the character; all or nothing.
+
+    Raises:
+        BadInput: no name, no references, or one that cannot be read.
+    """
+    if not new.name.strip():
+        raise BadInput("a character needs a name")
+    if not 0 < len(new.references) <= _MOST_REFERENCES:
+        raise BadInput(f"a character needs 1 to {_MOST_REFERENCES} reference pictures, not {len(new.references)}")
+    read = [_read(path) for path in new.references]
+    rows = [
+        ReferenceRow(
+            position=position,
+            sha256=sha256(content),
+            r2_key=resources.store.put(content, ending=ending, prefix="references").key,
+            media_type=media_type,
+            width=width,
+            height=height,
+            source_url=None,
+        )
+        for position, (content, ending, media_type, width, height) in enumerate(read)
+    ]
+    with resources.database.transaction() as connection:
+        character_id = characters.put(
+            connection,
+            name=new.name.strip(),
+            description=new.description,
+            references=rows,
+            thresholds=(new.core, new.style, new.origin, new.model),
+        )
+        return characters.get(connection, character_id)
+
+
+def _read(path: Path) -> tuple[bytes, str, str, int, int]:
+    try:
+        content = path.read_bytes()
+        picture = decode(content)
+    except OSError as error:
+        raise BadInput(f"reference picture {str(path)!r} cannot be read: {error.strerror or error}") from None
+    except NotAPicture as error:
+        raise BadInput(f"reference picture {str(path)!r} is not usable: {error}") from None
+    return content, picture.extension.removeprefix("."), picture.media_type, picture.width, picture.height
+
+
+def find(resources: Resources, name: str) -> CharacterRow:
+    with resources.database.transaction() as connection:
+        return characters.find(connection, name)
+
+
+def every(resources: Resources) -> list[CharacterRow]:
+    with resources.database.transaction() as connection:
+        return characters.every(connection)

@@ -1,0 +1,231 @@
+"""The producer: rows of prompts become generations, all or none, and the first of them are admitted in the same call.
+
+Everything that can be wrong is found before anything is written: models, prices, characters, limits.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from db import batches, characters
+from db.batches import Enqueued, NewGeneration
+from db.characters import CharacterRow
+from domain.errors import BadInput, LimitTooSmall
+from domain.ids import row_identity
+from domain.money import show
+from pipeline.admit import admit
+from pipeline.prompt_file import PromptRow
+from pipeline.resources import Resources
+from providers.catalogue import Catalogue, Model
+from providers.prices import price
+
+log = logging.getLogger(__name__)
+
+#: What a row may set for itself; everything else in a row's settings goes to the model as it is.
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a person wants for a whole batch; a row's own columns win over it.
+
+    Args:
+        name: of the batch; enqueuing under a known name adds the rows that are new to it.
+        settings: defaults of every row (`mode`, `cref_weight`, `ar`, ...).
+        limit_usd: the batch's budget, or None for none; given again, it replaces the former one.
+        max_image_cost: the most one call may cost; needed for models without a price.
+        whole_file: False when the rows are a part of their file, so that nothing is reported as vanished.
+        hold_usd: per provider, what is held for a call whose price is an estimate.
+    """
+
+    name: str
+    user_id: str
+    provider: str
+    model: str | None = None
+    character: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    limit_usd: Decimal | None = None
+    max_image_cost: Decimal | None = None
+    priority: int | None = None
+    whole_file: bool = True
+    hold_usd: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What enqueuing would write; the dry run shows it.
+
+    Args:
+        expected_usd: what the rows cost by the catalogue's prices.
+        at_most_usd: the sum of their holds.
+        warnings: sentences for a person.
+    """
+
+    rows: Sequence[NewGeneration]
+    expected_usd: Decimal
+    at_most_usd: Decimal
+    warnings: Sequence[str]
+
+    @property
+    def largest_hold_usd(self) -> Decimal:
+        return max((row.hold_usd for row in self.rows), default=Decimal(0))
+
+    @property
+    def providers(self) -> list[str]:
+        return sorted({row.provider for row in self.rows})
+
+
+def plan(resources: Resources, catalogue: Catalogue, order: Order, rows: Sequence[PromptRow], *, today: date) -> Plan:
+    """Check everything and price it; nothing is written.
+
+    Raises:
+        BadInput, UnknownThing, ModelRetired, PriceUnknown: which row, and what to do.
+        LimitTooSmall: the budget is below a single hold.
+    """
+    if not order.name.strip() or len(order.name) > _LONGEST_NAME or "\x00" in order.name:
+        raise BadInput(f"a batch's name has 1 to {_LONGEST_NAME} characters; this one is {order.name[:40]!r}")
+    planner = _Planner(resources, catalogue, order, today)
+    planned = list(planner.generations(rows))
+    result = Plan(
+        rows=planned,
+        expected_usd=sum((row.price_usd for row in planned), Decimal(0)),
+        at_most_usd=sum((row.hold_usd for row in planned), Decimal(0)),
+        warnings=sorted(planner.warnings),
+    )
+    if order.limit_usd is not None and order.limit_usd < result.largest_hold_usd:
+        raise LimitTooSmall(
+            f"the budget of {show(order.limit_usd)} USD is below the {show(result.largest_hold_usd)} USD"
+            " that is held for one image; raise --max-cost"
+        )
+    return result
+
+
+def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
+    """Write the batch and its generations in one transaction, then admit what fits at once."""
+    with resources.database.transaction() as connection:
+        character = characters.find(connection, order.character) if order.character else None
+        batch_id = batches.open_batch(
+            connection,
+            name=order.name,
+            user_id=order.user_id,
+            character_id=character.id if character else None,
+            settings=order.settings,
+            priority=order.priority,
+            limit_usd=order.limit_usd,
+        )
+        written = batches.copy_in(
+            connection, batch_id, user_id=order.user_id, rows=planned.rows, whole_file=order.whole_file
+        )
+    for provider in planned.providers:
+        admit(resources, provider)
+    return written
+
+
+class _Planner:
+    """Resolves rows one by one; models, characters and prices that repeat are looked up once."""
+
+    def __init__(self, resources: Resources, catalogue: Catalogue, order: Order, today: date) -> None:
+        self._resources = resources
+        self._catalogue = catalogue
+        self._order = order
+        self._today = today
+        self._characters: dict[str, CharacterRow] = {}
+        self._prices: dict[str, tuple[Decimal, Decimal]] = {}
+        self._models: dict[tuple[str, str | None], Model] = {}
+        self.warnings: set[str] = set()
+
+    def generations(self, rows: Sequence[PromptRow]) -> Iterator[NewGeneration]:
+        seen: Counter[bytes] = Counter()
+        for row in rows:
+            try:
+                planned = self._generation(row, seen)
+            except BadInput as failure:
+                raise BadInput(str(failure), line=row.line) if failure.line is None else failure from None
+            yield planned
+
+    def _generation(self, row: PromptRow, seen: Counter[bytes]) -> NewGeneration:
+        provider = row.provider or self._order.provider
+        model = self._model(provider, row.model or self._order.model)
+        self._check_length(model, row)
+        character = self._character(row.character or self._order.character)
+        settings = {**self._order.settings, **row.settings}
+        hold, expected = self._price(provider, model, settings, row=row, character=character)
+        name = character.name if character else None
+        identity = row_identity(
+            row.prompt, {"settings": settings, "provider": provider, "model": model.name, "character": name}
+        )
+        occurrence = seen[identity]
+        seen[identity] += 1
+        return NewGeneration(
+            position=row.position,
+            theme=row.theme,
+            variation=row.variation,
+            prompt=row.prompt,
+            character_id=character.id if character else None,
+            provider=provider,
+            model=model.name,
+            settings=settings,
+            identity=identity,
+            occurrence=occurrence,
+            hold_usd=hold,
+            price_usd=expected,
+        )
+
+    def _model(self, provider: str, name: str | None) -> Model:
+        known = self._models.get((provider, name))
+        if known is not None:
+            return known
+        model = self._catalogue.default(provider) if name is None else self._catalogue.get(name)
+        self.warnings.update(model.check_usable(self._today))
+        if not model.served_by(provider):
+            raise BadInput(
+                f"model {model.name!r} is not served by {provider!r} but by {model.provider!r};"
+                f" use --provider {model.provider}"
+            )
+        if model.kind != "picture":
+            raise BadInput(f"model {model.name!r} makes no pictures; `likeness models` lists those that do")
+        self._models[provider, name] = model
+        return model
+
+    def _check_length(self, model: Model, row: PromptRow) -> None:
+        if model.max_prompt_chars is not None and len(row.prompt) > model.max_prompt_chars:
+            raise BadInput(
+                f"the prompt has {len(row.prompt):,} characters; {model.name!r} takes {model.max_prompt_chars:,}",
+                line=row.line,
+            )
+
+    def _character(self, name: str | None) -> CharacterRow | None:
+        if name is None:
+            return None
+        if name not in self._characters:
+            with self._resources.database.transaction() as connection:
+                self._characters[name] = characters.find(connection, name)
+        return self._characters[name]
+
+    def _price(
+        self,
+        provider: str,
+        model: Model,
+        settings: Mapping[str, Any],
+        *,
+        row: PromptRow,
+        character: CharacterRow | None,
+    ) -> tuple[Decimal, Decimal]:
+        """Hold and expected charge of one call."""
+        references = len(character.references) if character else len(settings.get("cref_urls") or ())
+        by_words = model.prices and any(one.tokens is not None for one in model.prices)
+        key = repr((provider, model.name, sorted(settings.items()), references, len(row.prompt) if by_words else 0))
+        if key not in self._prices:
+            most = self._order.max_image_cost
+            estimate = all(one.estimate for one in model.prices)
+            if most is None and estimate and provider in self._order.hold_usd:
+                most = self._order.hold_usd[provider]
+            found = price(
+                model, settings, on=self._today, max_image_cost=most, references=references, prompt=row.prompt
+            )
+            self._prices[key] = (found.at_most_usd, found.usd)
+        return self._prices[key]

@@ -1,0 +1,129 @@
+"""Fill the records of `reports` from the books."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from db import characters, reading
+from db.characters import CharacterRow
+from db.reading import Story
+from domain.ids import BatchId
+from domain.states import GenerationState
+from pipeline.resources import Resources
+from pipeline.status import BatchStatus, of_batch
+from reports.records import AssetLine, GenerationLine, Picture, Report
+
+
+def report_of(resources: Resources, batch_id: BatchId) -> Report:
+    """The batch as its report tells it, at this moment."""
+    status = of_batch(resources, batch_id)
+    with resources.database.transaction() as connection:
+        stories = reading.stories(connection, batch_id=batch_id)
+        spend = reading.spend_over_time(connection, batch_id)
+        character = characters.get(connection, status.batch.character_id) if status.batch.character_id else None
+    lines = [_line(resources, story) for story in stories]
+    return _report(resources, status, lines, spend=spend, character=character)
+
+
+def _report(
+    resources: Resources,
+    status: BatchStatus,
+    lines: Sequence[GenerationLine],
+    *,
+    spend: Sequence[Any],
+    character: CharacterRow | None,
+) -> Report:
+    finished = [line.finished_at for line in lines if line.finished_at is not None]
+    return Report(
+        batch_id=str(status.batch.id),
+        name=status.batch.name,
+        title=status.batch.name,
+        created_at=status.batch.created_at,
+        finished_at=max(finished) if finished and status.standing.unfinished == 0 else None,
+        wall_s=status.standing.wall_s,
+        character=character.name if character else None,
+        references=[_reference(resources, character.name, row.r2_key) for row in character.references]
+        if character
+        else [],
+        counts=status.standing.counts,
+        total=status.standing.total,
+        accepted=status.accepted,
+        charged_usd=status.batch.charged_usd,
+        held_usd=status.batch.held_usd,
+        in_doubt_usd=status.batch.in_doubt_usd,
+        limit_usd=status.batch.limit_usd,
+        avg_cost_per_image_usd=status.avg_cost_per_image_usd,
+        generations=lines,
+        spend=spend,
+        thresholds=_thresholds(character) if character else None,
+    )
+
+
+def _reference(resources: Resources, name: str, key: str) -> Picture:
+    return Picture(path=_path(resources, key), label=f"reference of {name}")
+
+
+def _thresholds(character: CharacterRow) -> str:
+    t = character.thresholds
+    return f"core {t.core:.2f}, style {t.style:.2f}, version {t.version}: {t.origin}"
+
+
+def _path(resources: Resources, key: str | None) -> Path | None:
+    return None if key is None else resources.store.path_of(key)
+
+
+def _line(resources: Resources, story: Story) -> GenerationLine:
+    row = story.generation
+    last = story.attempts[-1] if story.attempts else None
+    shown = _shown_attempt(story)
+    return GenerationLine(
+        position=row["position"],
+        index=None,
+        theme=row["theme"],
+        variation=row["variation"],
+        prompt=row["prompt"],
+        state=GenerationState(row["state"]),
+        provider=row["provider"],
+        model=row["model"],
+        task_id=last["job_id"] if last else None,
+        cost_usd=row["cost"],
+        duration_s=_duration_s(story),
+        tries=sum(attempt["accepted_at"] is not None for attempt in story.attempts),
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        finished_at=row["completed_at"],
+        assets=[_asset(resources, story, asset) for asset in story.assets if asset["attempt_id"] == shown],
+    )
+
+
+def _shown_attempt(story: Story) -> Any:
+    """The attempt whose pictures stand for the generation: the one with the best picture, else the last with any."""
+    best = [asset["attempt_id"] for asset in story.assets if asset["best"]]
+    every = [asset["attempt_id"] for asset in story.assets]
+    return (best or every or [None])[-1]
+
+
+def _duration_s(story: Story) -> float | None:
+    begun: list[datetime] = [one["intent_at"] for one in story.attempts if one["intent_at"] is not None]
+    ended = story.generation["completed_at"]
+    return (ended - min(begun)).total_seconds() if begun and ended is not None else None
+
+
+def _asset(resources: Resources, story: Story, asset: RowMapping) -> AssetLine:
+    verdict = next(iter(story.verdicts.get(asset["id"], [])), None)
+    judged = (
+        {}
+        if verdict is None
+        else {name: verdict[name] for name in ("core", "core_threshold", "style", "style_threshold", "passed")}
+    )
+    return AssetLine(
+        position=asset["position"],
+        path=_path(resources, asset["r2_key"]),
+        url=asset["cdn_url"] or asset["metadata"].get("source_url"),
+        width=asset["width"],
+        height=asset["height"],
+        best=asset["best"],
+        missing_reason=asset["missing_reason"],
+        **judged,
+    )

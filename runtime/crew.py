@@ -1,0 +1,90 @@
+"""The worker processes of one machine: who starts them, with what environment, and that there is one crew per home."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from runtime.children import Child, Children, ChildReport
+from runtime.embedded.locks import FileLock
+from runtime.resources import server_urls
+from runtime.settings import Settings
+
+#: Workers first, so that nothing new is begun; then beat; the stand-in for the providers last.
+_STOP_ORDER = (("beat", "flower"), ("io", "gpu"), ("sandbox",))
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment of a child of this installation: ours, with the addresses it must not look for itself."""
+    database_url, redis_url = server_urls(settings)
+    given = {
+        "LIKENESS_HOME": str(settings.home.resolve()),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "CLIP_MODEL": settings.clip_model,
+        "LIKENESS_LEASE_S": str(settings.lease_s),
+        "LIKENESS_UNCLAIMED_S": str(settings.unclaimed_s),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if settings.sandbox_base_url:
+        given["SANDBOX_BASE_URL"] = settings.sandbox_base_url
+    if settings.pictures:
+        given["LIKENESS_PICTURES"] = str(settings.pictures.resolve())
+    return {**os.environ, **given}
+
+
+def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: float = 25.0) -> Child:
+    """A worker process: `io`, `gpu`, `beat` or `flower`."""
+    module = "worker.main" if name == "io" else f"worker.{name}"
+    return Child(
+        name=name,
+        argv=(sys.executable, "-m", module),
+        env=environment(settings),
+        log=log,
+        grace_s=grace_s,
+    )
+
+
+class Crew:
+    """The right to run the workers of a home; at most one process has it, and the kernel frees it at its death."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(home / "crew.lock")
+        self._stack = contextlib.ExitStack()
+        self.children: Children | None = None
+
+    def try_start(
+        self,
+        members: Callable[[], Sequence[Child]],
+        *,
+        on_line: Callable[[str, str], None],
+        on_report: Callable[[ChildReport], None],
+    ) -> bool:
+        """Start the members unless somebody runs a crew already, this process included.
+
+        Returns:
+            Whether this call started them. Call again now and then: whoever runs the crew may go.
+        """
+        if self.children is not None or not self._lock.try_exclusive():
+            return False
+        self.children = self._stack.enter_context(Children(on_line, on_report, stop_order=_STOP_ORDER))
+        for member in members():
+            self.children.start(member)
+        return True
+
+    def close(self) -> None:
+        self._stack.close()
+        self.children = None
+        self._lock.close()
+
+
+@contextlib.contextmanager
+def crew_of(home: Path) -> Iterator[Crew]:
+    """A crew that has not started yet; its members are stopped in order at the end of the block."""
+    crew = Crew(home)
+    try:
+        yield crew
+    finally:
+        crew.close()
