@@ -132,14 +132,21 @@ def _connect(addresses: list[Address], port: int, *, by: float) -> socket.socket
         if share_s <= 0:
             raise httpcore2.ConnectTimeout("not connected in time") from last
         try:
-            connection = socket.create_connection((str(address), port), share_s)
+            return _connected(address, port, within_s=share_s)
         except OSError as failure:
             last = failure
-        else:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
     kind = httpcore2.ConnectTimeout if isinstance(last, TimeoutError) else httpcore2.ConnectError
     raise kind(str(last)) from last
+
+
+def _connected(address: Address, port: int, *, within_s: float) -> socket.socket:
+    connection = socket.create_connection((str(address), port), within_s)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:  # macOS refuses options on a connection that the peer has reset already
+        connection.close()
+        raise
+    return connection
 
 
 class _Stream(httpcore2.NetworkStream):

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -177,12 +178,18 @@ def client(
     )
 
 
+@cache
+def _public_tls() -> ssl.SSLContext:
+    """One for all clients of the process: reading the authorities takes tens of milliseconds."""
+    return httpx2.create_ssl_context()
+
+
 class _Transport(httpx2.BaseTransport):
     """httpx2's own transport takes no network backend; this one does, and is otherwise the same."""
 
     def __init__(self, backend: DeadlineBackend, *, tls: ssl.SSLContext | None, connections: int, kept: int) -> None:
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=tls or httpx2.create_ssl_context(),
+            ssl_context=tls or _public_tls(),
             max_connections=connections,
             max_keepalive_connections=kept,
             # Shorter than the idle time after which common servers and balancers close (5 to 60 s).
