@@ -20,9 +20,12 @@ class Account:
     uid: int
     gid: int
 
-    def owns(self, path: Path) -> None:
-        """Make `path` (one entry, not what is below it) this account's."""
-        os.chown(path, self.uid, self.gid)
+    def owns(self, entry: Path | int) -> None:
+        """Make this account the owner of `entry`, a path or a descriptor; of nothing below it, and of no link's end."""
+        if isinstance(entry, int):
+            os.fchown(entry, self.uid, self.gid)
+        else:
+            os.chown(entry, self.uid, self.gid, follow_symlinks=False)
 
     def reaches(self, path: Path, mode: int) -> bool:
         """Whether this account itself may use `path` by `mode` (os.R_OK, os.X_OK).

@@ -14,7 +14,7 @@ from pathlib import Path
 from runtime.embedded.locks import wait_until
 
 PATIENCE_S = 20.0
-BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from runtime.embedded.{0} import main; main()"
+BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from runtime.embedded.{0} import main; main()"
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -22,7 +22,7 @@ from runtime.embedded.account import Account, account_for
 from runtime.embedded.binaries import Binaries, copied
 from runtime.embedded.errors import ServersUnavailable
 from runtime.embedded.guard import Guard
-from runtime.embedded.layout import Layout, read_password, settle_data, shared_place, write_privately
+from runtime.embedded.layout import SERVERS, Layout, read_password, settle_data, shared_place, write_privately
 from runtime.embedded.locks import FileLock, wait_until
 from runtime.embedded.postgres import Postgres
 from runtime.embedded.redis import Redis
@@ -129,7 +129,7 @@ class Keeper:
         password = known or secrets.token_hex(24)
         if known is None:
             write_privately(layout.password, f"{password}\n")
-        data = {name: settle_data(layout, name, account=account) for name in ("postgres", "redis")}
+        data = {name: settle_data(layout, name, account=account) for name in SERVERS}
         programs: tuple[Program, ...] = (
             Postgres(
                 binaries=binaries,
@@ -142,7 +142,14 @@ class Keeper:
         )
         env = _plain_environment()
         return [
-            Server(program, account=account, data=data[program.name], log=layout.log(program.name), env=env)
+            Server(
+                program,
+                account=account,
+                data=data[program.name],
+                lock=layout.server_lock(program.name),
+                log=layout.log(program.name),
+                env=env,
+            )
             for program in programs
         ]
 

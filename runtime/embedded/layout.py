@@ -13,6 +13,7 @@ from pathlib import Path
 from runtime.embedded.account import Account
 from runtime.embedded.errors import ServersUnavailable
 
+SERVERS = ("postgres", "redis")
 SHARED_PLACE = Path("/var/lib/likeness")
 
 
@@ -36,6 +37,14 @@ class Layout:
     def keeper_lock(self) -> Path:
         """Held by the keeper for life."""
         return self.home / "keeper.lock"
+
+    def server_lock(self, name: str) -> Path:
+        """Inherited by every process of the server `name`: held as long as one of them lives.
+
+        Here and not beside the data: that folder belongs to the servers' account, and a root user opens nothing there
+        that the account could have replaced by a link.
+        """
+        return self.home / f"{name}.lock"
 
     @property
     def state(self) -> Path:
@@ -98,9 +107,10 @@ def settle_data(layout: Layout, name: str, *, account: Account | None) -> Path:
             data.mkdir(mode=0o700)
         else:
             _make_elsewhere(data)
-        if account is not None:
-            account.owns(data)
-    return data.resolve()
+    real = data.resolve()
+    if account is not None and real.stat().st_uid == 0:
+        account.owns(real)
+    return real
 
 
 def shared_place() -> Path:

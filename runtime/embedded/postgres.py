@@ -1,5 +1,6 @@
 """PostgreSQL: its data folder from nothing, its arguments, and when it is ready. Running it is `server.py`'s."""
 
+import os
 import secrets
 import shutil
 import signal
@@ -61,7 +62,10 @@ class Postgres:
     def prepare(self, *, launch: Launch) -> None:
         """Make the cluster where there is none, and clear what a killed server left behind."""
         for draft in self._folder.glob("draft-*"):
-            shutil.rmtree(draft)
+            if draft.suffix == ".password":
+                draft.unlink()
+            else:
+                shutil.rmtree(draft)
         if not self._cluster.exists():
             self._create(launch)
         elif self._new_password:
@@ -91,11 +95,13 @@ class Postgres:
         # Under another name until complete: a half-made cluster is never taken for a real one.
         draft = self._folder / f"draft-{secrets.token_hex(4)}"
         password_file = self._folder / f"draft-{secrets.token_hex(4)}.password"
-        password_file.touch(mode=0o600)
+        # By descriptor from here on: in a folder of the account's, a root user must not follow names.
+        descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            password_file.write_text(f"{self._password}\n", "ascii")
-            if launch.account is not None:
-                launch.account.owns(password_file)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{self._password}\n")
+                if launch.account is not None:
+                    launch.account.owns(file.fileno())
             launch.run(self._initdb(draft, password_file))
         finally:
             password_file.unlink()

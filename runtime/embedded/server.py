@@ -21,7 +21,7 @@ from runtime.embedded.errors import ServersUnavailable
 from runtime.embedded.locks import FileLock, holders, wait_until
 
 # A server whose keeper died is told to stop by the kernel; one that is still at it after this is killed.
-ORPHAN_PATIENCE_S = 20.0
+ORPHAN_PATIENCE_S = 10.0
 STOP_PATIENCE_S = 30.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -119,17 +119,19 @@ class Server:
         program: what to run.
         account: as whom; None for the keeper's own user.
         data: its folder, which this server alone uses.
+        lock: the file whose lock stands for that folder.
         log: where its output goes.
         env: its whole environment.
     """
 
     def __init__(
-        self, program: Program, *, account: Account | None, data: Path, log: Path, env: Mapping[str, str]
+        self, program: Program, *, account: Account | None, data: Path, lock: Path, log: Path, env: Mapping[str, str]
     ) -> None:
         self.program = program
         self.port = 0
         self._account = account
         self._data = data
+        self._lock = lock
         self._log = log
         self._env = env
         self._process: subprocess.Popen[bytes] | None = None
@@ -145,7 +147,7 @@ class Server:
     def start(self, port: int) -> None:
         """Start over the data once nobody else holds it; `is_ready` tells when it takes clients."""
         self.port = port
-        with FileLock(self._data / "data.lock") as lock:
+        with FileLock(self._lock) as lock:
             self._wait_for_former(lock)
             launch = Launch(
                 name=self.name, account=self._account, data=self._data, log=self._log, env=self._env, lock=lock

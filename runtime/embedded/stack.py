@@ -22,13 +22,15 @@ from runtime.embedded import binaries, logs
 from runtime.embedded.errors import ServersUnavailable
 from runtime.embedded.guard import BOOT, ROOT
 from runtime.embedded.keeper import Orders
-from runtime.embedded.layout import Layout, make_home, read_password
+from runtime.embedded.layout import SERVERS, Layout, make_home, read_password
 from runtime.embedded.locks import FileLock, exclusive, wait_until
 from runtime.embedded.ports import HOST
 from runtime.embedded.postgres import DATABASE, USER
 
 PATIENCE_S = 180.0
 LINGER_S = 1.0
+# What of the user's environment a Python may need to start at all; keys and passwords stay behind.
+_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ def shared(home: Path, *, durable: bool = True, linger_s: float = LINGER_S) -> I
         ServersUnavailable: they cannot be started here; the message says what to do.
     """
     layout = make_home(home)
-    with FileLock(layout.users_lock) as user:
+    with _open_lock(layout.users_lock) as user:
         yield _join(layout, user=user, durable=durable, linger_s=linger_s)
 
 
@@ -94,14 +96,18 @@ def throwaway() -> Iterator[Servers]:
 
 
 def wait_for_end(home: Path, *, timeout_s: float = PATIENCE_S) -> bool:
-    """Wait until no keeper and so no server of `home` runs any more; False when `timeout_s` went by."""
-    with FileLock(Layout(home=home).keeper_lock) as lock:
-        return wait_until(lock.try_exclusive, timeout_s=timeout_s)
+    """Wait until neither a keeper nor a server of `home` runs any more; False when `timeout_s` went by."""
+    layout = Layout(home=home.resolve())
+    deadline = time.monotonic() + timeout_s
+    return all(
+        _wait_unheld(path, timeout_s=max(0.0, deadline - time.monotonic()))
+        for path in (layout.keeper_lock, *map(layout.server_lock, SERVERS))
+    )
 
 
 def remove(home: Path) -> None:
     """Remove a home and the data it leads to, for good; nobody may be using it."""
-    for name in ("postgres", "redis"):
+    for name in SERVERS:
         data = Layout(home=home).data(name)
         if data.is_symlink():
             shutil.rmtree(data.resolve(), ignore_errors=True)
@@ -114,15 +120,16 @@ def _join(layout: Layout, *, user: FileLock | None, durable: bool, linger_s: flo
         with exclusive(layout.start_lock, timeout_s=PATIENCE_S):
             if user is not None and not wait_until(user.try_shared, timeout_s=PATIENCE_S):
                 raise TimeoutError(f"{user.path} is held")
-            if not _keeper_lives(layout):
-                layout.state.unlink(missing_ok=True)
-                _start_keeper(layout, durable=durable, linger_s=linger_s)
-            state = _wait_for_state(layout)
-    except TimeoutError as error:
+            state = None
+            while state is None:
+                if not _keeper_lives(layout):
+                    layout.state.unlink(missing_ok=True)
+                    _start_keeper(layout, durable=durable, linger_s=linger_s)
+                state = _wait_for_state(layout)
+    except OSError as error:
+        log = layout.log("keeper")
         raise ServersUnavailable(
-            f"another process has been starting or stopping these servers for {PATIENCE_S:.0f} s ({error})",
-            log=layout.log("keeper"),
-            log_tail=logs.tail(layout.log("keeper")),
+            f"the servers of {str(layout.home)!r} could not be reached: {error}", log=log, log_tail=logs.tail(log)
         ) from error
     if durable and not state["durable"]:
         raise ServersUnavailable(
@@ -130,6 +137,18 @@ def _join(layout: Layout, *, user: FileLock | None, durable: bool, linger_s: flo
             advice="Wait for its end, or use another LIKENESS_HOME.",
         )
     return _describe(layout, state)
+
+
+def _open_lock(path: Path) -> FileLock:
+    try:
+        return FileLock(path)
+    except OSError as error:
+        raise ServersUnavailable(f"the file {str(path)!r} cannot be used: {error.strerror}") from error
+
+
+def _wait_unheld(path: Path, *, timeout_s: float) -> bool:
+    with FileLock(path) as lock:
+        return wait_until(lock.try_exclusive, timeout_s=timeout_s)
 
 
 def _keeper_lives(layout: Layout) -> bool:
@@ -153,10 +172,17 @@ def _start_keeper(layout: Layout, *, durable: bool, linger_s: float) -> None:
     reader, writer = os.pipe()
     log = logs.open_for_appending(layout.log("keeper"))
     try:
-        env = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        env = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         # Returns at once: what is started here forks the keeper, which then is nobody's child.
         done = subprocess.run(  # noqa: S603  this very program
-            command, check=False, stdin=subprocess.DEVNULL, stdout=writer, stderr=log, cwd="/", env=env
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=log,
+            cwd="/",
+            env=env,
+            start_new_session=True,
         )
         os.close(writer)
         writer = -1
@@ -200,8 +226,8 @@ def _raise_unless_ready(layout: Layout, answer: dict[str, Any] | None) -> None:
         )
 
 
-def _wait_for_state(layout: Layout) -> dict[str, Any]:
-    """What the keeper wrote when the servers were ready.
+def _wait_for_state(layout: Layout) -> dict[str, Any] | None:
+    """What the keeper wrote when the servers were ready; None when it ended without.
 
     A keeper whose starter was killed may still be at it, hence the wait.
     """
@@ -209,14 +235,8 @@ def _wait_for_state(layout: Layout) -> dict[str, Any]:
         raise TimeoutError("the keeper did not bring up the servers")
     try:
         state: dict[str, Any] = json.loads(layout.state.read_text("utf-8"))
-    except FileNotFoundError as error:
-        log = layout.log("keeper")
-        raise ServersUnavailable(
-            "the keeper of the servers died while starting them",
-            advice="Try again.",
-            log=log,
-            log_tail=logs.tail(log),
-        ) from error
+    except FileNotFoundError:
+        return None
     return state
 
 
