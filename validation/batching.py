@@ -43,6 +43,10 @@ class BatchRun(Generic[Item, Result]):
         """The largest batch that is still tried: `max_batch`, or half of the smallest that did not fit."""
         return self._limit
 
+    def did_not_fit(self, size: int) -> None:
+        """Remember that a batch of `size` was too large for the device."""
+        self._limit = max(1, min(self._limit, size // 2))
+
     def __call__(self, items: Sequence[Item]) -> list[Result | ScorerError]:
         """One outcome per item, in order; never raises for what `run` raised."""
         outcomes: list[Result | ScorerError] = []
@@ -67,7 +71,7 @@ class BatchRun(Generic[Item, Result]):
         except OutOfMemory as error:
             if len(batch) == 1:
                 return [error]
-            self._limit = min(self._limit, len(batch) // 2)
+            self.did_not_fit(len(batch))
             return self._halved(batch, sound=sound)
         except Exception as error:  # noqa: BLE001 - callers in other threads wait for it; here is the top of this one
             broken = None if sound else self._broken()

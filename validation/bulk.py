@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from domain.errors import LikenessError, ScorerError
+from domain.errors import LikenessError, OutOfMemory, ScorerError
 from validation.base import Embedding
 from validation.batching import BatchRun
 from validation.engine import Engine, Launched, Pixels
@@ -69,7 +69,7 @@ def embedded_in_bulk(
         while coming is not None:
             batch = coming.result()
             coming = begin_next()
-            launched = _launched(engine, batch)
+            launched = _launched(engine, run, batch)
             if under_way is not None:
                 yield _outcomes(engine, run, *under_way)
             under_way = batch, launched
@@ -77,14 +77,18 @@ def embedded_in_bulk(
             yield _outcomes(engine, run, *under_way)
 
 
-def _launched(engine: Engine, batch: _Ready) -> Launched | None:
-    """The forward pass of `batch` under way; None where there is none or it failed, which `_outcomes` deals with."""
-    if batch.host is None:
+def _launched(engine: Engine, run: BatchRun[Pixels, Embedding], batch: _Ready) -> Launched | None:
+    """The forward pass of `batch` under way; None where there is nothing to do or it is left to `_outcomes`."""
+    size = len(batch.pictures)
+    if batch.host is None or size > run.limit:
         return None
     try:
-        return engine.launch(batch.host, pictures=len(batch.pictures))
-    except ScorerError:
+        return engine.launch(batch.host, pictures=size)
+    except OutOfMemory:
+        run.did_not_fit(size)
+    except Exception:  # noqa: BLE001 - whatever it was, `run` meets it again and finds the picture that causes it
         return None
+    return None
 
 
 def _outcomes(

@@ -283,8 +283,10 @@ class ClipScorer:
         except NotAPicture as error:
             raise ScorerError(f"a reference of the character cannot be used: {error}") from error
         for outcome in outcomes:
+            if isinstance(outcome, UnfitPicture):
+                raise ScorerError(f"a reference of the character cannot be used: {outcome}") from outcome
             if isinstance(outcome, ScorerError):
-                raise ScorerError(f"a reference of the character cannot be embedded: {outcome}") from outcome
+                raise outcome
         return [outcome for outcome in outcomes if isinstance(outcome, Embedding)]
 
     def close(self) -> None:
