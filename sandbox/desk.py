@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class Artist:
         """Ends the process, in the middle of an order too, which then raises `NotDrawn`."""
         self._closed = True
         if self._process is not None:
-            self._process.kill()
+            self._process.kill()  # whoever waits for its answer buries it
             self._process.wait()
 
     def _ask(self, line: str) -> dict[str, str]:
@@ -84,8 +85,17 @@ class Artist:
                 reply = ""
             if reply:
                 return dict(json.loads(reply))
-            self._process.wait()
+            _bury(self._process)
         raise NotDrawn("the drawing process died over this order")
+
+
+def _bury(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):  # what was not read before the end is flushed here, to nobody
+                pipe.close()
 
 
 def _start() -> subprocess.Popen[str]:

@@ -91,7 +91,7 @@ def test_a_job_waits_and_then_runs_with_growing_progress(waiting: Caller) -> Non
 
 
 def test_progress_is_a_string_that_never_falls(tmp_path: Path) -> None:
-    with running(tmp_path, latency_s=1.0, size_px=64) as url:
+    with running(tmp_path, latency_s=2.0, size_px=64) as url:
         caller = Caller(url)
         job_id = caller.accepted()
         seen: list[dict[str, Any]] = []
