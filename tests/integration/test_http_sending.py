@@ -24,6 +24,8 @@ from tests.integration.scripted_server import Connection, Script, serving
 KEY = "sk-very-secret-0123456789"
 #: Long enough for a busy machine to reach the failure, short enough to wait for where the failure is a wait.
 SHORT_S = 2.0
+#: Enough where a slow machine would fail in the same way: before the first byte.
+INSTANT_S = 0.3
 LONG_S = 60.0
 
 
@@ -232,7 +234,7 @@ def test_a_resolver_that_hangs_cannot_hold_a_call(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(socket, "getaddrinfo", hanging)
     try:
-        assert type(failure_of(submission(total_s=SHORT_S), "http://ttapi.invalid")) is NotSent
+        assert type(failure_of(submission(total_s=INSTANT_S), "http://ttapi.invalid")) is NotSent
     finally:
         release.set()
 
@@ -244,7 +246,7 @@ def test_a_connection_that_is_never_accepted_means_nothing_was_sent() -> None:
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        failure = failure_of(submission(total_s=SHORT_S), f"http://127.0.0.1:{listener.getsockname()[1]}")
+        failure = failure_of(submission(total_s=INSTANT_S), f"http://127.0.0.1:{listener.getsockname()[1]}")
         assert type(failure) is NotSent
 
 
@@ -269,7 +271,7 @@ def test_all_connections_busy_means_nothing_was_sent() -> None:
         holder.start()
         assert arrived.wait(LONG_S)
         with pytest.raises(NotSent, match="all connections are busy"):
-            sending.send(submission(total_s=SHORT_S))
+            sending.send(submission(total_s=INSTANT_S))
         assert len(server.requests) == 1
         server.end()
         holder.join(LONG_S)
@@ -327,7 +329,7 @@ def test_a_failed_handshake_means_nothing_was_sent(script: Script) -> None:
 
 def test_a_handshake_that_hangs_means_nothing_was_sent() -> None:
     with serving(lambda connection: connection.wait_for_client_to_leave()) as server:
-        failure = failure_of(submission(total_s=SHORT_S), server.url.replace("http:", "https:"))
+        failure = failure_of(submission(total_s=INSTANT_S), server.url.replace("http:", "https:"))
         assert type(failure) is NotSent
 
 
