@@ -15,8 +15,8 @@
 
   // The choice lives in the address, so that it can be passed on: #rejected, or #rejected&theme=Sea&order=file.
   function choice() {
-    const [end, ...rest] = decodeURI(location.hash.slice(1)).split("&");
-    const more = new URLSearchParams(rest.join("&"));
+    const more = new URLSearchParams(location.hash.slice(1));
+    const end = more.keys().next().value ?? "all";
     const button = bar.querySelector(`[data-show="${CSS.escape(end)}"]`);
     return { end: button ? end : "all", theme: more.get("theme") ?? "", order: more.get("order") in orders ? more.get("order") : "worst" };
   }
@@ -70,6 +70,7 @@
     for (const image of broken) image.closest(".picture").classList.add("missing");
     page.dataset.pictures = images.length;
     page.dataset.broken = broken.length;
+    page.dataset.overflow = page.scrollWidth - page.clientWidth;
     page.dataset.requests = performance.getEntriesByType("resource").filter((entry) => !entry.name.startsWith("data:")).length;
   });
 
