@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, Select, extract, func, select
+from sqlalchemy import Connection, Select, extract, func, select
 
 from db.schema import attempts, batches, characters, generation_assets, generations, ledger_entries, verdicts
 from domain.errors import UnknownThing
@@ -68,10 +68,10 @@ def standing(connection: Connection, batch_id: BatchId) -> Standing:
 class Story:
     """A generation with its attempts, assets and verdicts, each as the columns of its row."""
 
-    generation: RowMapping
-    attempts: list[RowMapping] = field(default_factory=list)
-    assets: list[RowMapping] = field(default_factory=list)
-    verdicts: dict[UUID, list[RowMapping]] = field(default_factory=lambda: defaultdict(list))
+    generation: dict[str, Any]
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    assets: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: dict[UUID, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
 
 def stories(
@@ -95,7 +95,7 @@ def stories(
     for column, value in wanted.items():
         if value is not None:
             chosen = chosen.where(column == value)
-    rows = connection.execute(chosen.limit(limit).offset(offset)).mappings().all()
+    rows = _rows(connection, chosen.limit(limit).offset(offset))
     found = {row["id"]: Story(generation=row) for row in rows}
     ids = list(found)
     for row in _rows(connection, _by_generation(attempts, ids).order_by(attempts.c.number)):
@@ -120,8 +120,8 @@ def _by_generation(table: Any, ids: Sequence[UUID]) -> Select[Any]:
     return select(table).where(table.c.generation_id.in_(ids))
 
 
-def _rows(connection: Connection, statement: Select[Any]) -> Sequence[RowMapping]:
-    return connection.execute(statement).mappings().all()
+def _rows(connection: Connection, statement: Select[Any]) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in connection.execute(statement).mappings()]
 
 
 def find_generation(connection: Connection, text: str) -> GenerationId:
@@ -149,7 +149,12 @@ def spend_over_time(connection: Connection, batch_id: BatchId) -> list[tuple[dat
     return [(row[0], row[1]) for row in connection.execute(sums)]
 
 
-def cost_of(connection: Connection, *, user_id: str, since: datetime | None = None) -> Sequence[RowMapping]:
+def jobs_of_other_batches(connection: Connection, batch_id: BatchId) -> set[str]:
+    found = select(attempts.c.job_id).where(attempts.c.batch_id != batch_id, attempts.c.job_id.is_not(None))
+    return {job for job in connection.execute(found).scalars() if job is not None}
+
+
+def cost_of(connection: Connection, *, user_id: str, since: datetime | None = None) -> list[dict[str, Any]]:
     """Per batch: charged, held, in doubt, limit, and how many attempts were charged."""
     charged = (
         select(attempts.c.batch_id, func.count().label("paid"))

@@ -13,6 +13,15 @@ from domain.errors import ServiceMissing
 
 _Result = TypeVar("_Result")
 
+#: SQLSTATEs of a server that is not there: no connection at all, shutting down, or starting up.
+_AWAY = {None, "08000", "08001", "08003", "08006", "57P01", "57P02", "57P03"}
+
+
+class DatabaseAway(ServiceMissing):
+    """For the moment there is no database; a step is taken up again by rescue, and a person's command waits."""
+
+    retryable = True
+
 
 class Database:
     """Short transactions on a pool of connections; safe to share between threads, not between processes.
@@ -40,9 +49,20 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One transaction: committed at the end of the block, rolled back when it raises."""
-        with self._engine.begin() as connection:
-            yield connection
+        """One transaction: committed at the end of the block, rolled back when it raises.
+
+        Raises:
+            DatabaseAway: the server is not reachable, or went away in between; whether a commit that was on its way
+                took place is unknown.
+        """
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _AWAY:
+                reason = str(error.orig).strip().partition("\n")[0]
+                raise DatabaseAway(f"Postgres went away ({reason}); this is tried again") from error
+            raise
 
     def insist(self, write: Callable[[Connection], _Result], *, seconds: float) -> _Result:
         """Run `write` in a transaction of its own, again and again for `seconds` while the server is away.
@@ -55,7 +75,7 @@ class Database:
             try:
                 with self.transaction() as connection:
                     return write(connection)
-            except OperationalError:
+            except DatabaseAway:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)

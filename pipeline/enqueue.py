@@ -23,6 +23,8 @@ from pipeline.resources import Resources
 from providers.catalogue import Catalogue, Model
 from providers.prices import price
 
+__all__ = ["Enqueued", "Order", "Plan", "enqueue", "plan"]
+
 log = logging.getLogger(__name__)
 
 #: What a row may set for itself; everything else in a row's settings goes to the model as it is.

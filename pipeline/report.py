@@ -1,6 +1,6 @@
 """Fill the records of `reports` from the books."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def _duration_s(story: Story) -> float | None:
     return (ended - min(begun)).total_seconds() if begun and ended is not None else None
 
 
-def _asset(resources: Resources, story: Story, asset: RowMapping) -> AssetLine:
+def _asset(resources: Resources, story: Story, asset: dict[str, Any]) -> AssetLine:
     verdict = next(iter(story.verdicts.get(asset["id"], [])), None)
     judged = (
         {}

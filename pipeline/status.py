@@ -98,3 +98,9 @@ def books_disagree(resources: Resources) -> list[str]:
     """Every difference in the books, as sentences; empty when they are right."""
     with resources.database.transaction() as connection:
         return reading.books_disagree(connection)
+
+
+def jobs_of_other_batches(resources: Resources, batch_id: BatchId) -> set[str]:
+    """Ids of the jobs that belong to attempts of other batches."""
+    with resources.database.transaction() as connection:
+        return reading.jobs_of_other_batches(connection, batch_id)

@@ -2,11 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from domain.errors import BadInput
-from runtime.embedded.stack import shared
+from runtime.embedded.stack import Servers, revive, shared
 from runtime.settings import Settings
 
 
@@ -22,20 +23,34 @@ def is_embedded(settings: Settings) -> bool:
     return settings.database_url is None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """An installation whose servers run: its settings with both addresses."""
+
+    settings: Settings
+    servers: Servers | None
+
+    def keep_alive(self) -> None:
+        """Start embedded servers again if they died with their keeper; call it now and then, it costs a millisecond."""
+        if self.servers is not None:
+            revive(self.servers)
+
+
 @contextlib.contextmanager
-def open_site(settings: Settings) -> Iterator[Settings]:
-    """The settings with the addresses of both servers, which run at least until the block is left.
+def open_site(settings: Settings) -> Iterator[Site]:
+    """An installation whose servers run at least until the block is left.
 
     Raises:
         ServersUnavailable: embedded servers cannot be started here; the message says what to do.
     """
     if not is_embedded(settings):
-        yield settings
+        yield Site(settings=settings, servers=None)
         return
     with shared(settings.home) as servers:
-        yield settings.model_copy(
+        addressed = settings.model_copy(
             update={
                 "database_url": SecretStr(servers.libpq_url),
                 "redis_url": SecretStr(servers.redis_url),
             }
         )
+        yield Site(settings=addressed, servers=servers)

@@ -57,8 +57,9 @@ def read_arguments(arguments: list[str]) -> tuple[Settings, bool]:
     return settings, bool(given.exit_with_stdin)
 
 
-def main() -> None:
-    settings, exit_with_stdin = read_arguments(sys.argv[1:])
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until told to end; `arguments` are those of the command line where None."""
+    settings, exit_with_stdin = read_arguments(sys.argv[1:] if arguments is None else arguments)
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())

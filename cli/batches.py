@@ -1,0 +1,268 @@
+"""`enqueue`, `run`, `watch`: prompts in, and looking on until they are done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.opening import Opened, crew_if_embedded, opened
+from cli.terminal import Terminal, speaking
+from cli.watching import Watch, conclude
+from domain.money import read_limit, show
+from pipeline import characters, status
+from pipeline.enqueue import Enqueued, Order, Plan, enqueue, plan
+from pipeline.prompt_file import PromptRows, read_prompts
+from providers.catalogue import load
+from runtime.lanes import require_lane
+from runtime.settings import Settings, read_settings
+
+PromptFile = Annotated[Path, typer.Argument(metavar="PROMPTS", help="CSV, TSV, JSON, JSONL or a text file of prompts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Name = Annotated[str | None, typer.Option(help="Name of the batch; the file's stem by default.")]
+Character = Annotated[str | None, typer.Option(help="Character every picture must be.")]
+Provider = Annotated[str, typer.Option(help="Who makes the pictures.")]
+ModelName = Annotated[str | None, typer.Option("--model", help="See `likeness models`.")]
+Mode = Annotated[str | None, typer.Option(help="Midjourney's speed: relax, fast or turbo.")]
+CrefUrls = Annotated[list[str] | None, typer.Option(help="Reference pictures by address, instead of the character's.")]
+CrefWeight = Annotated[int | None, typer.Option(min=0, max=100, help="How close to the references, 0 to 100.")]
+MaxCost = Annotated[str | None, typer.Option(metavar="USD", help="Budget of the batch: a hard limit.")]
+MaxImageCost = Annotated[str | None, typer.Option(metavar="USD", help="The most one call may cost.")]
+Start = Annotated[int, typer.Option(help="First row, counted from 0.")]
+End = Annotated[int | None, typer.Option(help="Row before which to stop.")]
+Priority = Annotated[int | None, typer.Option(min=1, max=100, help="Share of the lanes; 2 gets twice of 1.")]
+ApprovedOnly = Annotated[bool, typer.Option(help="Only rows whose status is `approved`.")]
+DryRun = Annotated[bool, typer.Option(help="Check and price everything; enqueue nothing.")]
+ReportPath = Annotated[Path, typer.Option(help="Where the contact sheet goes.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The options of `enqueue` and `run`."""
+
+    prompts: Path
+    name: str | None
+    character: str | None
+    provider: str
+    model: str | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    max_cost: str | None
+    max_image_cost: str | None
+    start: int
+    end: int | None
+    priority: int | None
+    approved_only: bool
+
+
+def named(wish: Wish, *, name: str, character: str) -> Wish:
+    """`wish` under another name and for a character."""
+    return replace(wish, name=name, character=character)
+
+
+def settings_of(mode: str | None, cref_urls: Sequence[str] | None, cref_weight: int | None) -> dict[str, Any]:
+    """The batch's defaults; what was not asked for is absent, so that the provider's own default holds."""
+    wished = {"mode": mode, "cref_urls": list(cref_urls or ()) or None, "cref_weight": cref_weight}
+    return {key: value for key, value in wished.items() if value is not None}
+
+
+def _order(wish: Wish, settings: Settings) -> Order:
+    limit = None if wish.max_cost is None else read_limit(wish.max_cost, what="--max-cost")
+    most = None if wish.max_image_cost is None else read_limit(wish.max_image_cost, what="--max-image-cost")
+    return Order(
+        name=wish.name or wish.prompts.stem,
+        user_id=settings.user,
+        provider=wish.provider,
+        model=wish.model,
+        character=wish.character,
+        settings=wish.settings,
+        limit_usd=limit,
+        max_image_cost=most,
+        priority=wish.priority,
+        whole_file=wish.start == 0 and wish.end is None and not wish.approved_only,
+        hold_usd={"ttapi": settings.ttapi_price_usd},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """Rows and order, checked as far as that needs no server; what is wrong is said before any is started."""
+
+    order: Order
+    rows: PromptRows
+
+
+def check(wish: Wish, settings: Settings) -> Checked:
+    """Read the file and the options.
+
+    Raises:
+        RequestError: the file or an option is not usable.
+        ServiceMissing: a key is not set.
+    """
+    order = _order(wish, settings)
+    catalogue = load()
+    if wish.model is not None:
+        catalogue.get(wish.model).check_usable(datetime.now(UTC).date())
+    rows = read_prompts(wish.prompts, start=wish.start, end=wish.end, approved_only=wish.approved_only)
+    for provider in sorted({row.provider or order.provider for row in rows}):
+        require_lane(settings, provider)
+    return Checked(order=order, rows=rows)
+
+
+def planned(opened: Opened, checked: Checked) -> Plan:
+    order = checked.order
+    if order.character is not None:
+        characters.find(opened.resources, order.character)
+    return plan(opened.resources, load(), order, checked.rows, today=datetime.now(UTC).date())
+
+
+def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
+    """The dry run: what it would cost, and what is odd."""
+    terminal.document(
+        {
+            "name": checked.order.name,
+            "dry_run": True,
+            "total": len(made.rows),
+            "expected_usd": show(made.expected_usd),
+            "at_most_usd": show(made.at_most_usd),
+            "limit_usd": show(checked.order.limit_usd),
+            "warnings": list(made.warnings),
+        }
+    )
+    if not terminal.as_json:
+        terminal.out.print(
+            f"{len(made.rows)} prompts would cost about {show(made.expected_usd)} USD"
+            f" and at most {show(made.at_most_usd)} USD; nothing was enqueued"
+        )
+        themes = {row.theme for row in made.rows if row.theme}
+        if themes:
+            terminal.out.print(f"{len(themes)} themes: {', '.join(sorted(themes))}")
+
+
+def say_enqueued(terminal: Terminal, written: Enqueued, checked: Checked) -> None:
+    terminal.note(
+        f"batch {checked.order.name!r}: {written.new} new, {written.known} known"
+        + (f", {checked.rows.blank} blank rows passed over" if checked.rows.blank else "")
+    )
+    if written.vanished:
+        shown = ", ".join(f"row {position}" for position, _ in written.vanished[:5])
+        more = f" and {len(written.vanished) - 5} more" if len(written.vanished) > 5 else ""
+        terminal.note(f"{len(written.vanished)} generations have no row in the file any more: {shown}{more}; they stay")
+
+
+def _warn(terminal: Terminal, made: Plan) -> None:
+    for warning in made.warnings:
+        terminal.note(f"warning: {warning}")
+
+
+def watch_to_the_end(opened: Opened, name_or_id: str, terminal: Terminal, report: Path | None) -> int:
+    """Look on until nothing moves any more; returns the exit code."""
+    found = status.find(opened.resources, name_or_id, user_id=opened.settings.user)
+    with crew_if_embedded(opened, terminal) as tend:
+        ended = Watch(opened.resources, found.batch.id, terminal, tend=tend).until_over()
+    return conclude(opened.resources, ended, terminal, report=report, more={})
+
+
+def enqueue_command(
+    prompts: PromptFile,
+    name: Name = None,
+    character: Character = None,
+    provider: Provider = "ttapi",
+    model: ModelName = None,
+    mode: Mode = None,
+    cref_urls: CrefUrls = None,
+    cref_weight: CrefWeight = None,
+    max_cost: MaxCost = None,
+    max_image_cost: MaxImageCost = None,
+    start: Start = 0,
+    end: End = None,
+    priority: Priority = None,
+    approved_only: ApprovedOnly = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a file of prompts into generations; workers do the rest."""
+    with speaking(as_json=as_json) as terminal:
+        wish = Wish(
+            prompts=prompts,
+            name=name,
+            character=character,
+            provider=provider,
+            model=model,
+            settings=settings_of(mode, cref_urls, cref_weight),
+            max_cost=max_cost,
+            max_image_cost=max_image_cost,
+            start=start,
+            end=end,
+            priority=priority,
+            approved_only=approved_only,
+        )
+        enqueue_wish(wish, terminal, dry_run=dry_run, then_watch=False, report=None)
+
+
+def run_command(
+    prompts: PromptFile,
+    name: Name = None,
+    character: Character = None,
+    provider: Provider = "ttapi",
+    model: ModelName = None,
+    mode: Mode = None,
+    cref_urls: CrefUrls = None,
+    cref_weight: CrefWeight = None,
+    max_cost: MaxCost = None,
+    max_image_cost: MaxImageCost = None,
+    start: Start = 0,
+    end: End = None,
+    priority: Priority = None,
+    approved_only: ApprovedOnly = False,
+    dry_run: DryRun = False,
+    report: ReportPath = Path("report.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Enqueue a file of prompts, watch them to the end, and write a report."""
+    with speaking(as_json=as_json) as terminal:
+        wish = Wish(
+            prompts=prompts,
+            name=name,
+            character=character,
+            provider=provider,
+            model=model,
+            settings=settings_of(mode, cref_urls, cref_weight),
+            max_cost=max_cost,
+            max_image_cost=max_image_cost,
+            start=start,
+            end=end,
+            priority=priority,
+            approved_only=approved_only,
+        )
+        enqueue_wish(wish, terminal, dry_run=dry_run, then_watch=True, report=report)
+
+
+def enqueue_wish(wish: Wish, terminal: Terminal, *, dry_run: bool, then_watch: bool, report: Path | None) -> None:
+    """What `enqueue` and `run` share."""
+    settings = read_settings()
+    checked = check(wish, settings)
+    with opened(settings) as site:
+        made = planned(site, checked)
+        _warn(terminal, made)
+        if dry_run:
+            say_plan(terminal, checked, made)
+            return
+        written = enqueue(site.resources, checked.order, made)
+        say_enqueued(terminal, written, checked)
+        if then_watch:
+            raise typer.Exit(watch_to_the_end(site, checked.order.name, terminal, report))
+        terminal.document(
+            {**status.of_batch(site.resources, written.batch_id).as_json(), "new": written.new, "known": written.known}
+        )
+
+
+def watch_command(
+    batch: Annotated[str, typer.Argument(help="Name or id.")],
+    report: ReportPath = Path("report.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Watch a batch until nothing moves any more, and write its report."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        raise typer.Exit(watch_to_the_end(site, batch, terminal, report))

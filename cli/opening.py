@@ -1,0 +1,95 @@
+"""How commands get at the installation: settings, servers, resources, and the workers of this machine."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.terminal import Terminal
+from domain.errors import ServiceMissing
+from pipeline.resources import Resources
+from runtime.children import Child, ChildReport, Happening
+from runtime.crew import crew_of, role
+from runtime.resources import open_resources
+from runtime.settings import Settings, read_settings
+from runtime.site import Site, is_embedded, open_site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An installation that a command works on."""
+
+    site: Site
+    resources: Resources
+
+    @property
+    def settings(self) -> Settings:
+        return self.site.settings
+
+
+@contextlib.contextmanager
+def opened(settings: Settings | None = None) -> Iterator[Opened]:
+    """The installation of the environment, with embedded servers started if it names none."""
+    with (
+        open_site(settings or read_settings()) as site,
+        open_resources(site.settings, application="likeness cli") as (resources, _),
+    ):
+        yield Opened(site=site, resources=resources)
+
+
+def workers(settings: Settings) -> Sequence[Child]:
+    """The roles that finish a batch on this machine."""
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    return [role(name, settings, log=logs / f"{name}.log") for name in ("io", "gpu", "beat")]
+
+
+@contextlib.contextmanager
+def crew_if_embedded(opened: Opened, terminal: Terminal) -> Iterator[Callable[[], None]]:
+    """Workers for as long as this command watches, where the installation has none of its own.
+
+    Yields:
+        To be called now and then: takes the workers over from another command that has ended.
+    """
+    if not is_embedded(read_settings()):
+        yield lambda: None
+        return
+    with crew_of(opened.settings.home) as crew:
+        reports = Reports(terminal, opened.settings.home / "logs")
+
+        def tend() -> None:
+            opened.site.keep_alive()
+            crew.try_start(lambda: workers(opened.settings), on_line=lambda _name, _line: None, on_report=reports)
+            if crew.children is not None and crew.children.given_up():
+                raise ServiceMissing(reports.obituary(crew.children.given_up()[0]))
+
+        tend()
+        yield tend
+
+
+class Reports:
+    """Tells people about workers that end unasked, with the reason their log gives."""
+
+    def __init__(self, terminal: Terminal, logs: Path) -> None:
+        self._terminal = terminal
+        self._logs = logs
+
+    def __call__(self, report: ChildReport) -> None:
+        if report.happening is Happening.ENDED and report.again_in_s is not None:
+            self._terminal.note(
+                f"worker {report.name} ended with status {report.status}; again in {report.again_in_s:.1f} s"
+            )
+
+    def obituary(self, name: str) -> str:
+        """Why the worker is not to be had, in one sentence."""
+        log = self._logs / f"{name}.log"
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        said = next((line for line in reversed(lines) if line.startswith(("ERROR", "CRITICAL"))), None)
+        reason = said or (lines[-1] if lines else "it said nothing")
+        return f"the {name} worker keeps ending: {reason} (its log is {log})"
+
+
+def python_module(module: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs one of our modules with this very Python."""
+    return (sys.executable, "-m", module, *arguments)

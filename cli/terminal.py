@@ -1,0 +1,66 @@
+"""What a command says and how it ends: tables for people, one document for `--json`, and the exit code."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from domain.errors import LikenessError
+
+OK = 0
+ENDED_OTHERWISE = 1
+INTERRUPTED = 130
+
+
+class Terminal:
+    """Standard output for results, standard error for everything else.
+
+    Args:
+        as_json: exactly one document on standard output, and nothing else there.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.out = Console(stderr=as_json, soft_wrap=True)
+        self.err = Console(stderr=True, soft_wrap=True)
+
+    def document(self, content: dict[str, Any]) -> None:
+        """Print the one document of `--json`; for people, nothing."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+            sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """A line for people, beside the result."""
+        self.err.print(text, markup=False, highlight=False)
+
+    def fail(self, failure: LikenessError) -> NoReturn:
+        """Say what is wrong in one sentence and end with its exit code."""
+        if self.as_json:
+            self.document({"error": {"code": failure.code, "message": str(failure)}})
+        else:
+            self.err.print("[bold red]error:[/] ", end="")
+            self.err.print(str(failure), markup=False, highlight=False)
+        raise typer.Exit(failure.exit_code)
+
+
+@contextmanager
+def speaking(*, as_json: bool = False) -> Iterator[Terminal]:
+    """A terminal inside which known failures become one sentence and an exit code."""
+    terminal = Terminal(as_json=as_json)
+    try:
+        yield terminal
+    except LikenessError as failure:
+        terminal.fail(failure)
+    except KeyboardInterrupt:
+        terminal.note("interrupted; run the same command again to go on")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # The reader has left (`likeness list | head`); Python must not complain about it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(OK) from None

@@ -1,0 +1,188 @@
+"""Watch a batch until nothing will move any more, then say how it ended."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.live import Live
+
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal
+from domain.errors import ServiceMissing
+from domain.ids import BatchId
+from domain.states import GenerationState
+from pipeline import status, ticks
+from pipeline.report import report_of
+from pipeline.resources import Resources
+from pipeline.status import BatchStatus
+from reports.contact_sheet import write_report
+from reports.generation_log import write_log
+from reports.records import Progress
+from reports.tables import end_table, progress_view
+
+_PERIOD_S = 0.5
+_LINE_EVERY_S = 10.0
+#: A doubt that no listing has settled by then waits for a person, and so does not hold up the one who watches.
+_DOUBT_PATIENCE_S = 180.0
+#: How long a database that went away is waited for.
+_AWAY_PATIENCE_S = 60.0
+
+
+class _Pace:
+    """Generations that became final over the last minute, as watched from here."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def per_minute(self, final: int) -> float:
+        now = time.monotonic()
+        self._seen.append((now, final))
+        while now - self._seen[0][0] > 60:
+            self._seen.popleft()
+        elapsed = now - self._seen[0][0]
+        return (final - self._seen[0][1]) * 60 / elapsed if elapsed > 1 else 0.0
+
+
+def _progress(now: BatchStatus, pace: _Pace) -> Progress:
+    final = now.standing.total - now.standing.unfinished
+    rate = pace.per_minute(final)
+    return Progress(
+        name=now.batch.name,
+        total=now.standing.total,
+        counts=now.standing.counts,
+        charged_usd=now.batch.charged_usd,
+        held_usd=now.batch.held_usd,
+        in_doubt_usd=now.batch.in_doubt_usd,
+        limit_usd=now.batch.limit_usd,
+        rate_per_minute=rate,
+        eta_s=now.standing.unfinished * 60 / rate if rate > 0 else None,
+    )
+
+
+class Watch:
+    """One command's watch over one batch.
+
+    Args:
+        tend: called every round; keeps this machine's workers alive where they are this command's business.
+    """
+
+    def __init__(
+        self, resources: Resources, batch_id: BatchId, terminal: Terminal, *, tend: Callable[[], None]
+    ) -> None:
+        self._resources = resources
+        self._batch_id = batch_id
+        self._terminal = terminal
+        self._tend = tend
+        self._pace = _Pace()
+        self._doubtful_since: float | None = None
+        self._away_since: float | None = None
+        self._warned = False
+        self._began = time.monotonic()
+
+    def until_over(self) -> BatchStatus:
+        """Show progress until the batch is final, stopped, or waits for a person.
+
+        Raises:
+            ServiceMissing: Postgres stays away, or a worker of this machine cannot run.
+        """
+        if self._terminal.out.is_terminal:
+            return self._live()
+        return self._lines()
+
+    def _live(self) -> BatchStatus:
+        with Live(console=self._terminal.out, refresh_per_second=4, transient=True) as live:
+            while True:
+                now = self._look()
+                if now is not None:
+                    live.update(progress_view(_progress(now, self._pace)))
+                    if self._is_over(now):
+                        return now
+                time.sleep(_PERIOD_S)
+
+    def _lines(self) -> BatchStatus:
+        spoken = time.monotonic() - _LINE_EVERY_S
+        while True:
+            now = self._look()
+            if now is not None:
+                over = self._is_over(now)
+                progress = _progress(now, self._pace)
+                if over or time.monotonic() - spoken >= _LINE_EVERY_S:
+                    self._terminal.err.print(progress_view(progress))
+                    spoken = time.monotonic()
+                if over:
+                    return now
+            time.sleep(_PERIOD_S)
+
+    def _look(self) -> BatchStatus | None:
+        """The batch's standing, or None while Postgres is away."""
+        self._tend()
+        try:
+            now = status.of_batch(self._resources, self._batch_id)
+            self._warn_without_beat()
+        except ServiceMissing as failure:
+            self._away_since = self._away_since or time.monotonic()
+            if not failure.retryable or time.monotonic() - self._away_since > _AWAY_PATIENCE_S:
+                raise
+            return None
+        self._away_since = None
+        return now
+
+    def _warn_without_beat(self) -> None:
+        silence = ticks.silence_s(self._resources)
+        mine = time.monotonic() - self._began
+        if not self._warned and mine > ticks.SILENCE_S and (silence is None or silence > ticks.SILENCE_S):
+            self._warned = True
+            since = "ever" if silence is None else f"for {silence:.0f} s"
+            self._terminal.note(
+                f"no tick has come {since}: nothing is admitted without beat and an io worker;"
+                " start them with `likeness up` or `likeness worker beat` and `likeness worker io`"
+            )
+
+    def _is_over(self, now: BatchStatus) -> bool:
+        if now.over:
+            return True
+        only_doubt = now.standing.unfinished == now.standing.counts[GenerationState.IN_DOUBT]
+        if not only_doubt:
+            self._doubtful_since = None
+            return False
+        self._doubtful_since = self._doubtful_since or time.monotonic()
+        return time.monotonic() - self._doubtful_since > _DOUBT_PATIENCE_S
+
+
+def conclude(
+    resources: Resources, ended: BatchStatus, terminal: Terminal, *, report: Path | None, more: dict[str, Any]
+) -> int:
+    """Write the report, print the end, and return the exit code."""
+    record = report_of(resources, ended.batch.id)
+    where: str | None = None
+    if report is not None:
+        write_report(record, report)
+        write_log(record, report.with_name("batch_generation_log.csv"))
+        where = str(report)
+    terminal.document({**ended.as_json(), "report": where, **more})
+    if not terminal.as_json:
+        terminal.out.print(end_table(record))
+        for line in _advice(ended):
+            terminal.note(line)
+        if where:
+            terminal.note(f"report: {where}")
+    return OK if ended.all_accepted else ENDED_OTHERWISE
+
+
+def _advice(ended: BatchStatus) -> list[str]:
+    """What a person may want to do next, in the words of commands."""
+    name, counts = ended.batch.name, ended.standing.counts
+    advice = []
+    if ended.batch.stopped_reason == "budget" and ended.standing.unfinished:
+        advice.append(
+            f"stopped: the budget is used up and {counts[GenerationState.QUEUED]} generations wait;"
+            f" `likeness resume {name} --max-cost USD` goes on"
+        )
+    if ended.batch.paused_reason:
+        advice.append(f"paused: {ended.batch.paused_reason}; `likeness resume {name}` goes on")
+    if counts[GenerationState.FAILED]:
+        advice.append(f"`likeness list {name} --state failed` says why; `likeness retry {name}` tries again")
+    if counts[GenerationState.IN_DOUBT]:
+        advice.append("`likeness doubts` shows what nobody knows whether it was paid")
+    return advice
