@@ -13,7 +13,7 @@ from PIL import Image
 
 from sandbox.characters import LULU, Likeness, drift, invent, merge
 from sandbox.faces import Mood
-from sandbox.figure import Pose, paint_figure, paint_shadow, standing
+from sandbox.figure import COMPOSITIONS, Pose, paint_figure, paint_shadow, standing
 from sandbox.outfits import Held
 from sandbox.paint import Canvas, Frame
 from sandbox.places import Place, paint_foreground, paint_place
@@ -23,8 +23,6 @@ from sandbox.words import Brief, read_prompt
 
 __all__ = ["Likeness", "draw", "paint", "portrait", "read_likeness"]
 
-# Where the figure stands in each of the four variations: x, y and size as shares of the shorter side, and its lean.
-_COMPOSITIONS = ((0.50, 0.60, 0.345, 0.0), (0.42, 0.63, 0.365, -3.0), (0.58, 0.60, 0.325, 3.0), (0.50, 0.68, 0.42, 0.0))
 # One picture in ten is off model even at full weight, as with the services this stands in for.
 _OFF_MODEL = 0.10
 
@@ -98,7 +96,7 @@ def _cast(prompt: str, *, references: Sequence[Likeness], weight: float, seed: i
 
 
 def _pose(brief: Brief, *, size: tuple[int, int], variation: int, rng: random.Random) -> Pose:
-    x, y, scale, lean = _COMPOSITIONS[variation % len(_COMPOSITIONS)]
+    x, y, scale, lean = COMPOSITIONS[variation % len(COMPOSITIONS)]
     side = min(size)
     frame = Frame(
         x=size[0] / 2 + (x - 0.5 + rng.uniform(-0.02, 0.02)) * side,

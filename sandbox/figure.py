@@ -12,6 +12,8 @@ from sandbox.faces import HEAD_Y, Mood, paint_accessory, paint_head
 from sandbox.outfits import BARE, Held, Outfit, paint_behind, paint_clothes, paint_hat, paint_held, sleeve
 from sandbox.paint import INK, WHITE, Brush, Canvas, Frame, Outline, ellipse, limb, squircle, stroke
 
+# Where a figure stands in each of the four variations: x, y and size as shares of the shorter side, and its lean.
+COMPOSITIONS = ((0.50, 0.60, 0.345, 0.0), (0.42, 0.63, 0.365, -3.0), (0.58, 0.60, 0.325, 3.0), (0.50, 0.68, 0.42, 0.0))
 _ARM = 0.36
 
 

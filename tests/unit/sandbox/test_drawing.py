@@ -93,6 +93,13 @@ def test_a_reference_carries_its_character_in_pixels_not_in_metadata_or_names() 
     assert read_likeness(encoded(Image.fromarray(pixels))).accessory is Accessory.SCARF
 
 
+def test_a_character_is_found_again_in_a_scene() -> None:
+    scene = draw("Lulu Pig in the garden at noon", references=[LULU], weight=1.0, seed=6, variation=0, size=(256, 256))
+    read = read_likeness(encoded(scene))
+    assert (read.species, read.accessory) == (Species.PIG, Accessory.SCARF)
+    assert np.abs(np.subtract(read.body, LULU.body)).max() <= 30
+
+
 def photo(seed: int) -> Image.Image:
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8))
