@@ -159,7 +159,8 @@ def _warn(terminal: Terminal, made: Plan) -> None:
 def watch_to_the_end(opened: Opened, name_or_id: str, terminal: Terminal, report: Path | None) -> int:
     """Look on until nothing moves any more; returns the exit code."""
     found = status.find(opened.resources, name_or_id, user_id=opened.settings.user)
-    with crew_if_embedded(opened, terminal) as tend:
+    checks = found.batch.character_id is not None
+    with crew_if_embedded(opened, terminal, checks=checks) as tend:
         ended = Watch(opened.resources, found.batch.id, terminal, tend=tend).until_over()
     return conclude(opened.resources, ended, terminal, report=report, more={})
 

@@ -14,16 +14,15 @@ import typer
 import sandbox
 from cli import batches
 from cli.batches import AsJson, Wish
-from cli.opening import Opened, Reports, opened, python_module, workers
+from cli.opening import Opened, opened, python_module, tending, workers
 from cli.terminal import Terminal, speaking
 from cli.watching import Watch, conclude
-from domain.errors import ServiceMissing
 from domain.money import show, usd
 from pipeline import characters, status
 from pipeline.characters import NewCharacter
 from pipeline.enqueue import enqueue
 from runtime.children import Child
-from runtime.crew import Crew, crew_of, environment
+from runtime.crew import crew_of, environment
 from runtime.settings import Settings, read_settings
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "lulu-pig"
@@ -144,7 +143,11 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
         approved_only=True,
     )
     with opened(settings) as site, crew_of(site.settings.home) as crew:
-        tend = _tending(site, crew, terminal, latency_s=latency_s, size_px=size_px)
+
+        def members() -> Sequence[Child]:
+            return [sandbox_child(site.settings, latency_s=latency_s, size_px=size_px), *workers(site.settings)]
+
+        tend = tending(site, crew, terminal, members=members, checks=True)
         tend()
         add_example_character(site)
         name = batch_name(site)
@@ -157,18 +160,3 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
         if not terminal.as_json:
             terminal.note(f"the stand-in's own bill says {show(billed)} USD")
         return code
-
-
-def _tending(site: Opened, crew: Crew, terminal: Terminal, *, latency_s: float, size_px: int) -> Any:
-    reports = Reports(terminal, site.settings.home / "logs")
-
-    def members() -> Sequence[Child]:
-        return [sandbox_child(site.settings, latency_s=latency_s, size_px=size_px), *workers(site.settings)]
-
-    def tend() -> None:
-        site.site.keep_alive()
-        crew.try_start(members, on_line=lambda _name, _line: None, on_report=reports)
-        if crew.children is not None and crew.children.given_up():
-            raise ServiceMissing(reports.obituary(crew.children.given_up()[0]))
-
-    return tend

@@ -10,7 +10,7 @@ from cli.terminal import Terminal
 from domain.errors import ServiceMissing
 from pipeline.resources import Resources
 from runtime.children import Child, ChildReport, Happening
-from runtime.crew import crew_of, role
+from runtime.crew import Crew, crew_of, role
 from runtime.resources import open_resources
 from runtime.settings import Settings, read_settings
 from runtime.site import Site, is_embedded, open_site
@@ -46,8 +46,11 @@ def workers(settings: Settings) -> Sequence[Child]:
 
 
 @contextlib.contextmanager
-def crew_if_embedded(opened: Opened, terminal: Terminal) -> Iterator[Callable[[], None]]:
+def crew_if_embedded(opened: Opened, terminal: Terminal, *, checks: bool) -> Iterator[Callable[[], None]]:
     """Workers for as long as this command watches, where the installation has none of its own.
+
+    Args:
+        checks: whether pictures are to be checked, so that the command cannot end well without the gpu worker.
 
     Yields:
         To be called now and then: takes the workers over from another command that has ended.
@@ -56,16 +59,26 @@ def crew_if_embedded(opened: Opened, terminal: Terminal) -> Iterator[Callable[[]
         yield lambda: None
         return
     with crew_of(opened.settings.home) as crew:
-        reports = Reports(terminal, opened.settings.home / "logs")
-
-        def tend() -> None:
-            opened.site.keep_alive()
-            crew.try_start(lambda: workers(opened.settings), on_line=lambda _name, _line: None, on_report=reports)
-            if crew.children is not None and crew.children.given_up():
-                raise ServiceMissing(reports.obituary(crew.children.given_up()[0]))
-
+        tend = tending(opened, crew, terminal, members=lambda: workers(opened.settings), checks=checks)
         tend()
         yield tend
+
+
+def tending(
+    opened: Opened, crew: Crew, terminal: Terminal, *, members: Callable[[], Sequence[Child]], checks: bool
+) -> Callable[[], None]:
+    """What a watching command does every round for the servers and workers of this machine."""
+    reports = Reports(terminal, opened.settings.home / "logs")
+
+    def tend() -> None:
+        opened.site.keep_alive()
+        crew.try_start(members, on_line=lambda _name, _line: None, on_report=reports)
+        gone = crew.children.given_up() if crew.children is not None else ()
+        needed = [name for name in gone if checks or name != "gpu"]
+        if needed:
+            raise ServiceMissing(reports.obituary(needed[0]))
+
+    return tend
 
 
 class Reports:
