@@ -185,11 +185,29 @@ class Provider(Protocol):
 
 @runtime_checkable
 class Lister(Protocol):
-    """What a wire has besides, where the service lists its jobs and tells about the account."""
+    """What a wire has besides, where the service lists its jobs and tells about the account.
 
-    def build_fetch_list(self, *, page: int = 1) -> Call: ...
+    A listing is complete when every part was read to its last page, part after part in the order of
+    `list_parts`: a job moves from part to part in that order, so that it cannot slip through between two.
+    """
 
-    def read_fetch_list(self, reply: Reply) -> Sequence[ListedJob]: ...
+    #: What the service lists separately, in the order in which a job moves through them.
+    list_parts: Sequence[str]
+    #: A page with fewer jobs than this is its part's last.
+    list_page: int
+
+    def build_fetch_list(self, *, part: str, page: int = 1) -> Call:
+        """One page of one part, newest first; `page` counts from 1."""
+        ...
+
+    def read_fetch_list(self, reply: Reply) -> Sequence[ListedJob]:
+        """The jobs of one page.
+
+        Raises:
+            ReplyUnreadable: also when a job has no id, since a listing with holes proves nothing.
+            ProviderError: as `Provider.read_poll`, where this call said nothing.
+        """
+        ...
 
     def build_info(self) -> Call: ...
 

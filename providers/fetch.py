@@ -64,7 +64,7 @@ class PictureFetcher:
         """
         tries = Retrying(
             stop=stop_after_attempt(TRIES) | stop_after_delay(self._total_s),
-            wait=wait_exponential_jitter(initial=self._wait_s, max=4 * self._wait_s, jitter=self._wait_s / 2),
+            wait=wait_exponential_jitter(multiplier=self._wait_s, max=4 * self._wait_s, jitter=self._wait_s / 2),
             retry=retry_if_exception_type(PictureError),
             reraise=True,
         )
@@ -161,11 +161,20 @@ def _unwrapped(address: Address) -> Address:
 
 
 def _fetchable(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+    try:
+        parts = urlsplit(url)
+        fit = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        fit = False
+    if not fit:
+        # Not quoted: it may hold credentials.
         raise PictureLost("the picture's address is no plain http(s) address, and is not fetched")
     return url
 
 
 def _host(url: str) -> str:
-    return urlsplit(url).hostname or "an address without a host"
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    return host or "an address without a host"

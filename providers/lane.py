@@ -60,11 +60,17 @@ class HttpLane:
     def poll(self, job_id: str) -> Progress:
         return self._adapter.read_poll(self._sender.send(self._adapter.build_poll(job_id)))
 
-    def listed_jobs(self, *, page: int = 1) -> Sequence[ListedJob] | None:
-        """One page of the account's jobs, newest first; empty past the last; None where the service lists none."""
+    @property
+    def list_parts(self) -> Sequence[str]:
+        """The parts of the account's job list, as `providers.base.Lister`; none where the service lists no jobs."""
+        return self._adapter.list_parts if isinstance(self._adapter, Lister) else ()
+
+    def listed_jobs(self, *, part: str, page: int = 1) -> Sequence[ListedJob] | None:
+        """One page of one part, newest first, empty behind the last; None where the service lists no jobs."""
         if not isinstance(self._adapter, Lister):
             return None
-        return self._adapter.read_fetch_list(self._sender.send(self._adapter.build_fetch_list(page=page)))
+        call = self._adapter.build_fetch_list(part=part, page=page)
+        return self._adapter.read_fetch_list(self._sender.send(call))
 
     def account(self) -> AccountInfo | None:
         """What the service says about the account; None where it has no such call."""
@@ -88,7 +94,7 @@ class HttpLane:
         )
         tries = Retrying(
             stop=stop_after_attempt(UPLOAD_TRIES),
-            wait=wait_exponential_jitter(initial=0.5, max=2),
+            wait=wait_exponential_jitter(multiplier=0.5, max=2),
             retry=retry_if_exception_type(ProviderDown),
             reraise=True,
         )

@@ -44,8 +44,6 @@ USUAL_TIMEOUT_S: Final = {"relax": 900, "fast": 300, "turbo": 300}
 MOST_TIMEOUT_S: Final = 1200
 #: A little below the stated speeds (turbo under 30 to 60 s, fast under 60 to 90 s, relax 2 to 10 min).
 FIRST_LOOK: Final = {"relax": timedelta(seconds=150), "fast": timedelta(seconds=45), "turbo": timedelta(seconds=25)}
-#: Rows on one page of the job list; the most that TTAPI gives.
-LIST_PAGE: Final = 100
 
 
 class TTAPI:
@@ -54,6 +52,10 @@ class TTAPI:
     name = "ttapi"
     #: TTAPI answers a submission within a second or two; what takes this long will hardly be answered at all.
     submit_total_s = 30.0
+    #: Without a status TTAPI lists finished jobs only. Source: ttapi.io/docs/apiReference/others.
+    list_parts = ("PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED")
+    #: The most that TTAPI gives.
+    list_page = 100
 
     def auth_headers(self, key: str) -> Mapping[str, str]:
         return {"TT-API-KEY": key}
@@ -127,22 +129,15 @@ class TTAPI:
     def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
         return FIRST_LOOK[mode_of(settings)]
 
-    def build_fetch_list(self, *, page: int = 1) -> Call:
-        """One page of the account's jobs, newest first; `page` counts from 1."""
+    def build_fetch_list(self, *, part: str, page: int = 1) -> Call:
         return Call(
             method="GET",
             path="/midjourney/v1/fetch-list",
-            params={"page": str(page), "limit": str(LIST_PAGE), "order": "desc"},
+            params={"status": part, "order": "desc", "limit": str(self.list_page), "page": str(page)},
             repeatable=True,
         )
 
     def read_fetch_list(self, reply: Reply) -> list[ListedJob]:
-        """The jobs of one page; fewer than `LIST_PAGE` of them mean that it is the last.
-
-        Raises:
-            ProviderError: as `read_poll`, where it said nothing.
-            ReplyUnreadable: also when a row has no job id, since a listing with holes proves nothing.
-        """
         body = _answer_of(reply)
         rows = read.rows(body, "data")
         if read.text(body, "status") == "FAILED" or rows is None:

@@ -469,9 +469,13 @@ def test_the_first_look_is_near_the_usual_end() -> None:
 
 
 def test_the_list_is_asked_for_in_full_pages_newest_first() -> None:
-    call = ADAPTER.build_fetch_list(page=2)
+    call = ADAPTER.build_fetch_list(part="ON_QUEUE", page=2)
     assert (call.path, call.repeatable) == ("/midjourney/v1/fetch-list", True)
-    assert call.params == {"page": "2", "limit": "100", "order": "desc"}
+    assert call.params == {"status": "ON_QUEUE", "page": "2", "limit": "100", "order": "desc"}
+
+
+def test_the_parts_of_the_list_follow_a_job_s_life() -> None:
+    assert ADAPTER.list_parts == ("PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED")
 
 
 @pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"total": 2, "list": rows}])
