@@ -1,0 +1,120 @@
+"""What every test may ask for: real servers of its own, a fresh database, and a world that is shut out.
+
+The servers start with the first test that asks for them and end with the run. A database is a copy of a migrated
+template, which takes a few milliseconds, so that a test may commit, and does.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from db.migrate import migrate
+from db.session import Database
+from domain.ids import AttemptId, GenerationId
+from runtime.embedded.stack import Servers, throwaway
+
+_OURS = ("LIKENESS_", "TTAPI_", "REPLICATE_", "OPENAI_", "R2_", "SANDBOX_", "CLIP_", "DATABASE_URL", "REDIS_URL")
+_TEMPLATE = "likeness_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """One PostgreSQL and one Redis for the whole run."""
+    with throwaway() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def _template(servers: Servers) -> str:
+    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {_TEMPLATE}")
+    database = Database(url_of(servers, _TEMPLATE))
+    migrate(database)
+    database.close()
+    return _TEMPLATE
+
+
+def url_of(servers: Servers, name: str) -> str:
+    """The address of another database of the same server."""
+    base, _, query = servers.libpq_url.partition("?")
+    return f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+
+@pytest.fixture
+def database_url(servers: Servers, _template: str) -> Iterator[str]:
+    """A fresh, migrated database of this test's own."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_template}")
+    yield url_of(servers, name)
+    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url, pool_size=8, application="likeness test")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> Iterator[str]:
+    """A Redis database that no other test uses at the same time, empty at the start."""
+    url = f"{servers.redis_url.rpartition('/')[0]}/{next(_numbers) % 15 + 1}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield url
+        client.flushdb()
+
+
+@dataclass(slots=True)
+class Sent:
+    """A dispatcher that only writes down what it was told to send: for steps that are called by hand."""
+
+    tasks: list[tuple[str, AttemptId]] = field(default_factory=list)
+
+    def submit(
+        self, *, lane: str, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
+    ) -> None:
+        self.tasks.append((f"submit {lane}", attempt_id))
+
+    def collect(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
+        self.tasks.append(("collect", attempt_id))
+
+    def validate(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
+        self.tasks.append(("validate", attempt_id))
+
+    def take(self, kind: str) -> list[AttemptId]:
+        """The attempts that tasks of this kind were sent for, and forget them."""
+        found = [attempt for what, attempt in self.tasks if what.startswith(kind)]
+        self.tasks = [(what, attempt) for what, attempt in self.tasks if not what.startswith(kind)]
+        return found
+
+
+@pytest.fixture
+def sent() -> Sent:
+    return Sent()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A LIKENESS_HOME of this test's own."""
+    made = tmp_path / "home"
+    made.mkdir()
+    return made

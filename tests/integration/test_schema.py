@@ -1,0 +1,32 @@
+"""The tables as migrations build them are the tables as the code knows them."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError
+
+from db.migrate import migrate
+from db.schema import metadata
+from db.session import Database
+
+
+def test_migrations_build_exactly_the_schema(database: Database) -> None:
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    migrate(database)
+
+
+def test_the_ledger_refuses_changes(database: Database) -> None:
+    for statement in ("UPDATE ledger_entries SET reason = ''", "DELETE FROM ledger_entries", "TRUNCATE ledger_entries"):
+        with pytest.raises(DatabaseError, match="append-only"), database.transaction() as connection:
+            connection.execute(text(statement))
+
+
+@pytest.mark.parametrize("view", ["generation_summary", "user_generation_stats", "spend_daily"])
+def test_every_view_can_be_read(database: Database, view: str) -> None:
+    with database.transaction() as connection:
+        assert connection.execute(text(f"SELECT * FROM {view}")).all() == []
