@@ -54,7 +54,7 @@ def build_app(url: str, *, consumer: str, limit: str) -> celery.Celery:
 
 def serve(url: str, consumer: str, limit: str, name: str) -> None:
     """Is a worker, until the benchmark tells it to end or is gone."""
-    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+    threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
     app = build_app(url, consumer=consumer, limit=limit)
     options = ["--pool", "threads", "--concurrency", "4", "-Q", "submit,other", "--without-gossip", "--without-mingle"]
     app.worker_main(["-q", "worker", "-n", f"{name}@bench", "-l", "ERROR", *options])

@@ -294,7 +294,7 @@ def test_a_retried_submission_comes_back_through_the_bucket_with_a_new_token(clu
 
 def serve(url: str, name: str) -> None:
     """Runs a worker until it is told to stop, or until the process that started it is gone."""
-    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
     options = ["--pool", "threads", "--concurrency", str(CONCURRENCY), "-Q", "submit,other", "-l", "INFO"]
     build_app(url).worker_main(["worker", "-n", f"{name}@test", *options, "--without-gossip", "--without-mingle"])
 
