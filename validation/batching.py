@@ -18,6 +18,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def bucket(items: int) -> int:
+    """Rows of the batch in which `items` are run where every new shape costs time: the next power of two."""
+    return 1 << (items - 1).bit_length()
+
+
 class BatchRun(Generic[Item, Result]):
     """A run over many items whose failures are attributed to the items that cause them.
 
@@ -102,7 +107,8 @@ def _because(failure: ScorerError, cause: Exception) -> ScorerError:
 
 
 def _unfit(error: Exception) -> ScorerError:
-    if isinstance(error, ScorerError):
+    """The fault of one item: good batches run, this one does not."""
+    if isinstance(error, UnfitPicture):
         return error
     return _because(UnfitPicture(f"the picture cannot be scored: {error}"), error)
 
@@ -188,17 +194,17 @@ class MicroBatcher(Generic[Item, Result]):
         while (gathered := self._gather()) is not None:
             batch = [(item, future) for item, future in gathered if future.set_running_or_notify_cancel()]
             outcomes = self._run([item for item, _ in batch])
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, ScorerError):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(outcome)
-            with self._lock:
+            with self._lock:  # before anyone has a result and comes back: who is here now, is company
                 self.batches += 1
                 self.items += len(batch)
                 together = len(batch) + len(self._queue)
                 self._company = together if together > 1 else 0
                 self._company_left_at = time.monotonic()
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, ScorerError):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
 
     def _gather(self) -> list[tuple[Item, Future[Result]]] | None:
         """The next batch; None when closed and nothing waits."""

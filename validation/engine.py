@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from domain.errors import ModelUnloadable, OutOfMemory, ScorerError, UnfitPicture
 from validation.base import Embedding
+from validation.batching import bucket
 from validation.preprocessing import Preprocessing
 from validation.similarity import pack
 
@@ -94,7 +95,7 @@ class Engine:
         """
         begun_s = perf_counter()
         size = self.preprocessing.size
-        rows = len(pictures) if self.device.type == "cpu" else 1 << (len(pictures) - 1).bit_length()
+        rows = len(pictures) if self.device.type == "cpu" else bucket(len(pictures))
         host = torch.zeros((rows, size, size, 3), dtype=torch.uint8, pin_memory=self._on_cuda)  # (B, S, S, 3)
         np.stack(pictures, out=host.numpy()[: len(pictures)])
         self._count(prepare_s=perf_counter() - begun_s)

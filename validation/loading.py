@@ -44,12 +44,7 @@ def fetch(model: str) -> None:
     Raises:
         ModelUnloadable: neither here nor to be had.
     """
-    try:
-        weight_files(model)
-    except ModelUnloadable:
-        if Path(model).expanduser().exists():
-            raise
-    else:
+    if weight_files(model):
         return
     from huggingface_hub import snapshot_download
 

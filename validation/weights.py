@@ -20,7 +20,10 @@ def revision(model: str) -> str:
     Raises:
         ModelUnloadable: there are no weights.
     """
-    files = weight_files(model)
+    if not (files := weight_files(model)):
+        raise ModelUnloadable(
+            f"the weights of {model!r} are not on this machine; fetch them with `hf download {model}`"
+        )
     digests = {file.name: _digest_of(file) for file in files}
     if len(digests) == 1:
         return next(iter(digests.values()))
@@ -29,21 +32,24 @@ def revision(model: str) -> str:
 
 
 def weight_files(model: str) -> list[Path]:
-    """The files from which transformers reads the weights of `model`.
+    """The files from which transformers reads the weights of `model`; empty if the hub's cache lacks any of them.
 
     Raises:
-        ModelUnloadable: there are none, or one of several is missing.
+        ModelUnloadable: a path to nothing, or a folder without weights or with only some of them.
     """
     for name in _WHOLE:
         if (whole := find_file(model, name)) is not None:
             return [whole]
         if (index := read_json(model, f"{name}.index.json")) is not None:
-            parts = sorted(set(index.get("weight_map", {}).values()))
-            found = [find_file(model, part) for part in parts]
-            if not parts or None in found:
-                raise ModelUnloadable(f"the weights of {model!r} are incomplete: {name}.index.json names missing files")
-            return [file for file in found if file is not None]
-    raise ModelUnloadable(f"{model!r} holds no weights: there is neither {_WHOLE[0]} nor {_WHOLE[1]}")
+            found = [find_file(model, part) for part in sorted(set(index.get("weight_map", {}).values()))]
+            there = [file for file in found if file is not None]
+            if there and len(there) == len(found):
+                return there
+            if Path(model).expanduser().is_dir():
+                raise ModelUnloadable(f"the weights in {model!r} are incomplete: {name}.index.json names missing files")
+    if Path(model).expanduser().is_dir():
+        raise ModelUnloadable(f"{model!r} holds no weights: there is neither {_WHOLE[0]} nor {_WHOLE[1]}")
+    return []
 
 
 def _digest_of(file: Path) -> str:
