@@ -148,7 +148,7 @@ def _card(
 ) -> Card:
     best = generation.best
     pairs = list(zip(generation.assets, thumbnails, strict=True))
-    shown = {asset.position: _shown(asset, thumbnail, generation) for asset, thumbnail in pairs}
+    shown = [(asset is best, _shown(asset, thumbnail, generation)) for asset, thumbnail in pairs]
     heading = " · ".join(filter(None, [generation.theme, generation.variation]))
     margin = best.margin if best is not None else None
     return Card(
@@ -160,8 +160,8 @@ def _card(
         verdict=verdict(generation),
         error_code=generation.error_code if end_of(generation.state) == "failed" else None,
         prompt=generation.prompt,
-        best=shown[best.position] if best is not None else None,
-        others=[shown[asset.position] for asset, _ in pairs if asset is not best],
+        best=next((picture for is_best, picture in shown if is_best), None),
+        others=[picture for is_best, picture in shown if not is_best],
         bars=_bars(best, axis=axis) if best is not None else [],
         facts=_facts(generation),
         position=generation.position,

@@ -59,6 +59,7 @@ def render(report: Report) -> str:
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     told = sorted((line for line in report.generations if _has_something_to_show(line)), key=worst_first)
     waiting = [line for line in report.generations if not _has_something_to_show(line)]
+    waiting.sort(key=lambda line: (line.state is not wording.S.IN_DOUBT, line.position))  # money may be gone for these
     shown = told[:MOST_CARDS]
     axis = axis_of(shown)
     return environment.get_template("report.html.j2").render(
