@@ -263,6 +263,15 @@ class Lane(Protocol):
     def first_look_after(self, settings: Mapping[str, Any]) -> timedelta: ...
 
     @property
+    def list_parts(self) -> Sequence[str]:
+        """The parts of the account's job list, as `Lister` has them; none where the service lists no jobs."""
+        ...
+
+    def listed_jobs(self, *, part: str, page: int = 1) -> Sequence[ListedJob] | None:
+        """One page of one part, newest first, empty behind the last; None where the service lists no jobs."""
+        ...
+
+    @property
     def submit_total_s(self) -> float:
         """A submission is over after this many seconds, whatever happened."""
         ...

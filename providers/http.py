@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpcore2
 import httpx2
 
-from domain.errors import MaybeSent, NotSent, ProviderDown, ReplyUnreadable, ServiceMissing
+from domain.errors import MaybeSent, NotSent, ProviderDown, ReplyUnreadable, RequestRefused, ServiceMissing
 from providers.base import Call, Reply
 from providers.deadline import AddressRefused, CallTime, DeadlineBackend, within
 
@@ -26,6 +26,9 @@ from providers.deadline import AddressRefused, CallTime, DeadlineBackend, within
 CONNECT_S: Final = 5.0
 CONNECTIONS: Final = 64
 USER_AGENT: Final = "likeness/0.1"
+
+#: Shorter texts are words that an answer may hold by chance, and blanking them would spoil it.
+_SECRET_FROM: Final = 8
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ FAILURES: Final[tuple[tuple[type[Exception], Sent, str], ...]] = (
     (httpx2.ProtocolError, Sent.PERHAPS, "the protocol was violated"),
     (httpx2.ProxyError, Sent.NO, "the proxy made no connection"),
     (httpx2.UnsupportedProtocol, Sent.NO, "the address is neither http nor https"),
+    (httpx2.SSEError, Sent.PERHAPS, "the stream of events is broken"),
     (httpx2.TransportError, Sent.PERHAPS, "the transport failed"),
     (httpx2.DecodingError, Sent.PERHAPS, "the answer's compression is broken"),
     (httpx2.TooManyRedirects, Sent.PERHAPS, "too many redirects"),
@@ -104,7 +108,7 @@ class Sender:
     ) -> None:
         self.base_url = checked_base_url(base_url)
         self._host = urlsplit(self.base_url).netloc
-        self._secrets = tuple(secret.encode() for secret in secrets if secret)
+        self._secrets = tuple(secret.encode() for secret in secrets if len(secret) >= _SECRET_FROM)
         backend = DeadlineBackend()
         self._submissions = client(backend, headers=headers, tls=tls, connections=connections, kept=0)
         self._repeatables = client(backend, headers=headers, tls=tls, connections=connections, kept=connections)
@@ -113,7 +117,8 @@ class Sender:
         """Send `call` at most once and read the whole answer, whatever its status.
 
         Raises:
-            NotSent: no byte of a submission left this machine.
+            RequestRefused: the call cannot be written as HTTP; nothing was sent.
+        NotSent: no byte of a submission left this machine.
             MaybeSent: a submission left, or may have, and no whole answer came back.
             ProviderDown: the same two, for a call that may be repeated.
             ReplyUnreadable: a call that may be repeated was answered with too much, or with broken compression.
@@ -122,7 +127,22 @@ class Sender:
         what = f"{call.method} {call.path} at {self._host}"
         chosen = self._repeatables if call.repeatable else self._submissions
         with our_errors(what, call_time, repeatable=call.repeatable), within(call_time):
-            with chosen.stream(
+            request = self._written(chosen, call, what)
+            response = chosen.send(request, stream=True)
+            try:
+                content = read_whole(response, at_most=call.reply_max_bytes)
+            finally:
+                response.close()
+        _log.debug("%s answered %d with %d bytes", what, response.status_code, len(content))
+        return Reply(
+            status=response.status_code,
+            headers={name.lower(): self._blanked(value.encode()).decode() for name, value in response.headers.items()},
+            content=self._blanked(content),
+        )
+
+    def _written(self, chosen: httpx2.Client, call: Call, what: str) -> httpx2.Request:
+        try:
+            return chosen.build_request(
                 call.method,
                 self.base_url + call.path,
                 params=call.params or None,
@@ -130,16 +150,9 @@ class Sender:
                 json=call.json,
                 content=call.content,
                 timeout=httpx2.Timeout(call.total_s, pool=min(CONNECT_S, call.total_s)),
-            ) as response:
-                content = read_whole(response, at_most=call.reply_max_bytes)
-            _log.debug("%s answered %d with %d bytes", what, response.status_code, len(content))
-            return Reply(
-                status=response.status_code,
-                headers={
-                    name.lower(): self._blanked(value.encode()).decode() for name, value in response.headers.items()
-                },
-                content=self._blanked(content),
             )
+        except (TypeError, ValueError) as failure:
+            raise RequestRefused(f"{what} can't be written: {type(failure).__name__}; nothing was sent") from failure
 
     def _blanked(self, content: bytes) -> bytes:
         for secret in self._secrets:

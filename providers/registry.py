@@ -42,6 +42,10 @@ SERVICES: Final[Mapping[str, Service]] = {
 }
 
 
+#: For a stand-in, which takes any key that is not empty.
+_NO_KEY: Final = "no-key-needed"
+
+
 def service(provider: str) -> Service:
     """What is known of `provider`.
 
@@ -70,7 +74,7 @@ def open_lane(name: str, provider: str, *, base_url: str | None = None, key: str
         provider,
         adapter=known.adapter(),
         base_url=root + known.path,
-        key=key or ("" if known.key_setting else provider),
+        key=key or ("" if known.key_setting else _NO_KEY),
         uploads_url=root if known.takes_files else None,
         first_look=known.first_look,
     )

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from domain.errors import LikenessError, MaybeSent, NotSent, ProviderDown, ReplyUnreadable
+from domain.errors import LikenessError, MaybeSent, NotSent, ProviderDown, ReplyUnreadable, RequestRefused
 from providers.base import Call
 from providers.http import Sender
 from tests.integration.scripted_server import Connection, Script, serving
@@ -435,6 +435,19 @@ def test_a_key_that_a_service_echoes_is_blanked(caplog: pytest.LogCaptureFixture
         reply = sending.send(submission())
     assert reply.content == b'{"message": "bad key ***"}'
     assert reply.headers["x-key"] == "***"
+
+
+def test_a_short_word_is_never_taken_for_a_key() -> None:
+    with serving(always("200 OK", b'{"k": "ok"}')) as server, Sender(server.url, secrets=("k",)) as sending:
+        assert sending.send(submission()).content == b'{"k": "ok"}'
+
+
+@pytest.mark.parametrize("body", [{"prompt": "\ud800"}, {"prompt": object()}, {"prompt": float("nan")}])
+def test_what_cannot_be_written_is_refused_before_anything_is_sent(body: dict[str, object]) -> None:
+    with serving(always("200 OK")) as server:
+        failure = failure_of(Call(method="POST", path="/imagine", json=body), server.url)
+        assert type(failure) is RequestRefused
+        assert server.connections == []
 
 
 def test_no_log_line_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,243 @@
+"""One sentence, every adapter: what the steps rely on, whichever wire a lane speaks.
+
+An adapter joins by a row in `WIRES`; a test fails when the registry knows an adapter that has none.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from domain.errors import (
+    ContentRefused,
+    JobFailed,
+    KeyRefused,
+    LikenessError,
+    MaybeSent,
+    OutOfMoney,
+    ProviderError,
+    RateLimited,
+    RequestRefused,
+)
+from providers.base import Accepted, Ask, Made, Provider, Reply, Running
+from providers.registry import SERVICES
+from providers.ttapi import TTAPI
+
+JOB = "6d7765ac-f2dd-440b-8464-660e2f83f3a5"
+KEY = "sk-0123456789"
+
+
+def reply(body: object, status: int = 200, **headers: str) -> Reply:
+    return Reply(status=status, headers=headers, content=json.dumps(body).encode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """What a service says, in one of its spellings.
+
+    Args:
+        refusals: answers to a submission that the service documents as refusals, and what each is.
+        last_words: answers to a poll that end a job without pictures, and what each is.
+    """
+
+    adapter: Provider
+    model: str
+    accepted: Reply
+    running: Reply
+    finished: Reply
+    refusals: Mapping[str, tuple[Reply, type[ProviderError]]]
+    last_words: Mapping[str, tuple[Reply, type[ProviderError]]]
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+def _ttapi_refusals(job_failure: object) -> dict[str, tuple[Reply, type[ProviderError]]]:
+    return {
+        "validation": (reply({"message": "prompt cannot be empty"}, 400), RequestRefused),
+        "moderation": (reply({"message": "banned prompt words: blood"}, 400), ContentRefused),
+        "key": (reply({"message": "no key"}, 401), KeyRefused),
+        "wallet": (reply({"message": "balance"}, 402), OutOfMoney),
+        "speed": (reply({"message": "slow"}, 429, **{"retry-after": "7"}), RateLimited),
+        "inside 200": (
+            reply({"status": "FAILED", "message": "[Banned prompt detected]", "data": job_failure}),
+            ContentRefused,
+        ),
+    }
+
+
+def _ttapi_last_words(data: dict[str, object]) -> dict[str, tuple[Reply, type[ProviderError]]]:
+    return {
+        message: (reply({"status": "FAILED", "message": message, "data": data}), kind)
+        for message, kind in (("[Image denied]", ContentRefused), ("[Bad response] Internal Error.", JobFailed))
+    }
+
+
+WIRES = {
+    "ttapi as of 2026": Wire(
+        adapter=TTAPI(),
+        model="midjourney",
+        accepted=reply({"status": "SUCCESS", "message": "success", "data": {"job_id": JOB}}),
+        running=reply({"status": "ON_QUEUE", "jobId": JOB, "data": {"jobId": JOB, "progress": "31"}}),
+        finished=reply(
+            {
+                "status": "SUCCESS",
+                "jobId": JOB,
+                "data": {
+                    "cdnImage": "https://c/g.png",
+                    "images": ["https://c/tl.png"],
+                    "quota": "2",
+                    "progress": "100",
+                },
+            }
+        ),
+        refusals=_ttapi_refusals(None),
+        last_words=_ttapi_last_words({"jobId": JOB, "progress": None, "images": None}),
+    ),
+    "ttapi as of 2024": Wire(
+        adapter=TTAPI(),
+        model="midjourney",
+        accepted=reply({"status": "SUCCESS", "message": "success", "data": {"jobId": JOB}}),
+        running=reply({"status": "ON_QUEUE", "data": {"actions": "imagine", "jobId": JOB, "progress": "31%"}}),
+        finished=reply(
+            {
+                "status": "SUCCESS",
+                "message": "success",
+                "data": {
+                    "actions": "imagine",
+                    "jobId": JOB,
+                    "discordImage": "https://c/g.png",
+                    "quota": 3,
+                    "progress": 100,
+                },
+            }
+        ),
+        refusals=_ttapi_refusals({}),
+        last_words=_ttapi_last_words({"actions": "imagine", "jobId": JOB, "quota": 0}),
+    ),
+}
+
+
+@pytest.fixture(params=sorted(WIRES))
+def wire(request: pytest.FixtureRequest) -> Wire:
+    return WIRES[request.param]
+
+
+def ask(wire: Wire) -> Ask:
+    return Ask(
+        attempt_id="attempt-1",
+        token="token-1",
+        model=wire.model,
+        prompt="a pink pig",
+        settings=wire.settings,
+        reference_urls=["https://r/1.png"],
+    )
+
+
+def failure_of(wire: Wire, answer: Reply) -> LikenessError:
+    with pytest.raises(LikenessError) as caught:
+        wire.adapter.read_submit(answer)
+    return caught.value
+
+
+def test_every_adapter_of_the_registry_is_held_to_these_sentences() -> None:
+    assert {type(service.adapter()) for service in SERVICES.values()} == {type(wire.adapter) for wire in WIRES.values()}
+
+
+def test_a_submission_is_never_called_repeatable_and_a_poll_always(wire: Wire) -> None:
+    assert not wire.adapter.build_submit(ask(wire)).repeatable
+    poll = wire.adapter.build_poll(JOB)
+    assert poll.repeatable
+    assert poll.method == "GET"
+    assert JOB in poll.path + "".join(poll.params.values())
+
+
+def test_a_submission_is_over_when_the_adapter_says(wire: Wire) -> None:
+    assert wire.adapter.build_submit(ask(wire)).total_s == wire.adapter.submit_total_s
+
+
+def test_the_same_ask_is_the_same_call(wire: Wire) -> None:
+    assert wire.adapter.build_submit(ask(wire)) == wire.adapter.build_submit(ask(wire))
+    assert not getattr(wire.adapter, "__dict__", {})
+
+
+def test_the_text_that_is_kept_is_the_text_that_is_sent(wire: Wire) -> None:
+    body = json.dumps(wire.adapter.build_submit(ask(wire)).json)
+    assert json.dumps(wire.adapter.prompt_text(ask(wire))) in body
+    assert "a pink pig" in body
+
+
+def test_the_key_travels_in_the_headers_of_the_account_alone(wire: Wire) -> None:
+    assert KEY in "".join(wire.adapter.auth_headers(KEY).values())
+    assert KEY not in repr(wire.adapter.build_submit(ask(wire))) + repr(wire.adapter.build_poll(JOB))
+
+
+def test_our_own_ids_are_not_sent(wire: Wire) -> None:
+    said = repr(wire.adapter.build_submit(ask(wire)))
+    assert "attempt-1" not in said
+    assert "token-1" not in said
+
+
+def test_an_acceptance_gives_the_job_s_id(wire: Wire) -> None:
+    assert wire.adapter.read_submit(wire.accepted) == Accepted(job_id=JOB)
+
+
+def test_a_documented_refusal_is_certain(wire: Wire) -> None:
+    for answer, kind in wire.refusals.values():
+        assert type(failure_of(wire, answer)) is kind
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 408, 409, 500, 502, 503, 504])
+def test_a_status_that_is_no_refusal_leaves_a_doubt(wire: Wire, status: int) -> None:
+    assert type(failure_of(wire, Reply(status=status, headers={}, content=wire.accepted.content))) is MaybeSent
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"null", b"[]", b"{}", b'{"status":"SUCC'])
+def test_a_success_that_cannot_be_read_leaves_a_doubt(wire: Wire, content: bytes) -> None:
+    assert type(failure_of(wire, Reply(status=200, headers={}, content=content))) is MaybeSent
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "Sat, 21 Nov 2026 10:00:30 GMT", "date": "Sat, 21 Nov 2026 10:00:00 GMT"}, 30),
+        ({}, None),
+        ({"retry-after": "soon"}, None),
+    ],
+)
+def test_a_pause_asked_for_is_passed_on_in_seconds(wire: Wire, headers: dict[str, str], seconds: float | None) -> None:
+    failure = failure_of(wire, Reply(status=429, headers=headers, content=b"{}"))
+    assert isinstance(failure, RateLimited)
+    assert failure.retry_after_s == seconds
+
+
+def test_a_job_at_work_is_running(wire: Wire) -> None:
+    assert wire.adapter.read_poll(wire.running) == Running(percent=31)
+
+
+def test_a_finished_job_has_pictures_and_an_exact_charge(wire: Wire) -> None:
+    done = wire.adapter.read_poll(wire.finished)
+    assert isinstance(done, Made)
+    assert done.picture_urls or done.grid_url
+    assert done.charged_usd is None or isinstance(done.charged_usd, Decimal)
+
+
+def test_the_service_s_last_word_ends_a_job(wire: Wire) -> None:
+    for answer, kind in wire.last_words.values():
+        with pytest.raises(ProviderError) as caught:
+            wire.adapter.read_poll(answer)
+        assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("status", [302, 401, 402, 403, 404, 408, 429, 500, 503])
+def test_a_poll_that_fails_never_ends_a_job(wire: Wire, status: int) -> None:
+    with pytest.raises(ProviderError) as caught:
+        wire.adapter.read_poll(Reply(status=status, headers={}, content=b"<html>"))
+    assert caught.value.retryable
+    assert not isinstance(caught.value, JobFailed | MaybeSent)
+
+
+def test_the_first_look_is_worth_it(wire: Wire) -> None:
+    assert timedelta(0) < wire.adapter.first_look_after(wire.settings) <= timedelta(minutes=10)

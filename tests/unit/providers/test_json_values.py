@@ -1,0 +1,61 @@
+"""Values under several names and in several types."""
+
+from decimal import Decimal
+
+import pytest
+
+from providers import json_values as read
+from providers.base import Reply
+from providers.retry_after import retry_after_s
+
+
+def test_the_first_name_with_a_usable_value_wins() -> None:
+    assert read.text({"b": "2", "a": "1"}, "a", "b") == "1"
+    assert read.text({"a": None, "b": " 2 "}, "a", "b") == "2"
+    assert read.text({"a": "  ", "b": 3}, "a", "b") == "3"
+    assert read.text({"a": True, "b": [1]}, "a", "b") is None
+
+
+@pytest.mark.parametrize(("value", "found"), [("2", "2"), (2, "2"), (1.5, "1.5"), ("1e2", "100")])
+def test_numbers_come_as_text_too(value: object, found: str) -> None:
+    assert read.number({"x": value}, "x") == Decimal(found)
+
+
+@pytest.mark.parametrize("value", ["", "two", True, None, [], "nan", "inf", float("inf")])
+def test_what_is_no_number_is_none(value: object) -> None:
+    assert read.number({"x": value}, "x") is None
+
+
+def test_rows_may_lie_one_step_deeper() -> None:
+    assert read.rows({"data": [{"a": 1}]}, "data") == [{"a": 1}]
+    assert read.rows({"data": {"total": 1, "rows": [{"a": 1}]}}, "data") == [{"a": 1}]
+    assert read.rows({"data": [1]}, "data") is None
+    assert read.rows({"data": {"total": 1}}, "data") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (1795255200, 1795255200.0),
+        (1795255200000, 1795255200.0),
+        ("2026-11-21T10:00:00Z", 1795255200.0),
+        ("2026-11-21T18:00:00+08:00", 1795255200.0),
+        ("2026-11-21 10:00:00", None),
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+def test_a_time_without_a_zone_is_not_guessed(value: object, seconds: float | None) -> None:
+    assert read.unix_time({"t": value}, "t") == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("0", 0), ("2.5", 2.5), ("-3", 0), ("inf", None), ("nan", None), ("", None)]
+)
+def test_a_wait_is_finite_and_not_negative(value: str, seconds: float | None) -> None:
+    assert retry_after_s(Reply(status=429, headers={"retry-after": value}, content=b"")) == seconds
+
+
+def test_a_date_in_the_past_is_no_wait() -> None:
+    past = {"retry-after": "Sat, 21 Nov 2020 10:00:00 GMT"}
+    assert retry_after_s(Reply(status=429, headers=past, content=b"")) == 0

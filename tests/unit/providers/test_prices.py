@@ -1,0 +1,174 @@
+"""What a call costs: known prices, estimates, formulas, and that an unknown price is never zero."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from domain.errors import BadInput, LimitTooSmall, PriceUnknown
+from providers.catalogue import load
+from providers.prices import price
+from providers.token_prices import dollars, output_tokens
+
+TODAY = date(2026, 11, 21)
+
+
+def of(name: str, *, on: date = TODAY, **settings: Any) -> tuple[Decimal, Decimal]:
+    found = price(load().get(name), settings, on=on)
+    assert found.source
+    return found.usd, found.at_most_usd
+
+
+def both(amount: str) -> tuple[Decimal, Decimal]:
+    return Decimal(amount), Decimal(amount)
+
+
+def test_an_imagine_is_held_at_the_owner_s_estimate() -> None:
+    assert of("midjourney") == both("0.40")
+    assert of("midjourney", mode="turbo") == both("0.40")
+
+
+def test_a_maximum_that_the_caller_names_replaces_an_estimate() -> None:
+    assert of("midjourney", max_image_cost="0.05") == both("0.05")
+    found = price(load().get("midjourney"), {"max_image_cost": "9"}, on=TODAY, max_image_cost=Decimal("0.06"))
+    assert found.at_most_usd == Decimal("0.06")
+
+
+def test_an_unknown_price_is_not_zero() -> None:
+    with pytest.raises(PriceUnknown, match=r"'runwayml/gen4-image'.*--max-image-cost"):
+        of("runwayml/gen4-image")
+    assert of("runwayml/gen4-image", max_image_cost=Decimal("0.10")) == both("0.10")
+
+
+def test_a_price_that_no_longer_holds_is_unknown() -> None:
+    assert of("google/imagen-4-ultra", on=date(2026, 8, 16)) == both("0.06")
+    with pytest.raises(PriceUnknown):
+        of("google/imagen-4-ultra", on=date(2026, 8, 17))
+
+
+def test_a_known_price_above_the_maximum_is_refused() -> None:
+    assert of("google/nano-banana-pro", max_image_cost="0.15") == both("0.15")
+    with pytest.raises(LimitTooSmall, match=r"0\.15 USD, more than the 0\.10 USD"):
+        of("google/nano-banana-pro", max_image_cost="0.10")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "amount"),
+    [
+        ("google/nano-banana-pro", {}, "0.15"),
+        ("google/nano-banana-pro", {"resolution": "4K"}, "0.30"),
+        ("openai/gpt-image-2", {}, "0.128"),
+        ("openai/gpt-image-2", {"quality": "low"}, "0.012"),
+        ("black-forest-labs/flux-kontext-max", {}, "0.08"),
+        ("bytedance/seedream-4.5", {"n": 3}, "0.12"),
+        ("black-forest-labs/flux-2-pro", {}, "0.03"),
+        ("black-forest-labs/flux-2-pro", {"size": "0.5 MP"}, "0.03"),
+        ("black-forest-labs/flux-2-pro", {"size": "4 MP"}, "0.075"),
+        ("black-forest-labs/flux-2-max", {"size": "1024x1024"}, "0.10"),
+    ],
+)
+def test_a_price_follows_the_settings(name: str, settings: dict[str, Any], amount: str) -> None:
+    assert of(name, **settings) == both(amount)
+
+
+def test_a_size_without_a_price_is_unknown_and_named() -> None:
+    with pytest.raises(PriceUnknown, match="size 8K"):
+        of("google/nano-banana-pro", size="8K")
+
+
+def test_references_cost_where_megapixels_do() -> None:
+    found = price(load().get("black-forest-labs/flux-2-pro"), {}, on=TODAY, references=2)
+    assert (found.usd, found.at_most_usd) == (Decimal("0.06"), Decimal("0.15"))
+
+
+def test_the_historic_prices_are_kept() -> None:
+    before = date(2026, 5, 11)
+    assert of("dall-e-3", on=before) == both("0.04")
+    assert of("dall-e-3", on=before, quality="hd") == both("0.08")
+    assert of("dall-e-3", on=before, size="1792x1024") == both("0.08")
+    assert of("dall-e-3", on=before, size="1792x1024", quality="hd") == both("0.12")
+
+
+@pytest.mark.parametrize("wish", ["0", "-1", "free", "nan"])
+def test_a_maximum_must_be_an_amount(wish: object) -> None:
+    with pytest.raises(BadInput, match="max_image_cost"):
+        of("midjourney", max_image_cost=wish)
+
+
+@pytest.mark.parametrize("n", [0, -1, "two", True])
+def test_a_count_must_be_one(n: object) -> None:
+    with pytest.raises(BadInput, match="n is"):
+        of("bytedance/seedream-4.5", n=n)
+
+
+# --- Tokens ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("quality", "tokens", "published"),
+    [
+        ("low", 196, "0.0059"),
+        ("medium", 439, "0.0132"),
+        ("high", 1756, "0.0527"),
+        ("xhigh", 3122, "0.0937"),
+        ("max", 7024, "0.2107"),
+    ],
+)
+def test_the_formula_gives_the_five_published_figures(quality: str, tokens: int, published: str) -> None:
+    assert output_tokens("gpt-image-2.5", quality=quality, width=1024, height=1024) == tokens
+    cost = dollars(tokens, usd_per_million=Decimal(30))
+    assert cost.quantize(Decimal("0.0001")) == Decimal(published)
+
+
+@pytest.mark.parametrize(("quality", "tokens"), [("low", 196), ("medium", 1756), ("high", 7024)])
+def test_the_older_words_mean_more(quality: str, tokens: int) -> None:
+    assert output_tokens("gpt-image-2", quality=quality, width=1024, height=1024) == tokens
+
+
+def test_wide_and_tall_cost_the_same() -> None:
+    wide = output_tokens("gpt-image-2.5", quality="high", width=1536, height=1024)
+    assert wide == output_tokens("gpt-image-2.5", quality="high", width=1024, height=1536)
+    # 48 x 32 x (2,000,000 + 1,572,864) / 4,000,000 = 1371.98
+    assert wide == 1372
+
+
+def test_an_exact_half_is_rounded_to_the_even_number() -> None:
+    # 16 x 1/32 = 0.5 -> 0 and 48 x 1/32 = 1.5 -> 2
+    assert output_tokens("gpt-image-2.5", quality="low", width=16, height=512) == 0
+    assert output_tokens("gpt-image-2.5", quality="high", width=16, height=512) == -(-48 * 2 * 2_008_192 // 4_000_000)
+
+
+@pytest.mark.parametrize(("quality", "width", "height"), [("hd", 1024, 1024), ("low", 0, 1024)])
+def test_what_no_picture_can_be_is_refused(quality: str, width: int, height: int) -> None:
+    with pytest.raises(BadInput):
+        output_tokens("gpt-image-2.5", quality=quality, width=width, height=height)
+
+
+def test_a_token_price_is_the_output_and_a_safe_input() -> None:
+    found = price(load().get("gpt-image-2.5-flare"), {"quality": "high", "size": "1024x1024"}, on=TODAY)
+    assert found.usd == found.at_most_usd == Decimal("0.052680")
+    with_input = price(
+        load().get("gpt-image-2.5-flare"),
+        {"quality": "high", "size": "1024x1024"},
+        on=TODAY,
+        references=1,
+        prompt="p" * 400,
+    )
+    assert with_input.usd == Decimal("0.052680") + Decimal("0.0005") + Decimal("0.012288")
+    assert with_input.at_most_usd == Decimal("0.052680") + Decimal("0.002") + Decimal("0.024576")
+
+
+def test_auto_is_held_at_the_dearest_it_may_choose() -> None:
+    usual, most = of("gpt-image-2.5-sunburst", size="auto")
+    assert usual == Decimal("0.013170")
+    assert most == max(
+        of("gpt-image-2.5-sunburst", quality="max", size=size)[1] for size in ("1024x1024", "1536x1024", "1024x1536")
+    )
+
+
+def test_a_size_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(BadInput, match="write it like"):
+        of("gpt-image-2", size="square", quality="low")
+    with pytest.raises(BadInput, match="write it like"):
+        of("black-forest-labs/flux-2-pro", size="big MP")
