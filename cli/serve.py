@@ -1,8 +1,7 @@
 """`up`, `worker`, `sandbox`: the long-running processes."""
 
-import importlib
+import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cli.demo import demo_settings, sandbox_child
-from cli.opening import Reports, opened, workers
+from cli.opening import Reports, opened, python_module, workers
 from cli.terminal import Terminal, speaking
 from domain.errors import BadInput, ServiceMissing
 from runtime.children import Child, ChildReport, Happening, die_with_parent
@@ -35,10 +34,9 @@ def worker_command(
 ) -> None:
     """Run one worker in the foreground; needs DATABASE_URL and REDIS_URL."""
     module = "worker.main" if role_name is Role.IO else f"worker.{role_name}"
-    sys.argv = [module]
-    from worker.start import main_of
-
-    main_of(getattr(importlib.import_module(module), str(role_name)))
+    # This process becomes the worker, so that signals and supervisors meet it and no shell in between.
+    command = python_module(module)
+    os.execv(command[0], command)  # noqa: S606 -- our own module, by this very Python
 
 
 def sandbox_command(

@@ -213,6 +213,8 @@ attempts = Table(
     Column("blame", Text),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     Column("intent_at", Moment, comment="written before the request leaves"),
+    Column("doubted_at", Moment, comment="when the reply was given up; the job may exist"),
+    Column("absent_since", Moment, comment="begin of the first complete listing that did not show the job"),
     Column("accepted_at", Moment),
     Column("made_at", Moment),
     Column("stored_at", Moment),

@@ -89,6 +89,8 @@ COLUMNS = (
     generations.c.cancel_requested_at.is_not(None).label("cancel_requested"),
 )
 
+_NAMES = frozenset(Work.__dataclass_fields__)
+
 
 def select_work() -> Select[Any]:
     """Attempts with their generations, in the shape of `Work`."""
@@ -97,7 +99,8 @@ def select_work() -> Select[Any]:
 
 def work_of(row: Row[Any]) -> Work:
     """`row` of `select_work` as a record."""
-    fields = dict(row._mapping)  # noqa: SLF001 -- the documented way to read a row by name
+    # By name, and only those of the record: a statement may select more.
+    fields = {str(name): value for name, value in row._mapping.items() if name in _NAMES}  # noqa: SLF001 -- documented
     fields["state"] = AttemptState(fields["state"])
     fields["hold_state"] = HoldState(fields["hold_state"])
     return Work(**fields)

@@ -3,15 +3,17 @@
 from datetime import timedelta
 
 from sqlalchemy import Connection, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from db import ledger
 from db.moves.rows import error_columns, finish, leased_by, set_attempt, set_generation, take
 from db.schema import attempts
 from db.work import Lease, Work, select_work, work_of
-from domain.errors import LikenessError
+from domain.errors import LikenessError, LostRace
 from domain.ids import AttemptId, LeaseToken
 from domain.states import AttemptState, GenerationState, HoldState, Outcome
 
+_JOB_KEY = "attempts_lane_job_id_key"
 _ADMITTED = frozenset({AttemptState.ADMITTED})
 _SUBMITTING = frozenset({AttemptState.SUBMITTING})
 _UNSENT = _ADMITTED | _SUBMITTING
@@ -85,19 +87,25 @@ def adopt(
 
 
 def _generate(connection: Connection, work: Work, *, job_id: str, first_look: timedelta, deadline: timedelta) -> None:
-    set_attempt(
-        connection,
-        work,
-        AttemptState.GENERATING,
-        job_id=job_id,
-        hold_state=HoldState.HELD,
-        accepted_at=func.now(),
-        due_at=func.now() + first_look,
-        deadline_at=func.now() + deadline,
-        step_tries=0,
-        deaths=0,
-        **error_columns(None),
-    )
+    try:
+        with connection.begin_nested():
+            set_attempt(
+                connection,
+                work,
+                AttemptState.GENERATING,
+                job_id=job_id,
+                hold_state=HoldState.HELD,
+                accepted_at=func.now(),
+                due_at=func.now() + first_look,
+                deadline_at=func.now() + deadline,
+                step_tries=0,
+                deaths=0,
+                **error_columns(None),
+            )
+    except IntegrityError as error:
+        if _JOB_KEY not in str(error.orig):
+            raise
+        raise LostRace(f"job {job_id!r} of lane {work.lane!r} belongs to another attempt already") from error
     set_generation(connection, work, GenerationState.GENERATING)
 
 
@@ -160,6 +168,8 @@ def doubt(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | 
         work,
         AttemptState.IN_DOUBT,
         hold_state=HoldState.IN_DOUBT,
+        doubted_at=func.now(),
+        absent_since=None,
         blame=failure.blame,
         **error_columns(failure),
     )

@@ -230,6 +230,8 @@ CREATE TABLE attempts (
     blame TEXT,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     intent_at TIMESTAMP WITH TIME ZONE,
+    doubted_at TIMESTAMP WITH TIME ZONE,
+    absent_since TIMESTAMP WITH TIME ZONE,
     accepted_at TIMESTAMP WITH TIME ZONE,
     made_at TIMESTAMP WITH TIME ZONE,
     stored_at TIMESTAMP WITH TIME ZONE,
@@ -282,6 +284,10 @@ COMMENT ON COLUMN attempts.due_at IS 'next look at the provider';
 COMMENT ON COLUMN attempts.deadline_at IS 'after this the job is overdue';
 
 COMMENT ON COLUMN attempts.intent_at IS 'written before the request leaves';
+
+COMMENT ON COLUMN attempts.doubted_at IS 'when the reply was given up; the job may exist';
+
+COMMENT ON COLUMN attempts.absent_since IS 'begin of the first complete listing that did not show the job';
 
 CREATE TABLE generation_assets (
     id UUID NOT NULL,

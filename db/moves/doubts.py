@@ -1,0 +1,123 @@
+"""Settling a doubt: found on the provider's list, proven absent from it, or decided by a person.
+
+Finding is `submission.adopt`. What a listing must have been like to prove anything is `pipeline.doubts`' business.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from db.moves.rows import finish, take
+from db.schema import attempts, generations
+from db.work import Work, select_work, work_of
+from domain.errors import LikenessError, ProviderError
+from domain.ids import AttemptId
+from domain.states import AttemptState, GenerationState, Outcome
+
+_IN_DOUBT = frozenset({AttemptState.IN_DOUBT})
+
+
+class NeverArrived(ProviderError):
+    """The provider's own list proves that the submission was not accepted."""
+
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """An attempt of which nobody knows whether it is paid.
+
+    Args:
+        doubted_at: when its reply was given up.
+        absent_since: begin of the first complete listing without it, or None.
+    """
+
+    work: Work
+    doubted_at: datetime
+    absent_since: datetime | None
+
+
+def of_lane(connection: Connection, lane: str) -> list[Doubt]:
+    """The lane's doubts, oldest intent first."""
+    rows = connection.execute(
+        select_work()
+        .add_columns(attempts.c.doubted_at, attempts.c.absent_since)
+        .where(attempts.c.lane == lane, attempts.c.state == AttemptState.IN_DOUBT)
+        .order_by(attempts.c.intent_at, attempts.c.id)
+    ).all()
+    return [_doubt(row) for row in rows]
+
+
+def _doubt(row: Row[Any]) -> Doubt:
+    return Doubt(work=work_of(row), doubted_at=row.doubted_at, absent_since=row.absent_since)
+
+
+def lanes_in_doubt(connection: Connection) -> Sequence[str]:
+    found = select(attempts.c.lane).where(attempts.c.state == AttemptState.IN_DOUBT).distinct()
+    return connection.execute(found).scalars().all()
+
+
+def now(connection: Connection) -> datetime:
+    """The clock of Postgres, by which every moment in the rows is measured."""
+    moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return moment
+
+
+def owned(connection: Connection, lane: str, job_ids: Sequence[str]) -> dict[str, datetime | None]:
+    """Of these jobs, those that an attempt owns, with the moment of its intent."""
+    rows = connection.execute(
+        select(attempts.c.job_id, attempts.c.intent_at).where(
+            attempts.c.lane == lane, attempts.c.job_id.in_(list(job_ids))
+        )
+    )
+    return {str(row.job_id): row.intent_at for row in rows}
+
+
+def identical_is_submitting(connection: Connection, work: Work) -> bool:
+    """Whether an attempt with the very same request is between its intent and its job's id right now."""
+    same = select(attempts.c.id).where(
+        attempts.c.lane == work.lane,
+        attempts.c.state == AttemptState.SUBMITTING,
+        attempts.c.sent_prompt == work.sent_prompt,
+    )
+    return connection.execute(same).first() is not None
+
+
+def saw_nothing(connection: Connection, attempt_id: AttemptId, *, began_at: datetime) -> None:
+    """A complete listing begun then did not show the job."""
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.IN_DOUBT)
+        .values(absent_since=func.coalesce(attempts.c.absent_since, began_at))
+    )
+
+
+def saw_something(connection: Connection, attempt_id: AttemptId) -> None:
+    """A listing was inconclusive, so what earlier ones did not show proves nothing any more."""
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.IN_DOUBT)
+        .values(absent_since=None)
+    )
+
+
+def not_accepted(
+    connection: Connection, attempt_id: AttemptId, *, failure: LikenessError, wait: timedelta | None = None
+) -> GenerationState:
+    """The job does not exist: the hold is released and the generation goes on."""
+    work = take(connection, attempt_id, states=_IN_DOUBT, token=None)
+    return finish(connection, work, GenerationState.QUEUED, outcome=Outcome.GIVEN_BACK, failure=failure, wait=wait)
+
+
+def every(connection: Connection, *, user_id: str) -> list[Doubt]:
+    """All doubts of a user's batches, oldest first."""
+    rows = connection.execute(
+        select_work()
+        .add_columns(attempts.c.doubted_at, attempts.c.absent_since)
+        .where(attempts.c.state == AttemptState.IN_DOUBT, generations.c.user_id == user_id)
+        .order_by(attempts.c.doubted_at)
+    ).all()
+    return [_doubt(row) for row in rows]
