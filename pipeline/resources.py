@@ -42,6 +42,8 @@ class Timing:
         validate_tries: of one attempt.
         generation_tries: attempts of one generation that failed at the provider and cost nothing.
         job_deadline: added to the expected duration; a job older than both is overdue.
+        listings_apart: two complete listings this far apart prove that a job does not exist.
+        in_the_air: a request whose connection broke may still be on its way for so long.
         ahead: admitted and unclaimed attempts are at most what the rate limit carries away in this time.
     """
 
@@ -55,6 +57,8 @@ class Timing:
     validate_tries: int = 6
     generation_tries: int = 3
     job_deadline: timedelta = timedelta(minutes=20)
+    listings_apart: timedelta = timedelta(seconds=20)
+    in_the_air: timedelta = timedelta(seconds=5)
     ahead: timedelta = timedelta(seconds=10)
 
 

@@ -112,12 +112,20 @@ def _store_job(resources: Resources, lane: Lane, work: Work, *, lease: Lease, jo
     except LostRace:
         # The lease ran out on the way and rescue put the attempt in doubt; here is the answer to the doubt.
         log.warning("job %s of attempt %s came late and is adopted", job_id, work.attempt_id)
+        _adopt(resources, work, job_id=job_id, first_look=first_look, deadline=deadline)
+
+
+def _adopt(resources: Resources, work: Work, *, job_id: str, first_look: timedelta, deadline: timedelta) -> None:
+    try:
         resources.database.insist(
             lambda connection: submission.adopt(
                 connection, work.attempt_id, job_id=job_id, first_look=first_look, deadline=deadline
             ),
             seconds=60,
         )
+    except LostRace as race:
+        # Settled meanwhile: by an identical attempt that took this job, or by a person. The list shows what is left.
+        log.warning("job %s of attempt %s is not adopted: %s", job_id, work.attempt_id, race)
 
 
 def _doubt(resources: Resources, work: Work, lease: Lease, failure: MaybeSent) -> None:

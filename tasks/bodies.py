@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery, Task
 
 from domain.ids import AttemptId
-from pipeline import admit, collect, poll, rescue, submit, ticks, validate
+from pipeline import admit, collect, doubts, poll, rescue, submit, ticks, validate
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from tasks import names
@@ -67,6 +67,10 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
     def rescue_tick() -> None:
         rescue.take_over(resources)
 
+    @_task(app, name=names.DOUBTS, send_events=False)
+    def settle_doubts(lane: str) -> None:
+        doubts.settle_by_listing(resources, lane)
+
     @_task(app, name=names.POLL, send_events=False)
     def poll_lane(lane: str) -> None:
         poll.sweep(resources, lane)
@@ -101,4 +105,5 @@ def beat_schedule(lanes: list[str]) -> dict[str, object]:
     }
     for lane in lanes:
         schedule[f"poll {lane}"] = every(1.0, names.POLL, names.QUEUE_POLL, lane)
+        schedule[f"doubts {lane}"] = every(5.0, names.DOUBTS, names.QUEUE_POLL, lane)
     return schedule

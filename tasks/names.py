@@ -2,6 +2,7 @@
 
 SUBMIT = "generation.submit.{lane}"
 POLL = "lane.poll"
+DOUBTS = "lane.doubts"
 COLLECT = "attempt.collect"
 VALIDATE = "attempt.validate"
 ADMIT = "queue.admit"

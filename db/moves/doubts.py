@@ -55,9 +55,13 @@ def _doubt(row: Row[Any]) -> Doubt:
     return Doubt(work=work_of(row), doubted_at=row.doubted_at, absent_since=row.absent_since)
 
 
-def lanes_in_doubt(connection: Connection) -> Sequence[str]:
-    found = select(attempts.c.lane).where(attempts.c.state == AttemptState.IN_DOUBT).distinct()
-    return connection.execute(found).scalars().all()
+def one(connection: Connection, attempt_id: AttemptId) -> Doubt | None:
+    row = connection.execute(
+        select_work()
+        .add_columns(attempts.c.doubted_at, attempts.c.absent_since)
+        .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.IN_DOUBT)
+    ).one_or_none()
+    return None if row is None else _doubt(row)
 
 
 def now(connection: Connection) -> datetime:

@@ -1,0 +1,196 @@
+"""Settle doubts by the provider's own list: a job found is adopted, a job proven absent frees its money.
+
+What a listing must be like to prove anything: complete, part after part to the last page; begun when our request could
+no longer be in the air; and followed by a second one, at least `Timing.listings_apart` later, that shows nothing either. Only
+then is it certain that the submission was not accepted. There is no other way to "assume it was lost".
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from db import lanes
+from db.moves import doubts, submission
+from db.moves.doubts import Doubt, NeverArrived
+from db.work import Work
+from domain.errors import BadInput, LostRace, ProviderError, UnknownThing
+from domain.ids import AttemptId, normalised
+from pipeline.admit import admit
+from pipeline.resources import Resources
+from providers.base import Lane, ListedJob
+
+log = logging.getLogger(__name__)
+
+#: Clocks differ; a listing must reach back this far before the intent.
+_MARGIN = timedelta(minutes=1)
+#: A listing longer than this is given up for this round rather than believed.
+_MOST_PAGES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One complete reading of the account's jobs.
+
+    Args:
+        began_at: by the clock of Postgres.
+        jobs: those that could answer a doubt, newest first within each part.
+    """
+
+    began_at: datetime
+    jobs: Sequence[ListedJob]
+
+
+def settle_by_listing(resources: Resources, lane_name: str) -> int:
+    """One round for one lane; returns how many doubts were settled."""
+    lane = resources.lanes.get(lane_name)
+    with resources.database.transaction() as connection:
+        doubtful = doubts.of_lane(connection, lane_name)
+        began_at = doubts.now(connection)
+    if lane is None or not doubtful or not lane.list_parts:
+        return 0
+    intents = [doubt.work.intent_at for doubt in doubtful if doubt.work.intent_at is not None]
+    try:
+        listing = _list(resources, lane, began_at=began_at, back_to=min(intents, default=began_at) - _MARGIN)
+    except ProviderError as failure:
+        log.info("lane %s could not be listed (%s); its doubts wait", lane_name, failure)
+        with resources.database.transaction() as connection:
+            lanes.note_error(connection, lane_name, failure)
+        return 0
+    settled = sum(_settle(resources, lane, doubt, listing) for doubt in doubtful)
+    if settled:
+        admit(resources, lane.provider)
+    return settled
+
+
+def _list(resources: Resources, lane: Lane, *, began_at: datetime, back_to: datetime) -> Listing:
+    """Read every part to its end, or to jobs that are older than any doubt.
+
+    Raises:
+        ProviderError: a page could not be read; a listing with a hole proves nothing.
+    """
+    found: list[ListedJob] = []
+    for part in lane.list_parts:
+        for page in range(1, _MOST_PAGES + 1):
+            jobs = lane.listed_jobs(part=part, page=page) or ()
+            found.extend(jobs)
+            if not jobs or _reaches_back(resources, lane, jobs, back_to):
+                break
+        else:
+            raise NeverArrived(f"the list of lane {lane.name!r} has more than {_MOST_PAGES} pages")
+    return Listing(began_at=began_at, jobs=found)
+
+
+def _reaches_back(resources: Resources, lane: Lane, jobs: Sequence[ListedJob], back_to: datetime) -> bool:
+    """Whether this page, newest first, ends before `back_to`, by the service's times or by those of jobs we own."""
+    oldest = jobs[-1]
+    if oldest.created_at is not None:
+        return datetime.fromtimestamp(oldest.created_at, UTC) < back_to
+    with resources.database.transaction() as connection:
+        intents = doubts.owned(connection, lane.name, [job.job_id for job in jobs]).values()
+    return any(intent is not None and intent < back_to for intent in intents)
+
+
+def _settle(resources: Resources, lane: Lane, doubt: Doubt, listing: Listing) -> bool:
+    work = doubt.work
+    try:
+        with resources.database.transaction() as connection:
+            if doubts.identical_is_submitting(connection, work):
+                # The job on the list may be that attempt's, whose id is not stored yet.
+                doubts.saw_something(connection, work.attempt_id)
+                return False
+            job = _unowned_match(listing, work, doubts.owned(connection, lane.name, _ids(listing)))
+            if job is not None:
+                submission.adopt(
+                    connection,
+                    work.attempt_id,
+                    job_id=job.job_id,
+                    first_look=timedelta(0),
+                    deadline=lane.first_look_after(work.settings) * 2 + resources.timing.job_deadline,
+                )
+                log.info("doubt of attempt %s settled: its job is %s", work.attempt_id, job.job_id)
+                return True
+            if listing.began_at < doubt.doubted_at + resources.timing.in_the_air:
+                return False
+            if doubt.absent_since is None or listing.began_at < doubt.absent_since + resources.timing.listings_apart:
+                doubts.saw_nothing(connection, work.attempt_id, began_at=listing.began_at)
+                return False
+            proven = NeverArrived(
+                f"two complete listings of lane {lane.name!r} do not show the job, so it was not accepted"
+            )
+            doubts.not_accepted(connection, work.attempt_id, failure=proven)
+    except LostRace as race:
+        log.info("doubt of attempt %s was settled by somebody else: %s", work.attempt_id, race)
+        return False
+    log.info("doubt of attempt %s settled: it never arrived", work.attempt_id)
+    return True
+
+
+def _ids(listing: Listing) -> list[str]:
+    return [job.job_id for job in listing.jobs]
+
+
+def _unowned_match(listing: Listing, work: Work, owned: dict[str, datetime | None]) -> ListedJob | None:
+    """A job with our very request that no attempt owns; identical requests are interchangeable."""
+    if work.sent_prompt is None:
+        return None
+    wanted = normalised(work.sent_prompt)
+    earliest = (work.intent_at - _MARGIN).timestamp() if work.intent_at is not None else 0.0
+    for job in listing.jobs:
+        recent = job.created_at is None or job.created_at >= earliest
+        if recent and job.job_id not in owned and normalised(job.prompt) == wanted:
+            return job
+    return None
+
+
+def every(resources: Resources, *, user_id: str) -> list[Doubt]:
+    """All doubts of a user, oldest first."""
+    with resources.database.transaction() as connection:
+        return doubts.every(connection, user_id=user_id)
+
+
+def settle_as_paid(resources: Resources, attempt_id: AttemptId, *, job_id: str) -> None:
+    """A person has found the job: it belongs to this attempt, and the next poll says what became of it.
+
+    Raises:
+        UnknownThing: the attempt is not in doubt.
+        BadInput: the job belongs to another attempt.
+    """
+    doubt = _find(resources, attempt_id)
+    lane = resources.lanes.get(doubt.work.lane)
+    expected = lane.first_look_after(doubt.work.settings) if lane is not None else timedelta(minutes=5)
+    try:
+        with resources.database.transaction() as connection:
+            submission.adopt(
+                connection,
+                attempt_id,
+                job_id=job_id,
+                first_look=timedelta(0),
+                deadline=expected * 2 + resources.timing.job_deadline,
+            )
+    except LostRace as race:
+        raise BadInput(f"the doubt cannot be settled so: {race}") from race
+
+
+def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> None:
+    """A person knows that the job does not exist: the hold is released and the generation goes on.
+
+    Raises:
+        UnknownThing: the attempt is not in doubt.
+    """
+    doubt = _find(resources, attempt_id)
+    said = NeverArrived("a person has looked and says that the job does not exist")
+    try:
+        with resources.database.transaction() as connection:
+            doubts.not_accepted(connection, attempt_id, failure=said)
+    except LostRace as race:
+        raise BadInput(f"the doubt cannot be settled so: {race}") from race
+    admit(resources, doubt.work.provider)
+
+
+def _find(resources: Resources, attempt_id: AttemptId) -> Doubt:
+    with resources.database.transaction() as connection:
+        found = doubts.one(connection, attempt_id)
+    if found is None:
+        raise UnknownThing(f"attempt {attempt_id} is not in doubt; `likeness doubts` lists those that are")
+    return found
