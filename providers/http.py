@@ -118,7 +118,7 @@ class Sender:
 
         Raises:
             RequestRefused: the call cannot be written as HTTP; nothing was sent.
-        NotSent: no byte of a submission left this machine.
+            NotSent: no byte of a submission left this machine.
             MaybeSent: a submission left, or may have, and no whole answer came back.
             ProviderDown: the same two, for a call that may be repeated.
             ReplyUnreadable: a call that may be repeated was answered with too much, or with broken compression.

@@ -46,25 +46,29 @@ def price(
     """
     most = max_image_cost if max_image_cost is not None else _maximum(settings)
     row = _fitting(model, settings, on)
-    if row is None or (row.estimate and most is not None):
-        if most is None:
-            raise PriceUnknown(
-                f"no price is known for {model.name!r}{_said(model, settings)} on {on};"
-                " name the most that one call may cost with --max-image-cost"
-            )
+    if most is not None and (row is None or row.estimate):
         return Price(usd=usd(most), at_most_usd=usd(most), source="the maximum that the caller named")
-    if row.tokens is not None:
-        expected, at_most = _by_tokens(row.tokens, model, settings, references=references, prompt=prompt)
-    else:
-        expected, at_most = _by_call(row, model, settings, references=references)
-    count = _count(model, settings)
-    found = Price(usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source)
+    if row is None:
+        raise PriceUnknown(
+            f"no price is known for {model.name!r}{_said(model, settings)} on {on};"
+            " name the most that one call may cost with --max-image-cost"
+        )
+    found = _listed(row, model, settings, references=references, prompt=prompt)
     if most is not None and found.at_most_usd > most:
         raise LimitTooSmall(
             f"one call to {model.name!r} can cost {show(found.at_most_usd)} USD,"
             f" more than the {show(most)} USD that --max-image-cost allows"
         )
     return found
+
+
+def _listed(row: PriceRow, model: Model, settings: Mapping[str, Any], *, references: int, prompt: str) -> Price:
+    if row.tokens is not None:
+        expected, at_most = _by_tokens(row.tokens, model, settings, references=references, prompt=prompt)
+    else:
+        expected, at_most = _by_call(row, model, settings, references=references)
+    count = _count(model, settings)
+    return Price(usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source)
 
 
 def _maximum(settings: Mapping[str, Any]) -> Decimal | None:
