@@ -194,7 +194,7 @@ def test_held_submissions_do_not_hold_up_other_tasks(cluster: Cluster) -> None:
     cluster.start_worker("one")
     for number in range(30):
         cluster.submit.delay(number)
-    cluster.until(lambda: cluster.unacked() == 29)
+    cluster.until(lambda: (len(cluster.ran()), cluster.unacked()) == (1, 29))
     for number in range(200):
         cluster.other.delay(number)
     cluster.until(lambda: len(cluster.ran(OTHER)) == 200)
@@ -207,7 +207,7 @@ def test_a_stopped_worker_gives_held_submissions_back_and_the_next_one_runs_them
     cluster.start_worker("one")
     for number in range(30):
         cluster.submit.delay(number)
-    cluster.until(lambda: cluster.unacked() == 29)
+    cluster.until(lambda: (len(cluster.ran()), cluster.unacked()) == (1, 29))
     assert cluster.stop_worker("one") == 0
     assert (len(cluster.ran()), cluster.client.llen("submit"), cluster.unacked()) == (1, 29, 0)
     cluster.limit("0")
@@ -222,7 +222,7 @@ def test_a_limit_told_to_one_worker_reaches_the_row_and_every_worker(cluster: Cl
     cluster.start_worker("two")
     for number in range(60):
         cluster.submit.delay(number)
-    cluster.until(lambda: cluster.unacked() == 59)
+    cluster.until(lambda: (len(cluster.ran()), cluster.unacked()) == (1, 59))
     reply = cluster.app.control.rate_limit(SUBMIT, "300/s", destination=["one@test"], reply=True, timeout=5)
     assert reply == [{"one@test": {"ok": "new rate limit set successfully"}}]
     assert cluster.client.get("limit:ttapi") == b"300/s"
@@ -244,8 +244,7 @@ def test_revoked_submissions_take_no_token_and_the_prefetch_count_comes_back(clu
     cluster.start_worker("one")
     # More than `worker_eta_task_limit` lets the worker hold: what could not be raised must not be lowered either.
     ids = [cluster.submit.delay(number).id for number in range(60)]
-    cluster.until(lambda: cluster.unacked() == 40)
-    assert cluster.prefetch_count("one") == 40
+    cluster.until(lambda: len(cluster.ran()) == 1 and cluster.prefetch_count("one") in {39, 40})
     cluster.app.control.revoke(ids[20:], destination=["one@test"], reply=True, timeout=5)
     cluster.limit("200/s")
     cluster.until(lambda: (len(cluster.ran()), cluster.client.llen("submit"), cluster.unacked()) == (20, 0, 0))
@@ -258,7 +257,7 @@ def test_a_lost_connection_runs_no_held_submission_twice_and_loses_none(cluster:
     cluster.start_worker("one")
     for number in range(30):
         cluster.submit.delay(number)
-    cluster.until(lambda: cluster.unacked() == 29 and len(cluster.ran()) == 1)
+    cluster.until(lambda: (len(cluster.ran()), cluster.unacked()) == (1, 29))
     cluster.other.delay(-1)  # runs on through the loss
     cluster.until(lambda: cluster.unacked() == 30)
     for kind in ("normal", "pubsub"):
