@@ -25,6 +25,8 @@ _PERIOD_S = 0.5
 _LINE_EVERY_S = 10.0
 #: A doubt that no listing has settled by then waits for a person, and so does not hold up the one who watches.
 _DOUBT_PATIENCE_S = 180.0
+#: Workers that this very command has started need a moment before they tick.
+_START_PATIENCE_S = 20.0
 #: How long a database that went away is waited for.
 _AWAY_PATIENCE_S = 60.0
 
@@ -130,8 +132,8 @@ class Watch:
 
     def _warn_without_beat(self) -> None:
         silence = ticks.silence_s(self._resources)
-        mine = time.monotonic() - self._began
-        if not self._warned and mine > ticks.SILENCE_S and (silence is None or silence > ticks.SILENCE_S):
+        patient = time.monotonic() - self._began < _START_PATIENCE_S
+        if not self._warned and not patient and (silence is None or silence > ticks.SILENCE_S):
             self._warned = True
             since = "ever" if silence is None else f"for {silence:.0f} s"
             self._terminal.note(

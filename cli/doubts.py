@@ -1,0 +1,87 @@
+"""`doubts`: what nobody knows whether it was paid, and how a person settles it."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.table import Table
+
+from cli.batches import AsJson
+from cli.opening import opened
+from cli.terminal import Terminal, speaking
+from domain.errors import BadInput
+from domain.ids import AttemptId
+from domain.money import show
+from pipeline import doubts
+
+app = typer.Typer(help="What nobody knows whether it was paid.", invoke_without_command=True)
+
+
+@app.callback()
+def list_command(context: typer.Context, as_json: AsJson = False) -> None:
+    """List every doubt with what a person needs in order to settle it."""
+    if context.invoked_subcommand is not None:
+        return
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = doubts.every(site.resources, user_id=site.settings.user)
+        terminal.document({"doubts": [_document(one) for one in found]})
+        if not terminal.as_json:
+            _table(terminal, found)
+
+
+def _document(doubt: doubts.Doubt) -> dict[str, str | None]:
+    work = doubt.work
+    return {
+        "attempt_id": str(work.attempt_id),
+        "generation_id": str(work.generation_id),
+        "lane": work.lane,
+        "model": work.model,
+        "held_usd": show(work.hold_usd),
+        "intent_at": work.intent_at.isoformat() if work.intent_at else None,
+        "doubted_at": doubt.doubted_at.isoformat(),
+        "absent_since": doubt.absent_since.isoformat() if doubt.absent_since else None,
+        "sent_prompt": work.sent_prompt,
+    }
+
+
+def _table(terminal: Terminal, found: list[doubts.Doubt]) -> None:
+    if not found:
+        terminal.out.print("no doubts: every submission is known to be accepted or not")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("attempt", "lane", "held", "sent at (UTC)", "sent prompt"):
+        table.add_column(name, overflow="fold" if name == "attempt" else "ellipsis", no_wrap=name != "attempt")
+    for doubt in found:
+        work = doubt.work
+        sent_at = work.intent_at.strftime("%m-%d %H:%M:%S") if work.intent_at else ""
+        table.add_row(str(work.attempt_id), work.lane, f"${show(work.hold_usd)}", sent_at, work.sent_prompt or "")
+    terminal.out.print(table)
+    terminal.note(
+        "look for the job in the provider's own list; then `likeness doubts settle ATTEMPT --paid JOB`,"
+        " or `--lost` if it is certain that there is none"
+    )
+
+
+@app.command("settle")
+def settle_command(
+    attempt: Annotated[str, typer.Argument(help="Id of the attempt in doubt.")],
+    paid: Annotated[str | None, typer.Option(metavar="JOB", help="The provider has it, under this id.")] = None,
+    lost: Annotated[bool, typer.Option("--lost", help="The provider never had it; release the money.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what you found out about one attempt."""
+    with speaking(as_json=as_json) as terminal:
+        if (paid is None) == (not lost):
+            raise BadInput("say either --paid JOB or --lost")
+        try:
+            attempt_id = AttemptId(UUID(attempt))
+        except ValueError:
+            raise BadInput(f"{attempt!r} is no id of an attempt; `likeness doubts` lists them") from None
+        with opened() as site:
+            if paid is not None:
+                doubts.settle_as_paid(site.resources, attempt_id, job_id=paid)
+            else:
+                doubts.settle_as_lost(site.resources, attempt_id)
+        terminal.document({"attempt_id": str(attempt_id), "settled": "paid" if paid else "lost"})
+        if not terminal.as_json:
+            terminal.out.print(f"attempt {attempt_id}: {'adopts job ' + paid if paid else 'released'}")
