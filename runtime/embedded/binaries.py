@@ -74,7 +74,7 @@ def _package(name: str) -> Path:
 
 
 def _digest(source: Binaries) -> str:
-    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.all()]
+    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.all()]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 

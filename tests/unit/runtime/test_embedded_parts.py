@@ -29,7 +29,7 @@ with exclusive(Path(sys.argv[1]), timeout_s=5):
 def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "some.lock"
     command = [sys.executable, "-c", HOLDS_THE_LOCK, str(path)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with (
         subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder,
         FileLock(path) as lock,
@@ -174,7 +174,7 @@ def test_the_guard_ends_what_a_killed_keeper_left() -> None:
         "print('ready', flush=True)\n"
         "signal.pause()\n"
     )
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", keeper], env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         watched, forgotten = int(process.stdout.readline()), int(process.stdout.readline())
