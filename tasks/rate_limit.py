@@ -19,12 +19,14 @@ from celery.utils.time import rate
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tasks import names
+
 logger = logging.getLogger(__name__)
 
 Limit = str | float | None
 """A limit as Celery spells it ("20/s", "600/m", "100/h", 5); None, 0 and "0" mean no limit."""
 
-SUBMIT_PREFIX = "generation.submit."
+SUBMIT_PREFIX = names.submit("")
 TOKEN_KEY = "likeness:token:{lane}"  # noqa: S105  # a key of Redis, not a secret
 TAKEN_AT = "token_taken_at"
 """The attribute of a task's request that says when its token was taken, on this machine's monotonic clock."""
