@@ -1,8 +1,8 @@
 """Settle doubts by the provider's own list: a job found is adopted, a job proven absent frees its money.
 
 What a listing must be like to prove anything: complete, part after part to the last page; begun when our request could
-no longer be in the air; and followed by a second one, at least `Timing.listings_apart` later, that shows nothing either.
-Only then is it certain that the submission was not accepted. There is no other way to "assume it was lost".
+no longer be in the air; and followed by a second one, at least `Timing.listings_apart` later, that shows nothing
+either. Only then is it certain that the submission was not accepted. There is no other way to "assume it was lost".
 """
 
 import logging

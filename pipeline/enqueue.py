@@ -14,12 +14,13 @@ from typing import Any
 from db import batches, characters
 from db.batches import Enqueued, NewGeneration
 from db.characters import CharacterRow
-from domain.errors import BadInput, LimitTooSmall
+from domain.errors import BadInput, LimitTooSmall, RequestRefused, ServiceMissing
 from domain.ids import row_identity
 from domain.money import show
 from pipeline.admit import admit
 from pipeline.prompt_file import PromptRow
 from pipeline.resources import Resources
+from providers.base import Ask
 from providers.catalogue import Catalogue, Model
 from providers.prices import price
 
@@ -27,8 +28,9 @@ __all__ = ["Enqueued", "Order", "Plan", "enqueue", "plan"]
 
 log = logging.getLogger(__name__)
 
-#: What a row may set for itself; everything else in a row's settings goes to the model as it is.
 _LONGEST_NAME = 200
+#: Stands for the attempt that does not exist yet, while a row is checked.
+_NO_ATTEMPT = "00000000-0000-7000-8000-000000000000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,7 @@ class _Planner:
         self._check_length(model, row)
         character = self._character(row.character or self._order.character)
         settings = {**self._order.settings, **row.settings}
+        self._check_wire(provider, model, row, settings=settings, character=character)
         hold, expected = self._price(provider, model, settings, row=row, character=character)
         name = character.name if character else None
         identity = row_identity(
@@ -199,6 +202,33 @@ class _Planner:
                 f"the prompt has {len(row.prompt):,} characters; {model.name!r} takes {model.max_prompt_chars:,}",
                 line=row.line,
             )
+
+    def _check_wire(
+        self,
+        provider: str,
+        model: Model,
+        row: PromptRow,
+        *,
+        settings: Mapping[str, Any],
+        character: CharacterRow | None,
+    ) -> None:
+        """Refuse now what the adapter would refuse at the submission: a flag, a mode, a combination."""
+        lane = next((one for one in self._resources.lanes.values() if one.provider == provider), None)
+        if lane is None:
+            raise ServiceMissing(f"no lane serves {provider!r} here; set its key, see .env.example")
+        count = len(character.references) if character else 0
+        ask = Ask(
+            attempt_id=_NO_ATTEMPT,
+            token="none",  # noqa: S106 -- nothing is sent
+            model=model.name,
+            prompt=row.prompt,
+            settings=settings,
+            reference_urls=[f"https://reference.invalid/{number}.png" for number in range(count)],
+        )
+        try:
+            lane.check(ask)
+        except RequestRefused as failure:
+            raise BadInput(str(failure), line=row.line) from failure
 
     def _character(self, name: str | None) -> CharacterRow | None:
         if name is None:

@@ -19,7 +19,8 @@ def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
     """
     named = work.settings.get("cref_urls")
     if named:
-        return [str(url) for url in named]
+        # A cell of a prompt file holds them as text, with spaces between.
+        return named.split() if isinstance(named, str) else [str(url) for url in named]
     if work.character_id is None or work.settings.get("references") is False:
         return []
     character = character_of(resources, work.character_id)

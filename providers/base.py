@@ -240,6 +240,14 @@ class Lane(Protocol):
 
     def prompt_text(self, ask: Ask) -> str: ...
 
+    def check(self, ask: Ask) -> None:
+        """Whether `ask` can be said on this wire; nothing is sent.
+
+        Raises:
+            RequestRefused: it cannot; the sentence says what to change.
+        """
+        ...
+
     def submit(self, ask: Ask) -> Accepted:
         """Raises what `Provider.read_submit` raises, `NotSent` when nothing left, `MaybeSent` when it may have."""
         ...

@@ -54,6 +54,9 @@ class HttpLane:
     def prompt_text(self, ask: Ask) -> str:
         return self._adapter.prompt_text(ask)
 
+    def check(self, ask: Ask) -> None:
+        self._adapter.build_submit(ask)
+
     def submit(self, ask: Ask) -> Accepted:
         return self._adapter.read_submit(self._sender.send(self._adapter.build_submit(ask)))
 

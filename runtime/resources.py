@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from celery import Celery
@@ -12,6 +12,7 @@ from db.session import Database
 from domain.errors import ServiceMissing
 from pipeline.leases import Leases
 from pipeline.resources import Resources, Timing
+from providers.base import Lane
 from runtime.lanes import ensure_rows, open_lanes
 from runtime.settings import Settings
 from storage.folder import FolderStore
@@ -32,8 +33,13 @@ def server_urls(settings: Settings) -> tuple[str, str]:
     return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
 
 
-def timing_of(settings: Settings) -> Timing:
-    return Timing(unclaimed=timedelta(seconds=settings.unclaimed_s))
+def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
+    slowest = max((lane.submit_total_s for lane in lanes), default=30.0)
+    return Timing(
+        unclaimed=timedelta(seconds=settings.unclaimed_s),
+        # A little more than any submission takes in all, so that nobody judges one that may still come back.
+        call_total=timedelta(seconds=slowest + 5),
+    )
 
 
 @contextlib.contextmanager
@@ -69,7 +75,7 @@ def open_resources(
                 dispatch=CeleryDispatch(app),
                 leases=leases,
                 luck=random.random,
-                timing=timing_of(settings),
+                timing=timing_of(settings, lanes.values()),
                 scorer=scorer,
                 scoring_model=settings.clip_model,
                 public_url=settings.public_url,
