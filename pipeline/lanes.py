@@ -18,8 +18,16 @@ def every(resources: Resources) -> list[LaneRow]:
 
 
 def rate_limit(resources: Resources, lane: str) -> str | None:
+    """The limit in the lane's row; None and `0` mean none.
+
+    Raises:
+        UnknownThing: no such lane. A bucket then holds, since no limit known is not no limit.
+    """
     with resources.database.transaction() as connection:
-        return lanes.rate_limits(connection).get(lane)
+        limits = lanes.rate_limits(connection)
+    if lane not in limits:
+        raise UnknownThing(f"there is no lane {lane!r}")
+    return limits[lane]
 
 
 def set_rate_limit(resources: Resources, lane: str, limit: str) -> None:

@@ -143,6 +143,11 @@ def token_taken_at(request: object) -> float | None:
     return cast("float | None", getattr(request, TAKEN_AT, None))
 
 
+def is_fresh(taken_at: float | None) -> bool:
+    """Whether a token taken then may still start a POST; None is not."""
+    return taken_at is not None and time.monotonic() - taken_at <= TOKEN_LIFE_S
+
+
 def ensure_fresh_token(store: redis.Redis, lane: str, *, limit: Limit, taken_at: float | None) -> float:
     """Takes a new token for a POST whose own is older than a second. A task asks right before it claims and sends.
 
@@ -167,7 +172,7 @@ def ensure_fresh_token(store: redis.Redis, lane: str, *, limit: Limit, taken_at:
         ValueError: the limit can't be read.
     """
     period = period_us(limit)
-    if period is None or (taken_at is not None and time.monotonic() - taken_at <= TOKEN_LIFE_S):
+    if period is None or is_fresh(taken_at):
         return 0.0
     try:
         return TokenBucket(store, lane).take(period)
