@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from threading import Condition, Lock, Thread
+from traceback import clear_frames
 from typing import Generic, TypeVar
 
 from domain.errors import OutOfMemory, ScorerError, UnfitPicture
@@ -74,11 +75,13 @@ class BatchRun(Generic[Item, Result]):
             if len(outcomes) != len(batch):
                 raise ScorerError(f"{len(outcomes)} outcomes came back for {len(batch)} items")
         except OutOfMemory as error:
+            _let_go(error)
             if len(batch) == 1:
                 return [error]
             self.did_not_fit(len(batch))
             return self._halved(batch, sound=sound)
         except Exception as error:  # noqa: BLE001 - callers in other threads wait for it; here is the top of this one
+            _let_go(error)
             broken = None if sound else self._broken()
             if broken is not None:
                 return [_because(ScorerError(f"the scorer is broken: {broken}"), broken) for _ in batch]
@@ -98,6 +101,13 @@ class BatchRun(Generic[Item, Result]):
         except Exception as error:  # noqa: BLE001 - any failure of a good batch is the answer to the question asked
             return error
         return None
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Empty the frames of a failed run: as long as the exception lives they hold what it had put on the device."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _because(failure: ScorerError, cause: Exception) -> ScorerError:

@@ -1,5 +1,6 @@
 """The micro-batcher alone: numbers in, numbers out, a gate instead of a device."""
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -172,6 +173,30 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_stays_halved() ->
     doubler.batches.clear()
     assert run(range(64)) == [2 * n for n in range(64)]
     assert [len(batch) for batch in doubler.batches] == [8] * 8
+
+
+def test_a_batch_that_did_not_fit_is_let_go_before_a_smaller_one_is_tried() -> None:
+    """The frames of an exception keep what the failed run had allocated; on a full device the next try needs it."""
+    alive: weakref.WeakSet[Tensor] = weakref.WeakSet()
+    seen: list[int] = []
+
+    def run(items: Sequence[int]) -> list[int | ScorerError]:
+        seen.append(len(alive))
+        tensor = Tensor()
+        alive.add(tensor)
+        if len(items) > 2:
+            try:
+                raise RuntimeError("out of memory")
+            except RuntimeError as error:
+                raise OutOfMemory("too many") from error
+        return list(items)
+
+    BatchRun(run, probe=lambda: None, max_batch=16)(range(16))
+    assert set(seen) == {0}
+
+
+class Tensor:
+    """Something large that a run holds in a local variable."""
 
 
 def test_an_item_that_does_not_fit_alone_is_out_of_memory() -> None:
