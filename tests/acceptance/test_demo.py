@@ -1,0 +1,43 @@
+"""The demo as a newcomer runs it: the whole system, and what is left of it when it is killed in the middle."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import commands
+
+
+def test_the_demo_makes_28_checked_pictures_and_its_books_equal_the_bill(home: Path, tmp_path: Path) -> None:
+    ended = commands.run("demo", "--json", "--size", "128", home=home, cwd=tmp_path)
+    assert ended.code in {0, 1}, ended.err
+    said = ended.document
+    counts = said["counts"]
+    assert said["total"] == 28
+    assert counts["completed"] + counts["rejected"] == 28, said
+    assert Decimal(said["charged_usd"]) == Decimal(said["bill_usd"]) == Decimal("0.56")
+    assert said["held_usd"] == said["in_doubt_usd"] == "0.00"
+    assert counts["completed"] >= 14, "most pictures at full weight are the character"
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Lulu Pig" in report
+    commands.wait_for(lambda: not commands.processes_of(home), what="every process to be gone", timeout_s=30)
+
+
+@pytest.mark.slow
+def test_a_demo_killed_in_the_middle_goes_on_and_pays_nothing_twice(home: Path, tmp_path: Path) -> None:
+    fast = {"LIKENESS_LEASE_S": "3", "LIKENESS_UNCLAIMED_S": "3"}
+    first = commands.start("demo", "--json", "--size", "128", home=home, cwd=tmp_path, **fast)
+    database = home / "sandbox"
+    commands.wait_for(
+        lambda: database.exists() and any(database.rglob("*.png")), what="the first pictures", timeout_s=120
+    )
+    assert commands.kill_all(home) >= 5
+    first.wait(timeout=10)
+    assert not commands.processes_of(home)
+
+    ended = commands.run("demo", "--json", "--size", "128", home=home, cwd=tmp_path, timeout_s=300, **fast)
+    said = ended.document
+    assert said["name"] == "demo", "the interrupted batch goes on"
+    assert said["counts"]["completed"] + said["counts"]["rejected"] == 28, (said, ended.err)
+    assert Decimal(said["charged_usd"]) == Decimal(said["bill_usd"]) == Decimal("0.56"), "one paid job for each prompt"
+    commands.wait_for(lambda: not commands.processes_of(home), what="every process to be gone", timeout_s=30)
