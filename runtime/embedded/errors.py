@@ -4,8 +4,10 @@ from pathlib import Path
 
 from domain.errors import ServiceMissing
 
+_FREE_SPACE = "Free some space on that disk and start again; nothing was lost."
 _ADVICE = (
-    ("No space left on device", "Free some space on that disk and start again; nothing was lost."),
+    ("No space left on device", _FREE_SPACE),
+    ("Check free disk space", _FREE_SPACE),
     ("Permission denied", "Run it as the user who owns that folder, or set LIKENESS_HOME to a folder of your own."),
     ("Operation not permitted", "This machine forbids it; set DATABASE_URL and REDIS_URL to servers of your own."),
     (

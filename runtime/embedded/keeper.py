@@ -277,8 +277,10 @@ def main() -> None:
 
 def say(words: str) -> None:
     """One line in the keeper's log."""
-    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {words}\n")
-    sys.stderr.flush()
+    # A full disk must not silence the answer to the one who waits, nor end servers that still work.
+    with suppress(OSError):
+        sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {words}\n")
+        sys.stderr.flush()
 
 
 def _usable(binaries: Binaries, account: Account | None) -> Binaries:

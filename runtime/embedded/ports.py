@@ -11,6 +11,7 @@ from runtime.embedded.errors import ServersUnavailable
 
 HOST = "127.0.0.1"
 _TRIES = 200
+_REACH_WITHIN_S = 10.0
 _RANGE = (15_000, 32_768)
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -22,7 +23,7 @@ def choose(preferred: int | None = None, *, avoid: frozenset[int] = frozenset())
     restarts would otherwise be given the server's own port as its source, connect to itself, and keep the port.
 
     Raises:
-        ServersUnavailable: this process may not listen on loopback.
+        ServersUnavailable: this process may not listen on loopback, or nobody can reach it there.
     """
     candidates = _candidates()
     if preferred is not None:
@@ -34,26 +35,22 @@ def choose(preferred: int | None = None, *, avoid: frozenset[int] = frozenset())
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on `port` now.
+    """Whether a server could listen on `port` now and be reached there.
 
     Raises:
-        ServersUnavailable: listening on loopback is forbidden altogether.
+        ServersUnavailable: that is impossible on any port (forbidden, or no loopback interface).
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the servers do: connections of a dead predecessor that still linger are no hindrance.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            if error.errno in {errno.EACCES, errno.EPERM, errno.EADDRNOTAVAIL}:
-                raise ServersUnavailable(
-                    f"listening on {HOST} is not allowed here: {error.strerror}",
-                    advice="Allow loopback, or set DATABASE_URL and REDIS_URL to servers of your own.",
-                ) from error
-            raise
-    return True
+    try:
+        # Sets SO_REUSEADDR, as the servers do: lingering connections of a dead predecessor are no hindrance.
+        with socket.create_server((HOST, port)), socket.create_connection((HOST, port), timeout=_REACH_WITHIN_S):
+            return True
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise ServersUnavailable(
+            f"{HOST} cannot be used on this machine: {error.strerror or error}",
+            advice="Allow loopback connections, or set DATABASE_URL and REDIS_URL to servers of your own.",
+        ) from error
 
 
 def _candidates() -> list[int]:
