@@ -12,6 +12,8 @@ def admit(resources: Resources, provider: str) -> int:
         rows = [row for row in lanes.every(connection) if row.provider == provider]
         by_rate = {row.name: places_within(row.rate_limit, seconds=ahead, at_most=row.concurrency) for row in rows}
         admitted = admission.admit(connection, provider, places_by_rate=by_rate)
+    if admitted:
+        resources.points.reach("admit.committed")
     for one in admitted:
         resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
     return len(admitted)

@@ -45,6 +45,8 @@ def sweep(resources: Resources, lane_name: str) -> int:
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix=f"poll-{lane_name}") as pool:
         while True:
             works, lease = _claim(resources, lane_name)
+            if works:
+                resources.points.reach("poll.claimed")
             with resources.leases.held(lease):
                 over = sum(pool.map(partial(_look, resources, lane, lease), works))
             ended += over
@@ -80,6 +82,7 @@ def _look(resources: Resources, lane: Lane, lease: Lease, work: Work) -> bool:
     except ProviderError as failure:
         _silent(resources, work, lease, failure)
         return False
+    resources.points.reach("poll.answered")
     if isinstance(progress, Running):
         _running(resources, lane, work, lease=lease, percent=progress.percent)
         return False
@@ -130,6 +133,7 @@ def _made(resources: Resources, work: Work, lease: Lease, made: Made) -> bool:
             )
     except LostRace:
         return False
+    resources.points.reach("poll.made")
     resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
     return True
 

@@ -25,17 +25,22 @@ def take_over(resources: Resources) -> int:
         doubted = rescue.doubt_the_silent(connection, call_total=resources.timing.call_total)
     with resources.database.transaction() as connection:
         buried = rescue.bury(connection)
+    if buried:
+        resources.points.reach("rescue.buried")
     for work in buried:
         log.warning("attempt %s was left %s by a worker that died (%d)", work.attempt_id, work.state, work.deaths)
         if work.deaths > _DEATHS_ALLOWED and work.state is not AttemptState.GENERATING:
             _poison(resources, work)
     with resources.database.transaction() as connection:
         canceled = people.cancel_admitted(connection)
+    # In a transaction of its own: everywhere else the row of a lane is locked before any other.
+    with resources.database.transaction() as connection:
         lanes.forget_past_closures(connection)
     with resources.database.transaction() as connection:
         late = rescue.unclaimed(connection, older_than=resources.timing.unclaimed)
     for work in late:
         _publish(resources, work)
+        resources.points.reach("rescue.published")
     return len(doubted) + len(buried) + len(canceled) + len(late)
 
 

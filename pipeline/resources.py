@@ -8,6 +8,7 @@ from typing import Protocol
 from db.session import Database
 from domain.ids import AttemptId, GenerationId
 from pipeline.leases import Leases
+from pipeline.points import Points, Unarmed
 from pipeline.shelf import Shelf
 from providers.base import Lane
 from storage.base import PictureStore
@@ -84,3 +85,4 @@ class Resources:
     scorer: Scorer | None = None
     scoring_model: str = "openai/clip-vit-large-patch14"
     public_url: str | None = None
+    points: Points = field(default_factory=Unarmed)

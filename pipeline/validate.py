@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
 from db.moves import validation
+from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict, StoredInput
 from db.work import Lease, Work
-from domain.errors import LostRace, ModelUnloadable, ScorerError, UnfitPicture
+from domain.errors import LostRace, ModelUnloadable, ScorerError, ServiceMissing, UnfitPicture
 from domain.ids import AttemptId
 from domain.retry import TryAgain, decide
 from domain.verdict import Verdict, best
@@ -16,6 +18,9 @@ from pipeline.resources import Resources
 from validation.base import ModelInput, Reference, Scored
 
 log = logging.getLogger(__name__)
+
+#: A reference is not in this worker's store: until somebody sees to it, and long enough to spare the log.
+_MISSING_HERE = timedelta(seconds=20)
 
 
 def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
@@ -45,16 +50,24 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
     if any(one.preprocessing != resources.scorer.preprocessing for one in inputs):
         # Gone with a crash of Postgres, or made for another model: an I/O worker makes it anew from the originals.
         with resources.database.transaction() as connection:
-            validation.hand_back(connection, work.attempt_id, token=lease.token)
+            hand_back(connection, work.attempt_id, token=lease.token)
         resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
         return None
+    resources.points.reach("validate.claimed")
     assert work.character_id is not None
     character = references.character_of(resources, work.character_id)
-    pictures = references.pictures_of(resources, character)
     try:
+        pictures = references.pictures_of(resources, character)
         scored = _score(resources, inputs, pictures)
     except ScorerError as failure:
         return _again_or_unfit(resources, work, lease, failure)
+    except ServiceMissing as missing:
+        # The operator's business; it costs a paid attempt none of its tries.
+        log.warning("attempt %s waits: %s", work.attempt_id, missing)
+        with resources.database.transaction() as connection:
+            hand_back(connection, work.attempt_id, token=lease.token, failure=missing, wait=_MISSING_HERE)
+        return Again(_MISSING_HERE)
+    resources.points.reach("validate.scored")
     found = [
         NewVerdict(
             asset_id=one.asset_id,
@@ -73,6 +86,7 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
             found=found,
             best=winner,
         )
+    resources.points.reach("validate.judged")
     return None
 
 

@@ -11,6 +11,7 @@ from db.migrate import migrate
 from db.session import Database
 from domain.errors import ServiceMissing
 from pipeline.leases import Leases
+from pipeline.points import DieOnce, Points, Unarmed
 from pipeline.resources import Resources, Timing
 from providers.base import Lane
 from runtime.lanes import ensure_rows, open_lanes
@@ -40,6 +41,15 @@ def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
         # A little more than any submission takes in all, so that nobody judges one that may still come back.
         call_total=timedelta(seconds=slowest + 5),
     )
+
+
+def points_of(settings: Settings) -> Points:
+    """Nothing, unless a crash test has armed fault points."""
+    if not settings.die_at:
+        return Unarmed()
+    folder = settings.home / "deaths"
+    folder.mkdir(parents=True, exist_ok=True)
+    return DieOnce(folder, frozenset(settings.die_at.split(",")))
 
 
 @contextlib.contextmanager
@@ -79,6 +89,7 @@ def open_resources(
                 scorer=scorer,
                 scoring_model=settings.clip_model,
                 public_url=settings.public_url,
+                points=points_of(settings),
             ),
             app,
         )

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
         gt=0.5,
         description="a published task that nobody took for so long is published again",
     )
+    die_at: str = Field(
+        "", validation_alias="LIKENESS_DIE_AT", description="for crash tests: fault points, with commas between"
+    )
     io_threads: int = Field(16, validation_alias="LIKENESS_IO_THREADS", gt=0, description="of an io worker")
     gpu_threads: int = Field(16, validation_alias="LIKENESS_GPU_THREADS", gt=0, description="of a gpu worker")
 

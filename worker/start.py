@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from celery import Celery
-from runtime.children import die_with_parent
 
 from domain.errors import LikenessError
 from pipeline import lanes
 from pipeline.resources import Resources
+from runtime.children import die_with_parent
 
 
 def main_of(role: Callable[[], None]) -> None:
@@ -38,6 +38,7 @@ def consume(app: Celery, *, role: str, queues: Sequence[str], threads: int) -> N
     """Take tasks from `queues` until told to stop: SIGTERM finishes what runs and gives the rest back."""
     app.worker_main(
         [
+            "--quiet",
             "worker",
             "--pool=threads",
             f"--concurrency={threads}",
