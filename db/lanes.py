@@ -8,6 +8,7 @@ from sqlalchemy import Connection, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.schema import attempts, lanes
+from db.texts import storable
 from domain.errors import LikenessError, UnknownThing
 from domain.states import IN_FLIGHT
 
@@ -69,7 +70,7 @@ def close(connection: Connection, name: str, *, reason: str, wait: timedelta) ->
     connection.execute(
         update(lanes)
         .where(lanes.c.name == name, or_(lanes.c.closed_until.is_(None), lanes.c.closed_until < until))
-        .values(closed_until=until, reason=reason)
+        .values(closed_until=until, reason=storable(reason))
     )
 
 
@@ -86,7 +87,9 @@ def reopen(connection: Connection, name: str) -> None:
 
 def note_error(connection: Connection, name: str, failure: LikenessError) -> None:
     connection.execute(
-        update(lanes).where(lanes.c.name == name).values(last_error=str(failure)[:1000], last_error_at=func.now())
+        update(lanes)
+        .where(lanes.c.name == name)
+        .values(last_error=storable(str(failure))[:1000], last_error_at=func.now())
     )
 
 
@@ -99,7 +102,7 @@ def set_concurrency(connection: Connection, name: str, concurrency: int) -> None
 
 
 def rate_limits(connection: Connection) -> dict[str, str | None]:
-    return dict(connection.execute(select(lanes.c.name, lanes.c.rate_limit)).tuples().all())
+    return dict(connection.execute(select(lanes.c.name, lanes.c.rate_limit)).all())
 
 
 def forget_past_closures(connection: Connection) -> None:

@@ -43,9 +43,7 @@ class Standing:
 
 def standing(connection: Connection, batch_id: BatchId) -> Standing:
     mine = generations.c.batch_id == batch_id
-    counted = connection.execute(
-        select(generations.c.state, func.count()).where(mine).group_by(generations.c.state)
-    ).tuples()
+    counted = connection.execute(select(generations.c.state, func.count()).where(mine).group_by(generations.c.state))
     counts = {state.value: 0 for state in GenerationState} | dict(counted.all())
     of_attempts = connection.execute(
         select(
@@ -81,6 +79,7 @@ def stories(
     generation_id: GenerationId | None = None,
     user_id: str | None = None,
     state: str | None = None,
+    position: int | None = None,
     limit: int | None = None,
     offset: int = 0,
 ) -> list[Story]:
@@ -91,6 +90,7 @@ def stories(
         generations.c.id: generation_id,
         generations.c.user_id: user_id,
         generations.c.state: state,
+        generations.c.position: position,
     }
     for column, value in wanted.items():
         if value is not None:
