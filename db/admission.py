@@ -119,7 +119,9 @@ def _free_places(connection: Connection, provider: str, places_by_rate: dict[str
 
 
 def _lock_budgets(connection: Connection, ids: set[UUID]) -> dict[UUID, _Budget]:
-    rows = connection.execute(select(batches).where(batches.c.id.in_(ids)).order_by(batches.c.id).with_for_update())
+    # Not against the key: rows that merely refer to the batch, as those of an enqueue, do not wait for each other.
+    locked = select(batches).where(batches.c.id.in_(ids)).order_by(batches.c.id).with_for_update(key_share=True)
+    rows = connection.execute(locked)
     return {
         row.id: _Budget(
             limit=row.limit_usd,
@@ -162,10 +164,17 @@ def _choose(
 def _write(connection: Connection, provider: str, chosen: Sequence[Row[Any]], places: dict[str, int]) -> list[Admitted]:
     if not chosen:
         return []
+    # One that somebody is canceling right now is passed over; waiting for it could end in a deadlock.
+    free = (
+        select(generations.c.id)
+        .where(generations.c.id.in_([head.id for head in chosen]), generations.c.state == GenerationState.QUEUED)
+        .with_for_update(skip_locked=True)
+        .cte("free")
+    )
     won = set(
         connection.execute(
             update(generations)
-            .where(generations.c.id.in_([head.id for head in chosen]), generations.c.state == GenerationState.QUEUED)
+            .where(generations.c.id.in_(select(free.c.id)))
             .values(
                 state=GenerationState.ADMITTED,
                 tries=generations.c.tries + 1,
@@ -198,7 +207,7 @@ def _next_numbers(connection: Connection, ids: set[UUID]) -> dict[UUID, int]:
         .where(attempts.c.generation_id.in_(ids), attempts.c.kind == "image")
         .group_by(attempts.c.generation_id)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def _attempt_row(head: Row[Any], lane: str, provider: str, number: int) -> dict[str, Any]:

@@ -77,9 +77,15 @@ def open_batch(
     priority: int | None,
     limit_usd: Decimal | None,
 ) -> BatchId:
-    """The batch of that name, made or locked; a limit or priority that is given replaces the one it had."""
+    """The batch of that name, made if there is none; a limit or priority that is given replaces the one it had.
+
+    Until the transaction ends, nobody else enqueues under that name. The batch's own row is not locked for that: a
+    large file takes seconds, and every step of the batch books on the row.
+    """
+    lock = func.hashtextextended(f"enqueue {user_id} {name}", 0)
+    connection.execute(select(func.pg_advisory_xact_lock(lock)))
     known = connection.execute(
-        select(batches).where(batches.c.user_id == user_id, batches.c.name == name).with_for_update()
+        select(batches).where(batches.c.user_id == user_id, batches.c.name == name)
     ).one_or_none()
     if known is None:
         batch_id = new_id()
@@ -96,9 +102,9 @@ def open_batch(
         )
         return BatchId(batch_id)
     changes: dict[str, Any] = {}
-    if limit_usd is not None:
+    if limit_usd is not None and (limit_usd != known.limit_usd or known.stopped_reason is not None):
         changes |= {"limit_usd": limit_usd, "stopped_reason": None}
-    if priority is not None:
+    if priority is not None and priority != known.priority:
         changes["priority"] = priority
     if changes:
         connection.execute(update(batches).where(batches.c.id == known.id).values(**changes))

@@ -5,16 +5,25 @@ is to be had, after every try, does the generation fail, charged, and nobody ret
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 
 from db.moves import collection, validation
 from db.moves.collection import NewAsset
+from db.moves.rows import hand_back
 from db.work import Lease, Work
-from domain.errors import LikenessError, LostRace, PictureError, PictureLost, ProviderError
-from domain.ids import AttemptId, sha256
+from domain.errors import (
+    LikenessError,
+    LostRace,
+    PictureAway,
+    PictureError,
+    PictureLost,
+    ProviderError,
+    ServiceMissing,
+)
+from domain.ids import AssetId, AttemptId, sha256
 from domain.retry import TryAgain, decide
 from domain.states import GenerationState
 from pipeline.outcome import Again
@@ -26,6 +35,8 @@ from validation.pixels import Preprocessing, decode, model_input
 log = logging.getLogger(__name__)
 
 _THREADS = 4
+#: The store or a key is not there: until somebody sees to it, and long enough to spare the log.
+_MISSING_HERE = timedelta(seconds=20)
 
 
 def collect(resources: Resources, attempt_id: AttemptId, *, preprocessing: Preprocessing) -> Again | None:
@@ -37,31 +48,44 @@ def collect(resources: Resources, attempt_id: AttemptId, *, preprocessing: Prepr
     lease = resources.leases.new()
     with resources.database.transaction() as connection:
         work = collection.claim(connection, attempt_id, lease=lease)
-    if work is None:
-        _rebuild(resources, attempt_id, preprocessing)
-        return None
-    with resources.leases.held(lease):
-        try:
+    try:
+        if work is None:
+            return _rebuild(resources, attempt_id, preprocessing)
+        with resources.leases.held(lease):
             return _collect(resources, work, lease, preprocessing)
-        except LostRace:
-            log.info("attempt %s was taken over while its pictures were fetched", attempt_id)
-            return None
+    except LostRace:
+        log.info("attempt %s was taken over meanwhile", attempt_id)
+        return None
+
+
+def _wait_for_this_machine(resources: Resources, work: Work, lease: Lease, missing: ServiceMissing) -> Again:
+    """What this worker lacks is the operator's business and must not cost a paid attempt one of its tries."""
+    log.warning("attempt %s waits: %s", work.attempt_id, missing)
+    with resources.database.transaction() as connection:
+        hand_back(connection, work.attempt_id, token=lease.token, failure=missing, wait=_MISSING_HERE)
+    return Again(_MISSING_HERE)
 
 
 def _collect(resources: Resources, work: Work, lease: Lease, preprocessing: Preprocessing) -> Again | None:
     lane = resources.lanes.get(work.lane)
     if lane is None:
-        away: LikenessError = PictureLost(f"this worker has no key for lane {work.lane!r}")
-        return _again_or_lost(resources, work, lease, [away], stored=[])
+        missing = ServiceMissing(f"this worker has no key for lane {work.lane!r}; set it and restart the worker")
+        return _wait_for_this_machine(resources, work, lease, missing)
+    resources.points.reach("collect.claimed")
     urls = _addresses(resources, lane, work, lease)
     fetch = partial(_one, resources, lane, work, preprocessing)
-    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fetch") as pool:
-        found = list(pool.map(fetch, enumerate(urls)))
+    try:
+        with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fetch") as pool:
+            found = list(pool.map(fetch, enumerate(urls)))
+    except OSError as error:
+        missing = ServiceMissing(f"the picture store of this worker failed: {error}")
+        return _wait_for_this_machine(resources, work, lease, missing)
     stored = [one for one in found if isinstance(one, NewAsset)]
     failures = [one for one in found if isinstance(one, LikenessError)]
     hopeful = any(failure.retryable for failure in failures) and work.step_tries < resources.timing.collect_tries
     if not stored or hopeful:
         return _again_or_lost(resources, work, lease, failures, stored=stored)
+    resources.points.reach("collect.fetched")
     _keep(resources, work, lease, [_or_missing(one, at) for at, one in enumerate(found)])
     return None
 
@@ -147,22 +171,55 @@ def _again_or_lost(
 def _keep(resources: Resources, work: Work, lease: Lease, assets: Sequence[NewAsset]) -> None:
     with resources.database.transaction() as connection:
         reached = collection.collected(connection, work.attempt_id, token=lease.token, assets=assets)
+    resources.points.reach("collect.committed")
     if reached is GenerationState.VALIDATING:
         resources.dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)
 
 
-def _rebuild(resources: Resources, attempt_id: AttemptId, preprocessing: Preprocessing) -> None:
+def _rebuild(resources: Resources, attempt_id: AttemptId, preprocessing: Preprocessing) -> Again | None:
     """The check found no input, or one made for another model: make it anew from the stored originals."""
     with resources.database.transaction() as connection:
         work = validation.look(connection, attempt_id)
         rows = validation.inputs(connection, attempt_id) if work is not None else []
     stale = [row for row in rows if row.pixels is None or row.preprocessing != preprocessing.digest]
-    if work is None or not stale:
-        return
-    inputs = {}
-    for row in stale:
-        ready = model_input(decode(resources.store.get(row.r2_key)).image, preprocessing)
-        inputs[row.asset_id] = (ready.pixels, ready.size, ready.preprocessing)
+    if not stale:
+        return None
+    lease = resources.leases.new()
     with resources.database.transaction() as connection:
-        collection.put_inputs(connection, attempt_id, inputs)
-    resources.dispatch.validate(attempt_id=attempt_id, generation_id=work.generation_id)
+        work = validation.claim(connection, attempt_id, lease=lease)
+    if work is None:
+        return None
+    with resources.leases.held(lease):
+        return _refill(resources, work, lease, {row.asset_id: row.r2_key for row in stale}, preprocessing)
+
+
+def _refill(
+    resources: Resources, work: Work, lease: Lease, keys: Mapping[AssetId, str], preprocessing: Preprocessing
+) -> Again | None:
+    inputs = {}
+    try:
+        for asset_id, key in keys.items():
+            ready = model_input(decode(resources.store.get(key)).image, preprocessing)
+            inputs[asset_id] = (ready.pixels, ready.size, ready.preprocessing)
+    except (FileNotFoundError, PictureError) as error:
+        return _original_gone(resources, work, lease, error)
+    except OSError as error:
+        missing = ServiceMissing(f"the picture store of this worker failed: {error}")
+        return _wait_for_this_machine(resources, work, lease, missing)
+    with resources.database.transaction() as connection:
+        collection.refilled(connection, work.attempt_id, token=lease.token, inputs=inputs)
+    resources.dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)
+    return None
+
+
+def _original_gone(resources: Resources, work: Work, lease: Lease, error: Exception) -> Again | None:
+    """A store may be late or mounted wrongly, so this is tried as often as a check; then the picture is lost."""
+    failure = PictureAway(f"a stored original cannot be read: {error}")
+    decision = decide(failure, tries=work.step_tries, limit=resources.timing.validate_tries, luck=resources.luck())
+    with resources.database.transaction() as connection:
+        if isinstance(decision, TryAgain):
+            validation.again(connection, work.attempt_id, token=lease.token, failure=failure, wait=decision.wait)
+            return Again(decision.wait)
+        lost = PictureLost(f"paid for and stored, and gone from the store: {error}")
+        validation.unfit(connection, work.attempt_id, token=lease.token, failure=lost)
+    return None

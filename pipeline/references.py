@@ -3,7 +3,7 @@
 from db import characters
 from db.characters import CharacterRow, ReferenceRow
 from db.work import Work
-from domain.errors import RequestRefused
+from domain.errors import PictureLost, RequestRefused, ServiceMissing
 from domain.ids import CharacterId
 from pipeline.resources import Resources
 from providers.base import Lane
@@ -15,6 +15,7 @@ def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
 
     Raises:
         RequestRefused: a reference has no address the provider could read.
+        ServiceMissing: a reference is not in the store of this machine.
         ProviderError: uploading one failed.
     """
     named = work.settings.get("cref_urls")
@@ -36,13 +37,19 @@ def pictures_of(resources: Resources, character: CharacterRow) -> list[Reference
     """The references with their bytes, for the scorer.
 
     Raises:
-        FileNotFoundError: a reference is gone from the store.
+        ServiceMissing: a reference is not in the store of this machine.
     """
     return [Reference(sha256=row.sha256, content=_content(resources, row)) for row in character.references]
 
 
 def _content(resources: Resources, row: ReferenceRow) -> bytes:
-    return resources.shelf.content(row.sha256, lambda: resources.store.get(row.r2_key))
+    try:
+        return resources.shelf.content(row.sha256, lambda: resources.store.get(row.r2_key))
+    except (OSError, PictureLost) as error:
+        raise ServiceMissing(
+            f"reference {row.position + 1} cannot be read from the picture store of this worker ({error});"
+            " share the store among the workers, or add the character again"
+        ) from error
 
 
 def _url(resources: Resources, lane: Lane, row: ReferenceRow) -> str:

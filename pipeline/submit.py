@@ -6,6 +6,7 @@ certainly not accepted, accepted, or in doubt.
 
 import logging
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 from db import lanes
@@ -23,7 +24,10 @@ log = logging.getLogger(__name__)
 
 #: A lane that cannot be reached although its attempts tried: long enough to spare it, short enough to notice.
 _UNREACHABLE = timedelta(seconds=30)
-_KEY_MISSING = timedelta(seconds=60)
+#: A key or a file that this machine lacks; another one may have it.
+_MISSING_HERE = timedelta(seconds=60)
+#: The provider's own upload of a reference failed.
+_NOT_WRITTEN = timedelta(seconds=5)
 
 
 def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
@@ -36,20 +40,26 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
         lane_open = work is not None and lanes.is_open(connection, work.lane)
     if work is None:
         return None
+    resources.points.reach("submit.looked")
+    if work.cancel_requested:
+        _give_back_unclaimed(resources, work, NotSent("a person has canceled it"))
+        return None
     if not lane_open:
         _give_back_unclaimed(resources, work, NotSent(f"lane {work.lane!r} is closed"))
         return None
     lane = resources.lanes.get(work.lane)
     if lane is None:
         missing = ServiceMissing(f"this worker has no key for lane {work.lane!r}; set it and restart the worker")
-        _close(resources, work.lane, missing, _KEY_MISSING)
+        with resources.database.transaction() as connection:
+            lanes.close(connection, work.lane, reason=_reason(missing), wait=_MISSING_HERE)
         _give_back_unclaimed(resources, work, missing)
         return None
     try:
         ask = _ask(resources, lane, work)
         sent_prompt = lane.prompt_text(ask)
-    except (ProviderError, RequestError) as failure:
-        return _before_the_intent(resources, work, failure)
+    except (ProviderError, RequestError, ServiceMissing) as failure:
+        _before_the_intent(resources, work, failure)
+        return None
     return _claim_and_post(resources, lane, work, ask=ask, sent_prompt=sent_prompt)
 
 
@@ -73,16 +83,16 @@ def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, s
     except LostRace:
         return None
     intent = time.monotonic()
+    resources.points.reach("submit.intent")
     with resources.leases.held(lease):
         try:
             _still_fresh(resources, intent)
             accepted = lane.submit(ask)
-        except MaybeSent as failure:
-            _doubt(resources, work, lease, failure)
-            return None
         except ProviderError as failure:
-            return _refused(resources, work, lease, failure)
+            return _not_accepted(resources, work, lease, failure)
+        resources.points.reach("submit.answered")
         _store_job(resources, lane, work, lease=lease, job_id=accepted.job_id)
+    resources.points.reach("submit.stored")
     return None
 
 
@@ -128,6 +138,18 @@ def _adopt(resources: Resources, work: Work, *, job_id: str, first_look: timedel
         log.warning("job %s of attempt %s is not adopted: %s", job_id, work.attempt_id, race)
 
 
+def _not_accepted(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> Again | None:
+    try:
+        if isinstance(failure, MaybeSent):
+            _doubt(resources, work, lease, failure)
+            return None
+        return _refused(resources, work, lease, failure)
+    except LostRace as race:
+        # The lease ran out on the way, and rescue has put the attempt in doubt: the provider's list settles it.
+        log.warning("attempt %s came to nothing (%s), too late to say so: %s", work.attempt_id, failure, race)
+        return None
+
+
 def _doubt(resources: Resources, work: Work, lease: Lease, failure: MaybeSent) -> None:
     log.warning("attempt %s is in doubt: %s", work.attempt_id, failure)
     with resources.database.transaction() as connection:
@@ -151,31 +173,33 @@ def _refused(resources: Resources, work: Work, lease: Lease, failure: ProviderEr
         if closing is None and not failure.retryable:
             submission.refuse(connection, work.attempt_id, token=lease.token, failure=failure)
             return None
+        log.warning("lane %s is closed: %s", work.lane, failure)
+        # In one transaction: an open lane would be given the same generation again at once.
+        lanes.close(connection, work.lane, reason=_reason(failure), wait=closing or _UNREACHABLE)
         submission.give_back(connection, work.attempt_id, token=lease.token, failure=failure)
-    _close(resources, work.lane, failure, closing or _UNREACHABLE)
     return None
 
 
-def _before_the_intent(resources: Resources, work: Work, failure: ProviderError | RequestError) -> Again | None:
+def _before_the_intent(resources: Resources, work: Work, failure: LikenessError) -> None:
     """Writing the request failed: the person's mistake ends the generation, anything else waits in the queue."""
-    with resources.database.transaction() as connection:
-        if not failure.retryable:
+    if isinstance(failure, ServiceMissing):
+        _give_back_unclaimed(resources, work, failure, wait=_MISSING_HERE)
+    elif failure.retryable:
+        _give_back_unclaimed(resources, work, failure, wait=_NOT_WRITTEN)
+    else:
+        with suppress(LostRace), resources.database.transaction() as connection:
             submission.refuse(connection, work.attempt_id, token=None, failure=failure)
-            return None
-        lanes.note_error(connection, work.lane, failure)
-        submission.give_back(connection, work.attempt_id, token=None, failure=failure, wait=timedelta(seconds=5))
-    return None
 
 
-def _give_back_unclaimed(resources: Resources, work: Work, failure: LikenessError) -> None:
-    try:
-        with resources.database.transaction() as connection:
-            submission.give_back(connection, work.attempt_id, token=None, failure=failure)
-    except LostRace:
-        log.debug("attempt %s was claimed meanwhile", work.attempt_id)
+def _give_back_unclaimed(
+    resources: Resources, work: Work, failure: LikenessError, *, wait: timedelta | None = None
+) -> None:
+    """Back into the queue, unless somebody has claimed the attempt meanwhile."""
+    with suppress(LostRace), resources.database.transaction() as connection:
+        if wait is not None:
+            lanes.note_error(connection, work.lane, failure)
+        submission.give_back(connection, work.attempt_id, token=None, failure=failure, wait=wait)
 
 
-def _close(resources: Resources, lane: str, failure: LikenessError, wait: timedelta) -> None:
-    log.warning("lane %s is closed for %.0f s: %s", lane, wait.total_seconds(), failure)
-    with resources.database.transaction() as connection:
-        lanes.close(connection, lane, reason=f"{failure.code}: {failure}"[:500], wait=wait)
+def _reason(failure: LikenessError) -> str:
+    return f"{failure.code}: {failure}"[:500]

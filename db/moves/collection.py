@@ -9,8 +9,19 @@ from sqlalchemy import Connection, func, insert, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.ids import new_id
-from db.moves.rows import error_columns, finish, leased_by, set_attempt, set_generation, take, unleased
+from db.moves.rows import (
+    due_now,
+    error_columns,
+    finish,
+    hand_back,
+    leased_by,
+    set_attempt,
+    set_generation,
+    take,
+    unleased,
+)
 from db.schema import attempts, generation_assets, model_inputs
+from db.texts import storable_json
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError
 from domain.ids import AssetId, AttemptId, LeaseToken
@@ -44,7 +55,7 @@ def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease) -> Wor
     """The attempt if it is to be collected and nobody is at it; None is an ordinary answer."""
     claimed = connection.execute(
         update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.COLLECTING, unleased())
+        .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.COLLECTING, unleased(), due_now())
         .values(step_tries=attempts.c.step_tries + 1, **leased_by(lease))
     )
     if claimed.rowcount != 1:
@@ -70,7 +81,9 @@ def again(
 def renewed(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, result: Mapping[str, Any]) -> None:
     """The provider has named new addresses for the same pictures."""
     connection.execute(
-        update(attempts).where(attempts.c.id == attempt_id, attempts.c.lease_token == token).values(result=dict(result))
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.lease_token == token)
+        .values(result=storable_json(result))
     )
 
 
@@ -104,7 +117,7 @@ def collected(
                 "height": asset.height,
                 "best": not checked and asset.position == first,
                 "missing_reason": asset.missing_reason,
-                "metadata": dict(asset.metadata),
+                "metadata": storable_json(asset.metadata),
             }
             for asset in assets
         ],
@@ -140,6 +153,19 @@ def put_inputs(connection: Connection, attempt_id: AttemptId, inputs: Mapping[As
         set_={name: statement.excluded[name] for name in ("pixels", "size", "preprocessing")},
     )
     connection.execute(statement, rows)
+
+
+def refilled(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken,
+    inputs: Mapping[AssetId, tuple[bytes, int, str]],
+) -> None:
+    """What the model will look at is there again; claiming it for that was no try of the check."""
+    work = take(connection, attempt_id, states=frozenset({AttemptState.VALIDATING}), token=token)
+    put_inputs(connection, attempt_id, inputs)
+    hand_back(connection, work.attempt_id, token=token)
 
 
 def lost(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, failure: LikenessError) -> None:

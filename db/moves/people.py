@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, func, select, update
 
-from db.moves.rows import finish
+from db.moves.rows import finish, take_free
 from db.schema import attempts, generations
-from db.work import select_work, work_of
 from domain.ids import BatchId, GenerationId
-from domain.states import FINAL, AttemptState, GenerationState, Outcome
+from domain.states import FINAL, AttemptState, GenerationState, Outcome, sources_of
 
 
 def request_cancel(connection: Connection, batch_id: BatchId) -> int:
@@ -40,15 +39,12 @@ def request_cancel(connection: Connection, batch_id: BatchId) -> int:
 
 def cancel_admitted(connection: Connection) -> list[GenerationId]:
     """Cancel what a person asked to stop and no worker has claimed yet; returns the generations."""
-    statement = select_work().where(
-        attempts.c.state == AttemptState.ADMITTED, generations.c.cancel_requested_at.is_not(None)
+    works = take_free(
+        connection, attempts.c.state == AttemptState.ADMITTED, generations.c.cancel_requested_at.is_not(None)
     )
-    canceled = []
-    for row in connection.execute(statement.with_for_update(skip_locked=True)).all():
-        work = work_of(row)
+    for work in works:
         finish(connection, work, GenerationState.CANCELED, outcome=Outcome.CANCELED)
-        canceled.append(work.generation_id)
-    return canceled
+    return [work.generation_id for work in works]
 
 
 def retry(
@@ -60,15 +56,17 @@ def retry(
         states: which final states; `completed` is never among them.
         reason: only those with this `error_code`.
     """
-    chosen: list[ColumnElement[bool]] = [
+    wanted: list[ColumnElement[bool]] = [
         generations.c.batch_id == batch_id,
-        generations.c.state.in_([state for state in states if state is not GenerationState.COMPLETED]),
+        generations.c.state.in_(sources_of(GenerationState.QUEUED) & FINAL & set(states)),
     ]
     if reason is not None:
-        chosen.append(generations.c.error_code == reason)
+        wanted.append(generations.c.error_code == reason)
+    # In the order in which a cancel locks them, so that the two may meet.
+    chosen = select(generations.c.id).where(*wanted).order_by(generations.c.id).with_for_update().cte("chosen")
     return connection.execute(
         update(generations)
-        .where(*chosen)
+        .where(generations.c.id.in_(select(chosen.c.id)))
         .values(
             state=GenerationState.QUEUED,
             completed_at=None,
@@ -89,4 +87,4 @@ def reasons(connection: Connection, batch_id: BatchId) -> dict[str, int]:
         .where(generations.c.batch_id == batch_id, generations.c.state == GenerationState.FAILED)
         .group_by(generations.c.error_code)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())

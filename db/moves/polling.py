@@ -9,6 +9,7 @@ from sqlalchemy import Connection, extract, func, select, update
 
 from db.moves.rows import FREE_LEASE, charge, finish, leased_by, set_attempt, set_generation, take, unleased
 from db.schema import attempts
+from db.texts import storable_json
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError
 from domain.ids import AttemptId, LeaseToken
@@ -106,7 +107,7 @@ def made(
         connection,
         work,
         AttemptState.COLLECTING,
-        result=dict(result),
+        result=storable_json(result),
         percent=100,
         made_at=func.now(),
         published_at=func.now(),

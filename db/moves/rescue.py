@@ -6,10 +6,10 @@ from datetime import timedelta
 from sqlalchemy import Connection, and_, func, or_, select, update
 
 from db.moves import submission
-from db.moves.rows import FREE_LEASE, finish, take, unleased
+from db.moves.rows import FREE_LEASE, finish, take, take_free, unleased
 from db.schema import attempts, lanes
 from db.work import Work, select_work, work_of
-from domain.errors import LikenessError, LostRace, MaybeSent
+from domain.errors import LikenessError, MaybeSent
 from domain.ids import AttemptId
 from domain.states import AttemptState, GenerationState, Outcome
 
@@ -23,30 +23,28 @@ def doubt_the_silent(connection: Connection, *, call_total: timedelta) -> list[A
         call_total: a POST that began within its lease is over this long after the lease's end at the latest; until
             then its worker may still come back with the id.
     """
-    silent = connection.execute(
-        select(attempts.c.id)
-        .where(attempts.c.state == S.SUBMITTING, attempts.c.lease_until < func.now() - call_total)
-        .limit(500)
-    ).scalars()
-    doubted = []
-    for attempt_id in map(AttemptId, silent):
-        failure = MaybeSent("the worker died between writing the intent and storing the job's id")
-        try:
-            submission.doubt(connection, attempt_id, token=None, failure=failure)
-        except LostRace:
-            continue
-        doubted.append(attempt_id)
-    return doubted
+    silent = take_free(connection, attempts.c.state == S.SUBMITTING, attempts.c.lease_until < func.now() - call_total)
+    failure = MaybeSent("the worker died between writing the intent and storing the job's id")
+    for work in silent:
+        submission.doubt(connection, work.attempt_id, token=None, failure=failure)
+    return [work.attempt_id for work in silent]
 
 
 def bury(connection: Connection) -> list[Work]:
     """Free the leases that ran out on a step that may simply be done again, and count the death."""
-    died = connection.execute(
-        update(attempts)
+    dead = (
+        select(attempts.c.id)
         .where(
             attempts.c.state.in_([S.GENERATING, S.COLLECTING, S.VALIDATING]),
             attempts.c.lease_until < func.now(),
         )
+        .limit(500)
+        .with_for_update(skip_locked=True)
+        .cte("dead")
+    )
+    died = connection.execute(
+        update(attempts)
+        .where(attempts.c.id.in_(select(dead.c.id)))
         .values(deaths=attempts.c.deaths + 1, published_at=func.now() - timedelta(days=1), **FREE_LEASE)
         .returning(attempts.c.id)
     ).scalars()
@@ -100,7 +98,8 @@ def renew(connection: Connection, tokens: Sequence[object], *, seconds: float) -
     """Push out the end of the leases that their holders still work under; returns how many were still held."""
     renewed = connection.execute(
         update(attempts)
-        .where(attempts.c.lease_token.in_(tokens))
+        # The second condition is that of an index: without it every renewal reads the whole table.
+        .where(attempts.c.lease_token.in_(tokens), attempts.c.state != S.FINISHED)
         .values(lease_until=func.now() + timedelta(seconds=seconds))
     )
     return renewed.rowcount

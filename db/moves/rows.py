@@ -7,10 +7,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, update
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 
 from db import ledger
-from db.schema import attempts, generations, model_inputs
+from db.schema import attempts, batches, generations, model_inputs
+from db.texts import storable
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, LostRace
 from domain.ids import AttemptId, LeaseToken
@@ -18,7 +19,7 @@ from domain.states import FINAL, AttemptState, GenerationState, Outcome, sources
 
 FREE_LEASE = {"lease_token": None, "lease_until": None, "leased_by": None}
 
-#: A person's cancel wins where nothing is at the provider any more.
+#: A person's cancel wins where nothing is at the provider any more; a failure of its own keeps its typed reason.
 _CANCEL_WINS = frozenset(
     {GenerationState.QUEUED, GenerationState.ADMITTED, GenerationState.COMPLETED, GenerationState.REJECTED}
 )
@@ -26,6 +27,11 @@ _CANCEL_WINS = frozenset(
 
 def unleased() -> ColumnElement[bool]:
     return or_(attempts.c.lease_until.is_(None), attempts.c.lease_until < func.now())
+
+
+def due_now() -> ColumnElement[bool]:
+    """A retry is published with a countdown; an earlier copy of its message must not jump the wait."""
+    return attempts.c.published_at <= func.now() + timedelta(seconds=1)
 
 
 def leased_by(lease: Lease) -> dict[str, Any]:
@@ -56,6 +62,21 @@ def take(
     return work_of(row)
 
 
+def take_free(connection: Connection, *wanted: ColumnElement[bool], limit: int = 500) -> list[Work]:
+    """Attempts with their generations and batches, all locked, past those that others hold at the moment.
+
+    For a caller who moves many in one transaction: the batch rows, which every step takes last, are taken in the order
+    of their ids before the first move books anything.
+    """
+    statement = select_work().where(*wanted).order_by(attempts.c.id).limit(limit).with_for_update(skip_locked=True)
+    works = [work_of(row) for row in connection.execute(statement)]
+    ids = {work.batch_id for work in works}
+    connection.execute(
+        select(batches.c.id).where(batches.c.id.in_(ids)).order_by(batches.c.id).with_for_update(key_share=True)
+    )
+    return works
+
+
 def set_attempt(connection: Connection, work: Work, state: AttemptState, **values: Any) -> None:
     """Write the attempt of a taken row; its lease ends unless `values` carry one."""
     connection.execute(
@@ -69,8 +90,7 @@ def set_generation(connection: Connection, work: Work, target: GenerationState, 
     Raises:
         LostRace: the table of moves does not allow it; the whole transaction must be given up.
     """
-    if work.cancel_requested and target in _CANCEL_WINS:
-        target = GenerationState.CANCELED
+    target = _or_canceled(work, target)
     moved = connection.execute(
         update(generations)
         .where(generations.c.id == work.generation_id, generations.c.state.in_(sources_of(target)))
@@ -86,11 +106,38 @@ def set_generation(connection: Connection, work: Work, target: GenerationState, 
     return target
 
 
+def _or_canceled(work: Work, target: GenerationState) -> GenerationState:
+    return GenerationState.CANCELED if work.cancel_requested and target in _CANCEL_WINS else target
+
+
+def hand_back(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken,
+    failure: LikenessError | None = None,
+    wait: timedelta = timedelta(0),
+) -> None:
+    """Let go of a claimed attempt without counting a try; the same step again after `wait`.
+
+    For what is no fault of the attempt: something is missing on this machine. Harmless where the lease is lost.
+    """
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.lease_token == token)
+        .values(
+            step_tries=func.greatest(attempts.c.step_tries - 1, 0),
+            published_at=func.now() + wait,
+            **FREE_LEASE,
+            **error_columns(failure),
+        )
+    )
+
+
 def error_columns(failure: LikenessError | None) -> dict[str, Any]:
     if failure is None:
         return {"error_code": None, "error_message": None}
-    # Postgres stores no NUL, and a provider's message may hold anything.
-    return {"error_code": failure.code, "error_message": str(failure).replace("\x00", "�")[:4000]}
+    return {"error_code": failure.code, "error_message": storable(str(failure))[:4000]}
 
 
 def finish(
@@ -101,22 +148,23 @@ def finish(
     outcome: Outcome,
     failure: LikenessError | None = None,
     wait: timedelta | None = None,
-    **generation_values: Any,
 ) -> GenerationState:
     """End the attempt, release what is still held, and move the generation to `target`.
 
     Args:
+        outcome: `given_back` does not count as a try of the generation.
         wait: for a generation that is queued again, the least time until its next attempt.
     """
     hold_state = ledger.release(connection, work, reason=failure.code if failure else outcome)
     errors = error_columns(failure)
-    reached = set_generation(
+    reached = _or_canceled(work, target)
+    set_generation(
         connection,
         work,
-        target,
-        **(errors if target in {GenerationState.FAILED, GenerationState.QUEUED} else error_columns(None)),
-        not_before=func.now() + wait if wait else None,
-        **generation_values,
+        reached,
+        **(errors if reached in {GenerationState.FAILED, GenerationState.QUEUED} else error_columns(None)),
+        not_before=func.now() + wait if wait and reached is GenerationState.QUEUED else None,
+        tries=func.greatest(generations.c.tries - (1 if outcome is Outcome.GIVEN_BACK else 0), 0),
     )
     if reached is GenerationState.CANCELED:
         outcome = Outcome.CANCELED

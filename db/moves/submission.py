@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
 from db import ledger
-from db.moves.rows import error_columns, finish, leased_by, set_attempt, set_generation, take
+from db.moves.rows import due_now, error_columns, finish, leased_by, set_attempt, set_generation, take
 from db.schema import attempts
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, LostRace
@@ -16,7 +16,6 @@ from domain.states import AttemptState, GenerationState, HoldState, Outcome
 _JOB_KEY = "attempts_lane_job_id_key"
 _ADMITTED = frozenset({AttemptState.ADMITTED})
 _SUBMITTING = frozenset({AttemptState.SUBMITTING})
-_UNSENT = _ADMITTED | _SUBMITTING
 
 
 def look(connection: Connection, attempt_id: AttemptId) -> Work | None:
@@ -25,8 +24,7 @@ def look(connection: Connection, attempt_id: AttemptId) -> Work | None:
         select_work().where(
             attempts.c.id == attempt_id,
             attempts.c.state == AttemptState.ADMITTED,
-            # A retry is published with a countdown; an earlier copy of its message must not jump the wait.
-            attempts.c.published_at <= func.now() + timedelta(seconds=1),
+            due_now(),
         )
     ).one_or_none()
     return None if row is None else work_of(row)
@@ -36,9 +34,11 @@ def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease, sent_p
     """Write the intent: after this commit the request may be on its way.
 
     Raises:
-        LostRace: another worker has it, or it is not admitted any more.
+        LostRace: another worker has it, it is not admitted any more, or a person has canceled it.
     """
     work = take(connection, attempt_id, states=_ADMITTED, token=None)
+    if work.cancel_requested:
+        raise LostRace(f"attempt {attempt_id} is canceled; nothing is sent for it any more")
     set_attempt(
         connection,
         work,
@@ -66,11 +66,16 @@ def accepted(
     Raises:
         LostRace: the lease ran out and rescue has put the attempt in doubt; the caller adopts the job instead.
     """
-    known = connection.execute(select(attempts.c.job_id).where(attempts.c.id == attempt_id)).scalar_one_or_none()
-    if known == job_id:
-        return  # an earlier run of this write was committed, and only the answer got lost
+    if _has_job(connection, attempt_id, job_id):
+        return
     work = take(connection, attempt_id, states=_SUBMITTING, token=token)
     _generate(connection, work, job_id=job_id, first_look=first_look, deadline=deadline)
+
+
+def _has_job(connection: Connection, attempt_id: AttemptId, job_id: str) -> bool:
+    """Whether an earlier run of the same write was committed, and only the answer got lost."""
+    known = connection.execute(select(attempts.c.job_id).where(attempts.c.id == attempt_id)).scalar_one_or_none()
+    return known == job_id
 
 
 def adopt(
@@ -81,6 +86,8 @@ def adopt(
     Raises:
         LostRace: the doubt was settled otherwise.
     """
+    if _has_job(connection, attempt_id, job_id):
+        return
     work = take(connection, attempt_id, states=frozenset({AttemptState.IN_DOUBT}), token=None)
     ledger.undoubt(connection, work, reason="job found")
     _generate(connection, work, job_id=job_id, first_look=first_look, deadline=deadline)
@@ -154,8 +161,12 @@ def give_back(
 def refuse(
     connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | None, failure: LikenessError
 ) -> GenerationState:
-    """The request will never be accepted: the generation fails, and costs nothing."""
-    work = take(connection, attempt_id, states=_UNSENT if token is None else _SUBMITTING, token=token)
+    """The request will never be accepted: the generation fails, and costs nothing.
+
+    Args:
+        token: None for an attempt that is admitted and claimed by nobody.
+    """
+    work = take(connection, attempt_id, states=_ADMITTED if token is None else _SUBMITTING, token=token)
     return finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
 
 
@@ -174,8 +185,3 @@ def doubt(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | 
         **error_columns(failure),
     )
     set_generation(connection, work, GenerationState.IN_DOUBT)
-
-
-def published(connection: Connection, attempt_id: AttemptId) -> None:
-    """The attempt's next task has been sent again."""
-    connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(published_at=func.now()))

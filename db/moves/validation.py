@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db.moves.rows import error_columns, finish, leased_by, set_attempt, take, unleased
+from db.moves.rows import due_now, error_columns, finish, leased_by, set_attempt, take, unleased
 from db.schema import attempts, generation_assets, model_inputs, verdicts
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError
@@ -43,7 +43,7 @@ def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease) -> Wor
     """The attempt if it is to be validated and nobody is at it; None is an ordinary answer."""
     claimed = connection.execute(
         update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.VALIDATING, unleased())
+        .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.VALIDATING, unleased(), due_now())
         .values(step_tries=attempts.c.step_tries + 1, **leased_by(lease))
     )
     if claimed.rowcount != 1:
@@ -141,18 +141,3 @@ def unfit(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, f
     """The check cannot be made at all: the generation fails, charged, with its pictures kept."""
     work = take(connection, attempt_id, states=_VALIDATING, token=token)
     finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
-
-
-def hand_back(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken) -> None:
-    """Let go of a claimed attempt without counting a try."""
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.lease_token == token)
-        .values(
-            lease_token=None,
-            lease_until=None,
-            leased_by=None,
-            step_tries=func.greatest(attempts.c.step_tries - 1, 0),
-            published_at=func.now(),
-        )
-    )
