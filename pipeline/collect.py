@@ -72,6 +72,10 @@ def _collect(resources: Resources, work: Work, lease: Lease, preprocessing: Prep
         missing = ServiceMissing(f"this worker has no key for lane {work.lane!r}; set it and restart the worker")
         return _wait_for_this_machine(resources, work, lease, missing)
     resources.points.reach("collect.claimed")
+    if work.result.get("lost"):
+        # The provider's own word that there is nothing to fetch, now or later.
+        _lost(resources, work, lease, PictureLost(f"paid for, and no picture is to be had: {work.result['lost']}"))
+        return None
     urls = _addresses(resources, lane, work, lease)
     fetch = partial(_one, resources, lane, work, preprocessing)
     try:
@@ -99,7 +103,7 @@ def _addresses(resources: Resources, lane: Lane, work: Work, lease: Lease) -> Se
         except ProviderError as failure:
             log.info("the addresses of job %s could not be renewed: %s", work.job_id, failure)
         else:
-            if isinstance(made, Made):
+            if isinstance(made, Made) and not made.lost:
                 result = result_of(made)
                 with resources.database.transaction() as connection:
                     collection.renewed(connection, work.attempt_id, token=lease.token, result=result)
@@ -131,9 +135,14 @@ def _one(
         file_size=picture.size_bytes,
         width=picture.width,
         height=picture.height,
-        metadata={"source_url": url},
+        metadata={"source_url": _shown(url)},
         model_input=prepared,
     )
+
+
+def _shown(url: str) -> str:
+    """An address that holds the picture itself is not kept a second time."""
+    return f"{url.partition(',')[0]},..." if url.startswith("data:") else url
 
 
 def _or_missing(found: NewAsset | LikenessError, position: int) -> NewAsset:
@@ -163,9 +172,14 @@ def _again_or_lost(
         if wait is not None:
             collection.again(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
             return Again(wait)
-        lost = PictureLost(f"paid for, and no picture is to be had after {work.step_tries} tries: {failure}")
-        collection.lost(connection, work.attempt_id, token=lease.token, failure=lost)
+    tries = f"after {work.step_tries} tries: {failure}"
+    _lost(resources, work, lease, PictureLost(f"paid for, and no picture is to be had {tries}"))
     return None
+
+
+def _lost(resources: Resources, work: Work, lease: Lease, failure: PictureLost) -> None:
+    with resources.database.transaction() as connection:
+        collection.lost(connection, work.attempt_id, token=lease.token, failure=failure)
 
 
 def _keep(resources: Resources, work: Work, lease: Lease, assets: Sequence[NewAsset]) -> None:

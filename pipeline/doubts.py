@@ -3,12 +3,14 @@
 What a listing must be like to prove anything: complete, part after part to the last page; begun when our request could
 no longer be in the air; and followed by a second one, at least `Timing.listings_apart` later, that shows nothing
 either. Only then is it certain that the submission was not accepted. There is no other way to "assume it was lost".
+A service forgets: a job that nobody owns, and of which the list no longer says what was asked for, proves nothing.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from db import lanes
 from db.moves import doubts, submission
@@ -17,7 +19,7 @@ from db.work import Work
 from domain.errors import BadInput, LostRace, ProviderError, UnknownThing
 from domain.ids import AttemptId, normalised
 from pipeline.admit import admit
-from pipeline.resources import Resources
+from pipeline.resources import Resources, Timing
 from providers.base import Lane, ListedJob
 
 __all__ = ["Doubt", "Listing", "every", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
@@ -59,8 +61,10 @@ def settle_by_listing(resources: Resources, lane_name: str) -> int:
         with resources.database.transaction() as connection:
             lanes.note_error(connection, lane_name, failure)
         return 0
+    resources.points.reach("doubts.listed")
     settled = sum(_settle(resources, lane, doubt, listing) for doubt in doubtful)
     if settled:
+        resources.points.reach("doubts.settled")
         admit(resources, lane.provider)
     return settled
 
@@ -73,10 +77,14 @@ def _list(resources: Resources, lane: Lane, *, began_at: datetime, back_to: date
     """
     found: list[ListedJob] = []
     for part in lane.list_parts:
-        for page in range(1, _MOST_PAGES + 1):
-            jobs = lane.listed_jobs(part=part, page=page) or ()
-            found.extend(jobs)
-            if not jobs or _reaches_back(resources, lane, jobs, back_to):
+        next_page: str | None = None
+        for _ in range(_MOST_PAGES):
+            page = lane.listed_jobs(part=part, page=next_page)
+            if page is None:
+                break
+            found.extend(page.jobs)
+            next_page = page.next_page
+            if next_page is None or (page.jobs and _reaches_back(resources, lane, page.jobs, back_to)):
                 break
         else:
             raise NeverArrived(f"the list of lane {lane.name!r} has more than {_MOST_PAGES} pages")
@@ -93,15 +101,25 @@ def _reaches_back(resources: Resources, lane: Lane, jobs: Sequence[ListedJob], b
     return any(intent is not None and intent < back_to for intent in intents)
 
 
+class _Shows(StrEnum):
+    """What a listing without the job says about a doubt."""
+
+    TOO_EARLY = "the submission may still have been in the air"
+    FORGOTTEN = "one of the jobs may be ours, and the service no longer says so"
+    ONCE = "the job is absent, and was not looked for long enough ago"
+    NEVER_ARRIVED = "the job is absent for the second time"
+
+
 def _settle(resources: Resources, lane: Lane, doubt: Doubt, listing: Listing) -> bool:
-    work = doubt.work
+    work, shows = doubt.work, None
     try:
         with resources.database.transaction() as connection:
             if doubts.identical_is_submitting(connection, work):
                 # The job on the list may be that attempt's, whose id is not stored yet.
                 doubts.saw_something(connection, work.attempt_id)
                 return False
-            job = _unowned_match(listing, work, doubts.owned(connection, lane.name, _ids(listing)))
+            owned = doubts.owned(connection, lane.name, _ids(listing))
+            job = _unowned_match(listing, work, owned)
             if job is not None:
                 submission.adopt(
                     connection,
@@ -110,22 +128,29 @@ def _settle(resources: Resources, lane: Lane, doubt: Doubt, listing: Listing) ->
                     first_look=timedelta(0),
                     deadline=lane.first_look_after(work.settings) * 2 + resources.timing.job_deadline,
                 )
-                log.info("doubt of attempt %s settled: its job is %s", work.attempt_id, job.job_id)
-                return True
-            if listing.began_at < doubt.doubted_at + resources.timing.in_the_air:
-                return False
-            if doubt.absent_since is None or listing.began_at < doubt.absent_since + resources.timing.listings_apart:
+            elif (shows := _shows(resources.timing, doubt, listing, owned)) is _Shows.FORGOTTEN:
+                doubts.saw_something(connection, work.attempt_id)
+            elif shows is _Shows.ONCE:
                 doubts.saw_nothing(connection, work.attempt_id, began_at=listing.began_at)
-                return False
-            proven = NeverArrived(
-                f"two complete listings of lane {lane.name!r} do not show the job, so it was not accepted"
-            )
-            doubts.not_accepted(connection, work.attempt_id, failure=proven)
+            elif shows is _Shows.NEVER_ARRIVED:
+                proven = f"two complete listings of lane {lane.name!r} do not show the job, so it was not accepted"
+                doubts.not_accepted(connection, work.attempt_id, failure=NeverArrived(proven))
     except LostRace as race:
         log.info("doubt of attempt %s was settled by somebody else: %s", work.attempt_id, race)
         return False
-    log.info("doubt of attempt %s settled: it never arrived", work.attempt_id)
-    return True
+    log.info("doubt of attempt %s: %s", work.attempt_id, f"its job is {job.job_id}" if job is not None else shows)
+    return job is not None or shows is _Shows.NEVER_ARRIVED
+
+
+def _shows(timing: Timing, doubt: Doubt, listing: Listing, owned: Mapping[str, object]) -> _Shows:
+    latest = doubt.doubted_at + timing.in_the_air + _MARGIN
+    if any(_may_be_forgotten(job, doubt.work, by=latest) for job in listing.jobs if job.job_id not in owned):
+        return _Shows.FORGOTTEN
+    if listing.began_at < doubt.doubted_at + timing.in_the_air:
+        return _Shows.TOO_EARLY
+    if doubt.absent_since is None or listing.began_at < doubt.absent_since + timing.listings_apart:
+        return _Shows.ONCE
+    return _Shows.NEVER_ARRIVED
 
 
 def _ids(listing: Listing) -> list[str]:
@@ -137,12 +162,22 @@ def _unowned_match(listing: Listing, work: Work, owned: dict[str, datetime | Non
     if work.sent_prompt is None:
         return None
     wanted = normalised(work.sent_prompt)
-    earliest = (work.intent_at - _MARGIN).timestamp() if work.intent_at is not None else 0.0
     for job in listing.jobs:
-        recent = job.created_at is None or job.created_at >= earliest
-        if recent and job.job_id not in owned and normalised(job.prompt) == wanted:
+        known = job.prompt is not None and job.job_id not in owned
+        if known and _is_recent(job, work) and normalised(job.prompt or "") == wanted:
             return job
     return None
+
+
+def _is_recent(job: ListedJob, work: Work) -> bool:
+    earliest = (work.intent_at - _MARGIN).timestamp() if work.intent_at is not None else 0.0
+    return job.created_at is None or job.created_at >= earliest
+
+
+def _may_be_forgotten(job: ListedJob, work: Work, *, by: datetime) -> bool:
+    """Whether a job was made in the doubt's time and the service no longer says what it was for."""
+    in_time = job.created_at is None or job.created_at <= by.timestamp()
+    return job.prompt is None and in_time and _is_recent(job, work)
 
 
 def every(resources: Resources, *, user_id: str) -> list[Doubt]:

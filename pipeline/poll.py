@@ -140,4 +140,9 @@ def _made(resources: Resources, work: Work, lease: Lease, made: Made) -> bool:
 
 def result_of(made: Made) -> dict[str, Any]:
     """What the attempt's row keeps of the provider's last word."""
-    return {"picture_urls": list(made.picture_urls), "grid_url": made.grid_url, "detail": dict(made.detail)}
+    return {
+        "picture_urls": list(made.picture_urls),
+        "grid_url": made.grid_url,
+        "detail": dict(made.detail),
+        "lost": made.lost,
+    }

@@ -60,11 +60,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back, whole."""
+    """What came back, whole.
+
+    Args:
+        path: of the call that it answers, for a refusal that doesn't say what it refuses.
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +99,14 @@ class Made:
         grid_url: one file holding all of them, for services that make one.
         charged_usd: what the service says it charged, or None where it does not say.
         detail: what else it said, JSON, kept for people.
+        lost: why there are no pictures and never will be, although the job counts as paid; None for every other job.
     """
 
     picture_urls: Sequence[str]
     grid_url: str | None = None
     charged_usd: Decimal | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    lost: str | None = None
 
 
 Progress = Running | Made
@@ -110,14 +117,29 @@ class ListedJob:
     """A job as the service lists it, for finding one whose id was lost.
 
     Args:
+        prompt: comparable with `Provider.prompt_text`; None where the service has forgotten it, so that the job
+            may be anybody's.
         created_at: Unix time, or None where the service does not say, or says it without a time zone.
         status: the service's own number or word for it; a listing may use others than a poll.
     """
 
     job_id: str
-    prompt: str
+    prompt: str | None
     created_at: float | None
     status: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPage:
+    """One page of a listing.
+
+    Args:
+        jobs: newest first.
+        next_page: what to ask for after this one, in the adapter's own words; None behind the last page.
+    """
+
+    jobs: Sequence[ListedJob]
+    next_page: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,15 +215,13 @@ class Lister(Protocol):
 
     #: What the service lists separately, in the order in which a job moves through them.
     list_parts: Sequence[str]
-    #: A page with fewer jobs than this is its part's last.
-    list_page: int
 
-    def build_fetch_list(self, *, part: str, page: int = 1) -> Call:
-        """One page of one part, newest first; `page` counts from 1."""
+    def build_fetch_list(self, *, part: str, page: str | None = None) -> Call:
+        """One page of one part; the first, or the one that the page before named as its next."""
         ...
 
-    def read_fetch_list(self, reply: Reply) -> Sequence[ListedJob]:
-        """The jobs of one page.
+    def read_fetch_list(self, reply: Reply, *, page: str | None = None) -> ListedPage:
+        """The jobs of the page that was asked for.
 
         Raises:
             ReplyUnreadable: also when a job has no id, since a listing with holes proves nothing.
@@ -212,6 +232,50 @@ class Lister(Protocol):
     def build_info(self) -> Call: ...
 
     def read_info(self, reply: Reply) -> AccountInfo: ...
+
+
+@runtime_checkable
+class Canceller(Protocol):
+    """What a wire has besides, where a job at work can be stopped. What became of it, the next poll says."""
+
+    def build_cancel(self, job_id: str) -> Call: ...
+
+    def read_cancel(self, reply: Reply) -> None:
+        """Nothing, if the service took the wish.
+
+        Raises:
+            ProviderError: as `Provider.read_poll`, where this call said nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class SchemaKeeper(Protocol):
+    """What a wire has besides, where the service publishes which inputs a model takes, and ignores all others."""
+
+    def build_schema(self, model: str) -> Call: ...
+
+    def read_schema(self, reply: Reply) -> Mapping[str, Any]:
+        """The inputs by name.
+
+        Raises:
+            RequestRefused: the service has no such model.
+            ProviderError: as `Provider.read_poll`, where this call said nothing.
+        """
+        ...
+
+    def check_schema(self, schema: Mapping[str, Any], ask: Ask) -> None:
+        """Raises `RequestRefused` where the model would ignore a part of what `ask` says."""
+        ...
+
+
+@runtime_checkable
+class Adviser(Protocol):
+    """What a wire has besides, where wishes made for another service are left out rather than refused."""
+
+    def warnings(self, ask: Ask) -> Sequence[str]:
+        """Sentences about what is left out of the submission, usually none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,8 +339,8 @@ class Lane(Protocol):
         """The parts of the account's job list, as `Lister` has them; none where the service lists no jobs."""
         ...
 
-    def listed_jobs(self, *, part: str, page: int = 1) -> Sequence[ListedJob] | None:
-        """One page of one part, newest first, empty behind the last; None where the service lists no jobs."""
+    def listed_jobs(self, *, part: str, page: str | None = None) -> ListedPage | None:
+        """One page of one part, the first or a later one by its name; None where the service lists no jobs."""
         ...
 
     @property

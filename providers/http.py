@@ -138,6 +138,7 @@ class Sender:
             status=response.status_code,
             headers={name.lower(): self._blanked(value.encode()).decode() for name, value in response.headers.items()},
             content=self._blanked(content),
+            path=call.path,
         )
 
     def _written(self, chosen: httpx2.Client, call: Call, what: str) -> httpx2.Request:

@@ -12,7 +12,19 @@ from urllib.parse import urlsplit
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from domain.errors import ProviderDown, ReplyUnreadable
-from providers.base import Accepted, AccountInfo, Ask, Call, ListedJob, Lister, Progress, Provider
+from providers.base import (
+    Accepted,
+    AccountInfo,
+    Adviser,
+    Ask,
+    Call,
+    Canceller,
+    ListedPage,
+    Lister,
+    Progress,
+    Provider,
+    SchemaKeeper,
+)
 from providers.fetch import PictureFetcher
 from providers.http import Sender, checked_base_url, checked_key
 
@@ -68,18 +80,44 @@ class HttpLane:
         """The parts of the account's job list, as `providers.base.Lister`; none where the service lists no jobs."""
         return self._adapter.list_parts if isinstance(self._adapter, Lister) else ()
 
-    def listed_jobs(self, *, part: str, page: int = 1) -> Sequence[ListedJob] | None:
-        """One page of one part, newest first, empty behind the last; None where the service lists no jobs."""
+    def listed_jobs(self, *, part: str, page: str | None = None) -> ListedPage | None:
+        """One page of one part, the first or a later one by its name; None where the service lists no jobs."""
         if not isinstance(self._adapter, Lister):
             return None
         call = self._adapter.build_fetch_list(part=part, page=page)
-        return self._adapter.read_fetch_list(self._sender.send(call))
+        return self._adapter.read_fetch_list(self._sender.send(call), page=page)
 
     def account(self) -> AccountInfo | None:
         """What the service says about the account; None where it has no such call."""
         if not isinstance(self._adapter, Lister):
             return None
         return self._adapter.read_info(self._sender.send(self._adapter.build_info()))
+
+    def cancel(self, job_id: str) -> bool:
+        """Ask the service to stop a job, which the next poll then finds ended; False where it has no such call.
+
+        Raises:
+            ProviderError: the wish did not arrive, or may not have; asking again is harmless.
+        """
+        if not isinstance(self._adapter, Canceller):
+            return False
+        self._adapter.read_cancel(self._sender.send(self._adapter.build_cancel(job_id)))
+        return True
+
+    def check_live(self, ask: Ask) -> None:
+        """Compare what `ask` would send with what the service itself says that the model takes today.
+
+        Raises:
+            RequestRefused: the model is gone, or would ignore a part of it unnoticed.
+            ProviderError: the service could not be asked.
+        """
+        if isinstance(self._adapter, SchemaKeeper):
+            reply = self._sender.send(self._adapter.build_schema(ask.model))
+            self._adapter.check_schema(self._adapter.read_schema(reply), ask)
+
+    def warnings(self, ask: Ask) -> Sequence[str]:
+        """Sentences about wishes that are left out of the submission, usually none."""
+        return self._adapter.warnings(ask) if isinstance(self._adapter, Adviser) else ()
 
     def fetch_picture(self, url: str) -> bytes:
         return self._pictures.fetch(url)

@@ -6,7 +6,6 @@ Both spellings of every key that TTAPI's pages and clients show are understood. 
 Source: PROVIDERS.md 1, TTAPI's documentation of 2026-03 to 2026-05.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -28,9 +27,11 @@ from domain.errors import (
 from domain.money import usd
 from providers import json_values as read
 from providers import midjourney
-from providers.base import Accepted, AccountInfo, Ask, Call, ListedJob, Made, Progress, Reply, Running
+from providers.base import Accepted, AccountInfo, Ask, Call, ListedJob, ListedPage, Made, Progress, Reply, Running
 from providers.retry_after import retry_after_s
-from providers.ttapi_failures import failure_of, is_known, refusal_of, shown
+from providers.seeds import seed_of
+from providers.ttapi_failures import failure_of, is_known, refusal_of
+from providers.wording import shown
 
 #: 1 USD = 100 quota. Source: docs.ttapi.io/grids/en/faq/billing, 2026-05-13.
 QUOTA_PER_USD: Final = Decimal(100)
@@ -42,6 +43,8 @@ DEFAULT_MODE: Final = "relax"
 LEAST_TIMEOUT_S: Final = {"relax": 600, "fast": 300, "turbo": 300}
 USUAL_TIMEOUT_S: Final = {"relax": 900, "fast": 300, "turbo": 300}
 MOST_TIMEOUT_S: Final = 1200
+#: Jobs on one page of the list; the most that TTAPI gives.
+LIST_PAGE: Final = 100
 #: A little below the stated speeds (turbo under 30 to 60 s, fast under 60 to 90 s, relax 2 to 10 min).
 FIRST_LOOK: Final = {"relax": timedelta(seconds=150), "fast": timedelta(seconds=45), "turbo": timedelta(seconds=25)}
 
@@ -54,8 +57,6 @@ class TTAPI:
     submit_total_s = 30.0
     #: Without a status TTAPI lists finished jobs only. Source: ttapi.io/docs/apiReference/others.
     list_parts = ("PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED")
-    #: The most that TTAPI gives.
-    list_page = 100
 
     def auth_headers(self, key: str) -> Mapping[str, str]:
         return {"TT-API-KEY": key}
@@ -129,22 +130,23 @@ class TTAPI:
     def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
         return FIRST_LOOK[mode_of(settings)]
 
-    def build_fetch_list(self, *, part: str, page: int = 1) -> Call:
+    def build_fetch_list(self, *, part: str, page: str | None = None) -> Call:
         return Call(
             method="GET",
             path="/midjourney/v1/fetch-list",
-            params={"status": part, "order": "desc", "limit": str(self.list_page), "page": str(page)},
+            params={"status": part, "order": "desc", "limit": str(LIST_PAGE), "page": page or "1"},
             repeatable=True,
         )
 
-    def read_fetch_list(self, reply: Reply) -> list[ListedJob]:
+    def read_fetch_list(self, reply: Reply, *, page: str | None = None) -> ListedPage:
         body = _answer_of(reply)
         rows = read.rows(body, "data")
         if read.text(body, "status") == "FAILED" or rows is None:
             raise ReplyUnreadable(
                 shown("reply_unreadable", code="fetch-list", message=read.text(body, "message") or "no list")
             )
-        return [_listed(row) for row in rows]
+        # How many pages there are is not said: only an empty one is certainly behind the last.
+        return ListedPage(jobs=[_listed(row) for row in rows], next_page=str(int(page or "1") + 1) if rows else None)
 
     def build_info(self) -> Call:
         return Call(method="GET", path="/midjourney/v1/info", repeatable=True)
@@ -198,11 +200,6 @@ def job_timeout_s(settings: Mapping[str, Any]) -> int:
     if isinstance(wished, bool) or not text.isdecimal() or not least <= int(text) <= MOST_TIMEOUT_S:
         raise RequestRefused(f"timeout is {wished!r}; in {mode} mode TTAPI takes {least} to {MOST_TIMEOUT_S} seconds")
     return int(text)
-
-
-def seed_of(attempt_id: str) -> int:
-    """32 bits that stand for the attempt, the same at every call."""
-    return int.from_bytes(hashlib.sha256(attempt_id.encode()).digest()[:4])
 
 
 def _body_of(reply: Reply) -> dict[str, Any] | None:

@@ -1,15 +1,14 @@
 """What TTAPI's failure messages mean: one table from the beginning of a message to a class of ours.
 
-Also the owner's form for showing a failure, `[type] code: message`, and which failures TTAPI counts
-towards its limit of illegal prompts. The brake that acts on the count is not here.
+Also which failures TTAPI counts towards its limit of illegal prompts. The brake that acts on the count is not here.
 
 Source: docs.mjapiapp.com/faq/midjourney/api and the Chinese FAQ (PROVIDERS.md 1.5); ttapi.io/docs/faq/api (1.9).
 """
 
-import re
 from typing import Final
 
 from domain.errors import ContentRefused, JobFailed, JobTimedOut, ProviderError, QueueFull, RequestRefused
+from providers.wording import shown
 
 #: Beginnings of messages, compared in lower case and without the `!` that one of them carries.
 FAMILIES: Final[tuple[tuple[str, type[ProviderError]], ...]] = (
@@ -44,9 +43,6 @@ ILLEGAL: Final = (
     "[ttapi image filter]",
 )
 
-_MOST_CHARACTERS: Final = 500
-_TYPED = re.compile(r"\[(?P<kind>[^\[\]]{1,60})\]\s*(?P<rest>.*)", re.DOTALL)
-
 
 def failure_of(message: str | None) -> ProviderError:
     """The service's last word on a job, or on a submission it answered with `FAILED`: nothing was charged.
@@ -71,15 +67,6 @@ def refusal_of(message: str) -> type[ProviderError]:
     if "banned" in lowered or _kind_of(message) is ContentRefused:
         return ContentRefused
     return RequestRefused
-
-
-def shown(kind: str, *, code: str, message: str | None) -> str:
-    """`[type] code: message`, on one line; the type is the message's own where it has one, else `kind`."""
-    text = " ".join((message or "").split())[:_MOST_CHARACTERS]
-    typed = _TYPED.fullmatch(text)
-    if typed:
-        kind, text = typed["kind"], typed["rest"]
-    return f"[{kind}] {code}: {text or 'no reason given'}"
 
 
 def is_illegal_prompt(failure: ProviderError | str) -> bool:

@@ -22,10 +22,10 @@ from domain.errors import (
     ReplyUnreadable,
     RequestRefused,
 )
-from providers.base import Ask, Lane, Made, Running
+from providers.base import Ask, Lane, ListedJob, Made, Running
 from providers.lane import HttpLane
 from providers.registry import open_lane
-from providers.ttapi import seed_of
+from providers.seeds import seed_of
 from sandbox.process import running
 from tests.integration.sandbox_client import until
 
@@ -87,6 +87,12 @@ def made(lane: HttpLane, job_id: str) -> Made:
     return until(look, what="the pictures of the job")
 
 
+def listed(lane: HttpLane) -> list[ListedJob]:
+    """What stands on the first page of every part."""
+    pages = [lane.listed_jobs(part=part) for part in lane.list_parts]
+    return [job for page in pages if page is not None for job in page.jobs]
+
+
 def test_a_lane_is_a_lane(lane: HttpLane) -> None:
     contract: Lane = lane
     assert contract.provider == "sandbox"
@@ -135,11 +141,14 @@ def test_a_real_lane_offers_no_place_for_files(key: str) -> None:
 def test_a_listing_shows_a_job_in_one_of_its_parts(lane: HttpLane) -> None:
     asked = ask()
     job_id = lane.submit(asked).job_id
-    listed = [job for part in lane.list_parts for job in lane.listed_jobs(part=part) or ()]
-    assert (job_id, lane.prompt_text(asked)) in {(job.job_id, job.prompt) for job in listed}
+    assert (job_id, lane.prompt_text(asked)) in {(job.job_id, job.prompt) for job in listed(lane)}
     made(lane, job_id)
-    assert [job.job_id for job in lane.listed_jobs(part="SUCCESS") or ()] == [job_id]
-    assert lane.listed_jobs(part="SUCCESS", page=2) == []
+    page = lane.listed_jobs(part="SUCCESS")
+    assert page is not None
+    assert [job.job_id for job in page.jobs] == [job_id]
+    behind = lane.listed_jobs(part="SUCCESS", page=page.next_page)
+    assert behind is not None
+    assert (behind.jobs, behind.next_page) == ([], None)
 
 
 def test_the_account_tells_its_queue(lane: HttpLane) -> None:
@@ -172,8 +181,7 @@ def test_an_unclear_answer_leaves_a_doubt_and_one_job_on_the_bill(
     with pytest.raises(MaybeSent):
         lane.submit(asked)
     assert bill(asked.prompt) == 1
-    listed = [job for part in lane.list_parts for job in lane.listed_jobs(part=part) or ()]
-    assert lane.prompt_text(asked) in {job.prompt for job in listed}
+    assert lane.prompt_text(asked) in {job.prompt for job in listed(lane)}
 
 
 @pytest.mark.parametrize(

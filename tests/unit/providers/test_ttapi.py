@@ -23,7 +23,8 @@ from domain.errors import (
     RequestRefused,
 )
 from providers.base import Accepted, Ask, ListedJob, Made, Reply, Running
-from providers.ttapi import TTAPI, job_timeout_s, seed_of
+from providers.seeds import seed_of
+from providers.ttapi import TTAPI, job_timeout_s
 from providers.ttapi_failures import is_illegal_prompt
 
 ADAPTER = TTAPI()
@@ -469,7 +470,7 @@ def test_the_first_look_is_near_the_usual_end() -> None:
 
 
 def test_the_list_is_asked_for_in_full_pages_newest_first() -> None:
-    call = ADAPTER.build_fetch_list(part="ON_QUEUE", page=2)
+    call = ADAPTER.build_fetch_list(part="ON_QUEUE", page="2")
     assert (call.path, call.repeatable) == ("/midjourney/v1/fetch-list", True)
     assert call.params == {"status": "ON_QUEUE", "page": "2", "limit": "100", "order": "desc"}
 
@@ -484,14 +485,23 @@ def test_listed_jobs_keep_their_numbers(wrap: Any) -> None:
         {"job_id": JOB, "prompt": "a pig --seed 7", "status": 2, "created_at": "2026-11-21T10:00:00+00:00"},
         {"jobId": "other", "prompt": None, "status": 1, "created_at": "2026-11-21 10:00:00"},
     ]
-    assert ADAPTER.read_fetch_list(reply({"status": "SUCCESS", "data": wrap(rows)})) == [
+    page = ADAPTER.read_fetch_list(reply({"status": "SUCCESS", "data": wrap(rows)}))
+    assert page.jobs == [
         ListedJob(job_id=JOB, prompt="a pig --seed 7", created_at=1795255200.0, status="2"),
         ListedJob(job_id="other", prompt="", created_at=None, status="1"),
     ]
+    assert page.next_page == "2"
+
+
+def test_the_pages_of_the_list_are_counted_until_one_is_empty() -> None:
+    rows = reply({"status": "SUCCESS", "data": [{"job_id": JOB, "prompt": "a pig"}]})
+    assert ADAPTER.build_fetch_list(part="SUCCESS").params["page"] == "1"
+    assert ADAPTER.read_fetch_list(rows, page="7").next_page == "8"
 
 
 def test_an_empty_list_is_a_list() -> None:
-    assert ADAPTER.read_fetch_list(reply({"status": "SUCCESS", "data": []})) == []
+    page = ADAPTER.read_fetch_list(reply({"status": "SUCCESS", "data": []}))
+    assert (page.jobs, page.next_page) == ([], None)
 
 
 @pytest.mark.parametrize(
