@@ -84,10 +84,12 @@ def _cast(prompt: str, *, references: Sequence[Likeness], weight: float, seed: i
     """Who is drawn: the references' character, followed as closely as the weight and luck have it, or someone new."""
     brief = read_prompt(prompt)
     job, own = _dice("job", prompt, seed), _dice("cast", prompt, seed, variation)
-    if not references or weight <= 0.0:
+    ignored = job.random() < (1.0 - min(max(weight, 0.0), 1.0)) ** 2
+    if not references or ignored:
         someone = invent(job, species=brief.species, coat=brief.coat)
         return drift(someone, 0.8, own, asked=brief.species)
-    nearness = min(weight, 1.0)
+    # A weak reference is followed less than its number says.
+    nearness = min(weight, 1.0) ** 1.5
     if job.random() < _OFF_MODEL:
         nearness *= job.uniform(0.25, 0.5)
     if nearness < 1.0 or own.random() < 0.15:
