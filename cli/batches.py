@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.opening import Opened, crew_if_embedded, opened
+from cli.options import AsJson
 from cli.terminal import Terminal, speaking
 from cli.watching import Watch, conclude
 from domain.money import read_limit, show
@@ -20,7 +21,7 @@ from runtime.lanes import require_lane
 from runtime.settings import Settings, read_settings
 
 PromptFile = Annotated[Path, typer.Argument(metavar="PROMPTS", help="CSV, TSV, JSON, JSONL or a text file of prompts.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
 Name = Annotated[str | None, typer.Option(help="Name of the batch; the file's stem by default.")]
 Character = Annotated[str | None, typer.Option(help="Character every picture must be.")]
 Provider = Annotated[str, typer.Option(help="Who makes the pictures.")]

@@ -13,8 +13,9 @@ import typer
 
 import sandbox
 from cli import batches
-from cli.batches import AsJson, Wish
+from cli.batches import Wish
 from cli.opening import Opened, opened, python_module, tending, workers
+from cli.options import AsJson
 from cli.terminal import Terminal, speaking
 from cli.watching import Watch, conclude
 from domain.money import show, usd

@@ -6,8 +6,8 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from cli.batches import AsJson
 from cli.opening import opened
+from cli.options import AsJson
 from cli.terminal import Terminal, speaking
 from domain.errors import BadInput
 from domain.ids import AttemptId

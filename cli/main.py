@@ -1,28 +1,92 @@
-"""The command `likeness`: one verb per thing a person does."""
+"""The command `likeness`: the table of its commands, and how a call that cannot be understood ends."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
-from cli import batches, demo, serve
+from cli.lazy import Entry, PanelledGroup, group_of
+from cli.terminal import INTERRUPTED, OK, Terminal
+from domain.errors import BadInput
+
+_MAKE, _LOOK, _STEER, _CHARACTERS, _MACHINE = "Make pictures", "Look", "Steer", "Characters", "This machine"
+
+COMMANDS = (
+    Entry(name="demo", target="cli.demo:demo_command", panel=_MAKE, says="28 prompts, a stand-in, nothing to set up"),
+    Entry(name="run", target="cli.batches:run_command", panel=_MAKE, says="Enqueue a file of prompts and watch it"),
+    Entry(name="enqueue", target="cli.batches:enqueue_command", panel=_MAKE, says="Enqueue it, for workers elsewhere"),
+    Entry(name="watch", target="cli.batches:watch_command", panel=_MAKE, says="Watch a batch to its end"),
+    Entry(name="status", target="cli.look:status_command", panel=_LOOK, says="How far a batch is"),
+    Entry(name="list", target="cli.look:list_command", panel=_LOOK, says="Generations, one a line"),
+    Entry(name="show", target="cli.look:show_command", panel=_LOOK, says="One generation's whole story"),
+    Entry(name="report", target="cli.files:report_command", panel=_LOOK, says="Write a batch's contact sheet"),
+    Entry(name="export", target="cli.files:export_command", panel=_LOOK, says="Copy pictures out, by theme"),
+    Entry(name="cost", target="cli.look:cost_command", panel=_LOOK, says="What was paid, per batch and in all"),
+    Entry(name="models", target="cli.models:models_command", panel=_LOOK, says="Models, prices, what they take"),
+    Entry(name="pause", target="cli.act:pause_command", panel=_STEER, says="Start nothing more of a batch"),
+    Entry(name="resume", target="cli.act:resume_command", panel=_STEER, says="Go on, with another budget if wanted"),
+    Entry(name="cancel", target="cli.act:cancel_command", panel=_STEER, says="Stop a batch for good"),
+    Entry(name="retry", target="cli.act:retry_command", panel=_STEER, says="Queue failed generations again"),
+    Entry(name="doubts", target="cli.doubts:app", panel=_STEER, says="Submissions that may have been paid"),
+    Entry(name="lanes", target="cli.lanes:app", panel=_STEER, says="Accounts: limits, health, open or closed"),
+    Entry(name="character", target="cli.characters:app", panel=_CHARACTERS, says="Whom the pictures must show"),
+    Entry(name="doctor", target="cli.doctor:doctor_command", panel=_MACHINE, says="What is missing, what to do"),
+    Entry(name="up", target="cli.serve:up_command", panel=_MACHINE, says="Run servers and workers in the foreground"),
+    Entry(name="worker", target="cli.serve:worker_command", panel=_MACHINE, says="Run one role of worker"),
+    Entry(name="sandbox", target="cli.serve:sandbox_command", panel=_MACHINE, says="Run the stand-in for the services"),
+)
 
 app = typer.Typer(
     name="likeness",
     help="A spreadsheet of prompts becomes checked, paid-for, stored images. It never pays twice.",
-    no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
-    add_completion=True,
+    cls=PanelledGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 
-app.command("demo")(demo.demo_command)
-app.command("run")(batches.run_command)
-app.command("enqueue")(batches.enqueue_command)
-app.command("watch")(batches.watch_command)
-app.command("up")(serve.up_command)
-app.command("worker")(serve.worker_command)
-app.command("sandbox")(serve.sandbox_command)
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Say the version and end.", is_eager=True)] = False,
+) -> None:
+    """A spreadsheet of prompts becomes checked, paid-for, stored images. It never pays twice."""
+    if show_version:
+        sys.stdout.write(f"likeness {version('likeness')}\n")
+        raise typer.Exit(OK)
+    if context.invoked_subcommand is None:
+        sys.stderr.write(context.get_help() + "\n")
+        raise typer.Exit(BadInput.exit_code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one call and return its exit code; whatever a person did wrong is one sentence, or one document."""
+    terminal = Terminal(as_json="--json" in arguments)
+    try:
+        ended = group_of(app, COMMANDS).main(list(arguments), prog_name="likeness", standalone_mode=False)
+    except typer.Abort:
+        return INTERRUPTED
+    except typer.TyperException as mistake:
+        return _misused(terminal, mistake.format_message())
+    except Exception:
+        # A defect of ours: the trace is for us, but who reads documents still gets one.
+        terminal.document({"error": {"code": "defect", "message": "an unexpected failure; its trace is on stderr"}})
+        raise
+    return ended if isinstance(ended, int) else OK
+
+
+def _misused(terminal: Terminal, said: str) -> int:
+    try:
+        terminal.fail(BadInput(f"{said.rstrip('.')}; `--help` after the command shows how it is called"))
+    except typer.Exit as ended:
+        return ended.exit_code
 
 
 def main() -> None:
-    app()
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from domain.errors import LikenessError
+from domain.errors import BadInput, LikenessError
 
 OK = 0
 ENDED_OTHERWISE = 1
 INTERRUPTED = 130
+#: Columns where nobody looks on, so that a pipe gets whole lines.
+_WIDE = 200
 
 
 class Terminal:
@@ -35,6 +37,14 @@ class Terminal:
             sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
             sys.stdout.flush()
 
+    def show(self, *content: RenderableType) -> None:
+        """Lay tables and text out for people, within the width of their terminal; under `--json`, nothing."""
+        if self.as_json:
+            return
+        measured = self.out.is_terminal or "COLUMNS" in os.environ
+        for one in content:
+            self.out.print(one, soft_wrap=False, width=None if measured else _WIDE)
+
     def note(self, text: str) -> None:
         """A line for people, beside the result."""
         self.err.print(text, markup=False, highlight=False)
@@ -48,6 +58,13 @@ class Terminal:
             self.err.print(str(failure), markup=False, highlight=False)
         raise typer.Exit(failure.exit_code)
 
+    def interrupted(self) -> NoReturn:
+        """Say that a person stopped the command, and end so."""
+        said = "interrupted; run the same command again to go on"
+        self.document({"error": {"code": "interrupted", "message": said}})
+        self.note(said)
+        raise typer.Exit(INTERRUPTED)
+
 
 @contextmanager
 def speaking(*, as_json: bool = False) -> Iterator[Terminal]:
@@ -58,9 +75,13 @@ def speaking(*, as_json: bool = False) -> Iterator[Terminal]:
     except LikenessError as failure:
         terminal.fail(failure)
     except KeyboardInterrupt:
-        terminal.note("interrupted; run the same command again to go on")
-        raise typer.Exit(INTERRUPTED) from None
+        terminal.interrupted()
     except BrokenPipeError:
         # The reader has left (`likeness list | head`); Python must not complain about it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(OK) from None
+    except OSError as failure:
+        if failure.filename is None:
+            raise
+        # A folder that is none, a file that may not be written: whoever named the path can help it.
+        terminal.fail(BadInput(f"{str(failure.filename)!r} cannot be used: {failure.strerror}"))

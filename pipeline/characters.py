@@ -11,6 +11,8 @@ from domain.ids import sha256
 from pipeline.resources import Resources
 from validation.pixels import decode
 
+__all__ = ["CharacterRow", "NewCharacter", "add", "every", "find"]
+
 _MOST_REFERENCES = 32
 
 

@@ -8,6 +8,8 @@ from domain.errors import UnknownThing
 from domain.rates import per_second
 from pipeline.resources import Resources
 
+__all__ = ["LaneRow", "close", "every", "rate_limit", "reopen", "set_concurrency", "set_rate_limit"]
+
 #: A person closes a lane for good; a date far away says so in the same column as everything else.
 _FOR_GOOD = timedelta(days=3650)
 

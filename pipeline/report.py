@@ -22,7 +22,7 @@ def report_of(resources: Resources, batch_id: BatchId) -> Report:
         stories = reading.stories(connection, batch_id=batch_id)
         spend = reading.spend_over_time(connection, batch_id)
         character = characters.get(connection, status.batch.character_id) if status.batch.character_id else None
-    lines = [_line(resources, story) for story in stories]
+    lines = [line_of(resources, story) for story in stories]
     return _report(resources, status, lines, spend=spend, character=character)
 
 
@@ -73,10 +73,11 @@ def _path(resources: Resources, key: str | None) -> Path | None:
     return None if key is None else resources.store.path_of(key)
 
 
-def _line(resources: Resources, story: Story) -> GenerationLine:
+def line_of(resources: Resources, story: Story) -> GenerationLine:
+    """One generation as reports tell it: with the pictures of the attempt that stands for it."""
     row = story.generation
     last = story.attempts[-1] if story.attempts else None
-    shown = _shown_attempt(story)
+    shown = shown_attempt(story)
     return GenerationLine(
         position=row["position"],
         index=None,
@@ -97,7 +98,7 @@ def _line(resources: Resources, story: Story) -> GenerationLine:
     )
 
 
-def _shown_attempt(story: Story) -> Any:
+def shown_attempt(story: Story) -> Any:
     """The attempt whose pictures stand for the generation: the one with the best picture, else the last with any."""
     best = [asset["attempt_id"] for asset in story.assets if asset["best"]]
     every = [asset["attempt_id"] for asset in story.assets]

@@ -1,0 +1,77 @@
+"""`pause`, `resume`, `cancel`, `retry`: what a person does to a whole batch."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.opening import opened
+from cli.options import AsJson, Batch
+from cli.terminal import speaking
+from domain.money import read_limit
+from domain.states import GenerationState
+from pipeline import actions, status
+
+
+class Retriable(StrEnum):
+    """States that `retry` takes."""
+
+    FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELED = "canceled"
+
+
+def pause_command(
+    batch: Batch,
+    reason: Annotated[str, typer.Option(help="Shown to everybody who looks.")] = "a person paused it",
+    as_json: AsJson = False,
+) -> None:
+    """Start nothing more of a batch; what is at a provider runs to its end."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = status.find(site.resources, batch, user_id=site.settings.user)
+        after = actions.pause(site.resources, found.batch.id, reason=reason)
+        terminal.document(after.as_json())
+        running = f"; {after.standing.live} attempts run to their end" if after.standing.live else ""
+        terminal.note(f"batch {after.batch.name!r} is paused: {after.batch.paused_reason}{running}")
+
+
+def resume_command(
+    batch: Batch,
+    max_cost: Annotated[str | None, typer.Option(metavar="USD", help="The budget from now on.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a paused or stopped batch, with another budget if one is named."""
+    with speaking(as_json=as_json) as terminal:
+        limit = None if max_cost is None else read_limit(max_cost, what="--max-cost")
+        with opened() as site:
+            found = status.find(site.resources, batch, user_id=site.settings.user)
+            after = actions.resume(site.resources, found.batch.id, limit_usd=limit)
+            terminal.document(after.as_json())
+            waiting = after.standing.unfinished
+            terminal.note(f"batch {after.batch.name!r} goes on: {waiting:,} generations are not final")
+
+
+def cancel_command(batch: Batch, as_json: AsJson = False) -> None:
+    """Stop a batch for good; what is at a provider runs to the provider's last word, and is paid."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = status.find(site.resources, batch, user_id=site.settings.user)
+        done = actions.cancel(site.resources, found.batch.id)
+        terminal.document({**done.status.as_json(), "asked": done.asked, "running": done.running})
+        at_once = done.asked - done.running
+        rest = f"; {done.running:,} are at a provider and end with its last word" if done.running else ""
+        terminal.note(f"batch {done.status.batch.name!r}: {at_once:,} generations canceled{rest}")
+
+
+def retry_command(
+    batch: Batch,
+    state: Annotated[list[Retriable] | None, typer.Option(help="Which ones; may be repeated.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="CODE", help="Only what failed with this code.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Queue failed generations again; each new attempt may be charged."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = status.find(site.resources, batch, user_id=site.settings.user)
+        states = [GenerationState(one) for one in state or [Retriable.FAILED]]
+        done = actions.retry(site.resources, found.batch.id, states=states, reason=reason)
+        terminal.document({**done.status.as_json(), "retried": done.queued})
+        terminal.note(f"batch {found.batch.name!r}: {done.queued:,} generations are queued again")

@@ -1,0 +1,137 @@
+"""`character add|list|show`: whom the pictures must show, by reference pictures and thresholds."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cli.layout import one_line, table_of
+from cli.opening import Opened, opened
+from cli.options import AsJson
+from cli.terminal import speaking
+from pipeline import characters
+from pipeline.characters import CharacterRow, NewCharacter
+from runtime.settings import Settings
+
+app = typer.Typer(help="Whom the pictures must show: reference pictures and thresholds.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `--character` and the column `character` name it.")]
+Threshold = Annotated[
+    float | None, typer.Option(min=-1, max=1, help="Instead of the default; a cosine.", show_default=False)
+]
+
+
+@app.command("add")
+def add_command(
+    name: Name,
+    references: Annotated[
+        list[Path], typer.Argument(metavar="PICTURES...", help="Reference pictures, the best first.")
+    ],
+    description: Annotated[str, typer.Option(help="For people.")] = "",
+    core: Threshold = None,
+    style: Threshold = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a character, or give a known one other references or thresholds."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        new = _new(site.settings, name, references, description=description, core=core, style=style)
+        made = characters.add(site.resources, new)
+        terminal.document(_document(site, made))
+        terminal.note(f"character {made.name!r} has {len(made.references)} references; {_thresholds(made)}")
+
+
+def _new(
+    settings: Settings,
+    name: str,
+    references: list[Path],
+    *,
+    description: str,
+    core: float | None,
+    style: float | None,
+) -> NewCharacter:
+    return NewCharacter(
+        name=name,
+        description=description,
+        references=references,
+        core=settings.clip_threshold_core if core is None else core,
+        style=settings.clip_threshold_style if style is None else style,
+        origin="default" if core is None and style is None else "set by a person",
+    )
+
+
+@app.command("list")
+def list_command(as_json: AsJson = False) -> None:
+    """Every character."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = characters.every(site.resources)
+        terminal.document({"characters": [_document(site, one) for one in found]})
+        terminal.show(_table(found))
+
+
+@app.command("show")
+def show_command(name: Name, as_json: AsJson = False) -> None:
+    """A character's references, thresholds, and where the thresholds come from."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = characters.find(site.resources, name)
+        terminal.document(_document(site, found))
+        terminal.show(_whole(site, found))
+
+
+def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
+    return {
+        "id": str(one.id),
+        "name": one.name,
+        "description": one.description,
+        "thresholds": {
+            "core": one.thresholds.core,
+            "style": one.thresholds.style,
+            "version": one.thresholds.version,
+            "origin": one.thresholds.origin,
+        },
+        "references": [
+            {
+                "path": _path(site, reference.r2_key),
+                "sha256": reference.sha256,
+                "media_type": reference.media_type,
+                "width": reference.width,
+                "height": reference.height,
+            }
+            for reference in one.references
+        ],
+    }
+
+
+def _path(site: Opened, key: str) -> str | None:
+    path = site.resources.store.path_of(key)
+    return None if path is None else str(path)
+
+
+def _thresholds(one: CharacterRow) -> str:
+    told = one.thresholds
+    return f"thresholds: core {told.core:.2f}, style {told.style:.2f} ({told.origin})"
+
+
+def _table(found: list[CharacterRow]) -> RenderableType:
+    if not found:
+        return Text("no character yet; add one with `likeness character add NAME PICTURES...`")
+    numbers = ("references", "core", "style")
+    table = table_of("character", *numbers, "thresholds from", numbers=numbers, giving=("character", "thresholds from"))
+    for one in found:
+        told = one.thresholds
+        table.add_row(
+            one_line(one.name), str(len(one.references)), f"{told.core:.2f}", f"{told.style:.2f}", Text(told.origin)
+        )
+    return table
+
+
+def _whole(site: Opened, one: CharacterRow) -> RenderableType:
+    lines = [Text(one.name, style="bold")]
+    if one.description:
+        lines.append(Text(one.description))
+    lines.append(Text(_thresholds(one)))
+    for reference in one.references:
+        where = _path(site, reference.r2_key) or reference.r2_key
+        lines.append(Text(f"{reference.width} x {reference.height} {reference.media_type}  {where}", overflow="fold"))
+    return Group(*lines)

@@ -1,0 +1,123 @@
+"""`lanes`: the provider accounts, their limits and their health, and a person's hand on them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cli.layout import table_of
+from cli.opening import Opened, opened
+from cli.options import AsJson
+from cli.terminal import Terminal, speaking
+from domain.errors import BadInput
+from pipeline import lanes
+from pipeline.lanes import LaneRow
+
+app = typer.Typer(help="The provider accounts: limits, health, open or closed.", invoke_without_command=True)
+
+Lane = Annotated[str, typer.Argument(metavar="LANE", help="Its name, as `likeness lanes` shows it.")]
+#: A closure that lasts longer than this was made by a person, for good.
+_LONG = timedelta(days=365)
+
+
+@app.callback()
+def list_command(context: typer.Context, as_json: AsJson = False) -> None:
+    """List every lane: its limits, what is in flight, whether it is closed and why, and its last error."""
+    if context.invoked_subcommand is None:
+        with speaking(as_json=as_json) as terminal, opened() as site:
+            _say(terminal, lanes.every(site.resources))
+
+
+@app.command("set")
+def set_command(
+    lane: Lane,
+    rate: Annotated[str | None, typer.Option(metavar="RATE", help="Submissions, as 60/m, 2/s, 100/h; 0: all.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs in flight at once.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a lane's limits; every worker follows within seconds."""
+    with speaking(as_json=as_json) as terminal:
+        if rate is None and concurrency is None:
+            raise BadInput("say what to set: --rate RATE, --concurrency N, or both")
+        with opened() as site:
+            if rate is not None:
+                lanes.set_rate_limit(site.resources, lane, rate)
+            if concurrency is not None:
+                lanes.set_concurrency(site.resources, lane, concurrency)
+            _say_one(terminal, site, lane)
+
+
+@app.command("close")
+def close_command(
+    lane: Lane,
+    reason: Annotated[str, typer.Option(help="Shown to everybody who looks.")] = "a person closed it",
+    as_json: AsJson = False,
+) -> None:
+    """Submit nothing more on a lane until a person opens it; what is in flight runs on."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        lanes.close(site.resources, lane, reason=reason)
+        _say_one(terminal, site, lane)
+
+
+@app.command("open")
+def open_command(lane: Lane, as_json: AsJson = False) -> None:
+    """Open a lane now, whoever or whatever closed it."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        lanes.reopen(site.resources, lane)
+        _say_one(terminal, site, lane)
+
+
+def _say_one(terminal: Terminal, site: Opened, lane: str) -> None:
+    _say(terminal, [row for row in lanes.every(site.resources) if row.name == lane])
+
+
+def _say(terminal: Terminal, rows: Sequence[LaneRow]) -> None:
+    now = datetime.now(UTC)
+    terminal.document({"lanes": [_document(row, now) for row in rows]})
+    terminal.show(_table(rows, now))
+
+
+def _document(row: LaneRow, now: datetime) -> dict[str, Any]:
+    closed = _is_closed(row, now)
+    return {
+        "name": row.name,
+        "provider": row.provider,
+        "rate_limit": row.rate_limit,
+        "concurrency": row.concurrency,
+        "in_flight": row.in_flight,
+        "open": not closed,
+        "closed_until": row.closed_until.isoformat() if closed and row.closed_until else None,
+        "reason": row.reason if closed else None,
+        "last_error": row.last_error,
+        "last_error_at": row.last_error_at.isoformat() if row.last_error_at else None,
+    }
+
+
+def _is_closed(row: LaneRow, now: datetime) -> bool:
+    return row.closed_until is not None and row.closed_until > now
+
+
+def _table(rows: Sequence[LaneRow], now: datetime) -> RenderableType:
+    if not rows:
+        return Text("no lane yet: put a provider's key into .env, such as TTAPI_API_KEY; `likeness doctor` says more")
+    columns = ("lane", "provider", "rate", "in flight", "state")
+    table = table_of(*columns, numbers=("rate", "in flight"), giving=("state",))
+    errors: list[RenderableType] = []
+    for row in rows:
+        in_flight = f"{row.in_flight} of {row.concurrency}"
+        table.add_row(row.name, row.provider, row.rate_limit or "no limit", in_flight, _state(row, now))
+        if row.last_error is not None and row.last_error_at is not None:
+            at = row.last_error_at.strftime("%Y-%m-%d %H:%M")
+            errors.append(Text(f"{row.name}: last error at {at} UTC: {row.last_error}", style="dim"))
+    return Group(table, *errors)
+
+
+def _state(row: LaneRow, now: datetime) -> Text:
+    if row.closed_until is None or not _is_closed(row, now):
+        return Text("open", style="green")
+    if row.closed_until - now > _LONG:
+        return Text(f"closed until opened: {row.reason}", style="yellow")
+    return Text(f"closed for {(row.closed_until - now).total_seconds():.0f} s: {row.reason}", style="yellow")

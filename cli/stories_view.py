@@ -1,0 +1,229 @@
+"""How batches, generations and costs look in a terminal, and the documents that lists of them are made of."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli.layout import facts_of, one_line, table_of
+from domain.states import GenerationState
+from pipeline import stories
+from pipeline.resources import Resources
+from pipeline.status import BatchStatus
+from pipeline.stories import Cost, Story
+from reports.wording import dollars, lasting
+
+_COLOURS = {
+    GenerationState.COMPLETED: "green",
+    GenerationState.REJECTED: "yellow",
+    GenerationState.FAILED: "red",
+    GenerationState.IN_DOUBT: "magenta",
+    GenerationState.CANCELED: "dim",
+    GenerationState.QUEUED: "dim",
+}
+
+
+def state_text(state: str) -> Text:
+    return Text(state.replace("_", " "), style=_COLOURS.get(GenerationState(state), "cyan"))
+
+
+def standing(found: BatchStatus) -> RenderableType:
+    """A batch's states and money."""
+    table = facts_of()
+    table.columns[1].justify = "right"
+    for state, number in found.standing.counts.items():
+        if number:
+            table.add_row(state_text(state), f"{number:,}")
+    batch = found.batch
+    money = {
+        "spent": dollars(batch.charged_usd),
+        "held": dollars(batch.held_usd) if batch.held_usd else None,
+        "in doubt": dollars(batch.in_doubt_usd) if batch.in_doubt_usd else None,
+        "budget": dollars(batch.limit_usd) if batch.limit_usd is not None else None,
+        "remaining": dollars(found.remaining_usd) if batch.limit_usd is not None else None,
+        "average cost": dollars(found.avg_cost_per_image_usd) if found.accepted else None,
+        "wall time": lasting(found.standing.wall_s),
+    }
+    for label, value in money.items():
+        if value is not None:
+            table.add_row(label, value)
+    final = found.standing.total - found.standing.unfinished
+    head = Text.assemble((batch.name, "bold"), (f"  {final:,} of {found.standing.total:,} final", "dim"))
+    return Group(head, table, *(Text(line) for line in _halts(found)))
+
+
+def _halts(found: BatchStatus) -> list[str]:
+    name = found.batch.name
+    halts = []
+    if found.batch.paused_reason is not None:
+        halts.append(f"paused: {found.batch.paused_reason}; `likeness resume {name}` goes on")
+    if found.batch.stopped_reason is not None:
+        halts.append(f"stopped: {found.batch.stopped_reason}; `likeness resume {name} --max-cost USD` goes on")
+    return halts
+
+
+def lines(name: str, page: Sequence[Story], *, total: int, offset: int) -> RenderableType:
+    """Generations, one a line, with what to type to see more."""
+    if not page:
+        return Text(f"{name}: none of {total:,} generations from there on" if offset else f"{name}: no such generation")
+    columns = ("row", "state", "theme", "core", "cost", "prompt")
+    table = table_of(*columns, numbers=("row", "core", "cost"), giving=("theme", "prompt"))
+    for story in page:
+        row = story.generation
+        table.add_row(
+            str(row["position"]),
+            state_text(row["state"]),
+            one_line(row["theme"] or ""),
+            _score(_best_verdict(story)),
+            dollars(row["cost"]) if row["cost"] else "–",
+            one_line(row["error_message"] or row["prompt"]),
+        )
+    last = offset + len(page)
+    more = "" if last >= total else f"; `--offset {last}` goes on"
+    shown = f"{offset + 1:,} to {last:,} of {total:,}{more}; `likeness show {name}/ROW` tells one's whole story"
+    return Group(table, Text(shown, style="dim"))
+
+
+def _best_verdict(story: Story) -> dict[str, Any] | None:
+    every = [verdict for found in story.verdicts.values() for verdict in found]
+    best = [asset["id"] for asset in story.assets if asset["best"]]
+    chosen = [verdict for verdict in every if verdict["asset_id"] in best]
+    return next(iter(chosen or sorted(every, key=lambda one: -one["core"])), None)
+
+
+def _score(verdict: dict[str, Any] | None) -> Text:
+    if verdict is None:
+        return Text("–", style="dim")
+    return Text(f"{verdict['core']:.3f}", style="green" if verdict["passed"] else "yellow")
+
+
+def _picture(resources: Resources, asset: dict[str, Any]) -> str | None:
+    """Where a person finds the picture: the file if it is on this machine, else its address."""
+    if asset["r2_key"] is None:
+        return None
+    path = resources.store.path_of(asset["r2_key"])
+    if path is not None and path.exists():
+        return str(path)
+    address: str | None = asset["cdn_url"]
+    return address
+
+
+def line_document(resources: Resources, story: Story) -> dict[str, Any]:
+    """One generation of a list: its own columns, its best verdict and picture."""
+    told = stories.as_json(story)
+    verdict = _best_verdict(story)
+    best = [asset for asset in story.assets if asset["best"]]
+    for name in ("attempts", "assets", "verdicts"):
+        del told[name]
+    return {
+        **told,
+        "core": verdict["core"] if verdict else None,
+        "style": verdict["style"] if verdict else None,
+        "picture": _picture(resources, best[0]) if best else None,
+    }
+
+
+def document(resources: Resources, story: Story) -> dict[str, Any]:
+    """The whole story; each asset also says where its picture is."""
+    told = stories.as_json(story)
+    for asset, row in zip(told["assets"], story.assets, strict=True):
+        asset["path"] = _picture(resources, row)
+    return told
+
+
+def whole(resources: Resources, story: Story) -> RenderableType:
+    """The whole story, from the prompt to the verdicts."""
+    row = story.generation
+    facts = facts_of()
+    facts.add_row("state", state_text(row["state"]))
+    for label, value in {
+        "prompt": row["prompt"],
+        "theme": " / ".join(filter(None, (row["theme"], row["variation"]))),
+        "model": f"{row['model']} by {row['provider']}",
+        "settings": ", ".join(f"{key} {value}" for key, value in row["settings"].items()),
+        "cost": dollars(row["cost"]),
+        "error": f"{row['error_code']}: {row['error_message']}" if row["error_code"] else "",
+        "id": str(row["id"]),
+    }.items():
+        if value:
+            facts.add_row(label, Text(value))
+    parts: list[RenderableType] = [facts]
+    if story.attempts:
+        parts += [Text(), _attempts(story)]
+    if story.assets:
+        parts += [Text(), *_assets(resources, story)]
+    return Group(*parts)
+
+
+def _attempts(story: Story) -> Table:
+    columns = ("attempt", "lane", "state", "money", "took", "job")
+    table = table_of(*columns, numbers=("attempt", "took"), giving=("job",))
+    for one in story.attempts:
+        charged = one["charged_usd"]
+        money = f"{dollars(one['hold_usd'])} {one['hold_state']}" if charged is None else f"{dollars(charged)} charged"
+        ended, begun = one["finished_at"], one["intent_at"]
+        table.add_row(
+            str(one["number"]),
+            one["lane"],
+            one["outcome"] or one["state"].replace("_", " "),
+            money.replace("_", " "),
+            lasting((ended - begun).total_seconds()) if ended and begun else "–",
+            Text(one["error_message"] or one["job_id"] or "–", overflow="fold"),
+        )
+    return table
+
+
+def _assets(resources: Resources, story: Story) -> list[RenderableType]:
+    table = table_of("picture", "size", "core", "style", "verdict", numbers=("picture", "core", "style"))
+    files: list[RenderableType] = []
+    for asset in story.assets:
+        verdict = next(iter(story.verdicts.get(asset["id"], [])), None)
+        size = f"{asset['width']} x {asset['height']}" if asset["width"] else "–"
+        where = _picture(resources, asset) or asset["missing_reason"] or "the file is not on this machine"
+        table.add_row(
+            str(asset["position"]),
+            size,
+            _against(verdict, "core"),
+            _against(verdict, "style"),
+            _said(verdict, best=asset["best"]),
+        )
+        files.append(Text(f"{asset['position']:>7}  {where}", style="dim", overflow="fold"))
+    return [table, *files]
+
+
+def _against(verdict: dict[str, Any] | None, what: str) -> str:
+    return "–" if verdict is None else f"{verdict[what]:.3f} / {verdict[f'{what}_threshold']:.2f}"
+
+
+def _said(verdict: dict[str, Any] | None, *, best: bool) -> Text:
+    said = "not checked" if verdict is None else "passed" if verdict["passed"] else "not passed"
+    return Text(said + (", best" if best else ""), style="green" if verdict and verdict["passed"] else "")
+
+
+def costs(parts: Sequence[Cost], everything: Cost) -> RenderableType:
+    """A line per batch, and the sum."""
+    if not parts:
+        return Text("nothing has been enqueued, so nothing was paid")
+    numbers = ("calls", "paid", "average", "not settled", "budget")
+    table = table_of("batch", *numbers, numbers=numbers, giving=("batch",))
+    for one in parts:
+        table.add_row(*_cost_row(one))
+    if len(parts) > 1:
+        table.add_section()
+        table.add_row(*_cost_row(everything), style="bold")
+    return table
+
+
+def _cost_row(cost: Cost) -> list[RenderableType]:
+    open_usd: Decimal = cost.held_usd + cost.in_doubt_usd
+    return [
+        one_line(cost.name),
+        f"{cost.paid:,}",
+        dollars(cost.charged_usd),
+        dollars(cost.average_usd),
+        dollars(open_usd) if open_usd else "–",
+        dollars(cost.limit_usd),
+    ]

@@ -1,0 +1,106 @@
+"""What a person does to a whole batch: pause, resume, cancel, retry. Each is committed before anything is admitted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from db import batches
+from db.moves import people
+from domain.errors import LimitTooSmall, UnknownThing
+from domain.ids import BatchId
+from domain.money import show
+from domain.states import GenerationState
+from pipeline.admit import admit_everywhere
+from pipeline.resources import Resources
+from pipeline.status import BatchStatus, of_batch
+
+#: Final states from which a person may send a generation back into the queue.
+RETRIED = (GenerationState.FAILED, GenerationState.REJECTED, GenerationState.CANCELED)
+
+
+def pause(resources: Resources, batch_id: BatchId, *, reason: str) -> BatchStatus:
+    """Admit nothing more of the batch; what is at a provider runs on. A batch already paused keeps its reason."""
+    with resources.database.transaction() as connection:
+        batches.pause(connection, batch_id, reason=reason)
+    return of_batch(resources, batch_id)
+
+
+def resume(resources: Resources, batch_id: BatchId, *, limit_usd: Decimal | None = None) -> BatchStatus:
+    """Go on with a paused or stopped batch.
+
+    Args:
+        limit_usd: the new budget, or None to keep the one it has.
+
+    Raises:
+        LimitTooSmall: the new budget leaves nothing over what is spent and set aside.
+    """
+    with resources.database.transaction() as connection:
+        batch = batches.get(connection, batch_id)
+        used = batch.charged_usd + batch.held_usd + batch.in_doubt_usd
+        if limit_usd is not None and limit_usd <= used:
+            raise LimitTooSmall(
+                f"{show(used)} USD of batch {batch.name!r} are spent or set aside already;"
+                f" a budget of {show(limit_usd)} USD leaves nothing"
+            )
+        if limit_usd is not None:
+            batches.set_limit(connection, batch_id, limit_usd)
+        batches.resume(connection, batch_id)
+    admit_everywhere(resources)
+    return of_batch(resources, batch_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canceled:
+    """What a cancel did.
+
+    Args:
+        asked: generations that were not final.
+        running: those of them that are at a provider, and end with its last word.
+    """
+
+    asked: int
+    running: int
+    status: BatchStatus
+
+
+def cancel(resources: Resources, batch_id: BatchId) -> Canceled:
+    """Ask all that is not final to stop; what waits, or was admitted and not yet claimed, is canceled at once."""
+    with resources.database.transaction() as connection:
+        asked = people.request_cancel(connection, batch_id)
+    with resources.database.transaction() as connection:
+        people.cancel_admitted(connection)
+    after = of_batch(resources, batch_id)
+    return Canceled(asked=asked, running=after.standing.unfinished, status=after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What a retry did.
+
+    Args:
+        queued: generations that wait again.
+    """
+
+    queued: int
+    status: BatchStatus
+
+
+def retry(
+    resources: Resources, batch_id: BatchId, *, states: Sequence[GenerationState], reason: str | None = None
+) -> Retried:
+    """Put final generations back into the queue; each may be charged again.
+
+    Args:
+        states: some of `RETRIED`.
+        reason: only what failed with this code.
+
+    Raises:
+        UnknownThing: nothing failed with that code; the sentence names the codes there are.
+    """
+    with resources.database.transaction() as connection:
+        if reason is not None and reason not in (known := people.reasons(connection, batch_id)):
+            there = ", ".join(f"{code} ({number})" for code, number in sorted(known.items()))
+            raise UnknownThing(f"nothing failed with {reason!r}; {f'there are {there}' if there else 'nothing failed'}")
+        queued = people.retry(connection, batch_id, states=states, reason=reason)
+    admit_everywhere(resources)
+    return Retried(queued=queued, status=of_batch(resources, batch_id))
