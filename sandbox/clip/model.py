@@ -86,7 +86,7 @@ def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
 
 def normalised(pixels: npt.NDArray[np.uint8]) -> Tensor:
     """(N, SIDE, SIDE, 3) uint8 to (N, 3, SIDE, SIDE) float32, as the processor does it."""
-    scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    scaled = torch.tensor(pixels).permute(0, 3, 1, 2).float() / 255
     return (scaled - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
