@@ -10,10 +10,15 @@ _Value = TypeVar("_Value")
 
 
 class _Recent(Generic[_Key, _Value]):
-    """The values asked for last; made outside the lock, at worst twice."""
+    """The values asked for last; made outside the lock, at worst twice.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        keeps: whether a value is worth its memory.
+    """
+
+    def __init__(self, size: int, *, keeps: Callable[[_Value], bool] = lambda _: True) -> None:
         self._size = size
+        self._keeps = keeps
         self._lock = threading.Lock()
         self._values: OrderedDict[_Key, _Value] = OrderedDict()
 
@@ -23,6 +28,8 @@ class _Recent(Generic[_Key, _Value]):
                 self._values.move_to_end(key)
                 return self._values[key]
         value = make()
+        if not self._keeps(value):
+            return value
         with self._lock:
             self._values[key] = value
             while len(self._values) > self._size:
@@ -39,7 +46,8 @@ class Shelf:
 
     def __init__(self, *, size: int = 64) -> None:
         self._content: _Recent[str, bytes] = _Recent(size)
-        self._urls: _Recent[tuple[str, str], str] = _Recent(16 * size)
+        # An address that holds the whole picture is made anew faster than it is worth keeping.
+        self._urls: _Recent[tuple[str, str], str] = _Recent(16 * size, keeps=lambda url: not url.startswith("data:"))
 
     def content(self, sha256: str, read: Callable[[], bytes]) -> bytes:
         return self._content.get(sha256, read)

@@ -45,6 +45,7 @@ class Call:
         total_s: the whole call must be over after this many seconds, connection included.
         repeatable: whether sending it twice is harmless; a submission never is.
         reply_max_bytes: a longer answer is not read to its end.
+        model: what is asked for, where the answer does not say it again; it is not sent.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Call:
     total_s: float = 30.0
     repeatable: bool = False
     reply_max_bytes: int = 4 * 2**20
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +66,14 @@ class Reply:
 
     Args:
         path: of the call that it answers, for a refusal that doesn't say what it refuses.
+        model: of the call that it answers.
     """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
     path: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,23 @@ class Accepted:
     """The service has taken the job under this id."""
 
     job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The reply to the submission is the result: there is no job to ask about, and no second copy of the pictures.
+
+    Args:
+        pictures: files as they came, in the service's order.
+        charged_usd: what the service says it charged, or None where it does not say.
+        request_id: the service's own name for the call, or None where it gives none.
+        detail: what else it said, JSON, kept for people.
+    """
+
+    pictures: Sequence[bytes]
+    charged_usd: Decimal | None = None
+    request_id: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,14 +201,19 @@ class Provider(Protocol):
         """
         ...
 
-    def read_submit(self, reply: Reply) -> Accepted:
-        """The job's id.
+    def read_submit(self, reply: Reply) -> Accepted | Delivered:
+        """The job's id, or the result itself.
 
         Raises:
             ProviderError: a documented refusal, by its class.
             MaybeSent: anything that is neither an acceptance nor a documented refusal.
         """
         ...
+
+
+@runtime_checkable
+class Poller(Protocol):
+    """What a wire has besides, where a submission makes a job that can be asked about; all others are synchronous."""
 
     def build_poll(self, job_id: str) -> Call: ...
 
@@ -225,7 +251,7 @@ class Lister(Protocol):
 
         Raises:
             ReplyUnreadable: also when a job has no id, since a listing with holes proves nothing.
-            ProviderError: as `Provider.read_poll`, where this call said nothing.
+            ProviderError: as `Poller.read_poll`, where this call said nothing.
         """
         ...
 
@@ -244,7 +270,7 @@ class Canceller(Protocol):
         """Nothing, if the service took the wish.
 
         Raises:
-            ProviderError: as `Provider.read_poll`, where this call said nothing.
+            ProviderError: as `Poller.read_poll`, where this call said nothing.
         """
         ...
 
@@ -260,7 +286,7 @@ class SchemaKeeper(Protocol):
 
         Raises:
             RequestRefused: the service has no such model.
-            ProviderError: as `Provider.read_poll`, where this call said nothing.
+            ProviderError: as `Poller.read_poll`, where this call said nothing.
         """
         ...
 
@@ -276,6 +302,14 @@ class Adviser(Protocol):
     def warnings(self, ask: Ask) -> Sequence[str]:
         """Sentences about what is left out of the submission, usually none."""
         ...
+
+
+@runtime_checkable
+class InlineReader(Protocol):
+    """What a wire has besides, where a reference may travel inside the submission, as a `data:` address."""
+
+    #: Of one file.
+    most_inline_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,11 +346,13 @@ class Lane(Protocol):
         """
         ...
 
-    def submit(self, ask: Ask) -> Accepted:
+    def submit(self, ask: Ask) -> Accepted | Delivered:
         """Raises what `Provider.read_submit` raises, `NotSent` when nothing left, `MaybeSent` when it may have."""
         ...
 
-    def poll(self, job_id: str) -> Progress: ...
+    def poll(self, job_id: str) -> Progress:
+        """Raises what `Poller.read_poll` raises; a synchronous lane has no jobs and `ReplyUnreadable` for every id."""
+        ...
 
     def fetch_picture(self, url: str) -> bytes:
         """The file behind `url`, whole.
@@ -346,4 +382,9 @@ class Lane(Protocol):
     @property
     def submit_total_s(self) -> float:
         """A submission is over after this many seconds, whatever happened."""
+        ...
+
+    @property
+    def synchronous(self) -> bool:
+        """Whether a submission lasts as long as the work and brings the result: there is nothing to poll or list."""
         ...

@@ -139,6 +139,7 @@ class Sender:
             headers={name.lower(): self._blanked(value.encode()).decode() for name, value in response.headers.items()},
             content=self._blanked(content),
             path=call.path,
+            model=call.model,
         )
 
     def _written(self, chosen: httpx2.Client, call: Call, what: str) -> httpx2.Request:

@@ -3,8 +3,10 @@
 Nothing here repeats a submission, waits, or knows of limits; those belong to whoever holds the lane.
 """
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -19,8 +21,11 @@ from providers.base import (
     Ask,
     Call,
     Canceller,
+    Delivered,
+    InlineReader,
     ListedPage,
     Lister,
+    Poller,
     Progress,
     Provider,
     SchemaKeeper,
@@ -40,6 +45,7 @@ class HttpLane:
         key: proves the account, goes to `base_url` and nowhere else, and is in no message and no repr.
         uploads_url: a stand-in's address that keeps files (`PUT /_sandbox/files`); None where the service has none.
         first_look: instead of the adapter's own, for a service that is faster than the real one.
+        submit_total_s: instead of the adapter's own.
     """
 
     def __init__(
@@ -52,9 +58,12 @@ class HttpLane:
         key: str,
         uploads_url: str | None = None,
         first_look: timedelta | None = None,
+        submit_total_s: float | None = None,
     ) -> None:
         self.name = name
         self.provider = provider
+        self.submit_total_s = adapter.submit_total_s if submit_total_s is None else submit_total_s
+        self.synchronous = not isinstance(adapter, Poller)
         self._adapter = adapter
         self._first_look = first_look
         key = checked_key(key, name=f"the key of lane {name!r}")
@@ -69,10 +78,13 @@ class HttpLane:
     def check(self, ask: Ask) -> None:
         self._adapter.build_submit(ask)
 
-    def submit(self, ask: Ask) -> Accepted:
-        return self._adapter.read_submit(self._sender.send(self._adapter.build_submit(ask)))
+    def submit(self, ask: Ask) -> Accepted | Delivered:
+        call = replace(self._adapter.build_submit(ask), total_s=self.submit_total_s)
+        return self._adapter.read_submit(self._sender.send(call))
 
     def poll(self, job_id: str) -> Progress:
+        if not isinstance(self._adapter, Poller):
+            raise ReplyUnreadable(f"{self.provider!r} has no jobs that could be asked about")
         return self._adapter.read_poll(self._sender.send(self._adapter.build_poll(job_id)))
 
     @property
@@ -124,6 +136,8 @@ class HttpLane:
 
     def upload_reference(self, content: bytes, media_type: str) -> str | None:
         """As in the contract. Files are named by their content there, so a second try is harmless."""
+        if isinstance(self._adapter, InlineReader) and len(content) <= self._adapter.most_inline_bytes:
+            return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
         if self._uploads is None:
             return None
         call = Call(
@@ -155,11 +169,9 @@ class HttpLane:
         return url
 
     def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
-        return self._first_look if self._first_look is not None else self._adapter.first_look_after(settings)
-
-    @property
-    def submit_total_s(self) -> float:
-        return self._adapter.submit_total_s
+        if self._first_look is not None:
+            return self._first_look
+        return self._adapter.first_look_after(settings) if isinstance(self._adapter, Poller) else timedelta(0)
 
     def close(self) -> None:
         self._sender.close()
