@@ -25,6 +25,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "CLIP_MODEL": settings.clip_model,
         "LIKENESS_LEASE_S": str(settings.lease_s),
         "LIKENESS_UNCLAIMED_S": str(settings.unclaimed_s),
+        "LIKENESS_LISTINGS_APART_S": str(settings.listings_apart_s),
         "PYTHONUNBUFFERED": "1",
     }
     if settings.sandbox_base_url:

@@ -38,6 +38,7 @@ def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
     slowest = max((lane.submit_total_s for lane in lanes), default=30.0)
     return Timing(
         unclaimed=timedelta(seconds=settings.unclaimed_s),
+        listings_apart=timedelta(seconds=settings.listings_apart_s),
         # A little more than any submission takes in all, so that nobody judges one that may still come back.
         call_total=timedelta(seconds=slowest + 5),
     )

@@ -82,6 +82,12 @@ class Settings(BaseSettings):
         gt=0.5,
         description="a published task that nobody took for so long is published again",
     )
+    listings_apart_s: float = Field(
+        20.0,
+        validation_alias="LIKENESS_LISTINGS_APART_S",
+        gt=0.5,
+        description="two complete listings this far apart prove that a job does not exist",
+    )
     die_at: str = Field(
         "", validation_alias="LIKENESS_DIE_AT", description="for crash tests: fault points, with commas between"
     )
