@@ -10,6 +10,7 @@ from domain.errors import UnknownThing
 from providers.base import Provider
 from providers.http import checked_base_url
 from providers.lane import HttpLane
+from providers.replicate import Replicate
 from providers.ttapi import TTAPI
 
 
@@ -36,11 +37,16 @@ class Service:
     jobs: int = 10
 
 
+#: A stand-in makes pictures in less than a second, whichever service it plays.
+STAND_IN_FIRST_LOOK: Final = timedelta(milliseconds=300)
+
 SERVICES: Final[Mapping[str, Service]] = {
     "ttapi": Service(adapter=TTAPI, base_url="https://api.ttapi.io", key_setting="TTAPI_API_KEY"),
-    "sandbox": Service(adapter=TTAPI, path="/ttapi", takes_files=True, first_look=timedelta(milliseconds=300)),
+    "replicate": Service(
+        adapter=Replicate, base_url="https://api.replicate.com", key_setting="REPLICATE_API_TOKEN", jobs=50
+    ),
+    "sandbox": Service(adapter=TTAPI, path="/ttapi", takes_files=True, first_look=STAND_IN_FIRST_LOOK),
 }
-
 
 #: For a stand-in, which takes any key that is not empty.
 _NO_KEY: Final = "no-key-needed"
@@ -60,8 +66,14 @@ def service(provider: str) -> Service:
     return found
 
 
-def open_lane(name: str, provider: str, *, base_url: str | None = None, key: str | None = None) -> HttpLane:
+def open_lane(
+    name: str, provider: str, *, base_url: str | None = None, key: str | None = None, stand_in: str | None = None
+) -> HttpLane:
     """A lane to `provider`, at its own address unless `base_url` names another.
+
+    Args:
+        stand_in: the root of a stand-in that plays services below it. A lane whose `base_url` lies there leaves its
+            files at the root, and looks for pictures sooner.
 
     Raises:
         UnknownThing: no such provider.
@@ -69,12 +81,15 @@ def open_lane(name: str, provider: str, *, base_url: str | None = None, key: str
     """
     known = service(provider)
     root = checked_base_url(base_url or known.base_url or "")
+    files_at, first_look = root if known.takes_files else None, known.first_look
+    if stand_in is not None and root.startswith(f"{checked_base_url(stand_in)}/"):
+        files_at, first_look = checked_base_url(stand_in), STAND_IN_FIRST_LOOK
     return HttpLane(
         name,
         provider,
         adapter=known.adapter(),
         base_url=root + known.path,
         key=key or ("" if known.key_setting else _NO_KEY),
-        uploads_url=root if known.takes_files else None,
-        first_look=known.first_look,
+        uploads_url=files_at,
+        first_look=first_look,
     )

@@ -4,7 +4,7 @@ An adapter joins by a row in `WIRES`; a test fails when the registry knows an ad
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +14,7 @@ import pytest
 from domain.errors import (
     ContentRefused,
     JobFailed,
+    JobTimedOut,
     KeyRefused,
     LikenessError,
     MaybeSent,
@@ -22,8 +23,9 @@ from domain.errors import (
     RateLimited,
     RequestRefused,
 )
-from providers.base import Accepted, Ask, Made, Provider, Reply, Running
+from providers.base import Accepted, Ask, Call, Made, Provider, Reply, Running
 from providers.registry import SERVICES
+from providers.replicate import Replicate
 from providers.ttapi import TTAPI
 
 JOB = "6d7765ac-f2dd-440b-8464-660e2f83f3a5"
@@ -34,11 +36,17 @@ def reply(body: object, status: int = 200, **headers: str) -> Reply:
     return Reply(status=status, headers=headers, content=json.dumps(body).encode())
 
 
+def prompt_in(call: Call) -> str:
+    assert call.json is not None
+    return str(call.json["prompt"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wire:
     """What a service says, in one of its spellings.
 
     Args:
+        text_in: the text of a submission that stands in the attempt's row.
         refusals: answers to a submission that the service documents as refusals, and what each is.
         last_words: answers to a poll that end a job without pictures, and what each is.
     """
@@ -51,6 +59,7 @@ class Wire:
     refusals: Mapping[str, tuple[Reply, type[ProviderError]]]
     last_words: Mapping[str, tuple[Reply, type[ProviderError]]]
     settings: Mapping[str, object] = field(default_factory=dict)
+    text_in: Callable[[Call], str] = prompt_in
 
 
 def _ttapi_refusals(job_failure: object) -> dict[str, tuple[Reply, type[ProviderError]]]:
@@ -74,7 +83,87 @@ def _ttapi_last_words(data: dict[str, object]) -> dict[str, tuple[Reply, type[Pr
     }
 
 
+def _prediction(status: str, **more: object) -> Reply:
+    """A prediction as Replicate's OpenAPI text has it, its required keys all there."""
+    address = f"https://api.replicate.com/v1/predictions/{JOB}"
+    known: dict[str, object] = {
+        "id": JOB,
+        "model": "google/nano-banana-pro",
+        "version": "hidden",
+        "input": {"prompt": "a pink pig"},
+        "output": None,
+        "data_removed": False,
+        "error": None,
+        "status": status,
+        "created_at": "2026-11-21T10:00:00.123Z",
+        "urls": {"web": f"https://replicate.com/p/{JOB}", "get": address, "cancel": f"{address}/cancel"},
+    }
+    return reply(known | more)
+
+
+def _input_in(call: Call) -> str:
+    assert call.json is not None
+    model = call.path.removeprefix("/v1/models/").removesuffix("/predictions")
+    sent = {"model": model, "input": call.json["input"]}
+    return json.dumps(sent, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _problem(status: int, detail: str, **more: object) -> Reply:
+    return reply({"detail": detail, "status": status} | more, status)
+
+
+_THROTTLED = "Request was throttled. Your rate limit resets in ~30s."
+_REPLICATE_REFUSALS: dict[str, tuple[Reply, type[ProviderError]]] = {
+    "validation": (
+        _problem(
+            422,
+            "- input: prompt is required\n",
+            title="Input validation failed",
+            invalid_fields=[{"type": "required", "field": "input", "description": "prompt is required"}],
+        ),
+        RequestRefused,
+    ),
+    "gone": (_problem(404, "Not found"), RequestRefused),
+    "key": (_problem(401, "You did not pass a valid authentication token", title="Unauthenticated"), KeyRefused),
+    "not yours": (_problem(403, "Forbidden"), KeyRefused),
+    "wallet": (
+        _problem(402, "You have insufficient credit to run this model.", title="Insufficient credit"),
+        OutOfMoney,
+    ),
+    "speed": (_problem(429, _THROTTLED, retry_after=5), RateLimited),
+}
+_REPLICATE_LAST_WORDS: dict[str, tuple[Reply, type[ProviderError]]] = {
+    "sensitive": (
+        _prediction("failed", error="The input or output was flagged as sensitive. Please try again. (E005) (x1)"),
+        ContentRefused,
+    ),
+    "fault": (_prediction("failed", error="An error occurred while processing your request (E001)"), JobFailed),
+    "upstream": (_prediction("failed", error="404 models/imagen-4.0 is not found"), RequestRefused),
+    "never began": (_prediction("aborted"), JobTimedOut),
+}
+
 WIRES = {
+    "replicate, one address": Wire(
+        adapter=Replicate(),
+        model="google/nano-banana-pro",
+        accepted=reply({"id": JOB, "status": "starting", "output": None}, 201),
+        running=_prediction("processing", logs="0%|          | 0/13\n31%|###       | 4/13"),
+        finished=_prediction("succeeded", output="https://replicate.delivery/x/out.png"),
+        refusals=_REPLICATE_REFUSALS,
+        last_words=_REPLICATE_LAST_WORDS,
+        text_in=_input_in,
+    ),
+    "replicate, several addresses": Wire(
+        adapter=Replicate(),
+        model="openai/gpt-image-2",
+        accepted=reply({"id": JOB, "status": "processing"}, 202),
+        running=_prediction("starting", logs="31%|###       | 4/13"),
+        finished=_prediction("succeeded", output=["https://replicate.delivery/x/0.webp", "data:image/png;base64,AA=="]),
+        refusals=_REPLICATE_REFUSALS,
+        last_words=_REPLICATE_LAST_WORDS,
+        settings={"quality": "low", "n": 2},
+        text_in=_input_in,
+    ),
     "ttapi as of 2026": Wire(
         adapter=TTAPI(),
         model="midjourney",
@@ -163,9 +252,9 @@ def test_the_same_ask_is_the_same_call(wire: Wire) -> None:
 
 
 def test_the_text_that_is_kept_is_the_text_that_is_sent(wire: Wire) -> None:
-    body = json.dumps(wire.adapter.build_submit(ask(wire)).json)
-    assert json.dumps(wire.adapter.prompt_text(ask(wire))) in body
-    assert "a pink pig" in body
+    call = wire.adapter.build_submit(ask(wire))
+    assert wire.text_in(call) == wire.adapter.prompt_text(ask(wire))
+    assert "a pink pig" in json.dumps(call.json)
 
 
 def test_the_key_travels_in_the_headers_of_the_account_alone(wire: Wire) -> None:
