@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup check test slow demo clean
+.PHONY: help setup check test slow docs demo clean
 
 help:            ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -7,7 +7,7 @@ help:            ## list the verbs
 setup:           ## install everything into .venv
 	uv sync
 
-check:           ## lint, types, import contracts
+check:           ## lint, format, types, import contracts
 	uv run ruff check .
 	uv run ruff format --check .
 	uv run mypy
@@ -19,8 +19,12 @@ test:            ## the tests a developer runs at every change
 slow:            ## the long tests
 	uv run pytest -m slow
 
+docs:            ## write the parts of the documentation that code says already
+	uv run python -m docs.generate
+
 demo:            ## 28 prompts through the whole system, on this machine
 	uv run likeness demo
 
 clean:           ## remove caches (data in .likeness/ stays)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -8,6 +8,8 @@
     │   ├── PriceUnknown        no price and no maximum named
     │   └── LimitTooSmall       a budget below a single hold
     ├── ServiceMissing          the operator: a server, a key, weights
+    │   ├── DatabaseAway        Postgres went away, and may come back (db.session)
+    │   └── ServersUnavailable  embedded servers cannot be started here (runtime.embedded.errors)
     ├── ProviderError           the provider, or the way to it
     │   ├── NotSent             nothing left this machine
     │   ├── RateLimited         429, slow down
@@ -20,7 +22,8 @@
     │   ├── ProviderDown        a call that may be repeated found nobody
     │   ├── ReplyUnreadable     a call that may be repeated was answered with garbage
     │   ├── JobFailed           the provider gave up a job; nothing is charged
-    │   └── JobTimedOut         the provider gave up a job for its time; nothing is charged
+    │   ├── JobTimedOut         the provider gave up a job for its time; nothing is charged
+    │   └── NeverArrived        a doubt is settled: the job does not exist (db.moves.doubts)
     ├── PictureError            the file that came back
     │   ├── PictureAway         not to be had now, perhaps later
     │   ├── PictureLost         paid for, and not to be had any more
@@ -28,11 +31,13 @@
     ├── ScorerError             the check
     │   ├── OutOfMemory         the device is full; a smaller batch may fit
     │   ├── UnfitPicture        this picture cannot be scored; its neighbours can
-    │   └── ModelUnloadable     weights missing, wrong, or too large
+    │   ├── ModelUnloadable     weights missing, wrong, or too large
+    │   └── Poison              the step kills every worker that takes it (pipeline.rescue)
     └── StateError              the row
         └── LostRace            somebody else moved it first: an ordinary answer
 
-What is retryable here is decided by class; how long to wait is decided in `domain.retry`.
+A class that one module alone can raise stands there. What is retryable is decided by class; how long to wait is
+decided in `domain.retry`.
 """
 
 from enum import StrEnum
