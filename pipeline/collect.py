@@ -168,10 +168,10 @@ def _again_or_lost(
     if wait is None and work.step_tries < resources.timing.collect_tries and not stored:
         # A 404 may mean that the address ran out; the next try asks the provider for a new one.
         wait = timedelta(seconds=2)
-    with resources.database.transaction() as connection:
-        if wait is not None:
+    if wait is not None:
+        with resources.database.transaction() as connection:
             collection.again(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
-            return Again(wait)
+        return Again(wait)
     tries = f"after {work.step_tries} tries: {failure}"
     _lost(resources, work, lease, PictureLost(f"paid for, and no picture is to be had {tries}"))
     return None

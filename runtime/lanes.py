@@ -28,15 +28,16 @@ class LanePlan:
 
 def plans(settings: Settings) -> Iterator[LanePlan]:
     """Every lane that the settings hold a key for, or an address where no key is needed."""
-    for number, key in enumerate(settings.ttapi_keys, start=1):
-        yield LanePlan(
-            name="ttapi" if number == 1 else f"ttapi-{number}",
-            provider="ttapi",
-            base_url=settings.ttapi_base_url,
-            key=key,
-            rate_limit=settings.ttapi_rate_limit,
-            concurrency=settings.ttapi_concurrency,
-        )
+    for provider, known in settings.services.items():
+        for number, key in enumerate(known.keys, start=1):
+            yield LanePlan(
+                name=provider if number == 1 else f"{provider}-{number}",
+                provider=provider,
+                base_url=known.base_url,
+                key=key,
+                rate_limit=known.rate_limit,
+                concurrency=known.concurrency,
+            )
     if settings.sandbox_base_url is not None:
         yield LanePlan(
             name="sandbox",
@@ -50,7 +51,10 @@ def plans(settings: Settings) -> Iterator[LanePlan]:
 
 def open_lanes(settings: Settings) -> dict[str, HttpLane]:
     return {
-        plan.name: open_lane(plan.name, plan.provider, base_url=plan.base_url, key=plan.key) for plan in plans(settings)
+        plan.name: open_lane(
+            plan.name, plan.provider, base_url=plan.base_url, key=plan.key, stand_in=settings.sandbox_base_url
+        )
+        for plan in plans(settings)
     }
 
 

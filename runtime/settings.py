@@ -1,5 +1,7 @@
 """Every setting: read once from the environment and `.env`, frozen, handed down; nobody reads it in depth."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +14,22 @@ from domain.errors import BadInput
 from domain.rates import per_second
 
 _Fraction = Annotated[float, Field(ge=-1, le=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """What the settings say about one service that needs a key.
+
+    Args:
+        keys: each is a lane.
+        base_url: instead of the service's own.
+        rate_limit, concurrency: of a new lane.
+    """
+
+    keys: tuple[str, ...] = field(repr=False)
+    base_url: str | None
+    rate_limit: str
+    concurrency: int
 
 
 class Settings(BaseSettings):
@@ -52,6 +70,18 @@ class Settings(BaseSettings):
         validation_alias="TTAPI_PRICE_USD",
         gt=0,
         description="held for one imagine",
+    )
+    replicate_api_token: SecretStr | None = Field(
+        None, validation_alias="REPLICATE_API_TOKEN", description="Replicate; several tokens with commas between"
+    )
+    replicate_base_url: str | None = Field(
+        None, validation_alias="REPLICATE_BASE_URL", description="instead of Replicate's own"
+    )
+    replicate_rate_limit: str = Field(
+        "100/m", validation_alias="REPLICATE_RATE_LIMIT", description="as TTAPI_RATE_LIMIT"
+    )
+    replicate_concurrency: int = Field(
+        50, validation_alias="REPLICATE_CONCURRENCY", gt=0, description="as TTAPI_CONCURRENCY"
     )
     sandbox_base_url: str | None = Field(
         None, validation_alias="SANDBOX_BASE_URL", description="a running `likeness sandbox`"
@@ -94,13 +124,13 @@ class Settings(BaseSettings):
     io_threads: int = Field(16, validation_alias="LIKENESS_IO_THREADS", gt=0, description="of an io worker")
     gpu_threads: int = Field(16, validation_alias="LIKENESS_GPU_THREADS", gt=0, description="of a gpu worker")
 
-    @field_validator("ttapi_rate_limit", "sandbox_rate_limit")
+    @field_validator("ttapi_rate_limit", "replicate_rate_limit", "sandbox_rate_limit")
     @classmethod
     def _is_a_rate(cls, text: str) -> str:
         per_second(text)
         return text
 
-    @field_validator("ttapi_base_url", "sandbox_base_url", "public_url")
+    @field_validator("ttapi_base_url", "replicate_base_url", "sandbox_base_url", "public_url")
     @classmethod
     def _is_a_url(cls, text: str | None) -> str | None:
         if not text:
@@ -113,9 +143,27 @@ class Settings(BaseSettings):
         return self.pictures or self.home / "pictures"
 
     @property
-    def ttapi_keys(self) -> list[str]:
-        text = self.ttapi_api_key.get_secret_value() if self.ttapi_api_key else ""
-        return [key.strip() for key in text.split(",") if key.strip()]
+    def services(self) -> Mapping[str, ServiceSettings]:
+        """By the provider's name, as `providers.registry` has it; one without keys has no lane."""
+        return {
+            "ttapi": ServiceSettings(
+                keys=_keys_in(self.ttapi_api_key),
+                base_url=self.ttapi_base_url,
+                rate_limit=self.ttapi_rate_limit,
+                concurrency=self.ttapi_concurrency,
+            ),
+            "replicate": ServiceSettings(
+                keys=_keys_in(self.replicate_api_token),
+                base_url=self.replicate_base_url,
+                rate_limit=self.replicate_rate_limit,
+                concurrency=self.replicate_concurrency,
+            ),
+        }
+
+
+def _keys_in(secret: SecretStr | None) -> tuple[str, ...]:
+    text = secret.get_secret_value() if secret else ""
+    return tuple(key.strip() for key in text.split(",") if key.strip())
 
 
 def read_settings() -> Settings:
