@@ -42,12 +42,17 @@ class References(_Row):
     sure: bool = True
 
 
-class TokenRates(_Row):
-    """Dollars per million tokens, and the family whose formula counts them (`providers.token_prices`)."""
+class UsageRates(_Row):
+    """Dollars per million of the tokens that a reply says were used."""
 
     text_in: Decimal = Field(ge=0)
     image_in: Decimal = Field(ge=0)
     image_out: Decimal = Field(ge=0)
+
+
+class TokenRates(UsageRates):
+    """The same, with the family whose formula counts the tokens beforehand (`providers.token_prices`)."""
+
     family: str
 
 
@@ -118,6 +123,7 @@ class Model(_Row):
         retired_on: the first day without it.
         sure: False where no page of the service itself confirms what the row says.
         words: rates of a `words` model.
+        usage: what its replies are billed by, where its prices are not by tokens.
     """
 
     name: str = Field(min_length=1)
@@ -145,6 +151,7 @@ class Model(_Row):
     source: str = Field(min_length=1)
     prices: tuple[PriceRow, ...] = ()
     words: WordRates | None = None
+    usage: UsageRates | None = None
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -159,6 +166,11 @@ class Model(_Row):
                 if row.particulars == other.particulars and row.since < other.until and other.since < row.until:
                     raise ValueError(f"{self.name}: two prices hold at once for {dict(row.particulars)}")
         return self
+
+    @property
+    def billed(self) -> UsageRates | None:
+        """The rates of the tokens that a reply counts, or None for a model that is not billed by them."""
+        return self.usage or next((row.tokens for row in reversed(self.prices) if row.tokens is not None), None)
 
     def served_by(self, provider: str) -> bool:
         return provider == self.provider or provider in self.stand_ins

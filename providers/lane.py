@@ -6,7 +6,6 @@ Nothing here repeats a submission, waits, or knows of limits; those belong to wh
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -45,7 +44,6 @@ class HttpLane:
         key: proves the account, goes to `base_url` and nowhere else, and is in no message and no repr.
         uploads_url: a stand-in's address that keeps files (`PUT /_sandbox/files`); None where the service has none.
         first_look: instead of the adapter's own, for a service that is faster than the real one.
-        submit_total_s: instead of the adapter's own.
     """
 
     def __init__(
@@ -58,11 +56,10 @@ class HttpLane:
         key: str,
         uploads_url: str | None = None,
         first_look: timedelta | None = None,
-        submit_total_s: float | None = None,
     ) -> None:
         self.name = name
         self.provider = provider
-        self.submit_total_s = adapter.submit_total_s if submit_total_s is None else submit_total_s
+        self.submit_total_s = adapter.submit_total_s
         self.synchronous = not isinstance(adapter, Poller)
         self._adapter = adapter
         self._first_look = first_look
@@ -79,8 +76,7 @@ class HttpLane:
         self._adapter.build_submit(ask)
 
     def submit(self, ask: Ask) -> Accepted | Delivered:
-        call = replace(self._adapter.build_submit(ask), total_s=self.submit_total_s)
-        return self._adapter.read_submit(self._sender.send(call))
+        return self._adapter.read_submit(self._sender.send(self._adapter.build_submit(ask)))
 
     def poll(self, job_id: str) -> Progress:
         if not isinstance(self._adapter, Poller):

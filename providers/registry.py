@@ -10,6 +10,7 @@ from domain.errors import UnknownThing
 from providers.base import Provider
 from providers.http import checked_base_url
 from providers.lane import HttpLane
+from providers.openai import OpenAI
 from providers.replicate import Replicate
 from providers.ttapi import TTAPI
 
@@ -45,6 +46,7 @@ SERVICES: Final[Mapping[str, Service]] = {
     "replicate": Service(
         adapter=Replicate, base_url="https://api.replicate.com", key_setting="REPLICATE_API_TOKEN", jobs=50
     ),
+    "openai": Service(adapter=OpenAI, base_url="https://api.openai.com", key_setting="OPENAI_API_KEY"),
     "sandbox": Service(adapter=TTAPI, path="/ttapi", takes_files=True, first_look=STAND_IN_FIRST_LOOK),
 }
 
