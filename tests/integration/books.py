@@ -3,7 +3,7 @@
 `Books.check` holds the invariants of every row whatever a test did; the fixtures call it after each test.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -278,7 +278,7 @@ class Books:
         _check_limits(every, spent)
 
 
-def _check_words(every: list[Any], states: Mapping[Any, str]) -> None:
+def _check_words(every: Sequence[Any], states: Mapping[Any, str]) -> None:
     live: dict[Any, str] = {}
     for row in every:
         if row.state == AttemptState.FINISHED:
@@ -295,7 +295,7 @@ def _check_words(every: list[Any], states: Mapping[Any, str]) -> None:
             assert state in resting, f"a generation without a live attempt is {state}"
 
 
-def _check_costs(every: list[Any], costs: Mapping[Any, Decimal], lines: list[Any]) -> None:
+def _check_costs(every: Sequence[Any], costs: Mapping[Any, Decimal], lines: Sequence[Any]) -> None:
     charged: dict[Any, Decimal] = dict.fromkeys(costs, Decimal(0))
     for row in every:
         charged[row.generation_id] += row.charged_usd or Decimal(0)
@@ -314,7 +314,7 @@ def _check_costs(every: list[Any], costs: Mapping[Any, Decimal], lines: list[Any
         assert balance[row.id] == expected[row.hold_state], f"the ledger of attempt {row.id} ({row.hold_state})"
 
 
-def _check_limits(every: list[Any], spent: list[Any]) -> None:
+def _check_limits(every: Sequence[Any], spent: Sequence[Any]) -> None:
     above: dict[Any, Decimal] = {}
     for row in every:
         if row.charged_usd is not None and row.charged_usd > row.hold_usd:

@@ -69,7 +69,7 @@ def test_a_canceled_generation_can_be_asked_for_again(books: Books) -> None:
     assert _retry(books, batch, GenerationState.CANCELED) == 2
     assert books.counts(batch) == {"queued": 2}
     assert len(books.admit()) == 2
-    assert all(row.tries == 1 for row in map(lambda live: books.generation(live.generation_id), books.live()))
+    assert all(row.tries == 1 for row in (books.generation(live.generation_id) for live in books.live()))
 
 
 def test_a_retry_takes_only_the_reason_it_was_asked_for(books: Books) -> None:
