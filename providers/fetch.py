@@ -5,6 +5,8 @@ itself a picture, to a file without end. No credentials ever travel from here. D
 deciding whether it is whole, is not done here.
 """
 
+import base64
+import binascii
 import ipaddress
 import time
 from typing import Final
@@ -62,6 +64,8 @@ class PictureFetcher:
             PictureLost: 404, 410, or an address that is never fetched.
             NotAPicture: too large, or it does not begin like a picture.
         """
+        if url.startswith("data:"):
+            return self._inside(url)
         tries = Retrying(
             stop=stop_after_attempt(TRIES) | stop_after_delay(self._total_s),
             wait=wait_exponential_jitter(multiplier=self._wait_s, max=4 * self._wait_s, jitter=self._wait_s / 2),
@@ -75,6 +79,19 @@ class PictureFetcher:
 
     def close(self) -> None:
         self._client.close()
+
+    def _inside(self, url: str) -> bytes:
+        """The file that stands in its own address, in base64."""
+        head, _, body = url.partition(",")
+        if len(body) > self._most_bytes * 4 // 3 + 4:
+            raise NotAPicture(f"the file in the reply has more than {self._most_bytes} bytes")
+        try:
+            content = base64.b64decode(body, validate=True) if head.endswith(";base64") else b""
+        except (ValueError, binascii.Error):
+            content = b""
+        if not begins_like_a_picture(content):
+            raise NotAPicture(f"the reply holds a file, calls it {head[:60]!r}, and it is no picture")
+        return content
 
     def _fetch_once(self, url: str) -> bytes:
         call_time = CallTime.starting_now(total_s=self._total_s, connect_s=CONNECT_S)
