@@ -3,6 +3,7 @@
 An adapter joins by a row in `WIRES`; a test fails when the registry knows an adapter that has none.
 """
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from domain.errors import (
     RateLimited,
     RequestRefused,
 )
-from providers.base import Accepted, Ask, Call, Made, Provider, Reply, Running
+from providers.base import Accepted, Ask, Call, Delivered, Made, Poller, Provider, Reply, Running
+from providers.openai import OpenAI
 from providers.registry import SERVICES
 from providers.replicate import Replicate
 from providers.ttapi import TTAPI
@@ -47,19 +49,34 @@ class Wire:
 
     Args:
         text_in: the text of a submission that stands in the attempt's row.
+        accepted: the answer to a submission that the service took.
         refusals: answers to a submission that the service documents as refusals, and what each is.
-        last_words: answers to a poll that end a job without pictures, and what each is.
     """
 
     adapter: Provider
     model: str
     accepted: Reply
-    running: Reply
-    finished: Reply
     refusals: Mapping[str, tuple[Reply, type[ProviderError]]]
-    last_words: Mapping[str, tuple[Reply, type[ProviderError]]]
     settings: Mapping[str, object] = field(default_factory=dict)
     text_in: Callable[[Call], str] = prompt_in
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobWire(Wire):
+    """What a service says that makes jobs of submissions.
+
+    Args:
+        last_words: answers to a poll that end a job without pictures, and what each is.
+    """
+
+    running: Reply
+    finished: Reply
+    last_words: Mapping[str, tuple[Reply, type[ProviderError]]]
+
+    @property
+    def poller(self) -> Poller:
+        assert isinstance(self.adapter, Poller)
+        return self.adapter
 
 
 def _ttapi_refusals(job_failure: object) -> dict[str, tuple[Reply, type[ProviderError]]]:
@@ -142,8 +159,56 @@ _REPLICATE_LAST_WORDS: dict[str, tuple[Reply, type[ProviderError]]] = {
     "never began": (_prediction("aborted"), JobTimedOut),
 }
 
-WIRES = {
-    "replicate, one address": Wire(
+_PIXEL = b"\x89PNG\r\n\x1a\n..."
+
+
+def _openai_error(status: int, code: str | None, message: str, **more: object) -> Reply:
+    return reply(
+        {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code} | more}, status
+    )
+
+
+_BLOCKED = (
+    "Your request was rejected by the safety system. If you believe this is an error, contact us at help.openai.com"
+    " and include the request ID req_1. safety_violations=[violence]."
+)
+_OPENAI_REFUSALS: dict[str, tuple[Reply, type[ProviderError]]] = {
+    "moderation": (
+        _openai_error(400, "moderation_blocked", _BLOCKED, type="image_generation_user_error"),
+        ContentRefused,
+    ),
+    "moderation of the dall-e era": (_openai_error(400, "content_policy_violation", "rejected"), ContentRefused),
+    "field": (
+        _openai_error(400, "invalid_input_fidelity_model", "no input_fidelity", param="input_fidelity"),
+        RequestRefused,
+    ),
+    "spend cap": (_openai_error(400, "billing_hard_limit_reached", "Billing hard limit has been reached"), OutOfMoney),
+    "key": (_openai_error(401, "invalid_api_key", "Incorrect API key provided: sk-***"), KeyRefused),
+    "organisation": (_openai_error(403, None, "Your organization must be verified to use the model"), KeyRefused),
+    "retired": (_openai_error(404, "model_not_found", "The model 'dall-e-3' does not exist"), RequestRefused),
+    "speed": (
+        _openai_error(429, "rate_limit_exceeded", "Rate limit reached", type="images"),
+        RateLimited,
+    ),
+    "wallet": (
+        _openai_error(429, "insufficient_quota", "You exceeded your current quota", type="insufficient_quota"),
+        OutOfMoney,
+    ),
+    "wallet, in plain text": (
+        Reply(status=429, headers={}, content=b"You have no credits remaining. Add credits to continue."),
+        OutOfMoney,
+    ),
+}
+
+WIRES: dict[str, Wire] = {
+    "openai": Wire(
+        adapter=OpenAI(),
+        model="gpt-image-2.5-flare",
+        accepted=reply({"created": 1795000000, "data": [{"b64_json": base64.b64encode(_PIXEL).decode()}]}),
+        refusals=_OPENAI_REFUSALS,
+        settings={"quality": "low", "ar": "3:2"},
+    ),
+    "replicate, one address": JobWire(
         adapter=Replicate(),
         model="google/nano-banana-pro",
         accepted=reply({"id": JOB, "status": "starting", "output": None}, 201),
@@ -153,7 +218,7 @@ WIRES = {
         last_words=_REPLICATE_LAST_WORDS,
         text_in=_input_in,
     ),
-    "replicate, several addresses": Wire(
+    "replicate, several addresses": JobWire(
         adapter=Replicate(),
         model="openai/gpt-image-2",
         accepted=reply({"id": JOB, "status": "processing"}, 202),
@@ -164,7 +229,7 @@ WIRES = {
         settings={"quality": "low", "n": 2},
         text_in=_input_in,
     ),
-    "ttapi as of 2026": Wire(
+    "ttapi as of 2026": JobWire(
         adapter=TTAPI(),
         model="midjourney",
         accepted=reply({"status": "SUCCESS", "message": "success", "data": {"job_id": JOB}}),
@@ -184,7 +249,7 @@ WIRES = {
         refusals=_ttapi_refusals(None),
         last_words=_ttapi_last_words({"jobId": JOB, "progress": None, "images": None}),
     ),
-    "ttapi as of 2024": Wire(
+    "ttapi as of 2024": JobWire(
         adapter=TTAPI(),
         model="midjourney",
         accepted=reply({"status": "SUCCESS", "message": "success", "data": {"jobId": JOB}}),
@@ -213,6 +278,13 @@ def wire(request: pytest.FixtureRequest) -> Wire:
     return WIRES[request.param]
 
 
+@pytest.fixture(params=sorted(name for name, wire in WIRES.items() if isinstance(wire, JobWire)))
+def job_wire(request: pytest.FixtureRequest) -> JobWire:
+    found = WIRES[request.param]
+    assert isinstance(found, JobWire)
+    return found
+
+
 def ask(wire: Wire) -> Ask:
     return Ask(
         attempt_id="attempt-1",
@@ -234,9 +306,16 @@ def test_every_adapter_of_the_registry_is_held_to_these_sentences() -> None:
     assert {type(service.adapter()) for service in SERVICES.values()} == {type(wire.adapter) for wire in WIRES.values()}
 
 
-def test_a_submission_is_never_called_repeatable_and_a_poll_always(wire: Wire) -> None:
+def test_a_wire_has_jobs_if_and_only_if_they_can_be_asked_about(wire: Wire) -> None:
+    assert isinstance(wire.adapter, Poller) == isinstance(wire, JobWire)
+
+
+def test_a_submission_is_never_called_repeatable(wire: Wire) -> None:
     assert not wire.adapter.build_submit(ask(wire)).repeatable
-    poll = wire.adapter.build_poll(JOB)
+
+
+def test_a_poll_is_always_called_repeatable(job_wire: JobWire) -> None:
+    poll = job_wire.poller.build_poll(JOB)
     assert poll.repeatable
     assert poll.method == "GET"
     assert JOB in poll.path + "".join(poll.params.values())
@@ -259,7 +338,9 @@ def test_the_text_that_is_kept_is_the_text_that_is_sent(wire: Wire) -> None:
 
 def test_the_key_travels_in_the_headers_of_the_account_alone(wire: Wire) -> None:
     assert KEY in "".join(wire.adapter.auth_headers(KEY).values())
-    assert KEY not in repr(wire.adapter.build_submit(ask(wire))) + repr(wire.adapter.build_poll(JOB))
+    assert KEY not in repr(wire.adapter.build_submit(ask(wire)))
+    if isinstance(wire, JobWire):
+        assert KEY not in repr(wire.poller.build_poll(JOB))
 
 
 def test_our_own_ids_are_not_sent(wire: Wire) -> None:
@@ -268,8 +349,16 @@ def test_our_own_ids_are_not_sent(wire: Wire) -> None:
     assert "token-1" not in said
 
 
-def test_an_acceptance_gives_the_job_s_id(wire: Wire) -> None:
-    assert wire.adapter.read_submit(wire.accepted) == Accepted(job_id=JOB)
+def test_an_acceptance_gives_the_job_s_id(job_wire: JobWire) -> None:
+    assert job_wire.adapter.read_submit(job_wire.accepted) == Accepted(job_id=JOB)
+
+
+def test_a_wire_without_jobs_gives_the_pictures_at_once(wire: Wire) -> None:
+    if not isinstance(wire, JobWire):
+        delivered = wire.adapter.read_submit(wire.accepted)
+        assert isinstance(delivered, Delivered)
+        assert delivered.pictures == [_PIXEL]
+        assert delivered.charged_usd is None or isinstance(delivered.charged_usd, Decimal)
 
 
 def test_a_documented_refusal_is_certain(wire: Wire) -> None:
@@ -302,31 +391,31 @@ def test_a_pause_asked_for_is_passed_on_in_seconds(wire: Wire, headers: dict[str
     assert failure.retry_after_s == seconds
 
 
-def test_a_job_at_work_is_running(wire: Wire) -> None:
-    assert wire.adapter.read_poll(wire.running) == Running(percent=31)
+def test_a_job_at_work_is_running(job_wire: JobWire) -> None:
+    assert job_wire.poller.read_poll(job_wire.running) == Running(percent=31)
 
 
-def test_a_finished_job_has_pictures_and_an_exact_charge(wire: Wire) -> None:
-    done = wire.adapter.read_poll(wire.finished)
+def test_a_finished_job_has_pictures_and_an_exact_charge(job_wire: JobWire) -> None:
+    done = job_wire.poller.read_poll(job_wire.finished)
     assert isinstance(done, Made)
     assert done.picture_urls or done.grid_url
     assert done.charged_usd is None or isinstance(done.charged_usd, Decimal)
 
 
-def test_the_service_s_last_word_ends_a_job(wire: Wire) -> None:
-    for answer, kind in wire.last_words.values():
+def test_the_service_s_last_word_ends_a_job(job_wire: JobWire) -> None:
+    for answer, kind in job_wire.last_words.values():
         with pytest.raises(ProviderError) as caught:
-            wire.adapter.read_poll(answer)
+            job_wire.poller.read_poll(answer)
         assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("status", [302, 401, 402, 403, 404, 408, 429, 500, 503])
-def test_a_poll_that_fails_never_ends_a_job(wire: Wire, status: int) -> None:
+def test_a_poll_that_fails_never_ends_a_job(job_wire: JobWire, status: int) -> None:
     with pytest.raises(ProviderError) as caught:
-        wire.adapter.read_poll(Reply(status=status, headers={}, content=b"<html>"))
+        job_wire.poller.read_poll(Reply(status=status, headers={}, content=b"<html>"))
     assert caught.value.retryable
     assert not isinstance(caught.value, JobFailed | MaybeSent)
 
 
-def test_the_first_look_is_worth_it(wire: Wire) -> None:
-    assert timedelta(0) < wire.adapter.first_look_after(wire.settings) <= timedelta(minutes=10)
+def test_the_first_look_is_worth_it(job_wire: JobWire) -> None:
+    assert timedelta(0) < job_wire.poller.first_look_after(job_wire.settings) <= timedelta(minutes=10)
