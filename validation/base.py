@@ -46,7 +46,7 @@ class Embedding:
 
     Args:
         core: the projected image vector at unit length, little-endian float32.
-        style: channel statistics of an early block (`validation.similarity`), little-endian float32.
+        style: channel statistics of a middle block (`validation.similarity`), little-endian float32.
     """
 
     core: bytes

@@ -8,7 +8,7 @@ character's, and a verdict is `domain.verdict`.
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 _RECIPE = 1
 _REFERENCES_KEPT = 1024
 _PICTURES_KEPT = 512
+
+_Failure = TypeVar("_Failure", bound=LikenessError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,11 +212,8 @@ class ClipScorer:
         Raises:
             ScorerError: the references are no pictures or none.
         """
-        reference_embeddings = self.embed_references(references)
-        embeddings = self.embed(pictures)
-        good = [row for row in embeddings if isinstance(row, Embedding)]
-        rows = iter(self._compared(good, reference_embeddings, self.origin(references), aggregation))
-        return [next(rows) if isinstance(row, Embedding) else row for row in embeddings]
+        against = self.embed_references(references)
+        return self._compared(self.embed(pictures), against, self.origin(references), aggregation)
 
     def score_chunk(
         self,
@@ -230,17 +229,13 @@ class ClipScorer:
             pictures: model inputs, or original files, which are decoded here.
             decoders: threads that decode.
         """
-        reference_embeddings = self.embed_references(references)
+        against = self.embed_references(references)
         origin = self.origin(references)
         outcomes: list[Scored | LikenessError] = []
         for batch in embedded_in_bulk(
             pictures, to_array=self._any_array, engine=self.engine, run=self._run, decoders=decoders
         ):
-            scored = self._compared(
-                [row for row in batch if isinstance(row, Embedding)], reference_embeddings, origin, aggregation
-            )
-            rows = iter(scored)
-            outcomes += [next(rows) if isinstance(row, Embedding) else row for row in batch]
+            outcomes += self._compared(batch, against, origin, aggregation)
         return outcomes
 
     def embed(self, pictures: Sequence[ModelInput]) -> list[Embedding | ScorerError]:
@@ -252,17 +247,15 @@ class ClipScorer:
                 arrays[index] = self._array(picture)
             except UnfitPicture as error:
                 outcomes[index] = error
-        keys = {index: pictures[index].source or f"unnamed {index}" for index in arrays}
-        by_key = {key: arrays[index] for index, key in keys.items()}
-        named = [index for index in arrays if pictures[index].source is not None]
-        unnamed = [index for index in arrays if pictures[index].source is None]
-
-        def make(sources: Sequence[str]) -> list[Embedding | ScorerError]:
-            return self._batcher.submit_many(by_key[source] for source in sources)
-
-        if named:
-            outcomes |= zip(named, self._pictures.get([keys[index] for index in named], make), strict=True)
-        outcomes |= zip(unnamed, make([keys[index] for index in unnamed]), strict=True)
+        sources = {index: source for index in arrays if (source := pictures[index].source) is not None}
+        of_source = {source: arrays[index] for index, source in sources.items()}
+        if sources:
+            kept = self._pictures.get(
+                list(sources.values()), lambda absent: self._batcher.submit_many(of_source[each] for each in absent)
+            )
+            outcomes |= zip(sources, kept, strict=True)
+        others = [index for index in arrays if index not in sources]
+        outcomes |= zip(others, self._batcher.submit_many(arrays[index] for index in others), strict=True)
         return [outcomes[index] for index in range(len(pictures))]
 
     def embed_references(self, references: Sequence[Reference]) -> list[Embedding]:
@@ -296,10 +289,23 @@ class ClipScorer:
             torch.cuda.empty_cache()
 
     def _compared(
-        self, pictures: Sequence[Embedding], references: Sequence[Embedding], origin: Origin, aggregation: Aggregation
-    ) -> list[Scored]:
-        compared = compare(pictures, references, frame=self.frame, aggregation=aggregation)
-        return [Scored(scores=scores, origin=origin, detail=detail) for scores, detail in compared]
+        self,
+        rows: Sequence[Embedding | _Failure],
+        references: Sequence[Embedding],
+        origin: Origin,
+        aggregation: Aggregation,
+    ) -> list[Scored | _Failure]:
+        """One outcome per row: the scores of an embedding, or the failure that stands in its place."""
+        embeddings = [row for row in rows if isinstance(row, Embedding)]
+        compared = iter(compare(embeddings, references, frame=self.frame, aggregation=aggregation))
+        outcomes: list[Scored | _Failure] = []
+        for row in rows:
+            if not isinstance(row, Embedding):
+                outcomes.append(row)
+                continue
+            scores, detail = next(compared)
+            outcomes.append(Scored(scores=scores, origin=origin, detail=detail))
+        return outcomes
 
     def _any_array(self, picture: ModelInput | bytes) -> Pixels:
         return self._decoded(picture) if isinstance(picture, bytes) else self._array(picture)

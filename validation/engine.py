@@ -25,6 +25,9 @@ from validation.similarity import pack
 
 Pixels = NDArray[np.uint8]
 
+# Tokens have a standard deviation of 1 over the channels; below a fiftieth of it a channel is quiet, however quiet.
+_QUIET = 0.02
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
@@ -43,7 +46,7 @@ class Launched:
     Args:
         pictures: rows that are wanted; the rest is padding.
         cores: (B, D) float32 on the host once `done` has happened.
-        styles: (B, 2 C) float32, likewise.
+        styles: (B, C) float32, likewise.
         done: None where the forward pass has returned only when it was over.
     """
 
@@ -55,7 +58,7 @@ class Launched:
 
 
 class Engine:
-    """A CLIP or SigLIP image tower that also reports the style statistics of an early block.
+    """A CLIP or SigLIP image tower that also reports the style statistics of its middle block.
 
     Thread-safe: one forward pass is launched at a time.
 
@@ -72,7 +75,7 @@ class Engine:
         self.dtype = next(model.parameters()).dtype
         self.phases = Phases()
         blocks, self._patches = _tower(model, preprocessing.size)
-        self.style_block = max(1, round(len(blocks) / 3))  # counted from 1
+        self.style_block = max(1, len(blocks) // 2)  # counted from 1
         blocks[self.style_block - 1].register_forward_hook(self._keep_style)
         self._style: Tensor | None = None
         self._lock = Lock()
@@ -108,7 +111,7 @@ class Engine:
             pixels: (B, S, S, 3) uint8 on the device.
 
         Returns:
-            (B, D) projected vectors at unit length and (B, 2 C) style statistics, both float32 on the device.
+            (B, D) projected vectors at unit length and (B, C) style statistics, both float32 on the device.
 
         Raises:
             OutOfMemory: the batch does not fit; the caller halves it.
@@ -119,7 +122,7 @@ class Engine:
             inputs = inputs.permute(0, 3, 1, 2).contiguous().to(self.dtype)  # (B, 3, S, S)
             features = self.model.get_image_features(pixel_values=inputs)  # type: ignore[operator]  # nn.Module is open
             cores = nn.functional.normalize(features.pooler_output.float(), dim=-1)  # (B, D)
-            styles, self._style = self._style, None  # (B, 2 C)
+            styles, self._style = self._style, None  # (B, C)
         if styles is None:
             raise ScorerError("the model has run without passing its style block")
         return cores, styles
@@ -137,7 +140,7 @@ class Engine:
         begun_s = perf_counter()
         with _device_errors(pictures):
             pixels = self._copied(host)  # (B, S, S, 3)
-            cores, styles = self.forward(pixels)  # (B, D), (B, 2 C)
+            cores, styles = self.forward(pixels)  # (B, D), (B, C)
             if not self._on_cuda:
                 return Launched(pictures=pictures, cores=cores.cpu(), styles=styles.cpu(), done=None, begun_s=begun_s)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch
@@ -188,11 +191,7 @@ class Engine:
 
     def _keep_style(self, _block: nn.Module, _inputs: Any, output: Any) -> None:
         tokens = output[0] if isinstance(output, tuple) else output  # (B, T, C)
-        patches = tokens[:, -self._patches :].float()  # (B, P, C): without the class token, where there is one
-        # Each token at the same length: a few outliers of a block would otherwise be the whole statistic.
-        patches = nn.functional.layer_norm(patches, patches.shape[-1:])  # (B, P, C)
-        spread, mean = torch.std_mean(patches, dim=1, correction=0)  # (B, C) each
-        self._style = torch.cat((mean, spread), dim=-1)  # (B, 2 C)
+        self._style = style_statistics(tokens[:, -self._patches :])  # (B, C): without the class token, if there is one
 
     def _count(
         self, *, pictures: int = 0, prepare_s: float = 0.0, forward_s: float = 0.0, finish_s: float = 0.0
@@ -204,6 +203,29 @@ class Engine:
                 forward_s=self.phases.forward_s + forward_s,
                 finish_s=self.phases.finish_s + finish_s,
             )
+
+
+def style_statistics(patches: Tensor) -> Tensor:
+    """How the variation within each picture is shared out among the channels.
+
+    Args:
+        patches: (B, P, C) patch tokens of one block.
+
+    Returns:
+        (B, C) float32: the logarithm of every channel's standard deviation over the more eventful half of the
+        patches, relative to the mean over the channels.
+
+    Source: channel statistics as style: Huang and Belongie 2017, section 4. Why no mean, no level and only half of
+    the patches: docs/decisions/0005-style-score.md.
+    """
+    # Each token at the same length: a few outlying tokens of a block would otherwise be the whole statistic.
+    tokens = nn.functional.layer_norm(patches.float(), patches.shape[-1:])  # (B, P, C)
+    ground = tokens.mean(dim=1, keepdim=True)  # (B, 1, C)
+    apart = torch.linalg.vector_norm(tokens - ground, dim=-1)  # (B, P)
+    chosen = apart.topk(max(2, tokens.shape[1] // 2), dim=1).indices  # (B, P / 2)
+    figure = tokens.gather(1, chosen.unsqueeze(-1).expand(-1, -1, tokens.shape[2]))  # (B, P / 2, C)
+    spread = (figure.std(dim=1, correction=0) + _QUIET).log()  # (B, C)
+    return spread - spread.mean(dim=1, keepdim=True)
 
 
 def _tower(model: nn.Module, size: int) -> tuple[nn.ModuleList, int]:

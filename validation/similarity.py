@@ -2,12 +2,11 @@
 
 *Core* asks whether it is this character: the cosine of the projected image vectors, over all references.
 
-*Style* asks whether it is drawn this way, and must not be the core score in disguise. It compares the mean and the
-standard deviation of every channel over the patch tokens of an early block, which forget where things are and keep
-what surfaces look like (Gatys et al. 2016, Huang and Belongie 2017). All pictures share most of these statistics, so
-the raw cosine of two unrelated ones is near 0.95; the style score is therefore taken after a fixed centre is
-subtracted and each channel is brought to the same spread (`Frame`). The choice is argued in
-`docs/decisions/0005-style-score.md`.
+*Style* asks whether it is drawn this way, and must not be the core score in disguise: it compares how the variation
+within a picture is shared out among the channels of a middle block (`validation.engine.style_statistics`), not what is
+where. All pictures share most of that, so the raw cosine of unrelated ones is high; the style score is taken after a
+fixed centre is subtracted and each channel brought to the same spread (`Frame`). The choice is argued, with
+measurements, in `docs/decisions/0005-style-score.md`.
 """
 
 from collections.abc import Sequence
@@ -31,8 +30,8 @@ class Frame:
 
     Args:
         core_centre: (D,) mean of the core vectors.
-        style_centre: (2 C,) mean of the style statistics.
-        style_spread: (2 C,) their standard deviation, never 0.
+        style_centre: (C,) mean of the style statistics.
+        style_spread: (C,) their standard deviation, never 0.
     """
 
     core_centre: Vectors
@@ -45,7 +44,7 @@ def frame_of(cores: Vectors, styles: Vectors) -> Frame:
 
     Args:
         cores: (N, D) unit rows, N at least 2.
-        styles: (N, 2 C).
+        styles: (N, C).
     """
     spread = styles.std(axis=0, dtype=np.float64)
     # A channel that never moved in the set says nothing; without a floor, its rounding noise would say most.
@@ -63,7 +62,7 @@ def pack(core: Vectors, style: Vectors) -> Embedding:
 
 
 def unpack(embeddings: Sequence[Embedding]) -> tuple[Vectors, Vectors]:
-    """(N, D) core vectors and (N, 2 C) style statistics of `embeddings` of one model, N at least 1."""
+    """(N, D) core vectors and (N, C) style statistics of `embeddings` of one model, N at least 1."""
     cores = np.stack([np.frombuffer(e.core, dtype=_STORED) for e in embeddings]).astype(np.float32)
     styles = np.stack([np.frombuffer(e.style, dtype=_STORED) for e in embeddings]).astype(np.float32)
     return cores, styles
@@ -86,8 +85,8 @@ def compare(
     """
     if not pictures:
         return []
-    cores, styles = unpack(pictures)  # (N, D), (N, 2 C)
-    reference_cores, reference_styles = unpack(references)  # (R, D), (R, 2 C)
+    cores, styles = unpack(pictures)  # (N, D), (N, C)
+    reference_cores, reference_styles = unpack(references)  # (R, D), (R, C)
     core_raw = cosines(cores, reference_cores)  # (N, R)
     readings = (
         core_raw,
@@ -115,7 +114,7 @@ def _scored(
 
 
 def standard(styles: Vectors, frame: Frame) -> Vectors:
-    """(N, 2 C) style statistics around the origin, each channel with the spread that it has in the fixed set."""
+    """(N, C) style statistics around the origin, each channel with the spread that it has in the fixed set."""
     return (styles - frame.style_centre) / frame.style_spread
 
 

@@ -332,7 +332,7 @@ def test_each_phase_can_be_called_alone_and_is_timed(scorer: ClipScorer) -> None
     host = scorer.engine.prepare(arrays)
     assert (host.shape, host.dtype) == ((3, TINY_PX, TINY_PX, 3), torch.uint8)
     cores, styles = scorer.engine.forward(host)
-    assert (cores.shape, styles.shape, cores.dtype) == ((3, 48), (3, 128), torch.float32)
+    assert (cores.shape, styles.shape, cores.dtype) == ((3, 48), (3, 64), torch.float32)
     assert torch.linalg.vector_norm(cores, dim=1).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
     rows = scorer.engine.finish(scorer.engine.launch(host, pictures=2))
     assert len(rows) == 2
