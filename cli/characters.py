@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from cli.layout import one_line, table_of
@@ -76,7 +76,7 @@ def show_command(name: Name, as_json: AsJson = False) -> None:
     with speaking(as_json=as_json) as terminal, opened() as site:
         found = characters.find(site.resources, name)
         terminal.document(_document(site, found))
-        terminal.show(_whole(site, found))
+        terminal.show(*_whole(site, found))
 
 
 def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
@@ -110,12 +110,12 @@ def _path(site: Opened, key: str) -> str | None:
 
 def _thresholds(one: CharacterRow) -> str:
     told = one.thresholds
-    return f"thresholds: core {told.core:.2f}, style {told.style:.2f} ({told.origin})"
+    return f"thresholds: core {told.core:.2f}, style {told.style:.2f}; {told.origin}"
 
 
 def _table(found: list[CharacterRow]) -> RenderableType:
     if not found:
-        return Text("no character yet; add one with `likeness character add NAME PICTURES...`")
+        return "no character yet; add one with `likeness character add NAME PICTURES...`"
     numbers = ("references", "core", "style")
     table = table_of("character", *numbers, "thresholds from", numbers=numbers, giving=("character", "thresholds from"))
     for one in found:
@@ -126,12 +126,12 @@ def _table(found: list[CharacterRow]) -> RenderableType:
     return table
 
 
-def _whole(site: Opened, one: CharacterRow) -> RenderableType:
-    lines = [Text(one.name, style="bold")]
+def _whole(site: Opened, one: CharacterRow) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(one.name, style="bold")]
     if one.description:
-        lines.append(Text(one.description))
-    lines.append(Text(_thresholds(one)))
+        parts.append(Text(one.description))
+    parts.append(Text(_thresholds(one)))
     for reference in one.references:
         where = _path(site, reference.r2_key) or reference.r2_key
-        lines.append(Text(f"{reference.width} x {reference.height} {reference.media_type}  {where}", overflow="fold"))
-    return Group(*lines)
+        parts.append(f"{reference.width} x {reference.height}  {where}")
+    return parts

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from cli.layout import table_of
@@ -77,7 +77,7 @@ def _say_one(terminal: Terminal, site: Opened, lane: str) -> None:
 def _say(terminal: Terminal, rows: Sequence[LaneRow]) -> None:
     now = datetime.now(UTC)
     terminal.document({"lanes": [_document(row, now) for row in rows]})
-    terminal.show(_table(rows, now))
+    terminal.show(*_table(rows, now))
 
 
 def _document(row: LaneRow, now: datetime) -> dict[str, Any]:
@@ -100,9 +100,9 @@ def _is_closed(row: LaneRow, now: datetime) -> bool:
     return row.closed_until is not None and row.closed_until > now
 
 
-def _table(rows: Sequence[LaneRow], now: datetime) -> RenderableType:
+def _table(rows: Sequence[LaneRow], now: datetime) -> list[RenderableType]:
     if not rows:
-        return Text("no lane yet: put a provider's key into .env, such as TTAPI_API_KEY; `likeness doctor` says more")
+        return ["no lane yet: put a provider's key into .env, such as TTAPI_API_KEY; `likeness doctor` says more"]
     columns = ("lane", "provider", "rate", "in flight", "state")
     table = table_of(*columns, numbers=("rate", "in flight"), giving=("state",))
     errors: list[RenderableType] = []
@@ -111,8 +111,8 @@ def _table(rows: Sequence[LaneRow], now: datetime) -> RenderableType:
         table.add_row(row.name, row.provider, row.rate_limit or "no limit", in_flight, _state(row, now))
         if row.last_error is not None and row.last_error_at is not None:
             at = row.last_error_at.strftime("%Y-%m-%d %H:%M")
-            errors.append(Text(f"{row.name}: last error at {at} UTC: {row.last_error}", style="dim"))
-    return Group(table, *errors)
+            errors.append(f"{row.name}: last error at {at} UTC: {row.last_error}")
+    return [table, *errors]
 
 
 def _state(row: LaneRow, now: datetime) -> Text:

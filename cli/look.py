@@ -36,7 +36,7 @@ def status_command(batch: LatestBatch = None, as_json: AsJson = False) -> None:
     with speaking(as_json=as_json) as terminal, opened() as site:
         found = batch_or_latest(site, batch)
         terminal.document(found.as_json())
-        terminal.show(stories_view.standing(found))
+        terminal.show(*stories_view.standing(found))
 
 
 def list_command(
@@ -68,7 +68,7 @@ def list_command(
                 "generations": [stories_view.line_document(site.resources, story) for story in page],
             }
         )
-        terminal.show(stories_view.lines(found.batch.name, page, total=total, offset=offset))
+        terminal.show(*stories_view.lines(found.batch.name, page, total=total, offset=offset))
 
 
 def show_command(
@@ -81,7 +81,7 @@ def show_command(
     with speaking(as_json=as_json) as terminal, opened() as site:
         story = stories.find(site.resources, generation, user_id=site.settings.user)
         terminal.document(stories_view.document(site.resources, story))
-        terminal.show(stories_view.whole(site.resources, story))
+        terminal.show(*stories_view.whole(site.resources, story))
 
 
 def cost_command(

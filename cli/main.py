@@ -58,7 +58,7 @@ def root(
         sys.stdout.write(f"likeness {version('likeness')}\n")
         raise typer.Exit(OK)
     if context.invoked_subcommand is None:
-        sys.stderr.write(context.get_help() + "\n")
+        sys.stdout.write(context.get_help() + "\n")
         raise typer.Exit(BadInput.exit_code)
 
 

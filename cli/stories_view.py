@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -30,8 +30,8 @@ def state_text(state: str) -> Text:
     return Text(state.replace("_", " "), style=_COLOURS.get(GenerationState(state), "cyan"))
 
 
-def standing(found: BatchStatus) -> RenderableType:
-    """A batch's states and money."""
+def standing(found: BatchStatus) -> list[RenderableType]:
+    """A batch's states and money, and what holds it up."""
     table = facts_of()
     table.columns[1].justify = "right"
     for state, number in found.standing.counts.items():
@@ -52,12 +52,14 @@ def standing(found: BatchStatus) -> RenderableType:
             table.add_row(label, value)
     final = found.standing.total - found.standing.unfinished
     head = Text.assemble((batch.name, "bold"), (f"  {final:,} of {found.standing.total:,} final", "dim"))
-    return Group(head, table, *(Text(line) for line in _halts(found)))
+    return [head, table, *_halts(found)]
 
 
 def _halts(found: BatchStatus) -> list[str]:
     name = found.batch.name
-    halts = []
+    halts: list[str] = []
+    if found.standing.unfinished == 0:
+        return halts
     if found.batch.paused_reason is not None:
         halts.append(f"paused: {found.batch.paused_reason}; `likeness resume {name}` goes on")
     if found.batch.stopped_reason is not None:
@@ -65,10 +67,10 @@ def _halts(found: BatchStatus) -> list[str]:
     return halts
 
 
-def lines(name: str, page: Sequence[Story], *, total: int, offset: int) -> RenderableType:
+def lines(name: str, page: Sequence[Story], *, total: int, offset: int) -> list[RenderableType]:
     """Generations, one a line, with what to type to see more."""
     if not page:
-        return Text(f"{name}: none of {total:,} generations from there on" if offset else f"{name}: no such generation")
+        return [f"{name}: none of {total:,} generations from there on" if offset else f"{name}: no such generation"]
     columns = ("row", "state", "theme", "core", "cost", "prompt")
     table = table_of(*columns, numbers=("row", "core", "cost"), giving=("theme", "prompt"))
     for story in page:
@@ -84,7 +86,7 @@ def lines(name: str, page: Sequence[Story], *, total: int, offset: int) -> Rende
     last = offset + len(page)
     more = "" if last >= total else f"; `--offset {last}` goes on"
     shown = f"{offset + 1:,} to {last:,} of {total:,}{more}; `likeness show {name}/ROW` tells one's whole story"
-    return Group(table, Text(shown, style="dim"))
+    return [table, shown]
 
 
 def _best_verdict(story: Story) -> dict[str, Any] | None:
@@ -134,7 +136,7 @@ def document(resources: Resources, story: Story) -> dict[str, Any]:
     return told
 
 
-def whole(resources: Resources, story: Story) -> RenderableType:
+def whole(resources: Resources, story: Story) -> list[RenderableType]:
     """The whole story, from the prompt to the verdicts."""
     row = story.generation
     facts = facts_of()
@@ -152,10 +154,10 @@ def whole(resources: Resources, story: Story) -> RenderableType:
             facts.add_row(label, Text(value))
     parts: list[RenderableType] = [facts]
     if story.attempts:
-        parts += [Text(), _attempts(story)]
+        parts += ["", _attempts(story)]
     if story.assets:
-        parts += [Text(), *_assets(resources, story)]
-    return Group(*parts)
+        parts += ["", *_assets(resources, story)]
+    return parts
 
 
 def _attempts(story: Story) -> Table:
@@ -190,7 +192,7 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
             _against(verdict, "style"),
             _said(verdict, best=asset["best"]),
         )
-        files.append(Text(f"{asset['position']:>7}  {where}", style="dim", overflow="fold"))
+        files.append(f"{asset['position']:>7}  {where}")
     return [table, *files]
 
 

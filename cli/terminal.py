@@ -38,12 +38,18 @@ class Terminal:
             sys.stdout.flush()
 
     def show(self, *content: RenderableType) -> None:
-        """Lay tables and text out for people, within the width of their terminal; under `--json`, nothing."""
+        """Lay tables and text out for people, within the width of their terminal; under `--json`, nothing.
+
+        A plain string is a line that is not broken, so that a path or a command in it can be copied.
+        """
         if self.as_json:
             return
         measured = self.out.is_terminal or "COLUMNS" in os.environ
         for one in content:
-            self.out.print(one, soft_wrap=False, width=None if measured else _WIDE)
+            if isinstance(one, str):
+                self.out.print(one, style="dim", markup=False, highlight=False)
+            else:
+                self.out.print(one, soft_wrap=False, width=None if measured else _WIDE)
 
     def note(self, text: str) -> None:
         """A line for people, beside the result."""

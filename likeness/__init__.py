@@ -1,1 +1,18 @@
-"""The face for scripts."""
+"""Likeness for scripts: `likeness.connect().enqueue(prompts, character="lulu-pig", max_cost="5")`.
+
+What is named here is the face; everything else may change between versions.
+"""
+
+from domain.errors import LikenessError, RequestError, ServiceMissing
+from likeness.client import Batch, Connection, Progress, Result, connect
+
+__all__ = [
+    "Batch",
+    "Connection",
+    "LikenessError",
+    "Progress",
+    "RequestError",
+    "Result",
+    "ServiceMissing",
+    "connect",
+]

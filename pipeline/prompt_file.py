@@ -5,6 +5,7 @@ nothing is enqueued. What a setting is worth to a model is not decided here, nor
 """
 
 import io
+import json
 import re
 import stat
 import sys
@@ -123,6 +124,33 @@ def read_prompts(path: Path, *, start: int = 0, end: int | None = None, approved
         asked = f"--start {start}" if start >= len(rows) else f"--end {end}"
         raise BadInput(f"{name!r} has {len(rows)} usable rows, so {asked} is out of range; rows count from 0")
     return PromptRows(rows=rows[start:end], blank=sieve.blank, unapproved=sieve.unapproved, usable=len(rows))
+
+
+def rows_of(prompts: Iterable[str | Mapping[str, Any]], *, name: str = "prompts") -> PromptRows:
+    """The rows of a script: each a prompt, or a mapping with the columns of a file; checked like a file.
+
+    Args:
+        name: what sentences call them; their lines count from 1.
+
+    Raises:
+        BadInput: a row cannot be used, or there is none. Nothing is returned in part.
+    """
+    lines: list[str] = []
+    for number, prompt in enumerate(prompts, start=1):
+        try:
+            lines.append(json.dumps(prompt if isinstance(prompt, str) else dict(prompt)))
+        except (TypeError, ValueError):
+            what = f"{type(prompt).__name__} {prompt!r:.60}"
+            raise BadInput(
+                f"{name!r} holds the {what}; write a text or a mapping of texts and numbers", line=number
+            ) from None
+    raw = read_json_lines(io.BytesIO("\n".join(lines).encode()), name=name, rename=column_name)
+    sieve = _Sieve(name=name, columns=None, approved_only=False)
+    rows = list(sieve.rows(raw))
+    if not (rows or sieve.blank):
+        raise BadInput(f"{name!r} holds nothing; give at least one prompt")
+    sieve.refuse_if_empty(len(rows))
+    return PromptRows(rows=rows, blank=sieve.blank, unapproved=0, usable=len(rows))
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,292 @@
+"""The face for scripts: a connection to an installation, and the batches that are made or found through it.
+
+It says what the steps know and does nothing that they do not. On a machine without servers of its own, the
+connection also runs the servers and the workers, for as long as it is open.
+"""
+
+import contextlib
+import time
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from domain.errors import ServiceMissing
+from domain.ids import BatchId
+from domain.money import read_limit
+from domain.states import GenerationState
+from likeness.workers import LocalWorkers
+from pipeline import characters, enqueue, status
+from pipeline.enqueue import Order
+from pipeline.prompt_file import rows_of
+from pipeline.report import report_of
+from pipeline.resources import Resources
+from pipeline.status import BatchStatus
+from providers.catalogue import load
+from runtime.lanes import require_lane
+from runtime.resources import open_resources
+from runtime.settings import Settings, read_settings
+from runtime.site import is_embedded, open_site
+
+_PERIOD_S = 0.5
+#: A doubt that no listing has settled by then waits for a person, and so does not hold up a script.
+_DOUBT_PATIENCE_S = 180.0
+#: How long a database that went away is waited for.
+_AWAY_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a batch is.
+
+    Args:
+        counts: generations by state, every state named.
+        accepted: generations whose picture is stored and passed its check, or had nothing to pass.
+        over: nothing will move any more without a person: all final, stopped by its budget, or paused.
+        stopped, paused: why, or None.
+    """
+
+    total: int
+    counts: Mapping[str, int]
+    accepted: int
+    charged_usd: Decimal
+    held_usd: Decimal
+    in_doubt_usd: Decimal
+    limit_usd: Decimal | None
+    over: bool
+    stopped: str | None
+    paused: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One generation, as it stands.
+
+    Args:
+        row: of the prompts as they were given, from 0.
+        picture: the best picture's file, or None where there is none on this machine.
+        url: where the original of that picture can be read, or None.
+        core, style: scores of that picture, cosines in [-1, 1]; None without a character.
+        error: why there is no accepted picture, or None.
+    """
+
+    row: int
+    prompt: str
+    theme: str | None
+    variation: str | None
+    state: str
+    accepted: bool
+    picture: Path | None
+    url: str | None
+    core: float | None
+    style: float | None
+    cost_usd: Decimal
+    error: str | None
+
+
+class Batch:
+    """Prompts enqueued together. Made by a connection, and usable as long as that is open."""
+
+    def __init__(self, connection: "Connection", batch_id: BatchId, name: str) -> None:
+        self._connection = connection
+        self.id = batch_id
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.name!r} {self.id}>"
+
+    def progress(self) -> Progress:
+        """How far the batch is at this moment."""
+        return _progress(self._connection.standing(self.id))
+
+    def wait(self, timeout: float | None = None) -> Progress:
+        """Wait until nothing moves any more without a person, and say how it ended.
+
+        Args:
+            timeout: seconds, or None for as long as it takes.
+
+        Raises:
+            TimeoutError: the time went by; the batch goes on wherever workers run.
+            ServiceMissing: Postgres stays away, or a worker of this machine cannot run.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        doubtful_since: float | None = None
+        while True:
+            now = self._connection.standing(self.id)
+            only_doubt = now.standing.unfinished == now.standing.counts[GenerationState.IN_DOUBT]
+            doubtful_since = (doubtful_since or time.monotonic()) if only_doubt else None
+            if now.over or (doubtful_since is not None and time.monotonic() - doubtful_since > _DOUBT_PATIENCE_S):
+                return _progress(now)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"batch {self.name!r} has {now.standing.unfinished} unfinished after {timeout} s")
+            time.sleep(_PERIOD_S if deadline is None else max(0.0, min(_PERIOD_S, deadline - time.monotonic())))
+
+    def results(self) -> Sequence[Result]:
+        """Every generation in the order of the prompts, also those that are not final yet."""
+        record = report_of(self._connection.resources, self.id)
+        return [
+            Result(
+                row=line.position,
+                prompt=line.prompt,
+                theme=line.theme,
+                variation=line.variation,
+                state=line.state.value,
+                accepted=line.state is GenerationState.COMPLETED,
+                picture=line.best.path if line.best else None,
+                url=line.best.url if line.best else None,
+                core=line.best.core if line.best else None,
+                style=line.best.style if line.best else None,
+                cost_usd=line.cost_usd,
+                error=line.error_message or line.error_code,
+            )
+            for line in record.generations
+        ]
+
+
+class Connection:
+    """An installation that a script works with; `close` it, use it in a `with`, or let the end of the script do so."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._stack = contextlib.ExitStack()
+        try:
+            self._site = self._stack.enter_context(open_site(settings))
+            self.resources: Resources
+            self.resources, _ = self._stack.enter_context(
+                open_resources(self._site.settings, application="likeness script")
+            )
+            self._workers: LocalWorkers | None = None
+            if is_embedded(settings):
+                self._workers = self._stack.enter_context(LocalWorkers(self._site))
+        except BaseException:
+            self._stack.close()
+            raise
+        self._end = weakref.finalize(self, self._stack.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what this connection runs; batches go on wherever other workers run, or with the next connection."""
+        self._end()
+
+    def enqueue(  # noqa: PLR0913 -- a script names each of its wishes as a keyword
+        self,
+        prompts: Iterable[str | Mapping[str, Any]],
+        *,
+        name: str | None = None,
+        character: str | None = None,
+        provider: str = "ttapi",
+        model: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        max_cost: Decimal | float | str | None = None,
+        max_image_cost: Decimal | float | str | None = None,
+        priority: int | None = None,
+    ) -> Batch:
+        """Turn prompts into generations, all or none.
+
+        Args:
+            prompts: texts, or mappings with the columns of a prompt file (`prompt`, `theme`, `seed`, ...).
+            name: of the batch; under a known name, rows that the batch has are passed over. A new one by default.
+            character: whom every picture must show.
+            settings: defaults of every row (`mode`, `aspect_ratio`, `cref_weight`, ...).
+            max_cost: the batch's budget in dollars, a hard limit.
+            max_image_cost: the most that one call may cost, in dollars; needed for models without a price.
+            priority: share of the lanes, 1 to 100; 2 gets twice of 1.
+
+        Raises:
+            RequestError: something cannot be used; nothing was enqueued.
+            ServiceMissing: the provider's key is not set.
+        """
+        rows = rows_of(prompts)
+        chosen = self._site.settings
+        for wanted in sorted({row.provider or provider for row in rows}):
+            require_lane(chosen, wanted)
+        order = Order(
+            name=name or f"script-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}",
+            user_id=chosen.user,
+            provider=provider,
+            model=model,
+            character=character,
+            settings=dict(settings or {}),
+            limit_usd=None if max_cost is None else read_limit(str(max_cost), what="max_cost"),
+            max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
+            priority=priority,
+            whole_file=False,
+            hold_usd={"ttapi": chosen.ttapi_price_usd},
+        )
+        if character is not None:
+            characters.find(self.resources, character)
+        planned = enqueue.plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
+        written = enqueue.enqueue(self.resources, order, planned)
+        self._tend()
+        return Batch(self, written.batch_id, order.name)
+
+    def batch(self, name_or_id: str) -> Batch:
+        """A batch that was made before.
+
+        Raises:
+            RequestError: there is none of that name or id.
+        """
+        found = status.find(self.resources, name_or_id, user_id=self._site.settings.user)
+        return Batch(self, found.batch.id, found.batch.name)
+
+    def standing(self, batch_id: BatchId) -> BatchStatus:
+        """For batches: where one stands, with the workers looked after.
+
+        Raises:
+            ServiceMissing: Postgres stayed away, or a worker that the batch needs cannot run.
+        """
+        deadline = time.monotonic() + _AWAY_PATIENCE_S
+        while True:
+            self._tend()
+            try:
+                now = status.of_batch(self.resources, batch_id)
+            except ServiceMissing as failure:
+                if not failure.retryable or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PERIOD_S)
+                continue
+            if self._workers is not None and now.standing.counts[GenerationState.VALIDATING]:
+                self._workers.require("gpu")
+            return now
+
+    def _tend(self) -> None:
+        if self._workers is not None:
+            self._workers.tend()
+
+
+def connect(settings: Settings | None = None) -> Connection:
+    """Connect to the installation that the environment and `.env` describe.
+
+    Without `DATABASE_URL` and `REDIS_URL`, embedded servers and workers run for as long as the connection is open.
+
+    Raises:
+        RequestError: the environment is not usable.
+        ServiceMissing: a server is not to be had; the sentence says what to do.
+    """
+    return Connection(settings or read_settings())
+
+
+def _progress(now: BatchStatus) -> Progress:
+    return Progress(
+        total=now.standing.total,
+        counts=now.standing.counts,
+        accepted=now.accepted,
+        charged_usd=now.batch.charged_usd,
+        held_usd=now.batch.held_usd,
+        in_doubt_usd=now.batch.in_doubt_usd,
+        limit_usd=now.batch.limit_usd,
+        over=now.over,
+        stopped=now.batch.stopped_reason,
+        paused=now.batch.paused_reason,
+    )
