@@ -15,11 +15,17 @@ from validation.pixels import decode
 _FINAL = {"completed", "rejected", "failed", "canceled"}
 
 
-def breaches(resources: Resources, bill: dict[str, Any]) -> list[str]:
-    """Everything that is wrong; empty when nothing is."""
+def breaches(
+    resources: Resources, bill: dict[str, Any], *, queued_in: frozenset[str] | set[str] = frozenset()
+) -> list[str]:
+    """Everything that is wrong; empty when nothing is.
+
+    Args:
+        queued_in: ids of batches that their budget has stopped, whose rest may wait in the queue.
+    """
     return [
         *books_disagree(resources),
-        *_states(resources.database),
+        *_states(resources.database, queued_in),
         *_jobs(resources.database, bill),
         *_pictures(resources),
     ]
@@ -30,11 +36,12 @@ def _rows(database: Database, statement: str) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(text(statement)).mappings()]
 
 
-def _states(database: Database) -> list[str]:
+def _states(database: Database, queued_in: frozenset[str] | set[str]) -> list[str]:
     found = [
         f"generation {row['id']} is {row['state']} and neither final nor in doubt"
-        for row in _rows(database, "SELECT id, state FROM generations")
+        for row in _rows(database, "SELECT id, state, batch_id FROM generations")
         if row["state"] not in _FINAL | {"in_doubt"}
+        and not (row["state"] == "queued" and str(row["batch_id"]) in queued_in)
     ]
     found += [
         f"generation {row['id']} is in doubt without a reason"
