@@ -156,7 +156,7 @@ class Keeper:
     def _start_first(self, server: Server) -> None:
         taken = frozenset(other.port for other in self._servers)
         server.start(ports.choose(_former_ports(self._layout).get(server.name), avoid=taken))
-        self._guard.watch(server.name, server.pid, server.program.stop_signal)
+        self._guard.watch(server.name, server.pid, server.program.death_signal)
 
     def _await_ready(self, server: Server) -> None:
         for attempt in range(FIRST_START_TRIES):
@@ -194,7 +194,7 @@ class Keeper:
                 continue
             self._note_death(server, status)
             server.start(server.port)
-            self._guard.watch(server.name, server.pid, server.program.stop_signal)
+            self._guard.watch(server.name, server.pid, server.program.death_signal)
             self._wait_for(server)
             if server.exit_status() is None:
                 say(f"{server.name} is back on port {server.port} as process {server.pid}")
@@ -257,7 +257,8 @@ def main() -> None:
     with FileLock(layout.keeper_lock) as lock:
         # Somebody may be looking at this very moment whether a keeper lives, by trying the same lock.
         if not wait_until(lock.try_exclusive, timeout_s=2.0):
-            _answer(answer, {"what": "another keeper holds this home", "advice": "Try again."})
+            # Its starter was killed before it was up; whoever waits for us shall wait for it.
+            _answer(answer, {})
             return
         try:
             keeper = Keeper(orders, lock=lock)

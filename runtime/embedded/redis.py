@@ -35,6 +35,7 @@ class Redis:
 
     name = "redis"
     stop_signal = signal.SIGTERM
+    death_signal = signal.SIGTERM
 
     def __init__(self, *, binaries: Binaries, data: Path, password: str, durable: bool) -> None:
         self._binaries = binaries

@@ -32,6 +32,9 @@ class Program(Protocol):
 
     name: str
     stop_signal: signal.Signals
+    """Asks for an orderly end."""
+    death_signal: signal.Signals
+    """What the kernel sends it when the keeper has died."""
 
     def prepare(self, *, launch: "Launch") -> None:
         """Make the data ready; called while nobody else holds it."""
@@ -154,7 +157,7 @@ class Server:
             )
             self.program.prepare(launch=launch)
             self._process = launch.spawn(
-                self.program.command(port), feed=self.program.feed(port), death=self.program.stop_signal
+                self.program.command(port), feed=self.program.feed(port), death=self.program.death_signal
             )
 
     def exit_status(self) -> int | None:

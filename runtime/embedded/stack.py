@@ -123,7 +123,6 @@ def _join(layout: Layout, *, user: FileLock | None, durable: bool, linger_s: flo
             state = None
             while state is None:
                 if not _keeper_lives(layout):
-                    layout.state.unlink(missing_ok=True)
                     _start_keeper(layout, durable=durable, linger_s=linger_s)
                 state = _wait_for_state(layout)
     except OSError as error:
@@ -153,7 +152,11 @@ def _wait_unheld(path: Path, *, timeout_s: float) -> bool:
 
 def _keeper_lives(layout: Layout) -> bool:
     with FileLock(layout.keeper_lock) as lock:
-        return not lock.try_exclusive()
+        if not lock.try_exclusive():
+            return True
+        # What a dead keeper wrote; removed while no other can be writing.
+        layout.state.unlink(missing_ok=True)
+        return False
 
 
 def _start_keeper(layout: Layout, *, durable: bool, linger_s: float) -> None:

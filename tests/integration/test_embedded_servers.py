@@ -143,6 +143,27 @@ def test_after_everything_was_killed_at_once_the_next_command_recovers(home: Pat
     assert_nothing_is_left(servers)
 
 
+@on_linux
+def test_a_part_of_postgres_killed_together_with_the_keeper_leaves_nothing(home: Path) -> None:
+    with fast(home) as servers:
+        write(servers, "kept")
+        parts = set(holders(Layout(home=home).server_lock("postgres"))) - {servers.postgres_pid}
+        kill(min(parts), servers.keeper_pid)
+        assert_nothing_is_left(servers)
+    with fast(home) as servers:
+        assert read(servers) == (["kept"], ["kept"])
+
+
+@on_linux
+def test_a_part_of_postgres_killed_is_mended_like_the_whole(home: Path) -> None:
+    with fast(home) as servers:
+        write(servers, "kept")
+        parts = set(holders(Layout(home=home).server_lock("postgres"))) - {servers.postgres_pid}
+        kill(min(parts))
+        assert wait_until(lambda: stack.revive(servers).postgres_pid != servers.postgres_pid, timeout_s=DEADLINE_S)
+        assert read(servers) == (["kept"], ["kept"])
+
+
 def test_what_a_killed_server_left_behind_does_not_stop_the_next(home: Path) -> None:
     with fast(home) as servers:
         write(servers, "kept")
