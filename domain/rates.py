@@ -1,5 +1,7 @@
 """Rate limits in Celery's notation: a number, and a unit after a slash."""
 
+import math
+
 from domain.errors import BadInput
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -18,8 +20,8 @@ def per_second(limit: str | None) -> float | None:
         rate = float(number) / _SECONDS[unit or "s"]
     except (ValueError, KeyError):
         raise BadInput(f"{limit!r} is no rate limit; write it like 10/s, 600/m or 100/h") from None
-    if rate < 0:
-        raise BadInput(f"{limit!r} is negative; write a rate limit like 600/m, or 0 for none")
+    if not math.isfinite(rate) or rate < 0:
+        raise BadInput(f"{limit!r} is no rate limit; write it like 600/m, or 0 for none")
     return rate or None
 
 
