@@ -35,7 +35,7 @@ def read_limit(text: str, *, what: str) -> Decimal:
         value = Decimal(text.strip().removeprefix("$"))
     except InvalidOperation:
         raise BadInput(f"{what} is {text!r}, which is no amount of dollars; write it like 12.50") from None
-    # In this order: what is not finite or far too large cannot be rounded, and what rounds to nothing is no limit.
-    if not value.is_finite() or value > _LARGEST or usd(value) <= 0:
+    # In this order: what is far too large cannot be rounded, and what rounds to nothing is no limit.
+    if not value.is_finite() or not 0 < value <= _LARGEST or usd(value) == 0:
         raise BadInput(f"{what} is {text!r}; it must be above 0 and at most {_LARGEST} dollars")
     return usd(value)

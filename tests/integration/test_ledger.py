@@ -64,7 +64,7 @@ def books(database: Database) -> Iterator[Books]:
         yield opened
 
 
-def _lines(books: Books) -> list[tuple[str, Decimal, Decimal, Decimal]]:
+def _lines(books: Books) -> list[tuple[object, ...]]:
     rows = sorted(books.rows(ledger_entries), key=lambda row: row.id)
     return [(row.kind, row.held_usd, row.in_doubt_usd, row.charged_usd) for row in rows]
 

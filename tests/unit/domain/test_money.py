@@ -56,7 +56,21 @@ def test_a_limit_is_read_as_a_person_writes_it(text: str, limit: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "five", "0", "-1", "nan", "inf", "sNaN", "100000000", "0.0000001", "5 USD", "1,000", "99999999.9999999"],
+    [
+        "",
+        "five",
+        "0",
+        "-1",
+        "nan",
+        "inf",
+        "sNaN",
+        "100000000",
+        "0.0000001",
+        "-1e999999",
+        "5 USD",
+        "1,000",
+        "99999999.9999999",
+    ],
 )
 def test_what_is_no_limit_is_refused_with_its_name(text: str) -> None:
     with pytest.raises(BadInput, match="--max-cost"):
