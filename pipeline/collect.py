@@ -5,7 +5,7 @@ is to be had, after every try, does the generation fail, charged, and nobody ret
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -26,6 +26,7 @@ from domain.errors import (
 from domain.ids import AssetId, AttemptId, sha256
 from domain.retry import TryAgain, decide
 from domain.states import GenerationState
+from pipeline import replies
 from pipeline.outcome import Again
 from pipeline.poll import result_of
 from pipeline.resources import Resources
@@ -76,11 +77,13 @@ def _collect(resources: Resources, work: Work, lease: Lease, preprocessing: Prep
         # The provider's own word that there is nothing to fetch, now or later.
         _lost(resources, work, lease, PictureLost(f"paid for, and no picture is to be had: {work.result['lost']}"))
         return None
-    urls = _addresses(resources, lane, work, lease)
-    fetch = partial(_one, resources, lane, work, preprocessing)
+    keys = [str(key) for key in work.result.get("reply_keys") or ()]
+    read: Callable[[str], bytes] = partial(replies.picture, resources) if keys else lane.fetch_picture
+    places = keys or _addresses(resources, lane, work, lease)
+    fetch = partial(_one, resources, work, read, preprocessing)
     try:
         with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fetch") as pool:
-            found = list(pool.map(fetch, enumerate(urls)))
+            found = list(pool.map(fetch, enumerate(places)))
     except OSError as error:
         missing = ServiceMissing(f"the picture store of this worker failed: {error}")
         return _wait_for_this_machine(resources, work, lease, missing)
@@ -113,11 +116,15 @@ def _addresses(resources: Resources, lane: Lane, work: Work, lease: Lease) -> Se
 
 
 def _one(
-    resources: Resources, lane: Lane, work: Work, preprocessing: Preprocessing, place: tuple[int, str]
+    resources: Resources,
+    work: Work,
+    read: Callable[[str], bytes],
+    preprocessing: Preprocessing,
+    place: tuple[int, str],
 ) -> NewAsset | PictureError:
     position, url = place
     try:
-        content = lane.fetch_picture(url)
+        content = read(url)
         picture = decode(content)
     except PictureError as failure:
         return failure
@@ -165,7 +172,8 @@ def _again_or_lost(
     )
     decision = decide(failure, tries=work.step_tries, limit=resources.timing.collect_tries, luck=resources.luck())
     wait = decision.wait if isinstance(decision, TryAgain) else None
-    if wait is None and work.step_tries < resources.timing.collect_tries and not stored:
+    fixed = bool(work.result.get("reply_keys"))
+    if wait is None and work.step_tries < resources.timing.collect_tries and not stored and not fixed:
         # A 404 may mean that the address ran out; the next try asks the provider for a new one.
         wait = timedelta(seconds=2)
     if wait is not None:

@@ -10,19 +10,22 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 from db import lanes
 from db.moves import doubts, submission
 from db.moves.doubts import Doubt, NeverArrived
 from db.work import Work
-from domain.errors import BadInput, LostRace, ProviderError, UnknownThing
+from domain.errors import BadInput, LostRace, PictureLost, ProviderError, UnknownThing
 from domain.ids import AttemptId, normalised
+from pipeline import replies
 from pipeline.admit import admit
 from pipeline.resources import Resources, Timing
 from providers.base import Lane, ListedJob
+from providers.registry import is_synchronous
 
-__all__ = ["Doubt", "Listing", "every", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
+__all__ = ["Doubt", "Listing", "Settled", "every", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,23 @@ class Listing:
 
     began_at: datetime
     jobs: Sequence[ListedJob]
+
+
+class Settled(StrEnum):
+    """How a doubt ended."""
+
+    JOB_ADOPTED = "job_adopted"
+    REPLY_ADOPTED = "reply_adopted"
+    CHARGED = "charged"
+    RELEASED = "released"
+
+
+def settle(resources: Resources, lane_name: str) -> int:
+    """One round for one lane, by our own store where a reply is the result, else by the service's list."""
+    lane = resources.lanes.get(lane_name)
+    if lane is not None and lane.synchronous:
+        return replies.adopt_stored(resources, lane_name)
+    return settle_by_listing(resources, lane_name)
 
 
 def settle_by_listing(resources: Resources, lane_name: str) -> int:
@@ -186,14 +206,27 @@ def every(resources: Resources, *, user_id: str) -> list[Doubt]:
         return doubts.every(connection, user_id=user_id)
 
 
-def settle_as_paid(resources: Resources, attempt_id: AttemptId, *, job_id: str) -> None:
+def settle_as_paid(
+    resources: Resources, attempt_id: AttemptId, *, job_id: str, amount_usd: Decimal | None = None
+) -> Settled:
     """A person has found the job: it belongs to this attempt, and the next poll says what became of it.
+
+    Where the service has no jobs there is nothing to fetch: unless the reply is in our store, the generation fails
+    with `picture_lost`.
+
+    Args:
+        job_id: the service's name for the job, or for the call.
+        amount_usd: what the service billed, for one without jobs; None for the whole hold.
 
     Raises:
         UnknownThing: the attempt is not in doubt.
-        BadInput: the job belongs to another attempt.
+        BadInput: the job belongs to another attempt, or an amount is named that the job itself will tell.
     """
     doubt = _find(resources, attempt_id)
+    if is_synchronous(doubt.work.provider):
+        return _settle_without_job(resources, doubt.work, call=job_id, amount_usd=amount_usd)
+    if amount_usd is not None:
+        raise BadInput(f"what job {job_id!r} cost is asked of {doubt.work.provider!r}; leave the amount out")
     lane = resources.lanes.get(doubt.work.lane)
     expected = lane.first_look_after(doubt.work.settings) if lane is not None else timedelta(minutes=5)
     try:
@@ -207,15 +240,35 @@ def settle_as_paid(resources: Resources, attempt_id: AttemptId, *, job_id: str) 
             )
     except LostRace as race:
         raise BadInput(f"the doubt cannot be settled so: {race}") from race
+    return Settled.JOB_ADOPTED
 
 
-def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> None:
+def _settle_without_job(resources: Resources, work: Work, *, call: str, amount_usd: Decimal | None) -> Settled:
+    if replies.adopt(resources, work):
+        return Settled.REPLY_ADOPTED
+    lost = PictureLost(f"a person has found call {call!r} on the bill, and its reply was lost with its picture")
+    try:
+        with resources.database.transaction() as connection:
+            doubts.paid_for_nothing(
+                connection, work.attempt_id, amount=amount_usd, said_by=f"said by a person: {call}"[:500], failure=lost
+            )
+    except LostRace as race:
+        raise BadInput(f"the doubt cannot be settled so: {race}") from race
+    admit(resources, work.provider)
+    return Settled.CHARGED
+
+
+def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> Settled:
     """A person knows that the job does not exist: the hold is released and the generation goes on.
+
+    A reply in our own store knows better, and is adopted instead.
 
     Raises:
         UnknownThing: the attempt is not in doubt.
     """
     doubt = _find(resources, attempt_id)
+    if is_synchronous(doubt.work.provider) and replies.adopt(resources, doubt.work):
+        return Settled.REPLY_ADOPTED
     said = NeverArrived("a person has looked and says that the job does not exist")
     try:
         with resources.database.transaction() as connection:
@@ -223,6 +276,7 @@ def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> None:
     except LostRace as race:
         raise BadInput(f"the doubt cannot be settled so: {race}") from race
     admit(resources, doubt.work.provider)
+    return Settled.RELEASED
 
 
 def _find(resources: Resources, attempt_id: AttemptId) -> Doubt:

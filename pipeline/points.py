@@ -30,6 +30,9 @@ POINTS: Final = (
     "doubts.settled",
 )
 
+#: Reached where a reply is the result itself.
+SYNCHRONOUS_POINTS: Final = ("submit.kept",)
+
 
 class Points(Protocol):
     """What a step reports to as it goes."""
@@ -56,7 +59,7 @@ class DieOnce:
     """
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
-        unknown = names - set(POINTS)
+        unknown = names - set(POINTS) - set(SYNCHRONOUS_POINTS)
         if unknown:
             raise ValueError(f"no such fault points: {', '.join(sorted(unknown))}")
         self._folder = folder

@@ -22,7 +22,8 @@ class Poison(ScorerError):
 def take_over(resources: Resources) -> int:
     """One round of rescue; returns how many attempts were put back on their way."""
     with resources.database.transaction() as connection:
-        doubted = rescue.doubt_the_silent(connection, call_total=resources.timing.call_total)
+        timing = resources.timing
+        doubted = rescue.doubt_the_silent(connection, call_total=timing.call_total, by_lane=timing.call_totals)
     with resources.database.transaction() as connection:
         buried = rescue.bury(connection)
     if buried:

@@ -36,7 +36,8 @@ class Timing:
     Args:
         unclaimed: a published task that nobody has claimed for this long is published again.
         intent_to_post: a POST starts within this of its intent, or not at all.
-        call_total: the longest total deadline of any submission.
+        call_total: the total deadline of a submission on a lane that this process does not know.
+        call_totals: the same, of those it knows, by lane.
         sweep: how long one `lane.poll` goes on while jobs are due.
         submit_tries: of one attempt, while nothing reaches the provider.
         collect_tries: of one attempt, before its pictures count as lost.
@@ -51,6 +52,7 @@ class Timing:
     unclaimed: timedelta = timedelta(seconds=20)
     intent_to_post: timedelta = timedelta(seconds=10)
     call_total: timedelta = timedelta(seconds=60)
+    call_totals: Mapping[str, timedelta] = field(default_factory=dict)
     sweep: timedelta = timedelta(seconds=1)
     sweep_size: int = 64
     submit_tries: int = 4

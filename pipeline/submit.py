@@ -1,5 +1,7 @@
 """Submit one attempt: write the intent, make the one paid call, store the job's id in the same instant.
 
+A reply that is the result itself goes into the store before anything else (`pipeline.replies`).
+
 Nothing here repeats a call. What a failure means for the attempt is the table of `docs/reliability.md`:
 certainly not accepted, accepted, or in doubt.
 """
@@ -15,10 +17,10 @@ from db.work import Lease, Work
 from domain.errors import LikenessError, LostRace, MaybeSent, NotSent, ProviderError, RequestError, ServiceMissing
 from domain.ids import AttemptId
 from domain.retry import TryAgain, closure, decide
-from pipeline import references
+from pipeline import references, replies
 from pipeline.outcome import Again
 from pipeline.resources import Resources
-from providers.base import Ask, Lane
+from providers.base import Ask, Delivered, Lane
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +89,17 @@ def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, s
     with resources.leases.held(lease):
         try:
             _still_fresh(resources, intent)
-            accepted = lane.submit(ask)
+            answer = lane.submit(ask)
+            resources.points.reach("submit.answered")
+            if isinstance(answer, Delivered):
+                kept = replies.keep(resources, work.attempt_id, answer)
+                resources.points.reach("submit.kept")
         except ProviderError as failure:
             return _not_accepted(resources, work, lease, failure)
-        resources.points.reach("submit.answered")
-        _store_job(resources, lane, work, lease=lease, job_id=accepted.job_id)
+        if isinstance(answer, Delivered):
+            replies.book(resources, work, kept, token=lease.token)
+        else:
+            _store_job(resources, lane, work, lease=lease, job_id=answer.job_id)
     resources.points.reach("submit.stored")
     return None
 

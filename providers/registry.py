@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from domain.errors import UnknownThing
-from providers.base import Provider
+from providers.base import Poller, Provider
 from providers.http import checked_base_url
 from providers.lane import HttpLane
 from providers.openai import OpenAI
@@ -66,6 +66,15 @@ def service(provider: str) -> Service:
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise UnknownThing(f"there is no provider {provider!r}{hint} Known ones: {', '.join(sorted(SERVICES))}")
     return found
+
+
+def is_synchronous(provider: str) -> bool:
+    """Whether a submission to `provider` brings the result itself, so that there are no jobs to ask about or to list.
+
+    Raises:
+        UnknownThing: no such provider.
+    """
+    return not isinstance(service(provider).adapter(), Poller)
 
 
 def open_lane(

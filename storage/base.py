@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from domain.ids import AttemptId
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
@@ -31,4 +33,15 @@ class PictureStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """The content under `key`, verified against the digest in the key."""
+        ...
+
+    def put_reply(self, attempt_id: AttemptId, content: bytes) -> None:
+        """Keep what a service answered to the attempt, durably, before returning; a later one takes its place.
+
+        For a reply that is the result itself: whoever dies behind this line has lost nothing.
+        """
+        ...
+
+    def get_reply(self, attempt_id: AttemptId) -> bytes:
+        """What `put_reply` kept, whole."""
         ...

@@ -12,7 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 from domain.errors import BadInput, PictureLost
-from domain.ids import sha256
+from domain.ids import AttemptId, sha256
 from storage.base import Stored
 
 _PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
@@ -76,6 +76,24 @@ class FolderStore:
         if path is None or not path.is_relative_to(self._root):
             raise BadInput(f"{key!r} is no key of a stored picture; they look like pictures/ab/abcd….png")
         return path
+
+    def put_reply(self, attempt_id: AttemptId, content: bytes) -> None:
+        target = self._reply_path(attempt_id)
+        _make_folder(target.parent)
+        self._write(target, content)
+        _settle(target.parent)
+
+    def get_reply(self, attempt_id: AttemptId) -> bytes:
+        """As in the contract.
+
+        Raises:
+            FileNotFoundError: no reply is kept for the attempt.
+        """
+        return self._reply_path(attempt_id).read_bytes()
+
+    def _reply_path(self, attempt_id: AttemptId) -> Path:
+        # Ids begin with their time, so the folders are named by their ends.
+        return self._root / "replies" / attempt_id.hex[-2:] / f"{attempt_id.hex}.json"
 
     def _write(self, target: Path, content: bytes) -> None:
         unfinished = self._root / _UNFINISHED / uuid4().hex

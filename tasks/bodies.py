@@ -69,7 +69,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
 
     @_task(app, name=names.DOUBTS, send_events=False)
     def settle_doubts(lane: str) -> None:
-        doubts.settle_by_listing(resources, lane)
+        doubts.settle(resources, lane)
 
     @_task(app, name=names.POLL, send_events=False)
     def poll_lane(lane: str) -> None:

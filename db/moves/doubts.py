@@ -4,18 +4,20 @@ Finding is `submission.adopt`. What a listing must have been like to prove anyth
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from db.moves.rows import finish, take
+from db import ledger
+from db.moves.rows import charge, finish, set_attempt, take
 from db.schema import attempts, generations
 from db.work import Work, select_work, work_of
 from domain.errors import LikenessError, ProviderError
 from domain.ids import AttemptId
-from domain.states import AttemptState, GenerationState, Outcome
+from domain.states import AttemptState, GenerationState, HoldState, Outcome
 
 _IN_DOUBT = frozenset({AttemptState.IN_DOUBT})
 
@@ -114,6 +116,25 @@ def not_accepted(
     """The job does not exist: the hold is released and the generation goes on."""
     work = take(connection, attempt_id, states=_IN_DOUBT, token=None)
     return finish(connection, work, GenerationState.QUEUED, outcome=Outcome.GIVEN_BACK, failure=failure, wait=wait)
+
+
+def paid_for_nothing(
+    connection: Connection, attempt_id: AttemptId, *, amount: Decimal | None, said_by: str, failure: LikenessError
+) -> Decimal:
+    """It was made and billed, and there is nothing to fetch: the generation fails, charged.
+
+    Args:
+        amount: what the service billed, or None for the whole hold.
+    """
+    work = take(connection, attempt_id, states=_IN_DOUBT, token=None)
+    charged = work.hold_usd if amount is None else amount
+    ledger.undoubt(connection, work, reason=said_by)
+    # The hold first: a doubt cannot stand beside a charge.
+    set_attempt(connection, work, AttemptState.COLLECTING, hold_state=HoldState.HELD)
+    charge(connection, replace(work, hold_state=HoldState.HELD), charged, reason=said_by)
+    settled = replace(work, hold_state=HoldState.CHARGED)
+    finish(connection, settled, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
+    return charged
 
 
 def every(connection: Connection, *, user_id: str) -> list[Doubt]:

@@ -1,9 +1,9 @@
 """Taking over from the dead: leases that ran out, tasks that never came, poison."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, Interval, and_, case, func, literal, or_, select, update
 
 from db.moves import submission
 from db.moves.rows import FREE_LEASE, finish, take, take_free, unleased
@@ -16,14 +16,26 @@ from domain.states import AttemptState, GenerationState, Outcome
 S = AttemptState
 
 
-def doubt_the_silent(connection: Connection, *, call_total: timedelta) -> list[AttemptId]:
+def doubt_the_silent(
+    connection: Connection, *, call_total: timedelta, by_lane: Mapping[str, timedelta] | None = None
+) -> list[AttemptId]:
     """Submissions whose worker fell silent between intent and id: nobody can say whether they were sent.
 
     Args:
         call_total: a POST that began within its lease is over this long after the lease's end at the latest; until
             then its worker may still come back with the id.
+        by_lane: the same, where the lane is known.
     """
-    silent = take_free(connection, attempts.c.state == S.SUBMITTING, attempts.c.lease_until < func.now() - call_total)
+    total = (
+        case(
+            {lane: literal(total, Interval) for lane, total in (by_lane or {}).items()},
+            value=attempts.c.lane,
+            else_=literal(call_total, Interval),
+        )
+        if by_lane
+        else literal(call_total, Interval)
+    )
+    silent = take_free(connection, attempts.c.state == S.SUBMITTING, attempts.c.lease_until < func.now() - total)
     failure = MaybeSent("the worker died between writing the intent and storing the job's id")
     for work in silent:
         submission.doubt(connection, work.attempt_id, token=None, failure=failure)

@@ -1,13 +1,18 @@
 """From admitted to generating: the moves around the one paid call."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
 from db import ledger
-from db.moves.rows import due_now, error_columns, finish, leased_by, set_attempt, set_generation, take
+from db.moves.rows import charge, due_now, error_columns, finish, leased_by, set_attempt, set_generation, take
 from db.schema import attempts
+from db.texts import storable, storable_json
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, LostRace
 from domain.ids import AttemptId, LeaseToken
@@ -16,6 +21,7 @@ from domain.states import AttemptState, GenerationState, HoldState, Outcome
 _JOB_KEY = "attempts_lane_job_id_key"
 _ADMITTED = frozenset({AttemptState.ADMITTED})
 _SUBMITTING = frozenset({AttemptState.SUBMITTING})
+_IN_DOUBT = frozenset({AttemptState.IN_DOUBT})
 
 
 def look(connection: Connection, attempt_id: AttemptId) -> Work | None:
@@ -88,7 +94,7 @@ def adopt(
     """
     if _has_job(connection, attempt_id, job_id):
         return
-    work = take(connection, attempt_id, states=frozenset({AttemptState.IN_DOUBT}), token=None)
+    work = take(connection, attempt_id, states=_IN_DOUBT, token=None)
     ledger.undoubt(connection, work, reason="job found")
     _generate(connection, work, job_id=job_id, first_look=first_look, deadline=deadline)
 
@@ -114,6 +120,63 @@ def _generate(connection: Connection, work: Work, *, job_id: str, first_look: ti
             raise
         raise LostRace(f"job {job_id!r} of lane {work.lane!r} belongs to another attempt already") from error
     set_generation(connection, work, GenerationState.GENERATING)
+
+
+def delivered(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken | None,
+    result: Mapping[str, Any],
+    charged_usd: Decimal,
+    said_by: str,
+    request_id: str | None = None,
+) -> None:
+    """The reply was the result, and is safely in the store: book the charge and hand the attempt on to be collected.
+
+    Harmless where an earlier run of the same write was committed and only the answer got lost.
+
+    Args:
+        token: None for a reply that was found after its attempt had been put in doubt.
+        result: names what is stored, by content.
+        request_id: the service's own name for the call; it stands where other services have a job's id.
+
+    Raises:
+        LostRace: the lease ran out and rescue has put the attempt in doubt, or the doubt was settled otherwise.
+    """
+    result = storable_json(result)
+    known = connection.execute(select(attempts.c.result).where(attempts.c.id == attempt_id)).scalar_one_or_none()
+    if known == result:
+        return
+    work = take(connection, attempt_id, states=_SUBMITTING if token is not None else _IN_DOUBT, token=token)
+    ledger.undoubt(connection, work, reason="reply found")
+    set_attempt(
+        connection,
+        work,
+        AttemptState.COLLECTING,
+        job_id=_unused(connection, work, request_id),
+        # Whatever it was: a charge takes the place of a hold, and a doubt cannot stand beside another state.
+        hold_state=HoldState.HELD,
+        result=result,
+        percent=100,
+        accepted_at=func.now(),
+        made_at=func.now(),
+        published_at=func.now(),
+        step_tries=0,
+        deaths=0,
+        **error_columns(None),
+    )
+    charge(connection, replace(work, hold_state=HoldState.HELD), charged_usd, reason=said_by)
+    set_generation(connection, work, GenerationState.COLLECTING)
+
+
+def _unused(connection: Connection, work: Work, request_id: str | None) -> str | None:
+    """The name of a call, unless a proxy gives the same to all: a paid picture is not refused for its name."""
+    if request_id is None:
+        return None
+    name = storable(request_id)
+    used = select(attempts.c.id).where(attempts.c.lane == work.lane, attempts.c.job_id == name)
+    return None if connection.execute(used).first() is not None else name
 
 
 def again(

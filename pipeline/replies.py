@@ -1,0 +1,161 @@
+"""Replies that are the result itself: kept in the store before anything else, then booked; found again after a death.
+
+The picture goes under its own digest, where collecting would put it anyway; beside it a note under the attempt's id
+says which pictures they are and what was charged. Whoever dies between the note and the books has lost nothing: the
+attempt is put in doubt, and the note settles the doubt.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from db.moves import doubts, submission
+from db.work import Work
+from domain.errors import LostRace, MaybeSent, PictureAway
+from domain.ids import AttemptId, LeaseToken
+from pipeline.admit import admit
+from pipeline.resources import Resources
+from providers.base import Delivered
+
+log = logging.getLogger(__name__)
+
+#: The reply is in this process alone until it is kept; the lease is renewed meanwhile.
+_KEEP_TRYING_S: Final = 120.0
+_PAUSE_S: Final = 0.5
+_ENDINGS: Final = ((b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpg"), (b"RIFF", "webp"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A reply that is safely in the store.
+
+    Args:
+        keys: of its pictures, in the service's order.
+        charged_usd: what the service says it charged, or None where it does not say.
+    """
+
+    keys: Sequence[str]
+    charged_usd: Decimal | None
+    request_id: str | None
+    detail: Mapping[str, Any]
+
+
+def keep(resources: Resources, attempt_id: AttemptId, delivered: Delivered) -> Kept:
+    """Put the reply into the store.
+
+    Raises:
+        MaybeSent: the store is not to be had; the reply dies with this process, and a person has to know.
+    """
+    until = time.monotonic() + _KEEP_TRYING_S
+    while True:
+        try:
+            return _keep_once(resources, attempt_id, delivered)
+        except OSError as error:
+            if time.monotonic() > until:
+                said = f"the reply came and was billed, and the picture store of this worker failed: {error}"
+                raise MaybeSent(said) from error
+            log.warning("the reply to attempt %s cannot be stored yet: %s", attempt_id, error)
+            time.sleep(_PAUSE_S)
+
+
+def _keep_once(resources: Resources, attempt_id: AttemptId, delivered: Delivered) -> Kept:
+    keys = [resources.store.put(content, ending=_ending(content)).key for content in delivered.pictures]
+    kept = Kept(
+        keys=keys,
+        charged_usd=delivered.charged_usd,
+        request_id=delivered.request_id,
+        detail=delivered.detail,
+    )
+    note = {
+        "keys": keys,
+        "charged_usd": None if kept.charged_usd is None else str(kept.charged_usd),
+        "request_id": kept.request_id,
+        "detail": dict(kept.detail),
+    }
+    resources.store.put_reply(attempt_id, json.dumps(note).encode())
+    return kept
+
+
+def _ending(content: bytes) -> str:
+    return next((ending for magic, ending in _ENDINGS if content.startswith(magic)), "bin")
+
+
+def book(resources: Resources, work: Work, kept: Kept, *, token: LeaseToken | None) -> bool:
+    """Charge the attempt and hand it on to be collected; False where its doubt was settled otherwise.
+
+    Args:
+        token: of the lease under which the reply came, or None for one that was found in the store.
+    """
+    said = kept.charged_usd is not None
+    try:
+        resources.database.insist(
+            lambda connection: submission.delivered(
+                connection,
+                work.attempt_id,
+                token=token,
+                result={"reply_keys": list(kept.keys), "detail": dict(kept.detail)},
+                charged_usd=kept.charged_usd if kept.charged_usd is not None else work.price_usd,
+                said_by="said by the provider" if said else "price of the catalogue",
+                request_id=kept.request_id,
+            ),
+            seconds=60,
+        )
+    except LostRace as race:
+        if token is None:
+            log.warning("the reply to attempt %s is not adopted: %s", work.attempt_id, race)
+            return False
+        # The lease ran out on the way and rescue put the attempt in doubt; here is the answer to the doubt.
+        return book(resources, work, kept, token=None)
+    resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
+    admit(resources, work.provider)
+    return True
+
+
+def adopt_stored(resources: Resources, lane_name: str) -> int:
+    """Settle the doubts of a lane whose replies are in the store; returns how many."""
+    with resources.database.transaction() as connection:
+        doubtful = doubts.of_lane(connection, lane_name)
+    return sum(adopt(resources, doubt.work) for doubt in doubtful)
+
+
+def adopt(resources: Resources, work: Work) -> bool:
+    """Whether the reply to this doubtful attempt was in the store, and is booked now."""
+    kept = _find(resources, work.attempt_id)
+    if kept is None or not book(resources, work, kept, token=None):
+        return False
+    log.info("doubt of attempt %s settled: its reply is in the store", work.attempt_id)
+    return True
+
+
+def _find(resources: Resources, attempt_id: AttemptId) -> Kept | None:
+    try:
+        note = json.loads(resources.store.get_reply(attempt_id))
+        charged = note["charged_usd"]
+        return Kept(
+            keys=[str(key) for key in note["keys"]],
+            charged_usd=None if charged is None else Decimal(charged),
+            request_id=note["request_id"],
+            detail=note["detail"],
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, InvalidOperation) as error:
+        log.warning("the note about the reply to attempt %s cannot be read: %s", attempt_id, error)
+        return None
+
+
+def picture(resources: Resources, key: str) -> bytes:
+    """A picture that came with a reply.
+
+    Raises:
+        PictureAway: the store does not have it now; a shared one may be late, or mounted wrongly.
+        PictureLost: what the store has is not what came.
+    """
+    try:
+        return resources.store.get(key)
+    except FileNotFoundError as error:
+        raise PictureAway(f"the store of this worker does not have {key!r}") from error
