@@ -15,7 +15,7 @@ from tests.architecture.source import PYPROJECT, ROOT, product, tracked
 
 PAGES = [name for name in tracked() if name.endswith(".md")]
 MOST_WORDS = 20
-LONGEST_DECISION = 60
+LONGEST_DECISION = 80
 HEADINGS = ("Context", "Decision", "Consequences", "Alternatives", "Check")
 
 
@@ -102,7 +102,11 @@ def _wrong(call: str, known: dict[str, Command]) -> str | None:
     return f"`likeness {call}`: no option {odd}" if odd else None
 
 
-@pytest.mark.parametrize("page", PAGES)
+#: A decision stands as it was made; the commands it speaks of may have changed, or be still to come.
+PRESENT = [page for page in PAGES if not page.startswith("docs/decisions/")]
+
+
+@pytest.mark.parametrize("page", PRESENT)
 def test_every_command_in_a_page_exists(page: str) -> None:
     known = _known()
     assert [wrong for call in _calls(_text(page)) if (wrong := _wrong(call, known))] == []
