@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,8 +113,9 @@ class Postgres:
             password_file.unlink()
         self._single_user(launch, draft, f"CREATE DATABASE {DATABASE};\n", "-c", "fsync=off")
         if self._durable:
-            # Once for everything, which spares the slow disks a wait at every step.
-            launch.run((str(self._binaries.initdb), "--pgdata", str(draft), "--sync-only"))
+            # Once for everything: a thousand single files took 4 s on a busy disk, the file system 0.1 s (Linux alone).
+            method = "syncfs" if sys.platform == "linux" else "fsync"
+            launch.run((str(self._binaries.initdb), "-D", str(draft), "--sync-only", f"--sync-method={method}"))
         draft.rename(self._cluster)
 
     def _initdb(self, draft: Path, password_file: Path) -> Sequence[str]:
