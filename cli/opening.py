@@ -10,7 +10,7 @@ from cli.terminal import Terminal
 from domain.errors import ServiceMissing
 from pipeline.resources import Resources
 from runtime.children import Child, ChildReport, Happening
-from runtime.crew import Crew, crew_of, role
+from runtime.crew import Crew, crew_of, role, roles
 from runtime.resources import open_resources
 from runtime.settings import Settings, read_settings
 from runtime.site import Site, is_embedded, open_site
@@ -42,7 +42,7 @@ def workers(settings: Settings) -> Sequence[Child]:
     """The roles that finish a batch on this machine."""
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    return [role(name, settings, log=logs / f"{name}.log") for name in ("io", "gpu", "beat")]
+    return [role(name, settings, log=logs / f"{name}.log") for name in roles(settings)]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from cli.opening import Reports, opened, python_module, workers
 from cli.terminal import Terminal, speaking
 from domain.errors import BadInput, ServiceMissing
 from runtime.children import Child, ChildReport, Happening, die_with_parent
-from runtime.crew import crew_of, role
+from runtime.crew import crew_of, module_of, role
 from runtime.settings import Settings, read_settings
 from sandbox.__main__ import main as sandbox_main
 
@@ -24,18 +24,18 @@ class Role(StrEnum):
     """Kinds of worker; each scales by itself."""
 
     IO = "io"
+    IO_SYNC = "io-sync"
     GPU = "gpu"
     BEAT = "beat"
     FLOWER = "flower"
 
 
 def worker_command(
-    role_name: Annotated[Role, typer.Argument(metavar="ROLE", help="io, gpu, beat or flower.")],
+    role_name: Annotated[Role, typer.Argument(metavar="ROLE", help="io, io-sync, gpu, beat or flower.")],
 ) -> None:
     """Run one worker in the foreground; needs DATABASE_URL and REDIS_URL."""
-    module = "worker.main" if role_name is Role.IO else f"worker.{role_name}"
     # This process becomes the worker, so that signals and supervisors meet it and no shell in between.
-    command = python_module(module)
+    command = python_module(module_of(role_name))
     os.execv(command[0], command)  # noqa: S606 -- our own module, by this very Python
 
 

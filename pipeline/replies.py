@@ -2,7 +2,7 @@
 
 The picture goes under its own digest, where collecting would put it anyway; beside it a note under the attempt's id
 says which pictures they are and what was charged. Whoever dies between the note and the books has lost nothing: the
-attempt is put in doubt, and the note settles the doubt.
+attempt goes on by the note, from doubt or without one.
 """
 
 import json
@@ -116,18 +116,18 @@ def book(resources: Resources, work: Work, kept: Kept, *, token: LeaseToken | No
 
 
 def adopt_stored(resources: Resources, lane_name: str) -> int:
-    """Settle the doubts of a lane whose replies are in the store; returns how many."""
+    """Go on with what was left behind on a lane and has its reply in the store; returns how many attempts."""
     with resources.database.transaction() as connection:
-        doubtful = doubts.of_lane(connection, lane_name)
-    return sum(adopt(resources, doubt.work) for doubt in doubtful)
+        unanswered = doubts.unanswered(connection, lane_name)
+    return sum(adopt(resources, work) for work in unanswered)
 
 
 def adopt(resources: Resources, work: Work) -> bool:
-    """Whether the reply to this doubtful attempt was in the store, and is booked now."""
+    """Whether the reply to this attempt was in the store, and is booked now."""
     kept = _find(resources, work.attempt_id)
     if kept is None or not book(resources, work, kept, token=None):
         return False
-    log.info("doubt of attempt %s settled: its reply is in the store", work.attempt_id)
+    log.info("attempt %s goes on: its reply is in the store", work.attempt_id)
     return True
 
 

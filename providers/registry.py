@@ -78,19 +78,29 @@ def is_synchronous(provider: str) -> bool:
 
 
 def open_lane(
-    name: str, provider: str, *, base_url: str | None = None, key: str | None = None, stand_in: str | None = None
+    name: str,
+    provider: str,
+    *,
+    base_url: str | None = None,
+    key: str | None = None,
+    stand_in: str | None = None,
+    submit_total_s: float | None = None,
 ) -> HttpLane:
     """A lane to `provider`, at its own address unless `base_url` names another.
 
     Args:
         stand_in: the root of a stand-in that plays services below it. A lane whose `base_url` lies there leaves its
             files at the root, and looks for pictures sooner.
+        submit_total_s: a submission is over after this many seconds; None for the adapter's own.
 
     Raises:
         UnknownThing: no such provider.
         ServiceMissing: no key where one is needed, or no usable base URL.
     """
     known = service(provider)
+    adapter = known.adapter()
+    if submit_total_s is not None:
+        adapter.submit_total_s = submit_total_s
     root = checked_base_url(base_url or known.base_url or "")
     files_at, first_look = root if known.takes_files else None, known.first_look
     if stand_in is not None and root.startswith(f"{checked_base_url(stand_in)}/"):
@@ -98,7 +108,7 @@ def open_lane(
     return HttpLane(
         name,
         provider,
-        adapter=known.adapter(),
+        adapter=adapter,
         base_url=root + known.path,
         key=key or ("" if known.key_setting else _NO_KEY),
         uploads_url=files_at,

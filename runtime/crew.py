@@ -8,11 +8,12 @@ from pathlib import Path
 
 from runtime.children import Child, Children, ChildReport
 from runtime.embedded.locks import FileLock
+from runtime.lanes import synchronous
 from runtime.resources import server_urls
 from runtime.settings import Settings
 
 #: Workers first, so that nothing new is begun; then beat; the stand-in for the providers last.
-_STOP_ORDER = (("beat", "flower"), ("io", "gpu"), ("sandbox",))
+_STOP_ORDER = (("beat", "flower"), ("io", "io-sync", "gpu"), ("sandbox",))
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -35,16 +36,29 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **given}
 
 
+def module_of(name: str) -> str:
+    """The module that runs a role."""
+    return {"io": "worker.main", "io-sync": "worker.sync"}.get(name, f"worker.{name}")
+
+
 def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: float = 25.0) -> Child:
-    """A worker process: `io`, `gpu`, `beat` or `flower`."""
-    module = "worker.main" if name == "io" else f"worker.{name}"
+    """A worker process: `io`, `io-sync`, `gpu`, `beat` or `flower`."""
+    if name == "io-sync":
+        # Its calls are paid and cannot be had again: the longest of them may come to its end.
+        totals = [plan.submit_total_s or 0.0 for plan in synchronous(settings)]
+        grace_s = max(totals, default=0.0) + 30.0
     return Child(
         name=name,
-        argv=(sys.executable, "-m", module),
+        argv=(sys.executable, "-m", module_of(name)),
         env=environment(settings),
         log=log,
         grace_s=grace_s,
     )
+
+
+def roles(settings: Settings) -> list[str]:
+    """Those that finish a batch on this machine."""
+    return ["io", *(["io-sync"] if synchronous(settings) else []), "gpu", "beat"]
 
 
 class Crew:

@@ -7,7 +7,7 @@ from db import lanes
 from db.session import Database
 from domain.errors import ServiceMissing
 from providers.lane import HttpLane
-from providers.registry import open_lane, service
+from providers.registry import is_synchronous, open_lane, service
 from runtime.settings import Settings
 
 
@@ -21,6 +21,7 @@ class LanePlan:
     key: str | None
     rate_limit: str
     concurrency: int
+    submit_total_s: float | None = None
 
     def __repr__(self) -> str:
         return f"LanePlan({self.name!r}, {self.provider!r}, {self.base_url!r})"
@@ -37,6 +38,7 @@ def plans(settings: Settings) -> Iterator[LanePlan]:
                 key=key,
                 rate_limit=known.rate_limit,
                 concurrency=known.concurrency,
+                submit_total_s=known.submit_total_s,
             )
     if settings.sandbox_base_url is not None:
         yield LanePlan(
@@ -52,10 +54,20 @@ def plans(settings: Settings) -> Iterator[LanePlan]:
 def open_lanes(settings: Settings) -> dict[str, HttpLane]:
     return {
         plan.name: open_lane(
-            plan.name, plan.provider, base_url=plan.base_url, key=plan.key, stand_in=settings.sandbox_base_url
+            plan.name,
+            plan.provider,
+            base_url=plan.base_url,
+            key=plan.key,
+            stand_in=settings.sandbox_base_url,
+            submit_total_s=plan.submit_total_s,
         )
         for plan in plans(settings)
     }
+
+
+def synchronous(settings: Settings) -> list[LanePlan]:
+    """The lanes whose submissions last as long as the work, and that need a worker of the `io-sync` role."""
+    return [plan for plan in plans(settings) if is_synchronous(plan.provider)]
 
 
 def ensure_rows(settings: Settings, database: Database) -> None:

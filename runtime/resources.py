@@ -21,6 +21,9 @@ from tasks.app import make_app
 from tasks.dispatch import CeleryDispatch
 from validation.base import Scorer
 
+#: What a process without lanes grants to the submissions of others.
+_UNKNOWN_CALL = timedelta(minutes=10)
+
 
 def server_urls(settings: Settings) -> tuple[str, str]:
     """Addresses of Postgres and Redis.
@@ -35,12 +38,13 @@ def server_urls(settings: Settings) -> tuple[str, str]:
 
 
 def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
-    slowest = max((lane.submit_total_s for lane in lanes), default=30.0)
+    # A little more than a submission takes in all, so that nobody judges one that may still come back.
+    totals = {lane.name: timedelta(seconds=lane.submit_total_s + 5) for lane in lanes}
     return Timing(
         unclaimed=timedelta(seconds=settings.unclaimed_s),
         listings_apart=timedelta(seconds=settings.listings_apart_s),
-        # A little more than any submission takes in all, so that nobody judges one that may still come back.
-        call_total=timedelta(seconds=slowest + 5),
+        call_total=max(totals.values(), default=_UNKNOWN_CALL),
+        call_totals=totals,
     )
 
 

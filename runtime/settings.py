@@ -24,12 +24,14 @@ class ServiceSettings:
         keys: each is a lane.
         base_url: instead of the service's own.
         rate_limit, concurrency: of a new lane.
+        submit_total_s: a submission is over after this many seconds; None for what suits the service.
     """
 
     keys: tuple[str, ...] = field(repr=False)
     base_url: str | None
     rate_limit: str
     concurrency: int
+    submit_total_s: float | None = None
 
 
 class Settings(BaseSettings):
@@ -83,6 +85,21 @@ class Settings(BaseSettings):
     replicate_concurrency: int = Field(
         50, validation_alias="REPLICATE_CONCURRENCY", gt=0, description="as TTAPI_CONCURRENCY"
     )
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias="OPENAI_API_KEY", description="OpenAI; several keys with commas between"
+    )
+    openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL", description="instead of OpenAI's own")
+    openai_rate_limit: str = Field("50/m", validation_alias="OPENAI_RATE_LIMIT", description="as TTAPI_RATE_LIMIT")
+    openai_concurrency: int = Field(
+        10, validation_alias="OPENAI_CONCURRENCY", gt=0, description="calls at once of a new lane; threads of io-sync"
+    )
+    openai_total_s: float = Field(
+        600.0,
+        validation_alias="OPENAI_TOTAL_S",
+        gt=0,
+        le=1800,
+        description="a call is given up after so many seconds; one that is given up may be billed",
+    )
     sandbox_base_url: str | None = Field(
         None, validation_alias="SANDBOX_BASE_URL", description="a running `likeness sandbox`"
     )
@@ -124,13 +141,13 @@ class Settings(BaseSettings):
     io_threads: int = Field(16, validation_alias="LIKENESS_IO_THREADS", gt=0, description="of an io worker")
     gpu_threads: int = Field(16, validation_alias="LIKENESS_GPU_THREADS", gt=0, description="of a gpu worker")
 
-    @field_validator("ttapi_rate_limit", "replicate_rate_limit", "sandbox_rate_limit")
+    @field_validator("ttapi_rate_limit", "replicate_rate_limit", "openai_rate_limit", "sandbox_rate_limit")
     @classmethod
     def _is_a_rate(cls, text: str) -> str:
         per_second(text)
         return text
 
-    @field_validator("ttapi_base_url", "replicate_base_url", "sandbox_base_url", "public_url")
+    @field_validator("ttapi_base_url", "replicate_base_url", "openai_base_url", "sandbox_base_url", "public_url")
     @classmethod
     def _is_a_url(cls, text: str | None) -> str | None:
         if not text:
@@ -157,6 +174,13 @@ class Settings(BaseSettings):
                 base_url=self.replicate_base_url,
                 rate_limit=self.replicate_rate_limit,
                 concurrency=self.replicate_concurrency,
+            ),
+            "openai": ServiceSettings(
+                keys=_keys_in(self.openai_api_key),
+                base_url=self.openai_base_url,
+                rate_limit=self.openai_rate_limit,
+                concurrency=self.openai_concurrency,
+                submit_total_s=self.openai_total_s,
             ),
         }
 

@@ -3,7 +3,7 @@
 Bodies are made for the application and the resources of one process, so that nothing is kept in a module.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from domain.ids import AttemptId
 from pipeline import admit, collect, doubts, poll, rescue, submit, ticks, validate
 from pipeline.outcome import Again
 from pipeline.resources import Resources
+from providers.base import Lane
 from tasks import names
 from tasks.rate_limit import ensure_fresh_token, is_fresh, open_token_store, token_taken_at
 from validation.preprocessing import Preprocessing
@@ -38,13 +39,23 @@ def _attempt(text: str) -> AttemptId:
 def register_io(app: Celery, resources: Resources, *, preprocessing: Preprocessing) -> None:
     """The tasks of the `io` role: ticks, polls, collection, and one submission task per lane."""
     _register_ticks(app, resources)
-    for lane in resources.lanes:
-        _register_submit(app, resources, lane)
+    register_submits(app, resources, synchronous=False)
 
     @_task(app, name=names.COLLECT, bind=True)
     def collect_attempt(self: Task, attempt_id: str, *, generation_id: str) -> None:
         del generation_id  # carried for people: Flower finds a prompt's tasks by it
         _carry_out(self, collect.collect(resources, _attempt(attempt_id), preprocessing=preprocessing))
+
+
+def register_submits(app: Celery, resources: Resources, *, synchronous: bool) -> list[str]:
+    """The submission tasks of lanes of one kind; returns the lanes.
+
+    A synchronous submission holds its thread for minutes, so such lanes have a worker role of their own.
+    """
+    lanes = [name for name, lane in resources.lanes.items() if lane.synchronous == synchronous]
+    for lane in lanes:
+        _register_submit(app, resources, lane)
+    return lanes
 
 
 def register_gpu(app: Celery, resources: Resources) -> None:
@@ -92,7 +103,7 @@ def _register_submit(app: Celery, resources: Resources, lane: str) -> None:
         _carry_out(self, submit.submit(resources, _attempt(attempt_id)))
 
 
-def beat_schedule(lanes: list[str]) -> dict[str, object]:
+def beat_schedule(lanes: Mapping[str, Lane]) -> dict[str, object]:
     """What beat sends. A tick that nobody took within five periods is dropped: the next one says the same."""
 
     def every(seconds: float, task: str, queue: str, *args: str) -> dict[str, object]:
@@ -107,7 +118,8 @@ def beat_schedule(lanes: list[str]) -> dict[str, object]:
         "admit": every(1.0, names.ADMIT, names.QUEUE_TICK),
         "rescue": every(2.0, names.RESCUE, names.QUEUE_TICK),
     }
-    for lane in lanes:
-        schedule[f"poll {lane}"] = every(1.0, names.POLL, names.QUEUE_POLL, lane)
-        schedule[f"doubts {lane}"] = every(5.0, names.DOUBTS, names.QUEUE_POLL, lane)
+    for name, lane in lanes.items():
+        if not lane.synchronous:
+            schedule[f"poll {name}"] = every(1.0, names.POLL, names.QUEUE_POLL, name)
+        schedule[f"doubts {name}"] = every(5.0, names.DOUBTS, names.QUEUE_POLL, name)
     return schedule

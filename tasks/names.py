@@ -24,5 +24,5 @@ def submit_queue(lane: str) -> str:
 
 
 def io_queues(lanes: list[str]) -> list[str]:
-    """What a worker of the `io` role consumes."""
+    """What a worker of the `io` role consumes; synchronous lanes are not among its lanes."""
     return [QUEUE_TICK, QUEUE_POLL, QUEUE_COLLECT, *map(submit_queue, lanes)]

@@ -11,7 +11,7 @@ from worker.start import main_of
 def beat() -> None:
     settings = read_settings()
     with open_resources(settings, application="likeness beat", threads=1) as (resources, app):
-        app.conf.beat_schedule = beat_schedule(list(resources.lanes))
+        app.conf.beat_schedule = beat_schedule(resources.lanes)
         app.conf.task_send_sent_event = False
         # In memory: a tick that was missed while nobody ran is no loss, and a file could be corrupt.
         app.Beat(scheduler_cls=Scheduler, max_interval=0.5, loglevel="WARNING", quiet=True).run()

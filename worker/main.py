@@ -13,7 +13,8 @@ def io() -> None:
     with open_resources(settings, application="likeness io", threads=settings.io_threads) as (resources, app):
         share_lane_limits(app, resources)
         register_io(app, resources, preprocessing=read_preprocessing(settings.clip_model))
-        consume(app, role="io", queues=names.io_queues(list(resources.lanes)), threads=settings.io_threads)
+        lanes = [name for name, lane in resources.lanes.items() if not lane.synchronous]
+        consume(app, role="io", queues=names.io_queues(lanes), threads=settings.io_threads)
 
 
 if __name__ == "__main__":

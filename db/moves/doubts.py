@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, update
 
 from db import ledger
 from db.moves.rows import charge, finish, set_attempt, take
@@ -51,6 +51,13 @@ def of_lane(connection: Connection, lane: str) -> list[Doubt]:
         .order_by(attempts.c.intent_at, attempts.c.id)
     ).all()
     return [_doubt(row) for row in rows]
+
+
+def unanswered(connection: Connection, lane: str) -> list[Work]:
+    """The lane's attempts whose reply nobody waits for any more: in doubt, or left behind between intent and result."""
+    left = and_(attempts.c.state == AttemptState.SUBMITTING, attempts.c.lease_until < func.now())
+    statement = select_work().where(attempts.c.lane == lane, or_(attempts.c.state == AttemptState.IN_DOUBT, left))
+    return [work_of(row) for row in connection.execute(statement.order_by(attempts.c.intent_at, attempts.c.id))]
 
 
 def _doubt(row: Row[Any]) -> Doubt:

@@ -137,18 +137,20 @@ def delivered(
     Harmless where an earlier run of the same write was committed and only the answer got lost.
 
     Args:
-        token: None for a reply that was found after its attempt had been put in doubt.
+        token: None for a reply that was found in the store: its worker is dead, or writes the very same.
         result: names what is stored, by content.
         request_id: the service's own name for the call; it stands where other services have a job's id.
 
     Raises:
-        LostRace: the lease ran out and rescue has put the attempt in doubt, or the doubt was settled otherwise.
+        LostRace: the lease is no longer the caller's, or a doubt was settled otherwise.
     """
     result = storable_json(result)
     known = connection.execute(select(attempts.c.result).where(attempts.c.id == attempt_id)).scalar_one_or_none()
     if known == result:
         return
-    work = take(connection, attempt_id, states=_SUBMITTING if token is not None else _IN_DOUBT, token=token)
+    work = take(
+        connection, attempt_id, states=_SUBMITTING if token is not None else _SUBMITTING | _IN_DOUBT, token=token
+    )
     ledger.undoubt(connection, work, reason="reply found")
     set_attempt(
         connection,
