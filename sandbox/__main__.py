@@ -35,6 +35,9 @@ def read_arguments(arguments: list[str]) -> tuple[Settings, bool]:
     parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="of the spread of durations")
     parser.add_argument("--artists", type=int, default=DEFAULTS.artists, help="drawing processes")
     parser.add_argument("--callback-pause", type=float, default=DEFAULTS.callback_pause_s, help="seconds between tries")
+    parser.add_argument("--retention", type=float, default=DEFAULTS.retention_s, help="seconds Replicate keeps data")
+    parser.add_argument("--retired", choices=("failed", "404"), default=DEFAULTS.retired, help="of Replicate's models")
+    parser.add_argument("--list-page", type=int, default=DEFAULTS.list_page, help="predictions on a page of a list")
     parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
     given = parser.parse_args(arguments)
     settings = Settings(
@@ -53,6 +56,9 @@ def read_arguments(arguments: list[str]) -> tuple[Settings, bool]:
         seed=given.seed,
         artists=given.artists,
         callback_pause_s=given.callback_pause,
+        retention_s=given.retention,
+        retired=given.retired,
+        list_page=given.list_page,
     )
     return settings, bool(given.exit_with_stdin)
 

@@ -57,14 +57,30 @@ KINDS: Mapping[str, Kind] = {
     "delay_before": Kind(
         where=SUBMIT, argument="seconds", meaning="accepted only after this time, even if the client has gone"
     ),
-    "refused": Kind(where=SUBMIT, argument="text", meaning="TTAPI's 200 with FAILED and this message; not accepted"),
+    "refused": Kind(
+        where=SUBMIT,
+        argument="text",
+        meaning="not accepted, with this message: TTAPI's 200 with FAILED, Replicate's 422",
+    ),
+    "throttled": Kind(
+        where=SUBMIT,
+        argument="text",
+        default="plain",
+        meaning="Replicate's 429, not accepted; plain, old, low_credit or no_payment, each with its own body",
+    ),
+    "canceled": Kind(where=SUBMIT, meaning="accepted; stopped after it began, and charged (Replicate)"),
+    "aborted": Kind(where=SUBMIT, meaning="accepted; stopped before it began, and free (Replicate)"),
     "failed_body": Kind(where=SUBMIT, argument="text", meaning="accepted; the job ends FAILED with this message"),
     "stuck": Kind(where=SUBMIT, meaning="accepted; the job never ends, until the faults are cleared"),
     "old_shape": Kind(
         where=frozenset({"submit", "fetch"}),
         meaning="the other documented spelling: job_id; actions, a number for quota, a percent sign, no images",
     ),
-    "no_images": Kind(where=FETCH, meaning="a success without the four single images: only the grid"),
+    "no_images": Kind(
+        where=FETCH, meaning="a success without the four single images: only the grid; at Replicate without output"
+    ),
+    "data_removed": Kind(where=BODIES - SUBMIT, meaning="as after its hour: without input and output (Replicate)"),
+    "data_output": Kind(where=FETCH, meaning="the pictures stand in the reply, as data: addresses (Replicate)"),
     "unknown_status": Kind(where=FETCH, meaning="a status that no page documents, while the job goes on"),
     "expired": Kind(where=PICTURE, meaning="404, as a link past its time"),
     "wrong_type": Kind(where=PICTURE, meaning="200 with an HTML page instead of the picture"),
@@ -74,6 +90,7 @@ KINDS: Mapping[str, Kind] = {
     "duplicate_callback": Kind(where=CALLBACK, meaning="the callback is delivered twice"),
     "late_callback": Kind(where=CALLBACK, argument="seconds", default="5", meaning="delivered this much later"),
     "lost_callback": Kind(where=CALLBACK, meaning="never delivered"),
+    "stale_callback": Kind(where=CALLBACK, meaning="signed ten minutes ago, as somebody replays it"),
     "forged_callback": Kind(
         where=CALLBACK, meaning="right after acceptance somebody else claims success with pictures of his own"
     ),

@@ -120,12 +120,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What one key may do at one provider; see `sandbox.settings` for each."""
+    """What one key may do at one provider; see `sandbox.settings` for each.
+
+    Attributes:
+        unreadable: the message of a job whose reference gave no picture.
+        broken: the message of a job that failed by a fault of the sandbox's own.
+    """
 
     concurrency: int
     wallet_usd: Decimal
     submits_per_minute: int
     illegal_limit: int
+    unreadable: str = "a reference could not be read"
+    broken: str = "internal error"
 
 
 COLUMNS = tuple(column.name for column in fields(Job))
@@ -213,6 +220,26 @@ class JobStore:
             self._spent[job.provider, job.key_digest] += charged - job.charged_micros
             return self._one(cursor, job_id)
 
+    def stop(self, job_id: str, *, at_s: float) -> Job | None:
+        """Ends a job that has not ended before its time; None if it had ended.
+
+        One that had begun is `canceled` and keeps its charge, one that had not is `aborted` and is given back: that
+        word is its message.
+        """
+        with self._write() as cursor:
+            job = self._one(cursor, job_id)
+            if job is None or job.finished_at_s is not None:
+                return None
+            began = at_s >= job.starts_at_s
+            charged = job.price_micros if began else 0
+            cursor.execute(
+                "UPDATE jobs SET state = 'failed', message = ?, finished_at_s = ?, charged_micros = ?, hook_due = ?"
+                " WHERE job_id = ?",
+                ("canceled" if began else "aborted", at_s, charged, int(job.hook_url is not None), job_id),
+            )
+            self._spent[job.provider, job.key_digest] += charged - job.charged_micros
+            return self._one(cursor, job_id)
+
     def mark_called_back(self, job_id: str) -> None:
         with self._write() as cursor:
             cursor.execute("UPDATE jobs SET hook_due = 0 WHERE job_id = ?", (job_id,))
@@ -261,6 +288,25 @@ class JobStore:
             f"SELECT * FROM jobs WHERE provider = :provider AND key_digest = :key_digest AND {PHASE_CONDITIONS[phase]}"  # noqa: S608 - two texts of our own
             f" ORDER BY accepted_at_s {direction}, job_id {direction} LIMIT :limit OFFSET :offset",
             {"provider": provider, "key_digest": key_digest, "now_s": now_s, "limit": limit, "offset": offset},
+        )
+        return [_job(row) for row in rows]
+
+    def before(
+        self, provider: str, key_digest: str, *, newest: tuple[float, str], oldest_s: float, limit: int
+    ) -> list[Job]:
+        """A key's jobs in all phases, newest first: those older than (time of acceptance, id), back to a time."""
+        rows = self._read(
+            "SELECT * FROM jobs WHERE provider = :provider AND key_digest = :key_digest"
+            " AND (accepted_at_s, job_id) < (:newest_s, :newest_id) AND accepted_at_s >= :oldest_s"
+            " ORDER BY accepted_at_s DESC, job_id DESC LIMIT :limit",
+            {
+                "provider": provider,
+                "key_digest": key_digest,
+                "newest_s": newest[0],
+                "newest_id": newest[1],
+                "oldest_s": oldest_s,
+                "limit": limit,
+            },
         )
         return [_job(row) for row in rows]
 

@@ -3,6 +3,10 @@
 Imported at the first such call and not before: the HTTP client costs 0.2 s, and a sandbox listens sooner than that.
 """
 
+import base64
+import binascii
+from collections.abc import Mapping
+
 import httpx2
 
 MAX_REFERENCE_BYTES = 32 * 1024 * 1024
@@ -17,7 +21,9 @@ class Unreachable(Exception):
 
 
 def fetch_reference(url: str) -> bytes:
-    """The bytes behind an address; raises `Unreachable` for anything but a 200 with a body."""
+    """The bytes behind an address, or in it; raises `Unreachable` for anything but a 200 with a body."""
+    if url.startswith("data:"):
+        return _inside(url)
     try:
         reply = CLIENT.get(url, follow_redirects=True)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -27,9 +33,20 @@ def fetch_reference(url: str) -> bytes:
     return reply.content
 
 
-def post_json(url: str, body: bytes) -> int:
+def _inside(url: str) -> bytes:
+    head, _, body = url.partition(",")
+    try:
+        content = base64.b64decode(body, validate=True) if head.endswith(";base64") else b""
+    except (ValueError, binascii.Error) as error:
+        raise Unreachable(f"{head}: no base64") from error
+    if not content:
+        raise Unreachable(f"{head}: empty, or not in base64")
+    return content
+
+
+def post_json(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     """The status of the answer, 0 if there was none."""
     try:
-        return CLIENT.post(url, content=body, headers={"content-type": "application/json"}).status_code
+        return CLIENT.post(url, content=body, headers={"content-type": "application/json", **headers}).status_code
     except (httpx2.HTTPError, httpx2.InvalidURL):
         return 0

@@ -1,10 +1,12 @@
 """The files of drawn pictures and the addresses they have: single pictures and the 2x2 grid made of four of them.
 
 A job's files are named after it: `<job_id>.png` is what the wire calls the result, `<job_id>tl.png` and so on are the
-quarters of a grid. Grids are put together when somebody asks for one: most callers take the singles.
+quarters of a grid, `<job_id>_0.png` and so on those of a job whose plan says `numbered`. Grids are put together, and
+other formats made, when somebody asks for one: most callers take the singles as they are.
 """
 
 import os
+import re
 import threading
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +15,7 @@ from sandbox.jobs import Job
 
 ROUTE = "/pictures/"
 CORNERS = ("tl", "tr", "bl", "br")  # the order of TTAPI's `images`
+FORMATS = {"png": ("PNG", "image/png"), "jpg": ("JPEG", "image/jpeg"), "webp": ("WEBP", "image/webp")}
 
 
 class Pictures:
@@ -25,6 +28,8 @@ class Pictures:
     def tiles(self, job: Job) -> list[tuple[int, str]]:
         """(variation, file) of every picture that is drawn for the job."""
         variations = list(job.plan["tiles"])
+        if job.plan.get("numbered"):
+            return [(number, str(self._folder / f"{job.job_id}_{number}.png")) for number in variations]
         if len(variations) == 1:
             return [(variations[0], str(self._folder / f"{job.job_id}.png"))]
         return [
@@ -39,8 +44,21 @@ class Pictures:
         """The file of that name; None if there is none (yet)."""
         path = self._folder / Path(name).name
         if not path.exists():
+            self._convert(path)
+        if not path.exists():
             self._put_together(path)
         return path.read_bytes() if path.exists() else None
+
+    def _convert(self, path: Path) -> None:
+        drawn, format_name = path.with_suffix(".png"), FORMATS.get(path.suffix[1:], ("",))[0]
+        if path == drawn or not format_name or not drawn.exists():
+            return
+        from PIL import Image
+
+        unfinished = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+        with Image.open(drawn) as picture:
+            picture.convert("RGB").save(unfinished, format=format_name, quality=92)
+        unfinished.replace(path)
 
     def _put_together(self, path: Path) -> None:
         tiles = [path.with_name(f"{path.stem}{corner}.png") for corner in CORNERS]
@@ -59,8 +77,12 @@ class Pictures:
         unfinished.replace(path)
 
 
-def result_url(base_url: str, job: Job) -> str:
-    return f"{base_url}{ROUTE}{quote(job.job_id)}.png"
+def result_url(base_url: str, job: Job, ending: str = "png") -> str:
+    return f"{base_url}{ROUTE}{quote(job.job_id)}.{ending}"
+
+
+def numbered_urls(base_url: str, job: Job, ending: str = "png") -> list[str]:
+    return [f"{base_url}{ROUTE}{quote(job.job_id)}_{number}.{ending}" for number in job.plan["tiles"]]
 
 
 def corner_urls(base_url: str, job: Job) -> list[str]:
@@ -69,5 +91,9 @@ def corner_urls(base_url: str, job: Job) -> list[str]:
 
 def job_id_of(name: str) -> str:
     """The job a picture's name belongs to."""
-    stem = name.removesuffix(".png")
+    stem = re.sub(r"_\d{1,2}$", "", Path(name).stem)
     return stem[:-2] if stem.endswith(CORNERS) else stem
+
+
+def media_type_of(name: str) -> str:
+    return FORMATS.get(Path(name).suffix[1:], FORMATS["png"])[1]

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from sandbox.bill import bill, log
-from sandbox.callbacks import Callbacks
+from sandbox.callbacks import Callbacks, Manner
 from sandbox.faults import Faults, Where, answer_faults, misbehave, spoil_picture
 from sandbox.files import ROUTE as FILES_ROUTE
 from sandbox.files import Files
 from sandbox.jobs import Job, JobStore, Terms
 from sandbox.pictures import ROUTE as PICTURES_ROUTE
-from sandbox.pictures import Pictures, job_id_of
+from sandbox.pictures import Pictures, job_id_of, media_type_of
+from sandbox.replicate import PREFIX as REPLICATE_PREFIX
+from sandbox.replicate import Replicate
 from sandbox.settings import Settings
 from sandbox.studio import Studio
 from sandbox.ttapi import PREFIX, TTAPI
@@ -30,11 +32,15 @@ class Wire(Protocol):
 
     provider: str
     terms: Terms
+    manner: Manner
 
     def where(self, method: str, path: str) -> Where | None:
         """Which kind of call this is to the faults; None for one that no fault befalls."""
 
     def answer(self, request: Request) -> Reply: ...
+
+    def forgets(self, job: Job, *, now_s: float) -> bool:
+        """Whether the provider no longer has the pictures of a job that succeeded."""
 
     def callback(self, job: Job, *, base_url: str) -> bytes: ...
 
@@ -54,8 +60,13 @@ class Sandbox:
         self.faults = Faults()
         self._files = Files(settings.data / "files")
         self._pictures = Pictures(settings.data / "pictures")
-        self._callbacks = Callbacks(self.store, self.faults, pause_s=settings.callback_pause_s)
-        self._wires: dict[str, Wire] = {PREFIX: TTAPI(settings, self.store, self.faults, accepted=self._accepted)}
+        self._callbacks = Callbacks(self.store, self.faults)
+        self._wires: dict[str, Wire] = {
+            PREFIX: TTAPI(settings, self.store, self.faults, accepted=self._accepted),
+            REPLICATE_PREFIX: Replicate(
+                settings, self.store, self.faults, accepted=self._accepted, stop=self._stop, read=self._pictures.read
+            ),
+        }
         self._by_provider = {wire.provider: wire for wire in self._wires.values()}
         self._studio = Studio(
             self.store,
@@ -118,10 +129,11 @@ class Sandbox:
         name = request.path.removeprefix(PICTURES_ROUTE)
         job = self.store.get(job_id_of(name))
         content = self._pictures.read(name) if job is not None and job.state == "succeeded" else None
-        if job is None or content is None:
+        if job is None or content is None or self._by_provider[job.provider].forgets(job, now_s=time.time()):
             return Reply(status=404, body=b"not found", content_type="text/plain")
         fault = self.faults.choose("picture", job.provider, prompt=job.prompt)
-        whole = Reply(body=content, content_type="image/png", headers=(("Cache-Control", "public, max-age=31536000"),))
+        kept = (("Cache-Control", "public, max-age=31536000"),)
+        whole = Reply(body=content, content_type=media_type_of(name), headers=kept)
         return misbehave(
             fault,
             act=lambda: spoil_picture(fault, whole),
@@ -153,12 +165,17 @@ class Sandbox:
 
     def _accepted(self, job: Job) -> None:
         wire = self._by_provider[job.provider]
-        self._callbacks.accepted(job, forged=lambda job: wire.forged_callback(job, base_url=self.base_url))
+        self._callbacks.accepted(
+            job, forged=lambda job: wire.forged_callback(job, base_url=self.base_url), manner=wire.manner
+        )
         self._studio.commission(job)
+
+    def _stop(self, job_id: str) -> None:
+        self._studio.stop(job_id)
 
     def _ended(self, job: Job) -> None:
         wire = self._by_provider[job.provider]
-        self._callbacks.ended(job, body=lambda job: wire.callback(job, base_url=self.base_url))
+        self._callbacks.ended(job, body=lambda job: wire.callback(job, base_url=self.base_url), manner=wire.manner)
 
 
 def _take(path: Path) -> IO[str]:

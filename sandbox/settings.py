@@ -27,7 +27,10 @@ class Settings:
         key: the one key that is accepted; None accepts every key that is not empty.
         seed: of the generator that spreads the durations of jobs.
         artists: processes that draw.
-        callback_pause_s: between two tries to deliver one callback.
+        callback_pause_s: between two tries to deliver one callback; Replicate's pauses grow from it.
+        retention_s: how long Replicate keeps the input, the output and the files of a prediction.
+        retired: how Replicate says that a model is gone: "failed", as a prediction that fails, or "404".
+        list_page: predictions on one page of Replicate's list.
     """
 
     data: Path
@@ -45,3 +48,6 @@ class Settings:
     seed: int = 0
     artists: int = 2
     callback_pause_s: float = 0.5
+    retention_s: float = 3600.0
+    retired: str = "failed"
+    list_page: int = 100

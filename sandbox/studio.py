@@ -19,14 +19,12 @@ from sandbox.timetable import Timetable
 
 FETCHERS = 4  # a reference that answers slowly must not keep the other jobs waiting
 
-INVALID_LINK = "[Invalid link!]"
-
 
 class Studio:
     """Carries jobs to their end.
 
     Args:
-        terms: by provider, for what a failure costs.
+        terms: by provider, for what a failure costs and how it is worded.
         ended: called with each job that has ended, in a thread of the studio.
     """
 
@@ -52,7 +50,12 @@ class Studio:
             self._free_artists.put(artist)
 
     def commission(self, job: Job) -> None:
-        """Begins or resumes a job; returns at once."""
+        """Begins or resumes a job; returns at once.
+
+        One whose plan has `ends_at_s` is stopped then, if it has not ended.
+        """
+        if "ends_at_s" in job.plan:
+            self._timetable.at(job.plan["ends_at_s"], partial(self.stop, job.job_id))
         if job.stuck:
             return
         if job.message:
@@ -61,6 +64,12 @@ class Studio:
             self._end_when_due(job, None)
         else:
             self._fetchers.submit(self._prepare, job)
+
+    def stop(self, job_id: str) -> None:
+        """Ends a job before its time, unless it has ended."""
+        stopped = self._store.stop(job_id, at_s=time.time())
+        if stopped is not None:
+            self._ended(stopped)
 
     def artist_pids(self) -> list[int]:
         """The drawing processes that were started."""
@@ -83,7 +92,7 @@ class Studio:
                 fetch_reference(url)
             files = [str(self._references.keep(fetch_reference(url))) for url in job.plan["references"]]
         except Unreachable:
-            self._end_when_due(job, INVALID_LINK, illegal=True)
+            self._end_when_due(job, self._terms[job.provider].unreadable, illegal=True)
         except Exception as error:  # noqa: BLE001 - the top of a thread: no surprise may leave a job without an end
             self._surprised(job, error)
         else:
@@ -94,7 +103,7 @@ class Studio:
         try:
             artist.draw(self._order(job, references))
         except UnreadableReference:
-            self._end_when_due(job, INVALID_LINK, illegal=True)
+            self._end_when_due(job, self._terms[job.provider].unreadable, illegal=True)
         except Exception as error:  # noqa: BLE001 - as in `_prepare`
             self._surprised(job, error)
         else:
@@ -117,7 +126,7 @@ class Studio:
         if self._closing:
             return  # its artist was ended in the middle of it; the job goes on at the next start
         print(f"job {job.job_id}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        self._end_when_due(job, "[Internal error]")
+        self._end_when_due(job, self._terms[job.provider].broken)
 
     def _end_when_due(self, job: Job, message: str | None, *, illegal: bool = False) -> None:
         self._timetable.at(job.due_at_s, partial(self._end, job, message, illegal=illegal))

@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox import ttapi_bodies as bodies
 from sandbox.bill import digest_of
+from sandbox.callbacks import Manner
 from sandbox.faults import UNHEARD, Fault, Faults, Where, misbehave
 from sandbox.jobs import Job, JobStore, Refused, Terms, usd
 from sandbox.settings import Settings
@@ -59,7 +60,10 @@ class TTAPI:
             wallet_usd=settings.wallet_usd,
             submits_per_minute=settings.submits_per_minute,
             illegal_limit=settings.illegal_limit,
+            unreadable="[Invalid link!]",
+            broken="[Internal error]",
         )
+        self.manner = Manner(pauses_s=(settings.callback_pause_s,) * 2, delivered=lambda status: status == 200)
 
     def where(self, method: str, path: str) -> Where | None:
         route = _route(method, path)
@@ -79,6 +83,9 @@ class TTAPI:
             act=lambda: self._act(route, request, fault),
             refuse=lambda status: self._refuse(request, status, f"fault {status}"),
         )
+
+    def forgets(self, job: Job, *, now_s: float) -> bool:  # noqa: ARG002 - the month that links live is not played
+        return False
 
     def callback(self, job: Job, *, base_url: str) -> bytes:
         return json.dumps(bodies.fetch_body(job, now_s=time.time(), base_url=base_url)).encode()

@@ -4,7 +4,6 @@ A submission that is refused raises `NotAccepted` and costs nothing; a prompt th
 and fails as a job, as it does there.
 """
 
-import hashlib
 import random
 import uuid
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from sandbox.faults import Fault
 from sandbox.jobs import Job, QueueFull, Refused, TooManySubmits, WalletEmpty, micros
 from sandbox.settings import Settings
+from sandbox.shapes import own_seed, size_of
 from sandbox.ttapi_bodies import components_of
 from sandbox.ttapi_prompt import IllegalPrompt, Wish, read_prompt, refused_words
 
@@ -174,19 +174,13 @@ def read_hook_url(fields: Mapping[str, Any]) -> str | None:
     return hook_url
 
 
-def size_of(aspect: tuple[int, int], side_px: int) -> tuple[int, int]:
-    """Width and height of one picture: the area of a square of that side, in steps of 8 pixels."""
-    root = (aspect[0] / aspect[1]) ** 0.5
-    return max(8, round(side_px * root / 8) * 8), max(8, round(side_px / root / 8) * 8)
-
-
 def _plan(wish: Wish, job_id: str, *, size_px: int) -> dict[str, Any]:
     return {
         "text": wish.text,
         "references": list(wish.references),
         "also_reachable": list(wish.also_reachable),
         "weight": wish.weight,
-        "seed": _own_seed(job_id) if wish.seed is None else wish.seed,
+        "seed": own_seed(job_id) if wish.seed is None else wish.seed,
         "size": size_of(wish.aspect, size_px),
         "tiles": [0, 1, 2, 3],
     }
@@ -199,7 +193,7 @@ def _after(parent: Job, *, kind: str, plan: Mapping[str, Any], free: bool = Fals
         kind=kind,
         prompt=parent.prompt,
         mode=parent.mode,
-        plan={"seed": _own_seed(job_id), **plan},
+        plan={"seed": own_seed(job_id), **plan},
         parent_id=parent.job_id,
         free=free,
     )
@@ -213,7 +207,3 @@ def _follow_up(parent: Mapping[str, Any], action: str) -> dict[str, Any]:
     if action.startswith("upscale"):
         return {**parent, "size": (2 * width, 2 * height)}
     return {name: value for name, value in parent.items() if name != "seed"} | {"tiles": [0, 1, 2, 3]}
-
-
-def _own_seed(job_id: str) -> int:
-    return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4])

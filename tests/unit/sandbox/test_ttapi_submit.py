@@ -10,7 +10,8 @@ import pytest
 from sandbox.faults import read_fault
 from sandbox.jobs import Job
 from sandbox.settings import Settings
-from sandbox.ttapi_submit import NotAccepted, job_from, size_of, wanted_action, wanted_imagine, wanted_seed
+from sandbox.shapes import size_of
+from sandbox.ttapi_submit import NotAccepted, job_from, wanted_action, wanted_imagine, wanted_seed
 
 SETTINGS = Settings(data=Path("unused"), latency_s=10.0)
 NOW_S = 1000.0
