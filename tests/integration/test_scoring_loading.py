@@ -44,7 +44,7 @@ def refused(model: Path | str, **options: Any) -> str:
 def test_siglip_loads_as_clip_does(tmp_path: Path) -> None:
     with ClipScorer.load(str(save_tiny_siglip(tmp_path)), device="cpu") as scorer:
         assert scorer.recipe.shortest_edge is None
-        assert scorer.engine.style_block == 2
+        assert scorer.engine.style_block == 3
 
 
 def test_a_wrong_path_is_named() -> None:
