@@ -46,6 +46,13 @@ def collect(resources: Resources, attempt_id: AttemptId, *, preprocessing: Prepr
     Args:
         preprocessing: of the scoring model; what it will look at is made here, where the picture is decoded anyway.
     """
+    with resources.database.transaction() as connection:
+        deaths = collection.deaths(connection, attempt_id)
+    with resources.gate.passed(alone=deaths > 0):
+        return _claim_and_collect(resources, attempt_id, preprocessing)
+
+
+def _claim_and_collect(resources: Resources, attempt_id: AttemptId, preprocessing: Preprocessing) -> Again | None:
     lease = resources.leases.new()
     with resources.database.transaction() as connection:
         work = collection.claim(connection, attempt_id, lease=lease)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from db.session import Database
 from domain.ids import AttemptId, GenerationId
+from pipeline.gate import Gate
 from pipeline.leases import Leases
 from pipeline.points import Points, Unarmed
 from pipeline.shelf import Shelf
@@ -87,4 +88,5 @@ class Resources:
     scorer: Scorer | None = None
     scoring_model: str = "openai/clip-vit-large-patch14"
     public_url: str | None = None
+    gate: Gate = field(default_factory=Gate)
     points: Points = field(default_factory=Unarmed)

@@ -31,6 +31,15 @@ def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
     """
     if resources.scorer is None:
         raise ModelUnloadable("this process has no scorer; the check runs in a worker of the gpu role")
+    with resources.database.transaction() as connection:
+        waiting = validation.look(connection, attempt_id)
+    if waiting is None:
+        return None
+    with resources.gate.passed(alone=waiting.deaths > 0):
+        return _claim_and_validate(resources, attempt_id)
+
+
+def _claim_and_validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
     lease = resources.leases.new()
     with resources.database.transaction() as connection:
         work = validation.claim(connection, attempt_id, lease=lease)

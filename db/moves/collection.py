@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.ids import new_id
@@ -61,6 +61,12 @@ def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease) -> Wor
     if claimed.rowcount != 1:
         return None
     return work_of(connection.execute(select_work().where(attempts.c.id == attempt_id)).one())
+
+
+def deaths(connection: Connection, attempt_id: AttemptId) -> int:
+    """How many workers have died over the attempt's present step."""
+    found = connection.execute(select(attempts.c.deaths).where(attempts.c.id == attempt_id)).scalar_one_or_none()
+    return found or 0
 
 
 def again(
