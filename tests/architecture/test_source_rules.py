@@ -22,6 +22,7 @@ OVER_BUDGET = {
     "db/reading.py: stories",  # one page of generations; half of it are the columns that are read
     "db/reading.py: books_disagree",  # two questions to the books, each with its SQL in full
     "pipeline/validate.py: _validate",  # the one way from inputs to a verdict, in the order in which it happens
+    "sandbox/__main__.py: read_arguments",  # a line per argument
     "sandbox/faces.py: _pattern",  # a case per pattern
     "sandbox/outfits.py: paint_clothes",  # a case per garment
 }
