@@ -60,13 +60,15 @@ KINDS: Mapping[str, Kind] = {
     "refused": Kind(
         where=SUBMIT,
         argument="text",
-        meaning="not accepted, with this message: TTAPI's 200 with FAILED, Replicate's 422",
+        meaning="not accepted, with this message: TTAPI's 200 with FAILED, Replicate's 422,"
+        " OpenAI's 400 of a moderated prompt",
     ),
     "throttled": Kind(
         where=SUBMIT,
         argument="text",
         default="plain",
-        meaning="Replicate's 429, not accepted; plain, old, low_credit or no_payment, each with its own body",
+        meaning="not accepted, each with its own body: Replicate's 429 (plain, old, low_credit or no_payment),"
+        " OpenAI's limits of speed and money (plain, quota, no_credits or hard_limit)",
     ),
     "canceled": Kind(where=SUBMIT, meaning="accepted; stopped after it began, and charged (Replicate)"),
     "aborted": Kind(where=SUBMIT, meaning="accepted; stopped before it began, and free (Replicate)"),

@@ -13,6 +13,8 @@ from sandbox.faults import Faults, Where, answer_faults, misbehave, spoil_pictur
 from sandbox.files import ROUTE as FILES_ROUTE
 from sandbox.files import Files
 from sandbox.jobs import Job, JobStore, Terms
+from sandbox.openai import PREFIX as OPENAI_PREFIX
+from sandbox.openai import OpenAI
 from sandbox.pictures import ROUTE as PICTURES_ROUTE
 from sandbox.pictures import Pictures, job_id_of, media_type_of
 from sandbox.replicate import PREFIX as REPLICATE_PREFIX
@@ -65,6 +67,14 @@ class Sandbox:
             PREFIX: TTAPI(settings, self.store, self.faults, accepted=self._accepted),
             REPLICATE_PREFIX: Replicate(
                 settings, self.store, self.faults, accepted=self._accepted, stop=self._stop, read=self._pictures.read
+            ),
+            OPENAI_PREFIX: OpenAI(
+                settings,
+                self.store,
+                self.faults,
+                accepted=self._accepted,
+                read=self._pictures.read,
+                keep=self._files.keep,
             ),
         }
         self._by_provider = {wire.provider: wire for wire in self._wires.values()}
