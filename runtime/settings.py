@@ -7,12 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import BadInput
 from domain.rates import per_second
 
+#: How an address may begin, and how one looks.
+_ADDRESSES = {
+    "database_url": (("postgresql", "postgres", "postgresql+psycopg"), "postgresql://USER:PASSWORD@HOST:5432/NAME"),
+    "redis_url": (("redis", "rediss", "redis+socket", "unix"), "redis://:PASSWORD@HOST:6379/0"),
+}
 _Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -154,6 +159,19 @@ class Settings(BaseSettings):
             return None
         TypeAdapter(HttpUrl).validate_python(text)
         return text.rstrip("/").removesuffix("/v1")
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _is_an_address(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        address = secret.get_secret_value().strip() if secret else ""
+        if not address:
+            return None
+        schemes, example = _ADDRESSES[str(info.field_name)]
+        scheme, separator, rest = address.partition("://")
+        if not separator or not rest or scheme not in schemes:
+            # The address itself may hold a password, and so is not repeated.
+            raise ValueError(f"write it like {example}")
+        return SecretStr(address)
 
     @cached_property
     def picture_folder(self) -> Path:
