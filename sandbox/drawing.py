@@ -34,7 +34,8 @@ def draw(
 
     Args:
         weight: 0 to 1, how closely the character follows the references: 1 is the character itself but for an
-            off-model attempt in ten, 0 (or no reference) a character invented from the prompt's words and the seed.
+            off-model attempt in ten; a weak reference is ignored now and then; 0 (or no reference) is a character
+            invented from the prompt's words and the seed.
         variation: 0 to 3, pictures of one job, with different pose, composition and expression.
         size: width and height in pixels.
 
