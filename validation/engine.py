@@ -165,7 +165,7 @@ class Engine:
                 launched.done.synchronize()
         over_s = perf_counter()
         cores = launched.cores[: launched.pictures].numpy()  # (N, D)
-        styles = launched.styles[: launched.pictures].numpy()  # (N, 2 C)
+        styles = launched.styles[: launched.pictures].numpy()  # (N, C)
         numbers = np.isfinite(cores).all(axis=1) & np.isfinite(styles).all(axis=1)  # (N,)
         rows: list[Embedding | ScorerError] = [
             pack(core, style) if number else UnfitPicture(f"its embedding is not a number in {self.dtype}")

@@ -132,10 +132,10 @@ def _tried(
 
 def closeness(candidate: Sequence[Embedding], honest: Sequence[Embedding], *, frame: Frame) -> tuple[float, float]:
     """Lowest cosine of the same picture in both; largest difference of a score between two pictures."""
-    (cores, styles), (honest_cores, honest_styles) = unpack(candidate), unpack(honest)  # (N, D), (N, 2 C) each
+    (cores, styles), (honest_cores, honest_styles) = unpack(candidate), unpack(honest)  # (N, D), (N, C) each
     cosine = float(np.diag(cosines(cores, honest_cores)).min())
     core = np.abs(cosines(cores, cores) - cosines(honest_cores, honest_cores)).max()
-    standards = standard(styles, frame), standard(honest_styles, frame)  # (N, 2 C) each
+    standards = standard(styles, frame), standard(honest_styles, frame)  # (N, C) each
     style = np.abs(cosines(standards[0], standards[0]) - cosines(standards[1], standards[1])).max()
     return cosine, float(max(core, style))
 

@@ -23,6 +23,8 @@ from validation.preprocessing import read_preprocessing
 from validation.similarity import frame_of, unpack
 from validation.specimens import specimens
 
+SMALL_CLIP = Path(__file__).parents[2] / "sandbox" / "clip"
+
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -45,6 +47,11 @@ def test_siglip_loads_as_clip_does(tmp_path: Path) -> None:
     with ClipScorer.load(str(save_tiny_siglip(tmp_path)), device="cpu") as scorer:
         assert scorer.recipe.shortest_edge is None
         assert scorer.engine.style_block == 3
+
+
+def test_the_small_clip_of_the_sandbox_loads() -> None:
+    with ClipScorer.load(str(SMALL_CLIP), device="cpu") as scorer:
+        assert (scorer.recipe.size, scorer.precision.dtype) == (96, "float32")
 
 
 def test_a_wrong_path_is_named() -> None:
