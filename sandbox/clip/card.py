@@ -38,8 +38,8 @@ Measured by `sandbox/clip/measure.py` on drawings of characters that training ne
 ## The example character
 
 Core threshold {core}, fitted on {n} drawings: of Lulu Pig herself, of other pigs, and of whatever comes out at
-reference weight 0.25 (AUC {example_auc}). The core score is the highest cosine with one of the two references. The table was
-measured on the 28 prompts of the example with other seeds.
+reference weight 0.25 (AUC {example_auc}). The core score is the highest cosine with one of the two references. The
+table was measured on the 28 prompts of the example with other seeds.
 
 | reference weight | median | 10th to 90th percentile | pictures accepted | best of four accepted |
 |---|---|---|---|---|
