@@ -11,8 +11,15 @@ from cli.options import AsJson
 from cli.terminal import Terminal, speaking
 from domain.errors import BadInput
 from domain.ids import AttemptId
-from domain.money import show
+from domain.money import read_limit, show
 from pipeline import doubts
+
+_OUTCOMES = {
+    doubts.Settled.JOB_ADOPTED: "adopts its job; the next poll says what became of it",
+    doubts.Settled.REPLY_ADOPTED: "its reply was in the picture store all the time, and is adopted",
+    doubts.Settled.CHARGED: "charged, and failed: the picture is lost",
+    doubts.Settled.RELEASED: "released",
+}
 
 app = typer.Typer(help="What nobody knows whether it was paid.", invoke_without_command=True)
 
@@ -58,7 +65,8 @@ def _table(terminal: Terminal, found: list[doubts.Doubt]) -> None:
     terminal.out.print(table)
     terminal.note(
         "look for the job in the provider's own list; then `likeness doubts settle ATTEMPT --paid JOB`,"
-        " or `--lost` if it is certain that there is none"
+        " or `--lost` if it is certain that there is none;"
+        " where a lost reply was the picture, as at OpenAI, JOB is any name of the call, and --amount what was billed"
     )
 
 
@@ -66,6 +74,9 @@ def _table(terminal: Terminal, found: list[doubts.Doubt]) -> None:
 def settle_command(
     attempt: Annotated[str, typer.Argument(help="Id of the attempt in doubt.")],
     paid: Annotated[str | None, typer.Option(metavar="JOB", help="The provider has it, under this id.")] = None,
+    amount: Annotated[
+        str | None, typer.Option(metavar="USD", help="What was billed, where the picture came with the lost reply.")
+    ] = None,
     lost: Annotated[bool, typer.Option("--lost", help="The provider never had it; release the money.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -73,15 +84,18 @@ def settle_command(
     with speaking(as_json=as_json) as terminal:
         if (paid is None) == (not lost):
             raise BadInput("say either --paid JOB or --lost")
+        if amount is not None and lost:
+            raise BadInput("--amount is for --paid; what never arrived costs nothing")
+        billed = None if amount is None else read_limit(amount, what="--amount")
         try:
             attempt_id = AttemptId(UUID(attempt))
         except ValueError:
             raise BadInput(f"{attempt!r} is no id of an attempt; `likeness doubts` lists them") from None
         with opened() as site:
             if paid is not None:
-                doubts.settle_as_paid(site.resources, attempt_id, job_id=paid)
+                settled = doubts.settle_as_paid(site.resources, attempt_id, job_id=paid, amount_usd=billed)
             else:
-                doubts.settle_as_lost(site.resources, attempt_id)
-        terminal.document({"attempt_id": str(attempt_id), "settled": "paid" if paid else "lost"})
+                settled = doubts.settle_as_lost(site.resources, attempt_id)
+        terminal.document({"attempt_id": str(attempt_id), "settled": "paid" if paid else "lost", "outcome": settled})
         if not terminal.as_json:
-            terminal.out.print(f"attempt {attempt_id}: {'adopts job ' + paid if paid else 'released'}")
+            terminal.out.print(f"attempt {attempt_id}: {_OUTCOMES[settled]}")

@@ -4,13 +4,14 @@ import os
 import threading
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import BadInput, PictureLost
-from domain.ids import sha256
+from domain.ids import AttemptId, sha256
 from storage.folder import FolderStore
 
 CONTENT = b"\x89PNG\r\n\x1a\n and so on"
@@ -174,3 +175,15 @@ def test_what_a_dead_writer_left_is_removed_after_a_day(tmp_path: Path) -> None:
     FolderStore(tmp_path)
     assert not old.exists()
     assert young.exists()
+
+
+def test_a_reply_is_found_again_by_its_attempt(store: FolderStore, tmp_path: Path) -> None:
+    first, second = AttemptId(uuid4()), AttemptId(uuid4())
+    with pytest.raises(FileNotFoundError):
+        store.get_reply(first)
+    store.put_reply(first, b"{}")
+    store.put_reply(first, b'{"later": true}')
+    # As another process finds it.
+    assert FolderStore(tmp_path / "store").get_reply(first) == b'{"later": true}'
+    with pytest.raises(FileNotFoundError):
+        store.get_reply(second)
