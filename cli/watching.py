@@ -176,10 +176,15 @@ def _advice(ended: BatchStatus) -> list[str]:
     """What a person may want to do next, in the words of commands."""
     name, counts = ended.batch.name, ended.standing.counts
     advice = []
-    if ended.batch.stopped_reason == "budget" and ended.standing.unfinished:
+    stopped_by = ended.batch.stopped_reason
+    if stopped_by and ended.standing.unfinished:
         advice.append(
-            f"stopped: the budget is used up and {counts[GenerationState.QUEUED]} generations wait;"
-            f" `likeness resume {name} --max-cost USD` goes on"
+            f"stopped: the {stopped_by} is used up and {counts[GenerationState.QUEUED]} generations wait;"
+            + (
+                f" `likeness resume {name} --max-cost USD` goes on"
+                if stopped_by == "budget"
+                else " `likeness limits` shows and changes it"
+            )
         )
     if ended.batch.paused_reason:
         advice.append(f"paused: {ended.batch.paused_reason}; `likeness resume {name}` goes on")

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.ids import new_id, new_token
 from db.schema import attempts, batches, generations, ledger_entries, strides
+from db.spending import Cap, Scope, lock_caps
 from domain.ids import AttemptId, GenerationId
 from domain.money import ZERO
 from domain.states import AttemptState, GenerationState, LedgerKind
@@ -77,14 +78,45 @@ class _Budget:
     stopped: bool
     paused: bool
     handed: Decimal = ZERO
-    blocked: bool = False
+    blocked_by: str | None = None
 
-    def grants(self, hold: Decimal) -> bool:
-        fits = self.limit is None or self.used + self.handed + hold <= self.limit
-        self.blocked |= not fits
-        if fits:
-            self.handed += hold
-        return fits
+    def fits(self, hold: Decimal) -> bool:
+        return self.limit is None or self.used + self.handed + hold <= self.limit
+
+
+@dataclass(slots=True)
+class _Places:
+    """Free places by lane, and the limits of lanes and users while this admission hands both out."""
+
+    free: dict[str, int]
+    caps: dict[tuple[Scope, str], Cap]
+
+    def any_left(self) -> bool:
+        return any(number > 0 for number in self.free.values())
+
+    def take(self, head: Row[Any], budget: _Budget) -> str | None:
+        """The lane that takes `head`, its money set aside everywhere; None, with the reason, where a limit forbids."""
+        hold = head.hold_usd
+        user = self.caps.get((Scope.USER_MONTH, head.user_id))
+        lanes = [name for name, number in self.free.items() if number > 0 and self._lane_fits(name, hold)]
+        if not budget.fits(hold):
+            budget.blocked_by = "budget"
+        elif user is not None and not user.fits(hold):
+            budget.blocked_by = "budget of the user's month"
+        elif not lanes:
+            budget.blocked_by = "budget of the lane's day"
+        else:
+            lane = max(lanes, key=lambda name: self.free[name])
+            self.free[lane] -= 1
+            for one in (budget, user, self.caps.get((Scope.LANE_DAY, lane))):
+                if one is not None:
+                    one.handed += hold
+            return lane
+        return None
+
+    def _lane_fits(self, lane: str, hold: Decimal) -> bool:
+        cap = self.caps.get((Scope.LANE_DAY, lane))
+        return cap is None or cap.fits(hold)
 
 
 def admit(connection: Connection, provider: str, *, places_by_rate: dict[str, int]) -> list[Admitted]:
@@ -103,8 +135,9 @@ def admit(connection: Connection, provider: str, *, places_by_rate: dict[str, in
     if not heads:
         return []
     budgets = _lock_budgets(connection, {head.batch_id for head in heads})
-    chosen, passes = _choose(heads, budgets, free)
-    admitted = _write(connection, provider, chosen, places)
+    caps = lock_caps(connection, users={head.user_id for head in heads}, lanes=places)
+    chosen, passes = _choose(heads, budgets, _Places(places, caps))
+    admitted = _write(connection, provider, chosen)
     _keep_passes(connection, provider, passes)
     _mark_stopped(connection, budgets)
     return admitted
@@ -134,9 +167,9 @@ def _lock_budgets(connection: Connection, ids: set[UUID]) -> dict[UUID, _Budget]
 
 
 def _choose(
-    heads: Sequence[Row[Any]], budgets: dict[UUID, _Budget], free: int
-) -> tuple[list[Row[Any]], dict[UUID, float]]:
-    """The next `free` heads in stride order, and the virtual times afterwards."""
+    heads: Sequence[Row[Any]], budgets: dict[UUID, _Budget], places: _Places
+) -> tuple[list[tuple[Row[Any], str]], dict[UUID, float]]:
+    """The next heads in stride order, each with its lane, and the virtual times afterwards."""
     queues: dict[UUID, list[Row[Any]]] = defaultdict(list)
     for head in heads:
         if not budgets[head.batch_id].paused:
@@ -148,26 +181,27 @@ def _choose(
     passes = {batch_id: foremost if past is None else max(past, foremost - 1.0) for batch_id, past in pasts.items()}
     turns = [(passes[batch_id], batch_id) for batch_id in queues]
     heapq.heapify(turns)
-    chosen: list[Row[Any]] = []
-    while turns and len(chosen) < free:
+    chosen: list[tuple[Row[Any], str]] = []
+    while turns and places.any_left():
         _, batch_id = heapq.heappop(turns)
         head = queues[batch_id].pop(0)
-        if not budgets[batch_id].grants(head.hold_usd):
+        lane = places.take(head, budgets[batch_id])
+        if lane is None:
             continue
-        chosen.append(head)
+        chosen.append((head, lane))
         passes[batch_id] += 1.0 / head.priority
         if queues[batch_id]:
             heapq.heappush(turns, (passes[batch_id], batch_id))
     return chosen, passes
 
 
-def _write(connection: Connection, provider: str, chosen: Sequence[Row[Any]], places: dict[str, int]) -> list[Admitted]:
+def _write(connection: Connection, provider: str, chosen: Sequence[tuple[Row[Any], str]]) -> list[Admitted]:
     if not chosen:
         return []
     # One that somebody is canceling right now is passed over; waiting for it could end in a deadlock.
     free = (
         select(generations.c.id)
-        .where(generations.c.id.in_([head.id for head in chosen]), generations.c.state == GenerationState.QUEUED)
+        .where(generations.c.id.in_([head.id for head, _ in chosen]), generations.c.state == GenerationState.QUEUED)
         .with_for_update(skip_locked=True)
         .cte("free")
     )
@@ -186,16 +220,10 @@ def _write(connection: Connection, provider: str, chosen: Sequence[Row[Any]], pl
         ).scalars()
     )
     numbers = _next_numbers(connection, won)
-    rows = []
-    for head in chosen:
-        if head.id not in won:
-            continue
-        lane = max(places, key=lambda name: places[name])
-        places[lane] -= 1
-        rows.append(_attempt_row(head, lane, provider, numbers.get(head.id, 1)))
+    rows = [_attempt_row(head, lane, provider, numbers.get(head.id, 1)) for head, lane in chosen if head.id in won]
     if not rows:
         return []
-    users = {head.id: head.user_id for head in chosen}
+    users = {head.id: head.user_id for head, _ in chosen}
     connection.execute(insert(attempts).values(published_at=func.now()), rows)
     _hold(connection, rows, users)
     return [Admitted(attempt_id=row["id"], generation_id=row["generation_id"], lane=row["lane"]) for row in rows]
@@ -264,14 +292,18 @@ def _keep_passes(connection: Connection, provider: str, passes: dict[UUID, float
 
 def _mark_stopped(connection: Connection, budgets: dict[UUID, _Budget]) -> None:
     """A batch with nothing live whose next hold does not fit is stopped; one that went on is not any more."""
-    stopped = [batch_id for batch_id, budget in budgets.items() if budget.blocked and budget.handed == ZERO]
+    stopped = {
+        batch_id: budget.blocked_by
+        for batch_id, budget in budgets.items()
+        if budget.blocked_by is not None and budget.handed == ZERO
+    }
     going = [batch_id for batch_id, budget in budgets.items() if budget.stopped and budget.handed > ZERO]
-    if stopped:
+    for batch_id, reason in stopped.items():
         live = select(attempts.c.id).where(attempts.c.batch_id == batches.c.id, attempts.c.state != "finished")
         connection.execute(
             update(batches)
-            .where(batches.c.id.in_(stopped), batches.c.stopped_reason.is_(None), ~live.exists())
-            .values(stopped_reason="budget")
+            .where(batches.c.id == batch_id, batches.c.stopped_reason.is_distinct_from(reason), ~live.exists())
+            .values(stopped_reason=reason)
         )
     if going:
         connection.execute(update(batches).where(batches.c.id.in_(going)).values(stopped_reason=None))

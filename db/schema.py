@@ -357,6 +357,28 @@ ledger_entries = Table(
 )
 Index("ledger_entries_batch_id_idx", ledger_entries.c.batch_id)
 Index("ledger_entries_attempt_id_idx", ledger_entries.c.attempt_id)
+Index(
+    "ledger_entries_user_charges_idx",
+    ledger_entries.c.user_id,
+    ledger_entries.c.at,
+    postgresql_where=text("kind = 'charge'"),
+)
+Index(
+    "ledger_entries_lane_charges_idx",
+    ledger_entries.c.lane,
+    ledger_entries.c.at,
+    postgresql_where=text("kind = 'charge'"),
+)
+
+spending_limits = Table(
+    "spending_limits",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("subject", Text, primary_key=True, comment="a user, or a lane"),
+    Column("limit_usd", Usd, nullable=False),
+    _one_of("scope", ("user_month", "lane_day")),
+    CheckConstraint("limit_usd > 0", name="limit"),
+)
 
 ticks = Table(
     "ticks",

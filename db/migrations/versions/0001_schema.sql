@@ -59,6 +59,17 @@ CREATE TABLE scoring_models (
     CONSTRAINT scoring_models_pkey PRIMARY KEY (name)
 );
 
+CREATE TABLE spending_limits (
+    scope TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    limit_usd NUMERIC(14, 6) NOT NULL,
+    CONSTRAINT spending_limits_pkey PRIMARY KEY (scope, subject),
+    CONSTRAINT spending_limits_scope_check CHECK (scope IN ('lane_day', 'user_month')),
+    CONSTRAINT spending_limits_limit_check CHECK (limit_usd > 0)
+);
+
+COMMENT ON COLUMN spending_limits.subject IS 'a user, or a lane';
+
 CREATE TABLE ticks (
     name TEXT NOT NULL,
     at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -341,6 +352,10 @@ CREATE TABLE ledger_entries (
 CREATE INDEX ledger_entries_attempt_id_idx ON ledger_entries (attempt_id);
 
 CREATE INDEX ledger_entries_batch_id_idx ON ledger_entries (batch_id);
+
+CREATE INDEX ledger_entries_lane_charges_idx ON ledger_entries (lane, at) WHERE kind = 'charge';
+
+CREATE INDEX ledger_entries_user_charges_idx ON ledger_entries (user_id, at) WHERE kind = 'charge';
 
 COMMENT ON COLUMN ledger_entries.held_usd IS 'change of what is held';
 
