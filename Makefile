@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup check test slow docs demo clean
+.PHONY: help setup check test slow crash docs demo clean
 
 help:            ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,10 @@ test:            ## the tests a developer runs at every change
 	uv run pytest
 
 slow:            ## the long tests
-	uv run pytest -m slow
+	uv run pytest -m slow --numprocesses=0
+
+crash:           ## kill and stop processes at random: make crash SEED=7 MINUTES=30
+	uv run python -m tests.crash.driver --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)
 
 docs:            ## write the parts of the documentation that code says already
 	uv run python -m docs.generate
