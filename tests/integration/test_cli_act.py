@@ -1,0 +1,109 @@
+"""`pause`, `resume`, `cancel`, `retry`: what a person decides is in the books when the command ends."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from db.moves import submission
+from db.session import Database
+from domain.errors import ContentRefused
+from domain.ids import BatchId
+from tests.integration.books import Books, books_of
+from tests.integration.command_line import CommandLine, stand
+from tests.integration.finished import collect, picture
+
+
+@pytest.fixture
+def books(database: Database) -> Iterator[Books]:
+    with books_of(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def likeness(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    database_url: str,
+    redis_url: str,
+) -> CommandLine:
+    stand(
+        monkeypatch,
+        tmp_path,
+        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": "http://127.0.0.1:9"},
+    )
+    return CommandLine(capsys)
+
+
+def _refused(books: Books, batch: BatchId, prompts: int) -> None:
+    """The first generations of the batch fail, for their content."""
+    for one in books.admit(places={"sandbox": prompts}):
+        token = books.claim(one.attempt_id)
+        with books.database.transaction() as connection:
+            submission.refuse(connection, one.attempt_id, token=token, failure=ContentRefused("not that prompt"))
+    assert books.counts(batch)["failed"] == prompts
+
+
+def test_a_paused_batch_starts_nothing_until_it_is_resumed(likeness: CommandLine, books: Books) -> None:
+    books.lane()
+    batch = books.batch(3, name="farm")
+    said = likeness.document("pause", "farm", "--reason", "the colours are wrong")
+    assert said["paused"] == "the colours are wrong"
+    assert books.admit() == []
+    assert "paused: the colours are wrong; `likeness resume farm` goes on" in likeness("status").out
+    said = likeness.document("resume", "farm")
+    assert said["paused"] is None
+    assert books.counts(batch) == {"admitted": 3}, "resuming admits in the same call"
+
+
+def test_a_stopped_batch_goes_on_with_a_larger_budget(likeness: CommandLine, books: Books) -> None:
+    books.lane()
+    batch = books.batch(3, name="farm", limit="0.40")
+    assert len(books.admit()) == 1
+    assert "leaves nothing" in likeness.refused("resume", "farm", "--max-cost", "0.40")
+    assert "must be above 0" in likeness.refused("resume", "farm", "--max-cost", "-1")
+    said = likeness.document("resume", "farm", "--max-cost", "0.80")
+    assert (said["limit_usd"], said["held_usd"], said["stopped"]) == ("0.80", "0.80", None)
+    assert books.counts(batch) == {"admitted": 2, "queued": 1}
+
+
+def test_a_canceled_batch_keeps_what_is_at_the_provider_to_its_end(likeness: CommandLine, books: Books) -> None:
+    books.lane()
+    batch = books.batch(4, name="farm")
+    first, _ = books.admit(places={"sandbox": 2})
+    books.accept(first.attempt_id, books.claim(first.attempt_id))
+    said = likeness.document("cancel", "farm")
+    assert (said["asked"], said["running"], said["held_usd"]) == (4, 1, "0.40")
+    assert books.counts(batch) == {"canceled": 3, "generating": 1}
+    books.make(first.attempt_id, books.polled(first.attempt_id))
+    books.collect(first.attempt_id, books.claim_collection(first.attempt_id))
+    assert books.counts(batch) == {"canceled": 4}
+    assert likeness.document("cancel", "farm")["asked"] == 0
+    assert likeness.document("status", "farm")["charged_usd"] == "0.02", "what was made is paid"
+
+
+def test_failed_generations_are_queued_again_and_the_others_left_alone(
+    likeness: CommandLine, books: Books, home: Path
+) -> None:
+    books.lane()
+    batch = books.batch(3, name="farm")
+    _refused(books, batch, 2)
+    (last,) = books.admit()
+    collect(books, last.attempt_id, picture(home, "pink"))
+    said = likeness.document("retry", "farm")
+    assert (said["retried"], said["accepted"]) == (2, 1)
+    assert books.counts(batch) == {"admitted": 2, "completed": 1}, "retrying admits in the same call"
+    assert likeness.document("retry", "farm")["retried"] == 0
+
+
+def test_a_retry_can_be_for_one_reason_or_for_other_states(likeness: CommandLine, books: Books) -> None:
+    books.lane()
+    batch = books.batch(3, name="farm")
+    _refused(books, batch, 1)
+    assert "there are content_refused (1)" in likeness.refused("retry", "farm", "--reason", "picture_lost")
+    assert likeness.document("retry", "farm", "--reason", "content_refused")["retried"] == 1
+    assert likeness.document("cancel", "farm")["asked"] == 3
+    said = likeness.document("retry", "farm", "--state", "canceled", "--state", "rejected")
+    assert said["retried"] == 3
+    assert books.counts(batch) == {"admitted": 3}
