@@ -183,7 +183,9 @@ class Replicate:
             raise _throttled(fault.argument, 1)
         key = _key_digest(request)
         self._check_credit(key)
-        job = job_from(asked, settings=self._settings, fault=fault, key_digest=key, now_s=time.time())
+        # In whole microseconds, as the wire writes it: a filter by a time that it gave must find the job again.
+        now_s = round(time.time(), 6)
+        job = job_from(asked, settings=self._settings, fault=fault, key_digest=key, now_s=now_s)
         try:
             self._store.accept(replace(job, received_at_s=request.received_at_s), self.terms)
         except Refused as error:

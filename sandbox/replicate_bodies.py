@@ -124,10 +124,10 @@ def ending_of(job: Job) -> str:
 
 
 def _logs(job: Job, now_s: float) -> str:
-    """A progress bar, as the models print one."""
+    """A progress bar, as the models print one; it is full at the end and not before."""
     if job.state != "accepted" or now_s < job.starts_at_s:
         return ""
-    share = min(1.0, (now_s - job.starts_at_s) / max(job.due_at_s - job.starts_at_s, 1e-9))
+    share = min(0.99, (now_s - job.starts_at_s) / max(job.due_at_s - job.starts_at_s, 1e-9))
     step = int(share * 20)
     return f"{step * 5:3d}%|{'#' * step:20s}| {step}/20"
 
