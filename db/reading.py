@@ -72,27 +72,28 @@ class Story:
     verdicts: dict[UUID, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
 
-def stories(
-    connection: Connection,
-    *,
-    batch_id: BatchId | None = None,
-    generation_id: GenerationId | None = None,
-    user_id: str | None = None,
-    state: str | None = None,
-    position: int | None = None,
-    limit: int | None = None,
-    offset: int = 0,
-) -> list[Story]:
-    """Generations of a batch or user in the order of the prompt file, newest batch first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which generations; what is None does not matter."""
+
+    batch_id: BatchId | None = None
+    generation_id: GenerationId | None = None
+    user_id: str | None = None
+    state: str | None = None
+    position: int | None = None
+
+
+def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None, offset: int = 0) -> list[Story]:
+    """Generations in the order of the prompt file, newest batch first."""
     chosen = select(generations).order_by(generations.c.batch_id.desc(), generations.c.position, generations.c.id)
-    wanted = {
-        generations.c.batch_id: batch_id,
-        generations.c.id: generation_id,
-        generations.c.user_id: user_id,
-        generations.c.state: state,
-        generations.c.position: position,
+    columns = {
+        generations.c.batch_id: wanted.batch_id,
+        generations.c.id: wanted.generation_id,
+        generations.c.user_id: wanted.user_id,
+        generations.c.state: wanted.state,
+        generations.c.position: wanted.position,
     }
-    for column, value in wanted.items():
+    for column, value in columns.items():
         if value is not None:
             chosen = chosen.where(column == value)
     rows = _rows(connection, chosen.limit(limit).offset(offset))

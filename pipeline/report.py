@@ -7,7 +7,7 @@ from typing import Any
 
 from db import characters, reading
 from db.characters import CharacterRow
-from db.reading import Story
+from db.reading import Story, Wanted
 from domain.ids import BatchId
 from domain.states import GenerationState
 from pipeline.resources import Resources
@@ -19,7 +19,7 @@ def report_of(resources: Resources, batch_id: BatchId) -> Report:
     """The batch as its report tells it, at this moment."""
     status = of_batch(resources, batch_id)
     with resources.database.transaction() as connection:
-        stories = reading.stories(connection, batch_id=batch_id)
+        stories = reading.stories(connection, Wanted(batch_id=batch_id))
         spend = reading.spend_over_time(connection, batch_id)
         character = characters.get(connection, status.batch.character_id) if status.batch.character_id else None
     lines = [line_of(resources, story) for story in stories]

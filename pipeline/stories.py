@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from db import batches, reading
-from db.reading import Story
+from db.reading import Story, Wanted
 from domain.errors import BadInput, UnknownThing
 from domain.ids import BatchId
 from domain.money import show
@@ -30,8 +30,9 @@ def page(
     offset: int = 0,
 ) -> list[Story]:
     """Generations in the order of the prompt file; of all batches, the newest first, where no batch is named."""
+    wanted = Wanted(batch_id=batch_id, user_id=user_id, state=state)
     with resources.database.transaction() as connection:
-        return reading.stories(connection, batch_id=batch_id, user_id=user_id, state=state, limit=limit, offset=offset)
+        return reading.stories(connection, wanted, limit=limit, offset=offset)
 
 
 def find(resources: Resources, wanted: str, *, user_id: str) -> Story:
@@ -44,12 +45,12 @@ def find(resources: Resources, wanted: str, *, user_id: str) -> Story:
     batch_name, slash, row = wanted.rpartition("/")
     with resources.database.transaction() as connection:
         if not slash:
-            found = reading.stories(connection, generation_id=reading.find_generation(connection, wanted))
+            found = reading.stories(connection, Wanted(generation_id=reading.find_generation(connection, wanted)))
             return found[0]
         if not row.isdecimal():
             raise BadInput(f"{wanted!r} names no row; write BATCH/ROW with a number, or the id of a generation")
         batch = batches.find(connection, batch_name, user_id=user_id)
-        found = reading.stories(connection, batch_id=batch.id, position=int(row))
+        found = reading.stories(connection, Wanted(batch_id=batch.id, position=int(row)))
     if not found:
         raise UnknownThing(f"batch {batch.name!r} has no row {row}; `likeness list {batch.name}` shows its rows")
     if len(found) > 1:
