@@ -227,6 +227,7 @@ class _Planner:
         )
         try:
             lane.check(ask)
+            self.warnings.update(lane.warnings(ask))
         except RequestRefused as failure:
             raise BadInput(str(failure), line=row.line) from failure
 

@@ -346,6 +346,10 @@ class Lane(Protocol):
         """
         ...
 
+    def warnings(self, ask: Ask) -> Sequence[str]:
+        """Sentences about wishes that are left out of the submission, usually none."""
+        ...
+
     def submit(self, ask: Ask) -> Accepted | Delivered:
         """Raises what `Provider.read_submit` raises, `NotSent` when nothing left, `MaybeSent` when it may have."""
         ...

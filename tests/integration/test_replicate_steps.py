@@ -15,10 +15,11 @@ import httpx2
 import pytest
 
 from db.session import Database
+from domain.errors import BadInput
 from domain.ids import AttemptId
 from pipeline import collect, doubts, poll, submit
 from pipeline.admit import admit
-from pipeline.enqueue import Order, enqueue, plan
+from pipeline.enqueue import Order, Plan, enqueue, plan
 from pipeline.leases import Leases
 from pipeline.prompt_file import PromptRow
 from pipeline.resources import Resources, Timing
@@ -55,15 +56,17 @@ class Desk:
     url: str
     key: str
 
-    def attempts(self, *prompts: str, model: str = NANO) -> list[AttemptId]:
-        """Of a new batch, admitted and published."""
+    def planned(self, *prompts: str, model: str = NANO, **settings: Any) -> tuple[Order, Plan]:
         rows = [
-            PromptRow(position=at, line=at + 1, prompt=prompt, settings={}, extra={})
+            PromptRow(position=at, line=at + 1, prompt=prompt, settings=settings, extra={})
             for at, prompt in enumerate(prompts)
         ]
         order = Order(name=f"batch {uuid.uuid4()}", user_id=USER, provider="replicate", model=model)
-        planned = plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
-        enqueue(self.resources, order, planned)
+        return order, plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
+
+    def attempts(self, *prompts: str, model: str = NANO) -> list[AttemptId]:
+        """Of a new batch, admitted and published."""
+        enqueue(self.resources, *self.planned(*prompts, model=model))
         return self.sent.take("submit")
 
     def submitted(self, *prompts: str, model: str = NANO) -> list[AttemptId]:
@@ -141,6 +144,13 @@ def test_a_prompt_becomes_a_picture_at_the_price_of_the_catalogue(desk: Desk) ->
     assert (done.outcome, done.charged_usd) == ("completed", Decimal("0.15"))
     assert desk.books.generation_of(attempt_id).state == "completed"
     assert desk.bill() == [Decimal("0.15")]
+
+
+def test_what_a_model_cannot_be_told_is_said_before_anything_is_enqueued(desk: Desk) -> None:
+    _, planned = desk.planned("a pig", mode="relax", cref_weight=80)
+    assert [warning for warning in planned.warnings if "has no cref_weight, mode;" in warning]
+    with pytest.raises(BadInput, match="takes no negative prompt"):
+        desk.planned("a pig", negative_prompt="mud")
 
 
 @pytest.mark.parametrize("fault", ["drop_after", "truncated", "status:500_after", "html_after"])
