@@ -30,6 +30,7 @@ COMMANDS = (
     Entry(name="cancel", target="cli.act:cancel_command", panel=_STEER, says="Stop a batch for good"),
     Entry(name="retry", target="cli.act:retry_command", panel=_STEER, says="Queue failed generations again"),
     Entry(name="doubts", target="cli.doubts:app", panel=_STEER, says="Submissions that may have been paid"),
+    Entry(name="audit", target="cli.audit:audit_command", panel=_LOOK, says="Whether the books add up"),
     Entry(name="limits", target="cli.limits:app", panel=_STEER, says="Caps per user and month, lane and day"),
     Entry(name="lanes", target="cli.lanes:app", panel=_STEER, says="Accounts: limits, health, open or closed"),
     Entry(name="character", target="cli.characters:app", panel=_CHARACTERS, says="Whom the pictures must show"),

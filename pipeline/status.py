@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from db import batches, reading
+from db.audit import differences
 from db.batches import BatchRow
 from db.reading import Standing
 from domain.ids import BatchId
@@ -104,3 +105,9 @@ def jobs_of_other_batches(resources: Resources, batch_id: BatchId) -> set[str]:
     """Ids of the jobs that belong to attempts of other batches."""
     with resources.database.transaction() as connection:
         return reading.jobs_of_other_batches(connection, batch_id)
+
+
+def audit(resources: Resources) -> list[str]:
+    """Every difference between balances, ledger, attempts and states, as sentences; empty when the books are right."""
+    with resources.database.transaction() as connection:
+        return differences(connection)
