@@ -21,6 +21,7 @@ from db.schema import attempts, batches, generations, ledger_entries, strides
 from db.spending import Cap, Scope, lock_caps
 from domain.ids import AttemptId, GenerationId
 from domain.money import ZERO
+from domain.schedule import LONGEST_JOB
 from domain.states import AttemptState, GenerationState, LedgerKind
 
 _FREE_PLACES = text(
@@ -29,6 +30,7 @@ _FREE_PLACES = text(
            count(a.id) AS in_flight, count(a.id) FILTER (WHERE a.state = 'admitted') AS admitted
     FROM lanes l
     LEFT JOIN attempts a ON a.lane = l.name AND a.state IN ('admitted', 'submitting', 'in_doubt', 'generating')
+        AND (a.state <> 'in_doubt' OR a.intent_at > now() - CAST(:longest_job AS interval))
     WHERE l.provider = :provider AND (l.closed_until IS NULL OR l.closed_until <= now())
     GROUP BY l.name ORDER BY l.name
     """
@@ -145,7 +147,7 @@ def admit(connection: Connection, provider: str, *, places_by_rate: dict[str, in
 
 def _free_places(connection: Connection, provider: str, places_by_rate: dict[str, int]) -> dict[str, int]:
     places = {}
-    for lane in connection.execute(_FREE_PLACES, {"provider": provider}):
+    for lane in connection.execute(_FREE_PLACES, {"provider": provider, "longest_job": LONGEST_JOB}):
         soon = places_by_rate.get(lane.name, lane.concurrency)
         places[lane.name] = max(0, min(lane.concurrency - lane.in_flight, soon - lane.admitted))
     return places

@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from db.schema import attempts, lanes
 from db.texts import storable
 from domain.errors import LikenessError, UnknownThing
-from domain.states import IN_FLIGHT
+from domain.schedule import LONGEST_JOB
+from domain.states import IN_FLIGHT, AttemptState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,11 @@ def every(connection: Connection) -> list[LaneRow]:
     in_flight = (
         select(func.count())
         .select_from(attempts)
-        .where(attempts.c.lane == lanes.c.name, attempts.c.state.in_(IN_FLIGHT))
+        .where(
+            attempts.c.lane == lanes.c.name,
+            attempts.c.state.in_(IN_FLIGHT),
+            or_(attempts.c.state != AttemptState.IN_DOUBT, attempts.c.intent_at > func.now() - LONGEST_JOB),
+        )
         .scalar_subquery()
     )
     columns = [column for column in lanes.c if column.name != "created_at"]

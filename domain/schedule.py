@@ -1,6 +1,10 @@
 """When to look at a job again: seldom while it cannot be done, often when it should be. Pure."""
 
 from datetime import timedelta
+from typing import Final
+
+#: No service works longer on a job: what is in doubt for longer occupies no place there, whatever became of it.
+LONGEST_JOB: Final = timedelta(minutes=20)
 
 _SHORTEST = timedelta(milliseconds=200)
 _LONGEST = timedelta(seconds=15)

@@ -293,6 +293,19 @@ def test_a_lost_reply_is_never_sent_again(desk: Desk, what: str) -> None:
     assert charged <= sum(desk.bill()) <= charged + in_doubt
 
 
+def test_a_doubt_keeps_its_place_as_long_as_the_call_may_last(desk: Desk) -> None:
+    desk.books.sql("UPDATE lanes SET concurrency = 1")
+    (first,) = desk.attempts("one", "two")
+    desk.arm("drop_after")
+    desk.submit(first)
+    admit(desk.resources, "openai")
+    assert desk.sent.take("submit") == []
+    desk.books.sql("UPDATE attempts SET intent_at = now() - interval '21 minutes'")
+    admit(desk.resources, "openai")
+    assert len(desk.sent.take("submit")) == 1
+    assert desk.books.attempt(first).hold_state == "in_doubt"
+
+
 def test_a_submission_is_doubted_no_sooner_than_its_own_lane_allows(desk: Desk) -> None:
     attempt_id = desk.attempt()
     desk.submit(attempt_id, dying_at="submit.answered")
