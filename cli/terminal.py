@@ -19,6 +19,13 @@ INTERRUPTED = 130
 _WIDE = 200
 
 
+class _Output(Console):
+    """A console that leaves it to `speaking` what becomes of a command whose reader has left."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Terminal:
     """Standard output for results, standard error for everything else.
 
@@ -28,8 +35,8 @@ class Terminal:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.out = Console(stderr=as_json, soft_wrap=True)
-        self.err = Console(stderr=True, soft_wrap=True)
+        self.out = _Output(stderr=as_json, soft_wrap=True)
+        self.err = _Output(stderr=True, soft_wrap=True)
 
     def document(self, content: dict[str, Any]) -> None:
         """Print the one document of `--json`; for people, nothing."""

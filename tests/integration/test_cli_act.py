@@ -24,13 +24,13 @@ def books(database: Database) -> Iterator[Books]:
 def likeness(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    home: Path,
     database_url: str,
     redis_url: str,
 ) -> CommandLine:
     stand(
         monkeypatch,
-        tmp_path,
+        home.parent,
         {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": "http://127.0.0.1:9"},
     )
     return CommandLine(capsys)

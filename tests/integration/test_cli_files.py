@@ -26,11 +26,11 @@ def books(database: Database) -> Iterator[Books]:
 def likeness(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    home: Path,
     database_url: str,
     redis_url: str,
 ) -> CommandLine:
-    stand(monkeypatch, tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
+    stand(monkeypatch, home.parent, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
     return CommandLine(capsys)
 
 

@@ -26,13 +26,13 @@ def books(database: Database) -> Iterator[Books]:
 def likeness(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    home: Path,
     database_url: str,
     redis_url: str,
 ) -> CommandLine:
     stand(
         monkeypatch,
-        tmp_path,
+        home.parent,
         {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": "http://127.0.0.1:9"},
     )
     return CommandLine(capsys)
@@ -173,14 +173,14 @@ def test_a_person_closes_opens_and_limits_a_lane(likeness: CommandLine, books: B
     assert kept["rate_limit"] == "60/m", "the settings of the environment do not take it back"
 
 
-def test_models_need_no_server(likeness: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_models_need_no_server(likeness: CommandLine, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.delenv("REDIS_URL")
     said = likeness.document("models", "--provider", "sandbox", "--on", "2026-11-21")
     (default, *_) = said["models"]
     assert (default["name"], default["price_usd"], default["estimate"]) == ("midjourney", "0.40", True)
     assert "sandbox" in default["served_by"]
-    assert not (tmp_path / "home").exists(), "nothing was started, and nothing was written"
+    assert list(home.iterdir()) == [], "nothing was started, and nothing was written"
 
 
 def test_models_die_on_their_day_and_name_their_successors(likeness: CommandLine) -> None:

@@ -1,0 +1,138 @@
+"""The command line as a person meets it: in processes of its own, from a wrong word to a finished batch."""
+
+import signal
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sandbox.process import running
+from tests.acceptance import commands
+
+_SANDBOX = "http://127.0.0.1:9"  # never asked where nothing is made
+
+WRONG = {
+    "a file that is missing": (["enqueue", "nowhere.csv", "--provider", "sandbox"], 2, "no file 'nowhere.csv'"),
+    "Latin-1": (["enqueue", "latin.csv", "--provider", "sandbox"], 2, "line 2: byte 0xFC"),
+    "a retired model": (["run", "good.csv", "--model", "dall-e-3"], 2, "was shut down"),
+    "a budget below one hold": (["run", "good.csv", "--provider=sandbox", "--max-cost=0.10"], 2, "below the 0.40 USD"),
+    "no key": (["enqueue", "good.csv"], 3, "TTAPI_API_KEY is not set"),
+    "a command that is none": (["rnu", "good.csv"], 2, "Did you mean 'run'"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_call_is_one_sentence_and_leaves_no_row(
+    home: Path, tmp_path: Path, database_url: str, redis_url: str, what: str
+) -> None:
+    arguments, code, says = WRONG[what]
+    (tmp_path / "good.csv").write_text("prompt\na pig\n")
+    (tmp_path / "latin.csv").write_bytes("prompt\nübermut\n".encode("latin-1"))
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": _SANDBOX}
+    ended = commands.run(*arguments, home=home, cwd=tmp_path, **servers)
+    assert (ended.code, ended.out) == (code, ""), ended
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1, ended.err
+    assert says in ended.err
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM generations").fetchone() == (0,)
+
+
+def test_a_reader_who_leaves_early_sees_no_complaint(home: Path, tmp_path: Path) -> None:
+    listing = subprocess.Popen(
+        commands.argv("models"),
+        cwd=tmp_path,
+        env=commands.environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        listing.stdout.close()
+        assert listing.stderr.read() == ""
+    assert listing.returncode == 0
+
+
+def test_an_interrupted_watch_ends_with_130_and_one_document(
+    home: Path, tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": _SANDBOX}
+    prompts = commands.write_prompts(tmp_path / "farm.csv", ["a pig"])
+    enqueued = commands.run("enqueue", str(prompts), "--provider=sandbox", "--json", home=home, cwd=tmp_path, **servers)
+    assert enqueued.document["counts"]["admitted"] == 1
+    watching = subprocess.Popen(
+        commands.argv("watch", "farm", "--json"),
+        cwd=tmp_path,
+        env=commands.environment(home, **servers),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with watching:
+        assert watching.stderr is not None
+        assert "0 of 1 final" in watching.stderr.readline(), "it watches"
+        watching.send_signal(signal.SIGINT)
+        out, err = watching.communicate(timeout=60)
+    assert watching.returncode == 130
+    assert '"code": "interrupted"' in out
+    assert out.count("\n") == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_file_of_prompts_becomes_pictures_by_one_command(home: Path, tmp_path: Path) -> None:
+    """The whole way without a character, on servers and workers that the command brings along."""
+    (tmp_path / "farm.csv").write_text("theme,variation,prompt\nmeadow,1,a pig on a meadow\nmeadow,2,a cow by a pond\n")
+
+    with running(tmp_path / "sandbox", latency_s=0.05, size_px=64) as url:
+
+        def likeness(*arguments: str) -> commands.Ended:
+            return commands.run(*arguments, home=home, cwd=tmp_path, timeout_s=300, SANDBOX_BASE_URL=url)
+
+        ran = likeness("run", "farm.csv", "--provider=sandbox", "--max-cost=5", "--json")
+        assert ran.code == 0, ran.err
+        assert (ran.document["accepted"], ran.document["remaining_usd"]) == (2, "4.96")
+        assert (tmp_path / "report.html").is_file()
+        again = likeness("run", "farm.csv", "--provider=sandbox", "--json")
+        assert (again.code, again.document["charged_usd"]) == (0, "0.04"), "what is done is not paid again"
+        told = likeness("show", "farm/1", "--json").document
+        assert (told["prompt"], told["cost"], len(told["assets"])) == ("a cow by a pond", "0.02", 4)
+        exported = likeness("export", "farm", "pictures", "--json").document
+        assert exported["written"] == 2
+        assert sorted(path.name for path in (tmp_path / "pictures/meadow").rglob("*.png")) == [
+            "farm-0000.png",
+            "farm-0001.png",
+        ]
+        cost = likeness("cost", "--json").document
+        assert Decimal(cost["total_cost"]) == Decimal(commands.bill(url)["total_usd"]) == Decimal("0.04")
+    commands.wait_for(lambda: not commands.processes_of(home), what="the end of every process of the commands")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_script_gets_pictures_and_leaves_nothing_running(home: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import likeness\n"
+        "batch = likeness.connect().enqueue(['a pig', {'prompt': 'a cow'}], provider='sandbox', max_cost=5)\n"
+        "ended = batch.wait(timeout=300)\n"
+        "print(ended.accepted, ended.charged_usd, all(one.picture.is_file() for one in batch.results()))\n"
+    )
+    with running(tmp_path / "sandbox", latency_s=0.05, size_px=64) as url:
+        ended = subprocess.run(
+            [sys.executable, str(script)],
+            cwd=tmp_path,
+            env=commands.environment(home, SANDBOX_BASE_URL=url),
+            capture_output=True,
+            text=True,
+            timeout=350,
+            check=False,
+        )
+    assert (ended.returncode, ended.stdout) == (0, "2 0.040000 True\n"), ended.stderr
+    commands.wait_for(lambda: not commands.processes_of(home), what="the end of every process of the script")

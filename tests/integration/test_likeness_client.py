@@ -1,0 +1,114 @@
+"""`likeness.connect()`: a script gets by the same steps what the command line gets, from the same books."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import likeness
+from db.schema import batches
+from db.session import Database
+from likeness import Connection
+from tests.integration.books import Books, books_of
+from tests.integration.command_line import stand
+from tests.integration.finished import collect, judge, picture
+
+
+@pytest.fixture
+def books(database: Database) -> Iterator[Books]:
+    with books_of(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch, home: Path, database_url: str, redis_url: str) -> Iterator[Connection]:
+    stand(
+        monkeypatch,
+        home.parent,
+        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": "http://127.0.0.1:9"},
+    )
+    with likeness.connect() as opened:
+        yield opened
+
+
+def test_prompts_become_generations_within_a_budget(connection: Connection) -> None:
+    batch = connection.enqueue(["a pig", {"prompt": "a cow", "theme": "farm"}], provider="sandbox", max_cost=0.5)
+    now = batch.progress()
+    assert (now.total, now.counts["admitted"], now.counts["queued"]) == (2, 1, 1)
+    assert (str(now.limit_usd), str(now.held_usd)) == ("0.500000", "0.400000")
+    assert not now.over
+    assert [(one.row, one.prompt, one.theme) for one in batch.results()] == [(0, "a pig", None), (1, "a cow", "farm")]
+
+
+def test_a_name_given_again_adds_only_what_is_new(connection: Connection) -> None:
+    first = connection.enqueue(["a pig"], provider="sandbox", name="farm")
+    again = connection.enqueue(["a pig", "a cow"], provider="sandbox", name="farm")
+    assert (again.id, again.progress().total) == (first.id, 2)
+    assert connection.batch("farm").id == first.id
+    assert connection.enqueue(["a pig"], provider="sandbox").id != first.id, "without a name it is a new batch"
+
+
+def test_results_carry_pictures_scores_and_cost(connection: Connection, books: Books, home: Path) -> None:
+    books.lane()
+    character = books.character()
+    books.batch(2, name="farm", character=character)
+    good, bad = books.admit()
+    collect(books, good.attempt_id, picture(home, "pink"), picture(home, "teal", 1))
+    judge(books, good.attempt_id, character, 0.7, 0.9)
+    collect(books, bad.attempt_id, picture(home, "gray"))
+    judge(books, bad.attempt_id, character, 0.1)
+    books.sql("UPDATE character_references SET r2_key = (SELECT r2_key FROM generation_assets LIMIT 1)")
+    ended = connection.batch("farm").wait(timeout=60)
+    assert (ended.over, ended.accepted, str(ended.charged_usd)) == (True, 1, "0.040000")
+    accepted, rejected = connection.batch("farm").results()
+    assert (accepted.accepted, accepted.state, accepted.core, accepted.style) == (True, "completed", 0.9, 0.9)
+    assert accepted.picture is not None
+    assert accepted.picture.is_file()
+    assert (rejected.accepted, rejected.state, rejected.core) == (False, "rejected", 0.1)
+
+
+def test_waiting_has_an_end(connection: Connection) -> None:
+    batch = connection.enqueue(["a pig"], provider="sandbox", name="farm")
+    with pytest.raises(TimeoutError, match="'farm' has 1 unfinished"):
+        batch.wait(timeout=0.2)
+
+
+def test_a_stopped_batch_is_not_waited_for(connection: Connection, books: Books) -> None:
+    books.lane()
+    books.batch(2, name="farm", limit="0.40")
+    (one,) = books.admit()
+    collect(books, one.attempt_id)
+    books.admit(places={"sandbox": 0})
+    books.sql("UPDATE batches SET stopped_reason = 'budget'")
+    ended = connection.batch("farm").wait(timeout=60)
+    assert (ended.over, ended.stopped, ended.counts["queued"]) == (True, "budget", 1)
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"max_cost": -1}, "max_cost"),
+        ({"max_cost": "0.10"}, "below the 0.40 USD"),
+        ({"provider": "midjourny"}, "no provider"),
+        ({"model": "dall-e-3"}, "was shut down"),
+        ({"character": "lulu"}, "no character 'lulu'"),
+        ({"settings": {"cref_weight": 1000}}, "cref_weight"),
+    ],
+)
+def test_what_cannot_be_enqueued_is_refused_and_leaves_no_row(
+    connection: Connection, books: Books, wish: dict[str, object], says: str
+) -> None:
+    wishes = {"provider": "sandbox", **wish}
+    with pytest.raises(likeness.RequestError, match=says):
+        connection.enqueue(["a pig"], **wishes)  # type: ignore[arg-type] -- several kinds in one table
+    assert books.rows(batches) == []
+
+
+def test_a_missing_key_is_a_missing_service(connection: Connection) -> None:
+    with pytest.raises(likeness.ServiceMissing, match="TTAPI_API_KEY is not set"):
+        connection.enqueue(["a pig"])
+
+
+def test_an_unknown_batch_is_said_so(connection: Connection) -> None:
+    with pytest.raises(likeness.RequestError, match="no batch 'nope'"):
+        connection.batch("nope")

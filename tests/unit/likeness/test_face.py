@@ -1,0 +1,91 @@
+"""What scripts see: few names, no weights, and rows that are checked like a file."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import likeness
+from domain.errors import BadInput
+from pipeline.prompt_file import rows_of
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_face_has_exactly_these_names() -> None:
+    assert sorted(likeness.__all__) == [
+        "Batch",
+        "Connection",
+        "LikenessError",
+        "Progress",
+        "RequestError",
+        "Result",
+        "ServiceMissing",
+        "connect",
+    ]
+    assert all(hasattr(likeness, name) for name in likeness.__all__)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import likeness",
+        "import cli.main; assert cli.main.run(['--help']) == 0",
+        "import cli.main; assert cli.main.run(['models']) == 0",
+        "import cli.look, cli.files, cli.act, cli.lanes, cli.characters, cli.doctor, cli.batches, cli.demo",
+    ],
+)
+def test_starting_loads_no_weights(code: str) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    loaded = set(json.loads(shown.stdout.splitlines()[-1]))
+    assert not loaded & {"torch", "transformers"}
+    if "--help" in code or "'models'" in code:
+        assert not loaded & {"sqlalchemy", "celery", "httpx2", "alembic"}, "help and catalogue start at once"
+
+
+def test_rows_are_texts_or_mappings_with_the_columns_of_a_file() -> None:
+    rows = rows_of(["a pig", {"prompt": "a cow ", "Theme": "farm", "seed": 7, "AR": "16:9", "customer": "x"}])
+    assert [(row.position, row.prompt) for row in rows] == [(0, "a pig"), (1, "a cow")]
+    assert (rows[1].theme, rows[1].settings, rows[1].extra) == (
+        "farm",
+        {"seed": 7, "aspect_ratio": "16:9"},
+        {"customer": "x"},
+    )
+
+
+def test_rows_may_come_one_by_one() -> None:
+    assert len(rows_of(f"pig {number}" for number in range(1000))) == 1000
+
+
+def test_a_prompt_may_hold_anything_that_a_file_may() -> None:
+    assert rows_of(['two\nlines, "quotes" and 🐷']).rows[0].prompt == 'two\nlines, "quotes" and 🐷'
+
+
+@pytest.mark.parametrize(
+    ("prompts", "says"),
+    [
+        ([], "holds nothing"),
+        (["  ", ""], "blank"),
+        (["a pig", 7], "line 2"),
+        ([None], "line 1"),
+        ([{"theme": "farm"}], "blank"),
+        ([{"prompt": "a pig", "seed": "many"}], "seed"),
+        ([{"prompt": "a pig", "when": object()}], "line 1"),
+        ([{"index": 1, "prompt": "a"}, {"index": 1, "prompt": "b"}], "index '1'"),
+        (["a \x00 pig"], "NUL"),
+        (["half \ud83d a pair"], "surrogate"),
+        (["x" * 1_000_000], "1,000,000 characters"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_refused_like_a_file(prompts: list[object], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        rows_of(prompts)  # type: ignore[arg-type] -- what a script without type checks might pass
