@@ -65,9 +65,10 @@ def lock_caps(connection: Connection, *, users: Iterable[str], lanes: Iterable[s
 
 def used_under(connection: Connection, scope: Scope, subject: str) -> Decimal:
     """What counts against the limit at this moment."""
-    charged: Decimal = connection.execute(_charged(scope, subject)).scalar_one()
-    held: Decimal = connection.execute(_held(scope, subject)).scalar_one()
-    return charged + held
+    # One statement, one snapshot: between two of them a hold may become a charge and be seen by neither.
+    both = _charged(scope, subject).scalar_subquery() + _held(scope, subject).scalar_subquery()
+    used: Decimal = connection.execute(select(both)).scalar_one()
+    return used
 
 
 def _charged(scope: Scope, subject: str) -> Select[Any]:
