@@ -34,8 +34,8 @@ MaxImageCost = Annotated[str | None, typer.Option(metavar="USD", help="The most 
 Start = Annotated[int, typer.Option(help="First row, counted from 0.")]
 End = Annotated[int | None, typer.Option(help="Row before which to stop.")]
 Priority = Annotated[int | None, typer.Option(min=1, max=100, help="Share of the lanes; 2 gets twice of 1.")]
-ApprovedOnly = Annotated[bool, typer.Option(help="Only rows whose status is `approved`.")]
-DryRun = Annotated[bool, typer.Option(help="Check and price everything; enqueue nothing.")]
+ApprovedOnly = Annotated[bool, typer.Option("--approved-only", help="Only rows whose status is `approved`.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and price everything; enqueue nothing.")]
 ReportPath = Annotated[Path, typer.Option(help="Where the contact sheet goes.")]
 
 

@@ -26,9 +26,7 @@ Threshold = Annotated[
 @app.command("add")
 def add_command(
     name: Name,
-    references: Annotated[
-        list[Path], typer.Argument(metavar="PICTURES...", help="Reference pictures, the best first.")
-    ],
+    references: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Reference pictures, the best first.")],
     description: Annotated[str, typer.Option(help="For people.")] = "",
     core: Threshold = None,
     style: Threshold = None,

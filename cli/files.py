@@ -39,7 +39,7 @@ def report_command(
 def export_command(
     batch: Batch,
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Where the pictures go.", show_default=False)
+        Path | None, typer.Argument(metavar="DIR", help="Where the pictures go.", show_default=False)
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="The log alone: to DIR, or to standard output.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Every picture, not only the accepted ones.")] = False,

@@ -34,7 +34,9 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("set")
 def set_command(
     lane: Lane,
-    rate: Annotated[str | None, typer.Option(metavar="RATE", help="Submissions, as 60/m, 2/s, 100/h; 0: all.")] = None,
+    rate: Annotated[
+        str | None, typer.Option(metavar="RATE", help="Submissions, as 60/m, 2/s, 100/h; 0 for no limit.")
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs in flight at once.")] = None,
     as_json: AsJson = False,
 ) -> None:
