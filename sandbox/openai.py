@@ -1,8 +1,8 @@
-"""OpenAI's wire, under `/openai`: pictures made while the caller waits, edits, and the list of models.
+"""OpenAI's wire, under `/openai`: pictures made while the caller waits, edits, words, and the list of models.
 
 Calls are checked in `sandbox.openai_submit`, bodies built in `sandbox.openai_bodies`, models listed in
-`sandbox.openai_models`; jobs are kept in `sandbox.jobs` and carried out by `sandbox.studio`. A job is on the bill
-before it is drawn: whoever hangs up has paid.
+`sandbox.openai_models`, words found in `sandbox.openai_words`; jobs are kept in `sandbox.jobs` and carried out by
+`sandbox.studio`. A job is on the bill before it is done: whoever hangs up has paid.
 """
 
 import base64
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import openai_bodies as bodies
+from sandbox import openai_words as words
 from sandbox.bill import digest_of
 from sandbox.callbacks import Manner
 from sandbox.faults import UNHEARD, Fault, Faults, Where, misbehave
@@ -189,12 +190,30 @@ class OpenAI:
         if fault is not None and fault.name == "throttled":
             raise self._throttled(asked.name, fault.argument)
         job = job_from(asked, settings=self._settings, fault=fault, key_digest=_key_digest(request), now_s=now_s)
+        return self._when_done(self._begun(job, request), self._with_pictures)
+
+    def _begun(self, job: Job, request: Request) -> Job:
         try:
             self._store.accept(replace(job, received_at_s=request.received_at_s), self.terms)
         except Refused as error:
-            raise self._refusal(error, asked.name) from error
+            raise self._refusal(error, job.mode) from error
         self._accepted(job)
-        return self._when_done(job)
+        return job
+
+    def chat(self, request: Request, fault: Fault | None) -> Reply:
+        return self._say(request, "chat", fault)
+
+    def respond(self, request: Request, fault: Fault | None) -> Reply:
+        return self._say(request, "response", fault)
+
+    def _say(self, request: Request, kind: str, fault: Fault | None) -> Reply:
+        now_s = time.time()
+        question = words.asked(kind, request.fields(), now_s=now_s)
+        if fault is not None and fault.name == "throttled":
+            raise self._throttled(question.model, fault.argument)
+        said, refused = words.answer(question)
+        job = words.job_of(question, said, settings=self._settings, key_digest=_key_digest(request), now_s=now_s)
+        return self._when_done(self._begun(job, request), lambda job: words.result(job, said, refused=refused))
 
     def _throttled(self, model: str, variant: str) -> NotAccepted:
         if variant == "plain":
@@ -210,7 +229,7 @@ class OpenAI:
             case _:
                 raise AssertionError(f"unknown refusal {error!r}")
 
-    def _when_done(self, job: Job) -> Reply:
+    def _when_done(self, job: Job, result: Callable[[Job], dict[str, Any]]) -> Reply:
         """The result, once the job has ended; the caller may have gone by then, and is none the wiser."""
         began = time.monotonic()
         now: Job | None = job
@@ -225,14 +244,17 @@ class OpenAI:
         assert now is not None, "jobs are never removed"
         if now.state == "failed":
             return self._refused(_failure(now), request_id=job.job_id)
-        ending = ENDINGS[now.plan["output_format"]]
-        pictures = [self._read(f"{job.job_id}_{number}.{ending}") or b"" for number in now.plan["tiles"]]
         headers = (
             ("x-request-id", job.job_id),
             ("openai-processing-ms", f"{round(1000 * (time.monotonic() - began))}"),
             ("openai-version", "2020-10-01"),
         )
-        return replace(json_reply(bodies.result(now, pictures)), headers=headers)
+        return replace(json_reply(result(now)), headers=headers)
+
+    def _with_pictures(self, job: Job) -> dict[str, Any]:
+        ending = ENDINGS[job.plan["output_format"]]
+        pictures = [self._read(f"{job.job_id}_{number}.{ending}") or b"" for number in job.plan["tiles"]]
+        return bodies.result(job, pictures)
 
     def models(self, _request: Request, _fault: Fault | None) -> Reply:
         today = datetime.now(UTC).date()
@@ -313,6 +335,8 @@ class Route:
 ROUTES: Mapping[str, Route] = {
     "/v1/images/generations": Route(method="POST", where="submit", handler=OpenAI.generate),
     "/v1/images/edits": Route(method="POST", where="submit", handler=OpenAI.edit),
+    "/v1/chat/completions": Route(method="POST", where="submit", handler=OpenAI.chat),
+    "/v1/responses": Route(method="POST", where="submit", handler=OpenAI.respond),
     "/v1/models": Route(method="GET", where=None, handler=OpenAI.models),
 }
 ONE_MODEL = Route(method="GET", where=None, handler=OpenAI.model)

@@ -29,6 +29,7 @@ class Model:
         bases: of the calculator, by quality.
         tables: instead: tokens by quality, for the square and for the other two sizes.
         fidelity: takes `input_fidelity`.
+        words: micros per token in and out, of a model that answers with words.
     """
 
     created: date
@@ -38,6 +39,7 @@ class Model:
     tables: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     reference_tokens: int = 1536
     fidelity: bool = False
+    words: tuple[Decimal, Decimal] | None = None
 
     @property
     def pictures(self) -> bool:
@@ -73,8 +75,9 @@ MODELS: Mapping[str, Model] = {
     "gpt-image-1": Model(created=date(2025, 4, 23), ends=date(2026, 10, 23), tables={"low": (272, 408)}),
     "dall-e-3": Model(created=date(2023, 10, 31), ends=date(2026, 5, 12), tables={"standard": (0, 0)}),
     "dall-e-2": Model(created=date(2022, 11, 3), ends=date(2026, 5, 12), tables={"standard": (0, 0)}),
-    "gpt-6-luna": Model(created=date(2026, 9, 22)),
-    "gpt-4o-mini": Model(created=date(2024, 7, 18), ends=date(2027, 1, 14)),
+    "gpt-6-luna": Model(created=date(2026, 9, 22), words=(Decimal("0.10"), Decimal("0.50"))),
+    "gpt-5.6-luna": Model(created=date(2026, 6, 3), words=(Decimal("0.20"), Decimal("1.20"))),
+    "gpt-4o-mini": Model(created=date(2024, 7, 18), ends=date(2027, 1, 14), words=(Decimal("0.15"), Decimal("0.60"))),
 }
 
 
@@ -118,6 +121,12 @@ def price_micros(model: Model, counted: Mapping[str, Any]) -> int:
     text, image, out = model.rates
     total = inputs["text_tokens"] * text + inputs["image_tokens"] * image + counted["output_tokens"] * out
     return int(total.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+
+
+def words_micros(name: str, tokens_in: int, tokens_out: int) -> int:
+    """What an answer of words costs, rounded to a millionth of a dollar."""
+    rates = MODELS[name].words or (Decimal(0), Decimal(0))
+    return int((tokens_in * rates[0] + tokens_out * rates[1]).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
 def document(name: str) -> dict[str, Any]:

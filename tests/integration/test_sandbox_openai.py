@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -200,6 +201,49 @@ def test_a_reference_that_is_no_picture_is_refused_and_free(sandbox: str, client
         with pytest.raises(openai.BadRequestError):
             client.post("/images/edits", cast_to=object, body={"model": FLARE, "prompt": prompt, "images": images})
     assert {line["charged_usd"] for line in billed(sandbox, prompt)} <= {"0.00"}
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "prompt": {"type": "string"},
+        "mood": {"type": "string", "enum": ["calm", "wild"]},
+        "scores": {"type": "array", "items": {"type": "number"}},
+    },
+    "required": ["prompt", "mood", "scores"],
+    "additionalProperties": False,
+}
+
+
+def test_words_are_answered_in_the_schema_that_was_asked_for(client: openai.OpenAI, sandbox: str, prompt: str) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
+    reply = client.chat.completions.create(
+        model="gpt-6-luna",
+        messages=[{"role": "user", "content": [{"type": "text", "text": prompt}, picture]}],  # type: ignore[list-item] -- a literal
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": SCHEMA}},
+        reasoning_effort="none",
+    )
+    found = json.loads(reply.choices[0].message.content or "")
+    assert found == {"prompt": prompt, "mood": "calm", "scores": [0]}
+    response = client.responses.create(
+        model="gpt-6-luna",
+        input=prompt,
+        text={"format": {"type": "json_schema", "name": "x", "strict": True, "schema": SCHEMA}},
+    )
+    assert json.loads(response.output_text) == found
+    assert sorted(line["kind"] for line in billed(sandbox, prompt)) == ["chat", "response"]
+
+
+def test_words_are_refused_and_schemas_are_strict(client: openai.OpenAI, prompt: str) -> None:
+    asked: Any = [{"role": "user", "content": f"{prompt}, gore"}]
+    message = client.chat.completions.create(model="gpt-6-luna", messages=asked).choices[0].message
+    assert message.content is None
+    assert message.refusal
+    loose = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA | {"required": []}}}
+    with pytest.raises(openai.BadRequestError, match="additionalProperties"):
+        client.chat.completions.create(model="gpt-6-luna", messages=asked, response_format=loose)  # type: ignore[call-overload] -- refused
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="gpt-image-2", messages=asked)
 
 
 def test_an_empty_wallet_is_said_before_anything_is_made(tmp_path: Any) -> None:
