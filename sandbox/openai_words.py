@@ -91,7 +91,7 @@ def _plainest(schema: Mapping[str, Any], text: str) -> Any:
     if kind == "array":
         return [_plainest(schema.get("items", {}), text)]
     plain = {"integer": schema.get("minimum", 0), "number": schema.get("minimum", 0), "boolean": False, "null": None}
-    return plain.get(kind, text)
+    return plain.get(str(kind), text)
 
 
 def job_of(question: Question, said: str, *, settings: Settings, key_digest: str, now_s: float) -> Job:
