@@ -1,0 +1,56 @@
+"""A whole system of a test's own: servers, the stand-in, workers that are started again whenever they die."""
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from runtime.children import Children, ChildReport
+from runtime.crew import role
+from runtime.settings import Settings
+from sandbox.process import running
+from tests.acceptance.commands import ROOT
+
+
+@pytest.fixture
+def settings(home: Path, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Settings]:
+    with running(tmp_path / "sandbox", latency_s=0.2, size_px=96) as url:
+        yield Settings().model_copy(
+            update={
+                "home": home,
+                "database_url": SecretStr(database_url),
+                "redis_url": SecretStr(redis_url),
+                "sandbox_base_url": url,
+                "clip_model": str(ROOT / "sandbox" / "clip"),
+                "lease_s": 3.0,
+                "unclaimed_s": 3.0,
+                "listings_apart_s": 6.0,
+            }
+        )
+
+
+def _family() -> Children:
+    def on_report(report: ChildReport) -> None:
+        print(f"{report.name}: {report.happening}, status {report.status}", file=sys.stderr)
+
+    return Children(
+        lambda name, line: print(f"{name} | {line}", file=sys.stderr),
+        on_report,
+        first_pause_s=0.1,
+        longest_pause_s=0.5,
+        gives_up_after=200,
+    )
+
+
+@contextmanager
+def crew_of(settings: Settings, *, roles: tuple[str, ...] = ("io", "gpu", "beat"), **more: str) -> Iterator[Children]:
+    """Workers of these roles, with `more` in their environment, until the block ends."""
+    with _family() as crew:
+        for name in roles:
+            child = role(name, settings)
+            crew.start(dataclasses.replace(child, env={**child.env, **more}))
+        yield crew
