@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from cli.lazy import LazyCommand
 from cli.main import COMMANDS
 from domain import states
+from domain.schedule import LONGEST_JOB
 from domain.states import FINAL, IN_FLIGHT, LIVE, MOVES, PUBLIC_STATUS, AttemptState, GenerationState
 from runtime.settings import Settings
 
@@ -96,7 +97,10 @@ def _attempt_part() -> Iterator[str]:
     yield "| state | live | takes one of the lane's places |"
     yield "|---|---|---|"
     for state in AttemptState:
-        yield f"| `{state}` | {_yes(state in LIVE)} | {_yes(state in IN_FLIGHT)} |"
+        place = _yes(state in IN_FLIGHT)
+        if state is AttemptState.IN_DOUBT:
+            place += f", for {LONGEST_JOB.total_seconds() / 60:.0f} minutes after its intent"
+        yield f"| `{state}` | {_yes(state in LIVE)} | {place} |"
     yield ""
     outcomes = meanings(states.Outcome)
     yield "Outcomes: " + ", ".join(
