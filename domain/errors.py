@@ -9,6 +9,7 @@
     │   └── LimitTooSmall       a budget below a single hold
     ├── ServiceMissing          the operator: a server, a key, weights
     │   ├── DatabaseAway        Postgres went away, and may come back (db.session)
+    │   ├── StoreAway           the bucket of the pictures cannot be used now (storage.base)
     │   └── ServersUnavailable  embedded servers cannot be started here (runtime.embedded.errors)
     ├── ProviderError           the provider, or the way to it
     │   ├── NotSent             nothing left this machine

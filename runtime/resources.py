@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from celery import Celery
+from pydantic import SecretStr
 
 from db.migrate import migrate
 from db.session import Database
@@ -16,7 +17,9 @@ from pipeline.resources import Resources, Timing
 from providers.base import Lane
 from runtime.lanes import ensure_rows, open_lanes
 from runtime.settings import Settings
+from storage.base import PictureStore
 from storage.folder import FolderStore
+from storage.mirrored import MirroredStore
 from tasks.app import make_app
 from tasks.dispatch import CeleryDispatch
 from validation.base import Scorer
@@ -46,6 +49,46 @@ def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
         call_total=max(totals.values(), default=_UNKNOWN_CALL),
         call_totals=totals,
     )
+
+
+@contextlib.contextmanager
+def open_store(settings: Settings) -> Iterator[PictureStore]:
+    """The pictures' folder, and the bucket behind it where one is configured.
+
+    Raises:
+        ServiceMissing: a bucket is configured by half.
+    """
+    folder = FolderStore(settings.picture_folder)
+    values = {
+        "R2_ACCESS_KEY_ID": _text(settings.r2_access_key_id),
+        "R2_SECRET_ACCESS_KEY": _text(settings.r2_secret_access_key),
+        "R2_BUCKET_NAME": settings.r2_bucket_name or "",
+        "R2_ENDPOINT_URL": settings.r2_endpoint_url or "",
+    }
+    if not any(values.values()) and settings.r2_cdn_url is None:
+        yield folder
+        return
+    missing = [name for name, value in values.items() if not value]
+    if missing:
+        raise ServiceMissing(f"the bucket is configured by half: set {', '.join(missing)} too, or no R2_ variable")
+    # boto3 takes longer to import than all the rest, and most installations have no bucket.
+    from storage.r2 import Bucket, R2Store
+
+    bucket = R2Store(
+        Bucket(
+            endpoint_url=values["R2_ENDPOINT_URL"],
+            name=values["R2_BUCKET_NAME"],
+            access_key_id=values["R2_ACCESS_KEY_ID"],
+            secret_access_key=values["R2_SECRET_ACCESS_KEY"],
+            cdn_url=settings.r2_cdn_url,
+        )
+    )
+    with contextlib.closing(bucket):
+        yield MirroredStore(folder, bucket)
+
+
+def _text(secret: SecretStr | None) -> str:
+    return secret.get_secret_value().strip() if secret else ""
 
 
 def points_of(settings: Settings) -> Points:
@@ -79,6 +122,7 @@ def open_resources(
         lanes = open_lanes(settings)
         for lane in lanes.values():
             stack.callback(lane.close)
+        store = stack.enter_context(open_store(settings))
         leases = Leases(database, seconds=settings.lease_s)
         stack.callback(leases.close)
         stack.callback(app.close)
@@ -86,7 +130,7 @@ def open_resources(
             Resources(
                 database=database,
                 lanes=lanes,
-                store=FolderStore(settings.picture_folder),
+                store=store,
                 dispatch=CeleryDispatch(app),
                 leases=leases,
                 luck=random.random,

@@ -127,6 +127,19 @@ class Settings(BaseSettings):
     pictures: Path | None = Field(
         None, validation_alias="LIKENESS_PICTURES", description="folder of the pictures; none: below LIKENESS_HOME"
     )
+    r2_access_key_id: SecretStr | None = Field(
+        None, validation_alias="R2_ACCESS_KEY_ID", description="Cloudflare R2 or another S3; none: pictures stay here"
+    )
+    r2_secret_access_key: SecretStr | None = Field(
+        None, validation_alias="R2_SECRET_ACCESS_KEY", description="goes with R2_ACCESS_KEY_ID"
+    )
+    r2_bucket_name: str | None = Field(None, validation_alias="R2_BUCKET_NAME", description="the pictures' bucket")
+    r2_endpoint_url: str | None = Field(
+        None, validation_alias="R2_ENDPOINT_URL", description="https://ACCOUNT.r2.cloudflarestorage.com"
+    )
+    r2_cdn_url: str | None = Field(
+        None, validation_alias="R2_CDN_URL", description="under which the bucket is public; none: it is not"
+    )
     lease_s: float = Field(30.0, validation_alias="LIKENESS_LEASE_S", gt=0.5, description="life of a claim, in seconds")
     unclaimed_s: float = Field(
         20.0,
@@ -159,6 +172,14 @@ class Settings(BaseSettings):
             return None
         TypeAdapter(HttpUrl).validate_python(text)
         return text.rstrip("/").removesuffix("/v1")
+
+    @field_validator("r2_endpoint_url", "r2_cdn_url")
+    @classmethod
+    def _is_a_bucket_url(cls, text: str | None) -> str | None:
+        if not text:
+            return None
+        TypeAdapter(HttpUrl).validate_python(text)
+        return text.rstrip("/")
 
     @field_validator("database_url", "redis_url")
     @classmethod

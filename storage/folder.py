@@ -5,7 +5,6 @@ or removed here; what belongs to which generation is in the tables.
 """
 
 import os
-import re
 import time
 from pathlib import Path
 from typing import Final
@@ -14,10 +13,8 @@ from uuid import uuid4
 from domain.errors import BadInput, PictureLost
 from domain.ids import AttemptId, sha256
 from storage.base import Stored
+from storage.keys import key_of, read_key
 
-_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
-_ENDING: Final = re.compile(r"[a-z0-9]{1,8}")
-_KEY: Final = re.compile(rf"{_PREFIX.pattern}/([0-9a-f]{{2}})/(\2[0-9a-f]{{62}})\.{_ENDING.pattern}")
 #: Under the root, so that a finished file moves into place without being copied.
 _UNFINISHED: Final = ".unfinished"
 _ABANDONED_S: Final = 24 * 3600.0
@@ -35,22 +32,27 @@ class FolderStore:
         _make_folder(self._root / _UNFINISHED)
         self._forget_abandoned()
 
+    @property
+    def publishes(self) -> bool:
+        return False
+
     def put(self, content: bytes, *, ending: str, prefix: str = "pictures") -> Stored:
         """As in the contract.
 
         Raises:
             ValueError: `prefix` or `ending` could not be part of a key.
         """
-        if not _PREFIX.fullmatch(prefix) or not _ENDING.fullmatch(ending):
-            raise ValueError(f"no key can be made of prefix {prefix!r} and ending {ending!r}")
-        digest = sha256(content)
-        key = f"{prefix}/{digest[:2]}/{digest}.{ending}"
+        key = key_of(content, ending=ending, prefix=prefix)
         target = self._root / key
         _make_folder(target.parent)
         if not _holds(target, content):
             self._write(target, content)
         # Also when the file was there: whoever wrote it may have died before this line.
         _settle(target.parent)
+        return Stored(key=key, url=None)
+
+    def publish(self, key: str) -> Stored:
+        """Nothing is done: a folder has no addresses."""
         return Stored(key=key, url=None)
 
     def get(self, key: str) -> bytes:
@@ -72,9 +74,10 @@ class FolderStore:
         Raises:
             BadInput: `key` is none that this store makes, or a link leads out of the store's folder.
         """
-        path = (self._root / key).resolve() if _KEY.fullmatch(key) else None
-        if path is None or not path.is_relative_to(self._root):
-            raise BadInput(f"{key!r} is no key of a stored picture; they look like pictures/ab/abcd….png")
+        read_key(key)
+        path = (self._root / key).resolve()
+        if not path.is_relative_to(self._root):
+            raise BadInput(f"{key!r} is no key of a stored picture: it leads out of the store's folder")
         return path
 
     def put_reply(self, attempt_id: AttemptId, content: bytes) -> None:

@@ -1,0 +1,117 @@
+"""Pictures kept in a folder first and in a bucket as soon as it can be: paid work never waits for the bucket."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from domain.errors import PictureLost
+from domain.ids import AttemptId
+from storage.base import PictureStore, StoreAway, Stored
+from storage.folder import FolderStore
+from storage.keys import read_key
+
+log = logging.getLogger(__name__)
+
+_PAUSE_S: Final = 10.0
+
+
+class MirroredStore:
+    """Implements `storage.base.PictureStore`.
+
+    What `put` could not bring to the bucket at once has no `uploaded_at`; `publish` brings it there later.
+
+    Args:
+        bucket: the store to which everything goes in the end.
+        pause_s: after a failure of the bucket, `put` does not try it for so long; `publish` always does.
+    """
+
+    def __init__(
+        self,
+        folder: FolderStore,
+        bucket: PictureStore,
+        *,
+        pause_s: float = _PAUSE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._bucket = bucket
+        self._pause_s = pause_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._not_before = clock()
+
+    @property
+    def publishes(self) -> bool:
+        return True
+
+    def put(self, content: bytes, *, ending: str, prefix: str = "pictures") -> Stored:
+        """As in the contract; a bucket that cannot be used is no failure here."""
+        kept = self._folder.put(content, ending=ending, prefix=prefix)
+        stored: list[Stored] = []
+        self._unless_away(lambda: stored.append(self._bucket.put(content, ending=ending, prefix=prefix)))
+        return stored[0] if stored else kept
+
+    def publish(self, key: str) -> Stored:
+        """As in the contract.
+
+        Raises:
+            PictureLost: the file on this machine is damaged, and the bucket has none.
+        """
+        try:
+            content = self._folder.get(key)
+        except FileNotFoundError:
+            return self._bucket.publish(key)
+        except PictureLost as damaged:
+            try:
+                return self._bucket.publish(key)
+            except FileNotFoundError:
+                raise damaged from None
+        prefix = key.rsplit("/", 2)[0]
+        return self._bucket.put(content, ending=read_key(key).ending, prefix=prefix)
+
+    def path_of(self, key: str) -> Path:
+        return self._folder.path_of(key)
+
+    def get(self, key: str) -> bytes:
+        """As in the contract: from this machine, else from the bucket.
+
+        Raises:
+            FileNotFoundError: it is in neither.
+            PictureLost: what is there is not what was stored.
+            StoreAway: it is not here, and the bucket cannot be used now.
+        """
+        try:
+            return self._folder.get(key)
+        except FileNotFoundError:
+            return self._bucket.get(key)
+        except PictureLost as damaged:
+            try:
+                return self._bucket.get(key)
+            except FileNotFoundError:
+                raise damaged from None
+
+    def put_reply(self, attempt_id: AttemptId, content: bytes) -> None:
+        self._folder.put_reply(attempt_id, content)
+        # So that a worker of another machine finds it too.
+        self._unless_away(lambda: self._bucket.put_reply(attempt_id, content))
+
+    def get_reply(self, attempt_id: AttemptId) -> bytes:
+        try:
+            return self._folder.get_reply(attempt_id)
+        except FileNotFoundError:
+            return self._bucket.get_reply(attempt_id)
+
+    def _unless_away(self, use: Callable[[], None]) -> None:
+        """Use the bucket; a failure is logged, and spares the next callers the same wait."""
+        with self._lock:
+            if self._clock() < self._not_before:
+                return
+        try:
+            use()
+        except StoreAway as failure:
+            with self._lock:
+                self._not_before = self._clock() + self._pause_s
+            log.warning("kept on this machine, to be uploaded later: %s", failure)
