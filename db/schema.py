@@ -271,10 +271,17 @@ generation_assets = Table(
     Column("missing_reason", Text, comment="set where the picture could not be had"),
     Column("metadata", JSONB, nullable=False, server_default=_NOTHING),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
+    Column("uploaded_at", Moment, comment="when it was in the bucket; null while it is kept in a folder alone"),
+    Column("upload_tried_at", Moment, comment="when somebody last set out to upload it"),
     UniqueConstraint("attempt_id", "position"),
     CheckConstraint("(r2_key IS NULL) = (missing_reason IS NOT NULL)", name="stored_or_missing"),
 )
 Index("generation_assets_generation_id_idx", generation_assets.c.generation_id)
+Index(
+    "generation_assets_waiting_idx",
+    generation_assets.c.upload_tried_at.asc().nulls_first(),
+    postgresql_where=text("uploaded_at IS NULL AND r2_key IS NOT NULL"),
+)
 
 verdicts = Table(
     "verdicts",

@@ -45,18 +45,7 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
     if not 0 < len(new.references) <= _MOST_REFERENCES:
         raise BadInput(f"a character needs 1 to {_MOST_REFERENCES} reference pictures, not {len(new.references)}")
     read = [_read(path) for path in new.references]
-    rows = [
-        ReferenceRow(
-            position=position,
-            sha256=sha256(content),
-            r2_key=resources.store.put(content, ending=ending, prefix="references").key,
-            media_type=media_type,
-            width=width,
-            height=height,
-            source_url=None,
-        )
-        for position, (content, ending, media_type, width, height) in enumerate(read)
-    ]
+    rows = [_keep(resources, position, one) for position, one in enumerate(read)]
     with resources.database.transaction() as connection:
         character_id = characters.put(
             connection,
@@ -66,6 +55,21 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
             thresholds=(new.core, new.style, new.origin, new.model),
         )
         return characters.get(connection, character_id)
+
+
+def _keep(resources: Resources, position: int, read: tuple[bytes, str, str, int, int]) -> ReferenceRow:
+    content, ending, media_type, width, height = read
+    stored = resources.store.put(content, ending=ending, prefix="references")
+    return ReferenceRow(
+        position=position,
+        sha256=sha256(content),
+        r2_key=stored.key,
+        media_type=media_type,
+        width=width,
+        height=height,
+        # Without one, a submission that needs an address asks the store, which by then may have it.
+        source_url=stored.url,
+    )
 
 
 def _read(path: Path) -> tuple[bytes, str, str, int, int]:

@@ -144,6 +144,7 @@ def _one(
         position=position,
         r2_key=stored.key,
         cdn_url=stored.url,
+        uploaded_at=stored.uploaded_at,
         sha256=sha256(content),
         media_type=picture.media_type,
         file_size=picture.size_bytes,

@@ -56,6 +56,8 @@ def _url(resources: Resources, lane: Lane, row: ReferenceRow) -> str:
     def upload() -> str:
         url = lane.upload_reference(_content(resources, row), row.media_type)
         if url is None:
+            url = resources.store.publish(row.r2_key).url
+        if url is None:
             raise RequestRefused(
                 f"reference {row.position + 1} has no address that {lane.provider!r} could read; "
                 "configure R2 (R2_ENDPOINT_URL, R2_CDN_URL) or pass --cref-urls"

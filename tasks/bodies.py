@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery, Task
 
 from domain.ids import AttemptId
-from pipeline import admit, collect, doubts, poll, rescue, submit, ticks, validate
+from pipeline import admit, collect, doubts, poll, rescue, submit, ticks, upload, validate
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Lane
@@ -78,6 +78,10 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
     def rescue_tick() -> None:
         rescue.take_over(resources)
 
+    @_task(app, name=names.UPLOAD, send_events=False)
+    def upload_waiting() -> None:
+        upload.upload(resources)
+
     @_task(app, name=names.DOUBTS, send_events=False)
     def settle_doubts(lane: str) -> None:
         doubts.settle(resources, lane)
@@ -117,6 +121,7 @@ def beat_schedule(lanes: Mapping[str, Lane]) -> dict[str, object]:
     schedule: dict[str, object] = {
         "admit": every(1.0, names.ADMIT, names.QUEUE_TICK),
         "rescue": every(2.0, names.RESCUE, names.QUEUE_TICK),
+        "upload": every(10.0, names.UPLOAD, names.QUEUE_TICK),
     }
     for name, lane in lanes.items():
         if not lane.synchronous:

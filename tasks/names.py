@@ -7,6 +7,7 @@ COLLECT = "attempt.collect"
 VALIDATE = "attempt.validate"
 ADMIT = "queue.admit"
 RESCUE = "queue.rescue"
+UPLOAD = "asset.upload"
 
 QUEUE_SUBMIT = "io.submit.{lane}"
 QUEUE_POLL = "io.poll"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -35,12 +35,14 @@ class NewAsset:
     """One picture of an attempt: stored, or missing with the reason.
 
     Args:
+        uploaded_at: when it was in the bucket, or None while it is kept in a folder alone.
         model_input: pixels, edge and preprocessing digest for the check, or None where nothing is to be checked.
     """
 
     position: int
     r2_key: str | None = None
     cdn_url: str | None = None
+    uploaded_at: datetime | None = None
     sha256: str | None = None
     media_type: str | None = None
     file_size: int | None = None
@@ -116,6 +118,7 @@ def collected(
                 "provider_id": work.provider,
                 "r2_key": asset.r2_key,
                 "cdn_url": asset.cdn_url,
+                "uploaded_at": asset.uploaded_at,
                 "sha256": asset.sha256,
                 "media_type": asset.media_type,
                 "file_size": asset.file_size,

@@ -318,6 +318,8 @@ CREATE TABLE generation_assets (
     missing_reason TEXT,
     metadata JSONB DEFAULT '{}'::jsonb NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    uploaded_at TIMESTAMP WITH TIME ZONE,
+    upload_tried_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT generation_assets_pkey PRIMARY KEY (id),
     CONSTRAINT generation_assets_attempt_id_position_key UNIQUE (attempt_id, position),
     CONSTRAINT generation_assets_stored_or_missing_check CHECK ((r2_key IS NULL) = (missing_reason IS NOT NULL)),
@@ -327,9 +329,16 @@ CREATE TABLE generation_assets (
 
 CREATE INDEX generation_assets_generation_id_idx ON generation_assets (generation_id);
 
+CREATE INDEX generation_assets_waiting_idx ON generation_assets (upload_tried_at ASC NULLS FIRST)
+    WHERE uploaded_at IS NULL AND r2_key IS NOT NULL;
+
 COMMENT ON COLUMN generation_assets.position IS 'the provider''s order, from 0';
 
 COMMENT ON COLUMN generation_assets.missing_reason IS 'set where the picture could not be had';
+
+COMMENT ON COLUMN generation_assets.uploaded_at IS 'when it was in the bucket; null while it is kept in a folder alone';
+
+COMMENT ON COLUMN generation_assets.upload_tried_at IS 'when somebody last set out to upload it';
 
 CREATE TABLE ledger_entries (
     id BIGINT GENERATED ALWAYS AS IDENTITY,

@@ -1,0 +1,90 @@
+"""Bring to the bucket what is kept on this machine: what was made while the bucket was away, or before there was one.
+
+A picture is claimed for a while, published under its own digest, and marked; whoever dies in between has lost nothing.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from db import uploads
+from db.uploads import Waiting
+from domain.errors import LikenessError
+from domain.ids import AssetId
+from pipeline.resources import Resources
+from storage.base import PictureStore, StoreAway, Stored
+
+log = logging.getLogger(__name__)
+
+_THREADS: Final = 8
+_PAGE: Final = 64
+#: Shorter than the tick's period, so that ticks do not pile up behind a long backlog.
+_ROUND_S: Final = 8.0
+#: Longer than a page takes; also how long a picture rests that only another machine can bring.
+_AGAIN_AFTER: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """What became of one claimed picture.
+
+    Args:
+        stored: where it is now, or None.
+        give_back: nothing is known against it; it waits for the bucket alone.
+    """
+
+    asset_id: AssetId
+    stored: Stored | None = None
+    give_back: bool = False
+
+
+def upload(resources: Resources) -> int:
+    """One round; returns how many pictures are in the bucket now that were not known to be there."""
+    if not resources.store.publishes:
+        return 0
+    until = time.monotonic() + _ROUND_S
+    done = 0
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="upload") as pool:
+        while True:
+            with resources.database.transaction() as connection:
+                page = uploads.claim(connection, size=_PAGE, again_after=_AGAIN_AFTER)
+            away = threading.Event()
+            done += _note(resources, list(pool.map(partial(_publish, resources.store, away), page)))
+            if away.is_set() or len(page) < _PAGE or time.monotonic() > until:
+                return done
+
+
+def _publish(store: PictureStore, away: threading.Event, waiting: Waiting) -> _Tried:
+    if away.is_set():
+        # One wait for a bucket that does not answer is enough.
+        return _Tried(asset_id=waiting.asset_id, give_back=True)
+    try:
+        return _Tried(asset_id=waiting.asset_id, stored=store.publish(waiting.r2_key))
+    except StoreAway as failure:
+        if not away.is_set():
+            log.warning("pictures wait on this machine for the bucket: %s", failure)
+        away.set()
+        return _Tried(asset_id=waiting.asset_id, give_back=True)
+    except FileNotFoundError:
+        log.info("asset %s is not on this machine; the one that has it will upload it", waiting.asset_id)
+    except (LikenessError, OSError) as failure:
+        log.warning("asset %s cannot be uploaded: %s", waiting.asset_id, failure)
+    return _Tried(asset_id=waiting.asset_id)
+
+
+def _note(resources: Resources, tried: Sequence[_Tried]) -> int:
+    found = {
+        one.asset_id: (one.stored.url, one.stored.uploaded_at)
+        for one in tried
+        if one.stored is not None and one.stored.uploaded_at is not None
+    }
+    with resources.database.transaction() as connection:
+        uploads.uploaded(connection, found)
+        uploads.give_back(connection, [one.asset_id for one in tried if one.give_back])
+    return len(found)
