@@ -53,6 +53,7 @@ metadata = MetaData(
 Usd = Numeric(14, 6)
 Moment = DateTime(timezone=True)
 _NOTHING = text("'{}'::jsonb")
+_WAITING = text("uploaded_at IS NULL AND r2_key IS NOT NULL")
 
 
 def _quoted(words: Iterable[str]) -> str:
@@ -255,7 +256,7 @@ generation_assets = Table(
     "generation_assets",
     metadata,
     Column("id", UUID, primary_key=True),
-    Column("generation_id", UUID, ForeignKey("generations.id"), nullable=False),
+    Column("generation_id", UUID, ForeignKey("generations.id"), nullable=False, index=True),
     Column("attempt_id", UUID, ForeignKey("attempts.id"), nullable=False),
     Column("position", Integer, nullable=False, comment="the provider's order, from 0"),
     Column("provider_id", Text, nullable=False),
@@ -276,12 +277,7 @@ generation_assets = Table(
     UniqueConstraint("attempt_id", "position"),
     CheckConstraint("(r2_key IS NULL) = (missing_reason IS NOT NULL)", name="stored_or_missing"),
 )
-Index("generation_assets_generation_id_idx", generation_assets.c.generation_id)
-Index(
-    "generation_assets_waiting_idx",
-    generation_assets.c.upload_tried_at.asc().nulls_first(),
-    postgresql_where=text("uploaded_at IS NULL AND r2_key IS NOT NULL"),
-)
+Index("generation_assets_waiting_idx", generation_assets.c.upload_tried_at.nulls_first(), postgresql_where=_WAITING)
 
 verdicts = Table(
     "verdicts",

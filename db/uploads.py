@@ -28,10 +28,12 @@ def claim(connection: Connection, *, size: int, again_after: timedelta) -> list[
         .order_by(assets.upload_tried_at.asc().nulls_first())
         .limit(size)
         .with_for_update(skip_locked=True)
+        # As a plain subquery the planner may run it once per row, and claim more than asked for.
+        .cte("chosen")
     )
     rows = connection.execute(
         update(generation_assets)
-        .where(assets.id.in_(chosen.scalar_subquery()))
+        .where(assets.id.in_(select(chosen.c.id)))
         .values(upload_tried_at=func.now())
         .returning(assets.id, assets.r2_key)
     )

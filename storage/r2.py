@@ -26,7 +26,8 @@ from storage.keys import key_of, read_key
 _CONNECT_S: Final = 3
 _READ_S: Final = 15
 _ATTEMPTS: Final = 2
-_CONNECTIONS: Final = 32
+#: As many pictures as the threads of an io worker collect at once.
+_CONNECTIONS: Final = 64
 _MEDIA_TYPES: Final = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
 #: What stands under a digest never changes.
 _FOREVER: Final = "public, max-age=31536000, immutable"
