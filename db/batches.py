@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +28,7 @@ _COPIED = (
     "settings",
     "identity",
     "occurrence",
+    "pipeline_data",
     "hold_usd",
     "price_usd",
 )
@@ -47,6 +48,7 @@ class NewGeneration:
     settings: Mapping[str, Any]
     identity: bytes
     occurrence: int
+    pipeline_data: Mapping[str, Any] = field(default_factory=dict)
     hold_usd: Decimal
     price_usd: Decimal
 
@@ -170,6 +172,7 @@ def _copy(connection: Connection, batch_id: BatchId, user_id: str, rows: Iterabl
                     json.dumps(row.settings, ensure_ascii=False),
                     row.identity,
                     row.occurrence,
+                    json.dumps(row.pipeline_data, ensure_ascii=False),
                     row.hold_usd,
                     row.price_usd,
                 )

@@ -2,33 +2,43 @@
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from db.schema import metadata
 from db.session import Database
 
 _FOLDER = Path(__file__).parent / "migrations"
+#: The newest revision of `migrations/versions`; a test compares.
+HEAD = "0001"
 #: Any constant will do, as long as everybody who migrates takes the same.
 _LOCK = 0x11CE_4E55
 
 
-def config_for(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_FOLDER))
-    config.attributes["connection"] = connection
-    config.attributes["metadata"] = metadata
-    return config
+def _revision(database: Database) -> str | None:
+    """The newest revision that was run, or None for an empty database."""
+    with database.engine.connect() as connection:
+        if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
 def migrate(database: Database) -> None:
     """Run what is missing, one process at a time; the others wait and find nothing left to do."""
+    if _revision(database) == HEAD:
+        return  # nearly always, and then Alembic need not be imported
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.attributes["metadata"] = metadata
+
     with database.engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
         connection.commit()  # the lock belongs to the session; the migrations open transactions of their own
         try:
-            command.upgrade(config_for(connection), "head")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
         finally:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})

@@ -176,6 +176,7 @@ class _Planner:
             settings=settings,
             identity=identity,
             occurrence=occurrence,
+            pipeline_data={"row": {"index": row.index, **row.extra}} if row.index or row.extra else {},
             hold_usd=hold,
             price_usd=expected,
         )
@@ -216,6 +217,13 @@ class _Planner:
         lane = next((one for one in self._resources.lanes.values() if one.provider == provider), None)
         if lane is None:
             raise ServiceMissing(f"no lane serves {provider!r} here; set its key, see .env.example")
+        wanted = character.references if character and settings.get("references") is not False else ()
+        if not settings.get("cref_urls") and not lane.takes_files and any(one.source_url is None for one in wanted):
+            raise BadInput(
+                f"the references of {character.name if character else ''!r} have no address that {provider!r} could"
+                " read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings and add the character again",
+                line=row.line,
+            )
         count = len(character.references) if character else 0
         ask = Ask(
             attempt_id=_NO_ATTEMPT,

@@ -80,7 +80,7 @@ def line_of(resources: Resources, story: Story) -> GenerationLine:
     shown = shown_attempt(story)
     return GenerationLine(
         position=row["position"],
-        index=None,
+        index=row["pipeline_data"].get("row", {}).get("index"),
         theme=row["theme"],
         variation=row["variation"],
         prompt=row["prompt"],

@@ -368,6 +368,11 @@ class Lane(Protocol):
         """
         ...
 
+    @property
+    def takes_files(self) -> bool:
+        """Whether `upload_reference` gives files addresses; where not, references need public ones of their own."""
+        ...
+
     def upload_reference(self, content: bytes, media_type: str) -> str | None:
         """An address under which the service can read `content`, where the lane itself offers one."""
         ...

@@ -130,6 +130,10 @@ class HttpLane:
     def fetch_picture(self, url: str) -> bytes:
         return self._pictures.fetch(url)
 
+    @property
+    def takes_files(self) -> bool:
+        return self._uploads is not None or isinstance(self._adapter, InlineReader)
+
     def upload_reference(self, content: bytes, media_type: str) -> str | None:
         """As in the contract. Files are named by their content there, so a second try is harmless."""
         if isinstance(self._adapter, InlineReader) and len(content) <= self._adapter.most_inline_bytes:

@@ -1,11 +1,15 @@
 """The tables as migrations build them are the tables as the code knows them."""
 
+from pathlib import Path
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
+import db.migrate
 from db.migrate import migrate
 from db.schema import metadata
 from db.session import Database
@@ -14,6 +18,11 @@ from db.session import Database
 def test_migrations_build_exactly_the_schema(database: Database) -> None:
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_newest_revision_is_the_one_that_start_up_looks_for() -> None:
+    scripts = ScriptDirectory(str(Path(db.migrate.__file__).parent / "migrations"))
+    assert scripts.get_current_head() == db.migrate.HEAD
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
