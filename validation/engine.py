@@ -27,6 +27,9 @@ Pixels = NDArray[np.uint8]
 
 # Tokens have a standard deviation of 1 over the channels; below a fiftieth of it a channel is quiet, however quiet.
 _QUIET = 0.02
+# A patch two standard deviations more eventful than the average counts fully, one as much less counts for nothing.
+_STEEPNESS = 4.0
+_TINY = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,20 +215,23 @@ def style_statistics(patches: Tensor) -> Tensor:
         patches: (B, P, C) patch tokens of one block.
 
     Returns:
-        (B, C) float32: the logarithm of every channel's standard deviation over the more eventful half of the
-        patches, relative to the mean over the channels.
+        (B, C) float32: the logarithm of every channel's standard deviation over the more eventful patches, relative
+        to the mean over the channels.
 
-    Source: channel statistics as style: Huang and Belongie 2017, section 4. Why no mean, no level and only half of
-    the patches: docs/decisions/0005-style-score.md.
+    Source: channel statistics as style: Huang and Belongie 2017, section 4. Why no mean, no level and not all of the
+    patches alike: docs/decisions/0005-style-score.md.
     """
     # Each token at the same length: a few outlying tokens of a block would otherwise be the whole statistic.
     tokens = nn.functional.layer_norm(patches.float(), patches.shape[-1:])  # (B, P, C)
-    ground = tokens.mean(dim=1, keepdim=True)  # (B, 1, C)
-    apart = torch.linalg.vector_norm(tokens - ground, dim=-1)  # (B, P)
-    chosen = apart.topk(max(2, tokens.shape[1] // 2), dim=1).indices  # (B, P / 2)
-    figure = tokens.gather(1, chosen.unsqueeze(-1).expand(-1, -1, tokens.shape[2]))  # (B, P / 2, C)
-    spread = (figure.std(dim=1, correction=0) + _QUIET).log()  # (B, C)
-    return spread - spread.mean(dim=1, keepdim=True)
+    apart = torch.linalg.vector_norm(tokens - tokens.mean(dim=1, keepdim=True), dim=-1)  # (B, P)
+    spread, middle = torch.std_mean(apart, dim=1, keepdim=True)  # (B, 1) each
+    # A smooth choice of about half of the patches: at a sharp edge, rounding alone would exchange some of them.
+    weights = torch.sigmoid(_STEEPNESS * (apart - middle) / (spread + _TINY))  # (B, P)
+    weights = (weights / weights.sum(dim=1, keepdim=True)).unsqueeze(-1)  # (B, P, 1)
+    centre = (weights * tokens).sum(dim=1, keepdim=True)  # (B, 1, C)
+    variance = (weights * (tokens - centre).square()).sum(dim=1)  # (B, C)
+    shares = (variance.sqrt() + _QUIET).log()  # (B, C)
+    return shares - shares.mean(dim=1, keepdim=True)
 
 
 def _tower(model: nn.Module, size: int) -> tuple[nn.ModuleList, int]:
