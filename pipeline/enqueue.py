@@ -19,6 +19,7 @@ from domain.ids import row_identity
 from domain.money import show
 from pipeline.admit import admit
 from pipeline.prompt_file import PromptRow
+from pipeline.references import named_urls
 from pipeline.resources import Resources
 from providers.base import Ask
 from providers.catalogue import Catalogue, Model
@@ -257,7 +258,7 @@ class _Planner:
         character: CharacterRow | None,
     ) -> tuple[Decimal, Decimal]:
         """Hold and expected charge of one call."""
-        references = len(character.references) if character else len(settings.get("cref_urls") or ())
+        references = len(named_urls(settings)) or (len(character.references) if character else 0)
         by_words = model.prices and any(one.tokens is not None for one in model.prices)
         key = repr((provider, model.name, sorted(settings.items()), references, len(row.prompt) if by_words else 0))
         if key not in self._prices:

@@ -1,5 +1,8 @@
 """A character's reference pictures: their bytes for the check, their addresses for the providers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from db import characters
 from db.characters import CharacterRow, ReferenceRow
 from db.work import Work
@@ -18,14 +21,19 @@ def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
         ServiceMissing: a reference is not in the store of this machine.
         ProviderError: uploading one failed.
     """
-    named = work.settings.get("cref_urls")
+    named = named_urls(work.settings)
     if named:
-        # A cell of a prompt file holds them as text, with spaces between.
-        return named.split() if isinstance(named, str) else [str(url) for url in named]
+        return named
     if work.character_id is None or work.settings.get("references") is False:
         return []
     character = character_of(resources, work.character_id)
     return [row.source_url or _url(resources, lane, row) for row in character.references]
+
+
+def named_urls(settings: Mapping[str, Any]) -> list[str]:
+    """The addresses that the settings name; a cell of a prompt file holds them as text, with spaces between."""
+    named = settings.get("cref_urls") or ()
+    return named.split() if isinstance(named, str) else [str(url) for url in named]
 
 
 def character_of(resources: Resources, character_id: CharacterId) -> CharacterRow:
