@@ -17,6 +17,7 @@ from pipeline import characters, status
 from pipeline.enqueue import Enqueued, Order, Plan, enqueue, plan
 from pipeline.prompt_file import PromptRows, read_prompts
 from providers.catalogue import load
+from reports.wording import lasting
 from runtime.lanes import require_lane
 from runtime.settings import Settings, read_settings
 
@@ -35,6 +36,10 @@ Start = Annotated[int, typer.Option(help="First row, counted from 0.")]
 End = Annotated[int | None, typer.Option(help="Row before which to stop.")]
 Priority = Annotated[int | None, typer.Option(min=1, max=100, help="Share of the lanes; 2 gets twice of 1.")]
 ApprovedOnly = Annotated[bool, typer.Option("--approved-only", help="Only rows whose status is `approved`.")]
+Times = Annotated[int, typer.Option(min=1, max=1000, help="How often each prompt is wanted.")]
+Categories = Annotated[
+    list[str] | None, typer.Option("--category", help="Each prompt once in this category; repeat for more.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and price everything; enqueue nothing.")]
 ReportPath = Annotated[Path, typer.Option(help="Where the contact sheet goes.")]
 
@@ -55,6 +60,8 @@ class Wish:
     end: int | None
     priority: int | None
     approved_only: bool
+    times: int = 1
+    categories: tuple[str, ...] = ()
 
 
 def named(wish: Wish, *, name: str, character: str) -> Wish:
@@ -82,6 +89,8 @@ def _order(wish: Wish, settings: Settings) -> Order:
         max_image_cost=most,
         priority=wish.priority,
         whole_file=wish.start == 0 and wish.end is None and not wish.approved_only,
+        times=wish.times,
+        categories=wish.categories,
         hold_usd={"ttapi": settings.ttapi_price_usd},
     )
 
@@ -127,6 +136,9 @@ def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
             "total": len(made.rows),
             "expected_usd": show(made.expected_usd),
             "at_most_usd": show(made.at_most_usd),
+            "known": made.known,
+            "at_least_s": round(made.at_least.total_seconds(), 1),
+            "at_most_s": round(made.at_most.total_seconds(), 1),
             "limit_usd": show(checked.order.limit_usd),
             "warnings": list(made.warnings),
         }
@@ -135,6 +147,10 @@ def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
         terminal.out.print(
             f"{len(made.rows)} prompts would cost about {show(made.expected_usd)} USD"
             f" and at most {show(made.at_most_usd)} USD; nothing was enqueued"
+        )
+        terminal.out.print(
+            f"{made.known} of them are in the batch already and would be skipped;"
+            f" the others take {lasting(made.at_least.total_seconds())} to {lasting(made.at_most.total_seconds())}"
         )
         themes = {row.theme for row in made.rows if row.theme}
         if themes:
@@ -181,6 +197,8 @@ def enqueue_command(
     end: End = None,
     priority: Priority = None,
     approved_only: ApprovedOnly = False,
+    times: Times = 1,
+    category: Categories = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -199,6 +217,8 @@ def enqueue_command(
             end=end,
             priority=priority,
             approved_only=approved_only,
+            times=times,
+            categories=tuple(category or ()),
         )
         enqueue_wish(wish, terminal, dry_run=dry_run, then_watch=False, report=None)
 
@@ -218,6 +238,8 @@ def run_command(
     end: End = None,
     priority: Priority = None,
     approved_only: ApprovedOnly = False,
+    times: Times = 1,
+    category: Categories = None,
     dry_run: DryRun = False,
     report: ReportPath = Path("report.html"),
     as_json: AsJson = False,
@@ -237,6 +259,8 @@ def run_command(
             end=end,
             priority=priority,
             approved_only=approved_only,
+            times=times,
+            categories=tuple(category or ()),
         )
         enqueue_wish(wish, terminal, dry_run=dry_run, then_watch=True, report=report)
 

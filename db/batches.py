@@ -148,6 +148,18 @@ def copy_in(
     return Enqueued(batch_id=batch_id, new=new, known=total - new, vanished=vanished)
 
 
+def known_rows(
+    connection: Connection, name: str, *, user_id: str, keys: Sequence[tuple[bytes, int]]
+) -> set[tuple[bytes, int]]:
+    """Of these identities and occurrences, those that the batch of that name has already."""
+    found = connection.execute(
+        select(generations.c.identity, generations.c.occurrence)
+        .join(batches, batches.c.id == generations.c.batch_id)
+        .where(batches.c.user_id == user_id, batches.c.name == name)
+    )
+    return {(bytes(row.identity), row.occurrence) for row in found} & set(keys)
+
+
 def _copy(connection: Connection, batch_id: BatchId, user_id: str, rows: Iterable[NewGeneration]) -> int:
     driver = connection.connection.driver_connection
     if driver is None:

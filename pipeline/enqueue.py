@@ -7,17 +7,19 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from db import batches, characters
+from db import batches, characters, lanes
 from db.batches import Enqueued, NewGeneration
 from db.characters import CharacterRow
 from domain.errors import BadInput, LimitTooSmall, RequestRefused, ServiceMissing
 from domain.ids import row_identity
 from domain.money import show
+from domain.rates import per_second
 from pipeline.admit import admit
+from pipeline.multiply import multiplied
 from pipeline.prompt_file import PromptRow
 from pipeline.references import named_urls
 from pipeline.resources import Resources
@@ -30,6 +32,8 @@ __all__ = ["Enqueued", "Order", "Plan", "enqueue", "plan"]
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 200
+#: Services are slow at times; their own figures for relaxed jobs span a factor of five.
+_SLOWEST = 3
 #: Stands for the attempt that does not exist yet, while a row is checked.
 _NO_ATTEMPT = "00000000-0000-7000-8000-000000000000"
 
@@ -45,6 +49,8 @@ class Order:
         max_image_cost: the most one call may cost; needed for models without a price.
         whole_file: False when the rows are a part of their file, so that nothing is reported as vanished.
         hold_usd: per provider, what is held for a call whose price is an estimate.
+        times: how often each prompt is wanted.
+        categories: each prompt is wanted once in each of them.
     """
 
     name: str
@@ -58,6 +64,8 @@ class Order:
     priority: int | None = None
     whole_file: bool = True
     hold_usd: Mapping[str, Decimal] = field(default_factory=dict)
+    times: int = 1
+    categories: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +76,17 @@ class Plan:
         expected_usd: what the rows cost by the catalogue's prices.
         at_most_usd: the sum of their holds.
         warnings: sentences for a person.
+        known: rows that the batch has already, and that would be skipped.
+        at_least, at_most: how long the others take on the lanes of this installation, if nothing else runs there.
     """
 
     rows: Sequence[NewGeneration]
     expected_usd: Decimal
     at_most_usd: Decimal
     warnings: Sequence[str]
+    known: int
+    at_least: timedelta
+    at_most: timedelta
 
     @property
     def largest_hold_usd(self) -> Decimal:
@@ -94,12 +107,21 @@ def plan(resources: Resources, catalogue: Catalogue, order: Order, rows: Sequenc
     if not order.name.strip() or len(order.name) > _LONGEST_NAME or "\x00" in order.name:
         raise BadInput(f"a batch's name has 1 to {_LONGEST_NAME} characters; this one is {order.name[:40]!r}")
     planner = _Planner(resources, catalogue, order, today)
-    planned = list(planner.generations(rows))
+    wanted = list(multiplied(rows, times=order.times, categories=order.categories))
+    planned = list(planner.generations(wanted))
+    with resources.database.transaction() as connection:
+        known = batches.known_rows(
+            connection, order.name, user_id=order.user_id, keys=[(one.identity, one.occurrence) for one in planned]
+        )
+    shortest = _duration(resources, [one for one in planned if (one.identity, one.occurrence) not in known])
     result = Plan(
         rows=planned,
         expected_usd=sum((row.price_usd for row in planned), Decimal(0)),
         at_most_usd=sum((row.hold_usd for row in planned), Decimal(0)),
         warnings=sorted(planner.warnings),
+        known=len(known),
+        at_least=shortest,
+        at_most=shortest * _SLOWEST,
     )
     if order.limit_usd is not None and order.limit_usd < result.largest_hold_usd:
         raise LimitTooSmall(
@@ -107,6 +129,26 @@ def plan(resources: Resources, catalogue: Catalogue, order: Order, rows: Sequenc
             " that is held for one image; raise --max-cost"
         )
     return result
+
+
+def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:
+    """The time in which the lanes carry the rows away: bounded by their places and by their rate limits."""
+    with resources.database.transaction() as connection:
+        known = lanes.every(connection)
+    longest = timedelta(0)
+    for provider in {row.provider for row in rows}:
+        mine = [row for row in rows if row.provider == provider]
+        serving = [lane for lane in known if lane.provider == provider]
+        lane = next((one for one in resources.lanes.values() if one.provider == provider), None)
+        if lane is None or not serving:
+            continue
+        busy = sum((lane.first_look_after(row.settings) for row in mine), timedelta(0))
+        by_places = busy / sum(one.concurrency for one in serving)
+        rates = [per_second(one.rate_limit) for one in serving]
+        limited = sum(rate for rate in rates if rate is not None) if None not in rates else None
+        by_rate = timedelta(seconds=len(mine) / limited) if limited else timedelta(0)
+        longest = max(longest, by_places, by_rate)
+    return longest
 
 
 def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
