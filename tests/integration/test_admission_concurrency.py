@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from db import batches
+from db import admission, batches
 from db.moves import people, polling, rescue, submission
 from db.schema import generations
 from db.session import Database
@@ -17,6 +17,7 @@ from domain.errors import JobFailed, LostRace, NotSent
 from domain.ids import AttemptId, BatchId
 from domain.states import FINAL
 from tests.integration.books import HOLD, NOW, PRICE, Books, books_of, lease
+from tests.integration.sandbox_client import until
 
 MANY = 64
 
@@ -56,6 +57,30 @@ def test_sixty_four_admissions_against_ten_places_make_ten_attempts(books: Books
     books.batch(100)
     _at_once(*[books.admit] * MANY)
     assert len(books.live()) == 10
+
+
+def test_an_admission_waits_for_the_one_that_is_under_way(books: Books) -> None:
+    """It would else hand out the same places again, to a batch that the first one has not seen."""
+    books.lane(concurrency=10)
+    books.batch(10)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with books.database.transaction() as first:
+            assert len(admission.admit(first, "sandbox", places_by_rate={})) == 10
+            books.batch(10)
+            second = pool.submit(books.admit)
+            until(lambda: _waiting(books), what="the second admission waiting for the first")
+        assert second.result() == []
+    assert len(books.live()) == 10
+
+
+def _waiting(books: Books) -> int:
+    """How many connections wait for a lock."""
+    with books.database.transaction() as connection:
+        return int(
+            connection.exec_driver_sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            ).scalar_one()
+        )
 
 
 def test_two_providers_never_spend_the_same_money(books: Books) -> None:
