@@ -106,7 +106,11 @@ def test_of_many_workers_one_claims(books: Books) -> None:
 
 
 def _crossing(books: Books, rounds: int) -> None:
-    """Two lanes of two providers, two batches on both, admitted and ended in opposite orders at the same time."""
+    """Two lanes of two providers, two batches on both, admitted and ended in opposite orders at the same time.
+
+    Args:
+        rounds: of each of the two sides.
+    """
     books.lane("one", provider="one", concurrency=4)
     books.lane("two", provider="two", concurrency=4)
     ids = [books.batch(1, name=name, provider="one") for name in "ab"]
@@ -136,13 +140,13 @@ def _crossing(books: Books, rounds: int) -> None:
 
 
 def test_two_lanes_and_two_batches_in_opposite_order_never_lock_each_other(books: Books) -> None:
-    _crossing(books, 300)
+    _crossing(books, 150)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_lanes_and_two_batches_in_opposite_order_for_ten_thousand_rounds(books: Books) -> None:
-    _crossing(books, 10_000)
+    _crossing(books, 5_000)
 
 
 class _Person:

@@ -360,4 +360,4 @@ def test_the_books_stay_right_whatever_happens(model: type[BooksModel]) -> None:
 @pytest.mark.parametrize("part", range(4))
 def test_the_books_stay_right_for_long(model: type[BooksModel], part: int) -> None:
     """Drawn anew each time; each part has a database of its own, since the books only ever grow."""
-    run_state_machine_as_test(model, settings=settings(max_examples=60, stateful_step_count=60, **_ALWAYS))
+    run_state_machine_as_test(model, settings=settings(max_examples=30, stateful_step_count=50, **_ALWAYS))
