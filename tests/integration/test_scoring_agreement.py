@@ -81,6 +81,7 @@ def test_varied_files_embed_as_transformers_embeds_them_with_siglip(siglip_folde
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_hundred_varied_files_embed_as_transformers_embeds_them_with_the_shape_of_b32(tmp_path: Path) -> None:
     folder = save_clip_b32(tmp_path)
     files = [content for _, content in varied(200)]
