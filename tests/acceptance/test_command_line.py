@@ -72,6 +72,8 @@ def test_an_interrupted_watch_ends_with_130_and_one_document(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that starts a whole test run in the background has it ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 -- one call, no lock
     )
     with watching:
         assert watching.stderr is not None

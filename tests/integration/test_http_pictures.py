@@ -179,12 +179,16 @@ def test_a_lane_of_one_s_own_still_never_fetches_a_cloud_s_credentials(fetcher: 
 
 @pytest.mark.parametrize(
     "url",
-    ["", "tl.png", "file:///etc/passwd", "data:image/png;base64,xx", "http://", "https://u:p@host/x", "http://[::1"],
+    ["", "tl.png", "file:///etc/passwd", "http://", "https://u:p@host/x", "http://[::1"],
 )
 def test_what_is_no_plain_address_is_not_fetched(fetcher: PictureFetcher, url: str) -> None:
     failure = failure_of(fetcher, url)
     assert type(failure) is PictureLost
     assert "u:p" not in str(failure)
+
+
+def test_a_picture_in_the_address_itself_must_be_one(fetcher: PictureFetcher) -> None:
+    assert type(failure_of(fetcher, "data:image/png;base64,xx")) is NotAPicture
 
 
 def test_nobody_there_is_away(fetcher: PictureFetcher) -> None:
