@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,11 +143,8 @@ def test_a_worker_that_comes_back_after_its_lease_writes_nothing_twice(bench: Be
             stored: Stored = store.put(content, ending=ending, prefix=prefix)
             return stored
 
-        def get(self, key: str) -> bytes:
-            return store.get(key)
-
-        def path_of(self, key: str) -> Path | None:
-            return store.path_of(key)
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
 
     lock = threading.Lock()
     slow = replace(bench.resources, store=Slow(), gate=Gate())  # a process of its own
