@@ -17,7 +17,7 @@ test:            ## the tests a developer runs at every change
 	uv run pytest
 
 slow:            ## the long tests
-	uv run pytest -m slow --dist=load
+	uv run pytest -m slow --numprocesses=0
 
 crash:           ## kill and stop processes at random: make crash SEED=7 MINUTES=30
 	uv run python -m tests.crash.driver --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)
