@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select, update
 
 from db.ids import new_id
-from db.schema import character_references, characters, threshold_versions
+from db.schema import characters
+from db.schema_checks import character_references, threshold_versions
 from domain.errors import UnknownThing
 from domain.ids import CharacterId
 from domain.verdict import Thresholds

@@ -21,6 +21,7 @@ class LaneRow:
     Args:
         rate_limit: submissions in Celery's notation (`60/m`), or None for no limit.
         concurrency: jobs the account may have in flight.
+        concurrency_origin: who said so: `setting`, the `account` itself, or a `person`.
         closed_until: admission skips the lane until then.
     """
 
@@ -28,6 +29,7 @@ class LaneRow:
     provider: str
     rate_limit: str | None
     concurrency: int
+    concurrency_origin: str
     closed_until: datetime | None
     reason: str | None
     last_error: str | None
@@ -103,7 +105,10 @@ def set_rate_limit(connection: Connection, name: str, rate_limit: str | None) ->
 
 
 def set_concurrency(connection: Connection, name: str, concurrency: int) -> None:
-    connection.execute(update(lanes).where(lanes.c.name == name).values(concurrency=concurrency))
+    """A person's word; what the account says of itself no longer changes it."""
+    connection.execute(
+        update(lanes).where(lanes.c.name == name).values(concurrency=concurrency, concurrency_origin="person")
+    )
 
 
 def rate_limits(connection: Connection) -> dict[str, str | None]:

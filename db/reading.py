@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, extract, func, select
 
-from db.schema import attempts, batches, characters, generation_assets, generations, ledger_entries, verdicts
+from db.schema import attempts, batches, characters, generation_assets, generations, ledger_entries
+from db.schema_checks import verdicts
 from domain.errors import UnknownThing
 from domain.ids import BatchId, GenerationId
 from domain.states import FINAL, GenerationState, HoldState, LedgerKind

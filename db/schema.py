@@ -1,10 +1,9 @@
-"""The tables, with the invariants that hold in every row whoever writes it.
+"""The tables of the queue and the books, with the invariants that hold in every row whoever writes it.
 
 Enumerations are TEXT with a CHECK written from `domain.states`. Money is NUMERIC(14,6) of US dollars. Times are
-TIMESTAMPTZ. Ids are UUIDv7, made by the writer. Views, triggers and functions stand in the migrations alone.
+TIMESTAMPTZ. Ids are UUIDv7, made by the writer. Views, triggers and functions stand in the migrations alone. What the
+check of the pictures needs is in `db.schema_checks`.
 """
-
-from collections.abc import Iterable
 
 from sqlalchemy import (
     BigInteger,
@@ -12,23 +11,21 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
-    DateTime,
     Float,
     ForeignKey,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
-    Numeric,
     Table,
     Text,
     UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
+from db.columns import NOTHING, Moment, Usd, metadata, one_of, quoted
 from domain.states import (
     FINAL,
     IN_FLIGHT,
@@ -40,35 +37,14 @@ from domain.states import (
     Outcome,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
-
-Usd = Numeric(14, 6)
-Moment = DateTime(timezone=True)
-_NOTHING = text("'{}'::jsonb")
 _WAITING = text("uploaded_at IS NULL AND r2_key IS NOT NULL")
-
-
-def _quoted(words: Iterable[str]) -> str:
-    return ", ".join(f"'{word}'" for word in sorted(words))
-
-
-def _one_of(column: str, words: Iterable[str]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({_quoted(words)})", name=column)
 
 
 def _status_case() -> str:
     by_status: dict[str, list[str]] = {}
     for state, status in PUBLIC_STATUS.items():
         by_status.setdefault(status, []).append(state)
-    arms = " ".join(f"WHEN state IN ({_quoted(states)}) THEN '{status}'" for status, states in by_status.items())
+    arms = " ".join(f"WHEN state IN ({quoted(states)}) THEN '{status}'" for status, states in by_status.items())
     return f"CASE {arms} END"
 
 
@@ -81,32 +57,6 @@ characters = Table(
     Column("created_at", Moment, nullable=False, server_default=func.now()),
 )
 
-character_references = Table(
-    "character_references",
-    metadata,
-    Column("character_id", UUID, ForeignKey("characters.id", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("sha256", Text, nullable=False),
-    Column("r2_key", Text, nullable=False),
-    Column("media_type", Text, nullable=False),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
-    Column("source_url", Text, comment="where a provider can read it, if it has a public address"),
-)
-
-threshold_versions = Table(
-    "threshold_versions",
-    metadata,
-    Column("character_id", UUID, ForeignKey("characters.id", ondelete="CASCADE"), primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("core", Float, nullable=False),
-    Column("style", Float, nullable=False),
-    Column("origin", Text, nullable=False, comment="'default' or 'calibrated (date, n, AUC)'"),
-    Column("model", Text, comment="the model the thresholds were fitted to; null for defaults"),
-    Column("created_at", Moment, nullable=False, server_default=func.now()),
-    CheckConstraint("core BETWEEN -1 AND 1 AND style BETWEEN -1 AND 1", name="cosines"),
-)
-
 batches = Table(
     "batches",
     metadata,
@@ -114,7 +64,7 @@ batches = Table(
     Column("name", Text, nullable=False),
     Column("user_id", Text, nullable=False),
     Column("character_id", UUID, ForeignKey("characters.id")),
-    Column("settings", JSONB, nullable=False, server_default=_NOTHING),
+    Column("settings", JSONB, nullable=False, server_default=NOTHING),
     Column("priority", Integer, nullable=False, server_default="1", comment="share of the lanes; 2 gets twice of 1"),
     Column("limit_usd", Usd, comment="null: no limit"),
     Column("charged_usd", Usd, nullable=False, server_default="0"),
@@ -144,8 +94,10 @@ generations = Table(
     Column("character_id", UUID, ForeignKey("characters.id")),
     Column("provider", Text, nullable=False),
     Column("model", Text, nullable=False),
-    Column("settings", JSONB, nullable=False, server_default=_NOTHING),
-    Column("pipeline_data", JSONB, nullable=False, server_default=_NOTHING),
+    Column("settings", JSONB, nullable=False, server_default=NOTHING),
+    Column("pipeline_data", JSONB, nullable=False, server_default=NOTHING),
+    Column("further_character_ids", ARRAY(UUID), nullable=False, server_default="{}", comment="beside character_id"),
+    Column("changes", JSONB, nullable=False, server_default=NOTHING, comment="what the next try asks for instead"),
     Column("identity", LargeBinary, nullable=False, comment="digest of normalised prompt and effective settings"),
     Column("occurrence", Integer, nullable=False, comment="number among equals, from 0"),
     Column("hold_usd", Usd, nullable=False, comment="the most one attempt can cost"),
@@ -162,8 +114,8 @@ generations = Table(
     Column("updated_at", Moment, nullable=False, server_default=func.now()),
     Column("completed_at", Moment, comment="when it became final, whatever the final state"),
     UniqueConstraint("batch_id", "identity", "occurrence"),
-    _one_of("state", GenerationState),
-    CheckConstraint(f"(state IN ({_quoted(FINAL)})) = (completed_at IS NOT NULL)", name="finish_time"),
+    one_of("state", GenerationState),
+    CheckConstraint(f"(state IN ({quoted(FINAL)})) = (completed_at IS NOT NULL)", name="finish_time"),
     CheckConstraint("(state = 'failed') <= (error_code IS NOT NULL)", name="reason"),
     CheckConstraint("hold_usd > 0 AND price_usd >= 0 AND cost >= 0", name="money"),
     CheckConstraint("octet_length(identity) = 32 AND occurrence >= 0", name="identity"),
@@ -197,6 +149,7 @@ attempts = Table(
     Column("hold_state", Text, nullable=False, server_default=HoldState.HELD.value),
     Column("charged_usd", Usd),
     Column("token", Text, nullable=False, unique=True, comment="unguessable; travels where the wire carries it back"),
+    Column("changes", JSONB, nullable=False, server_default=NOTHING, comment="what this try asked for instead"),
     Column("sent_prompt", Text, comment="the text as sent, flags included"),
     Column("job_id", Text),
     Column("published_at", Moment, comment="when its task was last published; later than now: not before then"),
@@ -208,7 +161,7 @@ attempts = Table(
     Column("due_at", Moment, comment="next look at the provider"),
     Column("deadline_at", Moment, comment="after this the job is overdue"),
     Column("percent", Integer),
-    Column("result", JSONB, nullable=False, server_default=_NOTHING),
+    Column("result", JSONB, nullable=False, server_default=NOTHING),
     Column("error_code", Text),
     Column("error_message", Text),
     Column("blame", Text),
@@ -222,9 +175,9 @@ attempts = Table(
     Column("finished_at", Moment),
     UniqueConstraint("generation_id", "kind", "number"),
     UniqueConstraint("lane", "job_id"),
-    _one_of("state", AttemptState),
-    _one_of("outcome", Outcome),
-    _one_of("hold_state", HoldState),
+    one_of("state", AttemptState),
+    one_of("outcome", Outcome),
+    one_of("hold_state", HoldState),
     CheckConstraint("(state = 'finished') = (finished_at IS NOT NULL)", name="finish_time"),
     CheckConstraint("(state = 'finished') = (outcome IS NOT NULL)", name="outcome_if_finished"),
     CheckConstraint("(hold_state = 'charged') = (charged_usd IS NOT NULL)", name="charge"),
@@ -247,7 +200,7 @@ Index(
     "attempts_in_flight_idx",
     attempts.c.lane,
     attempts.c.state,
-    postgresql_where=text(f"state IN ({_quoted(IN_FLIGHT)})"),
+    postgresql_where=text(f"state IN ({quoted(IN_FLIGHT)})"),
 )
 Index("attempts_live_idx", attempts.c.state, attempts.c.published_at, postgresql_where=text("state <> 'finished'"))
 Index("attempts_batch_id_idx", attempts.c.batch_id, postgresql_where=text("state <> 'finished'"))
@@ -268,9 +221,12 @@ generation_assets = Table(
     Column("file_size", BigInteger),
     Column("width", Integer),
     Column("height", Integer),
+    Column("text_alignment", Float, comment="cosine of the picture with its prompt"),
+    Column("near_duplicate_of", UUID, ForeignKey("generation_assets.id", ondelete="SET NULL")),
+    Column("near_duplicate_score", Float, comment="cosine of the two pictures"),
     Column("best", Boolean, nullable=False, server_default=text("false")),
     Column("missing_reason", Text, comment="set where the picture could not be had"),
-    Column("metadata", JSONB, nullable=False, server_default=_NOTHING),
+    Column("metadata", JSONB, nullable=False, server_default=NOTHING),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     Column("uploaded_at", Moment, comment="when it was in the bucket; null while it is kept in a folder alone"),
     Column("upload_tried_at", Moment, comment="when somebody last set out to upload it"),
@@ -279,45 +235,6 @@ generation_assets = Table(
 )
 Index("generation_assets_waiting_idx", generation_assets.c.upload_tried_at.nulls_first(), postgresql_where=_WAITING)
 
-verdicts = Table(
-    "verdicts",
-    metadata,
-    Column("asset_id", UUID, ForeignKey("generation_assets.id", ondelete="CASCADE"), primary_key=True),
-    Column("character_id", UUID, ForeignKey("characters.id"), primary_key=True),
-    Column("core", Float, nullable=False),
-    Column("core_threshold", Float, nullable=False),
-    Column("core_passed", Boolean, Computed("core >= core_threshold", persisted=True)),
-    Column("style", Float, nullable=False),
-    Column("style_threshold", Float, nullable=False),
-    Column("style_passed", Boolean, Computed("style >= style_threshold", persisted=True)),
-    Column("passed", Boolean, Computed("core >= core_threshold AND style >= style_threshold", persisted=True)),
-    Column("threshold_version", Integer, nullable=False),
-    Column("threshold_origin", Text, nullable=False),
-    Column("origin", JSONB, nullable=False, comment="model, revision, preprocessing, dtype, references"),
-    Column("created_at", Moment, nullable=False, server_default=func.now()),
-)
-
-embeddings = Table(
-    "embeddings",
-    metadata,
-    Column("sha256", Text, primary_key=True, comment="of the picture's file"),
-    Column("fingerprint", Text, primary_key=True, comment="of the model and its preprocessing"),
-    Column("vector", LargeBinary, nullable=False, comment="float32, little endian"),
-    Column("created_at", Moment, nullable=False, server_default=func.now()),
-)
-
-model_inputs = Table(
-    "model_inputs",
-    metadata,
-    Column("asset_id", UUID, primary_key=True),
-    Column("attempt_id", UUID, nullable=False, index=True),
-    Column("pixels", LargeBinary, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("preprocessing", Text, nullable=False),
-    # What a crash takes away is rebuilt from the originals, so it need not be in the write-ahead log.
-    prefixes=["UNLOGGED"],
-)
-
 lanes = Table(
     "lanes",
     metadata,
@@ -325,12 +242,14 @@ lanes = Table(
     Column("provider", Text, nullable=False, index=True),
     Column("rate_limit", Text, comment="Celery's notation, as 60/m; null: none"),
     Column("concurrency", Integer, nullable=False),
+    Column("concurrency_origin", Text, nullable=False, server_default="setting"),
     Column("closed_until", Moment),
     Column("reason", Text),
     Column("last_error", Text),
     Column("last_error_at", Moment),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     CheckConstraint("concurrency > 0", name="concurrency"),
+    one_of("concurrency_origin", ("account", "person", "setting")),
     CheckConstraint("(closed_until IS NULL) = (reason IS NULL)", name="closed"),
 )
 
@@ -356,7 +275,7 @@ ledger_entries = Table(
     Column("in_doubt_usd", Usd, nullable=False, server_default="0", comment="change of what is in doubt"),
     Column("charged_usd", Usd, nullable=False, server_default="0", comment="change of what is charged"),
     Column("reason", Text, nullable=False),
-    _one_of("kind", LedgerKind),
+    one_of("kind", LedgerKind),
 )
 Index("ledger_entries_batch_id_idx", ledger_entries.c.batch_id)
 Index("ledger_entries_attempt_id_idx", ledger_entries.c.attempt_id)
@@ -379,7 +298,7 @@ spending_limits = Table(
     Column("scope", Text, primary_key=True),
     Column("subject", Text, primary_key=True, comment="a user, or a lane"),
     Column("limit_usd", Usd, nullable=False),
-    _one_of("scope", ("user_month", "lane_day")),
+    one_of("scope", ("user_month", "lane_day")),
     CheckConstraint("limit_usd > 0", name="limit"),
 )
 
@@ -390,11 +309,27 @@ ticks = Table(
     Column("at", Moment, nullable=False),
 )
 
-scoring_models = Table(
-    "scoring_models",
+
+provider_events = Table(
+    "provider_events",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("preprocessing", JSONB, nullable=False),
-    Column("preprocessing_digest", Text, nullable=False),
-    Column("seen_at", Moment, nullable=False, server_default=func.now()),
+    Column("lane", Text, ForeignKey("lanes.name"), primary_key=True),
+    Column("event_id", Text, primary_key=True, comment="the provider's, or a digest of the body where it has none"),
+    Column("attempt_id", UUID, ForeignKey("attempts.id")),
+    Column("job_id", Text),
+    Column("received_at", Moment, nullable=False, server_default=func.now(), index=True),
+)
+
+generation_history = Table(
+    "generation_history",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", Moment, nullable=False, server_default=func.now()),
+    Column("generation_id", UUID, ForeignKey("generations.id"), nullable=False, index=True),
+    Column("attempt_id", UUID, ForeignKey("attempts.id")),
+    Column("from_state", Text, nullable=False),
+    Column("to_state", Text, nullable=False),
+    Column("actor", Text, nullable=False, comment="a person, or the rule that decided"),
+    Column("reason", Text, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default=NOTHING),
 )

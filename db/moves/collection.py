@@ -20,7 +20,8 @@ from db.moves.rows import (
     take,
     unleased,
 )
-from db.schema import attempts, generation_assets, model_inputs
+from db.schema import attempts, generation_assets
+from db.schema_checks import model_inputs
 from db.texts import storable_json
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 
 from db import ledger
-from db.schema import attempts, batches, generations, model_inputs
+from db.schema import attempts, batches, generations
+from db.schema_checks import model_inputs
 from db.texts import storable
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, LostRace

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.moves.rows import due_now, error_columns, finish, leased_by, set_attempt, take, unleased
-from db.schema import attempts, generation_assets, model_inputs, verdicts
+from db.schema import attempts, generation_assets
+from db.schema_checks import model_inputs, verdicts
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError
 from domain.ids import AssetId, AttemptId, CharacterId, LeaseToken

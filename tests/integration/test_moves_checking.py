@@ -8,7 +8,8 @@ import pytest
 from db.moves import collection, people, validation
 from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict
-from db.schema import generation_assets, model_inputs, verdicts
+from db.schema import generation_assets
+from db.schema_checks import model_inputs, verdicts
 from db.session import Database
 from domain.errors import LostRace, OutOfMemory, PictureAway, PictureLost, ServiceMissing, UnfitPicture
 from domain.ids import AssetId, AttemptId, CharacterId, LeaseToken

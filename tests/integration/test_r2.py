@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 
 from db import uploads
-from db.schema import character_references, generation_assets
+from db.schema import generation_assets
+from db.schema_checks import character_references
 from db.session import Database
 from domain.errors import BadInput, PictureLost, ServiceMissing
 from domain.ids import AttemptId, sha256

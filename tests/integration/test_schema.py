@@ -11,13 +11,18 @@ from sqlalchemy.exc import DatabaseError
 
 import db.migrate
 from db.migrate import migrate
-from db.schema import metadata
+from db.schema import metadata as books
+from db.schema_checks import metadata as checks
 from db.session import Database
 
 
 def test_migrations_build_exactly_the_schema(database: Database) -> None:
     with database.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), books) == []
+
+
+def test_all_tables_are_in_one_collection() -> None:
+    assert books is checks
 
 
 def test_the_newest_revision_is_the_one_that_start_up_looks_for() -> None:

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from db.schema import attempts, generation_assets, model_inputs, verdicts
+from db.schema import attempts, generation_assets
+from db.schema_checks import model_inputs, verdicts
 from db.session import Database
 from domain.errors import ModelUnloadable
 from domain.ids import AttemptId

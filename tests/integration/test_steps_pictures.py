@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from db.schema import generation_assets, model_inputs
+from db.schema import generation_assets
+from db.schema_checks import model_inputs
 from db.session import Database
 from domain.errors import LikenessError, OutOfMemory, ScorerError, UnfitPicture
 from domain.ids import AttemptId

@@ -1,0 +1,96 @@
+ALTER TABLE generations
+    ADD COLUMN further_character_ids UUID[] DEFAULT '{}' NOT NULL,
+    ADD COLUMN changes JSONB DEFAULT '{}'::jsonb NOT NULL;
+
+COMMENT ON COLUMN generations.further_character_ids IS 'beside character_id';
+
+COMMENT ON COLUMN generations.changes IS 'what the next try asks for instead';
+
+ALTER TABLE attempts ADD COLUMN changes JSONB DEFAULT '{}'::jsonb NOT NULL;
+
+COMMENT ON COLUMN attempts.changes IS 'what this try asked for instead';
+
+ALTER TABLE generation_assets
+    ADD COLUMN text_alignment FLOAT,
+    ADD COLUMN near_duplicate_of UUID,
+    ADD COLUMN near_duplicate_score FLOAT,
+    ADD CONSTRAINT generation_assets_near_duplicate_of_fkey
+        FOREIGN KEY(near_duplicate_of) REFERENCES generation_assets (id) ON DELETE SET NULL;
+
+COMMENT ON COLUMN generation_assets.text_alignment IS 'cosine of the picture with its prompt';
+
+COMMENT ON COLUMN generation_assets.near_duplicate_score IS 'cosine of the two pictures';
+
+ALTER TABLE lanes
+    ADD COLUMN concurrency_origin TEXT DEFAULT 'setting' NOT NULL,
+    ADD CONSTRAINT lanes_concurrency_origin_check CHECK (concurrency_origin IN ('account', 'person', 'setting'));
+
+ALTER TABLE threshold_versions
+    ADD COLUMN aggregation TEXT DEFAULT 'max' NOT NULL,
+    ADD COLUMN calibration JSONB,
+    ADD CONSTRAINT threshold_versions_aggregation_check CHECK (aggregation IN ('max', 'mean'));
+
+COMMENT ON COLUMN threshold_versions.aggregation IS 'over the references';
+
+COMMENT ON COLUMN threshold_versions.calibration IS 'what was found where the thresholds were calibrated';
+
+ALTER TABLE verdicts
+    ADD COLUMN core_raw FLOAT,
+    ADD COLUMN core_corrected FLOAT,
+    ADD COLUMN style_raw FLOAT,
+    ADD COLUMN style_corrected FLOAT,
+    ADD COLUMN nearest INTEGER;
+
+COMMENT ON COLUMN verdicts.nearest IS 'position of the reference with the highest core_raw';
+
+-- Never written before this revision.
+TRUNCATE embeddings;
+
+ALTER TABLE embeddings ADD COLUMN style BYTEA NOT NULL;
+
+COMMENT ON COLUMN embeddings.vector IS 'the core embedding: float32, little endian';
+
+COMMENT ON COLUMN embeddings.style IS 'channel statistics: float32, little endian';
+
+CREATE TABLE embedding_frames (
+    fingerprint TEXT NOT NULL,
+    core_centre BYTEA NOT NULL,
+    style_centre BYTEA NOT NULL,
+    style_spread BYTEA NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT embedding_frames_pkey PRIMARY KEY (fingerprint)
+);
+
+CREATE TABLE provider_events (
+    lane TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    attempt_id UUID,
+    job_id TEXT,
+    received_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT provider_events_pkey PRIMARY KEY (lane, event_id),
+    CONSTRAINT provider_events_lane_fkey FOREIGN KEY(lane) REFERENCES lanes (name),
+    CONSTRAINT provider_events_attempt_id_fkey FOREIGN KEY(attempt_id) REFERENCES attempts (id)
+);
+
+CREATE INDEX provider_events_received_at_idx ON provider_events (received_at);
+
+COMMENT ON COLUMN provider_events.event_id IS 'the provider''s, or a digest of the body where it has none';
+
+CREATE TABLE generation_history (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    generation_id UUID NOT NULL,
+    attempt_id UUID,
+    from_state TEXT NOT NULL,
+    to_state TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    detail JSONB DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT generation_history_pkey PRIMARY KEY (id),
+    CONSTRAINT generation_history_generation_id_fkey FOREIGN KEY(generation_id) REFERENCES generations (id),
+    CONSTRAINT generation_history_attempt_id_fkey FOREIGN KEY(attempt_id) REFERENCES attempts (id)
+);
+
+CREATE INDEX generation_history_generation_id_idx ON generation_history (generation_id);
+
+COMMENT ON COLUMN generation_history.actor IS 'a person, or the rule that decided';

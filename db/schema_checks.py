@@ -1,0 +1,111 @@
+"""The tables of the check: references, thresholds, embeddings and the verdicts that come of them."""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from db.columns import Moment, metadata, one_of
+
+character_references = Table(
+    "character_references",
+    metadata,
+    Column("character_id", UUID, ForeignKey("characters.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("r2_key", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("source_url", Text, comment="where a provider can read it, if it has a public address"),
+)
+
+threshold_versions = Table(
+    "threshold_versions",
+    metadata,
+    Column("character_id", UUID, ForeignKey("characters.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("core", Float, nullable=False),
+    Column("style", Float, nullable=False),
+    Column("origin", Text, nullable=False, comment="'default' or 'calibrated (date, n, AUC)'"),
+    Column("aggregation", Text, nullable=False, server_default="max", comment="over the references"),
+    Column("calibration", JSONB, comment="what was found where the thresholds were calibrated"),
+    Column("model", Text, comment="the model the thresholds were fitted to; null for defaults"),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    CheckConstraint("core BETWEEN -1 AND 1 AND style BETWEEN -1 AND 1", name="cosines"),
+    one_of("aggregation", ("max", "mean")),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("asset_id", UUID, ForeignKey("generation_assets.id", ondelete="CASCADE"), primary_key=True),
+    Column("character_id", UUID, ForeignKey("characters.id"), primary_key=True),
+    Column("core", Float, nullable=False),
+    Column("core_threshold", Float, nullable=False),
+    Column("core_passed", Boolean, Computed("core >= core_threshold", persisted=True)),
+    Column("style", Float, nullable=False),
+    Column("style_threshold", Float, nullable=False),
+    Column("style_passed", Boolean, Computed("style >= style_threshold", persisted=True)),
+    Column("passed", Boolean, Computed("core >= core_threshold AND style >= style_threshold", persisted=True)),
+    Column("core_raw", Float),
+    Column("core_corrected", Float),
+    Column("style_raw", Float),
+    Column("style_corrected", Float),
+    Column("nearest", Integer, comment="position of the reference with the highest core_raw"),
+    Column("threshold_version", Integer, nullable=False),
+    Column("threshold_origin", Text, nullable=False),
+    Column("origin", JSONB, nullable=False, comment="model, revision, preprocessing, dtype, references"),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("sha256", Text, primary_key=True, comment="of the picture's file"),
+    Column("fingerprint", Text, primary_key=True, comment="of the model and its preprocessing"),
+    Column("vector", LargeBinary, nullable=False, comment="the core embedding: float32, little endian"),
+    Column("style", LargeBinary, nullable=False, comment="channel statistics: float32, little endian"),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+)
+
+model_inputs = Table(
+    "model_inputs",
+    metadata,
+    Column("asset_id", UUID, primary_key=True),
+    Column("attempt_id", UUID, nullable=False, index=True),
+    Column("pixels", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("preprocessing", Text, nullable=False),
+    # What a crash takes away is rebuilt from the originals, so it need not be in the write-ahead log.
+    prefixes=["UNLOGGED"],
+)
+
+scoring_models = Table(
+    "scoring_models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("preprocessing", JSONB, nullable=False),
+    Column("preprocessing_digest", Text, nullable=False),
+    Column("seen_at", Moment, nullable=False, server_default=func.now()),
+)
+
+embedding_frames = Table(
+    "embedding_frames",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("core_centre", LargeBinary, nullable=False),
+    Column("style_centre", LargeBinary, nullable=False),
+    Column("style_spread", LargeBinary, nullable=False),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+)
