@@ -1,0 +1,105 @@
+"""The history of a generation: moves that a person or a rule asked for, which no step makes by itself.
+
+What the steps do is told by the rows of the attempts; here stands who sent a generation back, settled a doubt or
+replaced a verdict, and why. Rows are added and never changed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from db.schema import generation_history
+from db.texts import storable, storable_json
+from domain.ids import AttemptId, GenerationId
+
+#: Whoever typed the command; who that is, the batch's owner says.
+PERSON = "a person"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """One move that was asked for.
+
+    Args:
+        attempt_id: the attempt it was about, or None.
+        from_state, to_state: of the generation; the same where it did not move.
+        actor: `PERSON`, or the rule that decided.
+        detail: what else the row keeps, as JSON.
+    """
+
+    at: datetime
+    generation_id: GenerationId
+    attempt_id: AttemptId | None
+    from_state: str
+    to_state: str
+    actor: str
+    reason: str
+    detail: Mapping[str, Any]
+
+
+def note(  # noqa: PLR0913 -- the columns of one row, each by its name
+    connection: Connection,
+    *,
+    generation_id: GenerationId,
+    attempt_id: AttemptId | None = None,
+    from_state: str,
+    to_state: str,
+    actor: str,
+    reason: str,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down a move of one generation, in the transaction that makes it."""
+    connection.execute(
+        insert(generation_history).values(
+            generation_id=generation_id,
+            attempt_id=attempt_id,
+            from_state=str(from_state),
+            to_state=str(to_state),
+            actor=actor,
+            reason=storable(reason)[:4000],
+            detail=storable_json(detail or {}),
+        )
+    )
+
+
+def note_all(
+    connection: Connection, from_states: Mapping[GenerationId, str], *, to_state: str, actor: str, reason: str
+) -> None:
+    """Write down the same move of many generations.
+
+    Args:
+        from_states: where each of them stood.
+    """
+    if not from_states:
+        return
+    said = {"to_state": str(to_state), "actor": actor, "reason": storable(reason)[:4000]}
+    rows = [{"generation_id": one, "from_state": str(state), **said} for one, state in from_states.items()]
+    connection.execute(insert(generation_history), rows)
+
+
+def of(connection: Connection, generation_id: GenerationId) -> list[HistoryRow]:
+    """What was asked for, oldest first."""
+    return of_many(connection, [generation_id])
+
+
+def of_many(connection: Connection, generation_ids: Sequence[GenerationId]) -> list[HistoryRow]:
+    """What was asked for of these generations, oldest first."""
+    history = generation_history.c
+    rows = connection.execute(
+        select(
+            history.at,
+            history.generation_id,
+            history.attempt_id,
+            history.from_state,
+            history.to_state,
+            history.actor,
+            history.reason,
+            history.detail,
+        )
+        .where(history.generation_id.in_(list(generation_ids)))
+        .order_by(history.id)
+    )
+    return [HistoryRow(**row) for row in rows.mappings()]
