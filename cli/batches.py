@@ -1,17 +1,17 @@
 """`enqueue`, `run`, `watch`: prompts in, and looking on until they are done."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cli.opening import Opened, crew_if_embedded, opened
-from cli.options import AsJson
+from cli.options import AsJson, taking
 from cli.terminal import Terminal, speaking
 from cli.watching import Watch, conclude
+from cli.wish import Wish
 from domain.money import read_limit, show
 from pipeline import characters, status
 from pipeline.enqueue import Enqueued, Order, Plan, enqueue, plan
@@ -21,58 +21,8 @@ from reports.wording import lasting
 from runtime.lanes import require_lane
 from runtime.settings import Settings, read_settings
 
-PromptFile = Annotated[Path, typer.Argument(metavar="PROMPTS", help="CSV, TSV, JSON, JSONL or a text file of prompts.")]
-
-Name = Annotated[str | None, typer.Option(help="Name of the batch; the file's stem by default.")]
-Character = Annotated[str | None, typer.Option(help="Character every picture must be.")]
-Provider = Annotated[str, typer.Option(help="Who makes the pictures.")]
-ModelName = Annotated[str | None, typer.Option("--model", help="See `likeness models`.")]
-Mode = Annotated[str | None, typer.Option(help="Midjourney's speed: relax, fast or turbo.")]
-CrefUrls = Annotated[list[str] | None, typer.Option(help="Reference pictures by address, instead of the character's.")]
-CrefWeight = Annotated[int | None, typer.Option(min=0, max=100, help="How close to the references, 0 to 100.")]
-MaxCost = Annotated[str | None, typer.Option(metavar="USD", help="Budget of the batch: a hard limit.")]
-MaxImageCost = Annotated[str | None, typer.Option(metavar="USD", help="The most one call may cost.")]
-Start = Annotated[int, typer.Option(help="First row, counted from 0.")]
-End = Annotated[int | None, typer.Option(help="Row before which to stop.")]
-Priority = Annotated[int | None, typer.Option(min=1, max=100, help="Share of the lanes; 2 gets twice of 1.")]
-ApprovedOnly = Annotated[bool, typer.Option("--approved-only", help="Only rows whose status is `approved`.")]
-Times = Annotated[int, typer.Option(min=1, max=1000, help="How often each prompt is wanted.")]
-Categories = Annotated[
-    list[str] | None, typer.Option("--category", help="Each prompt once in this category; repeat for more.")
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and price everything; enqueue nothing.")]
 ReportPath = Annotated[Path, typer.Option(help="Where the contact sheet goes.")]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """The options of `enqueue` and `run`."""
-
-    prompts: Path
-    name: str | None
-    character: str | None
-    provider: str
-    model: str | None
-    settings: dict[str, Any] = field(default_factory=dict)
-    max_cost: str | None
-    max_image_cost: str | None
-    start: int
-    end: int | None
-    priority: int | None
-    approved_only: bool
-    times: int = 1
-    categories: tuple[str, ...] = ()
-
-
-def named(wish: Wish, *, name: str, character: str) -> Wish:
-    """`wish` under another name and for a character."""
-    return replace(wish, name=name, character=character)
-
-
-def settings_of(mode: str | None, cref_urls: Sequence[str] | None, cref_weight: int | None) -> dict[str, Any]:
-    """The batch's defaults; what was not asked for is absent, so that the provider's own default holds."""
-    wished = {"mode": mode, "cref_urls": list(cref_urls or ()) or None, "cref_weight": cref_weight}
-    return {key: value for key, value in wished.items() if value is not None}
 
 
 def _order(wish: Wish, settings: Settings) -> Order:
@@ -90,7 +40,7 @@ def _order(wish: Wish, settings: Settings) -> Order:
         priority=wish.priority,
         whole_file=wish.start == 0 and wish.end is None and not wish.approved_only,
         times=wish.times,
-        categories=wish.categories,
+        categories=tuple(wish.category or ()),
         hold_usd={"ttapi": settings.ttapi_price_usd},
     )
 
@@ -182,86 +132,19 @@ def watch_to_the_end(opened: Opened, name_or_id: str, terminal: Terminal, report
     return conclude(opened.resources, ended, terminal, report=report, more={})
 
 
-def enqueue_command(
-    prompts: PromptFile,
-    name: Name = None,
-    character: Character = None,
-    provider: Provider = "ttapi",
-    model: ModelName = None,
-    mode: Mode = None,
-    cref_urls: CrefUrls = None,
-    cref_weight: CrefWeight = None,
-    max_cost: MaxCost = None,
-    max_image_cost: MaxImageCost = None,
-    start: Start = 0,
-    end: End = None,
-    priority: Priority = None,
-    approved_only: ApprovedOnly = False,
-    times: Times = 1,
-    category: Categories = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
+@taking("wish", Wish)
+def enqueue_command(wish: Wish, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Turn a file of prompts into generations; workers do the rest."""
     with speaking(as_json=as_json) as terminal:
-        wish = Wish(
-            prompts=prompts,
-            name=name,
-            character=character,
-            provider=provider,
-            model=model,
-            settings=settings_of(mode, cref_urls, cref_weight),
-            max_cost=max_cost,
-            max_image_cost=max_image_cost,
-            start=start,
-            end=end,
-            priority=priority,
-            approved_only=approved_only,
-            times=times,
-            categories=tuple(category or ()),
-        )
         enqueue_wish(wish, terminal, dry_run=dry_run, then_watch=False, report=None)
 
 
+@taking("wish", Wish)
 def run_command(
-    prompts: PromptFile,
-    name: Name = None,
-    character: Character = None,
-    provider: Provider = "ttapi",
-    model: ModelName = None,
-    mode: Mode = None,
-    cref_urls: CrefUrls = None,
-    cref_weight: CrefWeight = None,
-    max_cost: MaxCost = None,
-    max_image_cost: MaxImageCost = None,
-    start: Start = 0,
-    end: End = None,
-    priority: Priority = None,
-    approved_only: ApprovedOnly = False,
-    times: Times = 1,
-    category: Categories = None,
-    dry_run: DryRun = False,
-    report: ReportPath = Path("report.html"),
-    as_json: AsJson = False,
+    wish: Wish, dry_run: DryRun = False, report: ReportPath = Path("report.html"), as_json: AsJson = False
 ) -> None:
     """Enqueue a file of prompts, watch them to the end, and write a report."""
     with speaking(as_json=as_json) as terminal:
-        wish = Wish(
-            prompts=prompts,
-            name=name,
-            character=character,
-            provider=provider,
-            model=model,
-            settings=settings_of(mode, cref_urls, cref_weight),
-            max_cost=max_cost,
-            max_image_cost=max_image_cost,
-            start=start,
-            end=end,
-            priority=priority,
-            approved_only=approved_only,
-            times=times,
-            categories=tuple(category or ()),
-        )
         enqueue_wish(wish, terminal, dry_run=dry_run, then_watch=True, report=report)
 
 

@@ -13,11 +13,11 @@ import typer
 
 import sandbox
 from cli import batches
-from cli.batches import Wish
 from cli.opening import Opened, opened, python_module, tending, workers
 from cli.options import AsJson
 from cli.terminal import Terminal, speaking
 from cli.watching import Watch, conclude
+from cli.wish import Wish
 from domain.money import show, usd
 from pipeline import characters, status
 from pipeline.characters import NewCharacter
@@ -129,20 +129,6 @@ def demo_command(
 def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) -> int:
     """Run the demo, or go on with the one that was interrupted; returns the exit code."""
     settings = demo_settings()
-    wish = Wish(
-        prompts=EXAMPLE / "prompts.csv",
-        name=None,
-        character=None,
-        provider="sandbox",
-        model=None,
-        settings={"mode": "fast", "cref_weight": _WEIGHT},
-        max_cost=None,
-        max_image_cost=None,
-        start=0,
-        end=None,
-        priority=None,
-        approved_only=True,
-    )
     with opened(settings) as site, crew_of(site.settings.home) as crew:
 
         def members() -> Sequence[Child]:
@@ -151,8 +137,16 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
         tend = tending(site, crew, terminal, members=members, checks=True)
         tend()
         add_example_character(site)
-        name = batch_name(site)
-        checked = batches.check(batches.named(wish, name=name, character="lulu-pig"), site.settings)
+        wish = Wish(
+            prompts=EXAMPLE / "prompts.csv",
+            name=batch_name(site),
+            character="lulu-pig",
+            provider="sandbox",
+            mode="fast",
+            cref_weight=_WEIGHT,
+            approved_only=True,
+        )
+        checked = batches.check(wish, site.settings)
         written = enqueue(site.resources, checked.order, batches.planned(site, checked))
         batches.say_enqueued(terminal, written, checked)
         ended = Watch(site.resources, written.batch_id, terminal, tend=tend).until_over()

@@ -9,6 +9,7 @@ import typer
 
 from cli.lazy import Entry, PanelledGroup, group_of
 from cli.terminal import INTERRUPTED, OK, Terminal
+from cli.wish import one_address_each
 from domain.errors import BadInput
 
 _MAKE, _LOOK, _STEER, _CHARACTERS, _MACHINE = "Make pictures", "Look", "Steer", "Characters", "This machine"
@@ -68,7 +69,9 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out one call and return its exit code; whatever a person did wrong is one sentence, or one document."""
     terminal = Terminal(as_json="--json" in arguments)
     try:
-        ended = group_of(app, COMMANDS).main(list(arguments), prog_name="likeness", standalone_mode=False)
+        ended = group_of(app, COMMANDS).main(
+            list(one_address_each(arguments)), prog_name="likeness", standalone_mode=False
+        )
     except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as mistake:

@@ -1,6 +1,10 @@
-"""Options and arguments that several commands share."""
+"""Options and arguments that several commands share, and how a command takes many of them as one record."""
 
-from typing import Annotated
+import functools
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -9,3 +13,37 @@ Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Its name, or the st
 LatestBatch = Annotated[
     str | None, typer.Argument(metavar="BATCH", help="Name or id; the latest by default.", show_default=False)
 ]
+
+
+def taking(name: str, options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose parameter `name` is a dataclass takes the fields of that class as arguments and options.
+
+    Typer reads a command's options off its signature; this one is written out from the class, so that two commands
+    with the same twenty options spell them once.
+    """
+
+    def take(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(options, include_extras=True)
+        shared = [
+            Parameter(
+                one.name,
+                Parameter.KEYWORD_ONLY,
+                default=Parameter.empty if one.default is MISSING else one.default,
+                annotation=hints[one.name],
+            )
+            for one in fields(options)
+        ]
+        own = signature(command, eval_str=True).parameters.values()
+        rest = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in own if one.name != name]
+
+        @functools.wraps(command)
+        def called(**given: Any) -> None:
+            taken = {one.name: given.pop(one.name) for one in shared}
+            command(**{name: options(**taken)}, **given)
+
+        parameters = [*shared, *rest]
+        called.__dict__["__signature__"] = Signature(parameters)
+        called.__annotations__ = {one.name: one.annotation for one in parameters}
+        return called
+
+    return take
