@@ -104,8 +104,12 @@ embedding_frames = Table(
     "embedding_frames",
     metadata,
     Column("fingerprint", Text, primary_key=True),
+    Column("model", Text, nullable=False, comment="name or path as configured"),
+    Column("revision", Text, nullable=False, comment="digest of the weights"),
+    Column("preprocessing", Text, nullable=False, comment="its digest"),
+    Column("dtype", Text, nullable=False),
     Column("core_centre", LargeBinary, nullable=False),
     Column("style_centre", LargeBinary, nullable=False),
     Column("style_spread", LargeBinary, nullable=False),
-    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    Column("seen_at", Moment, nullable=False, server_default=func.now(), comment="when it was last loaded"),
 )

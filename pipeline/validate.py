@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 
 from db.moves import validation
@@ -82,6 +83,7 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
             asset_id=one.asset_id,
             verdict=Verdict(scores=score.scores, thresholds=character.thresholds),
             origin=score.origin,
+            readings=asdict(score.detail) if score.detail is not None else {},
         )
         for one, score in scored
     ]
@@ -130,7 +132,7 @@ def _ready(stored: StoredInput) -> ModelInput:
     assert stored.pixels is not None
     assert stored.size is not None
     assert stored.preprocessing is not None
-    return ModelInput(pixels=stored.pixels, size=stored.size, preprocessing=stored.preprocessing)
+    return ModelInput(pixels=stored.pixels, size=stored.size, preprocessing=stored.preprocessing, source=stored.sha256)
 
 
 def _again_or_unfit(resources: Resources, work: Work, lease: Lease, failure: ScorerError) -> Again | None:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from db.migrate import migrate
 from db.session import Database
 from domain.errors import ServiceMissing
+from pipeline.embeddings import KeptEmbeddings
 from pipeline.leases import Leases
 from pipeline.points import DieOnce, Points, Unarmed
 from pipeline.resources import Resources, Timing
@@ -98,6 +99,21 @@ def points_of(settings: Settings) -> Points:
     folder = settings.home / "deaths"
     folder.mkdir(parents=True, exist_ok=True)
     return DieOnce(folder, frozenset(settings.die_at.split(",")))
+
+
+@contextlib.contextmanager
+def open_embeddings(settings: Settings, *, application: str) -> Iterator[KeptEmbeddings]:
+    """The embeddings in Postgres, for a scorer that is loaded before there are resources.
+
+    Raises:
+        ServiceMissing: Postgres is not reachable, or its address is missing.
+    """
+    database_url, _ = server_urls(settings)
+    database = Database(database_url, pool_size=2, application=application)
+    with contextlib.closing(database):
+        database.check()
+        migrate(database)
+        yield KeptEmbeddings(database)
 
 
 @contextlib.contextmanager

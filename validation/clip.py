@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from domain.errors import LikenessError, ModelUnloadable, NotAPicture, ScorerError, UnfitPicture
-from domain.ids import sha256
 from domain.verdict import Origin
 from validation.base import Aggregation, Embedding, EmbeddingCache, ModelInput, Reference, Scored
 from validation.batching import BatchRun, MicroBatcher
 from validation.bulk import embedded_in_bulk
+from validation.embedder import ScoringModel
 from validation.engine import Engine, Phases, Pixels
 from validation.loading import fetch, load_model, pick_device
 from validation.memory import EmbeddingMemory
@@ -31,8 +31,6 @@ from validation.weights import revision
 
 logger = logging.getLogger(__name__)
 
-# Counts up when the same weights begin to give other numbers: another style block, another statistic.
-_RECIPE = 1
 _REFERENCES_KEPT = 1024
 _PICTURES_KEPT = 512
 
@@ -155,8 +153,18 @@ class ClipScorer:
     @property
     def fingerprint(self) -> str:
         """Digest under which embeddings are comparable: weights, preprocessing, arithmetic, style statistic."""
-        parts = (self.identity.revision, self.preprocessing, self.precision.dtype, str(_RECIPE))
-        return sha256("\n".join(parts).encode())
+        return self.model.fingerprint
+
+    @property
+    def model(self) -> ScoringModel:
+        """Who embeds, as far as it takes to compare embeddings without it."""
+        return ScoringModel(
+            name=self.identity.model,
+            revision=self.identity.revision,
+            preprocessing=self.preprocessing,
+            dtype=self.precision.dtype,
+            frame=self.frame,
+        )
 
     @property
     def phases(self) -> Phases:
@@ -170,13 +178,7 @@ class ClipScorer:
 
     def origin(self, references: Sequence[Reference]) -> Origin:
         """What makes a score against `references`."""
-        return Origin(
-            model=self.identity.model,
-            revision=self.identity.revision,
-            preprocessing=self.preprocessing,
-            dtype=self.precision.dtype,
-            references=sha256("\n".join(reference.sha256 for reference in references).encode()),
-        )
+        return self.model.origin([reference.sha256 for reference in references])
 
     def score(
         self,

@@ -1,7 +1,7 @@
 """From stored pictures to verdicts."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import Connection, func, select, update
@@ -16,16 +16,22 @@ from domain.ids import AssetId, AttemptId, CharacterId, LeaseToken
 from domain.states import AttemptState, GenerationState, Outcome
 from domain.verdict import Origin, Verdict
 
+READINGS = ("core_raw", "core_corrected", "style_raw", "style_corrected", "nearest")
 _VALIDATING = frozenset({AttemptState.VALIDATING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVerdict:
-    """The verdict of one asset, with what made its scores."""
+    """The verdict of one asset, with what made its scores.
+
+    Args:
+        readings: `core_raw`, `core_corrected`, `style_raw`, `style_corrected` and `nearest`, where the scorer tells.
+    """
 
     asset_id: AssetId
     verdict: Verdict
     origin: Origin
+    readings: Mapping[str, float | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +111,9 @@ def judged(
 
 def write_verdict(connection: Connection, character_id: CharacterId, new: NewVerdict) -> None:
     """Insert the verdict, or replace the one made under earlier thresholds or by another model."""
+    readings = {name: new.readings.get(name) for name in READINGS}
     values = {
+        **readings,
         "core": new.verdict.scores.core,
         "core_threshold": new.verdict.thresholds.core,
         "style": new.verdict.scores.style,

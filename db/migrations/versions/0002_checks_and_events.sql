@@ -6,9 +6,19 @@ COMMENT ON COLUMN generations.further_character_ids IS 'beside character_id';
 
 COMMENT ON COLUMN generations.changes IS 'what the next try asks for instead';
 
-ALTER TABLE attempts ADD COLUMN changes JSONB DEFAULT '{}'::jsonb NOT NULL;
+ALTER TABLE attempts
+    ADD COLUMN changes JSONB DEFAULT '{}'::jsonb NOT NULL,
+    ADD COLUMN late_look_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN found_late_at TIMESTAMP WITH TIME ZONE,
+    ADD CONSTRAINT attempts_kind_check CHECK (kind IN ('image', 'late'));
 
 COMMENT ON COLUMN attempts.changes IS 'what this try asked for instead';
+
+COMMENT ON COLUMN attempts.late_look_at IS 'settled as lost: when to look for its job again; null: never';
+
+COMMENT ON COLUMN attempts.found_late_at IS 'when its job turned up although it had been settled as lost';
+
+CREATE INDEX attempts_late_look_idx ON attempts (lane, late_look_at) WHERE late_look_at IS NOT NULL;
 
 ALTER TABLE generation_assets
     ADD COLUMN text_alignment FLOAT,
@@ -54,12 +64,24 @@ COMMENT ON COLUMN embeddings.style IS 'channel statistics: float32, little endia
 
 CREATE TABLE embedding_frames (
     fingerprint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    preprocessing TEXT NOT NULL,
+    dtype TEXT NOT NULL,
     core_centre BYTEA NOT NULL,
     style_centre BYTEA NOT NULL,
     style_spread BYTEA NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT embedding_frames_pkey PRIMARY KEY (fingerprint)
 );
+
+COMMENT ON COLUMN embedding_frames.model IS 'name or path as configured';
+
+COMMENT ON COLUMN embedding_frames.revision IS 'digest of the weights';
+
+COMMENT ON COLUMN embedding_frames.preprocessing IS 'its digest';
+
+COMMENT ON COLUMN embedding_frames.seen_at IS 'when it was last loaded';
 
 CREATE TABLE provider_events (
     lane TEXT NOT NULL,
