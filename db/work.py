@@ -30,7 +30,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One attempt as it stood when it was claimed or locked."""
+    """One attempt as it stood when it was claimed or locked.
+
+    Args:
+        changes: what this try asks for instead of what its generation's settings say.
+    """
 
     attempt_id: AttemptId
     generation_id: GenerationId
@@ -42,6 +46,7 @@ class Work:
     model: str
     prompt: str
     settings: Mapping[str, Any]
+    changes: Mapping[str, Any]
     state: AttemptState
     number: int
     token: str
@@ -71,6 +76,7 @@ COLUMNS = (
     attempts.c.model,
     generations.c.prompt,
     generations.c.settings,
+    attempts.c.changes,
     attempts.c.state,
     attempts.c.number,
     attempts.c.token,

@@ -17,7 +17,7 @@ from db.work import Lease, Work
 from domain.errors import LikenessError, LostRace, MaybeSent, NotSent, ProviderError, RequestError, ServiceMissing
 from domain.ids import AttemptId
 from domain.retry import TryAgain, closure, decide
-from pipeline import references, replies
+from pipeline import further, references, replies
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Ask, Delivered, Lane
@@ -74,6 +74,7 @@ def _ask(resources: Resources, lane: Lane, work: Work) -> Ask:
         settings=work.settings,
         reference_urls=references.urls_for(resources, lane, work),
         hook_url=f"{resources.public_url}/hooks/{work.lane}/{work.token}" if resources.public_url else None,
+        action=further.action_of(resources, work),
     )
 
 

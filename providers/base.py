@@ -13,6 +13,23 @@ from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A further job on one picture of a job that is done: another variation of it, a larger one of it.
+
+    Args:
+        job_id: of the parent, on the same account.
+        name: one of those that the parent's last word lists as possible.
+        position: of the parent's picture that it starts from, from 0.
+        parent_text: the text as it was sent for the parent; the service lists the further job under it.
+    """
+
+    job_id: str
+    name: str
+    position: int
+    parent_text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """Everything an adapter needs in order to write a submission.
 
@@ -24,6 +41,7 @@ class Ask:
         settings: effective settings of the generation (`mode`, `ar`, `cref_weight`, `seed`, `stylize`, `no`, ...).
         reference_urls: the character's references, reachable by the service, best first.
         hook_url: where the service may call back, or None.
+        action: instead of a fresh job from the prompt; only for a wire that is an `abilities.Actor`.
     """
 
     attempt_id: str
@@ -33,6 +51,7 @@ class Ask:
     settings: Mapping[str, Any] = field(default_factory=dict)
     reference_urls: Sequence[str] = ()
     hook_url: str | None = None
+    action: Action | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,58 +277,6 @@ class Lister(Protocol):
     def build_info(self) -> Call: ...
 
     def read_info(self, reply: Reply) -> AccountInfo: ...
-
-
-@runtime_checkable
-class Canceller(Protocol):
-    """What a wire has besides, where a job at work can be stopped. What became of it, the next poll says."""
-
-    def build_cancel(self, job_id: str) -> Call: ...
-
-    def read_cancel(self, reply: Reply) -> None:
-        """Nothing, if the service took the wish.
-
-        Raises:
-            ProviderError: as `Poller.read_poll`, where this call said nothing.
-        """
-        ...
-
-
-@runtime_checkable
-class SchemaKeeper(Protocol):
-    """What a wire has besides, where the service publishes which inputs a model takes, and ignores all others."""
-
-    def build_schema(self, model: str) -> Call: ...
-
-    def read_schema(self, reply: Reply) -> Mapping[str, Any]:
-        """The inputs by name.
-
-        Raises:
-            RequestRefused: the service has no such model.
-            ProviderError: as `Poller.read_poll`, where this call said nothing.
-        """
-        ...
-
-    def check_schema(self, schema: Mapping[str, Any], ask: Ask) -> None:
-        """Raises `RequestRefused` where the model would ignore a part of what `ask` says."""
-        ...
-
-
-@runtime_checkable
-class Adviser(Protocol):
-    """What a wire has besides, where wishes made for another service are left out rather than refused."""
-
-    def warnings(self, ask: Ask) -> Sequence[str]:
-        """Sentences about what is left out of the submission, usually none."""
-        ...
-
-
-@runtime_checkable
-class InlineReader(Protocol):
-    """What a wire has besides, where a reference may travel inside the submission, as a `data:` address."""
-
-    #: Of one file.
-    most_inline_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

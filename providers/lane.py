@@ -12,22 +12,19 @@ from urllib.parse import urlsplit
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from domain.errors import ProviderDown, ReplyUnreadable
+from domain.errors import ProviderDown, ReplyUnreadable, RequestRefused
+from providers.abilities import Actor, Adviser, Canceller, InlineReader, SchemaKeeper
 from providers.base import (
     Accepted,
     AccountInfo,
-    Adviser,
     Ask,
     Call,
-    Canceller,
     Delivered,
-    InlineReader,
     ListedPage,
     Lister,
     Poller,
     Progress,
     Provider,
-    SchemaKeeper,
 )
 from providers.fetch import PictureFetcher
 from providers.http import Sender, checked_base_url, checked_key
@@ -73,10 +70,21 @@ class HttpLane:
         return self._adapter.prompt_text(ask)
 
     def check(self, ask: Ask) -> None:
-        self._adapter.build_submit(ask)
+        if ask.action is None:
+            self._adapter.build_submit(ask)
+        else:
+            self._actor.build_action(ask)
 
     def submit(self, ask: Ask) -> Accepted | Delivered:
-        return self._adapter.read_submit(self._sender.send(self._adapter.build_submit(ask)))
+        if ask.action is None:
+            return self._adapter.read_submit(self._sender.send(self._adapter.build_submit(ask)))
+        return self._actor.read_action(self._sender.send(self._actor.build_action(ask)), ask)
+
+    @property
+    def _actor(self) -> Actor:
+        if not isinstance(self._adapter, Actor):
+            raise RequestRefused(f"{self.provider!r} can't carry a job further; ask for a fresh one")
+        return self._adapter
 
     def poll(self, job_id: str) -> Progress:
         if not isinstance(self._adapter, Poller):

@@ -21,7 +21,8 @@ from domain.errors import (
     ReplyUnreadable,
     RequestRefused,
 )
-from providers.base import Accepted, Adviser, Ask, Canceller, ListedJob, Lister, Made, Reply, Running, SchemaKeeper
+from providers.abilities import Adviser, Canceller, SchemaKeeper
+from providers.base import Accepted, Ask, ListedJob, Lister, Made, Reply, Running
 from providers.fetch import PictureFetcher
 from providers.replicate import Replicate, unknown_inputs
 
