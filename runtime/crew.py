@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from runtime.children import Child, Children, ChildReport
 from runtime.embedded.locks import FileLock
 from runtime.lanes import synchronous
@@ -17,23 +19,30 @@ _STOP_ORDER = (("beat", "flower"), ("io", "io-sync", "gpu"), ("sandbox",))
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of a child of this installation: ours, with the addresses it must not look for itself."""
-    database_url, redis_url = server_urls(settings)
+    """The environment of a child of this installation: ours, with every setting as it stands here.
+
+    So a child has the settings of its parent, also those that the parent was not given by its own environment: the
+    addresses of embedded servers, a rehearsal's lanes. A setting that has no value is written empty, because `.env`
+    may name one.
+    """
+    server_urls(settings)
     given = {
-        "LIKENESS_HOME": str(settings.home.resolve()),
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "CLIP_MODEL": settings.clip_model,
-        "LIKENESS_LEASE_S": str(settings.lease_s),
-        "LIKENESS_UNCLAIMED_S": str(settings.unclaimed_s),
-        "LIKENESS_LISTINGS_APART_S": str(settings.listings_apart_s),
-        "PYTHONUNBUFFERED": "1",
+        str(field.validation_alias): _written(getattr(settings, name)) for name, field in Settings.model_fields.items()
     }
-    if settings.sandbox_base_url:
-        given["SANDBOX_BASE_URL"] = settings.sandbox_base_url
-    if settings.pictures:
-        given["LIKENESS_PICTURES"] = str(settings.pictures.resolve())
-    return {**os.environ, **given}
+    return {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
+
+
+def _written(value: object) -> str:
+    """A setting as a variable holds it; a folder from its root, since a child may stand elsewhere."""
+    match value:
+        case None:
+            return ""
+        case Path():
+            return str(value.resolve())
+        case SecretStr():
+            return value.get_secret_value()
+        case _:
+            return str(value)
 
 
 def module_of(name: str) -> str:

@@ -159,6 +159,13 @@ class Settings(BaseSettings):
     io_threads: int = Field(16, validation_alias="LIKENESS_IO_THREADS", gt=0, description="of an io worker")
     gpu_threads: int = Field(16, validation_alias="LIKENESS_GPU_THREADS", gt=0, description="of a gpu worker")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object, info: ValidationInfo) -> object:
+        """A variable that is empty is as good as none, where none has a meaning."""
+        unset = value == "" and info.field_name is not None and cls.model_fields[info.field_name].default is None
+        return None if unset else value
+
     @field_validator("ttapi_rate_limit", "replicate_rate_limit", "openai_rate_limit", "sandbox_rate_limit")
     @classmethod
     def _is_a_rate(cls, text: str) -> str:

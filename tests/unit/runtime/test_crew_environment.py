@@ -1,0 +1,46 @@
+"""What a worker is told about its installation: exactly what the command that starts it knows."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from runtime.crew import environment
+from runtime.settings import Settings
+from runtime.stand_in import WIRES, three_wires
+
+_URL = "http://127.0.0.1:8700"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Those of an operator with keys and a bucket, in a folder whose `.env` names them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(
+        "TTAPI_API_KEY=real,second\nR2_BUCKET_NAME=real\nLIKENESS_PUBLIC_URL=https://r.example\n"
+    )
+    return Settings().model_copy(
+        update={"database_url": SecretStr("postgresql://x/y"), "redis_url": SecretStr("redis://x"), "lease_s": 3.0}
+    )
+
+
+def _as_a_child_reads(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+def test_a_child_has_the_settings_of_its_parent(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = settings.model_copy(update={"home": settings.home.resolve()})
+    assert _as_a_child_reads(settings, monkeypatch) == expected
+
+
+def test_a_rehearsal_has_a_lane_at_each_wire_of_the_sandbox_and_no_key_of_the_operator(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = _as_a_child_reads(three_wires(settings, f"{_URL}/"), monkeypatch)
+    for wire in WIRES:
+        assert child.services[wire].base_url == f"{_URL}/{wire}"
+        assert not {"real", "second"} & set(child.services[wire].keys)
+    assert (child.sandbox_base_url, child.public_url, child.r2_bucket_name) == (_URL, None, None)
+    assert child.pictures is None
