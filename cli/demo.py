@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import sandbox
-from cli import batches
+from cli import enqueueing
 from cli.opening import Opened, opened, python_module, tending, workers
 from cli.options import AsJson
 from cli.terminal import Terminal, speaking
@@ -146,9 +146,9 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
             cref_weight=_WEIGHT,
             approved_only=True,
         )
-        checked = batches.check(wish, site.settings)
-        written = enqueue(site.resources, checked.order, batches.planned(site, checked))
-        batches.say_enqueued(terminal, written, checked)
+        checked = enqueueing.check(wish, site.settings)
+        written = enqueue(site.resources, checked.order, enqueueing.planned(site, checked))
+        enqueueing.say_enqueued(terminal, written, checked)
         ended = Watch(site.resources, written.batch_id, terminal, tend=tend).until_over()
         billed = bill_usd(site, ended)
         code = conclude(site.resources, ended, terminal, report=report, more={"bill_usd": show(billed)})

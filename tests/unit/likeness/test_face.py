@@ -34,7 +34,7 @@ def test_the_face_has_exactly_these_names() -> None:
         "import likeness",
         "import cli.main; assert cli.main.run(['--help']) == 0",
         "import cli.main; assert cli.main.run(['models']) == 0",
-        "import cli.look, cli.files, cli.act, cli.lanes, cli.characters, cli.doctor, cli.batches, cli.demo",
+        "import cli.look, cli.files, cli.act, cli.lanes, cli.characters, cli.doctor, cli.enqueueing, cli.demo",
     ],
 )
 def test_starting_loads_no_weights(code: str) -> None:
