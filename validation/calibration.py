@@ -1,0 +1,328 @@
+"""How well scores tell a character's pictures from others, and which cut tells them best: numpy alone, no I/O.
+
+*Positives* are scores of pictures that show the character, *negatives* of pictures that do not; a score at or above a
+cut is accepted. The rule of the recommended cut and the numbers below which nothing is called calibrated are argued in
+`docs/decisions/0018-recommended-cut.md`; what the figures mean for a reader stands in `docs/calibration.md`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+#: Of new positives, a recommended cut is expected to turn away at most this share.
+MOST_REJECTED = 0.05
+#: With fewer of either kind, figures are shown and nothing is called calibrated. Of fewer than 19 positives even the
+#: lowest is expected to lie above more than `MOST_REJECTED` of the new ones.
+LEAST_EXAMPLES = 20
+#: The lower end of the interval of the AUC must reach this.
+LEAST_AUC = 0.80
+RESAMPLES = 1000
+_SEED = 20260
+#: Share outside the intervals, half of it at each end.
+_OUTSIDE = 0.05
+#: Shares are counts over counts; sums of them are equal within this.
+_SLACK = 1e-9
+#: A threshold is written with so many digits where that does not move it past a score.
+_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """From `low` to `high`, which 95 % of the resamples lie within."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errors:
+    """What a cut does wrong, each as a share from 0 to 1 with its interval.
+
+    Args:
+        false_reject: of the positives, those below the cut.
+        false_accept: of the negatives, those at or above it.
+    """
+
+    cut: float
+    false_reject: float
+    false_reject_interval: Interval
+    false_accept: float
+    false_accept_interval: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What one kind of score can tell.
+
+    Args:
+        auc: the chance that a positive scores above a negative, ties half.
+        eer: the share of errors where a cut would turn away as many positives as it accepts negatives.
+        present: at the threshold in force.
+        recommended: at the recommended cut, on the scores that it was made of.
+        unseen: at cuts made of resamples, on the scores that each resample left out: what to expect of new pictures.
+        cut_interval: of those cuts.
+        lowest_positive: no positive scores below it.
+        lacking: why this is no calibration, one phrase each; empty when it is one.
+        resamples: behind every interval.
+    """
+
+    positives: int
+    negatives: int
+    auc: float
+    auc_interval: Interval
+    eer: float
+    eer_interval: Interval
+    present: Errors
+    recommended: Errors
+    unseen: Errors
+    cut_interval: Interval
+    lowest_positive: float
+    lacking: Sequence[str]
+    resamples: int
+
+    @property
+    def calibrated(self) -> bool:
+        return not self.lacking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ladder:
+    """Shares of errors at every cut that makes a difference, for B drawings of positives and negatives at once.
+
+    Args:
+        positives: in one drawing.
+        values: (K,) every score once, rising.
+        false_reject: (B, K + 1) at a cut on each value, and at one above all.
+        false_accept: (B, K + 1).
+    """
+
+    positives: int
+    values: Values
+    false_reject: Values
+    false_accept: Values
+
+
+def examine(
+    positives: Sequence[float],
+    negatives: Sequence[float],
+    *,
+    present: float,
+    resamples: int = RESAMPLES,
+    seed: int = _SEED,
+) -> Examined:
+    """Everything that a set of scores says about a check.
+
+    Args:
+        positives, negatives: at least one finite score each.
+        present: the threshold in force.
+        resamples: drawn with replacement from positives and negatives apart.
+        seed: of those drawings; the same seed gives the same figures.
+    """
+    shown, others = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
+    values = np.unique(np.concatenate([shown, others]))  # (K,)
+    once = (_counts(shown, values)[None], _counts(others, values)[None])  # 2 of (1, K)
+    whole = _ladder(values, *once)
+    rng = np.random.default_rng(seed)
+    again = (_drawn(once[0][0], rng, resamples), _drawn(once[1][0], rng, resamples))  # 2 of (B, K)
+    drawn = _ladder(values, *again)
+    auc_interval = _interval(_areas(drawn))
+    auc = float(_areas(whole)[0])
+    recommended = float(_cuts(whole)[0])
+    cuts = _cuts(drawn)
+    return Examined(
+        positives=len(shown),
+        negatives=len(others),
+        auc=auc,
+        auc_interval=auc_interval,
+        eer=float(_crossings(whole)[0]),
+        eer_interval=_interval(_crossings(drawn)),
+        present=_errors(present, whole, drawn, counts=(len(shown), len(others))),
+        recommended=_errors(recommended, whole, drawn, counts=(len(shown), len(others))),
+        unseen=_left_out(recommended, cuts, values, once, again),
+        cut_interval=_interval(cuts),
+        lowest_positive=float(shown.min()),
+        lacking=_lacking(len(shown), len(others), auc, auc_interval),
+        resamples=resamples,
+    )
+
+
+def auc(positives: Sequence[float], negatives: Sequence[float]) -> float:
+    """The chance that a positive scores above a negative, ties half: the area under the ROC curve."""
+    return float(_areas(_whole(positives, negatives))[0])
+
+
+def equal_error_rate(positives: Sequence[float], negatives: Sequence[float]) -> float:
+    """Where the shares of both errors meet, on the straight line between the two cuts around that place."""
+    return float(_crossings(_whole(positives, negatives))[0])
+
+
+def recommended_cut(positives: Sequence[float], negatives: Sequence[float]) -> float:
+    """The cut of the rule: few false rejects first, then few false accepts, then room on both sides.
+
+    Of the cuts that turn away at most `spared` of the positives, those that accept the fewest negatives; of these,
+    those that turn away the fewest positives; of what remains, between two neighbouring scores, the middle.
+    """
+    return float(_cuts(_whole(positives, negatives))[0])
+
+
+def spared(positives: int) -> int:
+    """How many of so many positives a recommended cut may turn away.
+
+    Below the (k + 1)-th lowest of n scores lie, on average, (k + 1) / (n + 1) of further ones: the most k for which
+    that is at most `MOST_REJECTED`, and none where even the lowest is expected to be above more.
+    """
+    return max(0, math.floor(MOST_REJECTED * (positives + 1) + _SLACK) - 1)
+
+
+def roc(positives: Sequence[float], negatives: Sequence[float]) -> tuple[Values, Values]:
+    """(K + 1,) shares of negatives and of positives that are accepted, from the strictest cut to the laxest."""
+    ladder = _whole(positives, negatives)
+    return ladder.false_accept[0, ::-1], 1 - ladder.false_reject[0, ::-1]
+
+
+def _whole(positives: Sequence[float], negatives: Sequence[float]) -> _Ladder:
+    shown, others = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
+    values = np.unique(np.concatenate([shown, others]))
+    return _ladder(values, _counts(shown, values)[None], _counts(others, values)[None])
+
+
+def _counts(scores: Values, values: Values) -> Values:
+    """(K,) how often each of `values` occurs among `scores`, all of which are among `values`."""
+    return np.bincount(np.searchsorted(values, scores), minlength=len(values)).astype(np.float64)
+
+
+def _drawn(counts: Values, rng: np.random.Generator, resamples: int) -> Values:
+    """(B, K) as many scores again as there are, drawn with replacement, counted."""
+    total = int(counts.sum())
+    return rng.multinomial(total, counts / total, size=resamples).astype(np.float64)
+
+
+def _ladder(values: Values, positives: Values, negatives: Values) -> _Ladder:
+    """From (B, K) counts."""
+    below = [
+        np.concatenate([np.zeros((len(counts), 1)), counts.cumsum(axis=1)], axis=1) / counts.sum(axis=1, keepdims=True)
+        for counts in (positives, negatives)
+    ]  # 2 of (B, K + 1)
+    return _Ladder(positives=int(positives[0].sum()), values=values, false_reject=below[0], false_accept=1 - below[1])
+
+
+def _areas(ladder: _Ladder) -> Values:
+    """(B,) areas under the curve: each value's share of positives, times the negatives below and half of the equal."""
+    shares = np.diff(ladder.false_reject, axis=1)  # (B, K) of the positives
+    below = 1 - ladder.false_accept  # (B, K + 1) of the negatives
+    areas: Values = (shares * (below[:, :-1] + below[:, 1:])).sum(axis=1) / 2
+    return np.clip(areas, 0.0, 1.0)
+
+
+def _crossings(ladder: _Ladder) -> Values:
+    """(B,) the share at which the rising false rejects meet the falling false accepts."""
+    ahead = ladder.false_reject - ladder.false_accept  # (B, K + 1), from -1 to 1, rising
+    after = (ahead >= 0).argmax(axis=1)  # (B,), never 0: there nothing is rejected and all accepted
+    rows = np.arange(len(ahead))
+    before = after - 1
+    share = -ahead[rows, before] / (ahead[rows, after] - ahead[rows, before])  # (B,)
+    start, end = ladder.false_reject[rows, before], ladder.false_reject[rows, after]
+    crossings: Values = start + share * (end - start)
+    return crossings
+
+
+def _cuts(ladder: _Ladder) -> Values:
+    """(B,) recommended cuts."""
+    rows = np.arange(len(ladder.false_reject))
+    last = len(ladder.values) - 1
+    allowed = spared(ladder.positives) / ladder.positives
+    kept = (ladder.false_reject <= allowed + _SLACK).sum(axis=1) - 1  # (B,) the strictest cut allowed
+    fewest = ladder.false_accept[rows, kept][:, None]
+    low = (ladder.false_accept <= fewest + _SLACK).argmax(axis=1)  # (B,) the laxest that accepts as few
+    as_many = ladder.false_reject[rows, low][:, None]
+    high = (ladder.false_reject <= as_many + _SLACK).sum(axis=1) - 1  # (B,) the strictest that rejects as few
+    upper = ladder.values[np.minimum(high, last)]
+    lower = ladder.values[np.maximum(low - 1, 0)]
+    middles = np.where(low == 0, upper, (lower + upper) / 2)
+    rounded = middles.round(_DIGITS)
+    cuts: Values = np.where((lower < rounded) & (rounded <= upper), rounded, middles)
+    return cuts
+
+
+def _at(ladder: _Ladder, cut: float) -> tuple[Values, Values]:
+    """2 of (B,): both shares of errors at one cut."""
+    place = int(np.searchsorted(ladder.values, cut, side="left"))
+    return ladder.false_reject[:, place], ladder.false_accept[:, place]
+
+
+def _errors(cut: float, whole: _Ladder, drawn: _Ladder, *, counts: tuple[int, int]) -> Errors:
+    rejected, accepted = (float(share[0]) for share in _at(whole, cut))
+    rejected_drawn, accepted_drawn = _at(drawn, cut)
+    return Errors(
+        cut=cut,
+        false_reject=rejected,
+        false_reject_interval=_share_interval(rejected_drawn, share=rejected, count=counts[0]),
+        false_accept=accepted,
+        false_accept_interval=_share_interval(accepted_drawn, share=accepted, count=counts[1]),
+    )
+
+
+def _left_out(
+    recommended: float, cuts: Values, values: Values, once: tuple[Values, Values], again: tuple[Values, Values]
+) -> Errors:
+    """The errors of each resample's own cut among the scores that it left out (about 37 of 100).
+
+    Source: Efron and Tibshirani 1997, "Improvements on Cross-Validation: The .632+ Bootstrap Method", section 2.
+    """
+    rejected = values[None] < cuts[:, None]  # (B, K)
+    left = [np.where(drawn == 0, counts, 0.0) for counts, drawn in zip(once, again, strict=True)]  # 2 of (B, K)
+    wrong = [(left[0] * rejected).sum(axis=1), (left[1] * ~rejected).sum(axis=1)]  # 2 of (B,)
+    totals = [one.sum(axis=1) for one in left]  # 2 of (B,)
+    shares = [w[n > 0] / n[n > 0] for w, n in zip(wrong, totals, strict=True)]
+    # A handful of examples may never leave one out; then nothing unseen is known, and the share is as bad as can be.
+    means = [float(share.mean()) if len(share) else 1.0 for share in shares]
+    counts = [int(counts.sum()) for counts in once]
+    intervals = [
+        _share_interval(share, share=mean, count=count) if len(share) else Interval(low=0.0, high=1.0)
+        for share, mean, count in zip(shares, means, counts, strict=True)
+    ]
+    return Errors(
+        cut=recommended,
+        false_reject=means[0],
+        false_reject_interval=intervals[0],
+        false_accept=means[1],
+        false_accept_interval=intervals[1],
+    )
+
+
+def _interval(drawn: Values) -> Interval:
+    low, high = np.quantile(drawn, (_OUTSIDE / 2, 1 - _OUTSIDE / 2))
+    return Interval(low=float(low), high=float(high))
+
+
+def _share_interval(drawn: Values, *, share: float, count: int) -> Interval:
+    """As `_interval`, but for what a bootstrap cannot imagine: an error that occurs and was not among `count`.
+
+    Where none (or nothing but errors) was seen, the open end is the exact binomial limit.
+    """
+    limit = (_OUTSIDE / 2) ** (1 / count)
+    found = _interval(drawn)
+    if share <= _SLACK:
+        return Interval(low=0.0, high=max(found.high, 1 - limit))
+    if share >= 1 - _SLACK:
+        return Interval(low=min(found.low, limit), high=1.0)
+    return found
+
+
+def _lacking(positives: int, negatives: int, area: float, area_interval: Interval) -> list[str]:
+    lacking = [
+        f"{LEAST_EXAMPLES - count} more {kind} ({count} of at least {LEAST_EXAMPLES})"
+        for kind, count in (("positives", positives), ("negatives", negatives))
+        if count < LEAST_EXAMPLES
+    ]
+    if area_interval.low < LEAST_AUC:
+        lacking.append(
+            f"a score that tells them apart (AUC {area:.3f}, its interval from {area_interval.low:.3f};"
+            f" at least {LEAST_AUC:.2f})"
+        )
+    return lacking
