@@ -1,8 +1,15 @@
+ALTER TABLE batches ADD COLUMN try_policy JSONB DEFAULT '{}'::jsonb NOT NULL;
+
+COMMENT ON COLUMN batches.try_policy IS 'further tries after a rejection';
+
 ALTER TABLE generations
     ADD COLUMN further_character_ids UUID[] DEFAULT '{}' NOT NULL,
+    ADD COLUMN try_policy JSONB DEFAULT '{}'::jsonb NOT NULL,
     ADD COLUMN changes JSONB DEFAULT '{}'::jsonb NOT NULL;
 
 COMMENT ON COLUMN generations.further_character_ids IS 'beside character_id';
+
+COMMENT ON COLUMN generations.try_policy IS 'wins over its batch''s, key by key';
 
 COMMENT ON COLUMN generations.changes IS 'what the next try asks for instead';
 
