@@ -52,7 +52,7 @@ _HEADS = text(
     JOIN batches b ON b.id = open.batch_id AND b.paused_at IS NULL
     LEFT JOIN strides s ON s.batch_id = b.id AND s.provider = :provider
     CROSS JOIN LATERAL (
-        SELECT g.id, g.batch_id, g.model, g.hold_usd, g.tries
+        SELECT g.id, g.batch_id, g.model, g.hold_usd, g.tries, g.changes
         FROM generations g
         WHERE g.state = 'queued' AND g.provider = :provider AND g.batch_id = b.id
           AND (g.not_before IS NULL OR g.not_before <= now())
@@ -100,7 +100,12 @@ class _Places:
         """The lane that takes `head`, its money set aside everywhere; None, with the reason, where a limit forbids."""
         hold = head.hold_usd
         user = self.caps.get((Scope.USER_MONTH, head.user_id))
-        lanes = [name for name, number in self.free.items() if number > 0 and self._lane_fits(name, hold)]
+        # A job that is carried further is known to its own account alone.
+        only = head.changes.get("action", {}).get("lane")
+        open_to = [name for name, number in self.free.items() if number > 0 and only in (None, name)]
+        if not open_to:
+            return None
+        lanes = [name for name in open_to if self._lane_fits(name, hold)]
         if not budget.fits(hold):
             budget.blocked_by = "budget"
         elif user is not None and not user.fits(hold):
@@ -189,6 +194,9 @@ def _choose(
         head = queues[batch_id].pop(0)
         lane = places.take(head, budgets[batch_id])
         if lane is None:
+            if budgets[batch_id].blocked_by is None and queues[batch_id]:
+                # It waits for its own lane; those behind it do not.
+                heapq.heappush(turns, (passes[batch_id], batch_id))
             continue
         chosen.append((head, lane))
         passes[batch_id] += 1.0 / head.priority
@@ -234,7 +242,7 @@ def _write(connection: Connection, provider: str, chosen: Sequence[tuple[Row[Any
 def _next_numbers(connection: Connection, ids: set[UUID]) -> dict[UUID, int]:
     rows = connection.execute(
         select(attempts.c.generation_id, func.max(attempts.c.number) + 1)
-        .where(attempts.c.generation_id.in_(ids), attempts.c.kind == "image")
+        .where(attempts.c.generation_id.in_(ids))
         .group_by(attempts.c.generation_id)
     )
     return dict(rows.all())
@@ -252,6 +260,7 @@ def _attempt_row(head: Row[Any], lane: str, provider: str, number: int) -> dict[
         "state": AttemptState.ADMITTED,
         "hold_usd": head.hold_usd,
         "token": new_token(),
+        "changes": head.changes,
     }
 
 

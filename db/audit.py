@@ -6,7 +6,10 @@ from sqlalchemy import Connection, Select, and_, func, select
 
 from db.reading import books_disagree
 from db.schema import attempts, batches, generations
-from domain.states import FINAL, LIVE, AttemptState, GenerationState, HoldState
+from domain.states import FINAL, LIVE, AttemptKind, AttemptState, GenerationState, HoldState
+
+#: One that was found late lives beside its generation, whatever has become of that.
+_DECIDES = attempts.c.kind == AttemptKind.IMAGE
 
 
 def differences(connection: Connection) -> list[str]:
@@ -31,21 +34,23 @@ def _held_though_final() -> Select[tuple[object, ...]]:
     return (
         select(attempts.c.id, attempts.c.hold_state, generations.c.state)
         .join(generations, generations.c.id == attempts.c.generation_id)
-        .where(generations.c.state.in_(FINAL), attempts.c.hold_state.in_([HoldState.HELD, HoldState.IN_DOUBT]))
+        .where(
+            generations.c.state.in_(FINAL), attempts.c.hold_state.in_([HoldState.HELD, HoldState.IN_DOUBT]), _DECIDES
+        )
     )
 
 
 def _words_apart() -> Select[tuple[object, ...]]:
     return (
         select(generations.c.id, generations.c.state, attempts.c.state)
-        .join(attempts, and_(attempts.c.generation_id == generations.c.id, attempts.c.kind == "image"))
+        .join(attempts, and_(attempts.c.generation_id == generations.c.id, _DECIDES))
         .where(attempts.c.state != AttemptState.FINISHED, attempts.c.state != generations.c.state)
     )
 
 
 def _live_without_attempt() -> Select[tuple[object, ...]]:
     live = select(attempts.c.id).where(
-        attempts.c.generation_id == generations.c.id, attempts.c.state != AttemptState.FINISHED
+        attempts.c.generation_id == generations.c.id, attempts.c.state != AttemptState.FINISHED, _DECIDES
     )
     return select(generations.c.id, generations.c.state).where(
         generations.c.state.in_([GenerationState(state) for state in LIVE]), ~live.exists()

@@ -17,6 +17,9 @@ from domain.ids import AttemptId, GenerationId
 
 #: Whoever typed the command; who that is, the batch's owner says.
 PERSON = "a person"
+#: What settles a doubt when no person does.
+THE_LIST = "the provider's list"
+THE_REPLY = "the provider's reply"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ everywhere: attempt, generation, batch; a batch row is therefore the last lock t
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import Connection, case, func, insert, update
+from sqlalchemy import ColumnElement, Connection, case, func, insert, update
 
 from db.schema import attempts, batches, ledger_entries
 from db.work import Work
@@ -83,6 +83,27 @@ def undoubt(connection: Connection, work: Work, *, reason: str) -> None:
         )
 
 
+def hold_again(connection: Connection, work: Work, *, reason: str) -> None:
+    """A counter-entry to a release: the job exists after all. Above the limit the batch pauses and says so."""
+    if work.hold_state is not HoldState.RELEASED:
+        return
+    _book(connection, work, _Change(kind=LedgerKind.HOLD, held=work.hold_usd, reason=reason))
+    used = batches.c.charged_usd + batches.c.held_usd + batches.c.in_doubt_usd
+    said = f"the job of attempt {work.attempt_id} turned up late, and with its {work.hold_usd} USD the limit is passed"
+    _pause(connection, work, said, batches.c.limit_usd < used)
+
+
+def _pause(connection: Connection, work: Work, said: str, *where: ColumnElement[bool]) -> None:
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == work.batch_id, *where)
+        .values(
+            paused_at=func.coalesce(batches.c.paused_at, func.now()),
+            paused_reason=case((batches.c.paused_reason.is_(None), said), else_=batches.c.paused_reason),
+        )
+    )
+
+
 def release(connection: Connection, work: Work, *, reason: str) -> HoldState:
     """The attempt cost nothing; returns the hold's new state. A charge already booked stays."""
     if work.hold_state is HoldState.CHARGED:
@@ -101,11 +122,4 @@ def charge(connection: Connection, work: Work, amount: Decimal, *, reason: str) 
     )
     if amount > work.hold_usd:
         said = f"attempt {work.attempt_id} was charged {amount} USD, above its hold of {work.hold_usd} USD"
-        connection.execute(
-            update(batches)
-            .where(batches.c.id == work.batch_id)
-            .values(
-                paused_at=func.coalesce(batches.c.paused_at, func.now()),
-                paused_reason=case((batches.c.paused_reason.is_(None), said), else_=batches.c.paused_reason),
-            )
-        )
+        _pause(connection, work, said)

@@ -30,6 +30,7 @@ from domain.states import (
     FINAL,
     IN_FLIGHT,
     PUBLIC_STATUS,
+    AttemptKind,
     AttemptState,
     GenerationState,
     HoldState,
@@ -140,7 +141,7 @@ attempts = Table(
     Column("id", UUID, primary_key=True),
     Column("generation_id", UUID, ForeignKey("generations.id"), nullable=False),
     Column("batch_id", UUID, ForeignKey("batches.id"), nullable=False),
-    Column("kind", Text, nullable=False, server_default="image"),
+    Column("kind", Text, nullable=False, server_default=AttemptKind.IMAGE.value),
     Column("number", Integer, nullable=False, comment="try of this generation and kind, from 1"),
     Column("lane", Text, ForeignKey("lanes.name"), nullable=False),
     Column("provider", Text, nullable=False),
@@ -171,12 +172,15 @@ attempts = Table(
     Column("intent_at", Moment, comment="written before the request leaves"),
     Column("doubted_at", Moment, comment="when the reply was given up; the job may exist"),
     Column("absent_since", Moment, comment="begin of the first complete listing that did not show the job"),
+    Column("late_look_at", Moment, comment="settled as lost: when to look for its job again; null: never"),
+    Column("found_late_at", Moment, comment="when its job turned up although it had been settled as lost"),
     Column("accepted_at", Moment),
     Column("made_at", Moment),
     Column("stored_at", Moment),
     Column("finished_at", Moment),
     UniqueConstraint("generation_id", "kind", "number"),
     UniqueConstraint("lane", "job_id"),
+    one_of("kind", AttemptKind),
     one_of("state", AttemptState),
     one_of("outcome", Outcome),
     one_of("hold_state", HoldState),
@@ -205,6 +209,12 @@ Index(
     postgresql_where=text(f"state IN ({quoted(IN_FLIGHT)})"),
 )
 Index("attempts_live_idx", attempts.c.state, attempts.c.published_at, postgresql_where=text("state <> 'finished'"))
+Index(
+    "attempts_late_look_idx",
+    attempts.c.lane,
+    attempts.c.late_look_at,
+    postgresql_where=text("late_look_at IS NOT NULL"),
+)
 Index("attempts_batch_id_idx", attempts.c.batch_id, postgresql_where=text("state <> 'finished'"))
 
 generation_assets = Table(

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from db.schema import attempts, generations
+from domain.escalation import merged
 from domain.ids import AttemptId, BatchId, CharacterId, GenerationId, LeaseToken
-from domain.states import AttemptState, HoldState
+from domain.states import AttemptKind, AttemptState, HoldState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Work:
     """One attempt as it stood when it was claimed or locked.
 
     Args:
+        settings: of the generation, with this try's changes over them.
         changes: what this try asks for instead of what its generation's settings say.
     """
 
@@ -44,6 +46,7 @@ class Work:
     lane: str
     provider: str
     model: str
+    kind: AttemptKind
     prompt: str
     settings: Mapping[str, Any]
     changes: Mapping[str, Any]
@@ -64,6 +67,16 @@ class Work:
     deadline_at: datetime | None
     cancel_requested: bool
 
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether pictures of an earlier try were judged: this one came after a rejection."""
+        return "since" in self.changes
+
+    @property
+    def tries_since_verdict(self) -> int:
+        """The generation's tries without those that a rejection ended; what failed and cost nothing is among them."""
+        return self.tries - int(self.changes.get("since", 0))
+
 
 COLUMNS = (
     attempts.c.id.label("attempt_id"),
@@ -74,6 +87,7 @@ COLUMNS = (
     attempts.c.lane,
     attempts.c.provider,
     attempts.c.model,
+    attempts.c.kind,
     generations.c.prompt,
     generations.c.settings,
     attempts.c.changes,
@@ -107,6 +121,8 @@ def work_of(row: Row[Any]) -> Work:
     """`row` of `select_work` as a record."""
     # By name, and only those of the record: a statement may select more.
     fields = {str(name): value for name, value in row._mapping.items() if name in _NAMES}  # noqa: SLF001 -- documented
+    fields["kind"] = AttemptKind(fields["kind"])
+    fields["settings"] = merged(fields["settings"], fields["changes"])
     fields["state"] = AttemptState(fields["state"])
     fields["hold_state"] = HoldState(fields["hold_state"])
     return Work(**fields)

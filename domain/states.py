@@ -28,12 +28,16 @@ S = GenerationState
 
 MOVES: dict[GenerationState, frozenset[GenerationState]] = {
     S.PREPARING: frozenset({S.QUEUED, S.FAILED, S.CANCELED}),
-    S.QUEUED: frozenset({S.ADMITTED, S.FAILED, S.CANCELED}),
-    S.ADMITTED: frozenset({S.SUBMITTING, S.QUEUED, S.FAILED, S.CANCELED}),
-    S.SUBMITTING: frozenset({S.GENERATING, S.COLLECTING, S.IN_DOUBT, S.ADMITTED, S.QUEUED, S.FAILED, S.CANCELED}),
-    S.IN_DOUBT: frozenset({S.GENERATING, S.COLLECTING, S.QUEUED, S.FAILED, S.CANCELED}),
-    S.GENERATING: frozenset({S.COLLECTING, S.QUEUED, S.FAILED, S.CANCELED}),
-    S.COLLECTING: frozenset({S.VALIDATING, S.COMPLETED, S.QUEUED, S.FAILED, S.CANCELED}),
+    # To a job only where one turns up of an attempt whose doubt had been settled as lost.
+    S.QUEUED: frozenset({S.ADMITTED, S.GENERATING, S.COLLECTING, S.FAILED, S.CANCELED}),
+    # To `rejected` from anywhere where pictures of an earlier try were judged, and the further try failed.
+    S.ADMITTED: frozenset({S.SUBMITTING, S.QUEUED, S.REJECTED, S.FAILED, S.CANCELED}),
+    S.SUBMITTING: frozenset(
+        {S.GENERATING, S.COLLECTING, S.IN_DOUBT, S.ADMITTED, S.QUEUED, S.REJECTED, S.FAILED, S.CANCELED}
+    ),
+    S.IN_DOUBT: frozenset({S.GENERATING, S.COLLECTING, S.QUEUED, S.REJECTED, S.FAILED, S.CANCELED}),
+    S.GENERATING: frozenset({S.COLLECTING, S.QUEUED, S.REJECTED, S.FAILED, S.CANCELED}),
+    S.COLLECTING: frozenset({S.VALIDATING, S.COMPLETED, S.QUEUED, S.REJECTED, S.FAILED, S.CANCELED}),
     S.VALIDATING: frozenset({S.COMPLETED, S.REJECTED, S.QUEUED, S.FAILED, S.CANCELED}),
     # By a person, or by a new threshold version; each leaves a history row.
     S.COMPLETED: frozenset({S.REJECTED}),
@@ -79,6 +83,13 @@ LIVE = frozenset(state for state in AttemptState if state is not AttemptState.FI
 
 #: Attempts that occupy one of the provider's places: collecting and validating are our own business.
 IN_FLIGHT = frozenset({AttemptState.ADMITTED, AttemptState.SUBMITTING, AttemptState.IN_DOUBT, AttemptState.GENERATING})
+
+
+class AttemptKind(StrEnum):
+    """What an attempt is for; a generation has one live attempt of each kind at most."""
+
+    IMAGE = "image"  # should become the generation's picture, and decides about it
+    LATE = "late"  # its job turned up when its generation had gone on without it: paid, kept, and decides nothing
 
 
 class Outcome(StrEnum):

@@ -26,7 +26,7 @@ from db.texts import storable_json
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError
 from domain.ids import AssetId, AttemptId, LeaseToken
-from domain.states import AttemptState, GenerationState, Outcome
+from domain.states import AttemptKind, AttemptState, GenerationState, Outcome
 
 _COLLECTING = frozenset({AttemptState.COLLECTING})
 
@@ -102,10 +102,12 @@ def collected(
     """At least one picture is safely stored.
 
     Returns:
-        VALIDATING where the generation names a character, else a final state: the first picture stands for it.
+        VALIDATING where the generation names a character, else a final state: the first picture stands for it. Of an
+        attempt that was found late the pictures are kept, and that is all.
     """
     work = take(connection, attempt_id, states=_COLLECTING, token=token)
-    checked = work.character_id is not None
+    late = work.kind is AttemptKind.LATE
+    checked = work.character_id is not None and not late
     first = min(asset.position for asset in assets if asset.r2_key is not None)
     ids = {asset.position: AssetId(new_id()) for asset in assets}
     connection.execute(
@@ -125,7 +127,7 @@ def collected(
                 "file_size": asset.file_size,
                 "width": asset.width,
                 "height": asset.height,
-                "best": not checked and asset.position == first,
+                "best": not checked and not late and asset.position == first,
                 "missing_reason": asset.missing_reason,
                 "metadata": storable_json(asset.metadata),
             }

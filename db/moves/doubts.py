@@ -1,6 +1,7 @@
 """Settling a doubt: found on the provider's list, proven absent from it, or decided by a person.
 
-Finding is `submission.adopt`. What a listing must have been like to prove anything is `pipeline.doubts`' business.
+Each leaves a row of history. What a listing must have been like to prove anything is `pipeline.doubts`' business; what
+turns up after a doubt was settled as lost is `db.moves.late`'s.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, or_, select, update
 
-from db import ledger
+from db import history, ledger
+from db.moves import late, submission
 from db.moves.rows import charge, finish, set_attempt, take
 from db.schema import attempts, generations
 from db.work import Work, select_work, work_of
@@ -117,12 +119,49 @@ def saw_something(connection: Connection, attempt_id: AttemptId) -> None:
     )
 
 
-def not_accepted(
-    connection: Connection, attempt_id: AttemptId, *, failure: LikenessError, wait: timedelta | None = None
-) -> GenerationState:
-    """The job does not exist: the hold is released and the generation goes on."""
+def found(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    job_id: str,
+    first_look: timedelta,
+    deadline: timedelta,
+    actor: str = history.THE_LIST,
+) -> None:
+    """The job exists: `submission.adopt`, with a row of history."""
     work = take(connection, attempt_id, states=_IN_DOUBT, token=None)
-    return finish(connection, work, GenerationState.QUEUED, outcome=Outcome.GIVEN_BACK, failure=failure, wait=wait)
+    submission.adopt(connection, attempt_id, job_id=job_id, first_look=first_look, deadline=deadline)
+    _note(
+        connection, work, GenerationState.GENERATING, actor=actor, reason=f"the doubt is settled: its job is {job_id}"
+    )
+
+
+def _note(connection: Connection, work: Work, reached: GenerationState, *, actor: str, reason: str) -> None:
+    history.note(
+        connection,
+        generation_id=work.generation_id,
+        attempt_id=work.attempt_id,
+        from_state=GenerationState.IN_DOUBT,
+        to_state=reached,
+        actor=actor,
+        reason=reason,
+    )
+
+
+def not_accepted(
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    failure: LikenessError,
+    wait: timedelta | None = None,
+    actor: str = history.THE_LIST,
+) -> GenerationState:
+    """The job does not exist: the hold is released and the generation goes on; should it turn up, `late` adopts it."""
+    work = take(connection, attempt_id, states=_IN_DOUBT, token=None)
+    reached = finish(connection, work, GenerationState.QUEUED, outcome=Outcome.GIVEN_BACK, failure=failure, wait=wait)
+    late.watch(connection, attempt_id)
+    _note(connection, work, reached, actor=actor, reason=f"the doubt is settled: {failure}")
+    return reached
 
 
 def paid_for_nothing(
@@ -140,7 +179,8 @@ def paid_for_nothing(
     set_attempt(connection, work, AttemptState.COLLECTING, hold_state=HoldState.HELD)
     charge(connection, replace(work, hold_state=HoldState.HELD), charged, reason=said_by)
     settled = replace(work, hold_state=HoldState.CHARGED)
-    finish(connection, settled, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
+    reached = finish(connection, settled, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
+    _note(connection, work, reached, actor=history.PERSON, reason=f"the doubt is settled: {failure}")
     return charged
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, func, select, update
 
+from db import history
 from db.moves.rows import finish, take_free
 from db.schema import attempts, generations
 from domain.ids import BatchId, GenerationId
@@ -18,23 +19,30 @@ def request_cancel(connection: Connection, batch_id: BatchId) -> int:
     transaction of its own: steps lock attempts before generations, and this one starts with generations.
     """
     chosen = (
-        select(generations.c.id)
+        select(generations.c.id, generations.c.state, generations.c.cancel_requested_at.label("asked_before"))
         .where(generations.c.batch_id == batch_id, generations.c.state.not_in(FINAL))
         .order_by(generations.c.id)
         .with_for_update()
         .cte("chosen")
     )
     waiting = generations.c.state.in_([GenerationState.PREPARING, GenerationState.QUEUED])
-    return connection.execute(
+    asked = (
         update(generations)
-        .where(generations.c.id.in_(select(chosen.c.id)))
+        .where(generations.c.id == chosen.c.id)
         .values(
             cancel_requested_at=func.coalesce(generations.c.cancel_requested_at, func.now()),
             state=case((waiting, GenerationState.CANCELED), else_=generations.c.state),
             completed_at=case((waiting, func.now()), else_=None),
             updated_at=func.now(),
         )
-    ).rowcount
+        .returning(generations.c.id, chosen.c.state.label("before"), generations.c.state, chosen.c.asked_before)
+    )
+    rows = connection.execute(asked).all()
+    new = [row for row in rows if row.asked_before is None]
+    for reached in {row.state for row in new}:
+        before = {GenerationId(row.id): row.before for row in new if row.state == reached}
+        history.note_all(connection, before, to_state=reached, actor=history.PERSON, reason="a cancel was asked for")
+    return len(rows)
 
 
 def cancel_admitted(connection: Connection) -> list[GenerationId]:
@@ -63,10 +71,16 @@ def retry(
     if reason is not None:
         wanted.append(generations.c.error_code == reason)
     # In the order in which a cancel locks them, so that the two may meet.
-    chosen = select(generations.c.id).where(*wanted).order_by(generations.c.id).with_for_update().cte("chosen")
-    return connection.execute(
+    chosen = (
+        select(generations.c.id, generations.c.state, generations.c.error_code)
+        .where(*wanted)
+        .order_by(generations.c.id)
+        .with_for_update()
+        .cte("chosen")
+    )
+    rows = connection.execute(
         update(generations)
-        .where(generations.c.id.in_(select(chosen.c.id)))
+        .where(generations.c.id == chosen.c.id)
         .values(
             state=GenerationState.QUEUED,
             completed_at=None,
@@ -77,7 +91,13 @@ def retry(
             tries=0,
             updated_at=func.now(),
         )
-    ).rowcount
+        .returning(generations.c.id, chosen.c.state, chosen.c.error_code)
+    ).all()
+    for code in {row.error_code for row in rows}:
+        before = {GenerationId(row.id): row.state for row in rows if row.error_code == code}
+        said = f"asked for again after {code}" if code else "asked for again"
+        history.note_all(connection, before, to_state=GenerationState.QUEUED, actor=history.PERSON, reason=said)
+    return len(rows)
 
 
 def reasons(connection: Connection, batch_id: BatchId) -> dict[str, int]:

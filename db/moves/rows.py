@@ -3,20 +3,26 @@
 A taken row is locked until the transaction ends. No row back means that the race was lost, an ordinary answer.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
-from db import ledger
+from db import history, ledger
 from db.schema import attempts, batches, generations
 from db.schema_checks import model_inputs
 from db.texts import storable
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, LostRace
+from domain.escalation import CLOSED_LOOP
 from domain.ids import AttemptId, LeaseToken
-from domain.states import FINAL, AttemptState, GenerationState, Outcome, sources_of
+from domain.states import FINAL, AttemptKind, AttemptState, GenerationState, Outcome, sources_of
+
+_JOB_KEY = "attempts_lane_job_id_key"
 
 FREE_LEASE = {"lease_token": None, "lease_until": None, "leased_by": None}
 
@@ -88,9 +94,13 @@ def set_attempt(connection: Connection, work: Work, state: AttemptState, **value
 def set_generation(connection: Connection, work: Work, target: GenerationState, **values: Any) -> GenerationState:
     """Move the generation of a taken row; where a person has asked for it, it is canceled instead.
 
+    An attempt that was found late moves nothing: its generation has gone on without it.
+
     Raises:
         LostRace: the table of moves does not allow it; the whole transaction must be given up.
     """
+    if work.kind is AttemptKind.LATE:
+        return target
     target = _or_canceled(work, target)
     moved = connection.execute(
         update(generations)
@@ -108,7 +118,8 @@ def set_generation(connection: Connection, work: Work, target: GenerationState, 
 
 
 def _or_canceled(work: Work, target: GenerationState) -> GenerationState:
-    return GenerationState.CANCELED if work.cancel_requested and target in _CANCEL_WINS else target
+    wins = work.cancel_requested and work.kind is AttemptKind.IMAGE and target in _CANCEL_WINS
+    return GenerationState.CANCELED if wins else target
 
 
 def hand_back(
@@ -152,12 +163,17 @@ def finish(
 ) -> GenerationState:
     """End the attempt, release what is still held, and move the generation to `target`.
 
+    A generation whose earlier tries were judged does not fail with a further one: the best of its pictures stands for
+    it, and it is rejected.
+
     Args:
         outcome: `given_back` does not count as a try of the generation.
         wait: for a generation that is queued again, the least time until its next attempt.
     """
     hold_state = ledger.release(connection, work, reason=failure.code if failure else outcome)
     errors = error_columns(failure)
+    if target is GenerationState.FAILED and work.has_verdicts and work.kind is AttemptKind.IMAGE:
+        target = _rejected_after_all(connection, work, failure)
     reached = _or_canceled(work, target)
     set_generation(
         connection,
@@ -182,6 +198,36 @@ def finish(
     )
     connection.execute(delete(model_inputs).where(model_inputs.c.attempt_id == work.attempt_id))
     return reached
+
+
+def _rejected_after_all(connection: Connection, work: Work, failure: LikenessError | None) -> GenerationState:
+    why = f" ({failure.code})" if failure is not None else ""
+    history.note(
+        connection,
+        generation_id=work.generation_id,
+        attempt_id=work.attempt_id,
+        from_state=work.state,
+        to_state=GenerationState.REJECTED,
+        actor=CLOSED_LOOP,
+        reason=f"the further try failed{why}; the best picture of the earlier ones stays",
+    )
+    return GenerationState.REJECTED
+
+
+@contextmanager
+def owning(connection: Connection, work: Work, job_id: str) -> Iterator[None]:
+    """Write the id of a job to an attempt inside the block; nobody else may own the job.
+
+    Raises:
+        LostRace: another attempt owns it; what the block wrote is undone, and the transaction is good for more.
+    """
+    try:
+        with connection.begin_nested():
+            yield
+    except IntegrityError as error:
+        if _JOB_KEY not in str(error.orig):
+            raise
+        raise LostRace(f"job {job_id!r} of lane {work.lane!r} belongs to another attempt already") from error
 
 
 def charge(connection: Connection, work: Work, amount: Decimal, *, reason: str) -> None:

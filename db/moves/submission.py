@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import IntegrityError
 
 from db import ledger
-from db.moves.rows import charge, due_now, error_columns, finish, leased_by, set_attempt, set_generation, take
+from db.moves.rows import charge, due_now, error_columns, finish, leased_by, owning, set_attempt, set_generation, take
 from db.schema import attempts
 from db.texts import storable, storable_json
 from db.work import Lease, Work, select_work, work_of
@@ -18,7 +17,6 @@ from domain.errors import LikenessError, LostRace
 from domain.ids import AttemptId, LeaseToken
 from domain.states import AttemptState, GenerationState, HoldState, Outcome
 
-_JOB_KEY = "attempts_lane_job_id_key"
 _ADMITTED = frozenset({AttemptState.ADMITTED})
 _SUBMITTING = frozenset({AttemptState.SUBMITTING})
 _IN_DOUBT = frozenset({AttemptState.IN_DOUBT})
@@ -72,13 +70,13 @@ def accepted(
     Raises:
         LostRace: the lease ran out and rescue has put the attempt in doubt; the caller adopts the job instead.
     """
-    if _has_job(connection, attempt_id, job_id):
+    if has_job(connection, attempt_id, job_id):
         return
     work = take(connection, attempt_id, states=_SUBMITTING, token=token)
     _generate(connection, work, job_id=job_id, first_look=first_look, deadline=deadline)
 
 
-def _has_job(connection: Connection, attempt_id: AttemptId, job_id: str) -> bool:
+def has_job(connection: Connection, attempt_id: AttemptId, job_id: str) -> bool:
     """Whether an earlier run of the same write was committed, and only the answer got lost."""
     known = connection.execute(select(attempts.c.job_id).where(attempts.c.id == attempt_id)).scalar_one_or_none()
     return known == job_id
@@ -92,7 +90,7 @@ def adopt(
     Raises:
         LostRace: the doubt was settled otherwise.
     """
-    if _has_job(connection, attempt_id, job_id):
+    if has_job(connection, attempt_id, job_id):
         return
     work = take(connection, attempt_id, states=_IN_DOUBT, token=None)
     ledger.undoubt(connection, work, reason="job found")
@@ -100,25 +98,20 @@ def adopt(
 
 
 def _generate(connection: Connection, work: Work, *, job_id: str, first_look: timedelta, deadline: timedelta) -> None:
-    try:
-        with connection.begin_nested():
-            set_attempt(
-                connection,
-                work,
-                AttemptState.GENERATING,
-                job_id=job_id,
-                hold_state=HoldState.HELD,
-                accepted_at=func.now(),
-                due_at=func.now() + first_look,
-                deadline_at=func.now() + deadline,
-                step_tries=0,
-                deaths=0,
-                **error_columns(None),
-            )
-    except IntegrityError as error:
-        if _JOB_KEY not in str(error.orig):
-            raise
-        raise LostRace(f"job {job_id!r} of lane {work.lane!r} belongs to another attempt already") from error
+    with owning(connection, work, job_id):
+        set_attempt(
+            connection,
+            work,
+            AttemptState.GENERATING,
+            job_id=job_id,
+            hold_state=HoldState.HELD,
+            accepted_at=func.now(),
+            due_at=func.now() + first_look,
+            deadline_at=func.now() + deadline,
+            step_tries=0,
+            deaths=0,
+            **error_columns(None),
+        )
     set_generation(connection, work, GenerationState.GENERATING)
 
 
@@ -156,7 +149,7 @@ def delivered(
         connection,
         work,
         AttemptState.COLLECTING,
-        job_id=_unused(connection, work, request_id),
+        job_id=unused_name(connection, work, request_id),
         # Whatever it was: a charge takes the place of a hold, and a doubt cannot stand beside another state.
         hold_state=HoldState.HELD,
         result=result,
@@ -172,7 +165,7 @@ def delivered(
     set_generation(connection, work, GenerationState.COLLECTING)
 
 
-def _unused(connection: Connection, work: Work, request_id: str | None) -> str | None:
+def unused_name(connection: Connection, work: Work, request_id: str | None) -> str | None:
     """The name of a call, unless a proxy gives the same to all: a paid picture is not refused for its name."""
     if request_id is None:
         return None

@@ -26,7 +26,7 @@ from db.schema import batches as batch_table
 from db.session import Database
 from db.work import Lease
 from domain.ids import AttemptId, BatchId, CharacterId, GenerationId, LeaseToken, row_identity, sha256
-from domain.states import FINAL, AttemptState, GenerationState
+from domain.states import FINAL, AttemptKind, AttemptState, GenerationState
 
 USER = "user-1"
 HOLD = Decimal("0.40")
@@ -285,6 +285,8 @@ def _check_words(every: Sequence[Any], states: Mapping[Any, str]) -> None:
             assert row.hold_state in {"charged", "released"}
             assert row.lease_token is None
             continue
+        if row.kind == AttemptKind.LATE:
+            continue
         assert row.generation_id not in live, "one live attempt per generation"
         live[row.generation_id] = row.state
     resting = {*FINAL, GenerationState.QUEUED, GenerationState.PREPARING}
@@ -317,6 +319,8 @@ def _check_costs(every: Sequence[Any], costs: Mapping[Any, Decimal], lines: Sequ
 def _check_limits(every: Sequence[Any], spent: Sequence[Any]) -> None:
     above: dict[Any, Decimal] = {}
     for row in every:
+        if row.found_late_at is not None:
+            above[row.batch_id] = above.get(row.batch_id, Decimal(0)) + row.hold_usd
         if row.charged_usd is not None and row.charged_usd > row.hold_usd:
             above[row.batch_id] = above.get(row.batch_id, Decimal(0)) + row.charged_usd - row.hold_usd
     for batch in spent:

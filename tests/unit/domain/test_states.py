@@ -62,7 +62,8 @@ def test_only_an_intent_leads_to_a_doubt_and_a_doubt_is_never_submitted_again() 
 
 
 def test_a_job_begins_at_its_intent_or_at_its_doubt() -> None:
-    assert sources_of(S.GENERATING) == {S.SUBMITTING, S.IN_DOUBT}
+    # From the queue where a job turns up after its doubt had been settled as lost.
+    assert sources_of(S.GENERATING) == {S.SUBMITTING, S.IN_DOUBT, S.QUEUED}
 
 
 @pytest.mark.parametrize("target", sorted(GenerationState))
