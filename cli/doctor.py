@@ -24,7 +24,7 @@ from domain.errors import LikenessError, ServiceMissing
 from pipeline import lanes, ticks
 from pipeline.resources import Resources
 from runtime.embedded.binaries import installed
-from runtime.resources import open_resources
+from runtime.resources import open_producer
 from runtime.settings import Settings, read_settings
 from runtime.site import Site, is_embedded, open_site
 from validation.weights import weight_files
@@ -142,7 +142,7 @@ def _redis(site: Site) -> Check:
 
 def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
     try:
-        resources, _ = stack.enter_context(open_resources(site.settings, application="likeness doctor", threads=2))
+        resources = stack.enter_context(open_producer(site.settings, application="likeness doctor"))
     except (LikenessError, OSError) as failure:
         advice = "start it, or correct DATABASE_URL"
         yield Check(name="Postgres", health=Health.MISSING, found=str(failure).partition("\n")[0], advice=advice)

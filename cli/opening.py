@@ -11,7 +11,7 @@ from domain.errors import ServiceMissing
 from pipeline.resources import Resources
 from runtime.children import Child, ChildReport, Happening
 from runtime.crew import Crew, crew_of, role, roles
-from runtime.resources import open_resources
+from runtime.resources import open_producer
 from runtime.settings import Settings, read_settings
 from runtime.site import Site, is_embedded, open_site
 
@@ -33,7 +33,7 @@ def opened(settings: Settings | None = None) -> Iterator[Opened]:
     """The installation of the environment, with embedded servers started if it names none."""
     with (
         open_site(settings or read_settings()) as site,
-        open_resources(site.settings, application="likeness cli") as (resources, _),
+        open_producer(site.settings, application="likeness cli") as resources,
     ):
         yield Opened(site=site, resources=resources)
 

@@ -29,7 +29,7 @@ from pipeline.resources import Resources
 from pipeline.status import BatchStatus
 from providers.catalogue import load
 from runtime.lanes import require_lane
-from runtime.resources import open_resources
+from runtime.resources import open_producer
 from runtime.settings import Settings, read_settings
 from runtime.site import is_embedded, open_site
 
@@ -155,9 +155,8 @@ class Connection:
         self._stack = contextlib.ExitStack()
         try:
             self._site = self._stack.enter_context(open_site(settings))
-            self.resources: Resources
-            self.resources, _ = self._stack.enter_context(
-                open_resources(self._site.settings, application="likeness script")
+            self.resources: Resources = self._stack.enter_context(
+                open_producer(self._site.settings, application="likeness script")
             )
             self._workers: LocalWorkers | None = None
             if is_embedded(settings):

@@ -4,26 +4,28 @@ import contextlib
 import random
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from celery import Celery
+import celery
 from pydantic import SecretStr
 
 from db.migrate import migrate
 from db.session import Database
 from domain.errors import ServiceMissing
-from pipeline.embeddings import KeptEmbeddings
 from pipeline.leases import Leases
 from pipeline.points import DieOnce, Points, Unarmed
-from pipeline.resources import Resources, Timing
+from pipeline.resources import Dispatch, Resources, Timing
 from providers.base import Lane
 from runtime.lanes import ensure_rows, open_lanes
 from runtime.settings import Settings
 from storage.base import PictureStore
 from storage.folder import FolderStore
 from storage.mirrored import MirroredStore
-from tasks.app import make_app
 from tasks.dispatch import CeleryDispatch
 from validation.base import Scorer
+
+if TYPE_CHECKING:
+    from pipeline.embeddings import KeptEmbeddings
 
 #: What a process without lanes grants to the submissions of others.
 _UNKNOWN_CALL = timedelta(minutes=10)
@@ -102,12 +104,15 @@ def points_of(settings: Settings) -> Points:
 
 
 @contextlib.contextmanager
-def open_embeddings(settings: Settings, *, application: str) -> Iterator[KeptEmbeddings]:
+def open_embeddings(settings: Settings, *, application: str) -> Iterator["KeptEmbeddings"]:
     """The embeddings in Postgres, for a scorer that is loaded before there are resources.
 
     Raises:
         ServiceMissing: Postgres is not reachable, or its address is missing.
     """
+    # NumPy comes along, which a command that only looks can do without.
+    from pipeline.embeddings import KeptEmbeddings
+
     database_url, _ = server_urls(settings)
     database = Database(database_url, pool_size=2, application=application)
     with contextlib.closing(database):
@@ -119,7 +124,7 @@ def open_embeddings(settings: Settings, *, application: str) -> Iterator[KeptEmb
 @contextlib.contextmanager
 def open_resources(
     settings: Settings, *, application: str, threads: int = 4, scorer: Scorer | None = None
-) -> Iterator[tuple[Resources, Celery]]:
+) -> Iterator[tuple[Resources, "celery.Celery"]]:
     """Everything the steps of this process need, and the Celery application that sends and receives for it.
 
     The database is brought to the present schema, and the lanes of the settings are made known to it.
@@ -127,8 +132,33 @@ def open_resources(
     Raises:
         ServiceMissing: Postgres is not reachable, or an address or key is missing.
     """
-    database_url, redis_url = server_urls(settings)
-    app = make_app(redis_url)
+    _, redis_url = server_urls(settings)
+    with contextlib.closing(CeleryDispatch(redis_url)) as dispatch:
+        lent = _lent(settings, application=application, threads=threads, scorer=scorer, dispatch=dispatch)
+        with lent as resources:
+            yield resources, dispatch.app
+
+
+@contextlib.contextmanager
+def open_producer(settings: Settings, *, application: str) -> Iterator[Resources]:
+    """The same for who receives nothing: a command, a script.
+
+    Raises:
+        ServiceMissing: as `open_resources`.
+    """
+    _, redis_url = server_urls(settings)
+    with (
+        contextlib.closing(CeleryDispatch(redis_url)) as dispatch,
+        _lent(settings, application=application, threads=4, scorer=None, dispatch=dispatch) as resources,
+    ):
+        yield resources
+
+
+@contextlib.contextmanager
+def _lent(
+    settings: Settings, *, application: str, threads: int, scorer: Scorer | None, dispatch: Dispatch
+) -> Iterator[Resources]:
+    database_url, _ = server_urls(settings)
     database = Database(database_url, pool_size=threads, application=application)
     with contextlib.ExitStack() as stack:
         stack.callback(database.close)
@@ -141,20 +171,16 @@ def open_resources(
         store = stack.enter_context(open_store(settings))
         leases = Leases(database, seconds=settings.lease_s)
         stack.callback(leases.close)
-        stack.callback(app.close)
-        yield (
-            Resources(
-                database=database,
-                lanes=lanes,
-                store=store,
-                dispatch=CeleryDispatch(app),
-                leases=leases,
-                luck=random.random,
-                timing=timing_of(settings, lanes.values()),
-                scorer=scorer,
-                scoring_model=settings.clip_model,
-                public_url=settings.public_url,
-                points=points_of(settings),
-            ),
-            app,
+        yield Resources(
+            database=database,
+            lanes=lanes,
+            store=store,
+            dispatch=dispatch,
+            leases=leases,
+            luck=random.random,
+            timing=timing_of(settings, lanes.values()),
+            scorer=scorer,
+            scoring_model=settings.clip_model,
+            public_url=settings.public_url,
+            points=points_of(settings),
         )

@@ -1,14 +1,14 @@
 """The Celery application: how messages are written, routed, acknowledged and given back. No task body lives here."""
 
-from celery import Celery
+import celery
 
 #: Longer than any task: a message is delivered again after this, and by then rescue has long taken over.
 _VISIBILITY_S = 3600
 
 
-def make_app(broker_url: str) -> Celery:
+def make_app(broker_url: str) -> "celery.Celery":
     """A configured application without tasks; `tasks.bodies` adds those of a role."""
-    app = Celery("likeness", broker=broker_url, set_as_current=False)
+    app = celery.Celery("likeness", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],

@@ -5,13 +5,14 @@ A message is a hint: one that cannot be sent now is sent again by rescue.
 
 import logging
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
-from celery import Celery
-from kombu.exceptions import OperationalError
+import celery
 
 from domain.ids import AttemptId, GenerationId
 from tasks import names
+from tasks.app import make_app
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +20,22 @@ _POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "inter
 
 
 class CeleryDispatch:
-    """Sends by wire name; it needs no task body, so a producer imports none."""
+    """Sends by wire name; it needs no task body, so a producer imports none.
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
+    The application is made when it is first needed: most commands only look, and Celery takes a quarter of a second.
+    """
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+
+    @cached_property
+    def app(self) -> "celery.Celery":
+        return make_app(self._broker_url)
+
+    def close(self) -> None:
+        """Give the connections back, if there were any."""
+        if "app" in vars(self):
+            self.app.close()
 
     def submit(
         self, *, lane: str, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
@@ -50,10 +63,12 @@ class CeleryDispatch:
         generation_id: GenerationId,
         wait: timedelta | None,
     ) -> None:
+        from kombu.exceptions import OperationalError
+
         generation = str(generation_id)
         options: dict[str, Any] = {"countdown": wait.total_seconds()} if wait else {}
         try:
-            self._app.send_task(
+            self.app.send_task(
                 name,
                 args=(str(attempt_id),),
                 # As a keyword, so that Flower's search by `kwargs:generation_id=...` shows a prompt's whole story.

@@ -14,6 +14,8 @@ from tests.acceptance import commands
 
 _SANDBOX = "http://127.0.0.1:9"  # never asked where nothing is made
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+
 WRONG = {
     "a file that is missing": (["enqueue", "nowhere.csv", "--provider", "sandbox"], 2, "no file 'nowhere.csv'"),
     "Latin-1": (["enqueue", "latin.csv", "--provider", "sandbox"], 2, "line 2: byte 0xFC"),
@@ -39,6 +41,20 @@ def test_a_wrong_call_is_one_sentence_and_leaves_no_row(
     assert says in ended.err
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT count(*) FROM generations").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("command", ["run", "enqueue"])
+def test_a_retired_model_is_refused_before_anything_starts(home: Path, tmp_path: Path, command: str) -> None:
+    prompts = commands.write_prompts(tmp_path / "farm.csv", ["a pig"])
+    # No address of a server is set: these are the installation that would bring its own along.
+    ended = commands.run(command, str(prompts), "--model", "dall-e-3", home=home, cwd=tmp_path, OPENAI_API_KEY="key")
+    assert (ended.code, ended.out) == (2, "")
+    assert "'dall-e-3' was shut down on 2026-05-12; use 'gpt-image-2.5-sunburst'" in ended.err
+    assert not home.exists() or not any(home.iterdir()), "neither server nor queue was made, so nothing is enqueued"
+    assert commands.processes_of(home) == []
+    probe = f"import cli.main, sys; cli.main.run({[command, str(prompts), '--model=dall-e-3']!r}); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"sqlalchemy", "celery", "httpx2", "alembic"} & set(loaded.split()), "it knew without them"
 
 
 def test_a_reader_who_leaves_early_sees_no_complaint(home: Path, tmp_path: Path) -> None:
