@@ -41,6 +41,7 @@ A class that one module alone can raise stands there. What is retryable is decid
 decided in `domain.retry`.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 
@@ -115,13 +116,24 @@ class ProviderError(LikenessError):
     Args:
         message: shown to people as it is.
         retry_after_s: the provider's own wish in seconds; a floor, never shortened.
+        charged_usd: what the provider says it keeps although there is no picture; None for nothing.
+        illegal_prompt: the provider counts this against the account, and too many of it cost money.
     """
 
     blame = Blame.PROVIDER
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        charged_usd: Decimal | None = None,
+        illegal_prompt: bool = False,
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.charged_usd = charged_usd
+        self.illegal_prompt = illegal_prompt
 
 
 class NotSent(ProviderError):

@@ -4,9 +4,11 @@ Each is pure functions around one HTTP call, as in `providers.base`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
-from providers.base import Accepted, Ask, Call, Reply
+from providers.base import Accepted, Ask, Call, Reply, Running
 
 
 @runtime_checkable
@@ -28,6 +30,79 @@ class Actor(Protocol):
             ProviderError: a documented refusal, by its class.
             MaybeSent: anything that is neither an acceptance nor a documented refusal.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What a service sees in a picture.
+
+    Args:
+        texts: each would do as a prompt for a picture like it.
+        charged_usd: what the service says it charged, or None where it does not say.
+    """
+
+    texts: Sequence[str]
+    charged_usd: Decimal | None = None
+
+
+@runtime_checkable
+class PromptChecker(Protocol):
+    """What a wire has besides, where the service tells beforehand, and for nothing, whether it refuses a text."""
+
+    def build_prompt_check(self, text: str) -> Call: ...
+
+    def read_prompt_check(self, reply: Reply) -> str | None:
+        """The service's objection, or None.
+
+        Raises:
+            ProviderError: as `Poller.read_poll`, where this call said nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class SideWorker(Protocol):
+    """What a wire has besides, where jobs of other kinds are made: each is paid for, and none can be found again.
+
+    What a job of these came to is asked with `Poller.build_poll`.
+    """
+
+    def build_blend(self, pictures: Sequence[bytes], *, shape: str, settings: Mapping[str, Any]) -> Call:
+        """Pictures made of several files.
+
+        Raises:
+            RequestRefused: too few or too many, or files, a shape or settings that the service does not take.
+        """
+        ...
+
+    def build_describe(self, picture: bytes) -> Call: ...
+
+    def read_description(self, reply: Reply) -> Running | Described:
+        """What the job came to; raises what `Poller.read_poll` raises."""
+        ...
+
+    def build_seed(self, job_id: str) -> Call:
+        """Ask for the seed of a finished job."""
+        ...
+
+    def read_seed(self, reply: Reply) -> Running | int:
+        """What the job came to; raises what `Poller.read_poll` raises."""
+        ...
+
+    def build_inpaint(self, job_id: str, *, mask: bytes, prompt: str, settings: Mapping[str, Any]) -> Call:
+        """Draw a part of a finished job's picture anew.
+
+        Args:
+            mask: a file of the picture's own size, white where it is to be drawn.
+
+        Raises:
+            RequestRefused: no prompt, or a file or settings that the service does not take.
+        """
+        ...
+
+    def read_side_job(self, reply: Reply) -> Accepted:
+        """Raises what `Provider.read_submit` raises."""
         ...
 
 

@@ -161,12 +161,14 @@ class ListedJob:
             may be anybody's.
         created_at: Unix time, or None where the service does not say, or says it without a time zone.
         status: the service's own number or word for it; a listing may use others than a poll.
+        action: of a job that carries another one further, what it does; None for a fresh one.
     """
 
     job_id: str
     prompt: str | None
     created_at: float | None
     status: str | None = None
+    action: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

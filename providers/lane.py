@@ -13,7 +13,16 @@ from urllib.parse import urlsplit
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from domain.errors import ProviderDown, ReplyUnreadable, RequestRefused
-from providers.abilities import Actor, Adviser, Canceller, InlineReader, SchemaKeeper
+from providers.abilities import (
+    Actor,
+    Adviser,
+    Canceller,
+    Described,
+    InlineReader,
+    PromptChecker,
+    SchemaKeeper,
+    SideWorker,
+)
 from providers.base import (
     Accepted,
     AccountInfo,
@@ -25,6 +34,8 @@ from providers.base import (
     Poller,
     Progress,
     Provider,
+    Reply,
+    Running,
 )
 from providers.fetch import PictureFetcher
 from providers.http import Sender, checked_base_url, checked_key
@@ -130,6 +141,65 @@ class HttpLane:
         if isinstance(self._adapter, SchemaKeeper):
             reply = self._sender.send(self._adapter.build_schema(ask.model))
             self._adapter.check_schema(self._adapter.read_schema(reply), ask)
+
+    @property
+    def checks_prompts(self) -> bool:
+        """Whether the service tells beforehand, and for nothing, that it refuses a text."""
+        return isinstance(self._adapter, PromptChecker)
+
+    def objection(self, text: str) -> str | None:
+        """Why the service would refuse `text`, or None; also where the service has no such call.
+
+        Raises:
+            ProviderError: the service could not be asked.
+        """
+        if not isinstance(self._adapter, PromptChecker):
+            return None
+        return self._adapter.read_prompt_check(self._sender.send(self._adapter.build_prompt_check(text)))
+
+    def blend(self, picture_urls: Sequence[str], *, shape: str, settings: Mapping[str, Any]) -> Accepted:
+        """A paid job that no attempt stands for: pictures made of two to five others; `poll` says what it came to.
+
+        Args:
+            shape: `PORTRAIT` (2:3), `SQUARE` or `LANDSCAPE` (3:2).
+
+        Raises:
+            PictureError: a picture is not to be had; nothing was sent.
+            RequestRefused, ProviderError: as `submit`.
+        """
+        pictures = [self.fetch_picture(url) for url in picture_urls]
+        return self._side_job(self._side_worker.build_blend(pictures, shape=shape, settings=settings))
+
+    def describe(self, picture: bytes) -> Accepted:
+        """A paid job that no attempt stands for: texts for a picture; `description` says what it came to."""
+        return self._side_job(self._side_worker.build_describe(picture))
+
+    def description(self, job_id: str) -> Running | Described:
+        return self._side_worker.read_description(self._fetch(job_id))
+
+    def ask_seed(self, job_id: str) -> Accepted:
+        """A job that finds out the seed of a finished one; `seed` says what it came to."""
+        return self._side_job(self._side_worker.build_seed(job_id))
+
+    def seed(self, job_id: str) -> Running | int:
+        return self._side_worker.read_seed(self._fetch(job_id))
+
+    def inpaint(self, job_id: str, *, mask: bytes, prompt: str, settings: Mapping[str, Any]) -> Accepted:
+        """A paid job that no attempt stands for: a part of a picture drawn anew; `poll` says what it came to."""
+        return self._side_job(self._side_worker.build_inpaint(job_id, mask=mask, prompt=prompt, settings=settings))
+
+    def _side_job(self, call: Call) -> Accepted:
+        return self._side_worker.read_side_job(self._sender.send(call))
+
+    def _fetch(self, job_id: str) -> Reply:
+        assert isinstance(self._adapter, Poller)
+        return self._sender.send(self._adapter.build_poll(job_id))
+
+    @property
+    def _side_worker(self) -> SideWorker:
+        if not isinstance(self._adapter, SideWorker):
+            raise RequestRefused(f"{self.provider!r} makes no jobs of this kind")
+        return self._adapter
 
     def warnings(self, ask: Ask) -> Sequence[str]:
         """Sentences about wishes that are left out of the submission, usually none."""

@@ -182,6 +182,17 @@ def prompt_text(
     return " ".join(part for part in (links, words, *ordered) if part)
 
 
+def aspect_in(text: str) -> tuple[int, int] | None:
+    """Width by height of each picture that a text as it was sent asks for; a square where it names none.
+
+    None for no text, which says nothing.
+    """
+    found = re.search(r"--(?:ar|aspect) ([1-9]\d{0,3}):([1-9]\d{0,3})(?=\s|$)", text)
+    if found is None:
+        return (1, 1) if text.strip() else None
+    return int(found[1]), int(found[2])
+
+
 def _taken_apart(prompt: str) -> tuple[str, dict[str, str]]:
     """The words of `prompt`, and the flags in it by name, checked and in canonical spelling."""
     if re.search(r"\{[^{}]*,[^{}]*\}", prompt):

@@ -1,10 +1,12 @@
 """What TTAPI's failure messages mean: one table from the beginning of a message to a class of ours.
 
-Also which failures TTAPI counts towards its limit of illegal prompts. The brake that acts on the count is not here.
+Also which failures TTAPI counts towards its limit of illegal prompts. The brake that acts on the count is
+`pipeline.brake`.
 
 Source: docs.mjapiapp.com/faq/midjourney/api and the Chinese FAQ (PROVIDERS.md 1.5); ttapi.io/docs/faq/api (1.9).
 """
 
+from decimal import Decimal
 from typing import Final
 
 from domain.errors import ContentRefused, JobFailed, JobTimedOut, ProviderError, QueueFull, RequestRefused
@@ -31,8 +33,8 @@ FAMILIES: Final[tuple[tuple[str, type[ProviderError]], ...]] = (
     ("unknown message", JobFailed),
 )
 
-#: After thirty of these in a day TTAPI keeps the money it froze for a failed job.
-ILLEGAL_PER_DAY: Final = 30
+#: Beginnings that count as illegal prompts: after thirty in a day TTAPI keeps the money it froze for a failed job.
+#: A prompt that is refused at once, with 400, does not count.
 ILLEGAL: Final = (
     "[invalid parameter]",
     "[banned prompt detected]",
@@ -44,13 +46,21 @@ ILLEGAL: Final = (
 )
 
 
-def failure_of(message: str | None) -> ProviderError:
-    """The service's last word on a job, or on a submission it answered with `FAILED`: nothing was charged.
+def failure_of(message: str | None, *, charged_usd: Decimal | None = None) -> ProviderError:
+    """The service's last word on a job, or on a submission it answered with `FAILED`.
 
     A message of no known family is `JobFailed`: another try is allowed, as for any fault of the service.
+
+    Args:
+        charged_usd: what the failed job cost by its own body. Usually nothing; after too many illegal prompts in a
+            day TTAPI keeps what it froze.
     """
     kind = _kind_of(message or "") or JobFailed
-    return kind(shown(kind("").code, code="FAILED", message=message))
+    return kind(
+        shown(kind("").code, code="FAILED", message=message),
+        charged_usd=charged_usd or None,
+        illegal_prompt=_plain(message or "").startswith(ILLEGAL),
+    )
 
 
 def is_known(message: str | None) -> bool:
@@ -67,15 +77,6 @@ def refusal_of(message: str) -> type[ProviderError]:
     if "banned" in lowered or _kind_of(message) is ContentRefused:
         return ContentRefused
     return RequestRefused
-
-
-def is_illegal_prompt(failure: ProviderError | str) -> bool:
-    """Whether TTAPI counts this failure as an illegal prompt.
-
-    Takes the error or its text as the attempt's row keeps it. A prompt refused at once, with 400, does not count.
-    """
-    kind, _, rest = _plain(str(failure)).partition("]")
-    return f"{kind}]" in ILLEGAL and rest.lstrip().startswith("failed:")
 
 
 def _plain(message: str) -> str:

@@ -24,8 +24,8 @@ from domain.errors import (
 )
 from providers.base import Accepted, Ask, ListedJob, Made, Reply, Running
 from providers.seeds import seed_of
-from providers.ttapi import TTAPI, job_timeout_s
-from providers.ttapi_failures import is_illegal_prompt
+from providers.ttapi import TTAPI
+from providers.ttapi_modes import job_timeout_s
 
 ADAPTER = TTAPI()
 JOB = "6d7765ac-f2dd-440b-8464-660e2f83f3a5"
@@ -231,8 +231,17 @@ def test_a_documented_refusal_is_certain(status: int, body: object, kind: type[P
 )
 def test_any_other_status_leaves_a_doubt(status: int) -> None:
     accepted = {"status": "SUCCESS", "data": {"jobId": JOB}}
-    for body in (accepted, {"status": "FAILED", "message": "x", "data": None}, b""):
+    refused = {"status": "FAILED", "message": "x", "data": None}
+    for body in (accepted, {**refused, "data": {"jobId": JOB}}, b"", *([] if status == 422 else [refused])):
         assert type(submit_failure(reply(body, status))) is MaybeSent
+
+
+def test_a_422_is_a_refusal_only_with_the_body_that_ttapi_documents_for_one() -> None:
+    refused = {"status": "FAILED", "message": "The mode field is required.", "data": None}
+    failure = submit_failure(reply(refused, 422))
+    assert type(failure) is RequestRefused
+    assert str(failure) == "[request_refused] 422: The mode field is required."
+    assert type(submit_failure(reply({"message": "The mode field is required."}, 422))) is MaybeSent
 
 
 @pytest.mark.parametrize(
@@ -450,14 +459,14 @@ def test_a_long_message_is_shown_short_and_on_one_line() -> None:
         ("Job Timeout", False),
     ],
 )
-def test_what_ttapi_counts_as_illegal_is_known_from_the_error_and_from_its_text(message: str, *, counts: bool) -> None:
+def test_what_ttapi_counts_as_illegal_is_marked(message: str, *, counts: bool) -> None:
     failure = poll_failure(failed(message))
-    assert is_illegal_prompt(failure) is counts
-    assert is_illegal_prompt(str(failure)) is counts
+    assert failure.illegal_prompt is counts
 
 
 def test_a_prompt_refused_at_once_does_not_count_as_illegal() -> None:
-    assert not is_illegal_prompt(submit_failure(reply({"message": "[Banned prompt detected] x"}, 400)))
+    assert not submit_failure(reply({"message": "[Banned prompt detected] x"}, 400)).illegal_prompt
+    assert submit_failure(reply({"status": "FAILED", "message": "[Banned prompt detected] x"})).illegal_prompt
 
 
 def test_the_first_look_is_near_the_usual_end() -> None:
