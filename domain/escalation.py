@@ -12,6 +12,9 @@ from typing import Any, Final
 
 from domain.errors import BadInput
 
+#: Who decided, in the history of a generation.
+CLOSED_LOOP: Final = "closed loop"
+
 #: More than this is no search any more but a subscription.
 MOST_TRIES: Final = 20
 
@@ -252,9 +255,7 @@ def _varied(variation: Variation | None) -> Step | None:
 def _dearer(chances: Chances) -> Step | None:
     if chances.next_model is None:
         return None
-    return Step(
-        kind=Escalation.MODEL, before=chances.model, after=chances.next_model.name, model=chances.next_model
-    )
+    return Step(kind=Escalation.MODEL, before=chances.model, after=chances.next_model.name, model=chances.next_model)
 
 
 def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

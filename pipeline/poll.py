@@ -108,7 +108,9 @@ def _silent(resources: Resources, work: Work, lease: Lease, failure: ProviderErr
 
 
 def _gave_up(resources: Resources, work: Work, lease: Lease, failure: LikenessError) -> bool:
-    decision = decide(failure, tries=work.tries, limit=resources.timing.generation_tries, luck=resources.luck())
+    decision = decide(
+        failure, tries=work.tries_since_verdict, limit=resources.timing.generation_tries, luck=resources.luck()
+    )
     wait = decision.wait if isinstance(decision, TryAgain) else None
     try:
         with resources.database.transaction() as connection:

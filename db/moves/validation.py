@@ -7,6 +7,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from db import closed_loop
+from db.closed_loop import Decision
 from db.moves.rows import due_now, error_columns, finish, leased_by, set_attempt, take, unleased
 from db.schema import attempts, generation_assets
 from db.schema_checks import model_inputs, verdicts
@@ -92,21 +94,26 @@ def judged(
     character_id: CharacterId,
     found: Sequence[NewVerdict],
     best: AssetId,
+    further: Decision | None = None,
 ) -> GenerationState:
-    """Every picture has its verdict; the best one decides."""
+    """Every picture has its verdict; the best one decides.
+
+    Args:
+        best: of this attempt; what stands for the generation is the best of all its tries.
+        further: what the closed loop makes of a rejection; None where nobody asked for it.
+    """
     work = take(connection, attempt_id, states=_VALIDATING, token=token)
     for one in found:
         write_verdict(connection, character_id, one)
-    connection.execute(
-        update(generation_assets)
-        .where(generation_assets.c.generation_id == work.generation_id)
-        .values(best=generation_assets.c.id == best)
-    )
-    passed = next(one.verdict.passed for one in found if one.asset_id == best)
-    target, outcome = (
-        (GenerationState.COMPLETED, Outcome.COMPLETED) if passed else (GenerationState.REJECTED, Outcome.REJECTED)
-    )
-    return finish(connection, work, target, outcome=outcome)
+    closed_loop.mark_best(connection, work.generation_id)
+    if next(one.verdict.passed for one in found if one.asset_id == best):
+        return finish(connection, work, GenerationState.COMPLETED, outcome=Outcome.COMPLETED)
+    again = further is not None and further.next_try is not None
+    target = GenerationState.QUEUED if again else GenerationState.REJECTED
+    reached = finish(connection, work, target, outcome=Outcome.REJECTED)
+    if further is not None:
+        closed_loop.decided(connection, work, further, reached=reached)
+    return reached
 
 
 def write_verdict(connection: Connection, character_id: CharacterId, new: NewVerdict) -> None:
