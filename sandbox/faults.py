@@ -8,6 +8,7 @@ memory: a sandbox that starts again behaves well.
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -25,15 +26,40 @@ PICTURE: frozenset[Where] = frozenset({"picture"})
 CALLBACK: frozenset[Where] = frozenset({"callback"})
 FETCH: frozenset[Where] = frozenset({"fetch"})
 
+TTAPI, REPLICATE, OPENAI = frozenset({"ttapi"}), frozenset({"replicate"}), frozenset({"openai"})
+EVERY_WIRE = TTAPI | REPLICATE | OPENAI
+# OpenAI's one call brings the picture itself: there is nothing to ask about, to list or to be called back for.
+WIRES: Mapping[Where, frozenset[str]] = {
+    "submit": EVERY_WIRE,
+    "fetch": TTAPI | REPLICATE,
+    "list": TTAPI | REPLICATE,
+    "picture": TTAPI | REPLICATE,
+    "callback": TTAPI | REPLICATE,
+}
+
+# What can befall a picture that stands in a reply as well as one that is fetched.
+INSIDE_TOO: Mapping[Where, frozenset[str]] = {"picture": EVERY_WIRE}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One kind of fault; `default` is its argument when none is given, None means it must be given."""
+    """One kind of fault.
+
+    Attributes:
+        argument: what it takes behind a colon.
+        default: the argument when none is given; None means that it must be given.
+        only: the wires that can do it, where they are not all that have such a call.
+    """
 
     where: frozenset[Where]
     meaning: str
     argument: Argument = ""
     default: str | None = None
+    only: Mapping[Where, frozenset[str]] = field(default_factory=dict)
+
+    def wires(self, where: Where) -> frozenset[str]:
+        """The providers whose wire can do this at that call."""
+        return self.only.get(where, WIRES[where]) if where in self.where else frozenset()
 
 
 KINDS: Mapping[str, Kind] = {
@@ -67,28 +93,46 @@ KINDS: Mapping[str, Kind] = {
         where=SUBMIT,
         argument="text",
         default="plain",
+        only={"submit": REPLICATE | OPENAI},
         meaning="not accepted, each with its own body: Replicate's 429 (plain, old, low_credit or no_payment),"
         " OpenAI's limits of speed and money (plain, quota, no_credits or hard_limit)",
     ),
-    "canceled": Kind(where=SUBMIT, meaning="accepted; stopped after it began, and charged (Replicate)"),
-    "aborted": Kind(where=SUBMIT, meaning="accepted; stopped before it began, and free (Replicate)"),
+    "canceled": Kind(
+        where=SUBMIT, only={"submit": REPLICATE}, meaning="accepted; stopped after it began, and charged (Replicate)"
+    ),
+    "aborted": Kind(
+        where=SUBMIT, only={"submit": REPLICATE}, meaning="accepted; stopped before it began, and free (Replicate)"
+    ),
     "failed_body": Kind(where=SUBMIT, argument="text", meaning="accepted; the job ends FAILED with this message"),
     "stuck": Kind(where=SUBMIT, meaning="accepted; the job never ends, until the faults are cleared"),
     "old_shape": Kind(
-        where=frozenset({"submit", "fetch"}),
+        where=SUBMIT | FETCH,
+        only={"submit": TTAPI, "fetch": TTAPI},
         meaning="the other documented spelling: job_id; actions, a number for quota, a percent sign, no images",
     ),
     "no_images": Kind(
-        where=FETCH, meaning="a success without the four single images: only the grid; at Replicate without output"
+        where=SUBMIT | FETCH,
+        only={"submit": OPENAI},
+        meaning="a success without the four single images: only the grid; at Replicate without output,"
+        " at OpenAI without data",
     ),
-    "data_removed": Kind(where=BODIES - SUBMIT, meaning="as after its hour: without input and output (Replicate)"),
-    "data_output": Kind(where=FETCH, meaning="the pictures stand in the reply, as data: addresses (Replicate)"),
+    "hidden": Kind(where=frozenset({"list"}), meaning="the list says that there are no jobs (TTAPI, Replicate)"),
+    "data_removed": Kind(
+        where=BODIES - SUBMIT,
+        only={"fetch": REPLICATE, "list": REPLICATE},
+        meaning="as after its hour: without input and output (Replicate)",
+    ),
+    "data_output": Kind(
+        where=FETCH,
+        only={"fetch": REPLICATE},
+        meaning="the pictures stand in the reply, as data: addresses (Replicate)",
+    ),
     "unknown_status": Kind(where=FETCH, meaning="a status that no page documents, while the job goes on"),
     "expired": Kind(where=PICTURE, meaning="404, as a link past its time"),
-    "wrong_type": Kind(where=PICTURE, meaning="200 with an HTML page instead of the picture"),
-    "fake": Kind(where=PICTURE, meaning="an HTML page that calls itself image/png"),
-    "unreadable": Kind(where=PICTURE, meaning="the right size and first bytes, noise behind them"),
-    "cut_file": Kind(where=PICTURE, meaning="a complete reply that holds the first half of the file"),
+    "wrong_type": Kind(where=PICTURE, only=INSIDE_TOO, meaning="200 with an HTML page instead of the picture"),
+    "fake": Kind(where=PICTURE, only=INSIDE_TOO, meaning="an HTML page that calls itself image/png"),
+    "unreadable": Kind(where=PICTURE, only=INSIDE_TOO, meaning="the right size and first bytes, noise behind them"),
+    "cut_file": Kind(where=PICTURE, only=INSIDE_TOO, meaning="a complete reply that holds the first half of the file"),
     "duplicate_callback": Kind(where=CALLBACK, meaning="the callback is delivered twice"),
     "late_callback": Kind(where=CALLBACK, argument="seconds", default="5", meaning="delivered this much later"),
     "lost_callback": Kind(where=CALLBACK, meaning="never delivered"),
@@ -98,10 +142,18 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 
+INSIDE = frozenset(name for name, kind in KINDS.items() if kind.only is INSIDE_TOO)
+
+Profile = Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+
 # Faults that leave a wire unasked: it neither does nor refuses anything.
 UNHEARD = frozenset({"drop_before", "html"})
 
 HTML_PAGE = b"<!doctype html><html><head><title>Just a moment...</title></head><body>Please wait.</body></html>"
+
+
+# So many are remembered; a referee who wants more asks earlier.
+MOST_REMEMBERED = 20_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,12 +183,15 @@ class Fault:
         self.fired += 1
         return True
 
+    @property
+    def what(self) -> str:
+        return f"{self.name}:{self.argument}" if self.argument else self.name
+
     def document(self) -> dict[str, object]:
-        what = f"{self.name}:{self.argument}" if self.argument else self.name
         return {
             "where": self.where,
             "provider": self.provider,
-            "what": what,
+            "what": self.what,
             "rate": self.rate,
             "count": self.count,
             "match": self.match,
@@ -151,6 +206,7 @@ class Faults:
         self._lock = threading.Lock()
         self._armed: list[Fault] = []
         self._seed = 0
+        self._happened: deque[dict[str, object]] = deque(maxlen=MOST_REMEMBERED)
 
     def arm(self, wanted: Sequence[Mapping[str, Any]], *, seed: int | None = None) -> None:
         """Adds faults to those armed; raises `BadRequest` for one that cannot be, and then adds none."""
@@ -171,9 +227,14 @@ class Faults:
         with self._lock:
             return {"seed": self._seed, "faults": [fault.document() for fault in self._armed]}
 
+    def happened(self) -> list[dict[str, object]]:
+        """Every call that a fault befell, in their order: when, where, which, and for which prompt if that was read."""
+        with self._lock:
+            return list(self._happened)
+
     def choose_unread(self, provider: str) -> Fault | None:
         """The fault, if any, that ends a submission's connection before its body is read."""
-        return self._first(lambda fault: _unread(fault) and fault.provider in {None, provider})
+        return self._first(lambda fault: _unread(fault) and fault.provider in {None, provider}, provider, prompt="")
 
     def choose(
         self, where: Where, provider: str, *, prompt: str = "", among: frozenset[str] | None = None
@@ -185,15 +246,20 @@ class Faults:
                 fault.where == where
                 and fault.provider in {None, provider}
                 and (among is None or fault.name in among)
+                and provider in KINDS[fault.name].wires(where)
                 and (fault.match is None or fault.match in prompt)
                 and not _unread(fault)
             )
 
-        return self._first(fits)
+        return self._first(fits, provider, prompt=prompt)
 
-    def _first(self, fits: Callable[[Fault], bool]) -> Fault | None:
+    def _first(self, fits: Callable[[Fault], bool], provider: str, *, prompt: str) -> Fault | None:
         with self._lock:
-            return next((fault for fault in self._armed if fits(fault) and fault.rolls()), None)
+            found = next((fault for fault in self._armed if fits(fault) and fault.rolls()), None)
+            if found is not None:
+                what = {"where": found.where, "provider": provider, "what": found.what, "prompt": prompt}
+                self._happened.append({"at_s": time.time(), **what})
+            return found
 
 
 def _unread(fault: Fault) -> bool:
@@ -209,6 +275,9 @@ def read_fault(fields: Mapping[str, Any], *, dice: random.Random) -> Fault:
         raise BadRequest(f"unknown fault {name!r}; known: {', '.join(sorted(KINDS))}")
     if where not in get_args(Where) or where not in kind.where:
         raise BadRequest(f"fault {name!r} cannot be at {where!r}; it can be at: {', '.join(sorted(kind.where))}")
+    wires, provider = kind.wires(where), fields.get("provider")
+    if provider is not None and provider not in wires:
+        raise BadRequest(f"fault {name!r} at {where!r} is none of {provider!r}, but of {', '.join(sorted(wires))}")
     argument = argument or kind.default or ""
     _check_argument(name, kind, argument)
     rate, count = fields.get("rate", 1.0), fields.get("count")
@@ -220,7 +289,7 @@ def read_fault(fields: Mapping[str, Any], *, dice: random.Random) -> Fault:
         where=where,
         name=name,
         argument=argument,
-        provider=fields.get("provider"),
+        provider=provider,
         rate=float(rate),
         count=count,
         match=fields.get("match"),
@@ -290,20 +359,28 @@ def spoil_picture(fault: Fault | None, reply: Reply) -> Reply:
             return reply
 
 
-def answer_faults(faults: Faults, request: Request) -> dict[str, object]:
-    """`/_sandbox/faults`: GET tells, POST arms, DELETE clears; raises `BadRequest`."""
+def answer_faults(faults: Faults, request: Request, *, profile: Profile) -> dict[str, object]:
+    """`/_sandbox/faults`: GET tells, POST arms, DELETE clears; raises `BadRequest`.
+
+    Args:
+        profile: the faults of a named profile, for the fields of a request that names one.
+    """
     if request.method == "DELETE":
         faults.clear()
     elif request.method in {"POST", "PUT"}:
         fields = request.fields()
-        wanted, seed = fields.get("faults", []), fields.get("seed")
+        wanted, seed = profile(fields) if "profile" in fields else fields.get("faults", []), fields.get("seed")
         if not isinstance(wanted, list) or not all(isinstance(fault, dict) for fault in wanted):
             raise BadRequest("`faults` is a list of objects with at least `where` and `what`")
         if seed is not None and not isinstance(seed, int):
             raise BadRequest(f"`seed` is an integer, not {seed!r}")
         faults.arm(wanted, seed=seed)
     known = {
-        name: {"where": sorted(kind.where), "argument": kind.argument, "meaning": kind.meaning}
+        name: {
+            "where": {where: sorted(kind.wires(where)) for where in sorted(kind.where)},
+            "argument": kind.argument,
+            "meaning": kind.meaning,
+        }
         for name, kind in KINDS.items()
     }
     return {**faults.document(), "known": known}

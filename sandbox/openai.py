@@ -21,7 +21,7 @@ from sandbox import openai_bodies as bodies
 from sandbox import openai_words as words
 from sandbox.bill import digest_of
 from sandbox.callbacks import Manner
-from sandbox.faults import UNHEARD, Fault, Faults, Where, misbehave
+from sandbox.faults import INSIDE, UNHEARD, Fault, Faults, Where, misbehave, spoil_picture
 from sandbox.files import ROUTE as FILES_ROUTE
 from sandbox.jobs import Job, JobStore, QueueFull, Refused, Terms, TooManySubmits, WalletEmpty
 from sandbox.openai_bodies import NotAccepted
@@ -190,7 +190,10 @@ class OpenAI:
         if fault is not None and fault.name == "throttled":
             raise self._throttled(asked.name, fault.argument)
         job = job_from(asked, settings=self._settings, fault=fault, key_digest=_key_digest(request), now_s=now_s)
-        return self._when_done(self._begun(job, request), self._with_pictures)
+        empty = fault is not None and fault.name == "no_images"
+        return self._when_done(
+            self._begun(job, request), lambda job: self._with_pictures(job) | ({"data": []} if empty else {})
+        )
 
     def _begun(self, job: Job, request: Request) -> Job:
         try:
@@ -253,8 +256,9 @@ class OpenAI:
 
     def _with_pictures(self, job: Job) -> dict[str, Any]:
         ending = ENDINGS[job.plan["output_format"]]
-        pictures = [self._read(f"{job.job_id}_{number}.{ending}") or b"" for number in job.plan["tiles"]]
-        return bodies.result(job, pictures)
+        fault = self._faults.choose("picture", PROVIDER, prompt=job.prompt, among=INSIDE)
+        whole = [Reply(body=self._read(f"{job.job_id}_{number}.{ending}") or b"") for number in job.plan["tiles"]]
+        return bodies.result(job, [spoil_picture(fault, picture).body for picture in whole])
 
     def models(self, _request: Request, _fault: Fault | None) -> Reply:
         today = datetime.now(UTC).date()

@@ -4,6 +4,7 @@ import fcntl
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -17,6 +18,7 @@ from sandbox.openai import PREFIX as OPENAI_PREFIX
 from sandbox.openai import OpenAI
 from sandbox.pictures import ROUTE as PICTURES_ROUTE
 from sandbox.pictures import Pictures, job_id_of, media_type_of
+from sandbox.profiles import profile
 from sandbox.replicate import PREFIX as REPLICATE_PREFIX
 from sandbox.replicate import Replicate
 from sandbox.settings import Settings
@@ -86,6 +88,12 @@ class Sandbox:
             artists=settings.artists,
             ended=self._ended,
         )
+        self._told: dict[str, Callable[[], object]] = {
+            "/_sandbox/bill": lambda: bill(self.store),
+            "/_sandbox/log": lambda: log(self.store),
+            "/_sandbox/happened": lambda: {"happened": self.faults.happened()},
+            "/_sandbox/health": lambda: {"status": "ok", "pid": os.getpid(), "artists": self._studio.artist_pids()},
+        }
         self._server.app = self
 
     def start(self) -> None:
@@ -154,24 +162,19 @@ class Sandbox:
         path = request.path.rstrip("/")
         if path == FILES_ROUTE or path.startswith(f"{FILES_ROUTE}/"):
             return self._files.answer(request)
-        match path:
-            case "/_sandbox/bill":
-                return json_reply(bill(self.store))
-            case "/_sandbox/log":
-                return json_reply(log(self.store))
-            case "/_sandbox/health":
-                return json_reply({"status": "ok", "pid": os.getpid(), "artists": self._studio.artist_pids()})
-            case "/_sandbox/faults":
-                return self._switch_faults(request)
-            case _:
-                return json_reply({"error": f"no such address: {request.path}", "wires": sorted(self._wires)}, 404)
+        if path == "/_sandbox/faults":
+            return self._switch_faults(request)
+        told = self._told.get(path)
+        if told is None:
+            return json_reply({"error": f"no such address: {request.path}", "wires": sorted(self._wires)}, 404)
+        return json_reply(told())
 
     def _switch_faults(self, request: Request) -> Reply:
-        document = answer_faults(self.faults, request)
+        document = answer_faults(self.faults, request, profile=profile)
         if request.method == "DELETE":
             for job in self.store.release_stuck():
                 self._studio.commission(job)
-        return json_reply(document)
+        return json_reply(document | {"stuck": [job.job_id for job in self.store.unfinished() if job.stuck]})
 
     def _accepted(self, job: Job) -> None:
         wire = self._by_provider[job.provider]
