@@ -6,7 +6,7 @@ character's, and a verdict is `domain.verdict`.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -176,6 +176,11 @@ class ClipScorer:
         """Largest batch still tried; smaller than configured after a batch did not fit."""
         return self._run.limit
 
+    @property
+    def chunk(self) -> int:
+        """Pictures handed in together in bulk work: enough to keep the device busy, few enough to show progress."""
+        return 4 * self.batch_limit if self.engine.device.type == "cuda" else min(16, self.batch_limit)
+
     def origin(self, references: Sequence[Reference]) -> Origin:
         """What makes a score against `references`."""
         return self.model.origin([reference.sha256 for reference in references])
@@ -234,11 +239,22 @@ class ClipScorer:
         against = self.embed_references(references)
         origin = self.origin(references)
         outcomes: list[Scored | LikenessError] = []
-        for batch in embedded_in_bulk(
-            pictures, to_array=self._any_array, engine=self.engine, run=self._run, decoders=decoders
-        ):
+        for batch in self.embed_chunk(pictures, decoders=decoders):
             outcomes += self._compared(batch, against, origin, aggregation)
         return outcomes
+
+    def embed_chunk(
+        self, pictures: Iterable[ModelInput | bytes], *, decoders: int = 2
+    ) -> Iterator[list[Embedding | LikenessError]]:
+        """As `embed` for bulk work, a batch at a time, past the cache.
+
+        Args:
+            pictures: model inputs, or original files, which are decoded here; read one batch ahead.
+            decoders: threads that decode.
+        """
+        return embedded_in_bulk(
+            pictures, to_array=self._any_array, engine=self.engine, run=self._run, decoders=decoders
+        )
 
     def embed(self, pictures: Sequence[ModelInput]) -> list[Embedding | ScorerError]:
         """One outcome per picture, in order. Pictures with a `source` are embedded once and kept."""

@@ -1,14 +1,22 @@
-"""The `gpu` role: checks pictures. The one process kind that loads weights. Run as `python -m worker.gpu`."""
+"""The `gpu` role: checks pictures. The one process kind that loads weights. Run as `python -m worker.gpu`.
 
-from runtime.resources import open_embeddings, open_resources
+With `--pipe` it takes pictures from a command instead of the queue, and needs no server (`runtime.scoring`).
+"""
+
+import sys
+
 from runtime.settings import read_settings
-from tasks import names
-from tasks.bodies import register_gpu
 from validation.clip import ClipScorer
-from worker.start import consume, main_of
+from worker.scoring import serve
 
 
 def gpu() -> None:
+    # Here, because a scoring process has no queue and no server, and should start quickly.
+    from runtime.resources import open_embeddings, open_resources
+    from tasks import names
+    from tasks.bodies import register_gpu
+    from worker.start import consume
+
     settings = read_settings()
     with (
         open_embeddings(settings, application="likeness gpu embeddings") as kept,
@@ -23,5 +31,14 @@ def gpu() -> None:
             consume(app, role="gpu", queues=[names.QUEUE_GPU], threads=settings.gpu_threads)
 
 
+def pipe() -> int:
+    settings = read_settings()
+    return serve(lambda: ClipScorer.load(settings.clip_model, device=settings.clip_device))
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--pipe"]:
+        sys.exit(pipe())
+    from worker.start import main_of
+
     main_of(gpu)

@@ -1,0 +1,253 @@
+"""A process of our own that embeds for a command, so that the command itself needs no torch and no queue.
+
+`with scoring_process(settings, kept=..., say=...) as scorer` starts it (`python -m worker.gpu --pipe`), loads the
+configured model there, and ends it with the block. `scorer.embed(sources)` gives embeddings by digest, `scorer.model`
+says whose they are and in which frame they are compared (`validation.similarity.compare`). Pictures are read and
+decoded here, in threads; what `kept` has is not read at all, and what is made is kept.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from domain.errors import BadInput, LikenessError, ScorerError
+from domain.ids import sha256
+from pipeline.embeddings import KeptEmbeddings
+from runtime import scoring_wire as wire
+from runtime.scoring_wire import Message
+from runtime.settings import Settings
+from validation.base import Embedding, ModelInput
+from validation.embedder import ScoringModel, Source
+from validation.pixels import decode, model_input
+from validation.preprocessing import Preprocessing
+from validation.similarity import Frame
+
+#: Requests under way at once: one on the device, one made ready. The process reads as many ahead.
+_UNDER_WAY = 2
+_GRACE_S = 5.0
+_Outcome = tuple[str, Embedding | LikenessError]
+
+
+def file_source(path: Path) -> Source:
+    """The picture at `path`; read now for its digest, and once more if it has to be embedded.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        return Source(sha256=sha256(path.read_bytes()), read=path.read_bytes)
+    except OSError as error:
+        raise BadInput(f"picture {str(path)!r} cannot be read: {error.strerror or error}") from None
+
+
+class ScoringProcess:
+    """The scorer in its process; implements `validation.embedder.Embedder`. For one thread.
+
+    Args:
+        process: has said `ready`.
+        ready: that message.
+        kept: asked first, and told what was made; None keeps nothing.
+        log: where the process writes what goes wrong.
+        decoders: threads that read and decode.
+    """
+
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        ready: Message,
+        *,
+        kept: KeptEmbeddings | None,
+        log: Path,
+        decoders: int | None = None,
+    ) -> None:
+        said = ready.header["ready"]
+        self._process = process
+        self._kept = kept
+        self._log = log
+        self._decoders = decoders or min(8, os.cpu_count() or 2)
+        self._chunk = int(said["chunk"])
+        self._recipe = _recipe_of(said["preprocessing"])
+        self._model = _model_of(said["model"], ready.parts)
+
+    @property
+    def model(self) -> ScoringModel:
+        """Who embeds; only embeddings of the same fingerprint may be compared."""
+        return self._model
+
+    def embed(self, pictures: Iterable[Source]) -> Iterator[_Outcome]:
+        """Digest and outcome of each picture, every digest once; see `validation.embedder.Embedder.embed`."""
+        under_way: deque[list[str]] = deque()
+        with ThreadPoolExecutor(self._decoders, "decode") as decoding:
+            try:
+                for chunk in _chunks(pictures, self._chunk):
+                    known = self._known(chunk)
+                    yield from known.items()
+                    ready = list(decoding.map(self._ready, (one for one in chunk if one.sha256 not in known)))
+                    yield from ((source, one) for source, one in ready if isinstance(one, LikenessError))
+                    inputs = {source: one for source, one in ready if isinstance(one, ModelInput)}
+                    if inputs:
+                        self._ask([one.pixels for one in inputs.values()])
+                        under_way.append(list(inputs))
+                    while len(under_way) >= _UNDER_WAY:
+                        yield from self._answer(under_way.popleft())
+                while under_way:
+                    yield from self._answer(under_way.popleft())
+            finally:
+                # Left early: the answers on their way are kept, and the next question gets its own.
+                while under_way:
+                    self._answer(under_way.popleft())
+
+    def _known(self, chunk: Sequence[Source]) -> dict[str, Embedding]:
+        if self._kept is None:
+            return {}
+        return dict(self._kept.get_many([one.sha256 for one in chunk], model=self._model.fingerprint))
+
+    def _ready(self, source: Source) -> tuple[str, ModelInput | LikenessError]:
+        try:
+            return source.sha256, model_input(decode(source.read()).image, self._recipe)
+        except LikenessError as failure:
+            return source.sha256, failure
+        except OSError as error:
+            return source.sha256, BadInput(f"the picture cannot be read: {error.strerror or error}")
+
+    def _ask(self, pixels: Sequence[bytes]) -> None:
+        try:
+            wire.write(_pipe(self._process.stdin), {"pictures": len(pixels)}, pixels)
+        except OSError:
+            raise self._gone() from None
+
+    def _answer(self, sources: Sequence[str]) -> list[_Outcome]:
+        message = wire.read(_pipe(self._process.stdout))
+        if message is None:
+            raise self._gone()
+        parts = iter(message.parts)
+        outcomes: list[_Outcome] = [
+            (source, wire.failure_of(said) if said else Embedding(core=next(parts), style=next(parts)))
+            for source, said in zip(sources, message.header["outcomes"], strict=True)
+        ]
+        made = {source: one for source, one in outcomes if isinstance(one, Embedding)}
+        if self._kept is not None and made:
+            self._kept.put_many(made, model=self._model.fingerprint)
+        return outcomes
+
+    def _gone(self) -> ScorerError:
+        return _obituary(self._process, self._log)
+
+
+@contextlib.contextmanager
+def scoring_process(
+    settings: Settings,
+    *,
+    kept: KeptEmbeddings | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    model: str | None = None,
+) -> Iterator[ScoringProcess]:
+    """A scorer in a process of its own, which ends with the block.
+
+    Args:
+        kept: where embeddings are looked up and kept (`pipeline.embeddings.KeptEmbeddings`).
+        say: told what takes long, such as the download of a model.
+        model: instead of the configured one.
+
+    Raises:
+        ModelUnloadable: and its sentence says what to do.
+        ScorerError: the process died before it was ready.
+    """
+    log = settings.home / "logs" / "scoring.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            (sys.executable, "-m", "worker.gpu", "--pipe"),
+            env=_environment(settings, model),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            # Ctrl-C in the terminal is for the command, which then ends this process in order.
+            start_new_session=True,
+        )
+    try:
+        scorer = ScoringProcess(process, _until_ready(process, log, say), kept=kept, log=log)
+        if kept is not None:
+            kept.keep_model(scorer.model)
+        yield scorer
+    finally:
+        _end(process)
+
+
+def _environment(settings: Settings, model: str | None) -> dict[str, str]:
+    given = {"CLIP_MODEL": model or settings.clip_model, "LIKENESS_DEVICE": settings.clip_device}
+    return {**os.environ, **given}
+
+
+def _until_ready(process: "subprocess.Popen[bytes]", log: Path, say: Callable[[str], None]) -> Message:
+    while (message := wire.read(_pipe(process.stdout))) is not None:
+        if "ready" in message.header:
+            return message
+        if "failed" in message.header:
+            raise wire.failure_of(message.header["failed"])
+        say(str(message.header["note"]))
+    raise _obituary(process, log)
+
+
+def _obituary(process: "subprocess.Popen[bytes]", log: Path) -> ScorerError:
+    try:
+        status: Any = process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        status = "unknown"
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    said = lines[-1] if lines else "it said nothing"
+    return ScorerError(f"the scoring process ended with status {status}: {said} (its log is {log})")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """The end of its input ends it; one that is in the middle of a forward pass is not waited for."""
+    with contextlib.suppress(OSError):
+        _pipe(process.stdin).close()
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    _pipe(process.stdout).close()
+
+
+def _pipe(stream: Any) -> BinaryIO:
+    assert stream is not None
+    pipe: BinaryIO = stream
+    return pipe
+
+
+def _chunks(pictures: Iterable[Source], size: int) -> Iterator[list[Source]]:
+    """`pictures` without repeated digests, `size` at a time."""
+    seen: set[str] = set()
+
+    def new() -> Iterator[Source]:
+        for one in pictures:
+            if one.sha256 not in seen:
+                seen.add(one.sha256)
+                yield one
+
+    source = new()
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+def _recipe_of(said: dict[str, Any]) -> Preprocessing:
+    return Preprocessing(**{**said, "mean": tuple(said["mean"]), "std": tuple(said["std"])})
+
+
+def _model_of(said: dict[str, str], vectors: Sequence[bytes]) -> ScoringModel:
+    core_centre, style_centre, style_spread = (
+        np.frombuffer(vector, dtype="<f4").astype(np.float32) for vector in vectors
+    )
+    frame = Frame(core_centre=core_centre, style_centre=style_centre, style_spread=style_spread)
+    return ScoringModel(**said, frame=frame)
