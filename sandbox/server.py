@@ -88,12 +88,6 @@ class Sandbox:
             artists=settings.artists,
             ended=self._ended,
         )
-        self._told: dict[str, Callable[[], object]] = {
-            "/_sandbox/bill": lambda: bill(self.store),
-            "/_sandbox/log": lambda: log(self.store),
-            "/_sandbox/happened": lambda: {"happened": self.faults.happened()},
-            "/_sandbox/health": lambda: {"status": "ok", "pid": os.getpid(), "artists": self._studio.artist_pids()},
-        }
         self._server.app = self
 
     def start(self) -> None:
@@ -164,10 +158,15 @@ class Sandbox:
             return self._files.answer(request)
         if path == "/_sandbox/faults":
             return self._switch_faults(request)
-        told = self._told.get(path)
-        if told is None:
+        told: dict[str, Callable[[], object]] = {
+            "/_sandbox/bill": lambda: bill(self.store),
+            "/_sandbox/log": lambda: log(self.store),
+            "/_sandbox/happened": lambda: {"happened": self.faults.happened()},
+            "/_sandbox/health": lambda: {"status": "ok", "pid": os.getpid(), "artists": self._studio.artist_pids()},
+        }
+        if path not in told:
             return json_reply({"error": f"no such address: {request.path}", "wires": sorted(self._wires)}, 404)
-        return json_reply(told())
+        return json_reply(told[path]())
 
     def _switch_faults(self, request: Request) -> Reply:
         document = answer_faults(self.faults, request, profile=profile)
