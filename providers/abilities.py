@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
+from domain.escalation import Carried
 from providers.base import Accepted, Ask, Call, Reply, Running
 
 
@@ -156,3 +157,29 @@ class InlineReader(Protocol):
 
     #: Of one file.
     most_inline_bytes: int
+
+
+@runtime_checkable
+class Weigher(Protocol):
+    """What a wire has besides, where a setting says how strongly the references are followed."""
+
+    def carried(self, ask: Ask) -> Carried:
+        """What the submission of `ask` carries of its character.
+
+        Raises:
+            RequestRefused: the settings cannot be said on this wire.
+        """
+        ...
+
+
+@runtime_checkable
+class Varier(Protocol):
+    """What an `Actor` has besides, where one of its actions varies a picture."""
+
+    def variation_of(self, position: int, *, detail: Mapping[str, Any]) -> str | None:
+        """The name of the action that varies the picture at `position`, from 0, or None where the job offers none.
+
+        Args:
+            detail: what the service said of the job in its last word.
+        """
+        ...

@@ -14,11 +14,18 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from domain.errors import RequestRefused
+from domain.escalation import Carried, Weight
 
 #: Pinned in every prompt: Midjourney's own default moves (V7 since 2025-06-17, later ones are not confirmed).
 DEFAULT_VERSION: Final = "7"
 SEVERAL_REFERENCES_VERSION: Final = "6.1"
 ONE_REFERENCE_VERSION: Final = "7"
+
+#: Of `--cw` and `--ow`, where nobody says.
+_USUAL_WEIGHT: Final = 100
+#: Beyond 400 `--ow` is advised against.
+_CW_RUNGS: Final = (25, 50, 75, 100)
+_OW_RUNGS: Final = (25, 50, 75, 100, 200, 400)
 
 Read = Callable[[str, object], str]
 
@@ -166,13 +173,7 @@ def prompt_text(
         RequestRefused: a value out of range, two flags that exclude each other, a flag Midjourney does not
             have, or anything that would make several paid jobs of one prompt.
     """
-    words, written = _taken_apart(prompt)
-    wished = _from_settings(settings)
-    for name, value in written.items():
-        if wished.setdefault(name, value) != value:
-            raise RequestRefused(
-                f"the prompt says {name} {value} and the settings say {name} {wished[name]}; take one of them out"
-            )
+    words, wished = _wished(prompt, settings)
     if seed_if_none is not None:
         wished.setdefault("--seed", str(seed_if_none))
     flags = _with_version_and_references(wished, list(reference_urls))
@@ -180,6 +181,41 @@ def prompt_text(
     links = _links("image_urls", settings["image_urls"]) if settings.get("image_urls") else ""
     ordered = [f"{flag.name} {flags[flag.name]}".rstrip() for flag in FLAGS if flag.name in flags]
     return " ".join(part for part in (links, words, *ordered) if part)
+
+
+def carried(prompt: str, *, settings: Mapping[str, Any], reference_urls: Sequence[str]) -> Carried:
+    """What the prompt as it would be sent carries of a character, and how much stronger the settings can make it.
+
+    Raises:
+        RequestRefused: as `prompt_text`.
+    """
+    _, wished = _wished(prompt, settings)
+    _, written = _taken_apart(prompt)
+    flags = _with_version_and_references(wished, list(reference_urls))
+    for reference, weight, rungs in (("--cref", "--cw", _CW_RUNGS), ("--oref", "--ow", _OW_RUNGS)):
+        if reference not in flags:
+            continue
+        said = _BY_SPELLING[weight].settings
+        found = Weight(
+            setting=next((name for name in said if settings.get(name) is not None), said[0]),
+            flag=weight.lstrip("-"),
+            value=int(flags.get(weight, _USUAL_WEIGHT)),
+            rungs=rungs,
+        )
+        return Carried(references=len(flags[reference].split()), weight=None if weight in written else found)
+    return Carried()
+
+
+def _wished(prompt: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """The words of the prompt, and the flags that it and the settings say."""
+    words, written = _taken_apart(prompt)
+    wished = _from_settings(settings)
+    for name, value in written.items():
+        if wished.setdefault(name, value) != value:
+            raise RequestRefused(
+                f"the prompt says {name} {value} and the settings say {name} {wished[name]}; take one of them out"
+            )
+    return words, wished
 
 
 def aspect_in(text: str) -> tuple[int, int] | None:

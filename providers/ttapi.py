@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from domain.errors import ReplyUnreadable, RequestRefused
+from domain.escalation import Carried
 from providers import json_values as read
 from providers import midjourney
 from providers import ttapi_replies as replies
@@ -91,6 +92,15 @@ class TTAPI(SideJobs):
         action, taken = _action_of(ask), replies.accepted(reply)
         same = taken.job_id == job_id_and_action(action.job_id)[0]
         return Accepted(job_id=f"{taken.job_id}{_SAME_ID}{action.name}") if same else taken
+
+    def carried(self, ask: Ask) -> Carried:
+        return midjourney.carried(
+            ask.prompt, settings=_with_version(ask.model, ask.settings), reference_urls=ask.reference_urls
+        )
+
+    def variation_of(self, position: int, *, detail: Mapping[str, Any]) -> str | None:
+        name = f"variation{position + 1}"
+        return name if name in (detail.get("components") or ()) else None
 
     def build_poll(self, job_id: str) -> Call:
         known, action = job_id_and_action(job_id)

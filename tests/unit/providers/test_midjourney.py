@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import RequestRefused
-from providers.midjourney import FLAGS, prompt_text
+from domain.escalation import Carried
+from providers.midjourney import FLAGS, carried, prompt_text
 
 ONE = ("https://cdn.example/lulu-1.png",)
 TWO = (*ONE, "https://cdn.example/lulu-2.png")
@@ -260,3 +261,41 @@ def test_any_input_is_either_refused_or_becomes_a_text_that_says_the_same_again(
     assert "\n" not in said
     assert said.count("--v ") + said.count("--niji ") >= 1
     assert prompt_text(said, settings={}) == said
+
+
+@pytest.mark.parametrize(
+    ("settings", "references", "expected"),
+    [
+        ({"cref_weight": 25}, TWO, ("cref_weight", "cw", 25, 50, 2)),
+        ({"cw": 60}, ONE, ("cw", "cw", 60, 75, 1)),
+        ({}, TWO, ("cref_weight", "cw", 100, None, 2)),
+        ({}, ONE, ("oref_weight", "ow", 100, 200, 1)),
+        ({"ow": 400}, ONE, ("ow", "ow", 400, None, 1)),
+        ({"v": "7", "oref_weight": 30}, TWO, ("oref_weight", "ow", 30, 50, 1)),
+        ({"cref_urls": ONE[0]}, TWO, ("cref_weight", "cw", 100, None, 1)),
+    ],
+)
+def test_it_is_known_how_strongly_the_references_are_followed(
+    settings: dict[str, Any], references: tuple[str, ...], expected: tuple[str, str, int, int | None, int]
+) -> None:
+    found = carried("a pig", settings=settings, reference_urls=references)
+    weight = found.weight
+    assert weight is not None
+    assert (weight.setting, weight.flag, weight.value, weight.stronger, found.references) == expected
+
+
+def test_a_weight_that_stands_in_the_prompt_is_the_persons_own() -> None:
+    found = carried("a pig --v 6.1 --cw 25", settings={}, reference_urls=TWO)
+    assert (found.weight, found.references) == (None, 2)
+
+
+def test_without_a_reference_there_is_nothing_to_follow() -> None:
+    assert carried("a pig", settings={"cref_weight": 25}, reference_urls=()) == Carried()
+
+
+def test_a_stronger_weight_can_be_said_by_the_setting_that_is_named() -> None:
+    settings = {"cw": 25}
+    weight = carried("a pig", settings=settings, reference_urls=TWO).weight
+    assert weight is not None
+    said = prompt_text("a pig", settings={**settings, weight.setting: weight.stronger}, reference_urls=TWO)
+    assert "--cw 50" in said
