@@ -1,9 +1,10 @@
 """Characters, their reference pictures, and the versions of their thresholds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, null, select, update
 
 from db.ids import new_id
 from db.schema import characters
@@ -27,14 +28,42 @@ class ReferenceRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewThresholds:
+    """What becomes a version of a character's thresholds.
+
+    Args:
+        origin: where they come from, shown beside every verdict.
+        model: the scoring model they were fitted to; None for defaults.
+        aggregation: `max` or `mean` over the references; None keeps what the newest version says, at first `max`.
+        calibration: what was found where they were calibrated, as JSON.
+    """
+
+    core: float
+    style: float
+    origin: str
+    model: str | None = None
+    aggregation: str | None = None
+    calibration: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CharacterRow:
-    """A character as it stands now."""
+    """A character as it stands now.
+
+    Args:
+        aggregation: `max` or `mean` over the references.
+        fitted_to: the scoring model that its thresholds were fitted to; None for defaults.
+        calibration: what was found where they were calibrated; None where they were not.
+    """
 
     id: CharacterId
     name: str
     description: str
     references: Sequence[ReferenceRow]
     thresholds: Thresholds
+    aggregation: str = "max"
+    fitted_to: str | None = None
+    calibration: Mapping[str, Any] | None = None
 
 
 def put(
@@ -43,13 +72,9 @@ def put(
     name: str,
     description: str,
     references: Sequence[ReferenceRow],
-    thresholds: tuple[float, float, str, str | None],
+    thresholds: NewThresholds,
 ) -> CharacterId:
-    """Make the character, or replace its references; thresholds that differ from the newest become a new version.
-
-    Args:
-        thresholds: core, style, origin, and the model they were fitted to.
-    """
+    """Make the character, or replace its references; thresholds that differ from the newest become a new version."""
     known = connection.execute(
         select(characters.c.id).where(characters.c.name == name).with_for_update()
     ).scalar_one_or_none()
@@ -76,36 +101,40 @@ def put(
             for reference in references
         ],
     )
-    core, style, origin, model = thresholds
-    set_thresholds(connection, character_id, core=core, style=style, origin=origin, model=model)
+    set_thresholds(connection, character_id, thresholds)
     return character_id
 
 
-def set_thresholds(
-    connection: Connection, character_id: CharacterId, *, core: float, style: float, origin: str, model: str | None
-) -> int:
+def set_thresholds(connection: Connection, character_id: CharacterId, new: NewThresholds) -> int:
     """Write a new version unless the newest says the same; returns the newest version's number."""
-    newest = connection.execute(
+    # Two who do so at once would take the same number.
+    connection.execute(select(characters.c.id).where(characters.c.id == character_id).with_for_update())
+    newest = _newest(connection, character_id)
+    aggregation = new.aggregation or (newest.aggregation if newest is not None else "max")
+    wanted = {
+        "core": new.core,
+        "style": new.style,
+        "origin": new.origin,
+        "model": new.model,
+        "aggregation": aggregation,
+        "calibration": new.calibration,
+    }
+    if newest is not None and all(getattr(newest, name) == value for name, value in wanted.items()):
+        return int(newest.version)
+    version = 1 if newest is None else newest.version + 1
+    if new.calibration is None:
+        wanted["calibration"] = null()  # None would become JSON's null, which is something
+    connection.execute(insert(threshold_versions).values(character_id=character_id, version=version, **wanted))
+    return int(version)
+
+
+def _newest(connection: Connection, character_id: CharacterId) -> Row[Any] | None:
+    return connection.execute(
         select(threshold_versions)
         .where(threshold_versions.c.character_id == character_id)
         .order_by(threshold_versions.c.version.desc())
         .limit(1)
     ).one_or_none()
-    same = newest is not None and (newest.core, newest.style, newest.origin, newest.model) == (
-        core,
-        style,
-        origin,
-        model,
-    )
-    if newest is not None and same:
-        return int(newest.version)
-    version = 1 if newest is None else newest.version + 1
-    connection.execute(
-        insert(threshold_versions).values(
-            character_id=character_id, version=version, core=core, style=style, origin=origin, model=model
-        )
-    )
-    return int(version)
 
 
 def find(connection: Connection, name: str) -> CharacterRow:
@@ -129,18 +158,17 @@ def get(connection: Connection, character_id: CharacterId) -> CharacterRow:
         .where(character_references.c.character_id == character_id)
         .order_by(character_references.c.position)
     ).mappings()
-    newest = connection.execute(
-        select(threshold_versions)
-        .where(threshold_versions.c.character_id == character_id)
-        .order_by(threshold_versions.c.version.desc())
-        .limit(1)
-    ).one()
+    newest = _newest(connection, character_id)
+    assert newest is not None, "a character is made together with its first thresholds"
     return CharacterRow(
         id=CharacterId(row.id),
         name=row.name,
         description=row.description,
         references=[ReferenceRow(**reference) for reference in references],
         thresholds=Thresholds(version=newest.version, core=newest.core, style=newest.style, origin=newest.origin),
+        aggregation=newest.aggregation,
+        fitted_to=newest.model,
+        calibration=newest.calibration,
     )
 
 

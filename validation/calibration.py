@@ -66,7 +66,6 @@ class Examined:
         recommended: at the recommended cut, on the scores that it was made of.
         unseen: at cuts made of resamples, on the scores that each resample left out: what to expect of new pictures.
         cut_interval: of those cuts.
-        lowest_positive: no positive scores below it.
         lacking: why this is no calibration, one phrase each; empty when it is one.
         resamples: behind every interval.
     """
@@ -81,7 +80,6 @@ class Examined:
     recommended: Errors
     unseen: Errors
     cut_interval: Interval
-    lowest_positive: float
     lacking: Sequence[str]
     resamples: int
 
@@ -95,13 +93,13 @@ class _Ladder:
     """Shares of errors at every cut that makes a difference, for B drawings of positives and negatives at once.
 
     Args:
-        positives: in one drawing.
+        spared: share of the positives that a recommended cut may turn away.
         values: (K,) every score once, rising.
         false_reject: (B, K + 1) at a cut on each value, and at one above all.
         false_accept: (B, K + 1).
     """
 
-    positives: int
+    spared: float
     values: Values
     false_reject: Values
     false_accept: Values
@@ -112,6 +110,7 @@ def examine(
     negatives: Sequence[float],
     *,
     present: float,
+    spare: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = _SEED,
 ) -> Examined:
@@ -120,16 +119,18 @@ def examine(
     Args:
         positives, negatives: at least one finite score each.
         present: the threshold in force.
+        spare: how many of the positives the recommended cut may turn away; None for `spared`.
         resamples: drawn with replacement from positives and negatives apart.
         seed: of those drawings; the same seed gives the same figures.
     """
     shown, others = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
     values = np.unique(np.concatenate([shown, others]))  # (K,)
     once = (_counts(shown, values)[None], _counts(others, values)[None])  # 2 of (1, K)
-    whole = _ladder(values, *once)
+    share = (spared(len(shown)) if spare is None else spare) / len(shown)
+    whole = _ladder(values, *once, spared=share)
     rng = np.random.default_rng(seed)
     again = (_drawn(once[0][0], rng, resamples), _drawn(once[1][0], rng, resamples))  # 2 of (B, K)
-    drawn = _ladder(values, *again)
+    drawn = _ladder(values, *again, spared=share)
     auc_interval = _interval(_areas(drawn))
     auc = float(_areas(whole)[0])
     recommended = float(_cuts(whole)[0])
@@ -145,7 +146,6 @@ def examine(
         recommended=_errors(recommended, whole, drawn, counts=(len(shown), len(others))),
         unseen=_left_out(recommended, cuts, values, once, again),
         cut_interval=_interval(cuts),
-        lowest_positive=float(shown.min()),
         lacking=_lacking(len(shown), len(others), auc, auc_interval),
         resamples=resamples,
     )
@@ -161,13 +161,14 @@ def equal_error_rate(positives: Sequence[float], negatives: Sequence[float]) -> 
     return float(_crossings(_whole(positives, negatives))[0])
 
 
-def recommended_cut(positives: Sequence[float], negatives: Sequence[float]) -> float:
+def recommended_cut(positives: Sequence[float], negatives: Sequence[float], *, spare: int | None = None) -> float:
     """The cut of the rule: few false rejects first, then few false accepts, then room on both sides.
 
-    Of the cuts that turn away at most `spared` of the positives, those that accept the fewest negatives; of these,
-    those that turn away the fewest positives; of what remains, between two neighbouring scores, the middle.
+    Of the cuts that turn away at most `spare` of the positives (by default `spared`), those that accept the fewest
+    negatives; of these, those that turn away the fewest positives; of what remains, between two neighbouring scores,
+    the middle. Where every negative lies above, the lowest positive that is kept.
     """
-    return float(_cuts(_whole(positives, negatives))[0])
+    return float(_cuts(_whole(positives, negatives, spare=spare))[0])
 
 
 def spared(positives: int) -> int:
@@ -185,10 +186,11 @@ def roc(positives: Sequence[float], negatives: Sequence[float]) -> tuple[Values,
     return ladder.false_accept[0, ::-1], 1 - ladder.false_reject[0, ::-1]
 
 
-def _whole(positives: Sequence[float], negatives: Sequence[float]) -> _Ladder:
+def _whole(positives: Sequence[float], negatives: Sequence[float], *, spare: int | None = None) -> _Ladder:
     shown, others = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
     values = np.unique(np.concatenate([shown, others]))
-    return _ladder(values, _counts(shown, values)[None], _counts(others, values)[None])
+    share = (spared(len(shown)) if spare is None else spare) / len(shown)
+    return _ladder(values, _counts(shown, values)[None], _counts(others, values)[None], spared=share)
 
 
 def _counts(scores: Values, values: Values) -> Values:
@@ -202,13 +204,13 @@ def _drawn(counts: Values, rng: np.random.Generator, resamples: int) -> Values:
     return rng.multinomial(total, counts / total, size=resamples).astype(np.float64)
 
 
-def _ladder(values: Values, positives: Values, negatives: Values) -> _Ladder:
+def _ladder(values: Values, positives: Values, negatives: Values, *, spared: float) -> _Ladder:
     """From (B, K) counts."""
     below = [
         np.concatenate([np.zeros((len(counts), 1)), counts.cumsum(axis=1)], axis=1) / counts.sum(axis=1, keepdims=True)
         for counts in (positives, negatives)
     ]  # 2 of (B, K + 1)
-    return _Ladder(positives=int(positives[0].sum()), values=values, false_reject=below[0], false_accept=1 - below[1])
+    return _Ladder(spared=spared, values=values, false_reject=below[0], false_accept=1 - below[1])
 
 
 def _areas(ladder: _Ladder) -> Values:
@@ -235,8 +237,7 @@ def _cuts(ladder: _Ladder) -> Values:
     """(B,) recommended cuts."""
     rows = np.arange(len(ladder.false_reject))
     last = len(ladder.values) - 1
-    allowed = spared(ladder.positives) / ladder.positives
-    kept = (ladder.false_reject <= allowed + _SLACK).sum(axis=1) - 1  # (B,) the strictest cut allowed
+    kept = (ladder.false_reject <= ladder.spared + _SLACK).sum(axis=1) - 1  # (B,) the strictest cut allowed
     fewest = ladder.false_accept[rows, kept][:, None]
     low = (ladder.false_accept <= fewest + _SLACK).argmax(axis=1)  # (B,) the laxest that accepts as few
     as_many = ladder.false_reject[rows, low][:, None]

@@ -91,6 +91,12 @@ def test_one_outlier_among_the_positives_is_given_up_where_keeping_it_lets_other
     assert recommended_cut(positives, [0.1, 0.3, 0.4]) == pytest.approx(0.6)
 
 
+def test_a_cut_that_may_spare_none_stays_at_or_below_the_lowest_positive() -> None:
+    positives = [0.2] + [0.8 + step / 200 for step in range(39)]
+    assert recommended_cut(positives, [0.3, 0.4], spare=0) == 0.2
+    assert recommended_cut(positives, [0.1, 0.3, 0.4], spare=0) == pytest.approx(0.15)
+
+
 def test_a_cut_is_not_rounded_past_a_score() -> None:
     cut = recommended_cut([0.50012], [0.50011])
     assert 0.50011 < cut <= 0.50012
