@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db import characters
-from db.characters import CharacterRow, ReferenceRow
+from db.characters import CharacterRow, NewThresholds, ReferenceRow
 from domain.errors import BadInput, NotAPicture
 from domain.ids import sha256
 from pipeline.resources import Resources
@@ -23,6 +23,7 @@ class NewCharacter:
     Args:
         origin: where the thresholds come from, shown beside every verdict.
         model: the scoring model they were fitted to, or None for defaults.
+        aggregation: `max` or `mean` over the references; None keeps a known character's, `max` for a new one.
     """
 
     name: str
@@ -32,6 +33,7 @@ class NewCharacter:
     style: float
     origin: str
     model: str | None = None
+    aggregation: str | None = None
 
 
 def add(resources: Resources, new: NewCharacter) -> CharacterRow:
@@ -52,7 +54,9 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
             name=new.name.strip(),
             description=new.description,
             references=rows,
-            thresholds=(new.core, new.style, new.origin, new.model),
+            thresholds=NewThresholds(
+                core=new.core, style=new.style, origin=new.origin, model=new.model, aggregation=new.aggregation
+            ),
         )
         return characters.get(connection, character_id)
 

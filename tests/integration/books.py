@@ -17,7 +17,7 @@ from sqlalchemy import select, text
 from db import admission, batches, lanes, reading
 from db.admission import Admitted
 from db.batches import NewGeneration
-from db.characters import ReferenceRow
+from db.characters import NewThresholds, ReferenceRow
 from db.characters import put as put_character
 from db.moves import collection, polling, submission, validation
 from db.moves.collection import NewAsset
@@ -77,7 +77,7 @@ class Books:
                 name=name,
                 description="",
                 references=[reference],
-                thresholds=(core, style, "default", None),
+                thresholds=NewThresholds(core=core, style=style, origin="default"),
             )
 
     def batch(
