@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from domain.escalation import Carried
 from providers.base import Accepted, Ask, Call, Reply, Running
+from providers.notices import Told
 
 
 @runtime_checkable
@@ -181,5 +182,37 @@ class Varier(Protocol):
 
         Args:
             detail: what the service said of the job in its last word.
+        """
+        ...
+
+
+@runtime_checkable
+class CallsBack(Protocol):
+    """What a wire has besides, where the service calls back and a job tells what it was asked for."""
+
+    def read_webhook(self, content: bytes) -> str | None:
+        """The job that a webhook's body names, or None; it says so, which proves nothing."""
+        ...
+
+    def read_told(self, reply: Reply) -> Told:
+        """What the answer to `Poller.build_poll` tells of the request.
+
+        Raises:
+            ProviderError: as `Poller.read_poll`, where this call said nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class Signer(Protocol):
+    """What a wire that calls back has besides, where webhooks are signed with a secret of the account."""
+
+    def build_secret(self) -> Call: ...
+
+    def read_secret(self, reply: Reply) -> str:
+        """As Standard Webhooks writes it, `whsec_` and base64.
+
+        Raises:
+            ProviderError: the service did not give it.
         """
         ...

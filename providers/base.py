@@ -11,6 +11,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
+from providers.notices import Notice, Told, Unproven
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
@@ -355,6 +357,18 @@ class Lane(Protocol):
 
     def listed_jobs(self, *, part: str, page: str | None = None) -> ListedPage | None:
         """One page of one part, the first or a later one by its name; None where the service lists no jobs."""
+        ...
+
+    def read_webhook(self, headers: Mapping[str, str], content: bytes) -> Notice | Unproven:
+        """What a webhook for this lane says; raises `ProviderError` while its signature cannot be checked."""
+        ...
+
+    def prepare_webhooks(self) -> None:
+        """Have at hand what `read_webhook` needs; raises `ProviderError` where the service does not give it."""
+        ...
+
+    def told_by(self, job_id: str) -> Told | None:
+        """What a job of this account tells of its request, None where no wire says so; raises as `poll`."""
         ...
 
     @property

@@ -6,6 +6,7 @@ Nothing here repeats a submission, waits, or knows of limits; those belong to wh
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -16,12 +17,14 @@ from domain.errors import ProviderDown, ReplyUnreadable, RequestRefused
 from providers.abilities import (
     Actor,
     Adviser,
+    CallsBack,
     Canceller,
     Described,
     InlineReader,
     PromptChecker,
     SchemaKeeper,
     SideWorker,
+    Signer,
 )
 from providers.base import (
     Accepted,
@@ -39,6 +42,8 @@ from providers.base import (
 )
 from providers.fetch import PictureFetcher
 from providers.http import Sender, checked_base_url, checked_key
+from providers.notices import Notice, Told, Unproven, can_call_back
+from providers.signatures import EVENT_ID, Signatures
 
 UPLOAD_TRIES = 3
 
@@ -52,9 +57,10 @@ class HttpLane:
         key: proves the account, goes to `base_url` and nowhere else, and is in no message and no repr.
         uploads_url: a stand-in's address that keeps files (`PUT /_sandbox/files`); None where the service has none.
         first_look: instead of the adapter's own, for a service that is faster than the real one.
+        webhook_secret: of a wire that signs its webhooks; None for the one that the service itself tells.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what makes an account, each by its name
         self,
         name: str,
         provider: str,
@@ -64,6 +70,7 @@ class HttpLane:
         key: str,
         uploads_url: str | None = None,
         first_look: timedelta | None = None,
+        webhook_secret: str | None = None,
     ) -> None:
         self.name = name
         self.provider = provider
@@ -76,6 +83,7 @@ class HttpLane:
         self._uploads = Sender(uploads_url) if uploads_url is not None else None
         host = urlsplit(checked_base_url(base_url)).hostname or ""
         self._pictures = PictureFetcher(own_host=host)
+        self._signatures = Signatures(self._secret, known=webhook_secret) if isinstance(adapter, Signer) else None
 
     def prompt_text(self, ask: Ask) -> str:
         return self._adapter.prompt_text(ask)
@@ -87,6 +95,8 @@ class HttpLane:
             self._actor.build_action(ask)
 
     def submit(self, ask: Ask) -> Accepted | Delivered:
+        if ask.hook_url is not None and not can_call_back(self._sender.base_url, ask.hook_url):
+            ask = replace(ask, hook_url=None)
         if ask.action is None:
             return self._adapter.read_submit(self._sender.send(self._adapter.build_submit(ask)))
         return self._actor.read_action(self._sender.send(self._actor.build_action(ask)), ask)
@@ -200,6 +210,30 @@ class HttpLane:
         if not isinstance(self._adapter, SideWorker):
             raise RequestRefused(f"{self.provider!r} makes no jobs of this kind")
         return self._adapter
+
+    def read_webhook(self, headers: Mapping[str, str], content: bytes) -> Notice | Unproven:
+        """As in the contract; names of `headers` in lower case."""
+        if not isinstance(self._adapter, CallsBack):
+            return Unproven(why=f"{self.provider!r} calls nobody back")
+        if self._signatures is None:
+            return Notice(job_id=self._adapter.read_webhook(content))
+        why = self._signatures.refusal(headers, content)
+        if why is not None:
+            return Unproven(why=why)
+        return Notice(job_id=self._adapter.read_webhook(content), event_id=headers[EVENT_ID], signed=True)
+
+    def prepare_webhooks(self) -> None:
+        if self._signatures is not None:
+            self._signatures.prepare()
+
+    def _secret(self) -> str:
+        assert isinstance(self._adapter, Signer)
+        return self._adapter.read_secret(self._sender.send(self._adapter.build_secret()))
+
+    def told_by(self, job_id: str) -> Told | None:
+        if not (isinstance(self._adapter, CallsBack) and isinstance(self._adapter, Poller)):
+            return None
+        return self._adapter.read_told(self._sender.send(self._adapter.build_poll(job_id)))
 
     def warnings(self, ask: Ask) -> Sequence[str]:
         """Sentences about wishes that are left out of the submission, usually none."""

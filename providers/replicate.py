@@ -25,6 +25,7 @@ from providers import json_values as read
 from providers import replicate_inputs as inputs
 from providers.base import Accepted, AccountInfo, Ask, Call, ListedJob, ListedPage, Made, Progress, Reply, Running
 from providers.catalogue import Model, load
+from providers.notices import Told, is_local
 from providers.replicate_failures import failure_of, refusal_of
 from providers.retry_after import retry_after_s
 from providers.wording import shown
@@ -60,8 +61,9 @@ class Replicate:
         """The create. No `Prefer: wait`: the longer a reply takes, the more often it is lost, with the job's id."""
         model = _model(ask.model)
         body: dict[str, Any] = {"input": inputs.input_for(ask, model)}
-        if ask.hook_url is not None and ask.hook_url.startswith("https://"):
-            # Replicate calls no other address. `completed` is the one event that it delivers again after a failure.
+        if ask.hook_url is not None and (ask.hook_url.startswith("https://") or is_local(ask.hook_url)):
+            # Replicate calls no other address, and a stand-in on this machine has no certificate. `completed` is the
+            # one event that is delivered again after a failure.
             body |= {"webhook": ask.hook_url, "webhook_events_filter": ["completed"]}
         return Call(
             method="POST",
@@ -108,6 +110,23 @@ class Replicate:
             raise ReplyUnreadable("Replicate answered without a status")
         # Any word that Replicate may add: still running, until our own deadline.
         return Running(percent=_percent(body) if status in _AT_WORK else None)
+
+    def read_webhook(self, content: bytes) -> str | None:
+        """The prediction, as `read_poll` reads it; only its id is taken."""
+        return read.text(_body_of(Reply(status=200, headers={}, content=content)) or {}, "id")
+
+    def read_told(self, reply: Reply) -> Told:
+        body = _answer_of(reply)
+        return Told(prompt=_listed(body).prompt, hook_url=read.text(body, "webhook"))
+
+    def build_secret(self) -> Call:
+        return Call(method="GET", path="/v1/webhooks/default/secret", total_s=5.0, repeatable=True)
+
+    def read_secret(self, reply: Reply) -> str:
+        secret = read.text(_answer_of(reply), "key")
+        if secret is None:
+            raise ReplyUnreadable("Replicate answered without a webhook secret")
+        return secret
 
     def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:  # noqa: ARG002 - no setting tells the model
         """The fastest models take five seconds, and a look costs nothing."""

@@ -17,6 +17,7 @@ from providers import json_values as read
 from providers import midjourney
 from providers import ttapi_replies as replies
 from providers.base import Accepted, AccountInfo, Action, Ask, Call, ListedPage, Progress, Reply, Running
+from providers.notices import Told
 from providers.seeds import seed_of
 from providers.ttapi_modes import FIRST_LOOK, job_timeout_s, mode_of
 from providers.ttapi_side_jobs import SideJobs
@@ -114,6 +115,13 @@ class TTAPI(SideJobs):
         if reply.model and replies.action_in(data) not in {None, reply.model}:
             return Running()
         return replies.made(data)
+
+    def read_webhook(self, content: bytes) -> str | None:
+        """The body of a fetch, unsigned: the token in the address is all that proves it."""
+        return replies.named_job(content)
+
+    def read_told(self, reply: Reply) -> Told:
+        return replies.told(reply)
 
     def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
         return FIRST_LOOK[mode_of(settings)]

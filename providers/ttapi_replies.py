@@ -25,6 +25,7 @@ from domain.money import usd
 from providers import json_values as read
 from providers import midjourney
 from providers.base import Accepted, ListedJob, Made, Reply, Running
+from providers.notices import Told
 from providers.retry_after import retry_after_s
 from providers.ttapi_failures import failure_of, is_known, refusal_of
 from providers.wording import shown
@@ -163,6 +164,23 @@ def made(data: Mapping[str, Any]) -> Made:
         grid_url=None if single else whole,
         charged_usd=dollars(read.number(data, "quota")),
         detail=detail if aspect is None else {**detail, "aspect": list(aspect)},
+    )
+
+
+def named_job(content: bytes) -> str | None:
+    """The job that a callback's body names."""
+    body = body_of(Reply(status=200, headers={}, content=content)) or {}
+    return read.text(body, "jobId", "job_id") or _job_id(body)
+
+
+def told(reply: Reply) -> Told:
+    """What a fetch tells of the request behind its job, whatever became of it."""
+    data = read.mapping(answer_of(reply), "data")
+    prompt = read.text(data, "prompt")
+    further = None if action_in(data) in {None, IMAGINE} else action_in(data)
+    return Told(
+        prompt=prompt if prompt is None or further is None else further_text(further, prompt),
+        hook_url=read.text(data, "hookUrl", "hook_url"),
     )
 
 

@@ -92,7 +92,7 @@ def test_only_an_https_address_is_called_back() -> None:
     assert call.json is not None
     assert call.json["webhook"] == "https://likeness.example/hooks/replicate/t"
     assert call.json["webhook_events_filter"] == ["completed"]
-    without = ADAPTER.build_submit(ask(hook_url="http://127.0.0.1/hooks"))
+    without = ADAPTER.build_submit(ask(hook_url="http://likeness.example/hooks"))
     assert without.json is not None
     assert set(without.json) == {"input"}
 
