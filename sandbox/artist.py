@@ -43,6 +43,7 @@ def carry_out(order: Mapping[str, Any]) -> dict[str, str]:
                 seed=order["seed"],
                 variation=variation,
                 size=(width, height),
+                ancestry=[(seed, number) for seed, number in order["ancestry"]],
             )
             save(picture, Path(name))
     except Exception as error:  # noqa: BLE001 - the top of a process: a failed drawing must not end it

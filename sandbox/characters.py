@@ -212,6 +212,31 @@ def drift(likeness: Likeness, nearness: float, rng: random.Random, *, asked: Spe
     return drifted if drifted.ears in EARS_OF[drifted.species] else replace(drifted, ears=stranger.ears)
 
 
+def approach(likeness: Likeness, goal: Likeness, rng: random.Random, *, share: float) -> Likeness:
+    """What a model makes of a picture that it is to vary while it still sees the references.
+
+    Args:
+        share: of the way to `goal` that its colours go, and the chance of each feature to become the goal's.
+    """
+
+    def feature(own: _Feature, wanted: _Feature) -> _Feature:
+        return wanted if rng.random() < share else own
+
+    varied = Likeness(
+        species=feature(likeness.species, goal.species),
+        body=mix(likeness.body, goal.body, share),
+        belly=mix(likeness.belly, goal.belly, share),
+        cheek=mix(likeness.cheek, goal.cheek, share),
+        marking=mix(likeness.marking, goal.marking, share),
+        trim=mix(likeness.trim, goal.trim, share),
+        ears=feature(likeness.ears, goal.ears),
+        eyes=feature(likeness.eyes, goal.eyes),
+        pattern=feature(likeness.pattern, goal.pattern),
+        accessory=feature(likeness.accessory, goal.accessory),
+    )
+    return varied if varied.ears in EARS_OF[varied.species] else replace(varied, ears=EARS_OF[varied.species][0])
+
+
 def merge(references: Sequence[Likeness]) -> Likeness:
     """The character that several references agree on: its most frequent features, the first one's colours."""
     first = max(references, key=lambda one: sum(one.species == other.species for other in references))

@@ -23,6 +23,7 @@ class Order:
         weight: 0 (no likeness) to 1.
         tiles: (variation, file to write) for each picture.
         size: width and height in pixels.
+        ancestry: (seed, variation) of the pictures that these are variations of, the first one first.
     """
 
     prompt: str
@@ -31,6 +32,7 @@ class Order:
     seed: int
     tiles: Sequence[tuple[int, str]]
     size: tuple[int, int]
+    ancestry: Sequence[tuple[int, int]] = ()
 
 
 class NotDrawn(Exception):

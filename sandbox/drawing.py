@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sandbox.characters import LULU, Likeness, drift, invent, merge
+from sandbox.characters import LULU, Likeness, approach, drift, invent, merge
 from sandbox.faces import Mood
 from sandbox.figure import COMPOSITIONS, Pose, paint_figure, paint_shadow, standing
 from sandbox.outfits import Held
@@ -25,10 +25,20 @@ __all__ = ["Likeness", "draw", "paint", "portrait", "read_likeness"]
 
 # One picture in ten is off model even at full weight, as with the services this stands in for.
 _OFF_MODEL = 0.10
+# Of the way from a picture to its references that a variation of it goes, and how near it stays to where that leads.
+_SEEN_AGAIN = 0.2
+_VARIED_NEARNESS = 0.98
 
 
 def draw(
-    prompt: str, *, references: Sequence[Likeness], weight: float, seed: int, variation: int, size: tuple[int, int]
+    prompt: str,
+    *,
+    references: Sequence[Likeness],
+    weight: float,
+    seed: int,
+    variation: int,
+    size: tuple[int, int],
+    ancestry: Sequence[tuple[int, int]] = (),
 ) -> Image.Image:
     """Draw one of the pictures that a prompt asks for.
 
@@ -36,21 +46,33 @@ def draw(
         weight: 0 to 1, how closely the character follows the references: 1 is the character itself but for an
             off-model attempt in ten; a weak reference is ignored now and then; 0 (or no reference) is a character
             invented from the prompt's words and the seed.
-        variation: 0 to 3, pictures of one job, with different pose, composition and expression.
+        variation: 0 to 3, pictures of one job, with different pose, composition and expression; four more is the
+            same composition again.
         size: width and height in pixels.
+        ancestry: (seed, variation) of the pictures that this one is a variation of, the first one first.
 
     Returns:
         An RGB picture.
     """
-    likeness = _cast(prompt, references=references, weight=weight, seed=seed, variation=variation)
-    return paint(prompt, likeness, seed=seed, variation=variation, size=size)
+    likeness = cast(prompt, references=references, weight=weight, seed=seed, variation=variation, ancestry=ancestry)
+    place_seed = ancestry[0][0] if ancestry else seed
+    return paint(prompt, likeness, seed=seed, variation=variation, size=size, place_seed=place_seed)
 
 
-def paint(prompt: str, likeness: Likeness, *, seed: int, variation: int, size: tuple[int, int]) -> Image.Image:
+def paint(
+    prompt: str,
+    likeness: Likeness,
+    *,
+    seed: int,
+    variation: int,
+    size: tuple[int, int],
+    place_seed: int | None = None,
+) -> Image.Image:
     """Draw exactly this character in the scene that the prompt asks for; the rest as in `draw`."""
     brief = read_prompt(prompt)
     rng = _dice("scene", prompt, seed, variation)
-    place = brief.place or _dice("place", prompt, seed).choice(tuple(Place)[:-1])
+    dice = _dice("place", prompt, seed if place_seed is None else place_seed)
+    place = brief.place or dice.choice(tuple(Place)[:-1])
     canvas = Canvas(size)
     setting = Setting(canvas=canvas, rng=rng, hour=_hour(brief, place, rng), weather=brief.weather, accent=brief.accent)
     paint_place(setting, place)
@@ -79,6 +101,29 @@ def _hour(brief: Brief, place: Place, rng: random.Random) -> Hour:
     if brief.hour is not None:
         return brief.hour
     return Hour.NIGHT if place is Place.SPACE else rng.choice((Hour.DAY, Hour.DAY, Hour.DAY, Hour.DAWN, Hour.SUNSET))
+
+
+def cast(
+    prompt: str,
+    *,
+    references: Sequence[Likeness],
+    weight: float,
+    seed: int,
+    variation: int,
+    ancestry: Sequence[tuple[int, int]] = (),
+) -> Likeness:
+    """Who is drawn; the arguments are those of `draw`.
+
+    A variation is like the picture it was made from, and a little more like the references, which are seen again.
+    """
+    first, *later = [*ancestry, (seed, variation)]
+    likeness = _cast(prompt, references=references, weight=weight, seed=first[0], variation=first[1])
+    for step in later:
+        own = _dice("varied", prompt, *step)
+        if references:
+            likeness = approach(likeness, merge(references), own, share=_SEEN_AGAIN * min(weight, 1.0))
+        likeness = drift(likeness, own.uniform(_VARIED_NEARNESS, 1.0), own)
+    return likeness
 
 
 def _cast(prompt: str, *, references: Sequence[Likeness], weight: float, seed: int, variation: int) -> Likeness:

@@ -120,6 +120,7 @@ class Studio:
             seed=plan["seed"],
             tiles=self._pictures.tiles(job),
             size=(plan["size"][0], plan["size"][1]),
+            ancestry=[(seed, variation) for seed, variation in plan.get("ancestry", ())],
         )
 
     def _surprised(self, job: Job, error: Exception) -> None:

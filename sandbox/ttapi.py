@@ -1,8 +1,8 @@
 """TTAPI's Midjourney wire, under `/ttapi`: which call does what.
 
-Submissions are checked in `sandbox.ttapi_submit`, prompts read in `sandbox.ttapi_prompt`, bodies built in
-`sandbox.ttapi_bodies`; jobs are kept in `sandbox.jobs` and carried out by `sandbox.studio`. Where the public pages
-disagree, the newest one is followed.
+Submissions are checked in `sandbox.ttapi_submit` and `sandbox.ttapi_side_jobs`, prompts read in
+`sandbox.ttapi_prompt`, bodies built in `sandbox.ttapi_bodies`; jobs are kept in `sandbox.jobs` and carried out by
+`sandbox.studio`. Where the public pages disagree, the newest one is followed.
 """
 
 import json
@@ -19,6 +19,7 @@ from sandbox.faults import UNHEARD, Fault, Faults, Where, misbehave
 from sandbox.jobs import Job, JobStore, Refused, Terms, usd
 from sandbox.settings import Settings
 from sandbox.ttapi_prompt import refused_words
+from sandbox.ttapi_side_jobs import wanted_blend, wanted_describe, wanted_inpaint
 from sandbox.ttapi_submit import (
     MODE_FACTORS,
     PROVIDER,
@@ -148,6 +149,16 @@ class TTAPI:
     def seed(self, request: Request, fault: Fault | None) -> object:
         return self._submit(request, fault, wanted_seed(self._job_of(request, request.fields())))
 
+    def blend(self, request: Request, fault: Fault | None) -> object:
+        return self._submit(request, fault, wanted_blend(request.fields(), size_px=self._settings.size_px))
+
+    def describe(self, request: Request, fault: Fault | None) -> object:
+        return self._submit(request, fault, wanted_describe(request.fields()))
+
+    def inpaint(self, request: Request, fault: Fault | None) -> object:
+        fields = request.fields()
+        return self._submit(request, fault, wanted_inpaint(fields, self._job_of(request, fields)))
+
     def _submit(self, request: Request, fault: Fault | None, wanted: Wanted) -> object:
         job = job_from(
             wanted,
@@ -181,7 +192,7 @@ class TTAPI:
             case _:
                 return body
 
-    def fetch_list(self, request: Request, _fault: Fault | None) -> object:
+    def fetch_list(self, request: Request, fault: Fault | None) -> object:
         """The history; like the original it shows successes alone unless another status is asked for."""
         fields = _asked(request)
         page, limit = _count(fields, "page", 1), min(LARGEST_PAGE, _count(fields, "limit", 10))
@@ -198,6 +209,8 @@ class TTAPI:
             limit=limit,
             offset=(page - 1) * limit,
         )
+        if fault is not None and fault.name == "hidden":
+            jobs = []
         return bodies.envelope([bodies.list_row(job, now_s=now_s, base_url=request.base_url) for job in jobs])
 
     def prompt_check(self, request: Request, _fault: Fault | None) -> object:
@@ -264,6 +277,9 @@ ROUTES: Mapping[str, Route] = {
     "/midjourney/v1/imagine": Route(methods=POST, where="submit", handler=TTAPI.imagine),
     "/midjourney/v1/action": Route(methods=POST, where="submit", handler=TTAPI.action),
     "/midjourney/v1/seed": Route(methods=POST, where="submit", handler=TTAPI.seed),
+    "/midjourney/v1/blend": Route(methods=POST, where="submit", handler=TTAPI.blend),
+    "/midjourney/v1/describe": Route(methods=POST, where="submit", handler=TTAPI.describe),
+    "/midjourney/v1/inpaint": Route(methods=POST, where="submit", handler=TTAPI.inpaint),
     "/midjourney/v1/fetch": Route(methods=BOTH, where="fetch", handler=TTAPI.fetch),
     "/midjourney/v1/fetch-list": Route(methods=BOTH, where="list", handler=TTAPI.fetch_list),
     "/midjourney/v1/promptCheck": Route(methods=POST, where=None, handler=TTAPI.prompt_check),

@@ -67,6 +67,9 @@ def quota(job: Job) -> Decimal:
 
 
 def components_of(job: Job) -> tuple[str, ...]:
+    """The actions that a job which is done offers; none where it made no picture."""
+    if not job.plan.get("tiles"):
+        return ()
     return GRID_COMPONENTS if len(job.plan.get("tiles", [])) == 4 else SINGLE_COMPONENTS
 
 
@@ -95,6 +98,8 @@ def fetch_body(job: Job, *, now_s: float, base_url: str) -> dict[str, object]:
 def _result(job: Job, base_url: str) -> dict[str, object]:
     if job.kind == "seed":
         return {"seed": str(job.plan["seed"])}
+    if job.kind == "describe":
+        return {"prompt": "\n".join(job.plan["texts"])}
     side = 2 if len(job.plan["tiles"]) == 4 else 1
     width, height = job.plan["size"]
     address = result_url(base_url, job)

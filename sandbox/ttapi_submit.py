@@ -85,13 +85,13 @@ def wanted_action(fields: Mapping[str, Any], parent: Job) -> Wanted:
     action = fields.get("action")
     if parent.state != "succeeded" or action not in components_of(parent):
         raise NotAccepted(400, f"The action {action!r} is not possible for this job.")
-    return _after(parent, kind=str(action), plan=_follow_up(parent.plan, str(action)))
+    return wanted_after(parent, kind=str(action), plan=_follow_up(parent.plan, str(action)))
 
 
 def wanted_seed(parent: Job) -> Wanted:
     if parent.state != "succeeded":
         raise NotAccepted(400, "The job has not finished.")
-    return _after(parent, kind="seed", plan={"tiles": [], "seed": parent.plan["seed"]}, free=True)
+    return wanted_after(parent, kind="seed", plan={"tiles": [], "seed": parent.plan["seed"]}, free=True)
 
 
 def job_from(
@@ -186,7 +186,8 @@ def _plan(wish: Wish, job_id: str, *, size_px: int) -> dict[str, Any]:
     }
 
 
-def _after(parent: Job, *, kind: str, plan: Mapping[str, Any], free: bool = False) -> Wanted:
+def wanted_after(parent: Job, *, kind: str, plan: Mapping[str, Any], free: bool = False) -> Wanted:
+    """A job that goes on from another one; its plan may bring the seed."""
     job_id = str(uuid.uuid4())
     return Wanted(
         job_id=job_id,
@@ -200,10 +201,21 @@ def _after(parent: Job, *, kind: str, plan: Mapping[str, Any], free: bool = Fals
 
 
 def _follow_up(parent: Mapping[str, Any], action: str) -> dict[str, Any]:
-    """The plan of an action on a job; one without a seed is drawn anew."""
+    """The plan of an action on a job; one without a seed is drawn with its own."""
     width, height = parent["size"]
     if action.startswith("upsample"):
         return {**parent, "tiles": [parent["tiles"][int(action[-1]) - 1]], "size": (2 * width, 2 * height)}
     if action.startswith("upscale"):
         return {**parent, "size": (2 * width, 2 * height)}
-    return {name: value for name, value in parent.items() if name != "seed"} | {"tiles": [0, 1, 2, 3]}
+    if action == "reroll":
+        rest = {name: value for name, value in parent.items() if name != "seed"}
+        return rest | {"tiles": [0, 1, 2, 3], "ancestry": []}
+    return varied(parent, parent["tiles"][int(action[-1]) - 1 if action.startswith("variation") else 0])
+
+
+def varied(parent: Mapping[str, Any], tile: int) -> dict[str, Any]:
+    """The plan of four variations of one picture of a job."""
+    rest = {name: value for name, value in parent.items() if name != "seed"}
+    ancestry = [*parent.get("ancestry", ()), (parent["seed"], tile)]
+    # Numbers that no ancestor has, all with the composition of the picture that is varied.
+    return rest | {"tiles": [tile + 4 * step for step in (1, 2, 3, 4)], "ancestry": ancestry}

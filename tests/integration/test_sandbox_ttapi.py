@@ -157,7 +157,7 @@ def test_a_missing_key_is_a_401(quick: str, tmp_path: Path) -> None:
 
 
 def test_an_unknown_endpoint_and_an_unknown_job_are_404(caller: Caller) -> None:
-    assert caller.post("blend").status_code == 404
+    assert caller.post("video").status_code == 404
     assert caller.get("imagine").status_code == 404
     assert caller.get("fetch", jobId="nobody").status_code == 404
     assert caller.get("fetch").status_code == 400

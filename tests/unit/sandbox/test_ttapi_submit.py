@@ -72,6 +72,9 @@ def test_an_action_follows_a_success_alone() -> None:
     single = wanted_action({"action": "upsample3"}, parent)
     assert (single.plan["tiles"], single.plan["size"], single.plan["seed"]) == ([2], (1024, 1024), 12)
     anew = wanted_action({"action": "variation3"}, parent)
-    assert (anew.plan["tiles"], anew.parent_id) == ([0, 1, 2, 3], parent.job_id)
+    assert (anew.plan["tiles"], anew.parent_id) == ([6, 10, 14, 18], parent.job_id)
+    assert anew.plan["ancestry"] == [(12, 2)]
     assert anew.plan["seed"] != 12
+    fresh = wanted_action({"action": "reroll"}, parent)
+    assert (fresh.plan["tiles"], fresh.plan["ancestry"]) == ([0, 1, 2, 3], [])
     assert wanted_seed(parent).free
