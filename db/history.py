@@ -20,6 +20,7 @@ PERSON = "a person"
 #: What settles a doubt when no person does.
 THE_LIST = "the provider's list"
 THE_REPLY = "the provider's reply"
+A_WEBHOOK = "a webhook and the job it named"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

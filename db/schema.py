@@ -327,8 +327,8 @@ provider_events = Table(
     metadata,
     Column("lane", Text, ForeignKey("lanes.name"), primary_key=True),
     Column("event_id", Text, primary_key=True, comment="the provider's, or a digest of the body where it has none"),
-    Column("attempt_id", UUID, ForeignKey("attempts.id")),
-    Column("job_id", Text),
+    Column("attempt_id", UUID, ForeignKey("attempts.id"), index=True),
+    Column("job_id", Text, comment="as the event names it, which proves nothing"),
     Column("received_at", Moment, nullable=False, server_default=func.now(), index=True),
 )
 

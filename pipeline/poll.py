@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from db import lanes
-from db.moves import polling
+from db.moves import doubts, polling
 from db.work import Lease, Work
 from domain.errors import (
     ContentRefused,
@@ -44,11 +44,11 @@ def sweep(resources: Resources, lane_name: str) -> int:
     until = time.monotonic() + resources.timing.sweep.total_seconds()
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix=f"poll-{lane_name}") as pool:
         while True:
-            works, lease = _claim(resources, lane_name)
+            works, lease, began = _claim(resources, lane_name)
             if works:
                 resources.points.reach("poll.claimed")
             with resources.leases.held(lease):
-                over = sum(pool.map(partial(_look, resources, lane, lease), works))
+                over = sum(pool.map(partial(_look, resources, lane, lease, began), works))
             ended += over
             if over:
                 admit(resources, lane.provider)
@@ -58,11 +58,12 @@ def sweep(resources: Resources, lane_name: str) -> int:
             time.sleep(pause)
 
 
-def _claim(resources: Resources, lane_name: str) -> tuple[list[Work], Lease]:
+def _claim(resources: Resources, lane_name: str) -> tuple[list[Work], Lease, datetime]:
     lease = resources.leases.new()
     with resources.database.transaction() as connection:
+        began = doubts.now(connection)
         works = polling.claim_due(connection, lane_name, limit=resources.timing.sweep_size, lease=lease)
-    return works, lease
+    return works, lease, began
 
 
 def _until_next(resources: Resources, lane_name: str) -> float | None:
@@ -72,8 +73,8 @@ def _until_next(resources: Resources, lane_name: str) -> float | None:
     return None if pause is None else max(pause, 0.02)
 
 
-def _look(resources: Resources, lane: Lane, lease: Lease, work: Work) -> bool:
-    """One look at one job; whether it came to an end."""
+def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work: Work) -> bool:
+    """One look at one job, claimed at `began`; whether it came to an end."""
     assert work.job_id is not None
     try:
         progress = lane.poll(work.job_id)
@@ -84,18 +85,20 @@ def _look(resources: Resources, lane: Lane, lease: Lease, work: Work) -> bool:
         return False
     resources.points.reach("poll.answered")
     if isinstance(progress, Running):
-        _running(resources, lane, work, lease=lease, percent=progress.percent)
+        _running(resources, lane, work, lease=lease, percent=progress.percent, since=began)
         return False
     return _made(resources, work, lease, progress)
 
 
-def _running(resources: Resources, lane: Lane, work: Work, *, lease: Lease, percent: int | None) -> None:
+def _running(
+    resources: Resources, lane: Lane, work: Work, *, lease: Lease, percent: int | None, since: datetime
+) -> None:
     now = datetime.now(UTC)
     age = now - (work.accepted_at or now)
     overdue = work.deadline_at is not None and now > work.deadline_at
     wait = next_look(age=age, expected=lane.first_look_after(work.settings), overdue=overdue)
     with resources.database.transaction() as connection:
-        polling.looked(connection, work.attempt_id, token=lease.token, percent=percent, next_look=wait)
+        polling.looked(connection, work.attempt_id, token=lease.token, percent=percent, next_look=wait, since=since)
 
 
 def _silent(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> None:

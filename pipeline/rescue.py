@@ -7,6 +7,7 @@ from db.moves import people, rescue
 from db.work import Work
 from domain.errors import LostRace, ScorerError
 from domain.states import AttemptState
+from pipeline import events
 from pipeline.resources import Resources
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def take_over(resources: Resources) -> int:
     # In a transaction of its own: everywhere else the row of a lane is locked before any other.
     with resources.database.transaction() as connection:
         lanes.forget_past_closures(connection)
+    events.forget(resources)
     with resources.database.transaction() as connection:
         late = rescue.unclaimed(connection, older_than=resources.timing.unclaimed)
     for work in late:

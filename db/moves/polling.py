@@ -1,12 +1,13 @@
 """While the provider works: claiming what is due, and writing down what each look said."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, extract, func, select, update
 
+from db.moves import events
 from db.moves.rows import FREE_LEASE, charge, finish, leased_by, set_attempt, set_generation, take, unleased
 from db.schema import attempts
 from db.texts import storable_json
@@ -43,9 +44,19 @@ def claim_due(connection: Connection, lane: str, *, limit: int, lease: Lease) ->
 
 
 def looked(
-    connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, percent: int | None, next_look: timedelta
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken,
+    percent: int | None,
+    next_look: timedelta,
+    since: datetime | None = None,
 ) -> None:
-    """Still at work, or the call said nothing: look again after `next_look`."""
+    """Still at work: look again after `next_look`, or at once where a webhook came while we looked.
+
+    Args:
+        since: when this look began, by the clock of Postgres; None where nobody counts webhooks.
+    """
     connection.execute(
         update(attempts)
         .where(
@@ -56,7 +67,7 @@ def looked(
         .values(
             percent=func.coalesce(percent, attempts.c.percent),
             step_tries=0,
-            due_at=func.now() + next_look,
+            due_at=events.next_look(attempt_id, next_look, since=since or func.now()),
             **FREE_LEASE,
         )
     )

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from db import ledger
+from db.moves import events
 from db.moves.rows import charge, due_now, error_columns, finish, leased_by, owning, set_attempt, set_generation, take
 from db.schema import attempts
 from db.texts import storable, storable_json
@@ -106,7 +107,8 @@ def _generate(connection: Connection, work: Work, *, job_id: str, first_look: ti
             job_id=job_id,
             hold_state=HoldState.HELD,
             accepted_at=func.now(),
-            due_at=func.now() + first_look,
+            # A webhook may have been faster than the reply to the submission.
+            due_at=events.next_look(work.attempt_id, first_look),
             deadline_at=func.now() + deadline,
             step_tries=0,
             deaths=0,

@@ -101,9 +101,13 @@ CREATE TABLE provider_events (
     CONSTRAINT provider_events_attempt_id_fkey FOREIGN KEY(attempt_id) REFERENCES attempts (id)
 );
 
+CREATE INDEX provider_events_attempt_id_idx ON provider_events (attempt_id);
+
 CREATE INDEX provider_events_received_at_idx ON provider_events (received_at);
 
 COMMENT ON COLUMN provider_events.event_id IS 'the provider''s, or a digest of the body where it has none';
+
+COMMENT ON COLUMN provider_events.job_id IS 'as the event names it, which proves nothing';
 
 CREATE TABLE generation_history (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
