@@ -35,6 +35,9 @@ COMMANDS = (
     Entry(name="limits", target="cli.limits:app", panel=_STEER, says="Caps per user and month, lane and day"),
     Entry(name="lanes", target="cli.lanes:app", panel=_STEER, says="Accounts: limits, health, open or closed"),
     Entry(name="character", target="cli.characters:app", panel=_CHARACTERS, says="Whom the pictures must show"),
+    Entry(
+        name="validate", target="cli.validate:validate_command", panel=_CHARACTERS, says="Check any pictures at once"
+    ),
     Entry(name="doctor", target="cli.doctor:doctor_command", panel=_MACHINE, says="What is missing, what to do"),
     Entry(name="up", target="cli.serve:up_command", panel=_MACHINE, says="Run servers and workers in the foreground"),
     Entry(name="worker", target="cli.serve:worker_command", panel=_MACHINE, says="Run one role of worker"),

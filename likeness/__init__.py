@@ -4,10 +4,11 @@ What is named here is the face; everything else may change between versions.
 """
 
 from domain.errors import LikenessError, RequestError, ServiceMissing
-from likeness.client import Batch, Connection, Progress, Result, connect
+from likeness.client import Batch, CheckedPicture, Connection, Progress, Result, connect
 
 __all__ = [
     "Batch",
+    "CheckedPicture",
     "Connection",
     "LikenessError",
     "Progress",

@@ -21,8 +21,10 @@ from domain.ids import BatchId
 from domain.money import read_limit
 from domain.states import GenerationState
 from likeness.workers import LocalWorkers
-from pipeline import characters, enqueue, status
+from pipeline import characters, enqueue, standalone, status
+from pipeline.embeddings import KeptEmbeddings
 from pipeline.enqueue import Order
+from pipeline.picture_files import picture_files
 from pipeline.prompt_file import rows_of
 from pipeline.report import report_of
 from pipeline.resources import Resources
@@ -30,6 +32,7 @@ from pipeline.status import BatchStatus
 from providers.catalogue import load
 from runtime.lanes import require_lane
 from runtime.resources import open_producer
+from runtime.scoring import open_scoring
 from runtime.settings import Settings, read_settings
 from runtime.site import is_embedded, open_site
 
@@ -86,6 +89,25 @@ class Result:
     core: float | None
     style: float | None
     cost_usd: Decimal
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedPicture:
+    """One file, as `Connection.validate` found it.
+
+    Args:
+        core, style: scores, cosines in [-1, 1]; None where the file could not be checked.
+        core_threshold, style_threshold: what they were held against.
+        error: why the file could not be checked, or None.
+    """
+
+    path: Path
+    passed: bool
+    core: float | None
+    style: float | None
+    core_threshold: float
+    style_threshold: float
     error: str | None
 
 
@@ -229,6 +251,42 @@ class Connection:
         written = enqueue.enqueue(self.resources, order, planned)
         self._tend()
         return Batch(self, written.batch_id, order.name)
+
+    def validate(
+        self,
+        images: Sequence[str | Path],
+        *,
+        character: str,
+        core: float | None = None,
+        style: float | None = None,
+    ) -> Sequence[CheckedPicture]:
+        """Check pictures against a character at once, without the queue and without a worker.
+
+        Args:
+            images: files, folders, or patterns; a file that is no picture says so and concerns no other.
+            core, style: thresholds instead of the character's.
+
+        Raises:
+            RequestError: one of `images` names nothing, or there is no such character.
+            LikenessError: the model cannot be loaded; the sentence says what to do.
+        """
+        paths = picture_files(images)
+        found = characters.find(self.resources, character)
+        kept = KeptEmbeddings(self.resources.database)
+        with open_scoring(self._site.settings, kept=kept) as scoring:
+            done = standalone.check(self.resources, scoring, found, paths, core=core, style=style)
+        return [
+            CheckedPicture(
+                path=one.path,
+                passed=one.passed,
+                core=one.verdict.scores.core if one.verdict else None,
+                style=one.verdict.scores.style if one.verdict else None,
+                core_threshold=done.thresholds.core,
+                style_threshold=done.thresholds.style,
+                error=str(one.failure) if one.failure else None,
+            )
+            for one in done.pictures
+        ]
 
     def batch(self, name_or_id: str) -> Batch:
         """A batch that was made before.

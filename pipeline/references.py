@@ -1,6 +1,7 @@
 """A character's reference pictures: their bytes for the check, their addresses for the providers."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from db import characters
@@ -11,6 +12,7 @@ from domain.ids import CharacterId
 from pipeline.resources import Resources
 from providers.base import Lane
 from validation.base import Reference
+from validation.embedder import Source
 
 
 def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
@@ -48,6 +50,11 @@ def pictures_of(resources: Resources, character: CharacterRow) -> list[Reference
         ServiceMissing: a reference is not in the store of this machine.
     """
     return [Reference(sha256=row.sha256, content=_content(resources, row)) for row in character.references]
+
+
+def sources_of(resources: Resources, character: CharacterRow) -> list[Source]:
+    """The references for an embedder, in their order; reading one that is not here raises `ServiceMissing`."""
+    return [Source(sha256=row.sha256, read=partial(_content, resources, row)) for row in character.references]
 
 
 def _content(resources: Resources, row: ReferenceRow) -> bytes:

@@ -3,7 +3,8 @@
 `with scoring_process(settings, kept=..., say=...) as scorer` starts it (`python -m worker.gpu --pipe`), loads the
 configured model there, and ends it with the block. `scorer.embed(sources)` gives embeddings by digest, `scorer.model`
 says whose they are and in which frame they are compared (`validation.similarity.compare`). Pictures are read and
-decoded here, in threads; what `kept` has is not read at all, and what is made is kept.
+decoded here, in threads; what `kept` has is not read at all, and what is made is kept. `open_scoring` starts the
+process only when something has to be embedded.
 """
 
 import contextlib
@@ -20,13 +21,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from domain.errors import BadInput, LikenessError, ScorerError
-from domain.ids import sha256
 from pipeline.embeddings import KeptEmbeddings
 from runtime import scoring_wire as wire
 from runtime.scoring_wire import Message
 from runtime.settings import Settings
 from validation.base import Embedding, ModelInput
-from validation.embedder import ScoringModel, Source
+from validation.embedder import Embedded, ScoringModel, Source
 from validation.pixels import decode, model_input
 from validation.preprocessing import Preprocessing
 from validation.similarity import Frame
@@ -35,18 +35,6 @@ from validation.similarity import Frame
 _UNDER_WAY = 2
 _GRACE_S = 5.0
 _Outcome = tuple[str, Embedding | LikenessError]
-
-
-def file_source(path: Path) -> Source:
-    """The picture at `path`; read now for its digest, and once more if it has to be embedded.
-
-    Raises:
-        BadInput: it cannot be read.
-    """
-    try:
-        return Source(sha256=sha256(path.read_bytes()), read=path.read_bytes)
-    except OSError as error:
-        raise BadInput(f"picture {str(path)!r} cannot be read: {error.strerror or error}") from None
 
 
 class ScoringProcess:
@@ -181,6 +169,61 @@ def scoring_process(
         yield scorer
     finally:
         _end(process)
+
+
+class ScoringOnDemand:
+    """Implements `validation.embedder.Scoring`: the process starts with the first picture that nobody has embedded.
+
+    Args:
+        start: loads the model; called at most once.
+        kept: embeddings that are known.
+        name: of the model.
+    """
+
+    def __init__(self, start: Callable[[], ScoringProcess], *, kept: KeptEmbeddings, name: str) -> None:
+        self.name = name
+        self._start = start
+        self._kept = kept
+        self._known_as: list[ScoringModel] | None = None
+        self._process: ScoringProcess | None = None
+
+    def embedded(self, sources: Sequence[Source], *, each: Callable[[], None] = lambda: None) -> Embedded:
+        """See `validation.embedder.Scoring.embedded`."""
+        if self._process is None:
+            known = self._known(sorted({source.sha256 for source in sources}))
+            if known is not None:
+                for _ in known.outcomes:
+                    each()
+                return known
+            self._process = self._start()
+        outcomes: dict[str, Embedding | LikenessError] = {}
+        for digest, outcome in self._process.embed(sources):
+            outcomes[digest] = outcome
+            each()
+        return Embedded(model=self._process.model, outcomes=outcomes)
+
+    def _known(self, digests: Sequence[str]) -> Embedded | None:
+        """All of them from the store, made by one and the same arithmetic; None where one is missing in each."""
+        if self._known_as is None:
+            self._known_as = self._kept.models(self.name)
+        for model in self._known_as:
+            found = self._kept.get_many(digests, model=model.fingerprint)
+            if len(found) == len(digests):
+                return Embedded(model=model, outcomes=found)
+        return None
+
+
+@contextlib.contextmanager
+def open_scoring(
+    settings: Settings, *, kept: KeptEmbeddings, say: Callable[[str], None] = lambda _: None, model: str | None = None
+) -> Iterator[ScoringOnDemand]:
+    """Embeddings of the configured model, or of `model`; its process is started when needed and ends with the block."""
+    with contextlib.ExitStack() as stack:
+        yield ScoringOnDemand(
+            lambda: stack.enter_context(scoring_process(settings, kept=kept, say=say, model=model)),
+            kept=kept,
+            name=model or settings.clip_model,
+        )
 
 
 def _environment(settings: Settings, model: str | None) -> dict[str, str]:

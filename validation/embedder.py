@@ -3,7 +3,7 @@
 With a `ScoringModel` and stored embeddings, scores are computed without the model (`validation.similarity`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,5 +90,39 @@ class Embedder(Protocol):
 
         Raises:
             ScorerError: the scorer is gone; nothing more will come.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """Embeddings that may be compared with each other.
+
+    Args:
+        model: who made all of them.
+        outcomes: by digest; a failure stands where a picture could not be embedded.
+    """
+
+    model: ScoringModel
+    outcomes: Mapping[str, Embedding | LikenessError]
+
+
+class Scoring(Protocol):
+    """Gives embeddings of one model, and loads it only when one of them is not known. For one thread."""
+
+    @property
+    def name(self) -> str:
+        """The model's name or path as configured."""
+        ...
+
+    def embedded(self, sources: Sequence[Source], *, each: Callable[[], None] = lambda: None) -> Embedded:
+        """An outcome for every digest of `sources`.
+
+        Args:
+            each: called for every outcome, as it comes.
+
+        Raises:
+            ModelUnloadable: one is not known, and the model cannot be loaded.
+            ScorerError: the scorer died.
         """
         ...

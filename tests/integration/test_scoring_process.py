@@ -11,7 +11,7 @@ from domain.errors import LikenessError, ModelUnloadable, NotAPicture, ScorerErr
 from domain.ids import sha256
 from pipeline.embeddings import KeptEmbeddings
 from runtime import scoring_wire as wire
-from runtime.scoring import ScoringProcess, file_source, scoring_process
+from runtime.scoring import ScoringProcess, scoring_process
 from runtime.settings import Settings
 from tests.integration.scoring_models import save_tiny_clip
 from tests.integration.scoring_pictures import saved, scene
@@ -99,13 +99,6 @@ def test_a_model_that_is_none_is_told_in_one_sentence(settings: Settings) -> Non
         scoring_process(settings, model="/no/such/folder"),
     ):
         pass
-
-
-def test_a_picture_is_named_by_its_content(tmp_path: Path) -> None:
-    (tmp_path / "one.png").write_bytes(b"content")
-    assert file_source(tmp_path / "one.png").sha256 == sha256(b"content")
-    with pytest.raises(LikenessError, match="cannot be read"):
-        file_source(tmp_path / "none.png")
 
 
 def test_messages_come_through_whole_or_not_at_all() -> None:

@@ -1,0 +1,53 @@
+"""Pictures that a person names: files, folders and patterns become a list of files."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from domain.errors import BadInput
+from domain.ids import sha256
+from validation.embedder import Source
+
+_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+def picture_files(named: Sequence[str | Path]) -> list[Path]:
+    """The files that `named` stands for, each once, in the order named.
+
+    Args:
+        named: a file is taken whatever its ending; of a folder every picture below it, by name; a pattern such as
+            `out/**/*.png` is for where the shell does not read it.
+
+    Raises:
+        BadInput: one names nothing.
+    """
+    found: dict[Path, None] = {}
+    for one in named:
+        paths = list(_files(Path(one)))
+        if not paths:
+            raise BadInput(f"{str(one)!r} names no picture; give files, folders or patterns such as 'out/*.png'")
+        found |= dict.fromkeys(paths)
+    return list(found)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from sorted(one for one in path.rglob("*") if one.suffix.lower() in _ENDINGS and one.is_file())
+    elif path.exists() or not any(sign in str(path) for sign in "*?["):
+        if path.exists():
+            yield path
+    else:
+        below = Path(path.anchor)
+        pattern = str(path.relative_to(below)) if path.anchor else str(path)
+        yield from sorted(one for one in below.glob(pattern) if one.suffix.lower() in _ENDINGS and one.is_file())
+
+
+def file_source(path: Path) -> Source:
+    """The picture at `path`; read now for its digest, and once more if it has to be embedded.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        return Source(sha256=sha256(path.read_bytes()), read=path.read_bytes)
+    except OSError as error:
+        raise BadInput(f"picture {str(path)!r} cannot be read: {error.strerror or error}") from None

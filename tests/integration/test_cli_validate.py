@@ -1,0 +1,100 @@
+"""`validate`: the check by itself, from the command line and from a script, with the sandbox's small CLIP."""
+
+import csv
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+
+import likeness as face
+import sandbox
+from pipeline.picture_files import picture_files
+from pipeline.standalone import same_model
+from tests.integration.command_line import CommandLine, stand
+from tests.integration.scoring_pictures import saved, scene
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "lulu-pig" / "references"
+SMALL_CLIP = str(Path(sandbox.__file__).parent / "clip")
+
+
+@pytest.fixture
+def likeness(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    home: Path,
+    database_url: str,
+    redis_url: str,
+) -> CommandLine:
+    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "CLIP_MODEL": SMALL_CLIP, "LIKENESS_DEVICE": "cpu"}
+    stand(monkeypatch, home.parent, given)
+    return CommandLine(capsys)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A reference of Lulu, something else, and in a folder below a file that is no picture."""
+    made = tmp_path / "pictures"
+    (made / "below").mkdir(parents=True)
+    shutil.copy(EXAMPLE / "lulu_pig_ref_1.png", made / "lulu.png")
+    (made / "other.jpg").write_bytes(saved(scene(3, (80, 72)), "JPEG"))
+    (made / "below" / "page.png").write_bytes(b"<html>")
+    (made / "notes.txt").write_text("no picture")
+    return made
+
+
+def test_pictures_are_checked_without_a_queue_and_the_second_look_needs_no_model(
+    likeness: CommandLine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = [EXAMPLE / f"lulu_pig_ref_{number}.png" for number in (1, 2)]
+    likeness.document("character", "add", "lulu", *references, "--core", "0.8", "--style", "0.5")
+    first = likeness.document("validate", folder, "--character", "lulu", code=2)
+    told = {Path(one["path"]).name: one for one in first["images"]}
+    assert list(told) == ["page.png", "lulu.png", "other.jpg"]
+    assert told["page.png"]["error"]["code"] == "not_a_picture"
+    lulu, other = told["lulu.png"], told["other.jpg"]
+    assert lulu["core"]["score"] == pytest.approx(1.0, abs=1e-5)
+    assert (lulu["core"]["passed"], lulu["style"]["passed"], lulu["nearest_reference"]) == (True, True, 0)
+    assert (other["core"]["passed"], other["passed"]) == (False, False)
+    assert (first["passed"], first["failed"], first["unreadable"]) == (1, 1, 1)
+
+    # A device that does not exist: whoever started the scorer now would fail.
+    monkeypatch.setenv("LIKENESS_DEVICE", "nowhere")
+    (folder / "below" / "page.png").unlink()
+    ended = likeness("validate", str(folder / "*.png"), "--character", "lulu")
+    assert (ended.code, "1 of 1 pass as 'lulu'" in ended.out) == (0, True), ended
+    strict = likeness.document("validate", folder, "--character", "lulu", "--core", "-1", "--style", "-1")
+    assert (strict["passed"], strict["thresholds"]["origin"]) == (2, "set for this call")
+    ended = likeness("validate", folder, "--character", "lulu", "--csv")
+    rows = list(csv.DictReader(io.StringIO(ended.out)))
+    assert (ended.code, [row["passed"] for row in rows]) == (1, ["true", "false"])
+
+    with face.connect() as connection:
+        looked = connection.validate(sorted(folder.glob("*.*g")), character="lulu")
+        assert [one.passed for one in looked] == [True, False]
+        assert looked[0].core == pytest.approx(1.0, abs=1e-5)
+
+    (folder / "new.png").write_bytes(saved(scene(4, (80, 72)), "PNG"))
+    assert "nowhere" in likeness.refused("validate", folder, "--character", "lulu", code=3)
+
+
+def test_what_cannot_be_checked_is_refused(likeness: CommandLine, folder: Path) -> None:
+    assert "there is no character 'nobody'" in likeness.refused("validate", folder, "--character", "nobody")
+    assert "names no picture" in likeness.refused("validate", "none/*.png", "--character", "nobody")
+    assert "names no picture" in likeness.refused("validate", folder / "gone.png", "--character", "nobody")
+    assert "--csv and --json" in likeness("validate", folder, "--character", "x", "--csv", "--json").out
+
+
+def test_files_folders_and_patterns_name_each_picture_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = [folder / "other.jpg", str(folder), str(folder / "**" / "*.png"), folder / "notes.txt"]
+    names = [path.name for path in picture_files(named)]
+    assert names == ["other.jpg", "page.png", "lulu.png", "notes.txt"]
+    monkeypatch.chdir(folder)
+    assert picture_files(["*.jpg"]) == [Path("other.jpg")]
+
+
+def test_a_model_is_recognised_by_the_end_of_its_path() -> None:
+    assert same_model(None, "anything")
+    assert same_model("sandbox/clip", "/somewhere/sandbox/clip")
+    assert same_model("/somewhere/sandbox/clip", "./sandbox/clip")
+    assert not same_model("openai/clip-vit-large-patch14", "/somewhere/sandbox/clip")
