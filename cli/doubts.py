@@ -1,5 +1,7 @@
 """`doubts`: what nobody knows whether it was paid, and how a person settles it."""
 
+from collections.abc import Sequence
+from datetime import UTC
 from typing import Annotated
 from uuid import UUID
 
@@ -12,7 +14,9 @@ from cli.terminal import Terminal, speaking
 from domain.errors import BadInput
 from domain.ids import AttemptId
 from domain.money import read_limit, show
-from pipeline import doubts
+from domain.states import AttemptKind
+from pipeline import doubts, late
+from pipeline.late import FoundLate
 
 _OUTCOMES = {
     doubts.Settled.JOB_ADOPTED: "adopts its job; the next poll says what became of it",
@@ -31,9 +35,13 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
         return
     with speaking(as_json=as_json) as terminal, opened() as site:
         found = doubts.every(site.resources, user_id=site.settings.user)
-        terminal.document({"doubts": [_document(one) for one in found]})
+        turned_up = late.every(site.resources, user_id=site.settings.user)
+        terminal.document(
+            {"doubts": [_document(one) for one in found], "found_late": [_late_document(one) for one in turned_up]}
+        )
         if not terminal.as_json:
             _table(terminal, found)
+            _late_table(terminal, turned_up)
 
 
 def _document(doubt: doubts.Doubt) -> dict[str, str | None]:
@@ -49,6 +57,38 @@ def _document(doubt: doubts.Doubt) -> dict[str, str | None]:
         "absent_since": doubt.absent_since.isoformat() if doubt.absent_since else None,
         "sent_prompt": work.sent_prompt,
     }
+
+
+def _late_document(found: FoundLate) -> dict[str, str | bool | None]:
+    work = found.work
+    return {
+        "attempt_id": str(work.attempt_id),
+        "generation_id": str(work.generation_id),
+        "generation_state": found.generation_state,
+        "lane": work.lane,
+        "job_id": work.job_id,
+        "found_at": found.found_at.isoformat(),
+        "decides": work.kind is AttemptKind.IMAGE,
+        "held_usd": show(work.hold_usd) if found.charged_usd is None else None,
+        "charged_usd": None if found.charged_usd is None else show(found.charged_usd),
+    }
+
+
+def _late_table(terminal: Terminal, found: Sequence[FoundLate]) -> None:
+    """What had been settled as lost and turned up all the same."""
+    if not found:
+        return
+    table = Table(box=None, pad_edge=False, title="found late", title_justify="left")
+    for name in ("attempt", "lane", "money", "found at (UTC)", "its generation", "job"):
+        table.add_column(name, overflow="fold" if name == "attempt" else "ellipsis", no_wrap=name != "attempt")
+    for one in found:
+        work = one.work
+        money = f"${show(work.hold_usd)} held" if one.charged_usd is None else f"${show(one.charged_usd)} charged"
+        beside = "" if work.kind is AttemptKind.IMAGE else ", paid beside it"
+        found_at = one.found_at.astimezone(UTC).strftime("%m-%d %H:%M:%S")
+        standing = one.generation_state.replace("_", " ") + beside
+        table.add_row(str(work.attempt_id), work.lane, money, found_at, standing, work.job_id or "")
+    terminal.out.print(table)
 
 
 def _table(terminal: Terminal, found: list[doubts.Doubt]) -> None:

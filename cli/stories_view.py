@@ -1,6 +1,7 @@
 """How batches, generations and costs look in a terminal, and the documents that lists of them are made of."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
@@ -118,7 +119,7 @@ def line_document(resources: Resources, story: Story) -> dict[str, Any]:
     told = stories.as_json(story)
     verdict = _best_verdict(story)
     best = [asset for asset in story.assets if asset["best"]]
-    for name in ("attempts", "assets", "verdicts"):
+    for name in ("attempts", "assets", "verdicts", "history"):
         del told[name]
     return {
         **told,
@@ -157,7 +158,23 @@ def whole(resources: Resources, story: Story) -> list[RenderableType]:
         parts += ["", _attempts(story)]
     if story.assets:
         parts += ["", *_assets(resources, story)]
+    if story.history:
+        parts += ["", _history(story)]
     return parts
+
+
+def _history(story: Story) -> Table:
+    """Who asked for what."""
+    table = table_of("when (UTC)", "who", "from", "to", "why", giving=("why",))
+    for one in story.history:
+        table.add_row(
+            one["at"].astimezone(UTC).strftime("%m-%d %H:%M:%S"),
+            one["actor"],
+            one["from_state"].replace("_", " "),
+            one["to_state"].replace("_", " "),
+            Text(one["reason"], overflow="fold"),
+        )
+    return table
 
 
 def _attempts(story: Story) -> Table:
@@ -166,11 +183,12 @@ def _attempts(story: Story) -> Table:
     for one in story.attempts:
         charged = one["charged_usd"]
         money = f"{dollars(one['hold_usd'])} {one['hold_state']}" if charged is None else f"{dollars(charged)} charged"
+        late = ", found late" if one["found_late_at"] else ""
         ended, begun = one["finished_at"], one["intent_at"]
         table.add_row(
             str(one["number"]),
             one["lane"],
-            one["outcome"] or one["state"].replace("_", " "),
+            (one["outcome"] or one["state"]).replace("_", " ") + late,
             money.replace("_", " "),
             lasting((ended - begun).total_seconds()) if ended and begun else "–",
             Text(one["error_message"] or one["job_id"] or "–", overflow="fold"),

@@ -10,7 +10,15 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, extract, func, select
 
-from db.schema import attempts, batches, characters, generation_assets, generations, ledger_entries
+from db.schema import (
+    attempts,
+    batches,
+    characters,
+    generation_assets,
+    generation_history,
+    generations,
+    ledger_entries,
+)
 from db.schema_checks import verdicts
 from domain.errors import UnknownThing
 from domain.ids import BatchId, GenerationId
@@ -65,12 +73,13 @@ def standing(connection: Connection, batch_id: BatchId) -> Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """A generation with its attempts, assets and verdicts, each as the columns of its row."""
+    """A generation with its attempts, assets, verdicts and history, each as the columns of its row."""
 
     generation: dict[str, Any]
     attempts: list[dict[str, Any]] = field(default_factory=list)
     assets: list[dict[str, Any]] = field(default_factory=list)
     verdicts: dict[UUID, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +124,8 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
     )
     for row in _rows(connection, judged):
         found[row["generation_id"]].verdicts[row["asset_id"]].append(row)
+    for row in _rows(connection, _by_generation(generation_history, ids).order_by(generation_history.c.id)):
+        found[row["generation_id"]].history.append(row)
     return list(found.values())
 
 

@@ -8,18 +8,19 @@ A service forgets: a job that nobody owns, and of which the list no longer says 
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from db import lanes
-from db.moves import doubts, submission
+from db import history, lanes
+from db.moves import doubts
+from db.moves import late as late_moves
 from db.moves.doubts import Doubt, NeverArrived
 from db.work import Work
 from domain.errors import BadInput, LostRace, PictureLost, ProviderError, UnknownThing
 from domain.ids import AttemptId, normalised
-from pipeline import replies
+from pipeline import candidates, late, replies
 from pipeline.admit import admit
 from pipeline.resources import Resources, Timing
 from providers.base import Lane, ListedJob
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 _MARGIN = timedelta(minutes=1)
 #: A listing longer than this is given up for this round rather than believed.
 _MOST_PAGES = 500
+_NOT_IN_DOUBT = "attempt {} is not in doubt; `likeness doubts` lists those that are"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,25 +70,66 @@ def settle(resources: Resources, lane_name: str) -> int:
 def settle_by_listing(resources: Resources, lane_name: str) -> int:
     """One round for one lane; returns how many doubts were settled."""
     lane = resources.lanes.get(lane_name)
+    by_webhook = 0 if lane is None else _settle_by_webhooks(resources, lane)
     with resources.database.transaction() as connection:
         doubtful = doubts.of_lane(connection, lane_name)
+        watched = late_moves.watched(connection, lane_name)
         began_at = doubts.now(connection)
-    if lane is None or not doubtful or not lane.list_parts:
-        return 0
-    intents = [doubt.work.intent_at for doubt in doubtful if doubt.work.intent_at is not None]
+    if lane is None or not (doubtful or watched) or not lane.list_parts:
+        return by_webhook
+    works = [*(doubt.work for doubt in doubtful), *watched]
+    intents = [work.intent_at for work in works if work.intent_at is not None]
     try:
         listing = _list(resources, lane, began_at=began_at, back_to=min(intents, default=began_at) - _MARGIN)
     except ProviderError as failure:
         log.info("lane %s could not be listed (%s); its doubts wait", lane_name, failure)
         with resources.database.transaction() as connection:
             lanes.note_error(connection, lane_name, failure)
-        return 0
+        return by_webhook
     resources.points.reach("doubts.listed")
     settled = sum(_settle(resources, lane, doubt, listing) for doubt in doubtful)
+    # After the doubts, which are in more need of a job that could be either's.
+    settled += sum(_look_back(resources, lane, work, listing) for work in watched)
+    late.looked(resources, watched)
     if settled:
         resources.points.reach("doubts.settled")
         admit(resources, lane.provider)
-    return settled
+    return settled + by_webhook
+
+
+def _settle_by_webhooks(resources: Resources, lane: Lane) -> int:
+    """Adopt the jobs that webhooks named, where fetching them shows our own request; returns how many."""
+    with resources.database.transaction() as connection:
+        doubtful = [doubt.work for doubt in doubts.of_lane(connection, lane.name)]
+        watched = late_moves.watched(connection, lane.name)
+    jobs = candidates.proven(resources, lane, [*doubtful, *watched])
+    found = [
+        _found_by_webhook(resources, lane, one, jobs[one.attempt_id]) for one in doubtful if one.attempt_id in jobs
+    ]
+    found += [
+        late.adopt(resources, one, job_id=jobs[one.attempt_id], actor=history.A_WEBHOOK)
+        for one in watched
+        if one.attempt_id in jobs
+    ]
+    return sum(found)
+
+
+def _found_by_webhook(resources: Resources, lane: Lane, work: Work, job_id: str) -> bool:
+    try:
+        with resources.database.transaction() as connection:
+            doubts.found(
+                connection,
+                work.attempt_id,
+                job_id=job_id,
+                first_look=timedelta(0),
+                deadline=lane.first_look_after(work.settings) * 2 + resources.timing.job_deadline,
+                actor=history.A_WEBHOOK,
+            )
+    except LostRace as race:
+        log.info("doubt of attempt %s was settled by somebody else: %s", work.attempt_id, race)
+        return False
+    log.info("doubt of attempt %s: its job is %s, as a webhook said", work.attempt_id, job_id)
+    return True
 
 
 def _list(resources: Resources, lane: Lane, *, began_at: datetime, back_to: datetime) -> Listing:
@@ -141,7 +184,7 @@ def _settle(resources: Resources, lane: Lane, doubt: Doubt, listing: Listing) ->
             owned = doubts.owned(connection, lane.name, _ids(listing))
             job = _unowned_match(listing, work, owned)
             if job is not None:
-                submission.adopt(
+                doubts.found(
                     connection,
                     work.attempt_id,
                     job_id=job.job_id,
@@ -160,6 +203,19 @@ def _settle(resources: Resources, lane: Lane, doubt: Doubt, listing: Listing) ->
         return False
     log.info("doubt of attempt %s: %s", work.attempt_id, f"its job is {job.job_id}" if job is not None else shows)
     return job is not None or shows is _Shows.NEVER_ARRIVED
+
+
+def _look_back(resources: Resources, lane: Lane, work: Work, listing: Listing) -> bool:
+    """Whether the list shows the job of an attempt whose doubt was settled as lost."""
+    with resources.database.transaction() as connection:
+        if doubts.identical_is_unanswered(connection, work):
+            return False
+        owned = doubts.owned(connection, lane.name, _ids(listing))
+    call = resources.timing.call_totals.get(lane.name, resources.timing.call_total)
+    latest = (work.intent_at or listing.began_at) + call + resources.timing.in_the_air + _MARGIN
+    in_time = [job for job in listing.jobs if job.created_at is None or job.created_at <= latest.timestamp()]
+    job = _unowned_match(replace(listing, jobs=in_time), work, owned)
+    return job is not None and late.adopt(resources, work, job_id=job.job_id)
 
 
 def _shows(timing: Timing, doubt: Doubt, listing: Listing, owned: Mapping[str, object]) -> _Shows:
@@ -219,10 +275,12 @@ def settle_as_paid(
         amount_usd: what the service billed, for one without jobs; None for the whole hold.
 
     Raises:
-        UnknownThing: the attempt is not in doubt.
+        UnknownThing: the attempt is neither in doubt nor was settled as lost.
         BadInput: the job belongs to another attempt, or an amount is named that the job itself will tell.
     """
-    doubt = _find(resources, attempt_id)
+    doubt = _find_or_none(resources, attempt_id)
+    if doubt is None:
+        return _found_after_all(resources, attempt_id, job_id=job_id, amount_usd=amount_usd)
     if is_synchronous(doubt.work.provider):
         return _settle_without_job(resources, doubt.work, call=job_id, amount_usd=amount_usd)
     if amount_usd is not None:
@@ -231,15 +289,34 @@ def settle_as_paid(
     expected = lane.first_look_after(doubt.work.settings) if lane is not None else timedelta(minutes=5)
     try:
         with resources.database.transaction() as connection:
-            submission.adopt(
+            doubts.found(
                 connection,
                 attempt_id,
                 job_id=job_id,
                 first_look=timedelta(0),
                 deadline=expected * 2 + resources.timing.job_deadline,
+                actor=history.PERSON,
             )
     except LostRace as race:
         raise BadInput(f"the doubt cannot be settled so: {race}") from race
+    return Settled.JOB_ADOPTED
+
+
+def _found_after_all(
+    resources: Resources, attempt_id: AttemptId, *, job_id: str, amount_usd: Decimal | None
+) -> Settled:
+    """The same, of an attempt whose doubt was settled as lost."""
+    with resources.database.transaction() as connection:
+        work = late_moves.one(connection, attempt_id)
+    if work is None:
+        raise UnknownThing(_NOT_IN_DOUBT.format(attempt_id))
+    if is_synchronous(work.provider):
+        if replies.adopt(resources, work):
+            return Settled.REPLY_ADOPTED
+        late.charge(resources, attempt_id, call=job_id, amount_usd=amount_usd)
+        return Settled.CHARGED
+    if not late.adopt(resources, work, job_id=job_id, actor=history.PERSON):
+        raise BadInput(f"job {job_id!r} belongs to another attempt already, or the attempt has moved on")
     return Settled.JOB_ADOPTED
 
 
@@ -266,22 +343,21 @@ def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> Settled:
     Raises:
         UnknownThing: the attempt is not in doubt.
     """
-    doubt = _find(resources, attempt_id)
+    doubt = _find_or_none(resources, attempt_id)
+    if doubt is None:
+        raise UnknownThing(_NOT_IN_DOUBT.format(attempt_id))
     if is_synchronous(doubt.work.provider) and replies.adopt(resources, doubt.work):
         return Settled.REPLY_ADOPTED
     said = NeverArrived("a person has looked and says that the job does not exist")
     try:
         with resources.database.transaction() as connection:
-            doubts.not_accepted(connection, attempt_id, failure=said)
+            doubts.not_accepted(connection, attempt_id, failure=said, actor=history.PERSON)
     except LostRace as race:
         raise BadInput(f"the doubt cannot be settled so: {race}") from race
     admit(resources, doubt.work.provider)
     return Settled.RELEASED
 
 
-def _find(resources: Resources, attempt_id: AttemptId) -> Doubt:
+def _find_or_none(resources: Resources, attempt_id: AttemptId) -> Doubt | None:
     with resources.database.transaction() as connection:
-        found = doubts.one(connection, attempt_id)
-    if found is None:
-        raise UnknownThing(f"attempt {attempt_id} is not in doubt; `likeness doubts` lists those that are")
-    return found
+        return doubts.one(connection, attempt_id)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from db.moves import doubts, submission
+from db.moves import doubts, late, submission
 from db.work import Work
 from domain.errors import LostRace, MaybeSent, PictureAway
 from domain.ids import AttemptId, LeaseToken
 from pipeline.admit import admit
+from pipeline.late import looked
 from pipeline.resources import Resources
 from providers.base import Delivered
 
@@ -90,36 +91,54 @@ def book(resources: Resources, work: Work, kept: Kept, *, token: LeaseToken | No
     Args:
         token: of the lease under which the reply came, or None for one that was found in the store.
     """
-    said = kept.charged_usd is not None
     try:
         resources.database.insist(
-            lambda connection: submission.delivered(
-                connection,
-                work.attempt_id,
-                token=token,
-                result={"reply_keys": list(kept.keys), "detail": dict(kept.detail)},
-                charged_usd=kept.charged_usd if kept.charged_usd is not None else work.price_usd,
-                said_by="said by the provider" if said else "price of the catalogue",
-                request_id=kept.request_id,
-            ),
+            lambda connection: submission.delivered(connection, work.attempt_id, token=token, **_told(work, kept)),
             seconds=60,
         )
-    except LostRace as race:
-        if token is None:
-            log.warning("the reply to attempt %s is not adopted: %s", work.attempt_id, race)
+    except LostRace:
+        if token is not None:
+            # The lease ran out on the way and rescue put the attempt in doubt; here is the answer to the doubt.
+            return book(resources, work, kept, token=None)
+        if not _book_late(resources, work, kept):
             return False
-        # The lease ran out on the way and rescue put the attempt in doubt; here is the answer to the doubt.
-        return book(resources, work, kept, token=None)
     resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
     admit(resources, work.provider)
     return True
+
+
+def _book_late(resources: Resources, work: Work, kept: Kept) -> bool:
+    """The doubt was settled meanwhile; whether it was settled as lost, and the reply is taken up all the same."""
+    try:
+        kind = resources.database.insist(
+            lambda connection: late.delivered(connection, work.attempt_id, **_told(work, kept)), seconds=60
+        )
+    except LostRace as race:
+        log.warning("the reply to attempt %s is not adopted: %s", work.attempt_id, race)
+        return False
+    log.warning("the reply to attempt %s came after its doubt was settled as lost (%s)", work.attempt_id, kind)
+    return True
+
+
+def _told(work: Work, kept: Kept) -> dict[str, Any]:
+    """What the books are told of a reply."""
+    said = kept.charged_usd is not None
+    return {
+        "result": {"reply_keys": list(kept.keys), "detail": dict(kept.detail)},
+        "charged_usd": kept.charged_usd if kept.charged_usd is not None else work.price_usd,
+        "said_by": "said by the provider" if said else "price of the catalogue",
+        "request_id": kept.request_id,
+    }
 
 
 def adopt_stored(resources: Resources, lane_name: str) -> int:
     """Go on with what was left behind on a lane and has its reply in the store; returns how many attempts."""
     with resources.database.transaction() as connection:
         unanswered = doubts.unanswered(connection, lane_name)
-    return sum(adopt(resources, work) for work in unanswered)
+        watched = late.watched(connection, lane_name)
+    adopted = sum(adopt(resources, work) for work in [*unanswered, *watched])
+    looked(resources, watched)
+    return adopted
 
 
 def adopt(resources: Resources, work: Work) -> bool:

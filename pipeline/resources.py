@@ -46,6 +46,7 @@ class Timing:
         generation_tries: attempts of one generation that failed at the provider and cost nothing.
         job_deadline: added to the expected duration; a job older than both is overdue.
         listings_apart: two complete listings this far apart prove that a job does not exist.
+        late_window: a job whose doubt was settled as lost is looked for this much longer.
         in_the_air: a request whose connection broke may still be on its way for so long.
         ahead: admitted and unclaimed attempts are at most what the rate limit carries away in this time.
     """
@@ -62,6 +63,7 @@ class Timing:
     generation_tries: int = 3
     job_deadline: timedelta = timedelta(minutes=20)
     listings_apart: timedelta = timedelta(seconds=20)
+    late_window: timedelta = timedelta(hours=24)
     in_the_air: timedelta = timedelta(seconds=5)
     ahead: timedelta = timedelta(seconds=10)
 

@@ -66,6 +66,7 @@ def as_json(story: Story) -> dict[str, Any]:
         "attempts": [_told(row) for row in story.attempts],
         "assets": [_told(row) for row in story.assets],
         "verdicts": [_told(row) for rows in story.verdicts.values() for row in rows],
+        "history": [_told(row) for row in story.history],
     }
 
 

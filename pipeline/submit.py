@@ -11,13 +11,13 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 
-from db import lanes
-from db.moves import submission
+from db import history, lanes
+from db.moves import doubts, submission
 from db.work import Lease, Work
 from domain.errors import LikenessError, LostRace, MaybeSent, NotSent, ProviderError, RequestError, ServiceMissing
 from domain.ids import AttemptId
 from domain.retry import TryAgain, closure, decide
-from pipeline import further, references, replies
+from pipeline import further, late, references, replies
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Ask, Delivered, Lane
@@ -143,8 +143,9 @@ def _adopt(resources: Resources, work: Work, *, job_id: str, first_look: timedel
             seconds=60,
         )
     except LostRace as race:
-        # Settled meanwhile: by an identical attempt that took this job, or by a person. The list shows what is left.
-        log.warning("job %s of attempt %s is not adopted: %s", job_id, work.attempt_id, race)
+        # Settled meanwhile: as lost, or by an identical attempt that took this job. The list shows what is left.
+        log.warning("job %s of attempt %s comes after its doubt was settled: %s", job_id, work.attempt_id, race)
+        late.adopt(resources, work, job_id=job_id, actor=history.THE_REPLY)
 
 
 def _not_accepted(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> Again | None:
@@ -154,9 +155,17 @@ def _not_accepted(resources: Resources, work: Work, lease: Lease, failure: Provi
             return None
         return _refused(resources, work, lease, failure)
     except LostRace as race:
-        # The lease ran out on the way, and rescue has put the attempt in doubt: the provider's list settles it.
-        log.warning("attempt %s came to nothing (%s), too late to say so: %s", work.attempt_id, failure, race)
+        log.warning("attempt %s came to nothing (%s), after its lease: %s", work.attempt_id, failure, race)
+        _settle_by_refusal(resources, work, failure)
         return None
+
+
+def _settle_by_refusal(resources: Resources, work: Work, failure: ProviderError) -> None:
+    """Rescue has put the attempt in doubt meanwhile; a refusal that is certain is the answer to the doubt."""
+    if isinstance(failure, MaybeSent):
+        return
+    with suppress(LostRace), resources.database.transaction() as connection:
+        doubts.not_accepted(connection, work.attempt_id, failure=failure, wait=_UNREACHABLE, actor=history.THE_REPLY)
 
 
 def _doubt(resources: Resources, work: Work, lease: Lease, failure: MaybeSent) -> None:

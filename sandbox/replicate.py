@@ -243,6 +243,8 @@ class Replicate:
         oldest_s = _moment_in(request.query, "created_after", 0.0)
         limit = self._settings.list_page
         jobs = self._store.before(PROVIDER, _key_digest(request), newest=newest, oldest_s=oldest_s, limit=limit + 1)
+        if fault is not None and fault.name == "hidden":
+            jobs = []
         results = [self._body(job, request.base_url) for job in jobs[:limit]]
         if fault is not None and fault.name == "data_removed":
             results = [body | _REMOVED for body in results]

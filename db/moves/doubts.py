@@ -101,6 +101,16 @@ def identical_is_submitting(connection: Connection, work: Work) -> bool:
     return connection.execute(same).first() is not None
 
 
+def identical_is_unanswered(connection: Connection, work: Work) -> bool:
+    """Whether another attempt with the very same request is between its intent and its job's id, or in doubt."""
+    same = select(attempts.c.id).where(
+        attempts.c.lane == work.lane,
+        attempts.c.state.in_([AttemptState.SUBMITTING, AttemptState.IN_DOUBT]),
+        attempts.c.sent_prompt == work.sent_prompt,
+    )
+    return connection.execute(same).first() is not None
+
+
 def saw_nothing(connection: Connection, attempt_id: AttemptId, *, began_at: datetime) -> None:
     """A complete listing begun then did not show the job."""
     connection.execute(

@@ -26,6 +26,14 @@ from domain.states import AttemptKind, AttemptState, GenerationState, HoldState,
 #: The time between two looks grows with the time since the doubt was settled.
 _SHARE = 0.25
 _MOST = 1000
+_AFRESH = {
+    "outcome": None,
+    "finished_at": None,
+    "late_look_at": None,
+    "step_tries": 0,
+    "deaths": 0,
+    **error_columns(None),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +72,12 @@ def watched(connection: Connection, lane: str) -> list[Work]:
         .order_by(attempts.c.intent_at, attempts.c.id)
     )
     return [work_of(row) for row in rows]
+
+
+def one(connection: Connection, attempt_id: AttemptId) -> Work | None:
+    """The attempt if its doubt was settled as lost, and its job has not turned up."""
+    row = connection.execute(select_work().where(attempts.c.id == attempt_id, _settled_as_lost())).one_or_none()
+    return None if row is None else work_of(row)
 
 
 def looked(connection: Connection, works: Sequence[Work], *, least: timedelta, window: timedelta) -> None:
@@ -206,20 +220,16 @@ def _live_again(
         work,
         state,
         kind=kind,
-        outcome=None,
-        finished_at=None,
         hold_state=HoldState.HELD,
         found_late_at=func.now(),
-        late_look_at=None,
-        step_tries=0,
-        deaths=0,
-        **error_columns(None),
+        **_AFRESH,
         **values,
     )
     reached = GenerationState(state) if decides else standing
     if decides:
-        more = {"not_before": None, "tries": generations.c.tries + 1, **error_columns(None)}
-        set_generation(connection, alive, reached, **more)
+        set_generation(
+            connection, alive, reached, not_before=None, tries=generations.c.tries + 1, **error_columns(None)
+        )
     history.note(
         connection,
         generation_id=work.generation_id,

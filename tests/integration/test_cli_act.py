@@ -7,7 +7,7 @@ import pytest
 
 from db.moves import submission
 from db.session import Database
-from domain.errors import ContentRefused
+from domain.errors import ContentRefused, MaybeSent
 from domain.ids import BatchId
 from tests.integration.books import Books, books_of
 from tests.integration.command_line import CommandLine, stand
@@ -107,3 +107,23 @@ def test_a_retry_can_be_for_one_reason_or_for_other_states(likeness: CommandLine
     said = likeness.document("retry", "farm", "--state", "canceled", "--state", "rejected")
     assert said["retried"] == 3
     assert books.counts(batch) == {"admitted": 3}
+
+
+def test_what_was_settled_as_lost_and_turns_up_is_shown_with_its_history(likeness: CommandLine, books: Books) -> None:
+    attempt_id, token = books.submitting(name="farm")
+    with books.database.transaction() as connection:
+        submission.doubt(connection, attempt_id, token=token, failure=MaybeSent("the reply is lost"))
+    assert len(likeness.document("doubts")["doubts"]) == 1
+    likeness("doubts", "settle", str(attempt_id), "--lost")
+    likeness("doubts", "settle", str(attempt_id), "--paid", "job-7")
+    said = likeness.document("doubts")
+    (found,) = said["found_late"]
+    assert said["doubts"] == []
+    assert (found["attempt_id"], found["job_id"], found["charged_usd"]) == (str(attempt_id), "job-7", None)
+    assert "found late" in likeness("doubts").out
+    moves = [
+        (one["actor"], one["from_state"], one["to_state"]) for one in likeness.document("show", "farm/0")["history"]
+    ]
+    assert moves[0] == ("a person", "in_doubt", "queued")
+    assert moves[1][0] == "a person"
+    assert "job job-7 turned up" in " ".join(likeness("show", "farm/0").out.split())

@@ -271,7 +271,7 @@ def test_a_job_that_comes_after_the_doubt_is_adopted(bench: Bench) -> None:
     assert bench.books.generation_of(attempt_id).state == "completed"
 
 
-def test_a_refusal_that_comes_after_the_doubt_leaves_the_doubt_to_the_list(bench: Bench) -> None:
+def test_a_refusal_that_comes_after_the_doubt_settles_it(bench: Bench) -> None:
     bench.caller.arm({"where": "submit", "what": "status:429", "count": 1})
     attempt_id = bench.admitted("a pig")
 
@@ -281,7 +281,10 @@ def test_a_refusal_that_comes_after_the_doubt_leaves_the_doubt_to_the_list(bench
             rescue.doubt_the_silent(connection, call_total=NOW)
 
     assert _with(bench, before=doubted).submit(attempt_id) is None
-    assert bench.books.attempt(attempt_id).state == "in_doubt"
+    row = bench.books.attempt(attempt_id)
+    assert (row.outcome, row.hold_state) == ("given_back", "released")
+    assert bench.books.generation_of(attempt_id).state == "queued"
+    assert bench.charged() == []
 
 
 def test_a_worker_that_died_after_its_intent_leaves_a_doubt(bench: Bench) -> None:
