@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from cli.demo import demo_settings, sandbox_child
+from cli.demo import demo_settings
 from cli.opening import Reports, opened, python_module, workers
+from cli.stand_in import sandbox_child
 from cli.terminal import Terminal, speaking
 from domain.errors import BadInput, ServiceMissing
 from runtime.children import Child, ChildReport, Happening, die_with_parent

@@ -13,6 +13,7 @@ from domain.errors import ServiceMissing
 from domain.ids import BatchId
 from domain.states import GenerationState
 from pipeline import status, ticks
+from pipeline.provider_books import by_provider, going
 from pipeline.report import report_of
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus
@@ -25,6 +26,8 @@ _PERIOD_S = 0.5
 _LINE_EVERY_S = 10.0
 #: A doubt that no listing has settled by then waits for a person, and so does not hold up the one who watches.
 _DOUBT_PATIENCE_S = 180.0
+#: The same where the service has no list: all that may still turn up is a reply that a dead worker had stored.
+_PARKED_PATIENCE_S = 12.0
 #: Workers that this very command has started need a moment before they tick.
 _START_PATIENCE_S = 20.0
 #: How long a database that went away is waited for.
@@ -78,6 +81,7 @@ class Watch:
         self._tend = tend
         self._pace = _Pace()
         self._doubtful_since: float | None = None
+        self._patience_s = _DOUBT_PATIENCE_S
         self._away_since: float | None = None
         self._warned = False
         self._began = time.monotonic()
@@ -121,6 +125,7 @@ class Watch:
         self._tend()
         try:
             now = status.of_batch(self._resources, self._batch_id)
+            self._patience_s = self._patience(now)
             self._warn_without_beat()
         except ServiceMissing as failure:
             self._away_since = self._away_since or time.monotonic()
@@ -149,7 +154,14 @@ class Watch:
             self._doubtful_since = None
             return False
         self._doubtful_since = self._doubtful_since or time.monotonic()
-        return time.monotonic() - self._doubtful_since > _DOUBT_PATIENCE_S
+        return time.monotonic() - self._doubtful_since > self._patience_s
+
+    def _patience(self, now: BatchStatus) -> float:
+        """How long to wait where nothing but doubts is left."""
+        doubts = now.standing.counts[GenerationState.IN_DOUBT]
+        if doubts and any(map(going, by_provider(self._resources, self._batch_id))):
+            return _DOUBT_PATIENCE_S
+        return _PARKED_PATIENCE_S
 
 
 def conclude(

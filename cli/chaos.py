@@ -1,0 +1,279 @@
+"""`demo --chaos`: one batch over three services and six models, with everything that can go wrong going wrong.
+
+It has a home of its own below the demo's, with servers, books and lanes that no other batch shares: a real account's
+lane bears the same name as the one that leads to the sandbox here.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from cli import enqueueing, stand_in
+from cli.layout import table_of
+from cli.opening import Opened, opened, tending, workers
+from cli.terminal import Terminal
+from cli.watching import Watch, conclude
+from cli.wish import Wish
+from domain.errors import KeyRefused, OutOfMoney, ServiceMissing
+from domain.ids import BatchId
+from domain.money import show, usd
+from pipeline import lanes, status
+from pipeline.enqueue import enqueue
+from pipeline.provider_books import ProviderBooks, by_provider, going
+from pipeline.status import BatchStatus
+from runtime.children import Child
+from runtime.crew import crew_of
+from runtime.settings import Settings, read_settings
+from runtime.stand_in import three_wires
+
+PROMPTS: Final = stand_in.EXAMPLES / "chaos" / "prompts.csv"
+_NAME: Final = "chaos"
+_STARTING_S: Final = 90.0
+_LOOK_EVERY_S: Final = 1.0
+#: Only a person can help against these; here that person comes at once.
+_NEEDS_A_PERSON: Final = tuple(kind("").code for kind in (OutOfMoney, KeyRefused))
+_SOON: Final = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storm:
+    """How much goes wrong.
+
+    Args:
+        rate: of all calls, from 0 to 1.
+        seed: of the sandbox's dice.
+    """
+
+    rate: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtProvider:
+    """One service's part of the batch, in our books and on the sandbox's bill."""
+
+    books: ProviderBooks
+    jobs: int
+    bill_usd: Decimal
+
+    @property
+    def breaches(self) -> list[str]:
+        """What was promised and is not so, as sentences."""
+        books, found = self.books, []
+        if going(books):
+            found.append(f"{going(books)} generations at {books.provider!r} came to no end")
+        most = books.charged_usd + books.in_doubt_usd
+        if not books.charged_usd <= self.bill_usd <= most:
+            found.append(
+                f"{books.provider!r} billed {show(self.bill_usd)} USD, charged are {show(books.charged_usd)}"
+                f" and in doubt {show(books.in_doubt_usd)}"
+            )
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "provider": self.books.provider,
+            "total": self.books.total,
+            "counts": dict(self.books.counts),
+            "jobs": self.jobs,
+            "charged_usd": show(self.books.charged_usd),
+            "bill_usd": show(self.bill_usd),
+            "in_doubt_usd": show(self.books.in_doubt_usd),
+            "in_doubt": self.books.in_doubt,
+            "failures": dict(self.books.failures),
+        }
+
+
+def chaos_settings() -> Settings:
+    """Those of the environment, in a home below theirs, with all three services played by its sandbox."""
+    given = read_settings()
+    home = given.home / _NAME
+    alone = given.model_copy(
+        update={
+            "home": home,
+            "database_url": None,
+            "redis_url": None,
+            "pictures": None,
+            "clip_model": stand_in.SMALL_MODEL,
+            # The sandbox answers in fractions of a second, so silence tells more, sooner.
+            "listings_apart_s": 5.0,
+        }
+    )
+    return three_wires(alone, stand_in.address(home))
+
+
+def chaos_demo(terminal: Terminal, storm: Storm, *, report: Path, latency_s: float, size_px: int) -> int:
+    """Run the batch, or go on with the one that was interrupted; returns the exit code."""
+    with opened(chaos_settings()) as site, crew_of(site.settings.home) as crew:
+
+        def members() -> Sequence[Child]:
+            stand = stand_in.sandbox_child(site.settings, latency_s=latency_s, size_px=size_px)
+            return [stand, *workers(site.settings)]
+
+        tend = tending(site, crew, terminal, members=members, checks=True)
+        tend()
+        stand_in.add_example_character(site)
+        weather = Weather(site, storm, tend=tend)
+        weather.rise()
+        wish = Wish(prompts=PROMPTS, name=stand_in.batch_name(site, _NAME, is_over=lambda one: _is_over(site, one)))
+        checked = enqueueing.check(wish, site.settings)
+        written = enqueue(site.resources, checked.order, enqueueing.planned(site, checked))
+        enqueueing.say_enqueued(terminal, written, checked)
+        watch = Watch(site.resources, written.batch_id, terminal, tend=lambda: weather.pass_over(written.batch_id))
+        return _conclude(site, watch.until_over(), terminal, weather, report=report)
+
+
+def _is_over(site: Opened, batch: BatchStatus) -> bool:
+    """Whether only doubts are left that nobody but a person can settle."""
+    return not any(going(books) for books in by_provider(site.resources, batch.batch.id))
+
+
+@dataclass(slots=True)
+class Weather:
+    """The faults at the sandbox, and the operator who meanwhile does what only a person can do.
+
+    Args:
+        tend: what the watching command does every round anyway.
+        opened_again: lanes that were out of money or had their key refused, as often as somebody saw to it.
+    """
+
+    site: Opened
+    storm: Storm
+    tend: Callable[[], None]
+    opened_again: Counter[str] = field(default_factory=Counter)
+    _over: bool = False
+    _looked_at: float = 0.0
+
+    @property
+    def _url(self) -> str:
+        return str(self.site.settings.sandbox_base_url)
+
+    def rise(self) -> None:
+        """Arm the faults, once the sandbox listens.
+
+        Raises:
+            ServiceMissing: it never does.
+        """
+        wanted = {"profile": "chaos", "rate": self.storm.rate, "seed": self.storm.seed}
+        until = time.monotonic() + _STARTING_S
+        while True:
+            self.tend()
+            try:
+                stand_in.ask(self._url, "/_sandbox/faults", method="DELETE")
+                stand_in.ask(self._url, "/_sandbox/faults", method="POST", content=wanted)
+            except OSError as error:
+                if time.monotonic() > until:
+                    raise ServiceMissing(f"the sandbox does not answer at {self._url}: {error}") from error
+                time.sleep(0.2)
+            else:
+                return
+
+    def pass_over(self, batch_id: BatchId) -> None:
+        """One round: lanes are seen to, and when only jobs that are stuck are left, the faults come to their end."""
+        self.tend()
+        if time.monotonic() - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            self._see_to_lanes()
+            if not self._over and self._only_stuck(batch_id):
+                stand_in.ask(self._url, "/_sandbox/faults", method="DELETE")
+                self._over = True
+        except (ServiceMissing, OSError):
+            return  # away for a moment; the watch itself says so where it lasts
+
+    def _see_to_lanes(self) -> None:
+        for lane in lanes.every(self.site.resources):
+            waits = lane.closed_until is not None and lane.closed_until > datetime.now(UTC) + _SOON
+            if waits and (lane.reason or "").startswith(_NEEDS_A_PERSON):
+                lanes.reopen(self.site.resources, lane.name)
+                self.opened_again[lane.name] += 1
+
+    def _only_stuck(self, batch_id: BatchId) -> bool:
+        stuck = len(stand_in.ask(self._url, "/_sandbox/faults")["stuck"])
+        left = sum(map(going, by_provider(self.site.resources, batch_id)))
+        return stuck > 0 and left <= stuck
+
+    def met(self) -> dict[str, dict[str, int]]:
+        """How often each kind of call met a fault, by service."""
+        counted: dict[str, Counter[str]] = {}
+        for one in stand_in.ask(self._url, "/_sandbox/happened")["happened"]:
+            counted.setdefault(one["provider"], Counter())[one["where"]] += 1
+        return {provider: dict(sorted(calls.items())) for provider, calls in sorted(counted.items())}
+
+
+def _conclude(site: Opened, ended: BatchStatus, terminal: Terminal, weather: Weather, *, report: Path) -> int:
+    parts = _parts(site, ended)
+    breaches = [sentence for part in parts for sentence in part.breaches]
+    breaches += status.audit(site.resources)
+    met = weather.met()
+    more = {
+        "promises": "broken" if breaches else "kept",
+        "breaches": breaches,
+        "providers": [part.as_json() for part in parts],
+        "bill_usd": show(usd(sum((part.bill_usd for part in parts), Decimal(0)))),
+        "rate": weather.storm.rate,
+        "seed": weather.storm.seed,
+        "faults_met": met,
+        "opened_again": dict(weather.opened_again),
+    }
+    code = conclude(site.resources, ended, terminal, report=report, more=more)
+    if not terminal.as_json:
+        _say(terminal, site, parts, breaches=breaches, met=met)
+    return code
+
+
+def _parts(site: Opened, ended: BatchStatus) -> list[AtProvider]:
+    # Jobs of an earlier batch may be in doubt there for good, and then no attempt knows them either.
+    mine = [
+        job
+        for job in stand_in.jobs_of(site, ended)
+        if datetime.fromisoformat(job["accepted_at"]) >= ended.batch.created_at
+    ]
+    parts = []
+    for books in by_provider(site.resources, ended.batch.id):
+        bill = [Decimal(job["charged_usd"]) for job in mine if job["provider"] == books.provider]
+        parts.append(AtProvider(books=books, jobs=len(bill), bill_usd=usd(sum(bill, Decimal(0)))))
+    return parts
+
+
+def _say(
+    terminal: Terminal,
+    site: Opened,
+    parts: Sequence[AtProvider],
+    *,
+    breaches: Sequence[str],
+    met: dict[str, dict[str, int]],
+) -> None:
+    numbers = ("prompts", "faults met", "jobs", "charged", "bill", "in doubt")
+    table = table_of("", *numbers, numbers=numbers)
+    for part in parts:
+        books = part.books
+        table.add_row(
+            books.provider,
+            str(books.total),
+            str(sum(met.get(books.provider, {}).values())),
+            str(part.jobs),
+            f"${show(books.charged_usd)}",
+            f"${show(part.bill_usd)}",
+            f"${show(books.in_doubt_usd)}",
+        )
+    terminal.show(table)
+    for part in parts:
+        if part.books.failures:
+            reasons = ", ".join(f"{number} {code}" for code, number in sorted(part.books.failures.items()))
+            terminal.note(f"failed at {part.books.provider}: {reasons}")
+    if breaches:
+        for sentence in breaches:
+            terminal.note(f"broken: {sentence}")
+    else:
+        terminal.note(
+            "kept: nothing was paid twice, nothing is lost, and what was charged is what was billed"
+            + ("" if all(part.books.in_doubt == 0 for part in parts) else ", but for what is in doubt")
+        )
+    terminal.note(f"its books are in a home of their own: LIKENESS_HOME={site.settings.home} likeness list")
