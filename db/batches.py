@@ -26,6 +26,7 @@ _COPIED = (
     "provider",
     "model",
     "settings",
+    "try_policy",
     "identity",
     "occurrence",
     "pipeline_data",
@@ -36,7 +37,12 @@ _COPIED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewGeneration:
-    """One row to be enqueued; `position` is the row of the prompt file, from 0."""
+    """One row to be enqueued.
+
+    Args:
+        position: row of the prompt file, from 0.
+        try_policy: what the row itself says about further tries; it is no part of the row's identity.
+    """
 
     position: int
     theme: str | None
@@ -49,6 +55,7 @@ class NewGeneration:
     identity: bytes
     occurrence: int
     pipeline_data: Mapping[str, Any] = field(default_factory=dict)
+    try_policy: Mapping[str, Any] = field(default_factory=dict)
     hold_usd: Decimal
     price_usd: Decimal
 
@@ -132,6 +139,7 @@ def copy_in(
             " ON CONFLICT (batch_id, identity, occurrence) DO NOTHING"
         )
     ).rowcount
+    _follow_policies(connection, batch_id)
     vanished: list[tuple[int, str]] = []
     if whole_file:
         vanished = [
@@ -146,6 +154,27 @@ def copy_in(
             )
         ]
     return Enqueued(batch_id=batch_id, new=new, known=total - new, vanished=vanished)
+
+
+def _follow_policies(connection: Connection, batch_id: BatchId) -> None:
+    """A known row that now says something else about further tries; it is the same row, and what is made stays."""
+    # Locked in the order of a cancel, so that the two may meet.
+    connection.execute(
+        text(
+            "WITH changed AS (SELECT g.id, i.try_policy FROM generations g JOIN incoming i"
+            " ON i.identity = g.identity AND i.occurrence = g.occurrence AND i.try_policy <> g.try_policy"
+            " WHERE g.batch_id = :batch ORDER BY g.id FOR UPDATE OF g)"
+            " UPDATE generations g SET try_policy = changed.try_policy FROM changed WHERE g.id = changed.id"
+        ),
+        {"batch": batch_id},
+    )
+
+
+def set_try_policy(connection: Connection, batch_id: BatchId, said: Mapping[str, Any]) -> None:
+    """What a person says about further tries from now on; what was not said stays as it was."""
+    connection.execute(
+        update(batches).where(batches.c.id == batch_id).values(try_policy=batches.c.try_policy.concat(dict(said)))
+    )
 
 
 def known_rows(
@@ -182,6 +211,7 @@ def _copy(connection: Connection, batch_id: BatchId, user_id: str, rows: Iterabl
                     row.provider,
                     row.model,
                     json.dumps(row.settings, ensure_ascii=False),
+                    json.dumps(row.try_policy),
                     row.identity,
                     row.occurrence,
                     json.dumps(row.pipeline_data, ensure_ascii=False),

@@ -175,6 +175,14 @@ def best_picture(connection: Connection, generation_id: GenerationId) -> BestPic
     )
 
 
+def position_of(connection: Connection, asset_id: AssetId) -> int:
+    """Where the picture stands among those of its attempt, from 0."""
+    found: int = connection.execute(
+        select(generation_assets.c.position).where(generation_assets.c.id == asset_id)
+    ).scalar_one()
+    return found
+
+
 def mark_best(connection: Connection, generation_id: GenerationId) -> None:
     """One picture of all the generation's tries stands for it."""
     best = _ranked(generation_id).subquery()

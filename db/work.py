@@ -68,11 +68,6 @@ class Work:
     cancel_requested: bool
 
     @property
-    def has_verdicts(self) -> bool:
-        """Whether pictures of an earlier try were judged: this one came after a rejection."""
-        return "since" in self.changes
-
-    @property
     def tries_since_verdict(self) -> int:
         """The generation's tries without those that a rejection ended; what failed and cost nothing is among them."""
         return self.tries - int(self.changes.get("since", 0))

@@ -160,15 +160,15 @@ class Chances:
 
     Args:
         carried: by the request as it stands.
-        more_references: how many would go along if all of the character's were named, where that are more.
-        fewer_settings: the settings that stand in their way.
         model: the present one's name.
+        more_references: how many would go along without the settings that are in the way of the character's own.
+        in_the_way: those settings.
     """
 
     carried: Carried
     model: str
     more_references: int | None = None
-    fewer_settings: Sequence[str] = ()
+    in_the_way: Sequence[str] = ()
     variation: Variation | None = None
     next_model: NextModel | None = None
 
@@ -178,13 +178,15 @@ class Step:
     """One step up.
 
     Args:
-        before, after: what changes, for people: `cw 25` and `cw 50`.
+        says: the step for people, like `cw 25 → 50`.
+        before, after: what changes: `cw 25` and `cw 50`.
         settings: overrides of the generation's settings, None for one that is taken away.
         action: what the provider is asked to do instead of a fresh job.
         model: another model.
     """
 
     kind: Escalation
+    says: str
     before: str
     after: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -220,6 +222,7 @@ def _heavier(weight: Weight | None) -> Step | None:
         return None
     return Step(
         kind=Escalation.WEIGHT,
+        says=f"{weight.flag} {weight.value} → {rung}",
         before=f"{weight.flag} {weight.value}",
         after=f"{weight.flag} {rung}",
         settings={weight.setting: rung},
@@ -229,11 +232,13 @@ def _heavier(weight: Weight | None) -> Step | None:
 def _more_references(chances: Chances) -> Step | None:
     if chances.more_references is None or chances.more_references <= chances.carried.references:
         return None
+    fewer, more = chances.carried.references, chances.more_references
     return Step(
         kind=Escalation.REFERENCES,
-        before=_counted(chances.carried.references),
-        after=_counted(chances.more_references),
-        settings=dict.fromkeys(chances.fewer_settings),
+        says=f"references {fewer} → {more}",
+        before=_counted(fewer),
+        after=_counted(more),
+        settings=dict.fromkeys(chances.in_the_way),
     )
 
 
@@ -244,18 +249,15 @@ def _counted(number: int) -> str:
 def _varied(variation: Variation | None) -> Step | None:
     if variation is None:
         return None
-    return Step(
-        kind=Escalation.ACTION,
-        before="a fresh job",
-        after=f"a variation of picture {variation.picture + 1}",
-        action=variation.action,
-    )
+    varied = f"a variation of picture {variation.picture + 1}"
+    return Step(kind=Escalation.ACTION, says=varied, before="a fresh job", after=varied, action=variation.action)
 
 
 def _dearer(chances: Chances) -> Step | None:
-    if chances.next_model is None:
+    if (following := chances.next_model) is None:
         return None
-    return Step(kind=Escalation.MODEL, before=chances.model, after=chances.next_model.name, model=chances.next_model)
+    says = f"{chances.model} → {following.name}"
+    return Step(kind=Escalation.MODEL, says=says, before=chances.model, after=following.name, model=following)
 
 
 def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

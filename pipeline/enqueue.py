@@ -15,15 +15,16 @@ from db import batches, characters, lanes
 from db.batches import Enqueued, NewGeneration
 from db.characters import CharacterRow
 from domain.errors import BadInput, LimitTooSmall, RequestRefused, ServiceMissing
+from domain.escalation import wishes
 from domain.ids import row_identity
 from domain.money import show
 from domain.rates import per_second
 from pipeline.admit import admit
+from pipeline.drafts import draft
 from pipeline.multiply import multiplied
 from pipeline.prompt_file import PromptRow
 from pipeline.references import named_urls
 from pipeline.resources import Resources
-from providers.base import Ask
 from providers.catalogue import Catalogue, Model
 from providers.prices import price
 
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 _LONGEST_NAME = 200
 #: Services are slow at times; their own figures for relaxed jobs span a factor of five.
 _SLOWEST = 3
-#: Stands for the attempt that does not exist yet, while a row is checked.
-_NO_ATTEMPT = "00000000-0000-7000-8000-000000000000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +50,7 @@ class Order:
         hold_usd: per provider, what is held for a call whose price is an estimate.
         times: how often each prompt is wanted.
         categories: each prompt is wanted once in each of them.
+        try_policy: what was said about further tries, as `domain.escalation.wishes` writes it.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Order:
     hold_usd: Mapping[str, Decimal] = field(default_factory=dict)
     times: int = 1
     categories: Sequence[str] = ()
+    try_policy: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,12 +165,19 @@ def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
             priority=order.priority,
             limit_usd=order.limit_usd,
         )
+        if policy := _policy_of(order):
+            batches.set_try_policy(connection, batch_id, policy)
         written = batches.copy_in(
             connection, batch_id, user_id=order.user_id, rows=planned.rows, whole_file=order.whole_file
         )
     for provider in planned.providers:
         admit(resources, provider)
     return written
+
+
+def _policy_of(order: Order) -> dict[str, Any]:
+    """The most that one call may cost holds for further tries too."""
+    return wishes(max_image_cost=order.max_image_cost) | dict(order.try_policy)
 
 
 class _Planner:
@@ -219,6 +227,7 @@ class _Planner:
             settings=settings,
             identity=identity,
             occurrence=occurrence,
+            try_policy=row.try_policy,
             pipeline_data={"row": {"index": row.index, **row.extra}} if row.index or row.extra else {},
             hold_usd=hold,
             price_usd=expected,
@@ -267,15 +276,7 @@ class _Planner:
                 " read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings and add the character again",
                 line=row.line,
             )
-        count = len(character.references) if character else 0
-        ask = Ask(
-            attempt_id=_NO_ATTEMPT,
-            token="none",  # noqa: S106 -- nothing is sent
-            model=model.name,
-            prompt=row.prompt,
-            settings=settings,
-            reference_urls=[f"https://reference.invalid/{number}.png" for number in range(count)],
-        )
+        ask = draft(model.name, row.prompt, settings, references=len(character.references) if character else 0)
         try:
             lane.check(ask)
             self.warnings.update(lane.warnings(ask))

@@ -33,6 +33,9 @@ POINTS: Final = (
 #: Reached where a reply is the result itself.
 SYNCHRONOUS_POINTS: Final = ("submit.kept",)
 
+#: Reached where a rejected generation tries again.
+CLOSED_LOOP_POINTS: Final = ("validate.queued_again",)
+
 
 class Points(Protocol):
     """What a step reports to as it goes."""
@@ -59,7 +62,7 @@ class DieOnce:
     """
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
-        unknown = names - set(POINTS) - set(SYNCHRONOUS_POINTS)
+        unknown = names - {*POINTS, *SYNCHRONOUS_POINTS, *CLOSED_LOOP_POINTS}
         if unknown:
             raise ValueError(f"no such fault points: {', '.join(sorted(unknown))}")
         self._folder = folder

@@ -12,13 +12,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
 from domain.errors import BadInput
+from domain.escalation import MOST_TRIES, read_steps, wishes
 from pipeline.json_rows import read_json_array, read_json_lines
 from pipeline.spreadsheet import read_lines, read_table
 
@@ -30,7 +31,9 @@ _WORDS = ("index", "theme", "variation", "character", "provider", "model")
 _NUMBERS = {"seed": 4_294_967_295, "cref_weight": 1_000, "stylize": 1_000, "chaos": 100, "weird": 3_000}
 _SETTINGS = frozenset({"mode", "aspect_ratio", "negative_prompt", "quality", "size", "version", "style", "cref_urls"})
 _ALIASES = {"ar": "aspect_ratio", "cw": "cref_weight", "no": "negative_prompt", "negative": "negative_prompt"}
-_KNOWN = frozenset({"prompt", *_WORDS, *_NUMBERS, *_SETTINGS, "status", "approved"})
+#: About further tries, and so no part of what is asked of a model.
+_TRIES = frozenset({"max_tries", "escalate"})
+_KNOWN = frozenset({"prompt", *_WORDS, *_NUMBERS, *_SETTINGS, *_TRIES, "status", "approved"})
 
 #: One for all rows without settings: 200,000 empty dictionaries are worth a second of the garbage collector.
 _NOTHING: Mapping[str, Any] = {}
@@ -53,6 +56,7 @@ class PromptRow:
         settings: recognised columns that steer a model, under their canonical names; `seed`,
             `cref_weight`, `stylize`, `chaos`, `weird` are whole numbers, the others text.
         extra: all other columns that are not blank, under their own names.
+        try_policy: what the row says about further tries, as `domain.escalation.wishes` writes it.
     """
 
     position: int
@@ -66,6 +70,7 @@ class PromptRow:
     model: str | None = None
     settings: Mapping[str, str | int]
     extra: Mapping[str, Any]
+    try_policy: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +319,7 @@ class _Sieve:
         words: dict[str, str] = {}
         settings: dict[str, str | int] = {}
         extra: dict[str, Any] = {}
+        policy: dict[str, Any] = {}
         for column, value in fields.items():
             if column in _WORDS:
                 if word := self._text(value, column, line):
@@ -321,6 +327,9 @@ class _Sieve:
             elif column in _NUMBERS or column in _SETTINGS:
                 if text := self._text(value, column, line):
                     settings[column] = self._setting(text, column, line)
+            elif column in _TRIES:
+                if text := self._text(value, column, line):
+                    policy |= self._policy(text, column, line)
             elif value is not None and not (isinstance(value, str) and not value.strip()):
                 extra[column] = value
         if (index := words.get("index")) is not None:
@@ -331,6 +340,7 @@ class _Sieve:
             prompt=prompt,
             settings=settings or _NOTHING,
             extra=extra or _NOTHING,
+            try_policy=policy or _NOTHING,
             **words,
         )
 
@@ -359,14 +369,23 @@ class _Sieve:
             return " ".join(part.strip() for part in value)
         raise BadInput(f"{column!r} in {self._name!r} holds {value!r:.40}; write text or a number", line=line)
 
+    def _policy(self, text: str, column: str, line: int) -> dict[str, Any]:
+        try:
+            if column == "escalate":
+                return wishes(escalate=read_steps(text))
+            return wishes(max_tries=self._number(text, column, line, most=MOST_TRIES))
+        except BadInput as failure:
+            raise BadInput(f"{failure} (in {self._name!r})", line=line) if failure.line is None else failure from None
+
     def _setting(self, text: str, column: str, line: int) -> str | int:
         if column == "aspect_ratio":
             # Spreadsheets take 16:9 for a time of day and save 16:09 or 16:09:00.
             ratio = re.fullmatch(r"(\d{1,5}) *[:x/] *(\d{1,5})(?::00)?", text)
             return f"{int(ratio[1])}:{int(ratio[2])}" if ratio else text
         most = _NUMBERS.get(column)
-        if most is None:
-            return text
+        return text if most is None else self._number(text, column, line, most=most)
+
+    def _number(self, text: str, column: str, line: int, *, most: int) -> int:
         number = re.fullmatch(r"(\d{1,12})(?:\.0+)?", text)
         if number is None or int(number[1]) > most:
             raise BadInput(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import Protocol
 
 from db.session import Database
@@ -77,6 +78,7 @@ class Resources:
         scorer: only in a worker of the `gpu` role.
         luck: uniform in [0, 1).
         public_url: where providers can call back, or None.
+        estimates: per provider, what is held for a call whose price in the catalogue is an estimate.
     """
 
     database: Database
@@ -90,5 +92,6 @@ class Resources:
     scorer: Scorer | None = None
     scoring_model: str = "openai/clip-vit-large-patch14"
     public_url: str | None = None
+    estimates: Mapping[str, Decimal] = field(default_factory=dict)
     gate: Gate = field(default_factory=Gate)
     points: Points = field(default_factory=Unarmed)

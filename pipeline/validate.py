@@ -12,8 +12,9 @@ from db.work import Lease, Work
 from domain.errors import LostRace, ModelUnloadable, ScorerError, ServiceMissing, UnfitPicture
 from domain.ids import AttemptId
 from domain.retry import TryAgain, decide
+from domain.states import GenerationState
 from domain.verdict import Verdict, best
-from pipeline import references
+from pipeline import closed_loop, references
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from validation.base import ModelInput, Reference, Scored
@@ -87,16 +88,20 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
         )
         for one, score in scored
     ]
-    winner = found[best([one.verdict for one in found])].asset_id
+    winner = found[best([one.verdict for one in found])]
+    further = None if winner.verdict.passed else closed_loop.decide(resources, work, winner)
     with resources.database.transaction() as connection:
-        validation.judged(
+        reached = validation.judged(
             connection,
             work.attempt_id,
             token=lease.token,
             character_id=character.id,
             found=found,
-            best=winner,
+            best=winner.asset_id,
+            further=further,
         )
+    if reached is GenerationState.QUEUED:
+        resources.points.reach("validate.queued_again")
     resources.points.reach("validate.judged")
     return None
 

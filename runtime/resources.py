@@ -182,5 +182,6 @@ def _lent(
             scorer=scorer,
             scoring_model=settings.clip_model,
             public_url=settings.public_url,
+            estimates={"ttapi": settings.ttapi_price_usd},
             points=points_of(settings),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, func, select, update
+from sqlalchemy.dialects.postgresql import array
 
 from db import history
 from db.moves.rows import finish, take_free
@@ -89,6 +90,8 @@ def retry(
             error_message=None,
             not_before=None,
             tries=0,
+            # What a further try had asked for instead stays; the counting begins anew.
+            changes=generations.c.changes - array(["try", "since", "action"]),
             updated_at=func.now(),
         )
         .returning(generations.c.id, chosen.c.state, chosen.c.error_code)

@@ -172,7 +172,7 @@ def finish(
     """
     hold_state = ledger.release(connection, work, reason=failure.code if failure else outcome)
     errors = error_columns(failure)
-    if target is GenerationState.FAILED and work.has_verdicts and work.kind is AttemptKind.IMAGE:
+    if target is GenerationState.FAILED and _has_verdicts(connection, work):
         target = _rejected_after_all(connection, work, failure)
     reached = _or_canceled(work, target)
     set_generation(
@@ -198,6 +198,14 @@ def finish(
     )
     connection.execute(delete(model_inputs).where(model_inputs.c.attempt_id == work.attempt_id))
     return reached
+
+
+def _has_verdicts(connection: Connection, work: Work) -> bool:
+    """Whether pictures of an earlier attempt were judged, so that there is one to stand for the generation."""
+    judged = select(attempts.c.id).where(
+        attempts.c.generation_id == work.generation_id, attempts.c.outcome == Outcome.REJECTED
+    )
+    return work.kind is AttemptKind.IMAGE and connection.execute(judged.limit(1)).first() is not None
 
 
 def _rejected_after_all(connection: Connection, work: Work, failure: LikenessError | None) -> GenerationState:
