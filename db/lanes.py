@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.schema import attempts, lanes
@@ -12,6 +13,8 @@ from db.texts import storable
 from domain.errors import LikenessError, UnknownThing
 from domain.schedule import LONGEST_JOB
 from domain.states import IN_FLIGHT, AttemptState
+
+_DAY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,8 @@ class LaneRow:
         concurrency: jobs the account may have in flight.
         concurrency_origin: who said so: `setting`, the `account` itself, or a `person`.
         closed_until: admission skips the lane until then.
+        account_asked_at: when the provider was last asked about the account.
+        account_balance_usd, account_held_usd, account_jobs: what it said; None where it does not say.
     """
 
     name: str
@@ -34,6 +39,10 @@ class LaneRow:
     reason: str | None
     last_error: str | None
     last_error_at: datetime | None
+    account_asked_at: datetime | None
+    account_balance_usd: Decimal | None
+    account_held_usd: Decimal | None
+    account_jobs: int | None
     in_flight: int
 
 
@@ -109,6 +118,56 @@ def set_concurrency(connection: Connection, name: str, concurrency: int) -> None
     connection.execute(
         update(lanes).where(lanes.c.name == name).values(concurrency=concurrency, concurrency_origin="person")
     )
+
+
+def illegal_prompts_until(connection: Connection, name: str, *, limit: int) -> timedelta | None:
+    """How long the last 24 hours will hold `limit` illegal prompts or more; None where they do not now."""
+    oldest = (
+        select(attempts.c.finished_at + _DAY - func.now())
+        .where(attempts.c.lane == name, attempts.c.illegal_prompt, attempts.c.finished_at > func.now() - _DAY)
+        .order_by(attempts.c.finished_at.desc())
+        .offset(limit - 1)
+        .limit(1)
+    )
+    return connection.execute(oldest).scalar_one_or_none()
+
+
+def claim_account(connection: Connection, name: str, *, every: timedelta) -> bool:
+    """Whether it is time to ask about the account, and the caller's turn: nobody else's for as long again."""
+    stale = or_(lanes.c.account_asked_at.is_(None), lanes.c.account_asked_at <= func.now() - every)
+    claimed = update(lanes).where(lanes.c.name == name, stale).values(account_asked_at=func.now())
+    return connection.execute(claimed).rowcount == 1
+
+
+def note_account(
+    connection: Connection, name: str, *, balance_usd: Decimal | None, held_usd: Decimal | None, jobs: int | None
+) -> Decimal | None:
+    """Keep what the account says of itself; returns the balance it gave before.
+
+    The jobs it allows become the lane's, up or down, except that a person's lower number stays.
+    """
+    before: Decimal | None = connection.execute(
+        select(lanes.c.account_balance_usd).where(lanes.c.name == name).with_for_update()
+    ).scalar_one_or_none()
+    said = {"account_balance_usd": balance_usd, "account_held_usd": held_usd, "account_jobs": jobs}
+    connection.execute(update(lanes).where(lanes.c.name == name).values(**said))
+    if jobs is not None and jobs > 0:
+        lower = and_(lanes.c.concurrency_origin == "person", lanes.c.concurrency <= jobs)
+        connection.execute(
+            update(lanes)
+            .where(lanes.c.name == name)
+            .values(
+                concurrency=case((lower, lanes.c.concurrency), else_=jobs),
+                concurrency_origin=case((lower, "person"), else_="account"),
+            )
+        )
+    return before
+
+
+def reopen_if_closed_for(connection: Connection, name: str, reason: str) -> None:
+    """Open the lane now if what closed it begins with `reason`."""
+    closed_for = lanes.c.reason.startswith(reason, autoescape=True)
+    connection.execute(update(lanes).where(lanes.c.name == name, closed_for).values(closed_until=None, reason=None))
 
 
 def rate_limits(connection: Connection) -> dict[str, str | None]:

@@ -168,6 +168,7 @@ attempts = Table(
     Column("error_code", Text),
     Column("error_message", Text),
     Column("blame", Text),
+    Column("illegal_prompt", Boolean, nullable=False, server_default=text("false"), comment="a strike on the account"),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     Column("intent_at", Moment, comment="written before the request leaves"),
     Column("doubted_at", Moment, comment="when the reply was given up; the job may exist"),
@@ -217,6 +218,8 @@ Index(
 )
 Index("attempts_batch_id_idx", attempts.c.batch_id, postgresql_where=text("state <> 'finished'"))
 
+Index("attempts_illegal_prompts_idx", attempts.c.lane, attempts.c.finished_at, postgresql_where=text("illegal_prompt"))
+
 generation_assets = Table(
     "generation_assets",
     metadata,
@@ -259,6 +262,10 @@ lanes = Table(
     Column("reason", Text),
     Column("last_error", Text),
     Column("last_error_at", Moment),
+    Column("account_asked_at", Moment, comment="when the provider was last asked about the account"),
+    Column("account_balance_usd", Usd, comment="money left by the provider's word; null: not said"),
+    Column("account_held_usd", Usd, comment="set aside for running jobs by the provider's word"),
+    Column("account_jobs", Integer, comment="jobs in flight that the provider allows"),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     CheckConstraint("concurrency > 0", name="concurrency"),
     one_of("concurrency_origin", ("account", "person", "setting")),

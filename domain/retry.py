@@ -34,6 +34,8 @@ def decide(failure: LikenessError, *, tries: int, limit: int, luck: float) -> Tr
 
     Pure: the caller throws the dice.
     """
+    if isinstance(failure, ProviderError) and failure.charged_usd:
+        return GiveUp(f"it was paid for, so that another try is a person's to ask for: {failure}")
     if not failure.retryable:
         return GiveUp(f"{failure.code} cannot be helped by another try")
     if tries >= limit:

@@ -24,6 +24,7 @@ from domain.errors import (
 )
 from domain.retry import TryAgain, decide
 from domain.schedule import after_silence, next_look
+from pipeline import brake
 from pipeline.admit import admit
 from pipeline.resources import Resources
 from providers.base import Lane, Made, Running
@@ -119,6 +120,7 @@ def _gave_up(resources: Resources, work: Work, lease: Lease, failure: LikenessEr
         with resources.database.transaction() as connection:
             lanes.note_error(connection, work.lane, failure)
             polling.gave_up(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
+            brake.pull(connection, work.lane, failure, timing=resources.timing)
     except LostRace:
         return False
     return True

@@ -17,7 +17,7 @@ from db.work import Lease, Work
 from domain.errors import LikenessError, LostRace, MaybeSent, NotSent, ProviderError, RequestError, ServiceMissing
 from domain.ids import AttemptId
 from domain.retry import TryAgain, closure, decide
-from pipeline import further, late, references, replies
+from pipeline import brake, further, late, references, replies
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Ask, Delivered, Lane
@@ -190,6 +190,7 @@ def _refused(resources: Resources, work: Work, lease: Lease, failure: ProviderEr
         lanes.note_error(connection, work.lane, failure)
         if closing is None and not failure.retryable:
             submission.refuse(connection, work.attempt_id, token=lease.token, failure=failure)
+            brake.pull(connection, work.lane, failure, timing=resources.timing)
             return None
         log.warning("lane %s is closed: %s", work.lane, failure)
         # In one transaction: an open lane would be given the same generation again at once.

@@ -371,6 +371,10 @@ class Lane(Protocol):
         """What a job of this account tells of its request, None where no wire says so; raises as `poll`."""
         ...
 
+    def account(self) -> AccountInfo | None:
+        """What the service says about the account; None where it has no such call."""
+        ...
+
     @property
     def submit_total_s(self) -> float:
         """A submission is over after this many seconds, whatever happened."""

@@ -1,6 +1,7 @@
 """While the provider works: claiming what is due, and writing down what each look said."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,9 +13,9 @@ from db.moves.rows import FREE_LEASE, charge, finish, leased_by, set_attempt, se
 from db.schema import attempts
 from db.texts import storable_json
 from db.work import Lease, Work, select_work, work_of
-from domain.errors import LikenessError
+from domain.errors import LikenessError, ProviderError
 from domain.ids import AttemptId, LeaseToken
-from domain.states import AttemptState, GenerationState, Outcome
+from domain.states import AttemptState, GenerationState, HoldState, Outcome
 
 _GENERATING = frozenset({AttemptState.GENERATING})
 
@@ -138,11 +139,14 @@ def gave_up(
     failure: LikenessError,
     wait: timedelta | None,
 ) -> GenerationState:
-    """The provider gave the job up and charges nothing.
+    """The provider gave the job up: for nothing, unless its failure says what it keeps.
 
     Args:
         wait: try again after this, or None when another try cannot help.
     """
     work = take(connection, attempt_id, states=_GENERATING, token=token)
+    if isinstance(failure, ProviderError) and failure.charged_usd:
+        charge(connection, work, failure.charged_usd, reason="kept by the provider for a failed job")
+        work = replace(work, hold_state=HoldState.CHARGED)
     target = GenerationState.FAILED if wait is None else GenerationState.QUEUED
     return finish(connection, work, target, outcome=Outcome.FAILED, failure=failure, wait=wait)

@@ -17,7 +17,7 @@ from db.schema import attempts, batches, generations
 from db.schema_checks import model_inputs
 from db.texts import storable
 from db.work import Lease, Work, select_work, work_of
-from domain.errors import LikenessError, LostRace
+from domain.errors import LikenessError, LostRace, ProviderError
 from domain.escalation import CLOSED_LOOP
 from domain.ids import AttemptId, LeaseToken
 from domain.states import FINAL, AttemptKind, AttemptState, GenerationState, Outcome, sources_of
@@ -194,6 +194,7 @@ def finish(
         hold_state=hold_state,
         due_at=None,
         blame=failure.blame if failure else None,
+        illegal_prompt=isinstance(failure, ProviderError) and failure.illegal_prompt,
         **errors,
     )
     connection.execute(delete(model_inputs).where(model_inputs.c.attempt_id == work.attempt_id))

@@ -17,6 +17,7 @@ ALTER TABLE attempts
     ADD COLUMN changes JSONB DEFAULT '{}'::jsonb NOT NULL,
     ADD COLUMN late_look_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN found_late_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN illegal_prompt BOOLEAN DEFAULT false NOT NULL,
     ADD CONSTRAINT attempts_kind_check CHECK (kind IN ('image', 'late'));
 
 COMMENT ON COLUMN attempts.changes IS 'what this try asked for instead';
@@ -24,6 +25,10 @@ COMMENT ON COLUMN attempts.changes IS 'what this try asked for instead';
 COMMENT ON COLUMN attempts.late_look_at IS 'settled as lost: when to look for its job again; null: never';
 
 COMMENT ON COLUMN attempts.found_late_at IS 'when its job turned up although it had been settled as lost';
+
+COMMENT ON COLUMN attempts.illegal_prompt IS 'a strike on the account';
+
+CREATE INDEX attempts_illegal_prompts_idx ON attempts (lane, finished_at) WHERE illegal_prompt;
 
 CREATE INDEX attempts_late_look_idx ON attempts (lane, late_look_at) WHERE late_look_at IS NOT NULL;
 
@@ -40,7 +45,19 @@ COMMENT ON COLUMN generation_assets.near_duplicate_score IS 'cosine of the two p
 
 ALTER TABLE lanes
     ADD COLUMN concurrency_origin TEXT DEFAULT 'setting' NOT NULL,
+    ADD COLUMN account_asked_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN account_balance_usd NUMERIC(14, 6),
+    ADD COLUMN account_held_usd NUMERIC(14, 6),
+    ADD COLUMN account_jobs INTEGER,
     ADD CONSTRAINT lanes_concurrency_origin_check CHECK (concurrency_origin IN ('account', 'person', 'setting'));
+
+COMMENT ON COLUMN lanes.account_asked_at IS 'when the provider was last asked about the account';
+
+COMMENT ON COLUMN lanes.account_balance_usd IS 'money left by the provider''s word; null: not said';
+
+COMMENT ON COLUMN lanes.account_held_usd IS 'set aside for running jobs by the provider''s word';
+
+COMMENT ON COLUMN lanes.account_jobs IS 'jobs in flight that the provider allows';
 
 ALTER TABLE threshold_versions
     ADD COLUMN aggregation TEXT DEFAULT 'max' NOT NULL,
