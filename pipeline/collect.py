@@ -17,6 +17,7 @@ from db.work import Lease, Work
 from domain.errors import (
     LikenessError,
     LostRace,
+    NotAPicture,
     PictureAway,
     PictureError,
     PictureLost,
@@ -133,6 +134,9 @@ def _one(
     try:
         content = read(url)
         picture = decode(content)
+    except NotAPicture as failure:
+        # What came with a reply is in our own store, under its digest: no other try will find it whole.
+        return PictureLost(str(failure)) if work.result.get("reply_keys") else failure
     except PictureError as failure:
         return failure
     stored = resources.store.put(content, ending=picture.extension.removeprefix("."))

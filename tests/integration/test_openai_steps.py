@@ -122,8 +122,8 @@ class Desk:
             self.books.sql("UPDATE attempts SET published_at = now() - interval '1 second'")
         return self.books.generation_of(attempt_id)
 
-    def arm(self, what: str) -> None:
-        fault = {"where": "submit", "what": what, "count": 1, "provider": "openai"}
+    def arm(self, what: str, *, where: str = "submit") -> None:
+        fault = {"where": where, "what": what, "count": 1, "provider": "openai"}
         httpx2.post(f"{self.url}/_sandbox/faults", json={"faults": [fault]}, trust_env=False).raise_for_status()
 
     def bill(self) -> list[Decimal]:
@@ -406,20 +406,20 @@ def test_a_store_that_is_away_for_a_moment_loses_nothing(desk: Desk, monkeypatch
     assert desk.collected(attempt_id).state == "completed"
 
 
-def test_a_reply_that_holds_no_picture_is_charged_and_lost(desk: Desk) -> None:
+@pytest.mark.parametrize("what", ["fake", "wrong_type", "unreadable", "cut_file"])
+def test_a_reply_that_holds_no_picture_is_charged_and_lost_at_once(desk: Desk, what: str) -> None:
     attempt_id = desk.attempt()
+    desk.arm(what, where="picture")
     desk.submit(attempt_id)
-    row = desk.books.attempt(attempt_id)
-    content = b"no picture at all"
-    stored = desk.resources.store.put(content, ending="bin")
-    desk.books.sql(
-        "UPDATE attempts SET result = jsonb_set(result, '{reply_keys}', jsonb_build_array(CAST(:key AS text)))"
-        " WHERE id = :id",
-        key=stored.key,
-        id=row.id,
-    )
-    generation = desk.collected(attempt_id)
+    assert collect.collect(desk.resources, attempt_id, preprocessing=PREPROCESSING) is None, "there is no other copy"
+    generation = desk.books.generation_of(attempt_id)
     assert (generation.state, generation.error_code, generation.cost) == ("failed", "picture_lost", LOW)
+
+
+def test_a_success_without_a_picture_is_in_doubt(desk: Desk) -> None:
+    attempt_id = desk.doubted("no_images")
+    assert desk.bill() == [LOW]
+    assert desk.money(attempt_id)[1] >= LOW
 
 
 def test_half_the_replies_lost_leaves_no_prompt_billed_twice(desk: Desk) -> None:
