@@ -74,7 +74,8 @@ def tending(
         opened.site.keep_alive()
         crew.try_start(members, on_line=lambda _name, _line: None, on_report=reports)
         gone = crew.children.given_up() if crew.children is not None else ()
-        needed = [name for name in gone if checks or name != "gpu"]
+        # Without webhooks the poll finds out by itself, only later.
+        needed = [name for name in gone if name != "api" and (checks or name != "gpu")]
         if needed:
             raise ServiceMissing(reports.obituary(needed[0]))
 

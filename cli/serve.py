@@ -28,11 +28,12 @@ class Role(StrEnum):
     IO_SYNC = "io-sync"
     GPU = "gpu"
     BEAT = "beat"
+    API = "api"
     FLOWER = "flower"
 
 
 def worker_command(
-    role_name: Annotated[Role, typer.Argument(metavar="ROLE", help="io, io-sync, gpu, beat or flower.")],
+    role_name: Annotated[Role, typer.Argument(metavar="ROLE", help="io, io-sync, gpu, beat, api or flower.")],
 ) -> None:
     """Run one worker in the foreground; needs DATABASE_URL and REDIS_URL."""
     # This process becomes the worker, so that signals and supervisors meet it and no shell in between.

@@ -85,6 +85,7 @@ def open_lane(
     key: str | None = None,
     stand_in: str | None = None,
     submit_total_s: float | None = None,
+    webhook_secret: str | None = None,
 ) -> HttpLane:
     """A lane to `provider`, at its own address unless `base_url` names another.
 
@@ -92,6 +93,7 @@ def open_lane(
         stand_in: the root of a stand-in that plays services below it. A lane whose `base_url` lies there leaves its
             files at the root, and looks for pictures sooner.
         submit_total_s: a submission is over after this many seconds; None for the adapter's own.
+        webhook_secret: where the wire signs its webhooks; None for the one that the service tells.
 
     Raises:
         UnknownThing: no such provider.
@@ -113,4 +115,5 @@ def open_lane(
         key=key or ("" if known.key_setting else _NO_KEY),
         uploads_url=files_at,
         first_look=first_look,
+        webhook_secret=webhook_secret,
     )

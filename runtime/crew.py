@@ -15,7 +15,7 @@ from runtime.resources import server_urls
 from runtime.settings import Settings
 
 #: Workers first, so that nothing new is begun; then beat; the stand-in for the providers last.
-_STOP_ORDER = (("beat", "flower"), ("io", "io-sync", "gpu"), ("sandbox",))
+_STOP_ORDER = (("beat", "flower", "api"), ("io", "io-sync", "gpu"), ("sandbox",))
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -47,11 +47,11 @@ def _written(value: object) -> str:
 
 def module_of(name: str) -> str:
     """The module that runs a role."""
-    return {"io": "worker.main", "io-sync": "worker.sync"}.get(name, f"worker.{name}")
+    return {"io": "worker.main", "io-sync": "worker.sync", "api": "api.main"}.get(name, f"worker.{name}")
 
 
 def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: float = 25.0) -> Child:
-    """A worker process: `io`, `io-sync`, `gpu`, `beat` or `flower`."""
+    """A process of ours: `io`, `io-sync`, `gpu`, `beat`, `api` or `flower`."""
     if name == "io-sync":
         # Its calls are paid and cannot be had again: the longest of them may come to its end.
         totals = [plan.submit_total_s or 0.0 for plan in synchronous(settings)]
@@ -66,8 +66,10 @@ def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: flo
 
 
 def roles(settings: Settings) -> list[str]:
-    """Those that finish a batch on this machine."""
-    return ["io", *(["io-sync"] if synchronous(settings) else []), "gpu", "beat"]
+    """Those that finish a batch on this machine, and the one that is called back, where an address is public."""
+    long_calls = ["io-sync"] if synchronous(settings) else []
+    called_back = ["api"] if settings.public_url is not None else []
+    return ["io", *long_calls, "gpu", "beat", *called_back]
 
 
 class Crew:

@@ -13,7 +13,7 @@ from runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanePlan:
-    """What the settings say about one lane; the key is not shown."""
+    """What the settings say about one lane; key and secret are not shown."""
 
     name: str
     provider: str
@@ -22,6 +22,7 @@ class LanePlan:
     rate_limit: str
     concurrency: int
     submit_total_s: float | None = None
+    webhook_secret: str | None = None
 
     def __repr__(self) -> str:
         return f"LanePlan({self.name!r}, {self.provider!r}, {self.base_url!r})"
@@ -39,6 +40,7 @@ def plans(settings: Settings) -> Iterator[LanePlan]:
                 rate_limit=known.rate_limit,
                 concurrency=known.concurrency,
                 submit_total_s=known.submit_total_s,
+                webhook_secret=known.webhook_secrets[number - 1] if number <= len(known.webhook_secrets) else None,
             )
     if settings.sandbox_base_url is not None:
         yield LanePlan(
@@ -60,6 +62,7 @@ def open_lanes(settings: Settings) -> dict[str, HttpLane]:
             key=plan.key,
             stand_in=settings.sandbox_base_url,
             submit_total_s=plan.submit_total_s,
+            webhook_secret=plan.webhook_secret,
         )
         for plan in plans(settings)
     }

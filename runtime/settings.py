@@ -30,6 +30,7 @@ class ServiceSettings:
         base_url: instead of the service's own.
         rate_limit, concurrency: of a new lane.
         submit_total_s: a submission is over after this many seconds; None for what suits the service.
+        webhook_secrets: of the accounts behind the first keys; the service is asked for the others.
     """
 
     keys: tuple[str, ...] = field(repr=False)
@@ -37,6 +38,7 @@ class ServiceSettings:
     rate_limit: str
     concurrency: int
     submit_total_s: float | None = None
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Settings(BaseSettings):
@@ -58,6 +60,12 @@ class Settings(BaseSettings):
     )
     public_url: str | None = Field(
         None, validation_alias="LIKENESS_PUBLIC_URL", description="where providers can call back; none: only polling"
+    )
+    api_host: str = Field(
+        "127.0.0.1", validation_alias="LIKENESS_API_HOST", min_length=1, description="where the api role listens"
+    )
+    api_port: int = Field(
+        8800, validation_alias="LIKENESS_API_PORT", ge=0, le=65535, description="where the api role listens; 0: any"
     )
 
     ttapi_api_key: SecretStr | None = Field(
@@ -83,6 +91,11 @@ class Settings(BaseSettings):
     )
     replicate_base_url: str | None = Field(
         None, validation_alias="REPLICATE_BASE_URL", description="instead of Replicate's own"
+    )
+    replicate_webhook_secret: SecretStr | None = Field(
+        None,
+        validation_alias="REPLICATE_WEBHOOK_SECRET",
+        description="one per token, with commas between; none: Replicate is asked for it",
     )
     replicate_rate_limit: str = Field(
         "100/m", validation_alias="REPLICATE_RATE_LIMIT", description="as TTAPI_RATE_LIMIT"
@@ -220,6 +233,7 @@ class Settings(BaseSettings):
                 base_url=self.replicate_base_url,
                 rate_limit=self.replicate_rate_limit,
                 concurrency=self.replicate_concurrency,
+                webhook_secrets=_keys_in(self.replicate_webhook_secret),
             ),
             "openai": ServiceSettings(
                 keys=_keys_in(self.openai_api_key),

@@ -29,6 +29,7 @@ def three_wires(settings: Settings, base_url: str) -> Settings:
             "ttapi_rate_limit": "20/s",
             "replicate_api_token": _ANY_KEY,
             "replicate_base_url": f"{root}/replicate",
+            "replicate_webhook_secret": None,
             "replicate_rate_limit": "20/s",
             "openai_api_key": _ANY_KEY,
             "openai_base_url": f"{root}/openai",

@@ -1,31 +1,16 @@
-"""What every worker process does around its tasks: logs, the shared limits of lanes, and Celery's own main loop."""
+"""What every worker process does around its tasks: the shared limits of lanes, and Celery's own main loop."""
 
-import logging
 import os
 import socket
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from celery import Celery
 
-from domain.errors import LikenessError
 from pipeline import lanes
 from pipeline.resources import Resources
-from runtime.children import die_with_parent
+from runtime.process import main_of
 
-
-def main_of(role: Callable[[], None]) -> None:
-    """Run a role as a process: it ends with its parent, and a failure to start is one sentence, not a trace."""
-    die_with_parent()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    # A line per request, migration or task says nothing that the rows do not say better.
-    for chatty in ("httpx2", "httpcore2", "alembic", "celery", "kombu"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    try:
-        role()
-    except LikenessError as failure:
-        logging.getLogger("likeness").error("%s", failure)  # noqa: TRY400 -- the sentence says it all
-        raise SystemExit(failure.exit_code) from None
+__all__ = ["consume", "main_of", "share_lane_limits"]
 
 
 def share_lane_limits(app: Celery, resources: Resources) -> None:

@@ -25,6 +25,11 @@ def test_a_worker_for_long_calls_is_started_only_where_there_are_such_calls() ->
     assert roles(settings(openai_api_key=SecretStr("one"))) == ["io", "io-sync", "gpu", "beat"]
 
 
+def test_webhooks_are_taken_where_an_address_is_public() -> None:
+    assert "api" not in roles(settings())
+    assert "api" in roles(settings(public_url="https://likeness.example"))
+
+
 def test_every_key_of_a_service_is_a_lane_with_its_limits() -> None:
     given = settings(openai_api_key=SecretStr("one, two"), openai_total_s=90.0)
     found = [plan for plan in plans(given) if plan.provider == "openai"]
@@ -40,7 +45,7 @@ def test_a_worker_for_long_calls_has_the_time_to_end_them() -> None:
     assert role("io", given).grace_s < 60
 
 
-@pytest.mark.parametrize("name", ["io", "io-sync", "gpu", "beat", "flower"])
+@pytest.mark.parametrize("name", ["io", "io-sync", "gpu", "beat", "api", "flower"])
 def test_every_role_has_its_module(name: str) -> None:
     root = Path(__file__).parents[3]
     assert (root / f"{module_of(name).replace('.', '/')}.py").is_file()

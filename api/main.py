@@ -1,0 +1,92 @@
+"""The `api` role: takes the providers' webhooks. Starts without torch and without Celery. Run as `python -m api.main`.
+
+It listens on loopback unless told otherwise: TLS, the public name and a limit of speed are a reverse proxy's work.
+"""
+
+import logging
+import signal
+import socket
+import sys
+from typing import Final
+
+import uvicorn
+from anyio import to_thread
+from fastapi import FastAPI
+
+from api.app import create_app
+from domain.errors import ServiceMissing
+from pipeline import events
+from runtime.process import main_of
+from runtime.resources import open_producer
+from runtime.settings import read_settings
+
+log = logging.getLogger(__name__)
+
+#: Connections at once; more are answered 503, and their senders try again.
+_CONNECTIONS: Final = 128
+#: Routes at once: as many as there are connections to Postgres.
+_THREADS: Final = 8
+#: Webhooks that are being taken when the process is told to end.
+_GRACE_S: Final = 10
+
+
+class _Server(uvicorn.Server):
+    """Limits its threads to the connections that the resources have."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        await super().startup(sockets)
+
+
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """A server for sockets that are bound already; no line of its log holds an address with a token in it."""
+    return _Server(
+        uvicorn.Config(
+            app,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_GRACE_S,
+            # Nobody here asks where a request comes from, and what a stranger claims about it is not read.
+            proxy_headers=False,
+        )
+    )
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ServiceMissing: the address is taken, or is not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=256)
+    except OSError as failure:
+        raise ServiceMissing(
+            f"webhooks cannot be taken at {host} port {port} ({failure.strerror or failure});"
+            " set LIKENESS_API_HOST and LIKENESS_API_PORT"
+        ) from None
+
+
+def api() -> None:
+    """Take webhooks until told to end by SIGTERM or SIGINT."""
+    settings = read_settings()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn hands the signal on when it has ended; what is open here is closed on the way out.
+        signal.signal(number, lambda *_: sys.exit(0))
+    with (
+        bound(settings.api_host, settings.api_port) as listener,
+        open_producer(settings, application="likeness api") as resources,
+    ):
+        events.prepare(resources)
+        host, port = listener.getsockname()[:2]
+        log.info("webhooks are taken at http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        server_of(create_app(resources)).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main_of(api)
