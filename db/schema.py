@@ -163,6 +163,7 @@ attempts = Table(
     Column("deaths", Integer, nullable=False, server_default="0", comment="leases of the present step that ran out"),
     Column("due_at", Moment, comment="next look at the provider"),
     Column("deadline_at", Moment, comment="after this the job is overdue"),
+    Column("stop_asked_at", Moment, comment="when the provider took our wish to stop the job"),
     Column("percent", Integer),
     Column("result", JSONB, nullable=False, server_default=NOTHING),
     Column("error_code", Text),

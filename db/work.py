@@ -66,6 +66,7 @@ class Work:
     accepted_at: datetime | None
     deadline_at: datetime | None
     cancel_requested: bool
+    stop_asked_at: datetime | None
 
     @property
     def tries_since_verdict(self) -> int:
@@ -102,6 +103,7 @@ COLUMNS = (
     attempts.c.accepted_at,
     attempts.c.deadline_at,
     generations.c.cancel_requested_at.is_not(None).label("cancel_requested"),
+    attempts.c.stop_asked_at,
 )
 
 _NAMES = frozenset(Work.__dataclass_fields__)

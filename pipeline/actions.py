@@ -64,11 +64,16 @@ class Canceled:
 
 
 def cancel(resources: Resources, batch_id: BatchId) -> Canceled:
-    """Ask all that is not final to stop; what waits, or was admitted and not yet claimed, is canceled at once."""
+    """Ask all that is not final to stop; what waits, or was admitted and not yet claimed, is canceled at once.
+
+    What is at a provider is looked at next: the sweep asks the provider to stop it, where its wire has such a call.
+    """
     with resources.database.transaction() as connection:
         asked = people.request_cancel(connection, batch_id)
     with resources.database.transaction() as connection:
         people.cancel_admitted(connection)
+    with resources.database.transaction() as connection:
+        people.hasten_cancelled(connection)
     after = of_batch(resources, batch_id)
     return Canceled(asked=asked, running=after.standing.unfinished, status=after)
 

@@ -36,6 +36,9 @@ SYNCHRONOUS_POINTS: Final = ("submit.kept",)
 #: Reached where a rejected generation tries again.
 CLOSED_LOOP_POINTS: Final = ("validate.queued_again",)
 
+#: Reached where a person gives a job up that its provider can stop.
+STOPPING_POINTS: Final = ("poll.stop_asked",)
+
 
 class Points(Protocol):
     """What a step reports to as it goes."""
@@ -62,7 +65,7 @@ class DieOnce:
     """
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
-        unknown = names - {*POINTS, *SYNCHRONOUS_POINTS, *CLOSED_LOOP_POINTS}
+        unknown = names - {*POINTS, *SYNCHRONOUS_POINTS, *STOPPING_POINTS, *CLOSED_LOOP_POINTS}
         if unknown:
             raise ValueError(f"no such fault points: {', '.join(sorted(unknown))}")
         self._folder = folder

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 #: The provider's last word about a job; every other failure of a poll says nothing about it.
 _LAST_WORDS = (JobFailed, JobTimedOut, ContentRefused, RequestRefused)
 _THREADS = 16
+#: A job that was asked to stop ends within seconds.
+_STOPPING = timedelta(seconds=2)
 
 
 def sweep(resources: Resources, lane_name: str) -> int:
@@ -77,6 +79,8 @@ def _until_next(resources: Resources, lane_name: str) -> float | None:
 def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work: Work) -> bool:
     """One look at one job, claimed at `began`; whether it came to an end."""
     assert work.job_id is not None
+    if work.cancel_requested and work.stop_asked_at is None:
+        _ask_to_stop(resources, lane, work, lease)
     try:
         progress = lane.poll(work.job_id)
     except _LAST_WORDS as failure:
@@ -91,6 +95,23 @@ def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work:
     return _made(resources, work, lease, progress)
 
 
+def _ask_to_stop(resources: Resources, lane: Lane, work: Work, lease: Lease) -> None:
+    """Tell the provider that a person gave the job up; whether it stopped, and what it cost, the looks say.
+
+    Asking is harmless a second time, so a death between the two halves costs one more call and nothing else.
+    """
+    assert work.job_id is not None
+    try:
+        if not lane.cancel(work.job_id):
+            return
+    except ProviderError as failure:
+        log.info("job %s could not be asked to stop (%s); the next look asks again", work.job_id, failure)
+        return
+    resources.points.reach("poll.stop_asked")
+    with resources.database.transaction() as connection:
+        polling.stop_asked(connection, work.attempt_id, token=lease.token)
+
+
 def _running(
     resources: Resources, lane: Lane, work: Work, *, lease: Lease, percent: int | None, since: datetime
 ) -> None:
@@ -98,8 +119,18 @@ def _running(
     age = now - (work.accepted_at or now)
     overdue = work.deadline_at is not None and now > work.deadline_at
     wait = next_look(age=age, expected=lane.first_look_after(work.settings), overdue=overdue)
+    if work.cancel_requested and lane.cancels and not overdue:
+        wait = min(wait, _STOPPING)
     with resources.database.transaction() as connection:
-        polling.looked(connection, work.attempt_id, token=lease.token, percent=percent, next_look=wait, since=since)
+        polling.looked(
+            connection,
+            work.attempt_id,
+            token=lease.token,
+            percent=percent,
+            next_look=wait,
+            since=since,
+            stoppable=lane.cancels,
+        )
 
 
 def _silent(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> None:

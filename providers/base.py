@@ -329,6 +329,19 @@ class Lane(Protocol):
         """Raises what `Poller.read_poll` raises; a synchronous lane has no jobs and `ReplyUnreadable` for every id."""
         ...
 
+    @property
+    def cancels(self) -> bool:
+        """Whether a job at work can be stopped."""
+        ...
+
+    def cancel(self, job_id: str) -> bool:
+        """Ask the service to stop a job, which a later `poll` then finds ended; False where it has no such call.
+
+        Raises:
+            ProviderError: the wish did not arrive, or may not have; asking again is harmless.
+        """
+        ...
+
     def fetch_picture(self, url: str) -> bytes:
         """The file behind `url`, whole.
 

@@ -130,6 +130,10 @@ class HttpLane:
             return None
         return self._adapter.read_info(self._sender.send(self._adapter.build_info()))
 
+    @property
+    def cancels(self) -> bool:
+        return isinstance(self._adapter, Canceller)
+
     def cancel(self, job_id: str) -> bool:
         """Ask the service to stop a job, which the next poll then finds ended; False where it has no such call.
 

@@ -56,6 +56,28 @@ def cancel_admitted(connection: Connection) -> list[GenerationId]:
     return [work.generation_id for work in works]
 
 
+def hasten_cancelled(connection: Connection) -> int:
+    """Make the next look at every running job due now that a person asked to stop and nobody has told its provider.
+
+    In a transaction of its own, as `cancel_admitted`. A look that is under way keeps its row: it sees the wish itself.
+    """
+    wanted = select(generations.c.id).where(generations.c.cancel_requested_at.is_not(None))
+    chosen = (
+        select(attempts.c.id)
+        .where(
+            attempts.c.state == AttemptState.GENERATING,
+            attempts.c.stop_asked_at.is_(None),
+            attempts.c.due_at > func.now(),
+            attempts.c.generation_id.in_(wanted),
+        )
+        .order_by(attempts.c.id)
+        .with_for_update()
+        .cte("chosen")
+    )
+    hastened = update(attempts).where(attempts.c.id.in_(select(chosen.c.id))).values(due_at=func.now())
+    return connection.execute(hastened).rowcount
+
+
 def retry(
     connection: Connection, batch_id: BatchId, *, states: Sequence[GenerationState], reason: str | None = None
 ) -> int:

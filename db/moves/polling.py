@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, extract, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, extract, func, select, update
 
 from db.moves import events
 from db.moves.rows import FREE_LEASE, charge, finish, leased_by, set_attempt, set_generation, take, unleased
-from db.schema import attempts
+from db.schema import attempts, generations
 from db.texts import storable_json
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, ProviderError
@@ -52,12 +52,15 @@ def looked(
     percent: int | None,
     next_look: timedelta,
     since: datetime | None = None,
+    stoppable: bool = False,
 ) -> None:
-    """Still at work: look again after `next_look`, or at once where a webhook came while we looked.
+    """Still at work: look again after `next_look`, or at once where a webhook or a person's wish came while we looked.
 
     Args:
         since: when this look began, by the clock of Postgres; None where nobody counts webhooks.
+        stoppable: whether the provider can be asked to stop the job, if a person gives it up.
     """
+    due = events.next_look(attempt_id, next_look, since=since or func.now())
     connection.execute(
         update(attempts)
         .where(
@@ -68,10 +71,16 @@ def looked(
         .values(
             percent=func.coalesce(percent, attempts.c.percent),
             step_tries=0,
-            due_at=events.next_look(attempt_id, next_look, since=since or func.now()),
+            due_at=case((_to_be_stopped(), func.now()), else_=due) if stoppable else due,
             **FREE_LEASE,
         )
     )
+
+
+def _to_be_stopped() -> ColumnElement[bool]:
+    """A person asked for the end of the job after this look had begun, and the provider does not know yet."""
+    asked = select(generations.c.cancel_requested_at).where(generations.c.id == attempts.c.generation_id)
+    return asked.scalar_subquery().is_not(None) & attempts.c.stop_asked_at.is_(None)
 
 
 def silent(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, next_look: timedelta) -> None:
@@ -84,6 +93,15 @@ def silent(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, 
             attempts.c.state == AttemptState.GENERATING,
         )
         .values(step_tries=attempts.c.step_tries + 1, due_at=func.now() + next_look, **FREE_LEASE)
+    )
+
+
+def stop_asked(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken) -> None:
+    """The provider took the wish to stop the job; what became of the job, the next looks say."""
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.lease_token == token)
+        .values(stop_asked_at=func.now())
     )
 
 

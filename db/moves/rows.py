@@ -118,7 +118,9 @@ def set_generation(connection: Connection, work: Work, target: GenerationState, 
 
 
 def _or_canceled(work: Work, target: GenerationState) -> GenerationState:
-    wins = work.cancel_requested and work.kind is AttemptKind.IMAGE and target in _CANCEL_WINS
+    # What its provider stopped because we asked has failed of nothing else.
+    stopped = target is GenerationState.FAILED and work.stop_asked_at is not None
+    wins = work.cancel_requested and work.kind is AttemptKind.IMAGE and (stopped or target in _CANCEL_WINS)
     return GenerationState.CANCELED if wins else target
 
 

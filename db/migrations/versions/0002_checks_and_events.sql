@@ -18,9 +18,12 @@ ALTER TABLE attempts
     ADD COLUMN late_look_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN found_late_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN illegal_prompt BOOLEAN DEFAULT false NOT NULL,
+    ADD COLUMN stop_asked_at TIMESTAMP WITH TIME ZONE,
     ADD CONSTRAINT attempts_kind_check CHECK (kind IN ('image', 'late'));
 
 COMMENT ON COLUMN attempts.changes IS 'what this try asked for instead';
+
+COMMENT ON COLUMN attempts.stop_asked_at IS 'when the provider took our wish to stop the job';
 
 COMMENT ON COLUMN attempts.late_look_at IS 'settled as lost: when to look for its job again; null: never';
 
