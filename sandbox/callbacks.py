@@ -1,9 +1,10 @@
 """Delivery of callbacks, in each wire's own manner; and the ways they go wrong on request."""
 
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sandbox.faults import Faults
@@ -12,6 +13,8 @@ from sandbox.timetable import Timetable
 
 AT_THE_END = frozenset({"duplicate_callback", "late_callback", "lost_callback", "stale_callback"})
 AT_THE_START = frozenset({"forged_callback"})
+AT_THE_REPLY = frozenset({"early_callback"})
+EARLY_S = 20.0  # a reply waits no longer for a callback to overtake it
 STALE_S = 600.0  # beyond the five minutes that receivers of signed callbacks tolerate
 
 Body = Callable[[Job], bytes]
@@ -45,6 +48,7 @@ class Callbacks:
         self._store, self._faults = store, faults
         self._timetable = Timetable()
         self._senders = ThreadPoolExecutor(8, thread_name_prefix="callback")
+        self._overtaking: dict[str, threading.Event] = {}
 
     def accepted(self, job: Job, *, forged: Body, manner: Manner) -> None:
         """Where a forged callback is armed, somebody else sends one now: signed, but not with the account's secret."""
@@ -52,6 +56,20 @@ class Callbacks:
             body = forged(job)
             # A well-made signature, of something else.
             self._senders.submit(_post, job.hook_url, body, manner.sign(job, b"{}", time.time()))
+
+    @contextmanager
+    def overtaking(self, job: Job) -> Iterator[None]:
+        """Where an early callback is armed, the end of the block is held up until the job's callback was tried.
+
+        To be left before the reply to the submission goes out, and entered before the job can end.
+        """
+        if not job.hook_url or not self._faults.choose("callback", job.provider, prompt=job.prompt, among=AT_THE_REPLY):
+            yield
+            return
+        tried = self._overtaking[job.job_id] = threading.Event()
+        yield
+        tried.wait(EARLY_S)
+        self._overtaking.pop(job.job_id, None)
 
     def ended(self, job: Job, *, body: Body, manner: Manner) -> None:
         """Delivers what is owed for a job that has ended."""
@@ -90,6 +108,8 @@ class Callbacks:
         """One try, `times` over; the next one after the pause of this one's number."""
         assert job.hook_url is not None
         taken = [_post(job.hook_url, body, manner.sign(job, body, time.time() - age_s)) for _ in range(times)]
+        if (overtaken := self._overtaking.get(job.job_id)) is not None:
+            overtaken.set()
         if all(map(manner.delivered, taken)) or tries == len(manner.pauses_s):
             self._store.mark_called_back(job.job_id)
             return

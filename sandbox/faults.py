@@ -135,6 +135,9 @@ KINDS: Mapping[str, Kind] = {
     "cut_file": Kind(where=PICTURE, only=INSIDE_TOO, meaning="a complete reply that holds the first half of the file"),
     "duplicate_callback": Kind(where=CALLBACK, meaning="the callback is delivered twice"),
     "late_callback": Kind(where=CALLBACK, argument="seconds", default="5", meaning="delivered this much later"),
+    "early_callback": Kind(
+        where=CALLBACK, meaning="the reply to the submission goes out after the callback of its job was delivered"
+    ),
     "lost_callback": Kind(where=CALLBACK, meaning="never delivered"),
     "stale_callback": Kind(where=CALLBACK, meaning="signed ten minutes ago, as somebody replays it"),
     "forged_callback": Kind(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from sandbox.callbacks import AT_THE_END, AT_THE_START
+from sandbox.callbacks import AT_THE_END, AT_THE_REPLY, AT_THE_START
 from sandbox.faults import KINDS, WIRES, Where
 from sandbox.web import BadRequest
 
@@ -51,12 +51,13 @@ def profile(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
 def chaos(rate: float) -> list[dict[str, Any]]:
     """Every fault of every wire: each call of every kind meets one with this probability, all kinds alike.
 
-    A callback can meet one when it is owed and one when somebody forges it, which are two occasions.
+    A callback can meet one when it is owed, one when it overtakes the reply, and one when somebody forges it, which are
+    three occasions.
     """
     armed: list[dict[str, Any]] = []
     for where, providers in WIRES.items():
         for provider in sorted(providers):
-            for kinds in (AT_THE_START, AT_THE_END) if where == "callback" else (frozenset(KINDS),):
+            for kinds in (AT_THE_START, AT_THE_REPLY, AT_THE_END) if where == "callback" else (frozenset(KINDS),):
                 armed += _evenly(_possible(where, provider, kinds), rate)
     return armed + _evenly(_possible("picture", "openai", frozenset(KINDS)), rate)
 

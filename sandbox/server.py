@@ -180,7 +180,8 @@ class Sandbox:
         self._callbacks.accepted(
             job, forged=lambda job: wire.forged_callback(job, base_url=self.base_url), manner=wire.manner
         )
-        self._studio.commission(job)
+        with self._callbacks.overtaking(job):
+            self._studio.commission(job)
 
     def _stop(self, job_id: str) -> None:
         self._studio.stop(job_id)

@@ -225,6 +225,15 @@ def test_a_forged_and_a_replayed_webhook_do_not_pass(client: Client, sandbox: st
     assert {json.loads(body)["status"] for _, body in listener.received} == {"succeeded"}
 
 
+def test_a_webhook_can_overtake_the_reply_to_its_create(
+    client: Client, sandbox: str, listener: CallbackListener
+) -> None:
+    arm(sandbox, "callback", "early_callback")
+    prediction = client.predictions.create(model=NANO, input={"prompt": "a pig"}, webhook=listener.url)
+    ((_, body),) = listener.received
+    assert (json.loads(body)["id"], json.loads(body)["status"]) == (prediction.id, "succeeded")
+
+
 def test_a_webhook_must_be_https_outside_this_machine(client: Client) -> None:
     with pytest.raises(ReplicateError, match="HTTPS"):
         client.predictions.create(model=NANO, input={"prompt": "a pig"}, webhook="http://hooks.example/1")

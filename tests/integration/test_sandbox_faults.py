@@ -212,6 +212,12 @@ def test_a_callback_can_come_twice_late_or_never(caller: Caller, listener: Liste
     assert sorted(body["jobId"] for body in listener.received) == sorted([twice, twice, late])
 
 
+def test_a_callback_can_overtake_the_reply_to_its_submission(caller: Caller, listener: Listener) -> None:
+    caller.arm({"where": "callback", "what": "early_callback", "count": 1})
+    job_id = caller.accepted(hookUrl=listener.url)
+    assert [(body["jobId"], body["status"]) for body in listener.received] == [(job_id, "SUCCESS")]
+
+
 @pytest.mark.parametrize("prompt", ["a pig", "a naked pig"])
 def test_a_forged_callback_claims_what_is_not_so(caller: Caller, listener: Listener, prompt: str) -> None:
     caller.arm({"where": "callback", "what": "forged_callback"}, {"where": "submit", "what": "stuck"})
