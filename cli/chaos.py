@@ -13,7 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from cli import enqueueing, stand_in
+from cli import chaos_books, enqueueing, stand_in
+from cli.chaos_books import AtProvider
 from cli.layout import table_of
 from cli.opening import Opened, opened, tending, workers
 from cli.terminal import Terminal
@@ -22,9 +23,9 @@ from cli.wish import Wish
 from domain.errors import KeyRefused, OutOfMoney, ServiceMissing
 from domain.ids import BatchId
 from domain.money import show, usd
-from pipeline import lanes, status
+from pipeline import lanes
 from pipeline.enqueue import enqueue
-from pipeline.provider_books import ProviderBooks, by_provider, going
+from pipeline.provider_books import by_provider, going
 from pipeline.status import BatchStatus
 from runtime.children import Child
 from runtime.crew import crew_of
@@ -51,42 +52,6 @@ class Storm:
 
     rate: float
     seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AtProvider:
-    """One service's part of the batch, in our books and on the sandbox's bill."""
-
-    books: ProviderBooks
-    jobs: int
-    bill_usd: Decimal
-
-    @property
-    def breaches(self) -> list[str]:
-        """What was promised and is not so, as sentences."""
-        books, found = self.books, []
-        if going(books):
-            found.append(f"{going(books)} generations at {books.provider!r} came to no end")
-        most = books.charged_usd + books.in_doubt_usd
-        if not books.charged_usd <= self.bill_usd <= most:
-            found.append(
-                f"{books.provider!r} billed {show(self.bill_usd)} USD, charged are {show(books.charged_usd)}"
-                f" and in doubt {show(books.in_doubt_usd)}"
-            )
-        return found
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "provider": self.books.provider,
-            "total": self.books.total,
-            "counts": dict(self.books.counts),
-            "jobs": self.jobs,
-            "charged_usd": show(self.books.charged_usd),
-            "bill_usd": show(self.bill_usd),
-            "in_doubt_usd": show(self.books.in_doubt_usd),
-            "in_doubt": self.books.in_doubt,
-            "failures": dict(self.books.failures),
-        }
 
 
 def chaos_settings() -> Settings:
@@ -199,27 +164,26 @@ class Weather:
         left = sum(map(going, by_provider(self.site.resources, batch_id)))
         return stuck > 0 and left <= stuck
 
-    def met(self) -> dict[str, dict[str, int]]:
-        """How often each kind of call met a fault, by service."""
-        counted: dict[str, Counter[str]] = {}
-        for one in stand_in.ask(self._url, "/_sandbox/happened")["happened"]:
-            counted.setdefault(one["provider"], Counter())[one["where"]] += 1
-        return {provider: dict(sorted(calls.items())) for provider, calls in sorted(counted.items())}
+    def happened(self) -> list[dict[str, Any]]:
+        """Every call that met a fault."""
+        found: list[dict[str, Any]] = stand_in.ask(self._url, "/_sandbox/happened")["happened"]
+        return found
 
 
 def _conclude(site: Opened, ended: BatchStatus, terminal: Terminal, weather: Weather, *, report: Path) -> int:
-    parts = _parts(site, ended)
-    breaches = [sentence for part in parts for sentence in part.breaches]
-    breaches += status.audit(site.resources)
-    met = weather.met()
+    happened = weather.happened()
+    parts = chaos_books.parts(site, ended)
+    failures = chaos_books.failures(site, ended, happened)
+    breaches = chaos_books.breaches(site, parts, failures)
+    met = Counter(one["provider"] for one in happened)
     more = {
         "promises": "broken" if breaches else "kept",
         "breaches": breaches,
-        "providers": [part.as_json() for part in parts],
+        "providers": [{**part.as_json(), "faults_met": met[part.books.provider]} for part in parts],
+        "failures": [failure.as_json() for failure in failures],
         "bill_usd": show(usd(sum((part.bill_usd for part in parts), Decimal(0)))),
         "rate": weather.storm.rate,
         "seed": weather.storm.seed,
-        "faults_met": met,
         "opened_again": dict(weather.opened_again),
     }
     code = conclude(site.resources, ended, terminal, report=report, more=more)
@@ -228,27 +192,13 @@ def _conclude(site: Opened, ended: BatchStatus, terminal: Terminal, weather: Wea
     return code
 
 
-def _parts(site: Opened, ended: BatchStatus) -> list[AtProvider]:
-    # Jobs of an earlier batch may be in doubt there for good, and then no attempt knows them either.
-    mine = [
-        job
-        for job in stand_in.jobs_of(site, ended)
-        if datetime.fromisoformat(job["accepted_at"]) >= ended.batch.created_at
-    ]
-    parts = []
-    for books in by_provider(site.resources, ended.batch.id):
-        bill = [Decimal(job["charged_usd"]) for job in mine if job["provider"] == books.provider]
-        parts.append(AtProvider(books=books, jobs=len(bill), bill_usd=usd(sum(bill, Decimal(0)))))
-    return parts
-
-
 def _say(
     terminal: Terminal,
     site: Opened,
     parts: Sequence[AtProvider],
     *,
     breaches: Sequence[str],
-    met: dict[str, dict[str, int]],
+    met: Counter[str],
 ) -> None:
     numbers = ("prompts", "faults met", "jobs", "charged", "bill", "in doubt")
     table = table_of("", *numbers, numbers=numbers)
@@ -257,7 +207,7 @@ def _say(
         table.add_row(
             books.provider,
             str(books.total),
-            str(sum(met.get(books.provider, {}).values())),
+            str(met[books.provider]),
             str(part.jobs),
             f"${show(books.charged_usd)}",
             f"${show(part.bill_usd)}",
