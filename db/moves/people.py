@@ -113,7 +113,7 @@ def retry(
             not_before=None,
             tries=0,
             # What a further try had asked for instead stays; the counting begins anew.
-            changes=generations.c.changes - array(["try", "since", "action"]),
+            changes=generations.c.changes.op("-")(array(["try", "since", "action"])),
             updated_at=func.now(),
         )
         .returning(generations.c.id, chosen.c.state, chosen.c.error_code)
