@@ -38,6 +38,7 @@ COMMANDS = (
     Entry(
         name="validate", target="cli.validate:validate_command", panel=_CHARACTERS, says="Check any pictures at once"
     ),
+    Entry(name="rescore", target="cli.rescore:rescore_command", panel=_CHARACTERS, says="Judge final ones again"),
     Entry(name="doctor", target="cli.doctor:doctor_command", panel=_MACHINE, says="What is missing, what to do"),
     Entry(name="up", target="cli.serve:up_command", panel=_MACHINE, says="Run servers and workers in the foreground"),
     Entry(name="worker", target="cli.serve:worker_command", panel=_MACHINE, says="Run one role of worker"),

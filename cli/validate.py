@@ -71,8 +71,8 @@ def _code(done: Checked) -> int:
 
 
 @contextmanager
-def progress(terminal: Terminal, *, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error while pictures are embedded, where somebody looks on; call it once a picture."""
+def progress(terminal: Terminal, *, total: int, what: str = "embedding") -> Iterator[Callable[..., None]]:
+    """A bar on standard error, where somebody looks on; called with how many more are done, one by default."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -83,8 +83,8 @@ def progress(terminal: Terminal, *, total: int) -> Iterator[Callable[[], None]]:
         disable=not terminal.err.is_terminal,
     )
     with bar:
-        task = bar.add_task("embedding", total=total)
-        yield lambda: bar.advance(task)
+        task = bar.add_task(what, total=total)
+        yield lambda more=1: bar.advance(task, more)
 
 
 def document_of(done: Checked) -> dict[str, Any]:

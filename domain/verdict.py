@@ -86,3 +86,25 @@ def best(verdicts: Sequence[Verdict]) -> int:
         ValueError: `verdicts` is empty.
     """
     return max(range(len(verdicts)), key=lambda i: (verdicts[i].passed, verdicts[i].scores.core, -i))
+
+
+def passed_by_all(verdicts: Sequence[Verdict]) -> bool:
+    """Whether one picture is every character that it must show; False where nobody has judged it."""
+    return bool(verdicts) and all(verdict.passed for verdict in verdicts)
+
+
+def best_for_all(pictures: Sequence[Sequence[Verdict]]) -> int:
+    """Index of the best picture, each with one verdict per character.
+
+    With one character as `best`. With several: passed by all first, then the larger margin where it is smallest, then
+    the earlier: a picture is as good as the character that is least well met.
+
+    Raises:
+        ValueError: there is no picture, or one without a verdict.
+    """
+    if all(len(verdicts) == 1 for verdicts in pictures):
+        return best([verdicts[0] for verdicts in pictures])
+    return max(
+        range(len(pictures)),
+        key=lambda i: (passed_by_all(pictures[i]), min(verdict.margin for verdict in pictures[i]), -i),
+    )

@@ -190,7 +190,7 @@ class ScoringOnDemand:
     def embedded(self, sources: Sequence[Source], *, each: Callable[[], None] = lambda: None) -> Embedded:
         """See `validation.embedder.Scoring.embedded`."""
         if self._process is None:
-            known = self._known(sorted({source.sha256 for source in sources}))
+            known = self.known(sources)
             if known is not None:
                 for _ in known.outcomes:
                     each()
@@ -202,15 +202,23 @@ class ScoringOnDemand:
             each()
         return Embedded(model=self._process.model, outcomes=outcomes)
 
-    def _known(self, digests: Sequence[str]) -> Embedded | None:
-        """All of them from the store, made by one and the same arithmetic; None where one is missing in each."""
-        if self._known_as is None:
-            self._known_as = self._kept.models(self.name)
-        for model in self._known_as:
+    def known(self, sources: Sequence[Source]) -> Embedded | None:
+        """See `validation.embedder.Scoring.known`."""
+        digests = sorted({source.sha256 for source in sources})
+        for model in self._models():
             found = self._kept.get_many(digests, model=model.fingerprint)
             if len(found) == len(digests):
                 return Embedded(model=model, outcomes=found)
         return None
+
+    def _models(self) -> list[ScoringModel]:
+        """How the model has embedded so far; the one that is loaded first, since it can embed the rest as well."""
+        if self._known_as is None:
+            self._known_as = self._kept.models(self.name)
+        if self._process is None:
+            return self._known_as
+        loaded = self._process.model
+        return [loaded, *(model for model in self._known_as if model.fingerprint != loaded.fingerprint)]
 
 
 @contextlib.contextmanager

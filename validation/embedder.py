@@ -115,6 +115,10 @@ class Scoring(Protocol):
         """The model's name or path as configured."""
         ...
 
+    def known(self, sources: Sequence[Source]) -> Embedded | None:
+        """What the model has embedded already, all by one arithmetic; None where one of `sources` is missing."""
+        ...
+
     def embedded(self, sources: Sequence[Source], *, each: Callable[[], None] = lambda: None) -> Embedded:
         """An outcome for every digest of `sources`.
 
