@@ -1,13 +1,16 @@
 """`pause`, `resume`, `cancel`, `retry`: what a person does to a whole batch."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cli.opening import opened
+from cli.opening import Opened, opened
 from cli.options import AsJson, Batch
-from cli.terminal import speaking
+from cli.terminal import Terminal, speaking
+from cli.wish import Escalate, MaxTries, policy_of
+from domain.errors import BadInput
 from domain.money import read_limit
 from domain.states import GenerationState
 from pipeline import actions, status
@@ -66,12 +69,38 @@ def retry_command(
     batch: Batch,
     state: Annotated[list[Retriable] | None, typer.Option(help="Which ones; may be repeated.")] = None,
     reason: Annotated[str | None, typer.Option(metavar="CODE", help="Only what failed with this code.")] = None,
+    max_tries: MaxTries = None,
+    escalate: Escalate = None,
     as_json: AsJson = False,
 ) -> None:
-    """Queue failed generations again; each new attempt may be charged."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
-        found = status.find(site.resources, batch, user_id=site.settings.user)
-        states = [GenerationState(one) for one in state or [Retriable.FAILED]]
-        done = actions.retry(site.resources, found.batch.id, states=states, reason=reason)
-        terminal.document({**done.status.as_json(), "retried": done.queued})
-        terminal.note(f"batch {found.batch.name!r}: {done.queued:,} generations are queued again")
+    """Queue failed generations again; each new attempt may be charged.
+
+    With --max-tries or --escalate, rejected ones go on with the next step up instead, as a batch does that had this
+    policy from its beginning.
+    """
+    with speaking(as_json=as_json) as terminal:
+        said = policy_of(max_tries, escalate)
+        if said and (reason is not None or set(state or [Retriable.REJECTED]) != {Retriable.REJECTED}):
+            raise BadInput("--max-tries and --escalate are for rejected ones; leave --reason and other states out")
+        with opened() as site:
+            _retry(site, terminal, batch, states=state or [Retriable.FAILED], reason=reason, said=said)
+
+
+def _retry(
+    site: Opened,
+    terminal: Terminal,
+    batch: str,
+    *,
+    states: Sequence[Retriable],
+    reason: str | None,
+    said: Mapping[str, Any],
+) -> None:
+    found = status.find(site.resources, batch, user_id=site.settings.user)
+    if said:
+        done = actions.try_further(site.resources, found.batch.id, said=said)
+    else:
+        wanted = [GenerationState(one) for one in states]
+        done = actions.retry(site.resources, found.batch.id, states=wanted, reason=reason)
+    terminal.document({**done.status.as_json(), "retried": done.queued, "nothing_left": done.left})
+    left = f"; for {done.left:,} nothing is left to try" if done.left else ""
+    terminal.note(f"batch {found.batch.name!r}: {done.queued:,} generations are queued again{left}")

@@ -40,6 +40,7 @@ def _order(wish: Wish, settings: Settings) -> Order:
         times=wish.times,
         categories=tuple(wish.category or ()),
         hold_usd={"ttapi": settings.ttapi_price_usd},
+        try_policy=wish.try_policy,
     )
 
 
@@ -85,6 +86,7 @@ def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
             "at_least_s": round(made.at_least.total_seconds(), 1),
             "at_most_s": round(made.at_most.total_seconds(), 1),
             "limit_usd": show(checked.order.limit_usd),
+            "max_tries": checked.order.policy.max_tries,
             "warnings": list(made.warnings),
         }
     )
@@ -97,6 +99,11 @@ def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
             f"{made.known} of them are in the batch already and would be skipped;"
             f" the others take {lasting(made.at_least.total_seconds())} to {lasting(made.at_most.total_seconds())}"
         )
+        if checked.order.policy.on:
+            terminal.out.print(
+                f"each may come to {checked.order.policy.max_tries} tries; a further one costs about as much again,"
+                " and is made only while the budget allows it"
+            )
         themes = {row.theme for row in made.rows if row.theme}
         if themes:
             terminal.out.print(f"{len(themes)} themes: {', '.join(sorted(themes))}")

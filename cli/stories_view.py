@@ -12,9 +12,11 @@ from rich.text import Text
 from cli.layout import facts_of, one_line, table_of
 from domain.states import GenerationState
 from pipeline import stories
+from pipeline.report import line_of
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus
 from pipeline.stories import Cost, Story
+from reports.tries import sentences
 from reports.wording import dollars, lasting
 
 _COLOURS = {
@@ -134,6 +136,7 @@ def document(resources: Resources, story: Story) -> dict[str, Any]:
     told = stories.as_json(story)
     for asset, row in zip(told["assets"], story.assets, strict=True):
         asset["path"] = _picture(resources, row)
+    told["tries"] = sentences(line_of(resources, story))
     return told
 
 
@@ -160,6 +163,8 @@ def whole(resources: Resources, story: Story) -> list[RenderableType]:
         parts += ["", *_assets(resources, story)]
     if story.history:
         parts += ["", _history(story)]
+    if said := sentences(line_of(resources, story)):
+        parts += ["", *(Text(sentence) for sentence in said)]
     return parts
 
 

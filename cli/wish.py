@@ -8,10 +8,33 @@ from typing import Annotated, Any
 
 import typer
 
+from domain.escalation import MOST_TRIES, Escalation, read_steps, wishes
+
 #: Between two addresses in one value; a comma inside an address is the address's own.
 _BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=https?://)")
 _CREF_URLS = "--cref-urls"
 _ADDRESS = ("http://", "https://")
+
+
+MaxTries = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_TRIES, help="Try again after a rejection, up to so many tries; 1 is off, as without."),
+]
+Escalate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STEPS", help=f"What a further try changes, in order: {','.join(Escalation)}; `model` only if named."
+    ),
+]
+
+
+def policy_of(max_tries: int | None, escalate: str | None) -> dict[str, Any]:
+    """What was said about further tries, as rows keep it.
+
+    Raises:
+        BadInput: a step that there is not.
+    """
+    return wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +65,13 @@ class Wish:
     category: Annotated[list[str] | None, typer.Option(help="Each prompt once in this category; repeat for more.")] = (
         None
     )
+    max_tries: MaxTries = None
+    escalate: Escalate = None
+
+    @property
+    def try_policy(self) -> dict[str, Any]:
+        """What was said about further tries."""
+        return policy_of(self.max_tries, self.escalate)
 
     @property
     def settings(self) -> dict[str, Any]:

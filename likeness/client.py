@@ -17,6 +17,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from domain.errors import ServiceMissing
+from domain.escalation import read_steps, wishes
 from domain.ids import BatchId
 from domain.money import read_limit
 from domain.states import GenerationState
@@ -212,6 +213,8 @@ class Connection:
         max_cost: Decimal | float | str | None = None,
         max_image_cost: Decimal | float | str | None = None,
         priority: int | None = None,
+        max_tries: int | None = None,
+        escalate: str | Iterable[str] | None = None,
     ) -> Batch:
         """Turn prompts into generations, all or none.
 
@@ -223,6 +226,8 @@ class Connection:
             max_cost: the batch's budget in dollars, a hard limit.
             max_image_cost: the most that one call may cost, in dollars; needed for models without a price.
             priority: share of the lanes, 1 to 100; 2 gets twice of 1.
+            max_tries: a rejected generation tries again, up to so many tries, each of which is paid; 1 is off.
+            escalate: what a further try changes, in order: `weight`, `references`, `action`, `model`.
 
         Raises:
             RequestError: something cannot be used; nothing was enqueued.
@@ -244,6 +249,7 @@ class Connection:
             priority=priority,
             whole_file=False,
             hold_usd={"ttapi": chosen.ttapi_price_usd},
+            try_policy=wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
         )
         if character is not None:
             characters.find(self.resources, character)

@@ -1,8 +1,9 @@
 """What a person does to a whole batch: pause, resume, cancel, retry. Each is committed before anything is admitted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from db import batches
 from db.moves import people
@@ -10,6 +11,7 @@ from domain.errors import LimitTooSmall, UnknownThing
 from domain.ids import BatchId
 from domain.money import show
 from domain.states import GenerationState
+from pipeline import closed_loop
 from pipeline.admit import admit_everywhere
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus, of_batch
@@ -84,9 +86,11 @@ class Retried:
 
     Args:
         queued: generations that wait again.
+        left: rejected ones for which the policy of further tries has nothing left.
     """
 
     queued: int
+    left: int = 0
     status: BatchStatus
 
 
@@ -109,3 +113,17 @@ def retry(
         queued = people.retry(connection, batch_id, states=states, reason=reason)
     admit_everywhere(resources)
     return Retried(queued=queued, status=of_batch(resources, batch_id))
+
+
+def try_further(resources: Resources, batch_id: BatchId, *, said: Mapping[str, Any]) -> Retried:
+    """Let the rejected generations of a batch go on by a policy of further tries, step by step; each may be charged.
+
+    Args:
+        said: as `domain.escalation.wishes` writes it; it stays the batch's policy.
+    """
+    with resources.database.transaction() as connection:
+        batches.get(connection, batch_id)
+        batches.set_try_policy(connection, batch_id, said)
+    queued, left = closed_loop.take_up(resources, batch_id)
+    admit_everywhere(resources)
+    return Retried(queued=queued, left=left, status=of_batch(resources, batch_id))

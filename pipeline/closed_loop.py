@@ -63,11 +63,16 @@ def decide(resources: Resources, work: Work, winner: NewVerdict) -> Decision | N
     return _Loop(resources, standing, best=best, character=character).decision(scores)
 
 
-def take_up(resources: Resources, batch_id: BatchId) -> int:
-    """Let the rejected generations of a batch go on by its policy, as if it had been there before; returns how many."""
+def take_up(resources: Resources, batch_id: BatchId) -> tuple[int, int]:
+    """Let the rejected generations of a batch go on by its policy, as if it had been there before.
+
+    Returns:
+        How many wait again, and for how many nothing is left to try.
+    """
     with resources.database.transaction() as connection:
         ids = further.rejected_of(connection, batch_id)
-    return sum(_take_up(resources, one) for one in ids)
+    queued = sum(_take_up(resources, one) for one in ids)
+    return queued, len(ids) - queued
 
 
 def _take_up(resources: Resources, generation_id: GenerationId) -> bool:

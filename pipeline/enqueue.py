@@ -15,7 +15,7 @@ from db import batches, characters, lanes
 from db.batches import Enqueued, NewGeneration
 from db.characters import CharacterRow
 from domain.errors import BadInput, LimitTooSmall, RequestRefused, ServiceMissing
-from domain.escalation import wishes
+from domain.escalation import Policy, wishes
 from domain.ids import row_identity
 from domain.money import show
 from domain.rates import per_second
@@ -68,6 +68,11 @@ class Order:
     categories: Sequence[str] = ()
     try_policy: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def policy(self) -> Policy:
+        """What holds for rows that say nothing of their own about further tries."""
+        return Policy.of(self.try_policy)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -119,7 +124,7 @@ def plan(resources: Resources, catalogue: Catalogue, order: Order, rows: Sequenc
         rows=planned,
         expected_usd=sum((row.price_usd for row in planned), Decimal(0)),
         at_most_usd=sum((row.hold_usd for row in planned), Decimal(0)),
-        warnings=sorted(planner.warnings),
+        warnings=sorted(planner.warnings | _about_tries(order, planned)),
         known=len(known),
         at_least=shortest,
         at_most=shortest * _SLOWEST,
@@ -130,6 +135,17 @@ def plan(resources: Resources, catalogue: Catalogue, order: Order, rows: Sequenc
             " that is held for one image; raise --max-cost"
         )
     return result
+
+
+def _about_tries(order: Order, rows: Sequence[NewGeneration]) -> set[str]:
+    """What is odd about further tries."""
+    trying = [row for row in rows if Policy.of(order.try_policy, row.try_policy).on]
+    warnings = set()
+    if trying and order.limit_usd is None:
+        warnings.add("further tries without --max-cost have no budget but their number")
+    if any(row.character_id is None for row in trying):
+        warnings.add("without a character nothing is rejected, so there is nothing to try again")
+    return warnings
 
 
 def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:

@@ -21,6 +21,7 @@ from pipeline.resources import Resources
 from pipeline.stories import Story
 from reports.generation_log import write_log
 from reports.records import AssetLine, GenerationLine
+from reports.tries import write_tries
 
 #: What a name of a file cannot hold on some system, or what a shell or a person would stumble over.
 _UNFIT = re.compile(r"[^\w.()+-]+")
@@ -57,7 +58,7 @@ class _Copy:
 def export(
     resources: Resources, batch_id: BatchId, folder: Path, *, every_picture: bool = False, overwrite: bool = False
 ) -> Exported:
-    """Write the accepted pictures of the batch below `folder`, and its log.
+    """Write the accepted pictures of the batch below `folder`, its log, and its tries where there were further ones.
 
     Args:
         every_picture: all stored pictures, those that were not accepted below a folder of their own, `rejected`.
@@ -81,7 +82,9 @@ def export(
     log = folder / f"{_fit(batch.name)}_generation_log.csv"
     targets = {copy.asset_id: copy.target for copy in copies}
     lines = [_with_targets(line_of(resources, story), story, targets) for story in told]
-    write_log(replace(report_of(resources, batch_id), generations=lines), log)
+    report = replace(report_of(resources, batch_id), generations=lines)
+    write_log(report, log)
+    write_tries(report, folder / f"{_fit(batch.name)}_tries.csv")
     return Exported(written=written, kept=len(copies) - written - len(lost), lost=lost, log=log)
 
 

@@ -12,6 +12,7 @@ from domain.ids import BatchId
 from domain.states import GenerationState
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus, of_batch
+from pipeline.tries import tries_of
 from reports.records import AssetLine, GenerationLine, Picture, Report
 
 
@@ -95,6 +96,7 @@ def line_of(resources: Resources, story: Story) -> GenerationLine:
         error_message=row["error_message"],
         finished_at=row["completed_at"],
         assets=[_asset(resources, story, asset) for asset in story.assets if asset["attempt_id"] == shown],
+        tried=tries_of(story),
     )
 
 

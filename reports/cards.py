@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reports.records import AssetLine, GenerationLine, Picture, Report
 from reports.thumbnails import Thumbnail, Wanted, fitting_side, make_thumbnails, share
+from reports.tries import sentences
 from reports.wording import dollars, end_of, lasting, verdict
 
 #: Beyond this a page is no longer looked through; the worst are shown, and the page says how many are not.
@@ -56,6 +57,7 @@ class Card:
     others: Sequence[Shown]
     bars: Sequence[Bar]
     facts: Sequence[str]
+    tries: Sequence[str]
     position: int
     score: float
     cost: float
@@ -164,6 +166,7 @@ def _card(
         others=[picture for is_best, picture in shown if not is_best],
         bars=_bars(best, axis=axis) if best is not None else [],
         facts=_facts(generation),
+        tries=sentences(generation),
         position=generation.position,
         score=round(margin, 6) if margin is not None else -9.0,
         cost=float(generation.cost_usd),

@@ -19,6 +19,7 @@ from reports import wording
 from reports.cards import MOST_CARDS, axis_of, distinct_themes, make_cards, show_references, worst_first
 from reports.charts import Score, histogram, spend_curve
 from reports.records import GenerationLine, Report
+from reports.tries import loop_of
 
 _TEMPLATES = Path(__file__).parent / "templates"
 #: Generations that have nothing to show yet are listed by their prompts, up to so many.
@@ -69,6 +70,7 @@ def render(report: Report) -> str:
         references=show_references(report.references),
         scores=_histogram(told),
         spend=_spend(report),
+        loop=loop_of(report),
         cards=make_cards(shown, axis=axis, character=report.character),
         unshown=len(told) - len(shown),
         waiting=waiting[:_MOST_WAITING],

@@ -63,6 +63,32 @@ class AssetLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TryLine:
+    """One try of a generation.
+
+    Args:
+        number: from 1.
+        changed: what was different from the try before, like `cw 75 → 100`; None for the first, and where a person
+            asked for the same again.
+        kind: what `changed` is counted under over a batch.
+        core, style: scores of its best picture, or None before its verdict.
+        accepted: whether it ended the search.
+        failed: why it has no verdict and never will, without its full stop.
+        waits_for_usd: what must be held before it can begin; None for one that has begun.
+    """
+
+    number: int
+    changed: str | None = None
+    kind: str | None = None
+    core: float | None = None
+    style: float | None = None
+    accepted: bool = False
+    cost_usd: Decimal = Decimal(0)
+    failed: str | None = None
+    waits_for_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationLine:
     """One generation as its batch's report tells it.
 
@@ -76,6 +102,7 @@ class GenerationLine:
         error_code, error_message: of a failure; the message is a sentence for a person.
         finished_at: when the final state was reached, or None before.
         assets: pictures of the attempt that the generation ended with, in order.
+        tried: every try that was judged, is on its way or waits, in order.
     """
 
     position: int
@@ -94,6 +121,7 @@ class GenerationLine:
     error_message: str | None = None
     finished_at: datetime | None = None
     assets: Sequence[AssetLine] = ()
+    tried: Sequence[TryLine] = ()
 
     @property
     def best(self) -> AssetLine | None:

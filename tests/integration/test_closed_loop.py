@@ -9,11 +9,14 @@ import pytest
 
 from db import closed_loop, history
 from db.history import HistoryRow
-from db.schema import generation_assets
+from db.schema import attempts, generation_assets
 from db.session import Database
 from domain.escalation import read_steps, wishes
 from domain.ids import AttemptId, GenerationId
+from domain.states import GenerationState
 from pipeline import actions, status
+from pipeline.report import report_of
+from reports.tries import loop_of, sentences
 from tests.conftest import Sent
 from tests.integration.steps import EXAMPLE, HOLD, PRICE, Bench, bench_of, sandbox_at
 
@@ -234,3 +237,79 @@ def test_all_references_go_along_where_some_were_named(bench: Bench) -> None:
     _try(bench, second, ON_MODEL)
     references = [bench.books.attempt(one).sent_prompt.count("/_sandbox/files/") for one in (first, second)]
     assert references == [1, 2]
+
+
+def test_a_policy_is_no_part_of_what_a_row_is(bench: Bench) -> None:
+    """The same file under another policy goes on with the same generations, and the new policy holds for them."""
+    first = _enqueue(bench, max_tries=None, escalate="weight")
+    policy = wishes(max_tries=3)
+    again = bench.enqueue("a pig", settings={"cref_weight": 25}, character="lulu", try_policy=policy)
+    assert (again.new, again.known) == (0, 1)
+    _try(bench, first, OFF_MODEL)
+    assert _state(bench, first) == "queued"
+
+
+def test_a_rejected_generation_is_not_taken_up_by_another_run_of_its_file(bench: Bench) -> None:
+    bench.enqueue("a pig", character="lulu", settings={"cref_weight": 25})
+    (first,) = bench.sent.take("submit")
+    _try(bench, first, OFF_MODEL)
+    again = bench.enqueue("a pig", character="lulu", settings={"cref_weight": 25}, try_policy=wishes(max_tries=3))
+    assert (again.new, _state(bench, first)) == (0, "rejected")
+    assert bench.admit() == []
+
+
+def test_a_policy_that_comes_afterwards_takes_the_rejected_ones_up(bench: Bench) -> None:
+    bench.enqueue("a pig", "a cow", character="lulu", settings={"cref_weight": 25})
+    first, other = bench.sent.take("submit")
+    _try(bench, first, OFF_MODEL)
+    bench.books.sql("UPDATE generations SET settings = '{\"cref_weight\": 100}' WHERE prompt = 'a cow'")
+    _try(bench, other, OFF_MODEL)
+    said = wishes(max_tries=2, escalate=read_steps("weight"))
+    done = actions.try_further(bench.resources, bench.batch_of(first), said=said)
+    assert (done.queued, done.left) == (1, 1)
+    (second,) = bench.sent.take("submit")
+    assert bench.submit(second) is None
+    assert "--cw 50" in bench.books.attempt(second).sent_prompt
+    bench.until_made(second)
+    bench.collect(second)
+    bench.scorer.scores = (0.6,)
+    bench.validate(second)
+    assert _state(bench, second) == "rejected"
+    assert actions.try_further(bench.resources, bench.batch_of(first), said=said).queued == 0
+
+
+def test_a_person_who_asks_again_starts_the_count_anew(bench: Bench) -> None:
+    first = _enqueue(bench, max_tries=2)
+    _try(bench, first, OFF_MODEL)
+    _try(bench, _next(bench), OFF_MODEL)
+    actions.retry(bench.resources, bench.batch_of(first), states=[GenerationState.REJECTED])
+    (third,) = bench.sent.take("submit")
+    _try(bench, third, OFF_MODEL)
+    assert _state(bench, third) == "queued"
+    _try(bench, fourth := _next(bench), OFF_MODEL)
+    assert _state(bench, fourth) == "rejected"
+    weights = [one.sent_prompt.partition("--cw ")[2][:2] for one in bench.books.rows(attempts)]
+    assert sorted(weights) == ["25", "50", "50", "75"]
+
+
+def test_the_story_of_the_tries_is_told(bench: Bench) -> None:
+    first = _enqueue(bench, max_tries=3)
+    _try(bench, first, 0.5)
+    _try(bench, _next(bench), 0.6)
+    batch_id = bench.batch_of(first)
+    (line,) = report_of(bench.resources, batch_id).generations
+    assert sentences(line) == [
+        "2nd try: cw 25 → 50: 0.50 → 0.60, +0.02 USD",
+        "3rd try: cw 50 → 75, waits for its turn and 0.40 USD of the budget",
+    ]
+    _try(bench, _next(bench), ON_MODEL)
+    report = report_of(bench.resources, batch_id)
+    assert sentences(report.generations[0])[-1] == "3rd try: cw 50 → 75: 0.60 → 0.90, +0.02 USD"
+    loop = loop_of(report)
+    assert loop is not None
+    assert loop.sentence == "The first tries gave 0 accepted pictures, further ones 1 more for 0.04 USD."
+    assert [(step.changed, step.made, step.accepted) for step in loop.steps] == [
+        ("first try", 1, 0),
+        ("cw 25 → 50", 1, 0),
+        ("cw 50 → 75", 1, 1),
+    ]
