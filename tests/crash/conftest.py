@@ -1,4 +1,4 @@
-"""A whole system of a test's own: servers, the stand-in, workers that are started again whenever they die."""
+"""A whole system of a test's own: servers, the stand-in's three wires, workers that are started again when they die."""
 
 import dataclasses
 import sys
@@ -13,23 +13,18 @@ from runtime.children import Children, ChildReport
 from runtime.crew import role
 from runtime.settings import Settings
 from sandbox.process import running
-from tests.acceptance.commands import ROOT
+from tests.crash.wires import settings_for
 
 
 @pytest.fixture
 def settings(home: Path, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Settings]:
-    with running(tmp_path / "sandbox", latency_s=0.2, size_px=96) as url:
-        yield Settings().model_copy(
-            update={
-                "home": home,
-                "database_url": SecretStr(database_url),
-                "redis_url": SecretStr(redis_url),
-                "sandbox_base_url": url,
-                "clip_model": str(ROOT / "sandbox" / "clip"),
-                "lease_s": 3.0,
-                "unclaimed_s": 3.0,
-                "listings_apart_s": 6.0,
-            }
+    with running(tmp_path / "sandbox", latency_s=0.2, size_px=96, illegal_limit=100_000) as url:
+        yield settings_for(
+            url,
+            home=home,
+            database_url=SecretStr(database_url),
+            redis_url=SecretStr(redis_url),
+            unclaimed_s=3.0,
         )
 
 
@@ -47,7 +42,9 @@ def _family() -> Children:
 
 
 @contextmanager
-def crew_of(settings: Settings, *, roles: tuple[str, ...] = ("io", "gpu", "beat"), **more: str) -> Iterator[Children]:
+def crew_of(
+    settings: Settings, *, roles: tuple[str, ...] = ("io", "io-sync", "gpu", "beat"), **more: str
+) -> Iterator[Children]:
     """Workers of these roles, with `more` in their environment, until the block ends."""
     with _family() as crew:
         for name in roles:

@@ -8,96 +8,195 @@ from sqlalchemy import text
 
 from db.session import Database
 from domain.errors import LikenessError
+from domain.ids import sha256
 from pipeline.resources import Resources
-from pipeline.status import books_disagree
+from pipeline.status import audit
+from tests.crash.wires import OPENAI, WIRES, Wire
 from validation.pixels import decode
 
-_FINAL = {"completed", "rejected", "failed", "canceled"}
 
-
-def breaches(
-    resources: Resources, bill: dict[str, Any], *, queued_in: frozenset[str] | set[str] = frozenset()
-) -> list[str]:
-    """Everything that is wrong; empty when nothing is.
-
-    Args:
-        queued_in: ids of batches that their budget has stopped, whose rest may wait in the queue.
-    """
+def breaches(resources: Resources, bill: dict[str, Any]) -> list[str]:
+    """Everything that is wrong; empty when nothing is."""
     return [
-        *books_disagree(resources),
-        *_states(resources.database, queued_in),
-        *_jobs(resources.database, bill),
+        *audit(resources),
+        *_states(resources.database),
+        *(found for wire in WIRES for found in _jobs(resources.database, wire, bill)),
+        *_twice_paid(resources.database),
         *_pictures(resources),
     ]
 
 
-def _rows(database: Database, statement: str) -> list[dict[str, Any]]:
+def _rows(database: Database, statement: str, **values: Any) -> list[dict[str, Any]]:
     with database.transaction() as connection:
-        return [dict(row) for row in connection.execute(text(statement)).mappings()]
+        return [dict(row) for row in connection.execute(text(statement), values).mappings()]
 
 
-def _states(database: Database, queued_in: frozenset[str] | set[str]) -> list[str]:
-    found = [
-        f"generation {row['id']} is {row['state']} and neither final nor in doubt"
-        for row in _rows(database, "SELECT id, state, batch_id FROM generations")
-        if row["state"] not in _FINAL | {"in_doubt"}
-        and not (row["state"] == "queued" and str(row["batch_id"]) in queued_in)
-    ]
-    found += [
-        f"generation {row['id']} is in doubt without a reason"
+#: Queued, and the batch has neither the money nor the leave to go on.
+_HALTED = (
+    "(g.state = 'queued' AND (b.stopped_reason IS NOT NULL OR b.paused_reason IS NOT NULL"
+    " OR b.charged_usd + b.held_usd + b.in_doubt_usd + g.hold_usd > b.limit_usd))"
+)
+_UNFINISHED = "g.state NOT IN ('completed', 'rejected', 'failed', 'canceled')"
+
+
+def waiting(database: Database) -> int:
+    """How many generations will still move without a person."""
+    (row,) = _rows(
+        database,
+        f"SELECT count(*) FROM generations g JOIN batches b ON b.id = g.batch_id WHERE {_UNFINISHED}"
+        f" AND {_HALTED} IS NOT TRUE AND NOT (g.state = 'in_doubt' AND g.provider = :unlisted)",
+        unlisted=OPENAI.provider,
+    )
+    number: int = row["count"]
+    return number
+
+
+def above_the_limit(database: Database) -> list[str]:
+    """Batches that have set aside or spent more than they may, but for what was booked in full and says so."""
+    return [
+        f"batch {row['name']!r} was above its limit"
         for row in _rows(
             database,
-            "SELECT g.id FROM generations g JOIN attempts a ON a.generation_id = g.id AND a.state = 'in_doubt'"
-            " WHERE a.error_code IS NULL",
+            "SELECT name FROM batches WHERE limit_usd < charged_usd + held_usd + in_doubt_usd"
+            " AND paused_reason IS NULL",
+        )
+    ]
+
+
+def outcome_of(database: Database, wire: Wire, bill: dict[str, Any]) -> dict[str, Any]:
+    """What became of one service's generations, in the books and on the bill."""
+    counts = _rows(
+        database,
+        "SELECT state, count(*) FROM generations WHERE provider = :provider GROUP BY state",
+        provider=wire.provider,
+    )
+    money = _money(database, wire)
+    jobs = _billed(wire, bill)
+    return {
+        "counts": {row["state"]: row["count"] for row in counts},
+        "jobs_billed": len(jobs),
+        "billed_usd": str(sum(jobs.values(), Decimal(0))),
+        "charged_usd": str(money["charged"]),
+        "in_doubt_usd": str(money["in_doubt"]),
+    }
+
+
+def _billed(wire: Wire, bill: dict[str, Any]) -> dict[str, Decimal]:
+    return {job["job_id"]: Decimal(job["charged_usd"]) for job in bill["jobs"] if job["provider"] == wire.billed_as}
+
+
+def _money(database: Database, wire: Wire) -> dict[str, Decimal]:
+    (row,) = _rows(
+        database,
+        "SELECT coalesce(sum(charged_usd), 0) AS charged,"
+        " coalesce(sum(hold_usd) FILTER (WHERE hold_state = 'in_doubt'), 0) AS in_doubt"
+        " FROM attempts WHERE provider = :provider",
+        provider=wire.provider,
+    )
+    return row
+
+
+def _states(database: Database) -> list[str]:
+    found = [
+        f"generation {row['id']} is {row['state']} and neither final nor in doubt"
+        for row in _rows(
+            database,
+            f"SELECT g.id, g.state FROM generations g JOIN batches b ON b.id = g.batch_id WHERE {_UNFINISHED}"
+            f" AND g.state <> 'in_doubt' AND {_HALTED} IS NOT TRUE",
         )
     ]
     found += [
-        f"attempt {row['id']} of a final generation still holds money or a lease"
+        f"generation {row['id']} of {row['provider']} is in doubt, and its list could tell"
+        for row in _rows(
+            database,
+            "SELECT id, provider FROM generations WHERE state = 'in_doubt' AND provider <> :unlisted",
+            unlisted=OPENAI.provider,
+        )
+    ]
+    found += [
+        f"generation {row['id']} is {row['state']} without a reason"
+        for row in _rows(
+            database,
+            "SELECT g.id, g.state FROM generations g JOIN attempts a ON a.generation_id = g.id"
+            " WHERE a.state = 'in_doubt' AND a.error_code IS NULL",
+        )
+    ]
+    found += [
+        f"attempt {row['id']} of a final generation still holds money"
         for row in _rows(
             database,
             "SELECT a.id FROM attempts a JOIN generations g ON g.id = a.generation_id"
             " WHERE g.state IN ('completed', 'rejected', 'failed', 'canceled')"
-            " AND (a.hold_state IN ('held', 'in_doubt') OR a.lease_token IS NOT NULL)",
+            " AND a.hold_state IN ('held', 'in_doubt')",
         )
     ]
-    return found
+    leased = _rows(database, "SELECT id, leased_by FROM attempts WHERE lease_token IS NOT NULL")
+    return found + [f"attempt {row['id']} is still leased to {row['leased_by']}" for row in leased]
 
 
-def _jobs(database: Database, bill: dict[str, Any]) -> list[str]:
+def _jobs(database: Database, wire: Wire, bill: dict[str, Any]) -> list[str]:
+    """One service's jobs against its attempts, one to one, and the sums of both."""
     attempts = _rows(
         database,
-        "SELECT a.id, a.generation_id, a.job_id, a.state, a.hold_state, coalesce(a.charged_usd, 0) AS charged"
-        " FROM attempts a WHERE a.job_id IS NOT NULL OR a.hold_state = 'charged'",
+        "SELECT id, job_id, hold_state, coalesce(charged_usd, 0) AS charged FROM attempts"
+        " WHERE provider = :provider AND (job_id IS NOT NULL OR hold_state = 'charged')",
+        provider=wire.provider,
     )
-    doubts = len(_rows(database, "SELECT id FROM attempts WHERE state = 'in_doubt'"))
+    billed = _billed(wire, bill)
     owners = Counter(row["job_id"] for row in attempts)
-    billed = {job["job_id"]: Decimal(job["charged_usd"]) for job in bill["jobs"]}
     found = [f"job {job} belongs to {number} attempts" for job, number in owners.items() if number > 1]
-    strays = [job for job in billed if job not in owners]
-    if len(strays) > doubts:
-        found.append(f"{len(strays)} jobs on the bill belong to no attempt, and only {doubts} attempts are in doubt")
-    paid: Counter[Any] = Counter()
     for row in attempts:
         if row["job_id"] not in billed:
             found.append(f"attempt {row['id']} claims job {row['job_id']}, which is not on the bill")
-        elif row["hold_state"] == "charged" and billed[row["job_id"]] != row["charged"]:
+        elif billed[row["job_id"]] != row["charged"]:
             found.append(f"attempt {row['id']} was charged {row['charged']}, the bill says {billed[row['job_id']]}")
-        if row["hold_state"] == "charged" and row["charged"] > 0:
-            paid[row["generation_id"]] += 1
-    found += [f"generation {one} has {number} paid jobs" for one, number in paid.items() if number > 1]
+    doubts = _rows(
+        database,
+        "SELECT id FROM attempts WHERE provider = :provider AND state = 'in_doubt'",
+        provider=wire.provider,
+    )
+    strays = [job for job in billed if job not in owners]
+    if len(strays) > len(doubts):
+        found.append(
+            f"{len(strays)} jobs on the bill of {wire.billed_as} belong to no attempt; {len(doubts)} are in doubt"
+        )
+    money, total = _money(database, wire), sum(billed.values(), Decimal(0))
+    if not money["charged"] <= total <= money["charged"] + money["in_doubt"]:
+        found.append(f"{wire.billed_as} bills {total}; charged {money['charged']}, in doubt {money['in_doubt']}")
     return found
+
+
+def _twice_paid(database: Database) -> list[str]:
+    """Generations with more paid jobs than tries that somebody, or the checking of their pictures, asked for."""
+    return [
+        f"generation {row['id']} has {row['paid']} paid jobs, and {row['asked']} more were asked for"
+        for row in _rows(
+            database,
+            """
+            SELECT * FROM (
+                SELECT g.id, count(*) AS paid,
+                       (SELECT count(*) FROM generation_history h
+                        WHERE h.generation_id = g.id AND h.to_state = 'queued' AND h.from_state <> 'in_doubt') AS asked
+                FROM generations g JOIN attempts a ON a.generation_id = g.id
+                WHERE a.hold_state = 'charged' AND a.charged_usd > 0 GROUP BY g.id
+            ) counted WHERE paid > 1 + asked
+            """,
+        )
+    ]
 
 
 def _pictures(resources: Resources) -> list[str]:
     found = []
     assets = _rows(
         resources.database,
-        "SELECT s.id, s.r2_key FROM generation_assets s JOIN generations g ON g.id = s.generation_id"
-        " WHERE g.state IN ('completed', 'rejected') AND s.r2_key IS NOT NULL",
+        "SELECT id, r2_key, sha256 FROM generation_assets WHERE r2_key IS NOT NULL",
     )
     for row in assets:
         try:
-            decode(resources.store.get(row["r2_key"]))
+            content = resources.store.get(row["r2_key"])
+            decode(content)
+            if sha256(content) != row["sha256"]:
+                found.append(f"the file of asset {row['id']} has another digest than its row")
         except (LikenessError, OSError) as failure:
             found.append(f"the picture of asset {row['id']} is not what was stored: {failure}")
     without = _rows(

@@ -1,0 +1,80 @@
+"""Who dies next: processes are killed or stopped, fault points are armed, all by one seeded generator."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.crash.record import Record
+
+#: Longer than a lease of three seconds.
+STOP_S = 5.0
+#: Servers that all others need are the few, workers the many.
+_WEIGHTS = {"redis": 1, "postgres": 1}
+_USUAL_WEIGHT = 3
+#: A server that stands still looks like one that is dead; it is killed instead.
+_NEVER_STOPPED = frozenset({"redis", "postgres"})
+
+
+class Enemy:
+    """Strikes one process at a time.
+
+    Args:
+        points: names of fault points that workers die at once armed.
+        folder: of the points' files; a point is armed while its file is missing.
+    """
+
+    def __init__(self, record: Record, luck: random.Random, *, points: Sequence[str], folder: Path) -> None:
+        self._record = record
+        self._luck = luck
+        self._points = points
+        self._folder = folder
+        self._armed: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+        for point in points:
+            (folder / point).touch()
+
+    def strike(self, victims: Mapping[str, int]) -> None:
+        """Kill one of the victims, or stop it for a while, or arm a point.
+
+        Args:
+            victims: process ids by name; what follows a hyphen is a number.
+        """
+        self._count_points()
+        dice = self._luck.random()
+        name = self._luck.choices(list(victims), [_WEIGHTS.get(one, _USUAL_WEIGHT) for one in victims])[0]
+        kind = name.rstrip("-0123456789")
+        try:
+            if dice < 0.15:
+                self._arm()
+            elif dice < 0.35 and kind not in _NEVER_STOPPED:
+                self._stop(kind, victims[name])
+            else:
+                os.kill(victims[name], signal.SIGKILL)
+                self._record.kills[kind] += 1
+        except ProcessLookupError:
+            return
+
+    def _stop(self, kind: str, pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        self._record.stops[kind] += 1
+        time.sleep(STOP_S)
+        os.kill(pid, signal.SIGCONT)
+
+    def _arm(self) -> None:
+        point = self._luck.choice(self._points)
+        (self._folder / point).unlink(missing_ok=True)
+        self._armed.add(point)
+
+    def _count_points(self) -> None:
+        for point in [one for one in self._armed if (self._folder / one).exists()]:
+            self._armed.discard(point)
+            self._record.points[point] += 1
+
+    def rest(self) -> None:
+        """Arm nothing any more, and count what has died."""
+        self._count_points()
+        for point in self._armed:
+            (self._folder / point).touch()

@@ -1,0 +1,41 @@
+"""The person of a crash run: settles, by the bill, the doubts of a service that lists nothing."""
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+
+from db.schema import attempts
+from domain.errors import BadInput, UnknownThing
+from pipeline import doubts
+from pipeline.resources import Resources
+from tests.crash.wires import OPENAI
+
+
+def settle_what_nobody_lists(resources: Resources, bill: dict[str, Any], *, left: int) -> int:
+    """Settle the oldest doubts at OpenAI, all but `left` of them; returns how many.
+
+    Prompts are told apart by their words, so a job on the bill is the attempt's whose prompt it has.
+    """
+    found = [one for one in doubts.every(resources, user_id="local") if one.work.provider == OPENAI.provider]
+    settled = 0
+    for doubt in found[: max(0, len(found) - left)]:
+        with resources.database.transaction() as connection:
+            owned = set(
+                connection.execute(select(attempts.c.job_id).where(attempts.c.lane == doubt.work.lane)).scalars()
+            )
+        jobs = [
+            job
+            for job in bill["jobs"]
+            if job["provider"] == OPENAI.billed_as and job["prompt"] == doubt.work.prompt and job["job_id"] not in owned
+        ]
+        try:
+            if jobs:
+                amount = Decimal(jobs[0]["charged_usd"])
+                doubts.settle_as_paid(resources, doubt.work.attempt_id, job_id=jobs[0]["job_id"], amount_usd=amount)
+            else:
+                doubts.settle_as_lost(resources, doubt.work.attempt_id)
+        except (BadInput, UnknownThing):
+            continue  # settled by itself meanwhile
+        settled += 1
+    return settled
