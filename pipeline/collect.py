@@ -17,17 +17,17 @@ from db.work import Lease, Work
 from domain.errors import (
     LikenessError,
     LostRace,
-    NotAPicture,
     PictureAway,
     PictureError,
     PictureLost,
     ProviderError,
     ServiceMissing,
 )
-from domain.ids import AssetId, AttemptId, sha256
+from domain.ids import AssetId, AttemptId
 from domain.retry import TryAgain, decide
 from domain.states import GenerationState
 from pipeline import replies
+from pipeline.collected import Collector, Places, places_in
 from pipeline.outcome import Again
 from pipeline.poll import result_of
 from pipeline.resources import Resources
@@ -87,11 +87,10 @@ def _collect(resources: Resources, work: Work, lease: Lease, preprocessing: Prep
         return None
     keys = [str(key) for key in work.result.get("reply_keys") or ()]
     read: Callable[[str], bytes] = partial(replies.picture, resources) if keys else lane.fetch_picture
-    places = keys or _addresses(resources, lane, work, lease)
-    fetch = partial(_one, resources, work, read, preprocessing)
+    places = Places(addresses=keys) if keys else _places(resources, lane, work, lease)
+    collector = Collector(resources=resources, work=work, read=read, preprocessing=preprocessing)
     try:
-        with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fetch") as pool:
-            found = list(pool.map(fetch, enumerate(places)))
+        found = _collected(collector, places)
     except OSError as error:
         missing = ServiceMissing(f"the picture store of this worker failed: {error}")
         return _wait_for_this_machine(resources, work, lease, missing)
@@ -105,7 +104,14 @@ def _collect(resources: Resources, work: Work, lease: Lease, preprocessing: Prep
     return None
 
 
-def _addresses(resources: Resources, lane: Lane, work: Work, lease: Lease) -> Sequence[str]:
+def _collected(collector: Collector, places: Places) -> list[NewAsset | PictureError]:
+    if places.grid is not None:
+        return collector.quarters(places.grid, places.aspect)
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fetch") as pool:
+        return list(pool.map(collector.single, enumerate(places.addresses)))
+
+
+def _places(resources: Resources, lane: Lane, work: Work, lease: Lease) -> Places:
     """Where the pictures are; from the second try on the provider is asked anew, since addresses run out."""
     result = work.result
     if work.step_tries > 1 and work.job_id is not None:
@@ -118,50 +124,7 @@ def _addresses(resources: Resources, lane: Lane, work: Work, lease: Lease) -> Se
                 result = result_of(made)
                 with resources.database.transaction() as connection:
                     collection.renewed(connection, work.attempt_id, token=lease.token, result=result)
-    urls = [str(url) for url in result.get("picture_urls") or ()]
-    grid = result.get("grid_url")
-    return urls or ([str(grid)] if grid else [])
-
-
-def _one(
-    resources: Resources,
-    work: Work,
-    read: Callable[[str], bytes],
-    preprocessing: Preprocessing,
-    place: tuple[int, str],
-) -> NewAsset | PictureError:
-    position, url = place
-    try:
-        content = read(url)
-        picture = decode(content)
-    except NotAPicture as failure:
-        # What came with a reply is in our own store, under its digest: no other try will find it whole.
-        return PictureLost(str(failure)) if work.result.get("reply_keys") else failure
-    except PictureError as failure:
-        return failure
-    stored = resources.store.put(content, ending=picture.extension.removeprefix("."))
-    prepared = None
-    if work.character_id is not None:
-        ready = model_input(picture.image, preprocessing)
-        prepared = (ready.pixels, ready.size, ready.preprocessing)
-    return NewAsset(
-        position=position,
-        r2_key=stored.key,
-        cdn_url=stored.url,
-        uploaded_at=stored.uploaded_at,
-        sha256=sha256(content),
-        media_type=picture.media_type,
-        file_size=picture.size_bytes,
-        width=picture.width,
-        height=picture.height,
-        metadata={"source_url": _shown(url)},
-        model_input=prepared,
-    )
-
-
-def _shown(url: str) -> str:
-    """An address that holds the picture itself is not kept a second time."""
-    return f"{url.partition(',')[0]},..." if url.startswith("data:") else url
+    return places_in(result)
 
 
 def _or_missing(found: NewAsset | LikenessError, position: int) -> NewAsset:

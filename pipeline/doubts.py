@@ -251,9 +251,14 @@ def _is_recent(job: ListedJob, work: Work) -> bool:
 
 
 def _may_be_forgotten(job: ListedJob, work: Work, *, by: datetime) -> bool:
-    """Whether a job was made in the doubt's time and the service no longer says what it was for."""
+    """Whether a job was made in the doubt's time and the service does not say, or not surely, what it was for.
+
+    Whether a service lists a further job under the very text it began with is not documented: one that does the same
+    as ours, under another text, may be ours.
+    """
     in_time = job.created_at is None or job.created_at <= by.timestamp()
-    return job.prompt is None and in_time and _is_recent(job, work)
+    further = job.action is not None and job.action == work.changes.get("action", {}).get("name")
+    return (job.prompt is None or further) and in_time and _is_recent(job, work)
 
 
 def every(resources: Resources, *, user_id: str) -> list[Doubt]:
