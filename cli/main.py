@@ -39,6 +39,12 @@ COMMANDS = (
         name="validate", target="cli.validate:validate_command", panel=_CHARACTERS, says="Check any pictures at once"
     ),
     Entry(name="rescore", target="cli.rescore:rescore_command", panel=_CHARACTERS, says="Judge final ones again"),
+    Entry(
+        name="calibrate",
+        target="cli.calibrate:calibrate_command",
+        panel=_CHARACTERS,
+        says="Fit thresholds, with their error rates",
+    ),
     Entry(name="doctor", target="cli.doctor:doctor_command", panel=_MACHINE, says="What is missing, what to do"),
     Entry(name="up", target="cli.serve:up_command", panel=_MACHINE, says="Run servers and workers in the foreground"),
     Entry(name="worker", target="cli.serve:worker_command", panel=_MACHINE, says="Run one role of worker"),

@@ -5,7 +5,6 @@ The home of matplotlib. Charts of the contact sheet are no business of this modu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from domain.errors import BadInput
+from reports.separation import Cut, Separation
 
 ENDINGS = (".png", ".svg")
 
@@ -43,36 +43,6 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "likeness",
     "text.parse_math": False,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """A threshold and the shares that it gets wrong, from 0 to 1."""
-
-    score: float
-    false_reject: float
-    false_accept: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Separation:
-    """How one kind of score tells two sets of pictures apart.
-
-    Args:
-        title: what is told apart, as the heading of its row.
-        positives, negatives: scores, at least one each.
-        accepted_negatives, accepted_positives: shares at every cut, from the strictest to the laxest.
-        auc: as a person reads it, with its interval.
-        cuts: by what they are called; the first is drawn as a line, the others dashed.
-    """
-
-    title: str
-    positives: Sequence[float]
-    negatives: Sequence[float]
-    accepted_negatives: Sequence[float]
-    accepted_positives: Sequence[float]
-    auc: str
-    cuts: Sequence[tuple[str, Cut]]
 
 
 def write_separation(path: Path, rows: Sequence[Separation], *, heading: str, note: str) -> None:
@@ -123,7 +93,9 @@ def _histograms(axes: Axes, row: Separation) -> None:
     axes.margins(y=0.3)
     axes.yaxis.grid(visible=True, color=_LINE, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, loc="upper left", ncols=2, borderaxespad=0.2, handlelength=1.2, labelcolor=_INK)
+    axes.legend(
+        facecolor=_CARD, edgecolor="none", framealpha=1, loc="upper left", ncols=2, borderaxespad=0, labelcolor=_INK
+    )
     _name_cuts(axes, row.cuts, low=bins[0], high=bins[-1])
 
 

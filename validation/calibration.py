@@ -8,6 +8,7 @@ cut is accepted. The rule of the recommended cut and the numbers below which not
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,13 @@ _OUTSIDE = 0.05
 _SLACK = 1e-9
 #: A threshold is written with so many digits where that does not move it past a score.
 _DIGITS = 3
+
+
+class Rule(StrEnum):
+    """How a recommended cut is found."""
+
+    BETWEEN = "between"  # between the two sets: few false rejects, then few false accepts
+    FLOOR = "floor"  # well below the positives, whatever the negatives do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +74,7 @@ class Examined:
         recommended: at the recommended cut, on the scores that it was made of.
         unseen: at cuts made of resamples, on the scores that each resample left out: what to expect of new pictures.
         cut_interval: of those cuts.
+        rule: of the recommended cut.
         lacking: why this is no calibration, one phrase each; empty when it is one.
         resamples: behind every interval.
     """
@@ -80,6 +89,7 @@ class Examined:
     recommended: Errors
     unseen: Errors
     cut_interval: Interval
+    rule: Rule
     lacking: Sequence[str]
     resamples: int
 
@@ -93,7 +103,7 @@ class _Ladder:
     """Shares of errors at every cut that makes a difference, for B drawings of positives and negatives at once.
 
     Args:
-        spared: share of the positives that a recommended cut may turn away.
+        spared: share of the positives that a cut between the sets may turn away.
         values: (K,) every score once, rising.
         false_reject: (B, K + 1) at a cut on each value, and at one above all.
         false_accept: (B, K + 1).
@@ -110,6 +120,7 @@ def examine(
     negatives: Sequence[float],
     *,
     present: float,
+    rule: Rule = Rule.BETWEEN,
     spare: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = _SEED,
@@ -119,7 +130,8 @@ def examine(
     Args:
         positives, negatives: at least one finite score each.
         present: the threshold in force.
-        spare: how many of the positives the recommended cut may turn away; None for `spared`.
+        rule: of the recommended cut.
+        spare: how many of the positives a cut between the sets may turn away; None for `spared`.
         resamples: drawn with replacement from positives and negatives apart.
         seed: of those drawings; the same seed gives the same figures.
     """
@@ -133,8 +145,9 @@ def examine(
     drawn = _ladder(values, *again, spared=share)
     auc_interval = _interval(_areas(drawn))
     auc = float(_areas(whole)[0])
-    recommended = float(_cuts(whole)[0])
-    cuts = _cuts(drawn)
+    cuts_of = _cuts if rule is Rule.BETWEEN else _floors
+    recommended = float(cuts_of(whole)[0])
+    cuts = cuts_of(drawn)
     return Examined(
         positives=len(shown),
         negatives=len(others),
@@ -146,9 +159,25 @@ def examine(
         recommended=_errors(recommended, whole, drawn, counts=(len(shown), len(others))),
         unseen=_left_out(recommended, cuts, values, once, again),
         cut_interval=_interval(cuts),
+        rule=rule,
         lacking=_lacking(len(shown), len(others), auc, auc_interval),
         resamples=resamples,
     )
+
+
+def examine_second(
+    positives: Sequence[float], negatives: Sequence[float], *, present: float, first: Examined
+) -> Examined:
+    """As `examine`, for a score that a picture must pass beside `first`, on the same pictures.
+
+    Two checks turn away more than one. Together they keep to `MOST_REJECTED`: the second one's cut lies between the
+    sets only where it tells them apart and `first` has left it a share, and is a floor otherwise.
+    """
+    left = spared(len(positives)) - 1 - round(first.recommended.false_reject * first.positives)
+    found = examine(positives, negatives, present=present, spare=max(left, 0))
+    if found.calibrated and left >= 0:
+        return found
+    return examine(positives, negatives, present=present, rule=Rule.FLOOR)
 
 
 def auc(positives: Sequence[float], negatives: Sequence[float]) -> float:
@@ -169,6 +198,11 @@ def recommended_cut(positives: Sequence[float], negatives: Sequence[float], *, s
     the middle. Where every negative lies above, the lowest positive that is kept.
     """
     return float(_cuts(_whole(positives, negatives, spare=spare))[0])
+
+
+def floor(positives: Sequence[float]) -> float:
+    """As far below the lowest positive as that lies below the median, and never below -1."""
+    return float(_floors(_whole(positives, positives))[0])
 
 
 def spared(positives: int) -> int:
@@ -248,6 +282,15 @@ def _cuts(ladder: _Ladder) -> Values:
     rounded = middles.round(_DIGITS)
     cuts: Values = np.where((lower < rounded) & (rounded <= upper), rounded, middles)
     return cuts
+
+
+def _floors(ladder: _Ladder) -> Values:
+    """(B,) floors."""
+    lowest = ladder.values[(ladder.false_reject > _SLACK).argmax(axis=1) - 1]  # (B,)
+    median = ladder.values[(ladder.false_reject >= 0.5 - _SLACK).argmax(axis=1) - 1]  # (B,)
+    whole = 10.0**_DIGITS
+    floors: Values = np.maximum(np.floor((2 * lowest - median) * whole) / whole, -1.0)  # never up, past the lowest
+    return floors
 
 
 def _at(ladder: _Ladder, cut: float) -> tuple[Values, Values]:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from domain.errors import BadInput
-from reports.plots import Cut, Separation, write_separation
+from reports.plots import write_separation
+from reports.separation import Cut, Separation
 
 
 def separation(title: str, *, positives: Sequence[float] = (0.8, 0.9), now: float = 0.75) -> Separation:

@@ -1,0 +1,288 @@
+"""Fit a character's thresholds to pictures that show it and pictures that do not.
+
+The figures come from `validation.calibration`; here is which scores go in, and which thresholds come out. Core decides
+whether it is a calibration at all; style comes second to it, so that two checks do not cost twice
+(`docs/decisions/0018-recommended-cut.md`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from db import calibration as stored
+from db import characters
+from db.calibration import ThresholdVersion
+from db.characters import CharacterRow, NewThresholds
+from domain.errors import BadInput, LikenessError
+from domain.ids import CharacterId
+from domain.verdict import Aspect, Scores
+from pipeline.examples import Example, Examples
+from pipeline.resources import Resources
+from pipeline.standalone import reference_embeddings
+from reports.separation import Cut, Separation
+from validation.base import Aggregation, Embedding
+from validation.calibration import Errors, Examined, Rule, examine, examine_second, roc
+from validation.embedder import Embedded, Scoring, ScoringModel
+from validation.similarity import compare
+
+__all__ = ["Calibration", "ThresholdVersion", "apply", "as_json", "calibrate", "separations", "versions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """What both checks of a picture do at a pair of thresholds: shares from 0 to 1."""
+
+    false_reject: float
+    false_accept: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What the scores of a character's examples say.
+
+    Args:
+        core, style: of each kind of score, with the cut that would be applied.
+        positives, negatives: the scores behind it.
+        counts: examples of each kind, by set.
+        left_out: examples that cannot be scored, each with the reason.
+        notes: how the sets came about.
+        made_on: the day that the thresholds will carry.
+    """
+
+    character: CharacterRow
+    aggregation: Aggregation
+    model: ScoringModel
+    core: Examined
+    style: Examined
+    positives: Sequence[Scores]
+    negatives: Sequence[Scores]
+    counts: Mapping[str, Mapping[str, int]]
+    left_out: Sequence[str]
+    notes: Sequence[str]
+    made_on: date
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the thresholds may be called so: whether core has enough examples and tells them apart."""
+        return self.core.calibrated
+
+    @property
+    def origin(self) -> str:
+        """Shown beside every verdict under these thresholds."""
+        n = self.core.positives + self.core.negatives
+        return f"calibrated ({self.made_on.isoformat()}, n={n}, AUC {self.core.auc:.3f})"
+
+    @property
+    def summary(self) -> str:
+        """What the figures rest on, in one line."""
+        return (
+            f"{self.core.positives} positives and {self.core.negatives} negatives, scored by {self.model.name}"
+            f" in {self.model.dtype} on {self.made_on.isoformat()}; {self.core.resamples} resamples"
+        )
+
+    @property
+    def now(self) -> Together:
+        """Under the thresholds in force."""
+        return self._together(self.core.present.cut, self.style.present.cut)
+
+    @property
+    def then(self) -> Together:
+        """Under the recommended thresholds."""
+        return self._together(self.core.recommended.cut, self.style.recommended.cut)
+
+    def scores(self, aspect: Aspect) -> tuple[list[float], list[float]]:
+        """Of the positives and of the negatives."""
+        return _of(self.positives, aspect), _of(self.negatives, aspect)
+
+    def _together(self, core: float, style: float) -> Together:
+        passed = [
+            sum(one.core >= core and one.style >= style for one in scores) / len(scores)
+            for scores in (self.positives, self.negatives)
+        ]
+        return Together(false_reject=1 - passed[0], false_accept=passed[1])
+
+
+def calibrate(
+    examples: Examples, scoring: Scoring, *, today: date, each: Callable[[], None] = lambda: None
+) -> Calibration:
+    """Score the examples and say what the scores tell.
+
+    Args:
+        each: called for every embedding, as it comes.
+
+    Raises:
+        BadInput: none of a set can be scored.
+        ScorerError: the model cannot be had, or a reference cannot be used.
+        ServiceMissing: a reference is not in the store of this machine.
+    """
+    embedded = scoring.embedded(examples.sources, each=each)
+    against = reference_embeddings(embedded, examples.references)
+    references = {source.sha256: one for source, one in zip(examples.references, against, strict=True)}
+    left_out: list[str] = []
+    aggregation = Aggregation(examples.character.aggregation)
+    positives, negatives = (
+        _scores(some, embedded, references, aggregation=aggregation, left_out=left_out)
+        for some in (examples.positives, examples.negatives)
+    )
+    for what, found in (("positives", positives), ("negatives", negatives)):
+        if not found:
+            raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
+    thresholds = examples.character.thresholds
+    core = examine(_of(positives, Aspect.CORE), _of(negatives, Aspect.CORE), present=thresholds.core)
+    style = examine_second(
+        _of(positives, Aspect.STYLE), _of(negatives, Aspect.STYLE), present=thresholds.style, first=core
+    )
+    return Calibration(
+        character=examples.character,
+        aggregation=aggregation,
+        model=embedded.model,
+        core=core,
+        style=style,
+        positives=positives,
+        negatives=negatives,
+        counts=examples.counts(),
+        left_out=left_out,
+        notes=examples.notes,
+        made_on=today,
+    )
+
+
+def apply(resources: Resources, calibration: Calibration) -> CharacterRow:
+    """Write the recommended thresholds as a new version.
+
+    Raises:
+        BadInput: it is no calibration; the sentence says what is missing. Or its references are gone.
+    """
+    if not calibration.calibrated:
+        raise BadInput(
+            f"nothing is applied, for this is no calibration of {calibration.character.name!r};"
+            f" it lacks {' and '.join(calibration.core.lacking)}"
+        )
+    fitted = NewThresholds(
+        core=calibration.core.recommended.cut,
+        style=calibration.style.recommended.cut,
+        origin=calibration.origin,
+        model=calibration.model.name,
+        aggregation=calibration.aggregation.value,
+        calibration=as_json(calibration),
+    )
+    with resources.database.transaction() as connection:
+        now = characters.get(connection, calibration.character.id)
+        if _digests(now) != _digests(calibration.character):
+            raise BadInput(f"the references of {now.name!r} were exchanged meanwhile; calibrate again")
+        if _are_in_force(fitted, now):
+            return now
+        characters.set_thresholds(connection, now.id, fitted)
+        return characters.get(connection, now.id)
+
+
+def versions(resources: Resources, character_id: CharacterId) -> list[ThresholdVersion]:
+    """Every version of a character's thresholds, the newest first."""
+    with resources.database.transaction() as connection:
+        return stored.versions(connection, character_id)
+
+
+def as_json(calibration: Calibration) -> dict[str, Any]:
+    """Every figure, but not the scores themselves."""
+    return {
+        "character": calibration.character.name,
+        "calibrated": calibration.calibrated,
+        "lacking": list(calibration.core.lacking),
+        "made_on": calibration.made_on.isoformat(),
+        "aggregation": calibration.aggregation.value,
+        "model": {
+            "name": calibration.model.name,
+            "fingerprint": calibration.model.fingerprint,
+            "revision": calibration.model.revision,
+            "preprocessing": calibration.model.preprocessing,
+            "dtype": calibration.model.dtype,
+        },
+        "examples": {name: dict(kinds) for name, kinds in calibration.counts.items()},
+        "left_out": list(calibration.left_out),
+        "notes": list(calibration.notes),
+        "core": _figures(calibration.core),
+        "style": _figures(calibration.style),
+        "both_now": asdict(calibration.now),
+        "both_recommended": asdict(calibration.then),
+    }
+
+
+def separations(calibration: Calibration) -> list[Separation]:
+    """What to draw of each kind of score, for `reports.plots`."""
+    titles = {
+        Aspect.CORE: f"Core: is it {calibration.character.name}?",
+        Aspect.STYLE: "Style: is it drawn this way?",
+    }
+    return [_separation(calibration, aspect, title) for aspect, title in titles.items()]
+
+
+def _separation(calibration: Calibration, aspect: Aspect, title: str) -> Separation:
+    positives, negatives = calibration.scores(aspect)
+    across, up = roc(positives, negatives)
+    examined = calibration.core if aspect is Aspect.CORE else calibration.style
+    between = examined.auc_interval
+    return Separation(
+        title=title,
+        positives=positives,
+        negatives=negatives,
+        accepted_negatives=across.tolist(),
+        accepted_positives=up.tolist(),
+        auc=f"{examined.auc:.3f} ({between.low:.3f} to {between.high:.3f})",
+        cuts=[(_word(examined), _drawn(examined.recommended)), ("now", _drawn(examined.present))],
+    )
+
+
+def _word(examined: Examined) -> str:
+    return "recommended" if examined.rule is Rule.BETWEEN else "recommended floor"
+
+
+def _drawn(errors: Errors) -> Cut:
+    return Cut(score=errors.cut, false_reject=errors.false_reject, false_accept=errors.false_accept)
+
+
+def _digests(character: CharacterRow) -> list[str]:
+    return [reference.sha256 for reference in character.references]
+
+
+def _are_in_force(fitted: NewThresholds, now: CharacterRow) -> bool:
+    """Whether the newest version says the same; the figures behind it hold those of its predecessor, and so differ."""
+    told = now.thresholds
+    return (fitted.core, fitted.style, fitted.origin, fitted.model, fitted.aggregation) == (
+        told.core,
+        told.style,
+        told.origin,
+        now.fitted_to,
+        now.aggregation,
+    )
+
+
+def _figures(examined: Examined) -> dict[str, Any]:
+    return {**asdict(examined), "calibrated": examined.calibrated, "lacking": list(examined.lacking)}
+
+
+def _scores(
+    examples: Sequence[Example],
+    embedded: Embedded,
+    references: Mapping[str, Embedding],
+    *,
+    aggregation: Aggregation,
+    left_out: list[str],
+) -> list[Scores]:
+    """Each example held against the references, a reference among them against the others alone."""
+    found = []
+    for one in examples:
+        outcome = embedded.outcomes[one.source.sha256]
+        others = [embedding for digest, embedding in references.items() if digest != one.source.sha256]
+        if isinstance(outcome, LikenessError):
+            left_out.append(f"{one.named}: {outcome}")
+        elif not others:
+            left_out.append(f"{one.named}: it is the only reference, and cannot be held against itself")
+        else:
+            [(scores, _)] = compare([outcome], others, frame=embedded.model.frame, aggregation=aggregation)
+            found.append(scores)
+    return found
+
+
+def _of(scores: Sequence[Scores], aspect: Aspect) -> list[float]:
+    return [one.core if aspect is Aspect.CORE else one.style for one in scores]
