@@ -7,28 +7,28 @@ then may still fail: with the usual ten places, the brake at 20 ends below 30.
 
 import logging
 
-from sqlalchemy import Connection
-
 from db import lanes
 from domain.errors import LikenessError, ProviderError
-from pipeline.resources import Timing
+from pipeline.resources import Resources
 
 log = logging.getLogger(__name__)
 
 
-def pull(connection: Connection, lane: str, failure: LikenessError, *, timing: Timing) -> None:
-    """Close the lane until its window has room again, if `failure` filled it; in the transaction that counted it.
+def pull(resources: Resources, lane: str, failure: LikenessError) -> None:
+    """Close the lane until its window has room again, if `failure`, which is in its row by now, filled it.
 
     A person may open the lane all the same; the next illegal prompt closes it again.
     """
     if not isinstance(failure, ProviderError) or not failure.illegal_prompt:
         return
-    wait = lanes.illegal_prompts_until(connection, lane, limit=timing.illegal_prompts)
-    if wait is None:
-        return
-    reason = (
-        f"illegal_prompts: {timing.illegal_prompts} prompts in 24 hours were illegal to the provider, which keeps"
-        f" the money of failed jobs if it goes on like this; look at the prompts before opening it. The last: {failure}"
-    )
-    log.warning("lane %s is closed: %s", lane, reason)
-    lanes.close(connection, lane, reason=reason[:500], wait=wait)
+    limit = resources.timing.illegal_prompts
+    with resources.database.transaction() as connection:
+        wait = lanes.illegal_prompts_until(connection, lane, limit=limit)
+        if wait is None:
+            return
+        reason = (
+            f"illegal_prompts: {limit} prompts in 24 hours were illegal to the provider, which keeps the money of"
+            f" failed jobs if it goes on like this; look at the prompts before opening it. The last: {failure}"
+        )
+        log.warning("lane %s is closed: %s", lane, reason)
+        lanes.close(connection, lane, reason=reason[:500], wait=wait)

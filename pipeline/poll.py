@@ -151,9 +151,9 @@ def _gave_up(resources: Resources, work: Work, lease: Lease, failure: LikenessEr
         with resources.database.transaction() as connection:
             lanes.note_error(connection, work.lane, failure)
             polling.gave_up(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
-            brake.pull(connection, work.lane, failure, timing=resources.timing)
     except LostRace:
         return False
+    brake.pull(resources, work.lane, failure)
     return True
 
 

@@ -96,7 +96,9 @@ def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, s
                 kept = replies.keep(resources, work.attempt_id, answer)
                 resources.points.reach("submit.kept")
         except ProviderError as failure:
-            return _not_accepted(resources, work, lease, failure)
+            again = _not_accepted(resources, work, lease, failure)
+            brake.pull(resources, work.lane, failure)
+            return again
         if isinstance(answer, Delivered):
             replies.book(resources, work, kept, token=lease.token)
         else:
@@ -190,7 +192,6 @@ def _refused(resources: Resources, work: Work, lease: Lease, failure: ProviderEr
         lanes.note_error(connection, work.lane, failure)
         if closing is None and not failure.retryable:
             submission.refuse(connection, work.attempt_id, token=lease.token, failure=failure)
-            brake.pull(connection, work.lane, failure, timing=resources.timing)
             return None
         log.warning("lane %s is closed: %s", work.lane, failure)
         # In one transaction: an open lane would be given the same generation again at once.
