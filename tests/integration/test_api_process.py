@@ -1,0 +1,106 @@
+"""The `api` role as a process: says where it listens, ends in order, ends with its parent, and needs no torch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+
+from runtime.children import PARENT_PIPE
+from tests.integration.sandbox_client import until
+
+ROOT = Path(__file__).parents[2]
+SAYS = "webhooks are taken at "
+
+
+@contextmanager
+def started(home: Path, database_url: str, *, pipe: int | None = None, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of the role; killed at the end if it still runs."""
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "LIKENESS_HOME": str(home),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": "redis://127.0.0.1:9/0",  # nobody is there: a webhook needs no broker
+        "TTAPI_API_KEY": "sk-any-key-will-do",
+        "LIKENESS_API_PORT": "0",
+        **({PARENT_PIPE: str(pipe)} if pipe is not None else {}),
+        **more,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "api.main"],
+        cwd=home,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=[pipe] if pipe is not None else [],
+    )
+    assert process.stderr is not None
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def address_of(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if SAYS in line:
+            return line.partition(SAYS)[2].strip()
+    raise AssertionError(f"it ended with {process.wait()} and said nowhere where it listens")
+
+
+def test_it_answers_until_it_is_told_to_end(home: Path, database_url: str) -> None:
+    with started(home, database_url) as process:
+        address = address_of(process)
+        assert address.startswith("http://127.0.0.1:")
+        health = httpx2.get(f"{address}/health", trust_env=False)
+        assert (health.status_code, health.json()["status"]) == (200, "ok")
+        assert httpx2.post(f"{address}/hooks/ttapi/guessed", content=b"{}", trust_env=False).status_code == 404
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 0
+    assert "a webhook for lane ttapi was refused" in rest
+    assert "guessed" not in rest
+    assert "Traceback" not in rest
+
+
+def test_it_ends_with_the_one_that_started_it(home: Path, database_url: str) -> None:
+    reader, writer = os.pipe()
+    try:
+        with started(home, database_url, pipe=reader) as process:
+            address_of(process)
+            os.close(reader)
+            os.close(writer)
+            until(lambda: process.poll() is not None, what="the end of the process")
+            assert process.returncode == 0
+    finally:
+        for descriptor in (reader, writer):
+            try:
+                os.close(descriptor)
+            except OSError:
+                continue
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(home: Path, database_url: str) -> None:
+    with started(home, database_url) as first:
+        port = address_of(first).rpartition(":")[2]
+        with started(home, database_url, LIKENESS_API_PORT=port) as second:
+            assert second.stderr is not None
+            said = second.stderr.read()
+            assert second.wait(timeout=60) == 3
+    assert "set LIKENESS_API_HOST and LIKENESS_API_PORT" in said
+    assert "Traceback" not in said
+
+
+def test_it_loads_neither_weights_nor_the_queue() -> None:
+    program = "import json, sys, api.main; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(json.loads(done.stdout)).isdisjoint({"torch", "transformers", "celery.app", "kombu"})
