@@ -41,6 +41,8 @@ class MirroredStore:
         self._pause_s = pause_s
         self._clock = clock
         self._lock = threading.Lock()
+        self._away = False
+        self._tried = False
         self._not_before = clock()
 
     @property
@@ -105,13 +107,30 @@ class MirroredStore:
             return self._bucket.get_reply(attempt_id)
 
     def _unless_away(self, use: Callable[[], None]) -> None:
-        """Use the bucket; a failure is logged, and spares the next callers the same wait."""
+        """Use the bucket; a failure is logged, and spares the next callers the same wait.
+
+        A bucket that was away is tried by one caller at a time: one that hangs would otherwise hold all of them.
+        """
         with self._lock:
-            if self._clock() < self._not_before:
+            if self._away and (self._tried or self._clock() < self._not_before):
                 return
+            mine = self._tried = self._away
         try:
             use()
         except StoreAway as failure:
-            with self._lock:
-                self._not_before = self._clock() + self._pause_s
+            self._note(away=True, mine=mine)
             log.warning("kept on this machine, to be uploaded later: %s", failure)
+        except BaseException:
+            self._note(away=self._away, mine=mine)
+            raise
+        else:
+            self._note(away=False, mine=mine)
+
+    def _note(self, *, away: bool, mine: bool) -> None:
+        """Remember how the bucket was found; `mine` ends the one try of a bucket that was away."""
+        with self._lock:
+            self._away = away
+            if away:
+                self._not_before = self._clock() + self._pause_s
+            if mine:
+                self._tried = False

@@ -23,19 +23,29 @@ class _Quiet(WSGIRequestHandler):
 
 @dataclass(slots=True)
 class BucketServer:
-    """Starts and stops the server on one port; what is in the buckets outlives it."""
+    """Starts and stops the server on one port, or lets it hang; what is in the buckets outlives it."""
 
     name: str = field(default_factory=lambda: f"pictures-{uuid4().hex[:8]}")
     port: int = 0
     calls: list[tuple[str, str]] = field(default_factory=list)
+    _answers: threading.Event = field(default_factory=threading.Event)
     _server: BaseWSGIServer | None = None
     _thread: threading.Thread | None = None
 
+    def hang(self) -> None:
+        """From now on calls are taken and not answered, until the server is stopped or goes on."""
+        self._answers.clear()
+
+    def go_on(self) -> None:
+        self._answers.set()
+
     def start(self) -> None:
+        self.go_on()
         backend = DomainDispatcherApplication(create_backend_app)
 
         def application(environ: dict[str, Any], start_response: Any) -> Any:
             self.calls.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+            self._answers.wait()
             return backend(environ, start_response)
 
         self._server = make_server("127.0.0.1", self.port, application, threaded=True, request_handler=_Quiet)
@@ -45,6 +55,8 @@ class BucketServer:
 
     def stop(self) -> None:
         if self._server is not None and self._thread is not None:
+            # What hangs is let go first: whoever waits for it has given up, or learns now that nobody is there.
+            self.go_on()
             self._server.shutdown()
             self._thread.join(timeout=30)
             self._server.server_close()

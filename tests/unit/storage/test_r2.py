@@ -186,6 +186,34 @@ def test_a_bucket_that_is_away_is_not_asked_for_every_picture(tmp_path: Path) ->
     assert bucket.tried == 3
 
 
+class _Hanging(_Away):
+    """From the second call on it answers only when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.let_go = threading.Event(), threading.Event()
+
+    def put(self, content: bytes, *, ending: str, prefix: str = "pictures") -> Stored:
+        if self.tried:
+            self.asked.set()
+            assert self.let_go.wait(timeout=60)
+        return super().put(content, ending=ending, prefix=prefix)
+
+
+def test_a_bucket_that_hangs_holds_one_caller_and_no_other(tmp_path: Path) -> None:
+    bucket = _Hanging()
+    mirrored = MirroredStore(FolderStore(tmp_path), bucket, pause_s=0)
+    mirrored.put(CONTENT, ending="png")
+    held = threading.Thread(target=mirrored.put, args=(CONTENT,), kwargs={"ending": "png"})
+    held.start()
+    assert bucket.asked.wait(timeout=60)
+    assert mirrored.put(CONTENT, ending="png").uploaded_at is None, "it was not asked, and did not wait"
+    bucket.let_go.set()
+    held.join(timeout=60)
+    mirrored.put(CONTENT, ending="png")
+    assert bucket.tried == 3, "the next one may try again"
+
+
 def test_without_a_bucket_pictures_stay_in_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LIKENESS_PICTURES", str(tmp_path))
     with open_store(read_settings()) as store:
