@@ -1,11 +1,15 @@
 """The books against themselves: balances, ledger, attempts and states must tell one story. Reads only."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import Connection, Select, and_, func, select
 
 from db.reading import books_disagree
 from db.schema import attempts, batches, generations
+from domain.ids import AttemptId
 from domain.states import FINAL, LIVE, AttemptKind, AttemptState, GenerationState, HoldState
 
 #: One that was found late lives beside its generation, whatever has become of that.
@@ -18,6 +22,50 @@ def differences(connection: Connection) -> list[str]:
     for sentence, statement in _CHECKS:
         found += [sentence.format(*row) for row in connection.execute(statement.limit(100))]
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """An attempt that has a job, as the books have it.
+
+    Args:
+        charged_usd: None while nothing is charged.
+    """
+
+    attempt_id: AttemptId
+    job_id: str
+    state: AttemptState
+    charged_usd: Decimal | None
+    intent_at: datetime
+
+
+def booked(connection: Connection, lane: str, *, since: datetime, until: datetime) -> list[Booked]:
+    """The lane's attempts with a job whose intent lies between the two moments, oldest first."""
+    rows = connection.execute(
+        select(attempts.c.id, attempts.c.job_id, attempts.c.state, attempts.c.charged_usd, attempts.c.intent_at)
+        .where(attempts.c.lane == lane, attempts.c.job_id.is_not(None), attempts.c.intent_at.between(since, until))
+        .order_by(attempts.c.intent_at)
+    )
+    return [
+        Booked(
+            attempt_id=row.id,
+            job_id=row.job_id,
+            state=AttemptState(row.state),
+            charged_usd=row.charged_usd,
+            intent_at=row.intent_at,
+        )
+        for row in rows
+    ]
+
+
+def sent_texts(connection: Connection, lane: str, *, since: datetime) -> set[str]:
+    """What the lane's attempts have sent since then, but for requests whose answer is still awaited or in doubt."""
+    sent = select(attempts.c.sent_prompt, attempts.c.state).where(
+        attempts.c.lane == lane, attempts.c.intent_at >= since, attempts.c.sent_prompt.is_not(None)
+    )
+    rows = connection.execute(sent).all()
+    open_yet = {AttemptState.SUBMITTING, AttemptState.IN_DOUBT}
+    return {row.sent_prompt for row in rows} - {row.sent_prompt for row in rows if row.state in open_yet}
 
 
 def _costs() -> Select[tuple[object, ...]]:

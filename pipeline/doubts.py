@@ -7,9 +7,9 @@ A service forgets: a job that nobody owns, and of which the list no longer says 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -22,32 +22,16 @@ from domain.errors import BadInput, LostRace, PictureLost, ProviderError, Unknow
 from domain.ids import AttemptId, normalised
 from pipeline import candidates, late, replies
 from pipeline.admit import admit
+from pipeline.listing import MARGIN, Listing, read_listing
 from pipeline.resources import Resources, Timing
 from providers.base import Lane, ListedJob
 from providers.registry import is_synchronous
 
-__all__ = ["Doubt", "Listing", "Settled", "every", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
+__all__ = ["Doubt", "Settled", "every", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
 
 log = logging.getLogger(__name__)
 
-#: Clocks differ; a listing must reach back this far before the intent.
-_MARGIN = timedelta(minutes=1)
-#: A listing longer than this is given up for this round rather than believed.
-_MOST_PAGES = 500
 _NOT_IN_DOUBT = "attempt {} is not in doubt; `likeness doubts` lists those that are"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """One complete reading of the account's jobs.
-
-    Args:
-        began_at: by the clock of Postgres.
-        jobs: those that could answer a doubt, newest first within each part.
-    """
-
-    began_at: datetime
-    jobs: Sequence[ListedJob]
 
 
 class Settled(StrEnum):
@@ -80,7 +64,7 @@ def settle_by_listing(resources: Resources, lane_name: str) -> int:
     works = [*(doubt.work for doubt in doubtful), *watched]
     intents = [work.intent_at for work in works if work.intent_at is not None]
     try:
-        listing = _list(resources, lane, began_at=began_at, back_to=min(intents, default=began_at) - _MARGIN)
+        listing = read_listing(resources, lane, began_at=began_at, back_to=min(intents, default=began_at) - MARGIN)
     except ProviderError as failure:
         log.info("lane %s could not be listed (%s); its doubts wait", lane_name, failure)
         with resources.database.transaction() as connection:
@@ -132,38 +116,6 @@ def _found_by_webhook(resources: Resources, lane: Lane, work: Work, job_id: str)
     return True
 
 
-def _list(resources: Resources, lane: Lane, *, began_at: datetime, back_to: datetime) -> Listing:
-    """Read every part to its end, or to jobs that are older than any doubt.
-
-    Raises:
-        ProviderError: a page could not be read; a listing with a hole proves nothing.
-    """
-    found: list[ListedJob] = []
-    for part in lane.list_parts:
-        next_page: str | None = None
-        for _ in range(_MOST_PAGES):
-            page = lane.listed_jobs(part=part, page=next_page)
-            if page is None:
-                break
-            found.extend(page.jobs)
-            next_page = page.next_page
-            if next_page is None or (page.jobs and _reaches_back(resources, lane, page.jobs, back_to)):
-                break
-        else:
-            raise NeverArrived(f"the list of lane {lane.name!r} has more than {_MOST_PAGES} pages")
-    return Listing(began_at=began_at, jobs=found)
-
-
-def _reaches_back(resources: Resources, lane: Lane, jobs: Sequence[ListedJob], back_to: datetime) -> bool:
-    """Whether this page, newest first, ends before `back_to`, by the service's times or by those of jobs we own."""
-    oldest = jobs[-1]
-    if oldest.created_at is not None:
-        return datetime.fromtimestamp(oldest.created_at, UTC) < back_to
-    with resources.database.transaction() as connection:
-        intents = doubts.owned(connection, lane.name, [job.job_id for job in jobs]).values()
-    return any(intent is not None and intent < back_to for intent in intents)
-
-
 class _Shows(StrEnum):
     """What a listing without the job says about a doubt."""
 
@@ -212,14 +164,14 @@ def _look_back(resources: Resources, lane: Lane, work: Work, listing: Listing) -
             return False
         owned = doubts.owned(connection, lane.name, _ids(listing))
     call = resources.timing.call_totals.get(lane.name, resources.timing.call_total)
-    latest = (work.intent_at or listing.began_at) + call + resources.timing.in_the_air + _MARGIN
+    latest = (work.intent_at or listing.began_at) + call + resources.timing.in_the_air + MARGIN
     in_time = [job for job in listing.jobs if job.created_at is None or job.created_at <= latest.timestamp()]
     job = _unowned_match(replace(listing, jobs=in_time), work, owned)
     return job is not None and late.adopt(resources, work, job_id=job.job_id)
 
 
 def _shows(timing: Timing, doubt: Doubt, listing: Listing, owned: Mapping[str, object]) -> _Shows:
-    latest = doubt.doubted_at + timing.in_the_air + _MARGIN
+    latest = doubt.doubted_at + timing.in_the_air + MARGIN
     if any(_may_be_forgotten(job, doubt.work, by=latest) for job in listing.jobs if job.job_id not in owned):
         return _Shows.FORGOTTEN
     if listing.began_at < doubt.doubted_at + timing.in_the_air:
@@ -246,7 +198,7 @@ def _unowned_match(listing: Listing, work: Work, owned: dict[str, datetime | Non
 
 
 def _is_recent(job: ListedJob, work: Work) -> bool:
-    earliest = (work.intent_at - _MARGIN).timestamp() if work.intent_at is not None else 0.0
+    earliest = (work.intent_at - MARGIN).timestamp() if work.intent_at is not None else 0.0
     return job.created_at is None or job.created_at >= earliest
 
 

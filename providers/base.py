@@ -164,6 +164,7 @@ class ListedJob:
         created_at: Unix time, or None where the service does not say, or says it without a time zone.
         status: the service's own number or word for it; a listing may use others than a poll.
         action: of a job that carries another one further, what it does; None for a fresh one.
+        charged_usd: what the service says it charged, or has set aside while it works; None where it does not say.
     """
 
     job_id: str
@@ -171,6 +172,7 @@ class ListedJob:
     created_at: float | None
     status: str | None = None
     action: str | None = None
+    charged_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -206,4 +206,5 @@ def listed(row: Mapping[str, Any]) -> ListedJob:
         created_at=read.unix_time(row, "created_at", "createdAt", "submitTime", "submit_time"),
         status=read.text(row, "status"),
         action=further,
+        charged_usd=dollars(read.number(row, "quota")),
     )

@@ -127,3 +127,16 @@ def test_what_was_settled_as_lost_and_turns_up_is_shown_with_its_history(likenes
     assert moves[0] == ("a person", "in_doubt", "queued")
     assert moves[1][0] == "a person"
     assert "job job-7 turned up" in " ".join(likeness("show", "farm/0").out.split())
+
+
+def test_an_audit_that_cannot_reach_a_service_says_so_and_one_offline_asks_nobody(
+    likeness: CommandLine, books: Books
+) -> None:
+    books.generating()
+    assert likeness.document("audit", "--offline") == {"differences": [], "lanes": []}
+    (lane,) = likeness.document("audit", code=3)["lanes"]
+    assert lane["unreachable"] is not None
+    assert "was not compared" in likeness("audit").err
+    books.sql("UPDATE batches SET charged_usd = charged_usd + 1")
+    assert likeness("audit", "--offline").code == 1
+    books.sql("UPDATE batches SET charged_usd = charged_usd - 1")
