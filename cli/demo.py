@@ -67,7 +67,7 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
         wish = Wish(
             prompts=stand_in.EXAMPLE / "prompts.csv",
             name=stand_in.batch_name(site, _NAME, is_over=lambda batch: batch.over),
-            character="lulu-pig",
+            character=["lulu-pig"],
             provider="sandbox",
             mode="fast",
             cref_weight=_WEIGHT,

@@ -14,8 +14,10 @@ from cli.terminal import Terminal
 from cli.watching import Watch, conclude
 from cli.wish import Wish
 from domain.money import read_limit, show
-from pipeline import characters, status
+from pipeline import status
+from pipeline.cast import find_all, joined
 from pipeline.enqueue import Enqueued, Order, Plan, enqueue, plan
+from pipeline.prompt_check import refuse_objectionable
 from pipeline.prompt_file import PromptRows, read_prompts
 from providers.catalogue import load
 from reports.wording import lasting
@@ -31,7 +33,7 @@ def _order(wish: Wish, settings: Settings) -> Order:
         user_id=settings.user,
         provider=wish.provider,
         model=wish.model,
-        character=wish.character,
+        character=joined(wish.character),
         settings=wish.settings,
         limit_usd=limit,
         max_image_cost=most,
@@ -68,8 +70,7 @@ def check(wish: Wish, settings: Settings) -> Checked:
 
 def planned(opened: Opened, checked: Checked) -> Plan:
     order = checked.order
-    if order.character is not None:
-        characters.find(opened.resources, order.character)
+    find_all(opened.resources, order.character)
     return plan(opened.resources, load(), order, checked.rows, today=datetime.now(UTC).date())
 
 
@@ -141,6 +142,8 @@ def enqueue_wish(wish: Wish, terminal: Terminal, *, dry_run: bool, then_watch: b
     with opened(settings) as site:
         made = planned(site, checked)
         _warn(terminal, made)
+        if wish.check_prompts:
+            terminal.note(f"{refuse_objectionable(site.resources, made.rows)} prompts have passed the provider's check")
         if dry_run:
             say_plan(terminal, checked, made)
             return

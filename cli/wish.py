@@ -43,7 +43,9 @@ class Wish:
 
     prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="CSV, TSV, JSON, JSONL or a text file of prompts.")]
     name: Annotated[str | None, typer.Option(help="Name of the batch; the file's stem by default.")] = None
-    character: Annotated[str | None, typer.Option(help="Character every picture must be.")] = None
+    character: Annotated[
+        list[str] | None, typer.Option(help="Character every picture must show; repeat for several in one picture.")
+    ] = None
     provider: Annotated[str, typer.Option(help="Who makes the pictures.")] = "ttapi"
     model: Annotated[str | None, typer.Option(help="See `likeness models`.")] = None
     mode: Annotated[str | None, typer.Option(help="Midjourney's speed: relax, fast or turbo.")] = None
@@ -61,6 +63,9 @@ class Wish:
     approved_only: Annotated[bool, typer.Option("--approved-only", help="Only rows whose status is `approved`.")] = (
         False
     )
+    check_prompts: Annotated[
+        bool, typer.Option("--check-prompts", help="Ask the provider first, for nothing, which prompts it refuses.")
+    ] = False
     times: Annotated[int, typer.Option(min=1, max=1000, help="How often each prompt is wanted.")] = 1
     category: Annotated[list[str] | None, typer.Option(help="Each prompt once in this category; repeat for more.")] = (
         None

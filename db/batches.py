@@ -23,6 +23,7 @@ _COPIED = (
     "variation",
     "prompt",
     "character_id",
+    "further_character_ids",
     "provider",
     "model",
     "settings",
@@ -41,6 +42,7 @@ class NewGeneration:
 
     Args:
         position: row of the prompt file, from 0.
+        further_character_ids: whom the picture must show beside `character_id`.
         try_policy: what the row itself says about further tries; it is no part of the row's identity.
     """
 
@@ -49,6 +51,7 @@ class NewGeneration:
     variation: str | None
     prompt: str
     character_id: CharacterId | None
+    further_character_ids: Sequence[CharacterId] = ()
     provider: str
     model: str
     settings: Mapping[str, Any]
@@ -208,6 +211,7 @@ def _copy(connection: Connection, batch_id: BatchId, user_id: str, rows: Iterabl
                     row.variation,
                     row.prompt,
                     row.character_id,
+                    list(row.further_character_ids),
                     row.provider,
                     row.model,
                     json.dumps(row.settings, ensure_ascii=False),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, text, update
+from sqlalchemy import Connection, Select, case, func, select, text, update
 
 from db import history
 from db.schema import attempts, batches, generation_assets, generations, lanes
@@ -130,7 +130,8 @@ class BestPicture:
 
 
 def _ranked(generation_id: GenerationId) -> Select[Any]:
-    """Judged pictures, the best first: passed before not passed, then by core score, then the earlier one."""
+    """Judged pictures, the best first: as `domain.verdict.best_for_all` has it, in SQL."""
+    margin = func.least(verdicts.c.core - verdicts.c.core_threshold, verdicts.c.style - verdicts.c.style_threshold)
     return (
         select(
             generation_assets.c.id.label("asset_id"),
@@ -144,7 +145,7 @@ def _ranked(generation_id: GenerationId) -> Select[Any]:
         .group_by(generation_assets.c.id)
         .order_by(
             func.bool_and(verdicts.c.passed).desc(),
-            func.min(verdicts.c.core).desc(),
+            case((func.count() == 1, func.min(verdicts.c.core)), else_=func.min(margin)).desc(),
             generation_assets.c.created_at,
             generation_assets.c.position,
         )

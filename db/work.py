@@ -1,6 +1,6 @@
 """An attempt together with what its generation says: what a step works on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -43,6 +43,7 @@ class Work:
     batch_id: BatchId
     user_id: str
     character_id: CharacterId | None
+    further_character_ids: Sequence[CharacterId]
     lane: str
     provider: str
     model: str
@@ -73,6 +74,11 @@ class Work:
         """The generation's tries without those that a rejection ended; what failed and cost nothing is among them."""
         return self.tries - int(self.changes.get("since", 0))
 
+    @property
+    def character_ids(self) -> Sequence[CharacterId]:
+        """Whom its pictures must show, all of them; empty where nothing is checked."""
+        return () if self.character_id is None else (self.character_id, *self.further_character_ids)
+
 
 COLUMNS = (
     attempts.c.id.label("attempt_id"),
@@ -80,6 +86,7 @@ COLUMNS = (
     attempts.c.batch_id,
     generations.c.user_id,
     generations.c.character_id,
+    generations.c.further_character_ids,
     attempts.c.lane,
     attempts.c.provider,
     attempts.c.model,

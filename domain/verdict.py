@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: The origin of thresholds that nobody has chosen or fitted.
+DEFAULT = "default"
+
 
 class Aspect(StrEnum):
     """What a score is about."""
@@ -37,7 +40,7 @@ class Thresholds:
 
     Args:
         version: counts from 1 per character.
-        origin: `default` or `calibrated (...)`, shown beside every verdict.
+        origin: `DEFAULT`, `calibrated (date, n, AUC)` or who set them, shown beside every verdict.
     """
 
     version: int
@@ -77,6 +80,11 @@ class Verdict:
     def margin(self) -> float:
         """The smaller of the two distances to the thresholds; negative when a threshold is missed."""
         return min(self.scores.core - self.thresholds.core, self.scores.style - self.thresholds.style)
+
+
+def origin_in_words(origin: str) -> str:
+    """Where thresholds come from, as people read it beside a verdict."""
+    return "default threshold" if origin == DEFAULT else origin
 
 
 def best(verdicts: Sequence[Verdict]) -> int:

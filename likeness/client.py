@@ -23,6 +23,7 @@ from domain.money import read_limit
 from domain.states import GenerationState
 from likeness.workers import LocalWorkers
 from pipeline import characters, enqueue, standalone, status
+from pipeline.cast import find_all, joined
 from pipeline.embeddings import KeptEmbeddings
 from pipeline.enqueue import Order
 from pipeline.picture_files import picture_files
@@ -206,7 +207,7 @@ class Connection:
         prompts: Iterable[str | Mapping[str, Any]],
         *,
         name: str | None = None,
-        character: str | None = None,
+        character: str | Iterable[str] | None = None,
         provider: str = "ttapi",
         model: str | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -221,7 +222,7 @@ class Connection:
         Args:
             prompts: texts, or mappings with the columns of a prompt file (`prompt`, `theme`, `seed`, ...).
             name: of the batch; under a known name, rows that the batch has are passed over. A new one by default.
-            character: whom every picture must show.
+            character: whom every picture must show; several names for several characters in one picture.
             settings: defaults of every row (`mode`, `aspect_ratio`, `cref_weight`, ...).
             max_cost: the batch's budget in dollars, a hard limit.
             max_image_cost: the most that one call may cost, in dollars; needed for models without a price.
@@ -242,7 +243,7 @@ class Connection:
             user_id=chosen.user,
             provider=provider,
             model=model,
-            character=character,
+            character=joined(character),
             settings=dict(settings or {}),
             limit_usd=None if max_cost is None else read_limit(str(max_cost), what="max_cost"),
             max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
@@ -251,8 +252,7 @@ class Connection:
             hold_usd={"ttapi": chosen.ttapi_price_usd},
             try_policy=wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
         )
-        if character is not None:
-            characters.find(self.resources, character)
+        find_all(self.resources, order.character)
         planned = enqueue.plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
         written = enqueue.enqueue(self.resources, order, planned)
         self._tend()

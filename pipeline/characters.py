@@ -8,6 +8,7 @@ from db import characters
 from db.characters import CharacterRow, NewThresholds, ReferenceRow
 from domain.errors import BadInput, NotAPicture
 from domain.ids import sha256
+from pipeline.cast import check_name
 from pipeline.resources import Resources
 from validation.pixels import decode
 
@@ -42,8 +43,7 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
     Raises:
         BadInput: no name, no references, or one that cannot be read.
     """
-    if not new.name.strip():
-        raise BadInput("a character needs a name")
+    check_name(new.name)
     if not 0 < len(new.references) <= _MOST_REFERENCES:
         raise BadInput(f"a character needs 1 to {_MOST_REFERENCES} reference pictures, not {len(new.references)}")
     read = [_read(path) for path in new.references]

@@ -20,6 +20,7 @@ from domain.ids import row_identity
 from domain.money import show
 from domain.rates import per_second
 from pipeline.admit import admit
+from pipeline.cast import find_all, joined, names_in
 from pipeline.drafts import draft
 from pipeline.multiply import multiplied
 from pipeline.prompt_file import PromptRow
@@ -43,6 +44,7 @@ class Order:
 
     Args:
         name: of the batch; enqueuing under a known name adds the rows that are new to it.
+        character: whom every picture must show; several with semicolons between.
         settings: defaults of every row (`mode`, `cref_weight`, `ar`, ...).
         limit_usd: the batch's budget, or None for none; given again, it replaces the former one.
         max_image_cost: the most one call may cost; needed for models without a price.
@@ -171,7 +173,8 @@ def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:
 def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
     """Write the batch and its generations in one transaction, then admit what fits at once."""
     with resources.database.transaction() as connection:
-        character = characters.find(connection, order.character) if order.character else None
+        first = next(iter(names_in(order.character)), None)
+        character = characters.find(connection, first) if first else None
         batch_id = batches.open_batch(
             connection,
             name=order.name,
@@ -204,7 +207,7 @@ class _Planner:
         self._catalogue = catalogue
         self._order = order
         self._today = today
-        self._characters: dict[str, CharacterRow] = {}
+        self._casts: dict[str, Sequence[CharacterRow]] = {}
         self._prices: dict[str, tuple[Decimal, Decimal]] = {}
         self._models: dict[tuple[str, str | None], Model] = {}
         self.warnings: set[str] = set()
@@ -222,11 +225,11 @@ class _Planner:
         provider = row.provider or self._order.provider
         model = self._model(provider, row.model or self._order.model)
         self._check_length(model, row)
-        character = self._character(row.character or self._order.character)
+        cast = self._cast(row.character or self._order.character)
         settings = {**self._order.settings, **row.settings}
-        self._check_wire(provider, model, row, settings=settings, character=character)
-        hold, expected = self._price(provider, model, settings, row=row, character=character)
-        name = character.name if character else None
+        self._check_wire(provider, model, row, settings=settings, cast=cast)
+        hold, expected = self._price(provider, model, settings, row=row, cast=cast)
+        name = joined(one.name for one in cast)
         identity = row_identity(
             row.prompt, {"settings": settings, "provider": provider, "model": model.name, "character": name}
         )
@@ -237,7 +240,8 @@ class _Planner:
             theme=row.theme,
             variation=row.variation,
             prompt=row.prompt,
-            character_id=character.id if character else None,
+            character_id=cast[0].id if cast else None,
+            further_character_ids=[one.id for one in cast[1:]],
             provider=provider,
             model=model.name,
             settings=settings,
@@ -279,33 +283,32 @@ class _Planner:
         row: PromptRow,
         *,
         settings: Mapping[str, Any],
-        character: CharacterRow | None,
+        cast: Sequence[CharacterRow],
     ) -> None:
         """Refuse now what the adapter would refuse at the submission: a flag, a mode, a combination."""
         lane = next((one for one in self._resources.lanes.values() if one.provider == provider), None)
         if lane is None:
             raise ServiceMissing(f"no lane serves {provider!r} here; set its key, see .env.example")
-        wanted = character.references if character and settings.get("references") is not False else ()
-        if not settings.get("cref_urls") and not lane.takes_files and any(one.source_url is None for one in wanted):
+        files = [one.name for one in cast if any(reference.source_url is None for reference in one.references)]
+        if files and settings.get("references") is not False and not settings.get("cref_urls") and not lane.takes_files:
             raise BadInput(
-                f"the references of {character.name if character else ''!r} have no address that {provider!r} could"
+                f"the references of {' and '.join(map(repr, files))} have no address that {provider!r} could"
                 " read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings and add the character again",
                 line=row.line,
             )
-        ask = draft(model.name, row.prompt, settings, references=len(character.references) if character else 0)
+        ask = draft(model.name, row.prompt, settings, references=sum(len(one.references) for one in cast))
         try:
             lane.check(ask)
             self.warnings.update(lane.warnings(ask))
         except RequestRefused as failure:
             raise BadInput(str(failure), line=row.line) from failure
 
-    def _character(self, name: str | None) -> CharacterRow | None:
-        if name is None:
-            return None
-        if name not in self._characters:
-            with self._resources.database.transaction() as connection:
-                self._characters[name] = characters.find(connection, name)
-        return self._characters[name]
+    def _cast(self, names: str | None) -> Sequence[CharacterRow]:
+        if names is None:
+            return ()
+        if names not in self._casts:
+            self._casts[names] = find_all(self._resources, names)
+        return self._casts[names]
 
     def _price(
         self,
@@ -314,10 +317,10 @@ class _Planner:
         settings: Mapping[str, Any],
         *,
         row: PromptRow,
-        character: CharacterRow | None,
+        cast: Sequence[CharacterRow],
     ) -> tuple[Decimal, Decimal]:
         """Hold and expected charge of one call."""
-        references = len(named_urls(settings)) or (len(character.references) if character else 0)
+        references = len(named_urls(settings)) or sum(len(one.references) for one in cast)
         by_words = model.prices and any(one.tokens is not None for one in model.prices)
         key = repr((provider, model.name, sorted(settings.items()), references, len(row.prompt) if by_words else 0))
         if key not in self._prices:

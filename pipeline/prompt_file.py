@@ -53,6 +53,7 @@ class PromptRow:
         line: 1-based line of the file on which the row begins.
         prompt: without white space at its ends, never empty.
         index: the owner's own number of the row, as written.
+        character: one name, or several with semicolons between.
         settings: recognised columns that steer a model, under their canonical names; `seed`,
             `cref_weight`, `stylize`, `chaos`, `weird` are whole numbers, the others text.
         extra: all other columns that are not blank, under their own names.
@@ -366,7 +367,7 @@ class _Sieve:
         if isinstance(value, float):
             return str(int(value)) if value.is_integer() else repr(value)
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
-            return " ".join(part.strip() for part in value)
+            return (";" if column == "character" else " ").join(part.strip() for part in value)
         raise BadInput(f"{column!r} in {self._name!r} holds {value!r:.40}; write text or a number", line=line)
 
     def _policy(self, text: str, column: str, line: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from validation.embedder import Source
 
 
 def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
-    """Addresses of the references for this attempt: those the settings name, else those of the character.
+    """Addresses of the references for this attempt: those the settings name, else those of all its characters.
 
     Raises:
         RequestRefused: a reference has no address the provider could read.
@@ -26,10 +26,10 @@ def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
     named = named_urls(work.settings)
     if named:
         return named
-    if work.character_id is None or work.settings.get("references") is False:
+    if work.settings.get("references") is False:
         return []
-    character = character_of(resources, work.character_id)
-    return [row.source_url or _url(resources, lane, row) for row in character.references]
+    whom = [character_of(resources, one) for one in work.character_ids]
+    return [row.source_url or _url(resources, lane, row) for character in whom for row in character.references]
 
 
 def named_urls(settings: Mapping[str, Any]) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 from db import characters, reading
 from db.characters import CharacterRow
 from db.reading import Story, Wanted
-from domain.ids import BatchId
+from domain.ids import BatchId, CharacterId
 from domain.states import GenerationState
+from domain.verdict import origin_in_words
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus, of_batch
 from pipeline.tries import tries_of
@@ -22,9 +23,9 @@ def report_of(resources: Resources, batch_id: BatchId) -> Report:
     with resources.database.transaction() as connection:
         stories = reading.stories(connection, Wanted(batch_id=batch_id))
         spend = reading.spend_over_time(connection, batch_id)
-        character = characters.get(connection, status.batch.character_id) if status.batch.character_id else None
+        cast = [characters.get(connection, one) for one in _cast(status, stories)]
     lines = [line_of(resources, story) for story in stories]
-    return _report(resources, status, lines, spend=spend, character=character)
+    return _report(resources, status, lines, spend=spend, cast=cast)
 
 
 def _report(
@@ -33,7 +34,7 @@ def _report(
     lines: Sequence[GenerationLine],
     *,
     spend: Sequence[Any],
-    character: CharacterRow | None,
+    cast: Sequence[CharacterRow],
 ) -> Report:
     finished = [line.finished_at for line in lines if line.finished_at is not None]
     return Report(
@@ -43,10 +44,8 @@ def _report(
         created_at=status.batch.created_at,
         finished_at=max(finished) if finished and status.standing.unfinished == 0 else None,
         wall_s=status.standing.wall_s,
-        character=character.name if character else None,
-        references=[_reference(resources, character.name, row.r2_key) for row in character.references]
-        if character
-        else [],
+        character=" and ".join(one.name for one in cast) or None,
+        references=[_reference(resources, one.name, row.r2_key) for one in cast for row in one.references],
         counts=status.standing.counts,
         total=status.standing.total,
         accepted=status.accepted,
@@ -57,8 +56,18 @@ def _report(
         avg_cost_per_image_usd=status.avg_cost_per_image_usd,
         generations=lines,
         spend=spend,
-        thresholds=_thresholds(character) if character else None,
+        thresholds=_thresholds(cast[0])
+        if len(cast) == 1
+        else "; ".join(f"{one.name}: {_thresholds(one)}" for one in cast) or None,
     )
+
+
+def _cast(status: BatchStatus, stories: Sequence[Story]) -> list[CharacterId]:
+    """The batch's character, and those that appear beside it."""
+    if status.batch.character_id is None:
+        return []
+    beside = (one for story in stories for one in story.generation["further_character_ids"])
+    return list(dict.fromkeys([status.batch.character_id, *map(CharacterId, beside)]))
 
 
 def _reference(resources: Resources, name: str, key: str) -> Picture:
@@ -67,7 +76,7 @@ def _reference(resources: Resources, name: str, key: str) -> Picture:
 
 def _thresholds(character: CharacterRow) -> str:
     t = character.thresholds
-    return f"core {t.core:.2f}, style {t.style:.2f}, version {t.version}: {t.origin}"
+    return f"core {t.core:.2f}, style {t.style:.2f}, version {t.version}: {origin_in_words(t.origin)}"
 
 
 def _path(resources: Resources, key: str | None) -> Path | None:
@@ -113,8 +122,14 @@ def _duration_s(story: Story) -> float | None:
     return (ended - min(begun)).total_seconds() if begun and ended is not None else None
 
 
+def _margin(verdict: dict[str, Any]) -> float:
+    core, style = verdict["core"] - verdict["core_threshold"], verdict["style"] - verdict["style_threshold"]
+    return float(min(core, style))
+
+
 def _asset(resources: Resources, story: Story, asset: dict[str, Any]) -> AssetLine:
-    verdict = next(iter(story.verdicts.get(asset["id"], [])), None)
+    # With several characters the one that is met least well: the picture passes when that one does.
+    verdict = min(story.verdicts.get(asset["id"], []), key=_margin, default=None)
     judged = (
         {}
         if verdict is None

@@ -10,14 +10,14 @@ from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict, StoredInput
 from db.work import Lease, Work
 from domain.errors import LostRace, ModelUnloadable, ScorerError, ServiceMissing, UnfitPicture
-from domain.ids import AttemptId
+from domain.ids import AssetId, AttemptId
 from domain.retry import TryAgain, decide
 from domain.states import GenerationState
-from domain.verdict import Verdict, best
+from domain.verdict import Verdict, best_for_all
 from pipeline import closed_loop, references
 from pipeline.outcome import Again
 from pipeline.resources import Resources
-from validation.base import ModelInput, Reference, Scored
+from validation.base import Aggregation, ModelInput, Reference, Scored
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,8 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
         return None
     resources.points.reach("validate.claimed")
     assert work.character_id is not None
-    character = references.character_of(resources, work.character_id)
     try:
-        pictures = references.pictures_of(resources, character)
-        scored = _score(resources, inputs, pictures)
+        found = _verdicts(resources, work, inputs)
     except ScorerError as failure:
         return _again_or_unfit(resources, work, lease, failure)
     except ServiceMissing as missing:
@@ -79,23 +77,14 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
             hand_back(connection, work.attempt_id, token=lease.token, failure=missing, wait=_MISSING_HERE)
         return Again(_MISSING_HERE)
     resources.points.reach("validate.scored")
-    found = [
-        NewVerdict(
-            asset_id=one.asset_id,
-            verdict=Verdict(scores=score.scores, thresholds=character.thresholds),
-            origin=score.origin,
-            readings=asdict(score.detail) if score.detail is not None else {},
-        )
-        for one, score in scored
-    ]
-    winner = found[best([one.verdict for one in found])]
+    winner = _winner(found)
     further = None if winner.verdict.passed else closed_loop.decide(resources, work, winner)
     with resources.database.transaction() as connection:
         reached = validation.judged(
             connection,
             work.attempt_id,
             token=lease.token,
-            character_id=character.id,
+            character_id=work.character_id,
             found=found,
             best=winner.asset_id,
             further=further,
@@ -106,8 +95,42 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
     return None
 
 
+def _verdicts(resources: Resources, work: Work, inputs: Sequence[StoredInput]) -> list[NewVerdict]:
+    """One verdict for each picture and character; a picture is embedded once for all of them.
+
+    Raises:
+        UnfitPicture, ScorerError: as `_score`.
+        ServiceMissing: a reference is not in the store of this machine.
+    """
+    found: list[NewVerdict] = []
+    for character_id in work.character_ids:
+        character = references.character_of(resources, character_id)
+        pictures = references.pictures_of(resources, character)
+        found += [
+            NewVerdict(
+                asset_id=one.asset_id,
+                character_id=character.id,
+                verdict=Verdict(scores=score.scores, thresholds=character.thresholds),
+                origin=score.origin,
+                readings=asdict(score.detail) if score.detail is not None else {},
+            )
+            for one, score in _score(resources, inputs, pictures, aggregation=Aggregation(character.aggregation))
+        ]
+    return found
+
+
+def _winner(found: Sequence[NewVerdict]) -> NewVerdict:
+    """The best picture, by the verdict of the character that it meets least well."""
+    by_picture: dict[AssetId, list[NewVerdict]] = {}
+    for one in found:
+        by_picture.setdefault(one.asset_id, []).append(one)
+    pictures = list(by_picture.values())
+    best = pictures[best_for_all([[one.verdict for one in verdicts] for verdicts in pictures])]
+    return min(best, key=lambda one: one.verdict.margin)
+
+
 def _score(
-    resources: Resources, inputs: Sequence[StoredInput], pictures: Sequence[Reference]
+    resources: Resources, inputs: Sequence[StoredInput], pictures: Sequence[Reference], *, aggregation: Aggregation
 ) -> list[tuple[StoredInput, Scored]]:
     """Scores of the pictures that can be scored.
 
@@ -117,7 +140,7 @@ def _score(
     assert resources.scorer is not None
     ready = [_ready(one) for one in inputs]
     try:
-        return list(zip(inputs, resources.scorer.score(ready, pictures), strict=True))
+        return list(zip(inputs, resources.scorer.score(ready, pictures, aggregation=aggregation), strict=True))
     except UnfitPicture as failure:
         if len(ready) == 1:
             raise
@@ -125,7 +148,7 @@ def _score(
     scored, last = [], UnfitPicture("no picture can be scored")
     for stored, one in zip(inputs, ready, strict=True):
         try:
-            scored.append((stored, resources.scorer.score([one], pictures)[0]))
+            scored.append((stored, resources.scorer.score([one], pictures, aggregation=aggregation)[0]))
         except UnfitPicture as failure:
             last = failure
     if not scored:

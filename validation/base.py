@@ -103,7 +103,13 @@ class Scorer(Protocol):
         """Digest that a `ModelInput` must carry to be accepted."""
         ...
 
-    def score(self, pictures: Sequence[ModelInput], references: Sequence[Reference]) -> list[Scored]:
+    def score(
+        self,
+        pictures: Sequence[ModelInput],
+        references: Sequence[Reference],
+        *,
+        aggregation: Aggregation = Aggregation.MAX,
+    ) -> list[Scored]:
         """Scores of each picture against the references taken together, in the order given.
 
         Raises:

@@ -27,12 +27,14 @@ class NewVerdict:
     """The verdict of one asset, with what made its scores.
 
     Args:
+        character_id: whom it is about; None where there is only one whom it can be about.
         readings: `core_raw`, `core_corrected`, `style_raw`, `style_corrected` and `nearest`, where the scorer tells.
     """
 
     asset_id: AssetId
     verdict: Verdict
     origin: Origin
+    character_id: CharacterId | None = None
     readings: Mapping[str, float | int] = field(default_factory=dict)
 
 
@@ -96,17 +98,18 @@ def judged(
     best: AssetId,
     further: Decision | None = None,
 ) -> GenerationState:
-    """Every picture has its verdict; the best one decides.
+    """Every picture has its verdicts; the best one decides, and passes when it passes for every character.
 
     Args:
+        character_id: of verdicts that name none.
         best: of this attempt; what stands for the generation is the best of all its tries.
         further: what the closed loop makes of a rejection; None where nobody asked for it.
     """
     work = take(connection, attempt_id, states=_VALIDATING, token=token)
     for one in found:
-        write_verdict(connection, character_id, one)
+        write_verdict(connection, one.character_id or character_id, one)
     closed_loop.mark_best(connection, work.generation_id)
-    if next(one.verdict.passed for one in found if one.asset_id == best):
+    if all(one.verdict.passed for one in found if one.asset_id == best):
         return finish(connection, work, GenerationState.COMPLETED, outcome=Outcome.COMPLETED)
     again = further is not None and further.next_try is not None
     target = GenerationState.QUEUED if again else GenerationState.REJECTED

@@ -34,7 +34,7 @@ from storage.folder import FolderStore
 from tests.conftest import Sent
 from tests.integration.books import USER, Books
 from tests.integration.sandbox_client import Caller, until
-from validation.base import ModelInput, Reference, Scored
+from validation.base import Aggregation, ModelInput, Reference, Scored
 from validation.preprocessing import CLIP_DEFAULT, Preprocessing
 
 #: Small, so that a step costs milliseconds.
@@ -61,7 +61,13 @@ class FixedScorer:
     failures: list[LikenessError] = field(default_factory=list)
     seen: list[tuple[int, int]] = field(default_factory=list)
 
-    def score(self, pictures: Sequence[ModelInput], references: Sequence[Reference]) -> list[Scored]:
+    def score(
+        self,
+        pictures: Sequence[ModelInput],
+        references: Sequence[Reference],
+        *,
+        aggregation: Aggregation = Aggregation.MAX,
+    ) -> list[Scored]:
         self.seen.append((len(pictures), len(references)))
         if self.failures:
             raise self.failures.pop(0)
