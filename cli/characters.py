@@ -1,5 +1,8 @@
 """`character add|list|show`: whom the pictures must show, by reference pictures and thresholds."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +14,9 @@ from cli.layout import one_line, table_of
 from cli.opening import Opened, opened
 from cli.options import AsJson
 from cli.terminal import speaking
-from pipeline import characters
+from domain.verdict import DEFAULT, origin_in_words
+from pipeline import calibrate, characters
+from pipeline.calibrate import ThresholdVersion
 from pipeline.characters import CharacterRow, NewCharacter
 from runtime.settings import Settings
 
@@ -55,7 +60,7 @@ def _new(
         references=references,
         core=settings.clip_threshold_core if core is None else core,
         style=settings.clip_threshold_style if style is None else style,
-        origin="default" if core is None and style is None else "set by a person",
+        origin=DEFAULT if core is None and style is None else "set by a person",
     )
 
 
@@ -73,8 +78,9 @@ def show_command(name: Name, as_json: AsJson = False) -> None:
     """A character's references, thresholds, and where the thresholds come from."""
     with speaking(as_json=as_json) as terminal, opened() as site:
         found = characters.find(site.resources, name)
-        terminal.document(_document(site, found))
-        terminal.show(*_whole(site, found))
+        versions = calibrate.versions(site.resources, found.id)
+        terminal.document({**_document(site, found), "threshold_versions": [_version(one) for one in versions]})
+        terminal.show(*_whole(site, found), "", _versions(versions))
 
 
 def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
@@ -101,6 +107,25 @@ def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
     }
 
 
+def _version(one: ThresholdVersion) -> dict[str, Any]:
+    return {**asdict(one), "created_at": one.created_at.isoformat()}
+
+
+def _versions(versions: Sequence[ThresholdVersion]) -> RenderableType:
+    numbers = ("version", "core", "style")
+    table = table_of(*numbers, "over", "since", "thresholds from", numbers=numbers, giving=("thresholds from",))
+    for one in versions:
+        table.add_row(
+            str(one.version),
+            f"{one.core:.3f}",
+            f"{one.style:.3f}",
+            one.aggregation,
+            one.created_at.astimezone(UTC).strftime("%Y-%m-%d"),
+            Text(origin_in_words(one.origin)),
+        )
+    return table
+
+
 def _path(site: Opened, key: str) -> str | None:
     path = site.resources.store.path_of(key)
     return None if path is None else str(path)
@@ -108,7 +133,7 @@ def _path(site: Opened, key: str) -> str | None:
 
 def _thresholds(one: CharacterRow) -> str:
     told = one.thresholds
-    return f"thresholds: core {told.core:.2f}, style {told.style:.2f}; {told.origin}"
+    return f"thresholds: core {told.core:.2f}, style {told.style:.2f}; {origin_in_words(told.origin)}"
 
 
 def _table(found: list[CharacterRow]) -> RenderableType:
@@ -119,7 +144,11 @@ def _table(found: list[CharacterRow]) -> RenderableType:
     for one in found:
         told = one.thresholds
         table.add_row(
-            one_line(one.name), str(len(one.references)), f"{told.core:.2f}", f"{told.style:.2f}", Text(told.origin)
+            one_line(one.name),
+            str(len(one.references)),
+            f"{told.core:.2f}",
+            f"{told.style:.2f}",
+            Text(origin_in_words(told.origin)),
         )
     return table
 
@@ -129,6 +158,8 @@ def _whole(site: Opened, one: CharacterRow) -> list[RenderableType]:
     if one.description:
         parts.append(Text(one.description))
     parts.append(Text(_thresholds(one)))
+    if one.fitted_to is not None:
+        parts.append(f"fitted to {one.fitted_to}")
     for reference in one.references:
         where = _path(site, reference.r2_key) or reference.r2_key
         parts.append(f"{reference.width} x {reference.height}  {where}")

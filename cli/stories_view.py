@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cli.layout import facts_of, one_line, table_of
 from domain.states import GenerationState
+from domain.verdict import origin_in_words
 from pipeline import stories
 from pipeline.report import line_of
 from pipeline.resources import Resources
@@ -216,7 +217,18 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
             _said(verdict, best=asset["best"]),
         )
         files.append(f"{asset['position']:>7}  {where}")
-    return [table, *files]
+    return [table, *_thresholds(story), *files]
+
+
+def _thresholds(story: Story) -> list[RenderableType]:
+    """Against what the pictures were held, and where that comes from; mostly one line."""
+    lines = {
+        f"{one['character']}, version {one['threshold_version']}: core {one['core_threshold']:.3f},"
+        f" style {one['style_threshold']:.3f}; {origin_in_words(one['threshold_origin'])}": None
+        for verdicts in story.verdicts.values()
+        for one in verdicts
+    }
+    return [Text(f"thresholds of {line}") for line in lines]
 
 
 def _against(verdict: dict[str, Any] | None, what: str) -> str:

@@ -16,7 +16,7 @@ from cli.opening import opened
 from cli.options import AsJson
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, speaking
 from domain.errors import BadInput
-from domain.verdict import Verdict
+from domain.verdict import Verdict, origin_in_words
 from pipeline import characters
 from pipeline.embeddings import KeptEmbeddings
 from pipeline.picture_files import picture_files
@@ -158,7 +158,7 @@ def _shown(done: Checked) -> Sequence[RenderableType]:
         table.add_row(path, f"{verdict.scores.core:.3f}", f"{verdict.scores.style:.3f}", _word(verdict))
     thresholds = done.thresholds
     said = f"{done.passed} of {len(done.pictures)} pass as {done.character.name!r}"
-    where = f"thresholds core {thresholds.core:.2f}, style {thresholds.style:.2f}: {thresholds.origin}"
+    where = f"thresholds core {thresholds.core:.2f}, style {thresholds.style:.2f}: {origin_in_words(thresholds.origin)}"
     return [table, f"{said}; {where}", *_warnings(done)]
 
 
