@@ -13,6 +13,7 @@ from cli.opening import Opened, opened
 from cli.options import AsJson
 from cli.terminal import Terminal, speaking
 from domain.errors import BadInput
+from domain.money import show
 from pipeline import lanes
 from pipeline.lanes import LaneRow
 
@@ -25,7 +26,7 @@ _LONG = timedelta(days=365)
 
 @app.callback()
 def list_command(context: typer.Context, as_json: AsJson = False) -> None:
-    """List every lane: its limits, what is in flight, whether it is closed and why, and its last error."""
+    """List every lane: its limits, what is in flight, its account's money, why it is closed, and its last error."""
     if context.invoked_subcommand is None:
         with speaking(as_json=as_json) as terminal, opened() as site:
             _say(terminal, lanes.every(site.resources))
@@ -89,10 +90,15 @@ def _document(row: LaneRow, now: datetime) -> dict[str, Any]:
         "provider": row.provider,
         "rate_limit": row.rate_limit,
         "concurrency": row.concurrency,
+        "concurrency_origin": row.concurrency_origin,
         "in_flight": row.in_flight,
         "open": not closed,
         "closed_until": row.closed_until.isoformat() if closed and row.closed_until else None,
         "reason": row.reason if closed else None,
+        "balance_usd": show(row.account_balance_usd),
+        "account_held_usd": show(row.account_held_usd),
+        "account_jobs": row.account_jobs,
+        "account_asked_at": row.account_asked_at.isoformat() if row.account_asked_at else None,
         "last_error": row.last_error,
         "last_error_at": row.last_error_at.isoformat() if row.last_error_at else None,
     }
@@ -105,12 +111,13 @@ def _is_closed(row: LaneRow, now: datetime) -> bool:
 def _table(rows: Sequence[LaneRow], now: datetime) -> list[RenderableType]:
     if not rows:
         return ["no lane yet: put a provider's key into .env, such as TTAPI_API_KEY; `likeness doctor` says more"]
-    columns = ("lane", "provider", "rate", "in flight", "state")
-    table = table_of(*columns, numbers=("rate", "in flight"), giving=("state",))
+    columns = ("lane", "provider", "rate", "in flight", "money", "state")
+    table = table_of(*columns, numbers=("rate", "in flight", "money"), giving=("state",))
     errors: list[RenderableType] = []
     for row in rows:
         in_flight = f"{row.in_flight} of {row.concurrency}"
-        table.add_row(row.name, row.provider, row.rate_limit or "no limit", in_flight, _state(row, now))
+        rate, money = row.rate_limit or "no limit", show(row.account_balance_usd) or "not said"
+        table.add_row(row.name, row.provider, rate, in_flight, money, _state(row, now))
         if row.last_error is not None and row.last_error_at is not None:
             at = row.last_error_at.strftime("%Y-%m-%d %H:%M")
             errors.append(f"{row.name}: last error at {at} UTC: {row.last_error}")

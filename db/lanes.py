@@ -46,11 +46,29 @@ class LaneRow:
     in_flight: int
 
 
-def ensure(connection: Connection, *, name: str, provider: str, rate_limit: str | None, concurrency: int) -> None:
-    """Make the lane's row if there is none; limits that somebody has set since are left as they are."""
+def ensure(
+    connection: Connection,
+    *,
+    name: str,
+    provider: str,
+    rate_limit: str | None,
+    concurrency: int,
+    said_by: str = "setting",
+) -> None:
+    """Make the lane's row if there is none; limits that somebody has set since are left as they are.
+
+    Args:
+        said_by: a `person` whose number only the account's own lowers, or a mere `setting`.
+    """
     connection.execute(
         upsert(lanes)
-        .values(name=name, provider=provider, rate_limit=rate_limit, concurrency=concurrency)
+        .values(
+            name=name,
+            provider=provider,
+            rate_limit=rate_limit,
+            concurrency=concurrency,
+            concurrency_origin=said_by,
+        )
         .on_conflict_do_nothing()
     )
 

@@ -64,6 +64,24 @@ class PromptChecker(Protocol):
 
 
 @runtime_checkable
+class PromptJudge(Protocol):
+    """A lane whose service may be asked about a text beforehand."""
+
+    @property
+    def checks_prompts(self) -> bool:
+        """Whether its service has such a call."""
+        ...
+
+    def objection(self, text: str) -> str | None:
+        """Why the service would refuse `text`, or None.
+
+        Raises:
+            ProviderError: the service could not be asked.
+        """
+        ...
+
+
+@runtime_checkable
 class SideWorker(Protocol):
     """What a wire has besides, where jobs of other kinds are made: each is paid for, and none can be found again.
 

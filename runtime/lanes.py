@@ -21,6 +21,7 @@ class LanePlan:
     key: str | None
     rate_limit: str
     concurrency: int
+    concurrency_said: bool = False
     submit_total_s: float | None = None
     webhook_secret: str | None = None
 
@@ -39,6 +40,7 @@ def plans(settings: Settings) -> Iterator[LanePlan]:
                 key=key,
                 rate_limit=known.rate_limit,
                 concurrency=known.concurrency,
+                concurrency_said=known.concurrency_said,
                 submit_total_s=known.submit_total_s,
                 webhook_secret=known.webhook_secrets[number - 1] if number <= len(known.webhook_secrets) else None,
             )
@@ -50,6 +52,7 @@ def plans(settings: Settings) -> Iterator[LanePlan]:
             key=None,
             rate_limit=settings.sandbox_rate_limit,
             concurrency=settings.sandbox_concurrency,
+            concurrency_said="sandbox_concurrency" in settings.model_fields_set,
         )
 
 
@@ -83,6 +86,7 @@ def ensure_rows(settings: Settings, database: Database) -> None:
                 provider=plan.provider,
                 rate_limit=plan.rate_limit,
                 concurrency=plan.concurrency,
+                said_by="person" if plan.concurrency_said else "setting",
             )
 
 

@@ -51,6 +51,7 @@ def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
         listings_apart=timedelta(seconds=settings.listings_apart_s),
         call_total=max(totals.values(), default=_UNKNOWN_CALL),
         call_totals=totals,
+        illegal_prompts=settings.ttapi_illegal_prompts,
     )
 
 

@@ -29,6 +29,7 @@ class ServiceSettings:
         keys: each is a lane.
         base_url: instead of the service's own.
         rate_limit, concurrency: of a new lane.
+        concurrency_said: whether a person set it, so that the account's own figure only lowers it.
         submit_total_s: a submission is over after this many seconds; None for what suits the service.
         webhook_secrets: of the accounts behind the first keys; the service is asked for the others.
     """
@@ -37,6 +38,7 @@ class ServiceSettings:
     base_url: str | None
     rate_limit: str
     concurrency: int
+    concurrency_said: bool = False
     submit_total_s: float | None = None
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -85,6 +87,13 @@ class Settings(BaseSettings):
         validation_alias="TTAPI_PRICE_USD",
         gt=0,
         description="held for one imagine",
+    )
+    ttapi_illegal_prompts: int = Field(
+        20,
+        validation_alias="TTAPI_ILLEGAL_PROMPTS",
+        gt=0,
+        le=29,
+        description="so many in 24 hours close the lane; after 30 in a day TTAPI keeps the money of failed jobs",
     )
     replicate_api_token: SecretStr | None = Field(
         None, validation_alias="REPLICATE_API_TOKEN", description="Replicate; several tokens with commas between"
@@ -227,12 +236,14 @@ class Settings(BaseSettings):
                 base_url=self.ttapi_base_url,
                 rate_limit=self.ttapi_rate_limit,
                 concurrency=self.ttapi_concurrency,
+                concurrency_said="ttapi_concurrency" in self.model_fields_set,
             ),
             "replicate": ServiceSettings(
                 keys=_keys_in(self.replicate_api_token),
                 base_url=self.replicate_base_url,
                 rate_limit=self.replicate_rate_limit,
                 concurrency=self.replicate_concurrency,
+                concurrency_said="replicate_concurrency" in self.model_fields_set,
                 webhook_secrets=_keys_in(self.replicate_webhook_secret),
             ),
             "openai": ServiceSettings(

@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery, Task
 
 from domain.ids import AttemptId
-from pipeline import admit, collect, doubts, poll, rescue, submit, ticks, upload, validate
+from pipeline import accounts, admit, collect, doubts, poll, rescue, submit, ticks, upload, validate
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Lane
@@ -86,6 +86,10 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
     def settle_doubts(lane: str) -> None:
         doubts.settle(resources, lane)
 
+    @_task(app, name=names.ACCOUNT, send_events=False)
+    def ask_account(lane: str) -> None:
+        accounts.ask(resources, lane)
+
     @_task(app, name=names.POLL, send_events=False)
     def poll_lane(lane: str) -> None:
         poll.sweep(resources, lane)
@@ -126,5 +130,7 @@ def beat_schedule(lanes: Mapping[str, Lane]) -> dict[str, object]:
     for name, lane in lanes.items():
         if not lane.synchronous:
             schedule[f"poll {name}"] = every(1.0, names.POLL, names.QUEUE_POLL, name)
+            # Soon after a start; the row remembers when the account was last asked about.
+            schedule[f"account {name}"] = every(5.0, names.ACCOUNT, names.QUEUE_POLL, name)
         schedule[f"doubts {name}"] = every(5.0, names.DOUBTS, names.QUEUE_POLL, name)
     return schedule

@@ -3,6 +3,7 @@
 SUBMIT = "generation.submit.{lane}"
 POLL = "lane.poll"
 DOUBTS = "lane.doubts"
+ACCOUNT = "lane.account"
 COLLECT = "attempt.collect"
 VALIDATE = "attempt.validate"
 ADMIT = "queue.admit"

@@ -24,6 +24,16 @@ def test_each_key_is_a_lane_and_each_service_has_its_own_limits(settings: Settin
     assert found["replicate"].base_url == "http://127.0.0.1:9/replicate"
 
 
+def test_a_number_of_jobs_that_a_person_set_is_known_as_such(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not any(plan.concurrency_said for plan in plans(settings))
+    monkeypatch.setenv("TTAPI_CONCURRENCY", "3")
+    found = {plan.name: plan for plan in plans(read_settings())}
+    assert (found["ttapi"].concurrency, found["ttapi"].concurrency_said) == (3, True)
+    assert not found["replicate"].concurrency_said
+
+
 def test_a_service_played_by_the_sandbox_takes_files_there_and_is_looked_at_sooner(settings: Settings) -> None:
     lanes = open_lanes(settings)
     try:
