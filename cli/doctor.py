@@ -5,8 +5,6 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import get_args
@@ -18,6 +16,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cli import doctor_services
+from cli.checks import Check, Health
 from cli.options import AsJson
 from cli.terminal import OK, Terminal, speaking
 from domain.errors import LikenessError, ServiceMissing
@@ -31,29 +31,6 @@ from validation.weights import weight_files
 
 _LITTLE_SPACE, _NO_SPACE = 2_000_000_000, 200_000_000
 _SERVER_ADDRESSES = frozenset({"database_url", "redis_url"})
-
-
-class Health(StrEnum):
-    """How a check came out; only `missing` keeps pictures from being made."""
-
-    OK = "ok"
-    NOTE = "note"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One line of the doctor.
-
-    Args:
-        found: what there is.
-        advice: what to do, as a sentence without its full stop; empty when nothing need be done.
-    """
-
-    name: str
-    health: Health = Health.OK
-    found: str
-    advice: str = ""
 
 
 def doctor_command(as_json: AsJson = False) -> None:
@@ -80,6 +57,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     if is_embedded(settings):
         yield _guarded("embedded servers", _wheels)
     yield from _servers(settings)
+    yield _guarded("bucket", lambda: doctor_services.bucket(settings))
+    yield doctor_services.public_url(settings)
     yield from _keys(settings)
     yield _guarded("scoring model", lambda: _weights(settings))
     yield _torch()
@@ -153,6 +132,7 @@ def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
     yield Check(name="Postgres", found=f"{number}, {_where(site, site.settings.database_url)}")
     yield _lanes(resources)
     yield _tick(resources)
+    yield from doctor_services.models(resources)
 
 
 def _where(site: Site, address: SecretStr) -> str:

@@ -115,6 +115,8 @@ def say_enqueued(terminal: Terminal, written: Enqueued, checked: Checked) -> Non
         f"batch {checked.order.name!r}: {written.new} new, {written.known} known"
         + (f", {checked.rows.blank} blank rows passed over" if checked.rows.blank else "")
     )
+    for warning in written.warnings:
+        terminal.note(f"warning: {warning}")
     if written.vanished:
         shown = ", ".join(f"row {position}" for position, _ in written.vanished[:5])
         more = f" and {len(written.vanished) - 5} more" if len(written.vanished) > 5 else ""

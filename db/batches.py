@@ -71,12 +71,14 @@ class Enqueued:
         new: rows that became generations.
         known: rows that the batch already had.
         vanished: positions and prompts of generations whose row the file no longer has.
+        warnings: sentences for a person.
     """
 
     batch_id: BatchId
     new: int
     known: int
     vanished: Sequence[tuple[int, str]]
+    warnings: Sequence[str] = ()
 
 
 def open_batch(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, Text, func, literal, or_, select, update
 
 from db.schema import generation_assets
 from domain.ids import AssetId
@@ -54,6 +54,21 @@ def uploaded(connection: Connection, found: Mapping[AssetId, tuple[str | None, d
             .where(generation_assets.c.id == asset_id, generation_assets.c.uploaded_at.is_(None))
             .values(cdn_url=url, uploaded_at=at)
         )
+
+
+def readdress(connection: Connection, base: str, *, size: int) -> int:
+    """Give up to `size` uploaded pictures the address `base` + key, if they have another or none; returns how many."""
+    assets = generation_assets.c
+    address = literal(base, Text) + assets.r2_key
+    chosen = (
+        select(assets.id)
+        .where(assets.uploaded_at.is_not(None), assets.r2_key.is_not(None), assets.cdn_url.is_distinct_from(address))
+        .limit(size)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    moved = update(generation_assets).where(assets.id.in_(select(chosen.c.id))).values(cdn_url=address)
+    return connection.execute(moved).rowcount
 
 
 def give_back(connection: Connection, asset_ids: Sequence[AssetId]) -> None:

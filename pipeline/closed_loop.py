@@ -25,9 +25,9 @@ from pipeline.drafts import can_be_said, draft
 from pipeline.references import named_urls
 from pipeline.resources import Resources
 from providers.abilities import InlineReader, Varier, Weigher
-from providers.base import Ask, Price
+from providers.base import Ask
 from providers.catalogue import Model, load
-from providers.prices import price
+from providers.prices import Price, price
 from providers.registry import service
 
 

@@ -106,7 +106,7 @@ def _found_by_webhook(resources: Resources, lane: Lane, work: Work, job_id: str)
                 work.attempt_id,
                 job_id=job_id,
                 first_look=timedelta(0),
-                deadline=lane.first_look_after(work.settings) * 2 + resources.timing.job_deadline,
+                deadline=lane.first_look_after(work.settings, model=work.model) * 2 + resources.timing.job_deadline,
                 actor=history.A_WEBHOOK,
             )
     except LostRace as race:
@@ -141,7 +141,7 @@ def _settle(resources: Resources, lane: Lane, doubt: Doubt, listing: Listing) ->
                     work.attempt_id,
                     job_id=job.job_id,
                     first_look=timedelta(0),
-                    deadline=lane.first_look_after(work.settings) * 2 + resources.timing.job_deadline,
+                    deadline=lane.first_look_after(work.settings, model=work.model) * 2 + resources.timing.job_deadline,
                 )
             elif (shows := _shows(resources.timing, doubt, listing, owned)) is _Shows.FORGOTTEN:
                 doubts.saw_something(connection, work.attempt_id)
@@ -243,7 +243,9 @@ def settle_as_paid(
     if amount_usd is not None:
         raise BadInput(f"what job {job_id!r} cost is asked of {doubt.work.provider!r}; leave the amount out")
     lane = resources.lanes.get(doubt.work.lane)
-    expected = lane.first_look_after(doubt.work.settings) if lane is not None else timedelta(minutes=5)
+    expected = (
+        lane.first_look_after(doubt.work.settings, model=doubt.work.model) if lane is not None else timedelta(minutes=5)
+    )
     try:
         with resources.database.transaction() as connection:
             doubts.found(

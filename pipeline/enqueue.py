@@ -5,9 +5,9 @@ Everything that can be wrong is found before anything is written: models, prices
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,7 @@ from domain.escalation import Policy, wishes
 from domain.ids import row_identity
 from domain.money import show
 from domain.rates import per_second
+from pipeline import live_models
 from pipeline.admit import admit
 from pipeline.cast import find_all, joined, names_in
 from pipeline.drafts import draft
@@ -26,6 +27,7 @@ from pipeline.multiply import multiplied
 from pipeline.prompt_file import PromptRow
 from pipeline.references import named_urls
 from pipeline.resources import Resources
+from providers.base import Ask
 from providers.catalogue import Catalogue, Model
 from providers.prices import price
 
@@ -85,6 +87,7 @@ class Plan:
         at_most_usd: the sum of their holds.
         warnings: sentences for a person.
         known: rows that the batch has already, and that would be skipped.
+        drafts: providers, each with a submission of every kind that there will be.
         at_least, at_most: how long the others take on the lanes of this installation, if nothing else runs there.
     """
 
@@ -93,6 +96,7 @@ class Plan:
     at_most_usd: Decimal
     warnings: Sequence[str]
     known: int
+    drafts: Sequence[tuple[str, Ask]]
     at_least: timedelta
     at_most: timedelta
 
@@ -128,6 +132,7 @@ def plan(resources: Resources, catalogue: Catalogue, order: Order, rows: Sequenc
         at_most_usd=sum((row.hold_usd for row in planned), Decimal(0)),
         warnings=sorted(planner.warnings | _about_tries(order, planned)),
         known=len(known),
+        drafts=list(planner.drafts.values()),
         at_least=shortest,
         at_most=shortest * _SLOWEST,
     )
@@ -161,7 +166,7 @@ def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:
         lane = next((one for one in resources.lanes.values() if one.provider == provider), None)
         if lane is None or not serving:
             continue
-        busy = sum((lane.first_look_after(row.settings) for row in mine), timedelta(0))
+        busy = sum((lane.first_look_after(row.settings, model=row.model) for row in mine), timedelta(0))
         by_places = busy / sum(one.concurrency for one in serving)
         rates = [per_second(one.rate_limit) for one in serving]
         limited = sum(rate for rate in rates if rate is not None) if None not in rates else None
@@ -171,7 +176,12 @@ def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:
 
 
 def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
-    """Write the batch and its generations in one transaction, then admit what fits at once."""
+    """Ask the services about their models, write the batch and its generations in one transaction, admit what fits.
+
+    Raises:
+        BadInput, ModelRetired: what the services say forbids it; nothing is written.
+    """
+    warnings = live_models.check(resources, planned.drafts, on=datetime.now(UTC).date())
     with resources.database.transaction() as connection:
         first = next(iter(names_in(order.character)), None)
         character = characters.find(connection, first) if first else None
@@ -191,7 +201,7 @@ def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
         )
     for provider in planned.providers:
         admit(resources, provider)
-    return written
+    return replace(written, warnings=warnings)
 
 
 def _policy_of(order: Order) -> dict[str, Any]:
@@ -211,6 +221,8 @@ class _Planner:
         self._prices: dict[str, tuple[Decimal, Decimal]] = {}
         self._models: dict[tuple[str, str | None], Model] = {}
         self.warnings: set[str] = set()
+        #: One submission of each kind, by what decides which keys are sent.
+        self.drafts: dict[Hashable, tuple[str, Ask]] = {}
 
     def generations(self, rows: Sequence[PromptRow]) -> Iterator[NewGeneration]:
         seen: Counter[bytes] = Counter()
@@ -300,6 +312,8 @@ class _Planner:
         try:
             lane.check(ask)
             self.warnings.update(lane.warnings(ask))
+            kind = (provider, model.name, frozenset(settings), bool(named_urls(settings)), bool(ask.reference_urls))
+            self.drafts.setdefault(kind, (provider, ask))
         except RequestRefused as failure:
             raise BadInput(str(failure), line=row.line) from failure
 

@@ -35,7 +35,7 @@ def adopt(resources: Resources, work: Work, *, job_id: str, actor: str = history
         actor: who found it.
     """
     lane = resources.lanes.get(work.lane)
-    expected = lane.first_look_after(work.settings) if lane is not None else _EXPECTED
+    expected = lane.first_look_after(work.settings, model=work.model) if lane is not None else _EXPECTED
     try:
         kind = resources.database.insist(
             lambda connection: late.adopt(

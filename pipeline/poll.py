@@ -118,7 +118,7 @@ def _running(
     now = datetime.now(UTC)
     age = now - (work.accepted_at or now)
     overdue = work.deadline_at is not None and now > work.deadline_at
-    wait = next_look(age=age, expected=lane.first_look_after(work.settings), overdue=overdue)
+    wait = next_look(age=age, expected=lane.first_look_after(work.settings, model=work.model), overdue=overdue)
     if work.cancel_requested and lane.cancels and not overdue:
         wait = min(wait, _STOPPING)
     with resources.database.transaction() as connection:

@@ -116,7 +116,7 @@ def _still_fresh(resources: Resources, intent: float) -> None:
 
 
 def _store_job(resources: Resources, lane: Lane, work: Work, *, lease: Lease, job_id: str) -> None:
-    first_look = lane.first_look_after(work.settings)
+    first_look = lane.first_look_after(work.settings, model=work.model)
     deadline = first_look * 2 + resources.timing.job_deadline
     try:
         resources.database.insist(

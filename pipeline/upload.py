@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _THREADS: Final = 8
 _PAGE: Final = 64
+_READDRESSED: Final = 5_000
 #: Shorter than the tick's period, so that ticks do not pile up behind a long backlog.
 _ROUND_S: Final = 8.0
 #: Longer than a page takes; also how long a picture rests that only another machine can bring.
@@ -58,6 +59,23 @@ def upload(resources: Resources) -> int:
             done += _note(resources, list(pool.map(partial(_publish, resources.store, away), page)))
             if away.is_set() or len(page) < _PAGE or time.monotonic() > until:
                 return done
+
+
+def readdress(resources: Resources) -> int:
+    """Give pictures in the bucket the public address that it has today; returns how many had none, or another.
+
+    For a worker that starts: an address that was set or changed since holds for what was stored before, too.
+    """
+    base = resources.store.public_base
+    if base is None:
+        return 0
+    done = 0
+    while True:
+        with resources.database.transaction() as connection:
+            changed = uploads.readdress(connection, base, size=_READDRESSED)
+        done += changed
+        if changed < _READDRESSED:
+            return done
 
 
 def _publish(store: PictureStore, away: threading.Event, waiting: Waiting) -> _Tried:

@@ -5,6 +5,7 @@ Each is pure functions around one HTTP call, as in `providers.base`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
@@ -158,6 +159,22 @@ class SchemaKeeper(Protocol):
 
     def check_schema(self, schema: Mapping[str, Any], ask: Ask) -> None:
         """Raises `RequestRefused` where the model would ignore a part of what `ask` says."""
+        ...
+
+
+@runtime_checkable
+class Announcer(Protocol):
+    """What a wire has besides, where the service tells until when it has a model."""
+
+    def build_model(self, model: str) -> Call: ...
+
+    def read_end(self, reply: Reply) -> date | None:
+        """The first day without the model, or None where none is announced.
+
+        Raises:
+            RequestRefused: the service has no such model, or not for this account.
+            ProviderError: as `Poller.read_poll`, where this call said nothing.
+        """
         ...
 
 

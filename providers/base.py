@@ -7,7 +7,7 @@ and facts about models live in `providers.catalogue`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
@@ -251,7 +251,7 @@ class Poller(Protocol):
         """
         ...
 
-    def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
+    def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:
         """When most jobs of this kind are done, counted from the submission."""
         ...
 
@@ -285,21 +285,6 @@ class Lister(Protocol):
     def read_info(self, reply: Reply) -> AccountInfo: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """What one call costs.
-
-    Args:
-        usd: expected charge.
-        at_most_usd: the most it can cost; what is held.
-        source: where the figure comes from, and of which day.
-    """
-
-    usd: Decimal
-    at_most_usd: Decimal
-    source: str
-
-
 class Lane(Protocol):
     """One account with a service: an adapter, a base URL, a key and a client behind one face.
 
@@ -316,6 +301,19 @@ class Lane(Protocol):
 
         Raises:
             RequestRefused: it cannot; the sentence says what to change.
+        """
+        ...
+
+    def check_live(self, ask: Ask, *, on: date) -> list[str]:
+        """Hold what `ask` would send against what the service itself says about the model today.
+
+        Returns:
+            Warnings for a person, as of the day `on`; none where the service says nothing about its models.
+
+        Raises:
+            RequestRefused: the service has no such model, or would ignore a part of what is sent, and bill.
+            ModelRetired: the service says that the model has ended.
+            ProviderError: the service could not be asked.
         """
         ...
 
@@ -363,7 +361,9 @@ class Lane(Protocol):
         """An address under which the service can read `content`, where the lane itself offers one."""
         ...
 
-    def first_look_after(self, settings: Mapping[str, Any]) -> timedelta: ...
+    def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:
+        """When most jobs of this kind are done; on a synchronous lane, when most submissions come back."""
+        ...
 
     @property
     def list_parts(self) -> Sequence[str]:

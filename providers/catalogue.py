@@ -184,16 +184,23 @@ class Model(_Row):
         Raises:
             ModelRetired: it was shut down; the sentence names its successor.
         """
-        if self.retired_on is None:
+        return self.check_end(self.retired_on, on)
+
+    def check_end(self, end: date | None, on: date) -> list[str]:
+        """The same for an end that the service itself names, whatever this row says.
+
+        Raises:
+            ModelRetired: `end` has come.
+        """
+        if end is None:
             return []
-        if not self.is_live(on):
-            raise ModelRetired(f"{self.name!r} was shut down on {self.retired_on}; use {self.successor!r}")
-        left = self.retired_on - on
+        instead = repr(self.successor) if self.successor else "another; `likeness models --live` lists those there are"
+        if end <= on:
+            raise ModelRetired(f"{self.name!r} was shut down on {end}; use {instead}")
+        left = end - on
         if left > WARNED_WITHIN:
             return []
-        return [
-            f"{self.name!r} will be shut down on {self.retired_on}, in {left.days} days; then use {self.successor!r}"
-        ]
+        return [f"{self.name!r} will be shut down on {end}, in {left.days} days; then use {instead}"]
 
     def expected(self, settings: Mapping[str, Any]) -> timedelta:
         """The usual time from submission to result; for an unknown mode, the slowest."""

@@ -5,10 +5,11 @@ Nothing here repeats a submission, waits, or knows of limits; those belong to wh
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any, Self
+from datetime import date, timedelta
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -17,6 +18,7 @@ from domain.errors import ProviderDown, ReplyUnreadable, RequestRefused
 from providers.abilities import (
     Actor,
     Adviser,
+    Announcer,
     CallsBack,
     Canceller,
     Described,
@@ -40,12 +42,17 @@ from providers.base import (
     Reply,
     Running,
 )
+from providers.catalogue import load
 from providers.fetch import PictureFetcher
 from providers.http import Sender, checked_base_url, checked_key
 from providers.notices import Notice, Told, Unproven, can_call_back
 from providers.signatures import EVENT_ID, Signatures
 
 UPLOAD_TRIES = 3
+#: What a service says about a model changes rarely; a long-lived process asks again after this.
+REMEMBERED_S = 300.0
+
+_Answer = TypeVar("_Answer")
 
 
 class HttpLane:
@@ -78,6 +85,7 @@ class HttpLane:
         self.synchronous = not isinstance(adapter, Poller)
         self._adapter = adapter
         self._first_look = first_look
+        self._said: dict[tuple[str, str], tuple[float, Any]] = {}
         key = checked_key(key, name=f"the key of lane {name!r}")
         self._sender = Sender(base_url, headers=adapter.auth_headers(key), secrets=(key,))
         self._uploads = Sender(uploads_url) if uploads_url is not None else None
@@ -145,16 +153,24 @@ class HttpLane:
         self._adapter.read_cancel(self._sender.send(self._adapter.build_cancel(job_id)))
         return True
 
-    def check_live(self, ask: Ask) -> None:
-        """Compare what `ask` would send with what the service itself says that the model takes today.
-
-        Raises:
-            RequestRefused: the model is gone, or would ignore a part of it unnoticed.
-            ProviderError: the service could not be asked.
-        """
+    def check_live(self, ask: Ask, *, on: date) -> list[str]:
+        """As in the contract. What the service said is remembered for `REMEMBERED_S`."""
         if isinstance(self._adapter, SchemaKeeper):
-            reply = self._sender.send(self._adapter.build_schema(ask.model))
-            self._adapter.check_schema(self._adapter.read_schema(reply), ask)
+            schema = self._asked(ask.model, self._adapter.build_schema, self._adapter.read_schema)
+            self._adapter.check_schema(schema, ask)
+        if isinstance(self._adapter, Announcer):
+            end = self._asked(ask.model, self._adapter.build_model, self._adapter.read_end)
+            return load().get(ask.model).check_end(end, on)
+        return []
+
+    def _asked(self, model: str, build: Callable[[str], Call], read: Callable[[Reply], _Answer]) -> _Answer:
+        """What the service says about a model; asked at most once in `REMEMBERED_S`."""
+        key = (build.__name__, model)
+        known = self._said.get(key)
+        if known is None or time.monotonic() - known[0] > REMEMBERED_S:
+            known = self._said[key] = (time.monotonic(), read(self._sender.send(build(model))))
+        answer: _Answer = known[1]
+        return answer
 
     @property
     def checks_prompts(self) -> bool:
@@ -284,10 +300,12 @@ class HttpLane:
             raise ReplyUnreadable(f"the file was not taken: status {reply.status}, and no address in the answer")
         return url
 
-    def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
+    def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:
         if self._first_look is not None:
             return self._first_look
-        return self._adapter.first_look_after(settings) if isinstance(self._adapter, Poller) else timedelta(0)
+        if isinstance(self._adapter, Poller):
+            return self._adapter.first_look_after(settings, model=model)
+        return load().get(model).expected(settings)
 
     def close(self) -> None:
         self._sender.close()

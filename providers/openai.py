@@ -9,10 +9,11 @@ Source: PROVIDERS.md 3, OpenAI's specification of 2026-08-21 and pages of 2026-0
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from domain.errors import MaybeSent, RequestRefused, UnknownThing
+from domain.errors import MaybeSent, ReplyUnreadable, RequestRefused, UnknownThing
 from domain.money import usd
 from providers import json_values as read
 from providers.base import Ask, Call, Delivered, Reply
@@ -77,6 +78,23 @@ class OpenAI:
             request_id=reply.headers.get("x-request-id", "").strip() or None,
             detail=detail,
         )
+
+    def build_model(self, model: str) -> Call:
+        name = _model(model).name
+        return Call(method="GET", path=f"/v1/models/{name}", repeatable=True, total_s=10.0, model=name)
+
+    def read_end(self, reply: Reply) -> date | None:
+        refusal = refusal_of(reply)
+        if refusal is not None:
+            raise refusal
+        body = body_of(reply)
+        if reply.status != 200 or body is None:
+            raise ReplyUnreadable(f"OpenAI answered {reply.status} and nothing about the model")
+        said = read.text(body, "shutdown_date")
+        try:
+            return date.fromisoformat(said) if said else None
+        except ValueError as error:
+            raise ReplyUnreadable(f"OpenAI says that the model ends on {said!r}") from error
 
     def warnings(self, ask: Ask) -> Sequence[str]:
         names = left_out(ask)

@@ -6,6 +6,7 @@ no price and no call.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -13,13 +14,27 @@ from typing import Any, Final
 from domain.errors import BadInput, LimitTooSmall, PriceUnknown
 from domain.money import show, usd
 from providers import token_prices
-from providers.base import Price
 from providers.catalogue import Model, PriceRow, TokenRates
 
 #: A reference picture's size is not known here: expected, and assumed to be at most.
 INPUT_MP: Final = 1
 INPUT_MP_AT_MOST: Final = 4
 _BYTES_PER_TOKEN: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one call costs.
+
+    Args:
+        usd: expected charge.
+        at_most_usd: the most it can cost; what is held.
+        source: where the figure comes from, and of which day.
+    """
+
+    usd: Decimal
+    at_most_usd: Decimal
+    source: str
 
 
 def price(

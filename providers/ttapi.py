@@ -123,7 +123,7 @@ class TTAPI(SideJobs):
     def read_told(self, reply: Reply) -> Told:
         return replies.told(reply)
 
-    def first_look_after(self, settings: Mapping[str, Any]) -> timedelta:
+    def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:  # noqa: ARG002 - the mode decides
         return FIRST_LOOK[mode_of(settings)]
 
     def build_fetch_list(self, *, part: str, page: str | None = None) -> Call:

@@ -54,6 +54,19 @@ class PictureStore(Protocol):
         """
         ...
 
+    @property
+    def public_base(self) -> str | None:
+        """What stands before a key in its public address, or None where there are none."""
+        ...
+
+    def probe(self) -> None:
+        """Write a small file to the bucket, read it back and delete it; without a bucket nothing is done.
+
+        Raises:
+            StoreAway: it cannot be used; the sentence says which setting to look at.
+        """
+        ...
+
     def path_of(self, key: str) -> Path | None:
         """The file of `key` on this machine, whether or not it is there; None for a store that keeps no files here."""
         ...

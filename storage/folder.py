@@ -68,6 +68,13 @@ class FolderStore:
             raise PictureLost(f"the file of {key!r} is damaged: its digest is {sha256(content)}")
         return content
 
+    @property
+    def public_base(self) -> None:
+        return None
+
+    def probe(self) -> None:
+        """Nothing: there is no bucket."""
+
     def path_of(self, key: str) -> Path:
         """Where the file of `key` lies, or would lie.
 

@@ -74,6 +74,13 @@ class MirroredStore:
         prefix = key.rsplit("/", 2)[0]
         return self._bucket.put(content, ending=read_key(key).ending, prefix=prefix)
 
+    @property
+    def public_base(self) -> str | None:
+        return self._bucket.public_base
+
+    def probe(self) -> None:
+        self._bucket.probe()
+
     def path_of(self, key: str) -> Path:
         return self._folder.path_of(key)
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import uuid4
 
 from boto3.session import Session
 from botocore.config import Config
@@ -32,6 +33,10 @@ _MEDIA_TYPES: Final = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/w
 #: What stands under a digest never changes.
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _MD5_LENGTH: Final = 32
+#: Reserved: keys of pictures begin with what they show.
+_PROBES: Final = "likeness-doctor"
+_CLOCK: Final = frozenset({"RequestTimeTooSkewed", "RequestExpired", "ExpiredRequest"})
+_SECRET: Final = frozenset({"SignatureDoesNotMatch"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +120,23 @@ class R2Store:
         """
         return self._read(self._reply_key(attempt_id))
 
+    @property
+    def public_base(self) -> str | None:
+        return None if self._bucket.cdn_url is None else f"{self._bucket.cdn_url.rstrip('/')}/"
+
     def url_of(self, key: str) -> str | None:
         """The public address of `key`, or None for a bucket that has none."""
-        return None if self._bucket.cdn_url is None else f"{self._bucket.cdn_url.rstrip('/')}/{key}"
+        return None if self.public_base is None else self.public_base + key
+
+    def probe(self) -> None:
+        """As in the contract, under a name that no picture can have."""
+        key, content = f"{_PROBES}/{uuid4()}.txt", b"written by `likeness doctor`; it may be deleted"
+        with self._translated(f"writing {key!r}"):
+            self._client.put_object(Bucket=self._bucket.name, Key=key, Body=content, ContentType="text/plain")
+        if self._read(key) != content:
+            raise StoreAway(f"reading {key!r} back gave something else; R2_ENDPOINT_URL is no bucket's")
+        with self._translated(f"deleting {key!r}, which was written and read back,"):
+            self._client.delete_object(Bucket=self._bucket.name, Key=key)
 
     def close(self) -> None:
         self._client.close()
@@ -191,6 +210,10 @@ class R2Store:
     def _advice(self, code: str, status: int) -> str:
         if code == "NoSuchBucket":
             return f"there is no bucket {self._bucket.name!r}; check R2_BUCKET_NAME and R2_ENDPOINT_URL"
+        if code in _CLOCK:
+            return "the clock of this machine is wrong by more than a quarter of an hour; set it, signatures carry it"
+        if code in _SECRET:
+            return f"the bucket does not know the signature ({code}); check R2_SECRET_ACCESS_KEY"
         if status in {401, 403}:
             said = f"the bucket refused the key ({code or status})"
             return f"{said}; check R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY and that they may write there"

@@ -1,5 +1,6 @@
 """The `io` role: submit, poll, collect, and the ticks. Starts without torch. Run as `python -m worker.main`."""
 
+from pipeline.upload import readdress
 from runtime.resources import open_resources
 from runtime.settings import read_settings
 from tasks import names
@@ -12,6 +13,7 @@ def io() -> None:
     settings = read_settings()
     with open_resources(settings, application="likeness io", threads=settings.io_threads) as (resources, app):
         share_lane_limits(app, resources)
+        readdress(resources)
         register_io(app, resources, preprocessing=read_preprocessing(settings.clip_model))
         lanes = [name for name, lane in resources.lanes.items() if not lane.synchronous]
         consume(app, role="io", queues=names.io_queues(lanes), threads=settings.io_threads)

@@ -1,12 +1,14 @@
 """What every worker process does around its tasks: the shared limits of lanes, and Celery's own main loop."""
 
+import logging
 import os
 import socket
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from celery import Celery
 
-from pipeline import lanes
+from pipeline import lanes, live_models
 from pipeline.resources import Resources
 from runtime.process import main_of
 
@@ -17,6 +19,13 @@ def share_lane_limits(app: Celery, resources: Resources) -> None:
     """Let the shared bucket read a lane's limit from its row, and write what `control rate_limit` says to it."""
     app.lane_limits = lambda lane: lanes.rate_limit(resources, lane)
     app.store_lane_limit = lambda lane, limit: lanes.set_rate_limit(resources, lane, limit)
+
+
+def say_what_ends(resources: Resources) -> None:
+    """Log what the services of this worker say about models that end, or are gone."""
+    for found in live_models.look(resources, on=datetime.now(UTC).date()):
+        if found.said:
+            logging.getLogger("likeness").warning("%s, %s: %s", found.provider, found.model, found.said)
 
 
 def consume(app: Celery, *, role: str, queues: Sequence[str], threads: int) -> None:

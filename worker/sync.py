@@ -10,7 +10,7 @@ from runtime.resources import open_resources
 from runtime.settings import read_settings
 from tasks import names
 from tasks.bodies import register_submits
-from worker.start import consume, main_of, share_lane_limits
+from worker.start import consume, main_of, say_what_ends, share_lane_limits
 
 
 def io_sync() -> None:
@@ -20,6 +20,7 @@ def io_sync() -> None:
         raise ServiceMissing("there is no synchronous lane; set OPENAI_API_KEY, or stop this worker")
     with open_resources(settings, application="likeness io-sync", threads=threads) as (resources, app):
         share_lane_limits(app, resources)
+        say_what_ends(resources)
         lanes = register_submits(app, resources, synchronous=True)
         longest = max(resources.lanes[lane].submit_total_s for lane in lanes)
         app.conf.worker_soft_shutdown_timeout = longest + 10

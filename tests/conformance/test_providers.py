@@ -418,4 +418,8 @@ def test_a_poll_that_fails_never_ends_a_job(job_wire: JobWire, status: int) -> N
 
 
 def test_the_first_look_is_worth_it(job_wire: JobWire) -> None:
-    assert timedelta(0) < job_wire.poller.first_look_after(job_wire.settings) <= timedelta(minutes=10)
+    assert (
+        timedelta(0)
+        < job_wire.poller.first_look_after(job_wire.settings, model=job_wire.model)
+        <= timedelta(minutes=10)
+    )

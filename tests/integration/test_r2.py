@@ -15,7 +15,7 @@ from db.schema_checks import character_references
 from db.session import Database
 from domain.errors import BadInput, PictureLost, ServiceMissing
 from domain.ids import AttemptId, sha256
-from pipeline.upload import upload
+from pipeline.upload import readdress, upload
 from storage.base import StoreAway
 from storage.folder import FolderStore
 from storage.mirrored import MirroredStore
@@ -210,6 +210,34 @@ def test_pictures_made_before_there_was_a_bucket_are_brought_to_it(bench: Bench,
     assert upload(before.resources) == 0
     after = MirroredStore(folder, bench.resources.store._bucket)
     assert upload(replace(bench.resources, store=after)) == 4
+
+
+@pytest.mark.parametrize("before", [None, "https://old.example.com"])
+def test_an_address_that_is_set_later_holds_for_what_was_stored_before(
+    bench: Bench, server: BucketServer, home: Path, before: str | None
+) -> None:
+    with closing(R2Store(server.settings(cdn_url=before))) as old:
+        first = replace(bench.resources, store=MirroredStore(FolderStore(home / "pictures"), old, pause_s=0))
+        replace(bench, resources=first).collecting("a pig of before")
+        attempt_id = bench.sent.take("collect")[0]
+        replace(bench, resources=first).collect(attempt_id)
+        assert readdress(first) == 0
+    assert {row.cdn_url is None for row in bench.books.rows(generation_assets)} == {before is None}
+    assert readdress(bench.resources) == 4
+    for row in bench.books.rows(generation_assets):
+        assert row.cdn_url == f"{CDN}/{row.r2_key}"
+    assert readdress(bench.resources) == 0
+
+
+def test_the_doctors_probe_leaves_nothing_behind(store: R2Store, server: BucketServer) -> None:
+    store.probe()
+    assert [method for method, _ in server.calls[-3:]] == ["PUT", "GET", "DELETE"]
+    assert server.stored_keys() == set()
+    with closing(R2Store(server.settings(name="elsewhere"))) as other, pytest.raises(StoreAway, match="R2_BUCKET_NAME"):
+        other.probe()
+    server.stop()
+    with pytest.raises(StoreAway, match="does not answer"):
+        store.probe()
 
 
 def test_a_picture_of_another_machine_waits_for_it_and_holds_up_nobody(bench: Bench, server: BucketServer) -> None:

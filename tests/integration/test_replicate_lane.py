@@ -127,7 +127,7 @@ def test_every_live_model_makes_a_picture_at_the_catalogue_s_price(lane: HttpLan
     done = made(lane, lane.submit(asked).job_id)
     assert len(done.picture_urls) == 1
     assert len(lane.fetch_picture(done.picture_urls[0])) > 100
-    lane.check_live(asked)
+    assert lane.check_live(asked, on=TODAY) == []
     if row.prices:
         assert bill() == [price(row, {}, on=TODAY, references=len(urls)).usd]
 

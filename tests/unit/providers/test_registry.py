@@ -24,13 +24,13 @@ def test_a_sandbox_needs_its_address_and_no_key() -> None:
         open_lane("sandbox", "sandbox")
     with open_lane("sandbox", "sandbox", base_url="http://127.0.0.1:9/") as lane:
         assert repr(lane) == "HttpLane('sandbox', 'sandbox', base_url='http://127.0.0.1:9/ttapi')"
-        assert lane.first_look_after({"mode": "relax"}) < timedelta(seconds=1)
+        assert lane.first_look_after({"mode": "relax"}, model="midjourney") < timedelta(seconds=1)
 
 
 def test_a_lane_shows_its_address_and_not_its_key() -> None:
     with open_lane("ttapi-2", "ttapi", key="sk-1", base_url="https://hold.ttapi.io/") as lane:
         assert repr(lane) == "HttpLane('ttapi-2', 'ttapi', base_url='https://hold.ttapi.io')"
-        assert lane.first_look_after({"mode": "relax"}) == timedelta(seconds=150)
+        assert lane.first_look_after({"mode": "relax"}, model="midjourney") == timedelta(seconds=150)
         assert lane.list_parts
 
 

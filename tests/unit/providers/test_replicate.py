@@ -2,7 +2,6 @@
 
 import base64
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from domain.errors import (
 )
 from providers.abilities import Adviser, Canceller, SchemaKeeper
 from providers.base import Accepted, Ask, ListedJob, Lister, Made, Reply, Running
+from providers.catalogue import load
 from providers.fetch import PictureFetcher
 from providers.replicate import Replicate, unknown_inputs
 
@@ -444,8 +444,10 @@ def test_a_model_that_the_service_no_longer_describes_is_gone() -> None:
         ADAPTER.read_schema(reply({"detail": "Not found"}, 404, path="/v1/models/google/imagen-4-ultra"))
 
 
-def test_the_first_look_does_not_wait_for_the_slowest_model() -> None:
-    assert ADAPTER.first_look_after({}) == timedelta(seconds=5)
+def test_the_first_look_stands_a_little_before_the_usual_end_of_the_model() -> None:
+    for model in load().models(provider="replicate"):
+        usual = model.expected({})
+        assert usual / 2 < ADAPTER.first_look_after({}, model=model.name) < usual
 
 
 # --- Pictures inside a reply ----------------------------------------------------------------------------------------

@@ -470,9 +470,9 @@ def test_a_prompt_refused_at_once_does_not_count_as_illegal() -> None:
 
 
 def test_the_first_look_is_near_the_usual_end() -> None:
-    looks = [ADAPTER.first_look_after({"mode": mode}) for mode in ("turbo", "fast", "relax")]
+    looks = [ADAPTER.first_look_after({"mode": mode}, model="midjourney") for mode in ("turbo", "fast", "relax")]
     assert looks == sorted(looks)
-    assert ADAPTER.first_look_after({}) == looks[-1]
+    assert ADAPTER.first_look_after({}, model="midjourney") == looks[-1]
 
 
 # --- The list and the account ---------------------------------------------------------------------------------------

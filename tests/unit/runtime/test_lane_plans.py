@@ -37,8 +37,10 @@ def test_a_number_of_jobs_that_a_person_set_is_known_as_such(
 def test_a_service_played_by_the_sandbox_takes_files_there_and_is_looked_at_sooner(settings: Settings) -> None:
     lanes = open_lanes(settings)
     try:
-        assert lanes["replicate"].first_look_after({}) == lanes["sandbox"].first_look_after({})
-        assert lanes["ttapi"].first_look_after({}) > lanes["sandbox"].first_look_after({})
+        nano, midjourney = "google/nano-banana-pro", "midjourney"
+        stand_in = lanes["sandbox"].first_look_after({}, model=midjourney)
+        assert lanes["replicate"].first_look_after({}, model=nano) == stand_in
+        assert lanes["ttapi"].first_look_after({}, model=midjourney) > stand_in
     finally:
         for lane in lanes.values():
             lane.close()

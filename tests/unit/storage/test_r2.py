@@ -121,6 +121,7 @@ def test_a_failed_put_is_repeated_and_a_412_is_looked_into() -> None:
         (401, "Unauthorized", "R2_ACCESS_KEY_ID"),
         (403, "InvalidAccessKeyId", "R2_ACCESS_KEY_ID"),
         (403, "SignatureDoesNotMatch", "R2_SECRET_ACCESS_KEY"),
+        (403, "RequestTimeTooSkewed", "clock of this machine"),
         (404, "NoSuchBucket", "R2_BUCKET_NAME"),
         (400, "BadDigest", "BadDigest"),
         (429, "ServiceUnavailable", "429"),

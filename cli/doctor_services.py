@@ -1,0 +1,56 @@
+"""The part of the doctor that asks services: the bucket, the models, and whether anybody could call us back."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from cli.checks import Check, Health
+from pipeline import live_models
+from pipeline.resources import Resources
+from runtime.resources import open_store
+from runtime.settings import Settings
+from storage.base import StoreAway
+
+
+def bucket(settings: Settings) -> Check:
+    """Whether what is written to the bucket can be read back; the probe is deleted again.
+
+    Raises:
+        ServiceMissing: it is configured by half.
+    """
+    with open_store(settings) as store:
+        if not store.publishes:
+            found = f"none; pictures stay in {settings.picture_folder}"
+            advice = "set R2_ENDPOINT_URL, R2_BUCKET_NAME, R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY to have one"
+            return Check(name="bucket", health=Health.NOTE, found=found, advice=advice)
+        try:
+            store.probe()
+        except StoreAway as failure:
+            found, _, advice = str(failure).rpartition("; ")
+            return Check(name="bucket", health=Health.MISSING, found=found or advice, advice=advice if found else "")
+        there = f"{settings.r2_bucket_name}: a probe was written, read back and deleted"
+        if store.public_base is None:
+            advice = "pictures have no public address; set R2_CDN_URL to the bucket's own domain"
+            return Check(name="bucket", health=Health.NOTE, found=there, advice=advice)
+        return Check(name="bucket", found=f"{there}; public below {store.public_base}")
+
+
+def public_url(settings: Settings) -> Check:
+    """Where services may call back, which spares the looks their delay and nothing else."""
+    if settings.public_url is None:
+        advice = "set LIKENESS_PUBLIC_URL where services may call back; without it they are asked instead"
+        return Check(name="public URL", health=Health.NOTE, found="not set", advice=advice)
+    return Check(name="public URL", found=str(settings.public_url))
+
+
+def models(resources: Resources) -> Iterator[Check]:
+    """What the services say about the models that work waits for, and about each lane's default."""
+    for found in live_models.look(resources, on=datetime.now(UTC).date()):
+        name = f"model {found.model}"
+        if found.refused:
+            advice = "`likeness models --live` lists those there are"
+            yield Check(name=name, health=Health.MISSING, found=found.said, advice=advice)
+        elif found.said:
+            advice = "the catalogue is believed meanwhile" if found.silent else "choose another one before that day"
+            yield Check(name=name, health=Health.NOTE, found=found.said, advice=advice)
+        else:
+            yield Check(name=name, found=f"{found.provider} says nothing against it")
