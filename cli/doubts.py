@@ -106,7 +106,7 @@ def _table(terminal: Terminal, found: list[doubts.Doubt]) -> None:
     terminal.note(
         "look for the job in the provider's own list; then `likeness doubts settle ATTEMPT --paid JOB`,"
         " or `--lost` if it is certain that there is none;"
-        " where a lost reply was the picture, as at OpenAI, JOB is any name of the call, and --amount what was billed"
+        " where a lost reply was the picture, as at OpenAI, JOB is a name for the call, and --amount what was billed"
     )
 
 

@@ -272,7 +272,10 @@ def _found_after_all(
     if is_synchronous(work.provider):
         if replies.adopt(resources, work):
             return Settled.REPLY_ADOPTED
-        late.charge(resources, attempt_id, call=job_id, amount_usd=amount_usd)
+        try:
+            late.charge(resources, attempt_id, call=job_id, amount_usd=amount_usd)
+        except LostRace as race:
+            raise BadInput(f"the doubt cannot be settled so: {race}") from race
         return Settled.CHARGED
     if not late.adopt(resources, work, job_id=job_id, actor=history.PERSON):
         raise BadInput(f"job {job_id!r} belongs to another attempt already, or the attempt has moved on")
@@ -286,7 +289,12 @@ def _settle_without_job(resources: Resources, work: Work, *, call: str, amount_u
     try:
         with resources.database.transaction() as connection:
             doubts.paid_for_nothing(
-                connection, work.attempt_id, amount=amount_usd, said_by=f"said by a person: {call}"[:500], failure=lost
+                connection,
+                work.attempt_id,
+                call=call,
+                amount=amount_usd,
+                said_by=f"said by a person: {call}"[:500],
+                failure=lost,
             )
     except LostRace as race:
         raise BadInput(f"the doubt cannot be settled so: {race}") from race

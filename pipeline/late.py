@@ -68,9 +68,11 @@ def charge(resources: Resources, attempt_id: AttemptId, *, call: str, amount_usd
     """
     lost = PictureLost(f"a person has found call {call!r} on the bill, and its reply was lost with its picture")
     with resources.database.transaction() as connection:
-        late.paid_for_nothing(
-            connection, attempt_id, amount=amount_usd, said_by=f"said by a person: {call}"[:500], failure=lost
-        )
+        late.paid_for_nothing(connection, attempt_id, call=call, amount=amount_usd, said_by=_said(call), failure=lost)
+
+
+def _said(call: str) -> str:
+    return f"said by a person: {call}"[:500]
 
 
 def looked(resources: Resources, works: Sequence[Work]) -> None:

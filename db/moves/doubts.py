@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, and_, func, or_, select, update
 
 from db import history, ledger
 from db.moves import late, submission
-from db.moves.rows import charge, finish, set_attempt, take
+from db.moves.rows import charge, finish, owning, set_attempt, take
 from db.schema import attempts, generations
 from db.work import Work, select_work, work_of
 from domain.errors import LikenessError, ProviderError
@@ -175,18 +175,29 @@ def not_accepted(
 
 
 def paid_for_nothing(
-    connection: Connection, attempt_id: AttemptId, *, amount: Decimal | None, said_by: str, failure: LikenessError
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    call: str,
+    amount: Decimal | None,
+    said_by: str,
+    failure: LikenessError,
 ) -> Decimal:
     """It was made and billed, and there is nothing to fetch: the generation fails, charged.
 
     Args:
+        call: the service's name for it; it stands where other services have a job's id.
         amount: what the service billed, or None for the whole hold.
+
+    Raises:
+        LostRace: the doubt was settled otherwise, or another attempt owns the call.
     """
     work = take(connection, attempt_id, states=_IN_DOUBT, token=None)
     charged = work.hold_usd if amount is None else amount
     ledger.undoubt(connection, work, reason=said_by)
     # The hold first: a doubt cannot stand beside a charge.
-    set_attempt(connection, work, AttemptState.COLLECTING, hold_state=HoldState.HELD)
+    with owning(connection, work, call):
+        set_attempt(connection, work, AttemptState.COLLECTING, hold_state=HoldState.HELD, job_id=call)
     charge(connection, replace(work, hold_state=HoldState.HELD), charged, reason=said_by)
     settled = replace(work, hold_state=HoldState.CHARGED)
     reached = finish(connection, settled, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)

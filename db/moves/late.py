@@ -166,17 +166,32 @@ def delivered(
 
 
 def paid_for_nothing(
-    connection: Connection, attempt_id: AttemptId, *, amount: Decimal | None, said_by: str, failure: LikenessError
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    call: str,
+    amount: Decimal | None,
+    said_by: str,
+    failure: LikenessError,
 ) -> Decimal:
     """A person found it on the bill after all, and there is nothing to fetch: it is charged beside its generation.
 
     Args:
+        call: the service's name for it; it stands where other services have a job's id.
         amount: what the service billed, or None for the whole hold.
     """
     work = _take(connection, attempt_id)
-    alive = _live_again(
-        connection, work, AttemptState.COLLECTING, actor=history.PERSON, reason=said_by, beside=True, made_at=func.now()
-    )
+    with owning(connection, work, call):
+        alive = _live_again(
+            connection,
+            work,
+            AttemptState.COLLECTING,
+            actor=history.PERSON,
+            reason=said_by,
+            beside=True,
+            job_id=call,
+            made_at=func.now(),
+        )
     charged = work.hold_usd if amount is None else amount
     charge(connection, alive, charged, reason=said_by)
     settled = replace(alive, hold_state=HoldState.CHARGED)

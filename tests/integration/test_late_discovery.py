@@ -134,10 +134,16 @@ def test_a_call_that_a_person_finds_on_the_bill_after_all_is_charged_beside_its_
     _settled_as_lost(books, attempt_id)
     with books.database.transaction() as connection:
         late.paid_for_nothing(
-            connection, attempt_id, amount=Decimal("0.17"), said_by="said by a person", failure=PictureLost("gone")
+            connection,
+            attempt_id,
+            call="req-1",
+            amount=Decimal("0.17"),
+            said_by="said by a person",
+            failure=PictureLost("gone"),
         )
     generation = books.generation_of(attempt_id)
     assert (generation.state, generation.cost) == ("queued", Decimal("0.17"))
+    assert books.attempt(attempt_id).job_id == "req-1", "nobody else is charged for the same call"
 
 
 def test_only_what_was_settled_as_lost_can_turn_up(books: Books) -> None:
