@@ -83,12 +83,28 @@ def _waiting(books: Books) -> int:
         )
 
 
-def test_two_providers_never_spend_the_same_money(books: Books) -> None:
-    books.lane("one", provider="one", concurrency=1000)
-    books.lane("two", provider="two", concurrency=1000)
+def _shared_by_two_providers(books: Books) -> None:
+    """One budget for ten calls, and places enough at both: such admissions share no lock but that of the batch."""
     for provider in ("one", "two"):
+        books.lane(provider, provider=provider, concurrency=1000)
         books.batch(100, name="shared", limit=10 * HOLD, provider=provider)
-    _at_once(*[lambda: books.admit("one"), lambda: books.admit("two")] * 16)
+
+
+def test_sixty_four_admissions_at_two_providers_never_spend_the_same_money(books: Books) -> None:
+    _shared_by_two_providers(books)
+    _at_once(*[lambda: books.admit("one"), lambda: books.admit("two")] * (MANY // 2))
+    assert len(books.live()) == 10
+
+
+def test_an_admission_waits_for_the_money_that_another_provider_is_being_given(books: Books) -> None:
+    """As above, with no luck needed: the first has read the budget, and has not committed yet."""
+    _shared_by_two_providers(books)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with books.database.transaction() as first:
+            assert len(admission.admit(first, "one", places_by_rate={})) == 10
+            second = pool.submit(books.admit, "two")
+            until(lambda: _waiting(books), what="the second admission waiting for the first")
+        assert second.result() == []
     assert len(books.live()) == 10
 
 
