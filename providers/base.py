@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
-from providers.notices import Notice, Told, Unproven
+from providers.notices import CalledBack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +285,7 @@ class Lister(Protocol):
     def read_info(self, reply: Reply) -> AccountInfo: ...
 
 
-class Lane(Protocol):
+class Lane(CalledBack, Protocol):
     """One account with a service: an adapter, a base URL, a key and a client behind one face.
 
     `submit` is the only paid call and is sent at most once.
@@ -372,18 +372,6 @@ class Lane(Protocol):
 
     def listed_jobs(self, *, part: str, page: str | None = None) -> ListedPage | None:
         """One page of one part, the first or a later one by its name; None where the service lists no jobs."""
-        ...
-
-    def read_webhook(self, headers: Mapping[str, str], content: bytes) -> Notice | Unproven:
-        """What a webhook for this lane says; raises `ProviderError` while its signature cannot be checked."""
-        ...
-
-    def prepare_webhooks(self) -> None:
-        """Have at hand what `read_webhook` needs; raises `ProviderError` where the service does not give it."""
-        ...
-
-    def told_by(self, job_id: str) -> Told | None:
-        """What a job of this account tells of its request, None where no wire says so; raises as `poll`."""
         ...
 
     def account(self) -> AccountInfo | None:

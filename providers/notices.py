@@ -4,7 +4,9 @@ A webhook is never believed: it makes a row due, or names a candidate for a doub
 """
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 
@@ -45,6 +47,30 @@ class Told:
 
     prompt: str | None
     hook_url: str | None
+
+
+class CalledBack(Protocol):
+    """The part of `providers.base.Lane` that is about webhooks."""
+
+    def read_webhook(self, headers: Mapping[str, str], content: bytes) -> Notice | Unproven:
+        """What a webhook for this lane says; names of `headers` in lower case.
+
+        Raises:
+            ProviderError: its signature cannot be checked now.
+        """
+        ...
+
+    def prepare_webhooks(self) -> None:
+        """Have at hand what `read_webhook` needs.
+
+        Raises:
+            ProviderError: the service did not give it.
+        """
+        ...
+
+    def told_by(self, job_id: str) -> Told | None:
+        """What a job of this account tells of its request, None where no wire says so; raises as `Lane.poll`."""
+        ...
 
 
 def is_local(url: str) -> bool:

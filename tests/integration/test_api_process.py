@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,16 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import pytest
 
+from api.main import bound
+from domain.errors import ServiceMissing
 from runtime.children import PARENT_PIPE
-from tests.integration.sandbox_client import until
 
 ROOT = Path(__file__).parents[2]
 SAYS = "webhooks are taken at "
 
 
 @contextmanager
-def started(home: Path, database_url: str, *, pipe: int | None = None, **more: str) -> Iterator[subprocess.Popen[str]]:
+def started(home: Path, database_url: str, *, pipe: int) -> Iterator[subprocess.Popen[str]]:
     """A process of the role; killed at the end if it still runs."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
@@ -28,8 +29,7 @@ def started(home: Path, database_url: str, *, pipe: int | None = None, **more: s
         "REDIS_URL": "redis://127.0.0.1:9/0",  # nobody is there: a webhook needs no broker
         "TTAPI_API_KEY": "sk-any-key-will-do",
         "LIKENESS_API_PORT": "0",
-        **({PARENT_PIPE: str(pipe)} if pipe is not None else {}),
-        **more,
+        PARENT_PIPE: str(pipe),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "api.main"],
@@ -37,7 +37,7 @@ def started(home: Path, database_url: str, *, pipe: int | None = None, **more: s
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
-        pass_fds=[pipe] if pipe is not None else [],
+        pass_fds=[pipe],
     )
     assert process.stderr is not None
     try:
@@ -56,14 +56,17 @@ def address_of(process: subprocess.Popen[str]) -> str:
     raise AssertionError(f"it ended with {process.wait()} and said nowhere where it listens")
 
 
-def test_it_answers_until_it_is_told_to_end(home: Path, database_url: str) -> None:
-    with started(home, database_url) as process:
+def test_it_answers_until_the_one_that_started_it_is_gone(home: Path, database_url: str) -> None:
+    """The end comes by SIGTERM, which a process whose parent is gone sends to itself."""
+    reader, writer = os.pipe()
+    with started(home, database_url, pipe=reader) as process:
+        os.close(reader)
         address = address_of(process)
         assert address.startswith("http://127.0.0.1:")
         health = httpx2.get(f"{address}/health", trust_env=False)
         assert (health.status_code, health.json()["status"]) == (200, "ok")
         assert httpx2.post(f"{address}/hooks/ttapi/guessed", content=b"{}", trust_env=False).status_code == 404
-        process.send_signal(signal.SIGTERM)
+        os.close(writer)
         assert process.stderr is not None
         rest = process.stderr.read()
         assert process.wait(timeout=60) == 0
@@ -72,32 +75,10 @@ def test_it_answers_until_it_is_told_to_end(home: Path, database_url: str) -> No
     assert "Traceback" not in rest
 
 
-def test_it_ends_with_the_one_that_started_it(home: Path, database_url: str) -> None:
-    reader, writer = os.pipe()
-    try:
-        with started(home, database_url, pipe=reader) as process:
-            address_of(process)
-            os.close(reader)
-            os.close(writer)
-            until(lambda: process.poll() is not None, what="the end of the process")
-            assert process.returncode == 0
-    finally:
-        for descriptor in (reader, writer):
-            try:
-                os.close(descriptor)
-            except OSError:
-                continue
-
-
-def test_a_port_that_is_taken_is_said_in_a_sentence(home: Path, database_url: str) -> None:
-    with started(home, database_url) as first:
-        port = address_of(first).rpartition(":")[2]
-        with started(home, database_url, LIKENESS_API_PORT=port) as second:
-            assert second.stderr is not None
-            said = second.stderr.read()
-            assert second.wait(timeout=60) == 3
-    assert "set LIKENESS_API_HOST and LIKENESS_API_PORT" in said
-    assert "Traceback" not in said
+def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
+    with bound("127.0.0.1", 0) as first, pytest.raises(ServiceMissing, match="LIKENESS_API_PORT") as caught:
+        bound("127.0.0.1", first.getsockname()[1])
+    assert caught.value.exit_code == 3
 
 
 def test_it_loads_neither_weights_nor_the_queue() -> None:
