@@ -122,12 +122,13 @@ def _aspect(title: str, one: Examined) -> list[RenderableType]:
     table.add_row("now", f"{one.present.cut:.3f}", *_rates(one.present))
     table.add_row("recommended", f"{one.recommended.cut:.3f}", *_rates(one.recommended))
     table.add_row("new pictures", _between(one.cut_interval), *_rates(one.unseen))
-    said = f"AUC {one.auc:.3f} {_between(one.auc_interval)}, EER {_rate(one.eer, one.eer_interval)} %"
-    parts: list[RenderableType] = ["", Text(title, style="bold"), Text(said), table]
+    figures = f"AUC {one.auc:.3f} {_between(one.auc_interval)}, EER {_rate(one.eer, one.eer_interval)} %"
+    parts: list[RenderableType] = ["", Text(title, style="bold"), Text(figures), table]
     if not one.calibrated:
         parts.append(Text(f"not calibrated: it lacks {' and '.join(one.lacking)}", style="yellow"))
     if one.rule is Rule.FLOOR:
-        parts.append("recommended is a floor: it turns away what lies far below every positive, and nothing else")
+        said = "recommended is a floor: it turns away what lies far below every positive, and nothing else"
+        parts.append(Text(said, style="dim"))
     return parts
 
 

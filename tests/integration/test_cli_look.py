@@ -235,7 +235,9 @@ def test_a_character_is_added_changed_and_shown(likeness: CommandLine, tmp_path:
     changed = likeness.document("character", "add", "lulu", "lulu.png", "side.png", "--core", "0.8")
     assert changed["id"] == made["id"]
     assert (changed["thresholds"]["version"], changed["thresholds"]["origin"]) == (2, "set by a person")
-    assert likeness.document("character", "show", "lulu") == changed
+    shown = likeness.document("character", "show", "lulu")
+    assert [one["version"] for one in shown.pop("threshold_versions")] == [2, 1]
+    assert shown == changed
     assert likeness.document("character", "list") == {"characters": [changed]}
     assert Path(changed["references"][0]["path"]).is_file()
     assert "set by a person" in likeness("character", "show", "lulu").out

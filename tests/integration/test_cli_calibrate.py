@@ -1,0 +1,265 @@
+"""`calibrate` from the command line: examples of known embeddings, so that no model is needed to know the answers."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from db import calibration, characters
+from db.characters import NewThresholds
+from db.session import Database
+from domain.ids import sha256
+from domain.states import GenerationState
+from pipeline.embeddings import KeptEmbeddings
+from tests.integration.books import Books, books_of
+from tests.integration.command_line import CommandLine, stand
+from tests.integration.finished import collect, judge, picture
+from validation.base import Embedding
+from validation.embedder import ScoringModel
+from validation.similarity import Frame
+
+#: Known by its name alone: its weights are on no machine.
+MODEL = ScoringModel(
+    name="nobody/flat",
+    revision="r",
+    preprocessing="p",
+    dtype="float32",
+    frame=Frame(
+        core_centre=np.zeros(2, np.float32), style_centre=np.zeros(2, np.float32), style_spread=np.ones(2, np.float32)
+    ),
+)
+
+
+def flat(cosine: float) -> bytes:
+    return np.array([cosine, sqrt(1 - cosine**2)], dtype="<f4").tobytes()
+
+
+def spread(low: float, high: float, number: int = 30) -> list[float]:
+    return [float(score) for score in np.linspace(low, high, number)]
+
+
+@dataclass(slots=True)
+class Gallery:
+    """Pictures in folders, each with the cosines that it shall have with the first reference."""
+
+    folder: Path
+    kept: KeptEmbeddings
+    numbers: Iterator[int]
+
+    def file(self, name: str, *, core: float, style: float = 0.9) -> Path:
+        number = next(self.numbers)
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number // 256, number % 256, 7)).save(path)
+        self.known(path.read_bytes(), core=core, style=style)
+        return path
+
+    def known(self, content: bytes, *, core: float, style: float = 0.9) -> None:
+        self.kept.put_many({sha256(content): Embedding(core=flat(core), style=flat(style))}, model=MODEL.fingerprint)
+
+    def set_of(self, name: str, cores: Sequence[float], styles: Sequence[float]) -> Path:
+        for number, (core, style) in enumerate(zip(cores, styles, strict=True)):
+            self.file(f"{name}/{number}.png", core=core, style=style)
+        return self.folder / name
+
+
+@pytest.fixture
+def likeness(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    home: Path,
+    database_url: str,
+    redis_url: str,
+) -> CommandLine:
+    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "CLIP_MODEL": MODEL.name}
+    stand(monkeypatch, home.parent, given)
+    return CommandLine(capsys)
+
+
+@pytest.fixture
+def books(database: Database) -> Iterator[Books]:
+    with books_of(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def gallery(database: Database, tmp_path: Path) -> Gallery:
+    kept = KeptEmbeddings(database)
+    kept.keep_model(MODEL)
+    return Gallery(folder=tmp_path, kept=kept, numbers=count(1))
+
+
+@pytest.fixture
+def lulu(likeness: CommandLine, gallery: Gallery) -> str:
+    """A character with one reference, from which every picture has the cosines that it was given."""
+    likeness.document("character", "add", "lulu", gallery.file("lulu.png", core=1.0, style=1.0))
+    return "lulu"
+
+
+@pytest.fixture
+def good(gallery: Gallery) -> Path:
+    return gallery.set_of("good", spread(0.8, 0.95), spread(0.7, 0.9))
+
+
+@pytest.fixture
+def bad(gallery: Gallery) -> Path:
+    return gallery.set_of("bad", spread(0.1, 0.6), spread(0.0, 0.3))
+
+
+def test_figures_are_shown_and_nothing_is_changed(likeness: CommandLine, lulu: str, good: Path, bad: Path) -> None:
+    said = likeness.document("calibrate", lulu, "--positives", good, "--negatives", bad, "--plot", "lulu.png")
+    assert (said["calibrated"], said["lacking"], said["applied_version"]) == (True, [], None)
+    assert said["examples"] == {"positives": {f"in {good}": 30}, "negatives": {f"in {bad}": 30}}
+    core, style = said["core"], said["style"]
+    assert (core["auc"], core["eer"], core["present"]["cut"]) == (1.0, 0.0, 0.75)
+    assert core["recommended"]["cut"] == pytest.approx(0.7)
+    assert core["present"]["false_accept_interval"]["high"] == pytest.approx(1 - 0.025 ** (1 / 30))
+    assert style["present"]["cut"] == 0.6
+    assert said["both_recommended"] == {"false_reject": 0.0, "false_accept": 0.0}
+    with Image.open("lulu.png") as plot:
+        assert plot.format == "PNG"
+    shown = likeness("calibrate", lulu, "--positives", good, "--negatives", bad)
+    assert shown.code == 0
+    assert "nothing was changed" in shown.err
+    assert max(map(len, shown.out.splitlines())) <= 80
+    assert likeness.document("character", "show", lulu)["thresholds"]["version"] == 1
+
+
+def test_applied_thresholds_are_a_new_version_that_keeps_its_figures(
+    likeness: CommandLine, lulu: str, good: Path, bad: Path, database: Database
+) -> None:
+    asked = ("calibrate", lulu, "--positives", good, "--negatives", bad, "--apply")
+    said = likeness.document(*asked)
+    assert said["applied_version"] == 2
+    made = likeness.document("character", "show", lulu)
+    origin = f"calibrated ({said['made_on']}, n=60, AUC 1.000)"
+    assert made["thresholds"] == {
+        "core": said["core"]["recommended"]["cut"],
+        "style": said["style"]["recommended"]["cut"],
+        "version": 2,
+        "origin": origin,
+    }
+    newest, first = made["threshold_versions"]
+    assert (first["origin"], first["calibration"]) == ("default", None)
+    assert (newest["model"], newest["aggregation"]) == (MODEL.name, "max")
+    assert newest["calibration"]["core"] == said["core"]
+    assert newest["calibration"]["model"]["fingerprint"] == MODEL.fingerprint
+    assert newest["calibration"]["core"]["resamples"] == 1000
+    shown = likeness("character", "show", lulu).out
+    assert "calibrated (" in shown
+    assert "default threshold" in shown
+    again = likeness(*asked)
+    assert "earlier verdicts follow with `likeness rescore --character lulu`" in again.err
+    assert likeness.document("character", "show", lulu)["thresholds"]["version"] == 2, "it says the same"
+
+
+def test_too_few_examples_are_no_calibration(
+    likeness: CommandLine, lulu: str, gallery: Gallery, good: Path, bad: Path
+) -> None:
+    few = gallery.set_of("few", spread(0.8, 0.95, 19), spread(0.7, 0.9, 19))
+    asked = ("calibrate", lulu, "--positives", few, "--negatives", bad)
+    said = likeness.document(*asked)
+    assert (said["calibrated"], said["core"]["auc"]) == (False, 1.0)
+    assert said["lacking"] == ["1 more positives (19 of at least 20)"]
+    assert "this is no calibration; it lacks 1 more positives" in likeness(*asked).err
+    refused = likeness(*asked, "--apply")
+    assert (refused.code, "AUC 1.000" in refused.out) == (2, True), "the figures are shown all the same"
+    error = likeness.document(*asked, "--apply", code=2)["error"]
+    assert "nothing is applied" in error["message"]
+    assert "1 more positives (19 of at least 20)" in error["message"]
+    assert len(likeness.document("character", "show", lulu)["threshold_versions"]) == 1
+
+
+def test_scores_that_do_not_tell_are_no_calibration(likeness: CommandLine, lulu: str, gallery: Gallery) -> None:
+    one = gallery.set_of("one", spread(0.4, 0.9), spread(0.4, 0.9))
+    other = gallery.set_of("other", spread(0.41, 0.91), spread(0.4, 0.9))
+    said = likeness.document("calibrate", lulu, "--positives", one, "--negatives", other)
+    assert not said["calibrated"]
+    assert said["lacking"][0].startswith("a score that tells them apart (AUC 0.4")
+    assert "a score that tells them apart" in likeness("calibrate", lulu, "--positives", one, "--negatives", other).out
+
+
+def test_a_style_score_that_does_not_tell_becomes_a_floor(likeness: CommandLine, lulu: str, gallery: Gallery) -> None:
+    good = gallery.set_of("good", spread(0.8, 0.95), spread(0.5, 0.7))
+    bad = gallery.set_of("bad", spread(0.1, 0.6), spread(0.5, 0.7))
+    said = likeness.document("calibrate", lulu, "--positives", good, "--negatives", bad, "--apply")
+    assert (said["calibrated"], said["style"]["calibrated"], said["style"]["rule"]) == (True, False, "floor")
+    assert said["style"]["recommended"]["cut"] == pytest.approx(0.4, abs=0.005)
+    assert "recommended is a floor" in likeness("calibrate", lulu, "--positives", good, "--negatives", bad).out
+
+
+def test_without_folders_references_and_other_characters_are_the_examples(
+    likeness: CommandLine, gallery: Gallery, books: Books, home: Path
+) -> None:
+    own = [gallery.file(f"own/{number}.png", core=core) for number, core in enumerate((1.0, 0.9, 0.8))]
+    likeness.document("character", "add", "lulu", *own)
+    likeness.document("character", "add", "momo", gallery.file("momo.png", core=0.1), gallery.file("m.png", core=0.2))
+    likeness.document("character", "add", "lulu-again", own[1], gallery.file("more.png", core=0.9))
+    with books.database.transaction() as connection:
+        momo, lulu = (characters.find(connection, name).id for name in ("momo", "lulu"))
+    for number, colour in enumerate(("teal", "navy")):
+        content = io.BytesIO()
+        Image.new("RGB", (8, 8), colour).save(content, "PNG")
+        gallery.known(content.getvalue(), core=0.3)
+        attempt_id = books.admitted(name=colour, character=momo)
+        assert collect(books, attempt_id, picture(home, colour)) is GenerationState.VALIDATING
+        # The second one is rejected: whom it shows, nobody knows.
+        judge(books, attempt_id, momo, 0.9 - number)
+    ended = likeness("calibrate", "lulu")
+    assert "'lulu-again' shares a reference with 'lulu' and is left out" in ended.err
+    said = likeness.document("calibrate", "lulu")
+    assert said["examples"]["positives"] == {"references, each left out in turn": 3}
+    assert said["examples"]["negatives"] == {"references of momo": 2, "pictures of momo": 1}
+    assert said["core"]["present"]["false_reject"] == 0, "no reference is held against itself alone"
+    assert said["core"]["auc"] == 1.0
+    books.sql(f"UPDATE generations SET further_character_ids = ARRAY['{lulu}'::uuid]")
+    with books.database.transaction() as connection:
+        found = calibration.pictures_of_others(connection, lulu, each=5, most=5)
+    assert [one.reference for one in found] == [True, True], "a picture of both shows it too"
+
+
+def test_a_reference_is_held_against_the_others_only(likeness: CommandLine, gallery: Gallery, bad: Path) -> None:
+    own = [gallery.file(f"own/{number}.png", core=core) for number, core in enumerate((1.0, 0.9, -0.5))]
+    likeness.document("character", "add", "lulu", *own)
+    said = likeness.document("calibrate", "lulu", "--negatives", bad)
+    # The third is like neither of the first two, and would be like itself.
+    assert said["core"]["present"]["false_reject"] == pytest.approx(1 / 3)
+
+
+def test_the_mean_over_references_is_calibrated_as_the_mean(
+    likeness: CommandLine, gallery: Gallery, good: Path, bad: Path, database: Database
+) -> None:
+    likeness.document("character", "add", "lulu", gallery.file("a.png", core=1.0), gallery.file("b.png", core=0.6))
+    nearest = likeness.document("calibrate", "lulu", "--positives", good, "--negatives", bad)
+    with database.transaction() as connection:
+        row = characters.find(connection, "lulu")
+        new = NewThresholds(core=0.75, style=0.6, origin="default", aggregation="mean")
+        characters.set_thresholds(connection, row.id, new)
+    mean = likeness.document("calibrate", "lulu", "--positives", good, "--negatives", bad, "--apply")
+    assert (nearest["aggregation"], mean["aggregation"]) == ("max", "mean")
+    assert mean["core"]["recommended"]["cut"] != nearest["core"]["recommended"]["cut"]
+    (newest, *_) = likeness.document("character", "show", "lulu")["threshold_versions"]
+    assert newest["aggregation"] == "mean"
+
+
+def test_what_cannot_be_calibrated_is_refused(
+    likeness: CommandLine, lulu: str, gallery: Gallery, good: Path, bad: Path, tmp_path: Path
+) -> None:
+    assert "no character 'nobody'" in likeness.refused("calibrate", "nobody")
+    assert "has one reference" in likeness.refused("calibrate", lulu, "--negatives", bad)
+    assert "nothing shows anybody but 'lulu'" in likeness.refused("calibrate", lulu, "--positives", good)
+    assert "is no folder" in likeness.refused("calibrate", lulu, "--positives", tmp_path / "gone")
+    (tmp_path / "empty").mkdir()
+    assert "names no picture" in likeness.refused("calibrate", lulu, "--positives", tmp_path / "empty")
+    (bad / "same.png").write_bytes((good / "3.png").read_bytes())
+    said = likeness.refused("calibrate", lulu, "--positives", good, "--negatives", bad)
+    assert "same.png" in said
+    assert "it is one of 'lulu'" in said
+    asked = ("calibrate", lulu, "--positives", good, "--negatives", bad, "--plot", "lulu.gif")
+    assert "a plot ends in .png or .svg" in likeness.refused(*asked)
