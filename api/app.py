@@ -57,7 +57,8 @@ def _again_later(failure: Exception) -> HTTPException:
 def create_app(resources: Resources) -> FastAPI:
     """The application over the resources of one process; it keeps nothing of its own."""
     # No pages about itself: what is here is for programs that know it.
-    app = FastAPI(title="Likeness", docs_url=None, redoc_url=None, openapi_url=None)
+    # A redirect loses a webhook: its sender follows none.
+    app = FastAPI(title="Likeness", redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
 
     # Plain functions, which run in threads: every step is synchronous.
     @app.post("/hooks/{lane}/{token}")

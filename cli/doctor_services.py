@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
 
 from cli.checks import Check, Health
 from pipeline import live_models
@@ -9,6 +11,8 @@ from pipeline.resources import Resources
 from runtime.resources import open_store
 from runtime.settings import Settings
 from storage.base import StoreAway
+
+_FOR_TESTING: Final = ".r2.dev"
 
 
 def bucket(settings: Settings) -> Check:
@@ -31,7 +35,11 @@ def bucket(settings: Settings) -> Check:
         if store.public_base is None:
             advice = "pictures have no public address; set R2_CDN_URL to the bucket's own domain"
             return Check(name="bucket", health=Health.NOTE, found=there, advice=advice)
-        return Check(name="bucket", found=f"{there}; public below {store.public_base}")
+        found = f"{there}; public below {store.public_base}"
+        if (urlsplit(store.public_base).hostname or "").endswith(_FOR_TESTING):
+            advice = "r2.dev addresses are throttled and meant for testing; give the bucket a domain of its own"
+            return Check(name="bucket", health=Health.NOTE, found=found, advice=advice)
+        return Check(name="bucket", found=found)
 
 
 def public_url(settings: Settings) -> Check:

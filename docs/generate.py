@@ -1,4 +1,4 @@
-"""Writes what the code already says: the state machine, the settings, the commands. Run as `python -m docs.generate`.
+"""Writes what the code already says: states, settings, commands, failures. Run as `python -m docs.generate`.
 
 `make docs` runs it and a test compares; nothing that stands in a generated part is written by hand. Prose is not
 generated: `architecture.md`, `operations.md` and the decisions are people's.
@@ -17,14 +17,13 @@ from pydantic import SecretStr
 
 from cli.lazy import LazyCommand
 from cli.main import COMMANDS
+from docs.failures import failure_table
 from domain import states
 from domain.schedule import LONGEST_JOB
 from domain.states import FINAL, IN_FLIGHT, LIVE, MOVES, PUBLIC_STATUS, AttemptState, GenerationState
 from runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-_BEGIN = "<!-- commands: written by `make docs` -->"
-_END = "<!-- commands: end -->"
 #: Options that say nothing about a command.
 _SAME_EVERYWHERE = frozenset({"help", "install_completion", "show_completion"})
 
@@ -229,9 +228,19 @@ def command_reference() -> str:
 
 def readme() -> str:
     """The README as it is, with its table of commands renewed."""
-    before, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n\n{command_table()}\n\n{_END}{after}"
+    return _renewed("README.md", "commands", command_table())
+
+
+def providers() -> str:
+    """The page of the services as it is, with its table of failures renewed."""
+    return _renewed("docs/providers.md", "failures", failure_table())
+
+
+def _renewed(name: str, part: str, content: str) -> str:
+    begin, end = f"<!-- {part}: written by `make docs` -->", f"<!-- {part}: end -->"
+    before, _, rest = (ROOT / name).read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
 #: Each generated file, and who writes it.
@@ -239,6 +248,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     ".env.example": env_example,
     "README.md": readme,
     "docs/commands.md": command_reference,
+    "docs/providers.md": providers,
     "docs/state-machine.md": state_machine,
 }
 

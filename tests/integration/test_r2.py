@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+from cli import doctor_services
+from cli.checks import Health
 from db import uploads
 from db.schema import generation_assets
 from db.schema_checks import character_references
@@ -16,6 +18,7 @@ from db.session import Database
 from domain.errors import BadInput, PictureLost, ServiceMissing
 from domain.ids import AttemptId, sha256
 from pipeline.upload import readdress, upload
+from runtime.settings import Settings, read_settings
 from storage.base import StoreAway
 from storage.folder import FolderStore
 from storage.mirrored import MirroredStore
@@ -238,6 +241,38 @@ def test_the_doctors_probe_leaves_nothing_behind(store: R2Store, server: BucketS
     server.stop()
     with pytest.raises(StoreAway, match="does not answer"):
         store.probe()
+
+
+@pytest.fixture
+def settings_of_bucket(server: BucketServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    given = {
+        "R2_ENDPOINT_URL": server.url,
+        "R2_BUCKET_NAME": server.name,
+        "R2_ACCESS_KEY_ID": "key",
+        "R2_SECRET_ACCESS_KEY": "secret",
+        "R2_CDN_URL": CDN,
+        "LIKENESS_HOME": str(home),
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return read_settings()
+
+
+def test_the_doctor_tries_the_bucket_and_says_which_setting_is_wrong(settings_of_bucket: Settings) -> None:
+    good = doctor_services.bucket(settings_of_bucket)
+    assert (good.health, good.advice) == (Health.OK, "")
+    assert f"public below {CDN}/" in good.found
+    wrong = doctor_services.bucket(settings_of_bucket.model_copy(update={"r2_bucket_name": "elsewhere"}))
+    assert wrong.health is Health.MISSING
+    assert "R2_BUCKET_NAME" in wrong.advice
+    away = doctor_services.bucket(settings_of_bucket.model_copy(update={"r2_endpoint_url": "http://127.0.0.1:9"}))
+    assert (away.health, "does not answer" in away.found + away.advice) == (Health.MISSING, True)
+
+
+def test_the_doctor_warns_of_an_address_that_is_throttled(settings_of_bucket: Settings) -> None:
+    testing = settings_of_bucket.model_copy(update={"r2_cdn_url": "https://pub-1a2b.r2.dev"})
+    check = doctor_services.bucket(testing)
+    assert (check.health, "a domain of its own" in check.advice) == (Health.NOTE, True)
 
 
 def test_a_picture_of_another_machine_waits_for_it_and_holds_up_nobody(bench: Bench, server: BucketServer) -> None:

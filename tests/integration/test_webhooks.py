@@ -137,6 +137,13 @@ def test_every_wrong_address_gets_the_same_answer(desk: Desk) -> None:
     assert {answer_of(reply) for reply in replies} == {NOT_FOUND}
 
 
+def test_a_slash_too_much_is_answered_and_not_redirected(unsigned: Desk) -> None:
+    unsigned.arm("callback", "lost_callback")
+    token = unsigned.row(unsigned.submitted()).token
+    assert unsigned.http.post(f"/hooks/ttapi/{token}/", content=b"{}").status_code == 404
+    assert unsigned.events() == []
+
+
 def test_a_body_beyond_the_limit_is_not_read_to_its_end(unsigned: Desk) -> None:
     unsigned.arm("callback", "lost_callback")
     token = unsigned.row(unsigned.submitted()).token
