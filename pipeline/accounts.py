@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from db import lanes
-from domain.errors import ProviderError
+from domain.errors import KeyRefused, OutOfMoney, ProviderError
 from domain.money import show
 from domain.retry import closure
 from pipeline.resources import Resources
@@ -43,9 +43,9 @@ def ask(resources: Resources, lane_name: str) -> bool:
 
 
 def _silent(resources: Resources, lane_name: str, failure: ProviderError) -> None:
-    """Nothing is known; only what concerns the key closes the lane, as it would at the next submission."""
+    """Nothing is known; only what concerns key and wallet closes the lane, as it would at the next submission."""
     log.info("the account of lane %s could not be asked about: %s", lane_name, failure)
-    closing = closure(failure)
+    closing = closure(failure) if isinstance(failure, KeyRefused | OutOfMoney) else None
     with resources.database.transaction() as connection:
         lanes.note_error(connection, lane_name, failure)
         if closing is not None:

@@ -13,7 +13,7 @@ import pytest
 from db.schema import generation_assets, generations
 from db.schema_checks import model_inputs
 from db.session import Database
-from domain.errors import ProviderDown
+from domain.errors import KeyRefused, ProviderDown, ProviderError, RateLimited
 from domain.ids import AttemptId
 from pipeline import accounts, doubts
 from providers.base import AccountInfo
@@ -308,13 +308,25 @@ def test_a_lane_that_a_person_closed_is_not_opened_by_money(bench: Bench) -> Non
     assert _asked(bench, balance_usd=Decimal(25)).reason == "a person closed it"
 
 
-def test_an_account_that_cannot_be_asked_changes_nothing(bench: Bench) -> None:
-    lane = bench.resources.lanes["sandbox"]
+class _Silent(_Account):
+    """The lane, whose account cannot be asked about."""
 
-    class Away(_Account):
-        def account(self) -> AccountInfo:
-            raise ProviderDown("nobody there")
+    def __init__(self, lane: Any, failure: ProviderError) -> None:
+        super().__init__(lane)
+        self._failure = failure
 
-    assert not accounts.ask(replace(bench.resources, lanes={"sandbox": Away(lane)}), "sandbox")
+    def account(self) -> AccountInfo:
+        raise self._failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "closed"), [(ProviderDown("no"), False), (RateLimited("no"), False), (KeyRefused("no"), True)]
+)
+def test_an_account_that_cannot_be_asked_changes_no_number(
+    bench: Bench, failure: ProviderError, *, closed: bool
+) -> None:
+    silent = _Silent(bench.resources.lanes["sandbox"], failure)
+    assert not accounts.ask(replace(bench.resources, lanes={"sandbox": silent}), "sandbox")
     row = bench.lane()
-    assert (row.concurrency, row.concurrency_origin, row.last_error) == (10, "setting", "nobody there")
+    assert (row.concurrency, row.concurrency_origin, row.last_error) == (10, "setting", "no")
+    assert (_closed_s(bench) > 0) is closed
