@@ -4,7 +4,7 @@ Deciding is `pipeline.closed_loop`'s business; the move itself is `db.moves.vali
 what was decided in the transaction that moves the generation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -66,7 +66,7 @@ class Standing:
     generation_id: GenerationId
     policy: Policy
     prompt: str
-    character_id: CharacterId | None
+    character_ids: Sequence[CharacterId]
     provider: str
     model: str
     settings: Mapping[str, Any]
@@ -94,7 +94,7 @@ def standing(connection: Connection, generation_id: GenerationId) -> Standing:
         generation_id=generation_id,
         policy=Policy.of(row.batch_policy, row.try_policy),
         prompt=row.prompt,
-        character_id=row.character_id,
+        character_ids=[] if row.character_id is None else [row.character_id, *row.further_character_ids],
         provider=row.provider,
         model=row.model,
         settings=merged(row.settings, row.changes),

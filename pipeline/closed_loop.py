@@ -5,14 +5,14 @@ catalogue and the lanes, and a step is turned into changes, hold, price, provide
 is checked where the next attempt is created, as for every attempt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 from db import characters, closed_loop
-from db.characters import CharacterRow
+from db.characters import ReferenceRow
 from db.closed_loop import BestPicture, Decision, NextTry, Standing
 from db.moves import further
 from db.moves.validation import NewVerdict
@@ -53,14 +53,14 @@ def decide(resources: Resources, work: Work, winner: NewVerdict) -> Decision | N
             job_id=work.job_id,
             detail=work.result.get("detail") or {},
         )
-        character = None if standing.character_id is None else characters.get(connection, standing.character_id)
+        references = [row for one in standing.character_ids for row in characters.get(connection, one).references]
     if work.changes != standing.changes:
         # A job of an earlier attempt that turned up late: the try that was decided on already is still to come.
         return Decision(reason="the try that was decided on is still to come", next_try=_as_it_stands(standing))
     scores = {"core": round(best.core, 6), "style": round(best.style, 6)}
     if earlier is not None and earlier.core > best.core:
         best = earlier
-    return _Loop(resources, standing, best=best, character=character).decision(scores)
+    return _Loop(resources, standing, best=best, references=references).decision(scores)
 
 
 def take_up(resources: Resources, batch_id: BatchId) -> tuple[int, int]:
@@ -79,10 +79,10 @@ def _take_up(resources: Resources, generation_id: GenerationId) -> bool:
     with resources.database.transaction() as connection:
         standing = closed_loop.standing(connection, generation_id)
         best = closed_loop.best_picture(connection, generation_id)
-        character = None if standing.character_id is None else characters.get(connection, standing.character_id)
+        references = [row for one in standing.character_ids for row in characters.get(connection, one).references]
     if best is None or not standing.policy.on:
         return False
-    loop = _Loop(resources, standing, best=best, character=character)
+    loop = _Loop(resources, standing, best=best, references=references)
     decision = loop.decision({"core": round(best.core, 6), "style": round(best.style, 6)})
     if decision.next_try is None:
         return False
@@ -117,12 +117,12 @@ class _Loop:
     """One decision about one generation."""
 
     def __init__(
-        self, resources: Resources, standing: Standing, *, best: BestPicture, character: CharacterRow | None
+        self, resources: Resources, standing: Standing, *, best: BestPicture, references: Sequence[ReferenceRow]
     ) -> None:
         self._resources = resources
         self._standing = standing
         self._best = best
-        self._references = character.references if character else ()
+        self._references = references
         self._model = load().get(standing.model)
         self._today: date = datetime.now(UTC).date()
 

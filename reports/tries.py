@@ -72,10 +72,10 @@ class Loop:
     @property
     def sentence(self) -> str:
         """How many the further tries added, and for how much."""
-        added = f"{self.accepted_later:,} more" if self.accepted_later else "none more"
+        first = self.accepted_at_first
         return (
-            f"The first tries gave {self.accepted_at_first:,} accepted pictures,"
-            f" further ones {added} for {money.show(self.further_usd)} USD."
+            f"The first tries gave {first:,} accepted picture{'' if first == 1 else 's'},"
+            f" further ones {self.accepted_later or 'no'} more for {money.show(self.further_usd)} USD."
         )
 
 

@@ -14,7 +14,7 @@ from db.session import Database
 from domain.escalation import read_steps, wishes
 from domain.ids import AttemptId, GenerationId
 from domain.states import GenerationState
-from pipeline import actions, status
+from pipeline import actions, doubts, status
 from pipeline.report import report_of
 from reports.tries import loop_of, sentences
 from tests.conftest import Sent
@@ -192,6 +192,21 @@ def test_a_further_try_that_fails_leaves_the_pictures_of_the_earlier_ones(bench:
     assert bench.books.attempt(second).error_code is not None
     assert [one.attempt_id for one in bench.books.rows(generation_assets) if one.best] == [first]
     assert _history(bench, second)[-1].reason.startswith("the further try failed")
+
+
+def test_a_doubt_about_a_further_try_is_settled_by_its_own_request(bench: Bench) -> None:
+    """Under a seed of the user's own the two requests differ in the weight alone."""
+    first = _enqueue(bench, settings={"cref_weight": 25, "seed": 7})
+    _try(bench, first, OFF_MODEL)
+    second = _next(bench)
+    bench.caller.arm({"where": "submit", "what": "drop_after", "count": 1})
+    assert bench.submit(second) is None
+    assert bench.books.attempt(second).state == "in_doubt"
+    assert doubts.settle_by_listing(bench.resources, "sandbox") == 1
+    adopted = bench.books.attempt(second)
+    assert adopted.state == "generating"
+    assert adopted.job_id != bench.books.attempt(first).job_id
+    assert len(bench.charged()) == 2
 
 
 def test_failures_that_cost_nothing_are_counted_from_the_last_verdict(bench: Bench) -> None:
