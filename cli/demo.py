@@ -54,7 +54,8 @@ def demo_command(
 
 def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) -> int:
     """Run the demo, or go on with the one that was interrupted; returns the exit code."""
-    settings = demo_settings()
+    # Nobody calls back: the demo needs no port, and its tokens go nowhere.
+    settings = demo_settings().model_copy(update={"public_url": None})
     with opened(settings) as site, crew_of(site.settings.home) as crew:
 
         def members() -> Sequence[Child]:

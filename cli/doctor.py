@@ -60,6 +60,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _guarded("bucket", lambda: doctor_services.bucket(settings))
     yield doctor_services.public_url(settings)
     yield from _keys(settings)
+    if settings.public_url is not None:
+        yield _public_address(settings.public_url)
     yield _guarded("scoring model", lambda: _weights(settings))
     yield _torch()
 
@@ -174,6 +176,16 @@ def _keys(settings: Settings) -> Iterator[Check]:
                 found="set" if there else "not set",
                 advice="" if there else str(field.description or ""),
             )
+
+
+def _public_address(url: str) -> Check:
+    """Whether every service will call back there."""
+    if url.startswith("https://"):
+        return Check(name="public address", found=url)
+    advice = "put a proxy with TLS before `likeness worker api`, and name its https address"
+    return Check(
+        name="public address", health=Health.NOTE, found=f"{url}, where Replicate does not call back", advice=advice
+    )
 
 
 def _weights(settings: Settings) -> Check:

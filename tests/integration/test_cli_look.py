@@ -211,6 +211,15 @@ def test_the_doctor_finds_what_is_there_and_shows_no_key(
     assert all(check["advice"] for check in said["checks"] if check["health"] != "ok")
 
 
+@pytest.mark.parametrize(("url", "health"), [("https://likeness.example", "ok"), ("http://likeness.example", "note")])
+def test_the_doctor_knows_who_calls_back_where(
+    likeness: CommandLine, monkeypatch: pytest.MonkeyPatch, url: str, health: str
+) -> None:
+    monkeypatch.setenv("LIKENESS_PUBLIC_URL", url)
+    (found,) = [one for one in likeness.document("doctor")["checks"] if one["name"] == "public address"]
+    assert found["health"] == health
+
+
 def test_the_doctor_says_what_to_do_where_something_is_missing(
     likeness: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -216,6 +217,16 @@ def test_a_duplicate_does_not_make_due_again(desk: Desk) -> None:
     before = desk.standing()
     assert desk.authentic(attempt_id, job_id=job_id).status_code == 200
     assert desk.standing() == before
+
+
+def test_many_copies_at_once_are_one_event(desk: Desk) -> None:
+    desk.arm("submit", "stuck")
+    attempt_id = desk.submitted()
+    job_id = desk.row(attempt_id).job_id
+    with ThreadPoolExecutor(8) as senders:
+        replies = list(senders.map(lambda _: desk.authentic(attempt_id, job_id=job_id), range(40)))
+    assert {reply.status_code for reply in replies} == {200}
+    assert len(desk.events()) == 1
 
 
 def test_a_late_webhook_is_taken_and_changes_nothing(desk: Desk) -> None:
