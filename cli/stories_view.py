@@ -203,10 +203,12 @@ def _attempts(story: Story) -> Table:
 
 
 def _assets(resources: Resources, story: Story) -> list[RenderableType]:
-    table = table_of("picture", "size", "core", "style", "verdict", numbers=("picture", "core", "style"))
+    numbers = ("picture", "core", "style", "prompt")
+    table = table_of("picture", "size", "core", "style", "prompt", "verdict", numbers=numbers)
     files: list[RenderableType] = []
     for asset in story.assets:
-        verdict = next(iter(story.verdicts.get(asset["id"], [])), None)
+        # Of several characters the one that it meets least well, which is the one that decides.
+        verdict = min(story.verdicts.get(asset["id"], []), key=_margin, default=None)
         size = f"{asset['width']} x {asset['height']}" if asset["width"] else "–"
         where = _picture(resources, asset) or asset["missing_reason"] or "the file is not on this machine"
         table.add_row(
@@ -214,8 +216,12 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
             size,
             _against(verdict, "core"),
             _against(verdict, "style"),
+            "–" if asset["text_alignment"] is None else f"{asset['text_alignment']:.3f}",
             _said(verdict, best=asset["best"]),
         )
+        if asset["near_duplicate_of"] is not None:
+            alike = f"cosine {asset['near_duplicate_score']:.3f} with picture {asset['near_duplicate_of']}"
+            files.append(f"{asset['position']:>7}  too like another of this batch: {alike}")
         files.append(f"{asset['position']:>7}  {where}")
     return [table, *_thresholds(story), *files]
 
@@ -229,6 +235,11 @@ def _thresholds(story: Story) -> list[RenderableType]:
         for one in verdicts
     }
     return [Text(f"thresholds of {line}") for line in lines]
+
+
+def _margin(verdict: dict[str, Any]) -> float:
+    distances = (verdict[what] - verdict[f"{what}_threshold"] for what in ("core", "style"))
+    return float(min(distances))
 
 
 def _against(verdict: dict[str, Any] | None, what: str) -> str:

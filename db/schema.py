@@ -217,6 +217,12 @@ Index(
     attempts.c.late_look_at,
     postgresql_where=text("late_look_at IS NOT NULL"),
 )
+Index(
+    "attempts_judged_idx",
+    attempts.c.batch_id,
+    attempts.c.finished_at,
+    postgresql_where=text(f"outcome IN ({quoted((Outcome.COMPLETED, Outcome.REJECTED))})"),
+)
 Index("attempts_batch_id_idx", attempts.c.batch_id, postgresql_where=text("state <> 'finished'"))
 
 Index("attempts_illegal_prompts_idx", attempts.c.lane, attempts.c.finished_at, postgresql_where=text("illegal_prompt"))

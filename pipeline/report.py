@@ -1,9 +1,10 @@
 """Fill the records of `reports` from the books."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from db import characters, reading
 from db.characters import CharacterRow
@@ -24,7 +25,8 @@ def report_of(resources: Resources, batch_id: BatchId) -> Report:
         stories = reading.stories(connection, Wanted(batch_id=batch_id))
         spend = reading.spend_over_time(connection, batch_id)
         cast = [characters.get(connection, one) for one in _cast(status, stories)]
-    lines = [line_of(resources, story) for story in stories]
+    rows = {asset["id"]: _row_of(story) for story in stories for asset in story.assets}
+    lines = [line_of(resources, story, rows=rows) for story in stories]
     return _report(resources, status, lines, spend=spend, cast=cast)
 
 
@@ -83,8 +85,17 @@ def _path(resources: Resources, key: str | None) -> Path | None:
     return None if key is None else resources.store.path_of(key)
 
 
-def line_of(resources: Resources, story: Story) -> GenerationLine:
-    """One generation as reports tell it: with the pictures of the attempt that stands for it."""
+def _row_of(story: Story) -> str:
+    index = story.generation["pipeline_data"].get("row", {}).get("index")
+    return f"row {index or story.generation['position']}"
+
+
+def line_of(resources: Resources, story: Story, *, rows: Mapping[UUID, str] | None = None) -> GenerationLine:
+    """One generation as reports tell it: with the pictures of the attempt that stands for it.
+
+    Args:
+        rows: what to call the generation of another picture, by that picture's id.
+    """
     row = story.generation
     last = story.attempts[-1] if story.attempts else None
     shown = shown_attempt(story)
@@ -104,7 +115,9 @@ def line_of(resources: Resources, story: Story) -> GenerationLine:
         error_code=row["error_code"],
         error_message=row["error_message"],
         finished_at=row["completed_at"],
-        assets=[_asset(resources, story, asset) for asset in story.assets if asset["attempt_id"] == shown],
+        assets=[
+            _asset(resources, story, asset, rows=rows or {}) for asset in story.assets if asset["attempt_id"] == shown
+        ],
         tried=tries_of(story),
     )
 
@@ -127,7 +140,7 @@ def _margin(verdict: dict[str, Any]) -> float:
     return float(min(core, style))
 
 
-def _asset(resources: Resources, story: Story, asset: dict[str, Any]) -> AssetLine:
+def _asset(resources: Resources, story: Story, asset: dict[str, Any], *, rows: Mapping[UUID, str]) -> AssetLine:
     # With several characters the one that is met least well: the picture passes when that one does.
     verdict = min(story.verdicts.get(asset["id"], []), key=_margin, default=None)
     judged = (
@@ -142,6 +155,8 @@ def _asset(resources: Resources, story: Story, asset: dict[str, Any]) -> AssetLi
         width=asset["width"],
         height=asset["height"],
         best=asset["best"],
+        text_alignment=asset["text_alignment"],
+        like=rows.get(asset["near_duplicate_of"], "another picture") if asset["near_duplicate_of"] else None,
         missing_reason=asset["missing_reason"],
         **judged,
     )

@@ -10,6 +10,7 @@ from db.session import Database
 from domain.ids import AttemptId, GenerationId
 from pipeline.gate import Gate
 from pipeline.leases import Leases
+from pipeline.lookalikes import Lookalikes
 from pipeline.points import Points, Unarmed
 from pipeline.shelf import Shelf
 from providers.base import Lane
@@ -97,5 +98,6 @@ class Resources:
     scoring_model: str = "openai/clip-vit-large-patch14"
     public_url: str | None = None
     estimates: Mapping[str, Decimal] = field(default_factory=dict)
+    lookalikes: Lookalikes = field(default_factory=Lookalikes)
     gate: Gate = field(default_factory=Gate)
     points: Points = field(default_factory=Unarmed)

@@ -1,7 +1,8 @@
 """Check the pictures of one attempt against its character, and let the best one decide."""
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -17,7 +18,8 @@ from domain.verdict import Verdict, best_for_all
 from pipeline import closed_loop, references
 from pipeline.outcome import Again
 from pipeline.resources import Resources
-from validation.base import Aggregation, ModelInput, Reference, Scored
+from validation.base import Aggregation, Embedding, ModelInput, Reference, Scored
+from validation.similarity import alignment
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
     resources.points.reach("validate.claimed")
     assert work.character_id is not None
     try:
-        found = _verdicts(resources, work, inputs)
+        found, embeddings = _verdicts(resources, work, inputs)
     except ScorerError as failure:
         return _again_or_unfit(resources, work, lease, failure)
     except ServiceMissing as missing:
@@ -78,6 +80,7 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
         return Again(_MISSING_HERE)
     resources.points.reach("validate.scored")
     winner = _winner(found)
+    aligned = _aligned(resources, work, embeddings)
     further = None if winner.verdict.passed else closed_loop.decide(resources, work, winner)
     with resources.database.transaction() as connection:
         reached = validation.judged(
@@ -89,23 +92,30 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
             best=winner.asset_id,
             further=further,
         )
+        validation.align(connection, aligned)
     if reached is GenerationState.QUEUED:
         resources.points.reach("validate.queued_again")
     resources.points.reach("validate.judged")
+    resources.lookalikes.look(resources.database, work.batch_id, origin=winner.origin)
     return None
 
 
-def _verdicts(resources: Resources, work: Work, inputs: Sequence[StoredInput]) -> list[NewVerdict]:
-    """One verdict for each picture and character; a picture is embedded once for all of them.
+def _verdicts(
+    resources: Resources, work: Work, inputs: Sequence[StoredInput]
+) -> tuple[list[NewVerdict], Mapping[AssetId, Embedding]]:
+    """One verdict for each picture and character, and the embeddings: a picture is embedded once for all of them.
 
     Raises:
         UnfitPicture, ScorerError: as `_score`.
         ServiceMissing: a reference is not in the store of this machine.
     """
     found: list[NewVerdict] = []
+    embeddings: dict[AssetId, Embedding] = {}
     for character_id in work.character_ids:
         character = references.character_of(resources, character_id)
         pictures = references.pictures_of(resources, character)
+        scored = _score(resources, inputs, pictures, aggregation=Aggregation(character.aggregation))
+        embeddings |= {one.asset_id: score.embedding for one, score in scored if score.embedding is not None}
         found += [
             NewVerdict(
                 asset_id=one.asset_id,
@@ -114,9 +124,26 @@ def _verdicts(resources: Resources, work: Work, inputs: Sequence[StoredInput]) -
                 origin=score.origin,
                 readings=asdict(score.detail) if score.detail is not None else {},
             )
-            for one, score in _score(resources, inputs, pictures, aggregation=Aggregation(character.aggregation))
+            for one, score in scored
         ]
-    return found
+    return found, embeddings
+
+
+def _aligned(resources: Resources, work: Work, embeddings: Mapping[AssetId, Embedding]) -> dict[AssetId, float]:
+    """How near each picture is to what was asked for; nothing where the model cannot read, for it decides nothing."""
+    assert resources.scorer is not None
+    try:
+        told = resources.scorer.embed_text(without_flags(work.prompt)) if embeddings else None
+    except ScorerError as failure:
+        log.warning("the prompt of attempt %s cannot be read: %s", work.attempt_id, failure)
+        return {}
+    return {} if told is None else dict(zip(embeddings, alignment(told, list(embeddings.values())), strict=True))
+
+
+def without_flags(prompt: str) -> str:
+    """What a prompt says to a reader: without Midjourney's flags at its end and without addresses."""
+    said = re.split(r"(?:^|\s)--(?=[a-z])", prompt, maxsplit=1, flags=re.IGNORECASE)[0]
+    return " ".join(re.sub(r"https?://\S+", " ", said).split())
 
 
 def _winner(found: Sequence[NewVerdict]) -> NewVerdict:

@@ -180,7 +180,9 @@ def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: Generation
     ]
     said = {True: "passes", False: "does not pass", None: ""}[asset.passed]
     row = f"row {generation.index or generation.position}"
-    caption = ", ".join(filter(None, [number, *scores, said]))
+    prompt = "" if asset.text_alignment is None else f"prompt {asset.text_alignment:.2f}"
+    like = f"too like {asset.like}" if asset.like else ""
+    caption = ", ".join(filter(None, [number, *scores, prompt, said, like]))
     # Only addresses that a browser fetches as pages become links; a script in a URL would run at a click.
     link = asset.url if asset.url and asset.url.startswith(("https://", "http://")) else None
     reason = None
@@ -226,6 +228,8 @@ def _facts(generation: GenerationLine) -> list[str]:
         facts.append(lasting(generation.duration_s))
     if made:
         facts.append(made)
+    if generation.best is not None and generation.best.like:
+        facts.append(f"too like {generation.best.like}")
     if generation.tries > 1:
         facts.append(f"{generation.tries} tries")
     return facts

@@ -38,6 +38,8 @@ class AssetLine:
         core, style: scores, cosines in [-1, 1]; None where nothing was checked.
         core_threshold, style_threshold: the thresholds in force when it was checked.
         passed: the verdict, or None without one.
+        text_alignment: cosine of the picture with its prompt, or None.
+        like: what it is too like, such as `row 3`, or None.
         missing_reason: why there is no file, as a sentence without its full stop.
     """
 
@@ -52,6 +54,8 @@ class AssetLine:
     style: float | None = None
     style_threshold: float | None = None
     passed: bool | None = None
+    text_alignment: float | None = None
+    like: str | None = None
     missing_reason: str | None = None
 
     @property

@@ -13,6 +13,7 @@ from db.migrate import migrate
 from db.session import Database
 from domain.errors import ServiceMissing
 from pipeline.leases import Leases
+from pipeline.lookalikes import Lookalikes
 from pipeline.points import DieOnce, Points, Unarmed
 from pipeline.resources import Dispatch, Resources, Timing
 from providers.base import Lane
@@ -184,5 +185,6 @@ def _lent(
             scoring_model=settings.clip_model,
             public_url=settings.public_url,
             estimates={"ttapi": settings.ttapi_price_usd},
+            lookalikes=Lookalikes(least=settings.near_duplicate),
             points=points_of(settings),
         )

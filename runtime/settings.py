@@ -144,6 +144,11 @@ class Settings(BaseSettings):
     clip_threshold_style: _Fraction = Field(
         0.60, validation_alias="CLIP_THRESHOLD_STYLE", description="of characters that are not calibrated"
     )
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.98,
+        validation_alias="LIKENESS_NEAR_DUPLICATE",
+        description="two pictures of a batch with a higher cosine are flagged as too alike",
+    )
     clip_device: str = Field("auto", validation_alias="LIKENESS_DEVICE", description="auto, cuda, mps or cpu")
 
     pictures: Path | None = Field(

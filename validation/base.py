@@ -88,11 +88,12 @@ class Detail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """Scores of one picture, with what made them; `detail` where the scorer has more to tell."""
+    """Scores of one picture, with what made them; `detail` and `embedding` where the scorer has more to tell."""
 
     scores: Scores
     origin: Origin
     detail: Detail | None = None
+    embedding: Embedding | None = None
 
 
 class Scorer(Protocol):
@@ -115,5 +116,15 @@ class Scorer(Protocol):
         Raises:
             UnfitPicture: one of `pictures` cannot be scored.
             ScorerError: the model or the device failed.
+        """
+        ...
+
+    def embed_text(self, text: str) -> bytes | None:
+        """The vector of a text in the space of `Embedding.core`, cut where the model's context ends.
+
+        None where the model cannot read: its folder has no tokenizer.
+
+        Raises:
+            ScorerError: the device failed.
         """
         ...

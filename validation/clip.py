@@ -8,6 +8,7 @@ character's, and a verdict is `domain.verdict`.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from validation.precision import Precision, choose
 from validation.preprocessing import Preprocessing, read_preprocessing
 from validation.similarity import Frame, compare
 from validation.specimens import specimens
+from validation.texts import TextTower, open_texts
 from validation.weights import revision
 
 logger = logging.getLogger(__name__)
@@ -276,6 +278,14 @@ class ClipScorer:
         outcomes |= zip(others, self._batcher.submit_many(arrays[index] for index in others), strict=True)
         return [outcomes[index] for index in range(len(pictures))]
 
+    def embed_text(self, text: str) -> bytes | None:
+        """The vector of a text in the space of `Embedding.core`; see `validation.base.Scorer.embed_text`."""
+        return None if self._texts is None else self._texts.embed(text)
+
+    @cached_property
+    def _texts(self) -> TextTower | None:
+        return open_texts(self.identity.model, self.engine)
+
     def embed_references(self, references: Sequence[Reference]) -> list[Embedding]:
         """The embeddings of `references`, in order; made once and kept.
 
@@ -322,7 +332,7 @@ class ClipScorer:
                 outcomes.append(row)
                 continue
             scores, detail = next(compared)
-            outcomes.append(Scored(scores=scores, origin=origin, detail=detail))
+            outcomes.append(Scored(scores=scores, origin=origin, detail=detail, embedding=row))
         return outcomes
 
     def _any_array(self, picture: ModelInput | bytes) -> Pixels:

@@ -5,7 +5,7 @@ float32. Torch lives here and in the modules that `validation.clip`, its only do
 is decided in `validation.precision`; what the rows mean, in `validation.similarity`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -176,6 +176,24 @@ class Engine:
         ]
         self._count(pictures=launched.pictures, forward_s=over_s - launched.begun_s, finish_s=perf_counter() - over_s)
         return rows
+
+    def embed_tokens(self, tokens: Mapping[str, Tensor]) -> Tensor:
+        """The text tower's projected vectors.
+
+        Args:
+            tokens: (B, T) each, as the model's own tokenizer makes them, on any device.
+
+        Returns:
+            (B, D) float32 at unit length, on the host.
+
+        Raises:
+            OutOfMemory, ScorerError: as `forward`.
+        """
+        rows = len(next(iter(tokens.values())))
+        with self._lock, torch.inference_mode(), _device_errors(rows):
+            on_device = {name: one.to(self.device) for name, one in tokens.items()}
+            features = self.model.get_text_features(**on_device)  # type: ignore[operator]  # nn.Module is open
+            return nn.functional.normalize(features.pooler_output.float(), dim=-1).cpu()  # (B, D)
 
     def embed(self, pictures: Sequence[Pixels]) -> list[Embedding | ScorerError]:
         """The three phases in a row, for at least one picture."""

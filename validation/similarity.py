@@ -100,6 +100,15 @@ def compare(
     return [_scored(*(float(column[n]) for column in columns), nearest=int(nearest[n])) for n in range(len(pictures))]
 
 
+def alignment(text: bytes, pictures: Sequence[Embedding]) -> list[float]:
+    """Cosine of a text's vector with each picture's core vector (CLIP-T), in the order given."""
+    if not pictures:
+        return []
+    cores, _ = unpack(pictures)  # (N, D)
+    told = np.frombuffer(text, dtype=_STORED).astype(np.float32)[None, :]  # (1, D)
+    return [float(one) for one in cosines(cores, told)[:, 0]]
+
+
 def _scored(
     core_raw: float, core_corrected: float, style_raw: float, style_corrected: float, *, nearest: int
 ) -> tuple[Scores, Detail]:

@@ -119,6 +119,16 @@ def judged(
     return reached
 
 
+def align(connection: Connection, alignments: Mapping[AssetId, float]) -> None:
+    """Keep how near each picture is to its prompt."""
+    for asset_id in sorted(alignments):
+        connection.execute(
+            update(generation_assets)
+            .where(generation_assets.c.id == asset_id)
+            .values(text_alignment=alignments[asset_id])
+        )
+
+
 def write_verdict(connection: Connection, character_id: CharacterId, new: NewVerdict) -> None:
     """Insert the verdict, or replace the one made under earlier thresholds or by another model."""
     readings = {name: new.readings.get(name) for name in READINGS}

@@ -33,6 +33,7 @@ BEHIND_THE_DOOR = {
     "validation.engine",
     "validation.loading",
     "validation.precision",
+    "validation.texts",
 }
 TRAINING = "sandbox/clip/"
 COMMITS = {"db/session.py", "db/migrate.py"}

@@ -77,6 +77,9 @@ class FixedScorer:
             for at in range(len(pictures))
         ]
 
+    def embed_text(self, text: str) -> bytes | None:
+        return None
+
 
 @dataclass(slots=True)
 class Bench:

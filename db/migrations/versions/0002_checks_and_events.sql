@@ -35,6 +35,8 @@ CREATE INDEX attempts_illegal_prompts_idx ON attempts (lane, finished_at) WHERE 
 
 CREATE INDEX attempts_late_look_idx ON attempts (lane, late_look_at) WHERE late_look_at IS NOT NULL;
 
+CREATE INDEX attempts_judged_idx ON attempts (batch_id, finished_at) WHERE outcome IN ('completed', 'rejected');
+
 ALTER TABLE generation_assets
     ADD COLUMN text_alignment FLOAT,
     ADD COLUMN near_duplicate_of UUID,

@@ -1,0 +1,80 @@
+"""Pictures of a batch with their embeddings, and the flag of those that are too alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, or_, select, update
+
+from db.schema import attempts, generation_assets
+from db.schema_checks import embeddings
+from domain.ids import AssetId, BatchId, GenerationId
+from domain.states import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPicture:
+    """A judged picture.
+
+    Args:
+        vector: the core embedding, little-endian float32 at unit length.
+        judged_at: begin of the transaction that judged it.
+    """
+
+    asset_id: AssetId
+    generation_id: GenerationId
+    vector: bytes
+    judged_at: datetime
+
+
+def judged_since(
+    connection: Connection, batch_id: BatchId, *, fingerprint: str, since: datetime | None, most: int
+) -> list[SeenPicture]:
+    """Pictures of the batch that were judged at `since` or later, the latest first, at most `most`."""
+    statement = (
+        select(
+            generation_assets.c.id.label("asset_id"),
+            generation_assets.c.generation_id,
+            embeddings.c.vector,
+            attempts.c.finished_at.label("judged_at"),
+        )
+        .join_from(attempts, generation_assets, generation_assets.c.attempt_id == attempts.c.id)
+        .join(embeddings, embeddings.c.sha256 == generation_assets.c.sha256)
+        .where(
+            attempts.c.batch_id == batch_id,
+            attempts.c.outcome.in_([Outcome.COMPLETED, Outcome.REJECTED]),
+            embeddings.c.fingerprint == fingerprint,
+        )
+        .order_by(attempts.c.finished_at.desc(), generation_assets.c.id.desc())
+        .limit(most)
+    )
+    if since is not None:
+        statement = statement.where(attempts.c.finished_at >= since)
+    return [SeenPicture(**row) for row in connection.execute(statement).mappings()]
+
+
+def flag(connection: Connection, found: Mapping[AssetId, tuple[AssetId, float]]) -> None:
+    """Say of each picture which earlier one it is too like, unless it is known to be more like another."""
+    for asset_id in sorted(found):
+        earlier, score = found[asset_id]
+        connection.execute(
+            update(generation_assets)
+            .where(
+                generation_assets.c.id == asset_id,
+                or_(
+                    generation_assets.c.near_duplicate_score.is_(None),
+                    generation_assets.c.near_duplicate_score < score,
+                ),
+            )
+            .values(near_duplicate_of=earlier, near_duplicate_score=score)
+        )
+
+
+def flagged(connection: Connection, ids: Sequence[AssetId]) -> dict[AssetId, tuple[AssetId, float]]:
+    """Of these pictures, those that are too like an earlier one: which, and how much."""
+    rows = connection.execute(
+        select(
+            generation_assets.c.id, generation_assets.c.near_duplicate_of, generation_assets.c.near_duplicate_score
+        ).where(generation_assets.c.id.in_(ids), generation_assets.c.near_duplicate_of.is_not(None))
+    )
+    return {AssetId(row.id): (AssetId(row.near_duplicate_of), row.near_duplicate_score) for row in rows}
