@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, extract, func, select
+from sqlalchemy import Connection, Select, Subquery, extract, func, select
 
 from db.schema import (
     attempts,
@@ -197,28 +197,8 @@ def cost_of(connection: Connection, *, user_id: str, since: datetime | None = No
 
 def books_disagree(connection: Connection) -> list[str]:
     """Every difference between the batches' balances, the ledger, and the attempts; empty when the books are right."""
-    ledger = (
-        select(
-            ledger_entries.c.batch_id,
-            func.sum(ledger_entries.c.charged_usd).label("charged"),
-            func.sum(ledger_entries.c.held_usd).label("held"),
-            func.sum(ledger_entries.c.in_doubt_usd).label("in_doubt"),
-        )
-        .group_by(ledger_entries.c.batch_id)
-        .subquery()
-    )
-    of_attempts = (
-        select(
-            attempts.c.batch_id,
-            func.sum(attempts.c.charged_usd).label("charged"),
-            func.sum(attempts.c.hold_usd).filter(attempts.c.hold_state == HoldState.HELD).label("held"),
-            func.sum(attempts.c.hold_usd).filter(attempts.c.hold_state == HoldState.IN_DOUBT).label("in_doubt"),
-        )
-        .group_by(attempts.c.batch_id)
-        .subquery()
-    )
     differences = []
-    for name, other in (("ledger", ledger), ("attempts", of_attempts)):
+    for name, other in (("ledger", _by_ledger()), ("attempts", _by_attempts())):
         rows = connection.execute(
             select(
                 batches.c.name,
@@ -238,3 +218,31 @@ def books_disagree(connection: Connection) -> list[str]:
                     f"batch {row.name!r}: charged, held, in doubt are {mine} in the batch and {theirs} in the {name}"
                 )
     return differences
+
+
+def _by_ledger() -> Subquery:
+    """Every batch's money by the lines of the ledger."""
+    return (
+        select(
+            ledger_entries.c.batch_id,
+            func.sum(ledger_entries.c.charged_usd).label("charged"),
+            func.sum(ledger_entries.c.held_usd).label("held"),
+            func.sum(ledger_entries.c.in_doubt_usd).label("in_doubt"),
+        )
+        .group_by(ledger_entries.c.batch_id)
+        .subquery()
+    )
+
+
+def _by_attempts() -> Subquery:
+    """Every batch's money by what its attempts say."""
+    return (
+        select(
+            attempts.c.batch_id,
+            func.sum(attempts.c.charged_usd).label("charged"),
+            func.sum(attempts.c.hold_usd).filter(attempts.c.hold_state == HoldState.HELD).label("held"),
+            func.sum(attempts.c.hold_usd).filter(attempts.c.hold_state == HoldState.IN_DOUBT).label("in_doubt"),
+        )
+        .group_by(attempts.c.batch_id)
+        .subquery()
+    )

@@ -19,48 +19,50 @@ DEFAULTS = Settings(data=Path())
 
 def read_arguments(arguments: list[str]) -> tuple[Settings, bool]:
     """The settings, and whether to end with standard input."""
+    given = vars(_parser().parse_args(arguments))
+    ends = bool(given.pop("exit_with_stdin"))
+    return Settings(**given), ends
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Every option is kept under the name of its setting."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A stand-in for the paid image services.")
     parser.add_argument("--data", type=Path, required=True, help="folder of the bill, the pictures and the files")
     parser.add_argument("--host", default=DEFAULTS.host)
     parser.add_argument("--port", type=int, default=DEFAULTS.port, help="0 lets the system choose (default)")
     parser.add_argument("--public-url", help="the address others see, for links and callbacks")
-    parser.add_argument("--latency", type=float, default=DEFAULTS.latency_s, help="usual seconds of a fast job")
-    parser.add_argument("--size", type=int, default=DEFAULTS.size_px, help="side of one square picture in pixels")
+    parser.add_argument(
+        "--latency", dest="latency_s", type=float, default=DEFAULTS.latency_s, help="usual seconds of a fast job"
+    )
+    parser.add_argument(
+        "--size", dest="size_px", type=int, default=DEFAULTS.size_px, help="side of one square picture in pixels"
+    )
     parser.add_argument("--concurrency", type=int, default=DEFAULTS.concurrency, help="unfinished jobs per key")
-    parser.add_argument("--price", type=Decimal, default=DEFAULTS.price_usd, help="US dollars per picture job")
-    parser.add_argument("--wallet", type=Decimal, default=DEFAULTS.wallet_usd, help="US dollars each key can spend")
+    parser.add_argument(
+        "--price", dest="price_usd", type=Decimal, default=DEFAULTS.price_usd, help="US dollars per picture job"
+    )
+    parser.add_argument(
+        "--wallet", dest="wallet_usd", type=Decimal, default=DEFAULTS.wallet_usd, help="US dollars each key can spend"
+    )
     parser.add_argument("--submits-per-minute", type=int, default=DEFAULTS.submits_per_minute, help="0: no limit")
     parser.add_argument("--illegal-limit", type=int, default=DEFAULTS.illegal_limit, help="given back per key and day")
     parser.add_argument("--key", help="the only key that is accepted (default: any)")
     parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="of the spread of durations")
     parser.add_argument("--artists", type=int, default=DEFAULTS.artists, help="drawing processes")
-    parser.add_argument("--callback-pause", type=float, default=DEFAULTS.callback_pause_s, help="seconds between tries")
-    parser.add_argument("--retention", type=float, default=DEFAULTS.retention_s, help="seconds Replicate keeps data")
+    parser.add_argument(
+        "--callback-pause",
+        dest="callback_pause_s",
+        type=float,
+        default=DEFAULTS.callback_pause_s,
+        help="seconds between tries",
+    )
+    parser.add_argument(
+        "--retention", dest="retention_s", type=float, default=DEFAULTS.retention_s, help="seconds Replicate keeps data"
+    )
     parser.add_argument("--retired", choices=("failed", "404"), default=DEFAULTS.retired, help="of Replicate's models")
     parser.add_argument("--list-page", type=int, default=DEFAULTS.list_page, help="predictions on a page of a list")
     parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
-    given = parser.parse_args(arguments)
-    settings = Settings(
-        data=given.data,
-        host=given.host,
-        port=given.port,
-        public_url=given.public_url,
-        latency_s=given.latency,
-        size_px=given.size,
-        concurrency=given.concurrency,
-        price_usd=given.price,
-        wallet_usd=given.wallet,
-        submits_per_minute=given.submits_per_minute,
-        illegal_limit=given.illegal_limit,
-        key=given.key,
-        seed=given.seed,
-        artists=given.artists,
-        callback_pause_s=given.callback_pause,
-        retention_s=given.retention,
-        retired=given.retired,
-        list_page=given.list_page,
-    )
-    return settings, bool(given.exit_with_stdin)
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> None:

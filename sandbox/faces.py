@@ -3,6 +3,7 @@
 Coordinates are the figure's own (see `figure.py`); the brush comes already tilted with the head.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 from sandbox.characters import Accessory, Colour, Ears, Eyes, Likeness, Pattern, Species, mix
@@ -144,46 +145,38 @@ _EAR = {Ears.POINTED: _pointed, Ears.ROUND: _round, Ears.FLOPPY: _floppy, Ears.F
 
 
 def _pattern(brush: Brush, likeness: Likeness, *, within: Outline) -> None:
-    def mark(outline: Outline) -> None:
+    for outline in _marks(likeness.pattern):
         brush.fill(outline, likeness.marking, shade=0.16, within=within)
 
-    if likeness.pattern is Pattern.PATCH:
-        mark(
-            smooth(
-                (0.08, HEAD_Y - 0.30),
-                (0.36, HEAD_Y - 0.46),
-                (0.60, HEAD_Y - 0.18),
-                (0.46, HEAD_Y + 0.14),
-                (0.16, HEAD_Y + 0.08),
-            )
-        )
-    elif likeness.pattern is Pattern.STRIPES:
+
+def _marks(pattern: Pattern) -> Iterator[Outline]:
+    """The outlines of a pattern, in the order in which they are painted."""
+    if pattern is Pattern.PATCH:
+        yield _lifted((0.08, -0.30), (0.36, -0.46), (0.60, -0.18), (0.46, 0.14), (0.16, 0.08))
+    elif pattern is Pattern.STRIPES:
         for x, length in ((-0.17, 0.15), (0.0, 0.24), (0.17, 0.15)):
-            mark(limb(x * 1.25, HEAD_Y - 0.56, x * 0.9, HEAD_Y - 0.50 + length, 0.1, tip=0.04))
+            yield limb(x * 1.25, HEAD_Y - 0.56, x * 0.9, HEAD_Y - 0.50 + length, 0.1, tip=0.04)
         for side in (-1, 1):
             for y in (0.0, 0.14):
-                mark(limb(side * 0.68, HEAD_Y + y, side * 0.50, HEAD_Y + y + 0.02, 0.08, tip=0.03))
-    elif likeness.pattern is Pattern.SPOTS:
-        for x, y, size in (
+                yield limb(side * 0.68, HEAD_Y + y, side * 0.50, HEAD_Y + y + 0.02, 0.08, tip=0.03)
+    elif pattern is Pattern.SPOTS:
+        spots = (
             (-0.30, -0.36, 0.10),
             (-0.10, -0.43, 0.06),
             (0.33, -0.30, 0.08),
             (0.50, 0.06, 0.07),
             (-0.54, 0.0, 0.08),
-        ):
-            mark(ellipse(x, HEAD_Y + y, size, size * 0.85))
-    elif likeness.pattern is Pattern.BLAZE:
-        mark(
-            smooth(
-                (0, HEAD_Y - 0.62),
-                (0.15, HEAD_Y - 0.44),
-                (0.09, HEAD_Y - 0.12),
-                (0.20, HEAD_Y + 0.12),
-                (-0.20, HEAD_Y + 0.12),
-                (-0.09, HEAD_Y - 0.12),
-                (-0.15, HEAD_Y - 0.44),
-            )
         )
+        for x, y, size in spots:
+            yield ellipse(x, HEAD_Y + y, size, size * 0.85)
+    elif pattern is Pattern.BLAZE:
+        left = ((-0.20, 0.12), (-0.09, -0.12), (-0.15, -0.44))
+        yield _lifted((0, -0.62), (0.15, -0.44), (0.09, -0.12), (0.20, 0.12), *left)
+
+
+def _lifted(*points: tuple[float, float]) -> Outline:
+    """A smooth outline around points that are given from the middle of the head."""
+    return smooth(*((x, HEAD_Y + y) for x, y in points))
 
 
 def _muzzle(brush: Brush, likeness: Likeness, *, mood: Mood, x: float) -> None:

@@ -169,21 +169,7 @@ def job_from(wanted: Wanted, *, settings: Settings, fault: Fault | None, key_dig
         prompt=wanted.prompt,
         key_digest=key_digest,
         mode=wanted.name,
-        plan={
-            "text": wanted.prompt,
-            "references": list(wanted.references),
-            "also_reachable": [],
-            "weight": LIKENESS,
-            "seed": own_seed(wanted.job_id),
-            "size": size_of(pixels("1024x1024" if wanted.size == "auto" else wanted.size), settings.size_px),
-            "tiles": list(range(wanted.pictures)),
-            "numbered": True,
-            "asked_size": wanted.size,
-            "quality": wanted.quality,
-            "background": wanted.background,
-            "output_format": wanted.output_format,
-            "usage": counted,
-        },
+        plan=_plan(wanted, size_px=settings.size_px) | {"usage": counted},
         fault=name or None,
         received_at_s=now_s,
         accepted_at_s=now_s,
@@ -194,3 +180,20 @@ def job_from(wanted: Wanted, *, settings: Settings, fault: Fault | None, key_dig
         price_micros=price,
         charged_micros=price,
     )
+
+
+def _plan(wanted: Wanted, *, size_px: int) -> dict[str, Any]:
+    return {
+        "text": wanted.prompt,
+        "references": list(wanted.references),
+        "also_reachable": [],
+        "weight": LIKENESS,
+        "seed": own_seed(wanted.job_id),
+        "size": size_of(pixels("1024x1024" if wanted.size == "auto" else wanted.size), size_px),
+        "tiles": list(range(wanted.pictures)),
+        "numbered": True,
+        "asked_size": wanted.size,
+        "quality": wanted.quality,
+        "background": wanted.background,
+        "output_format": wanted.output_format,
+    }

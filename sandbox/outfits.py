@@ -88,42 +88,33 @@ def paint_clothes(brush: Brush, outfit: Outfit, *, body: Outline) -> None:
     garment, colour = outfit.garment, outfit.garment_colour
     if garment is None or garment is Garment.CAPE:
         return
-    dark, light = mix(colour, INK, 0.28), mix(colour, WHITE, 0.4)
     if garment in {Garment.APRON, Garment.OVERALLS}:
-        brush.fill(
-            squircle(0, 0.52, 0.34 if garment is Garment.APRON else 0.50, 0.34, power=4), colour, shade=0.2, within=body
-        )
-        for side in (-1, 1):
-            brush.fill(limb(side * 0.20, 0.02, side * 0.20, 0.26, 0.08), dark, within=body)
-        brush.fill(squircle(0, 0.52, 0.14, 0.10, power=4), light, within=body)
-        return
-    if garment is Garment.DRESS:
-        brush.part(
-            smooth(
-                (-0.26, 0.10),
-                (0, 0.06),
-                (0.26, 0.10),
-                (0.40, 0.48),
-                (0.58, 0.80),
-                (0, 0.87),
-                (-0.58, 0.80),
-                (-0.40, 0.48),
-            ),
-            colour,
-        )
-        for x, y in (
-            (-0.34, 0.68),
-            (-0.12, 0.72),
-            (0.12, 0.72),
-            (0.34, 0.68),
-            (-0.2, 0.48),
-            (0.02, 0.50),
-            (0.22, 0.48),
-        ):
-            brush.fill(ellipse(x, y, 0.035), light)
-        return
-    brush.part(_coat(long=garment is not Garment.SWEATER), colour)
-    _trimmings(brush, garment, colour=colour, body=_coat(long=garment is not Garment.SWEATER))
+        _bib(brush, colour, width=0.34 if garment is Garment.APRON else 0.50, body=body)
+    elif garment is Garment.DRESS:
+        _dress(brush, colour)
+    else:
+        coat = _coat(long=garment is not Garment.SWEATER)
+        brush.part(coat, colour)
+        _trimmings(brush, garment, colour=colour, body=coat)
+
+
+def _bib(brush: Brush, colour: Colour, *, width: float, body: Outline) -> None:
+    """With its two straps and a pocket."""
+    dark, light = mix(colour, INK, 0.28), mix(colour, WHITE, 0.4)
+    brush.fill(squircle(0, 0.52, width, 0.34, power=4), colour, shade=0.2, within=body)
+    for side in (-1, 1):
+        brush.fill(limb(side * 0.20, 0.02, side * 0.20, 0.26, 0.08), dark, within=body)
+    brush.fill(squircle(0, 0.52, 0.14, 0.10, power=4), light, within=body)
+
+
+def _dress(brush: Brush, colour: Colour) -> None:
+    """With its dots."""
+    right = ((0.26, 0.10), (0.40, 0.48), (0.58, 0.80))
+    left = ((-0.58, 0.80), (-0.40, 0.48))
+    brush.part(smooth((-0.26, 0.10), (0, 0.06), *right, (0, 0.87), *left), colour)
+    dots = ((-0.34, 0.68), (-0.12, 0.72), (0.12, 0.72), (0.34, 0.68), (-0.2, 0.48), (0.02, 0.50), (0.22, 0.48))
+    for x, y in dots:
+        brush.fill(ellipse(x, y, 0.035), mix(colour, WHITE, 0.4))
 
 
 def _coat(*, long: bool) -> Outline:

@@ -110,30 +110,10 @@ def collected(
     checked = work.character_id is not None and not late
     first = min(asset.position for asset in assets if asset.r2_key is not None)
     ids = {asset.position: AssetId(new_id()) for asset in assets}
-    connection.execute(
-        insert(generation_assets),
-        [
-            {
-                "id": ids[asset.position],
-                "generation_id": work.generation_id,
-                "attempt_id": attempt_id,
-                "position": asset.position,
-                "provider_id": work.provider,
-                "r2_key": asset.r2_key,
-                "cdn_url": asset.cdn_url,
-                "uploaded_at": asset.uploaded_at,
-                "sha256": asset.sha256,
-                "media_type": asset.media_type,
-                "file_size": asset.file_size,
-                "width": asset.width,
-                "height": asset.height,
-                "best": not checked and not late and asset.position == first,
-                "missing_reason": asset.missing_reason,
-                "metadata": storable_json(asset.metadata),
-            }
-            for asset in assets
-        ],
-    )
+    rows = [_row(work, asset, ids[asset.position]) for asset in assets]
+    for row in rows:
+        row["best"] = not checked and not late and row["position"] == first
+    connection.execute(insert(generation_assets), rows)
     if not checked:
         connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(stored_at=func.now()))
         return finish(connection, work, GenerationState.COMPLETED, outcome=Outcome.COMPLETED)
@@ -149,6 +129,27 @@ def collected(
         **error_columns(None),
     )
     return set_generation(connection, work, GenerationState.VALIDATING)
+
+
+def _row(work: Work, asset: NewAsset, asset_id: AssetId) -> dict[str, Any]:
+    """Of `generation_assets`, all but whether it is the best."""
+    return {
+        "id": asset_id,
+        "generation_id": work.generation_id,
+        "attempt_id": work.attempt_id,
+        "position": asset.position,
+        "provider_id": work.provider,
+        "r2_key": asset.r2_key,
+        "cdn_url": asset.cdn_url,
+        "uploaded_at": asset.uploaded_at,
+        "sha256": asset.sha256,
+        "media_type": asset.media_type,
+        "file_size": asset.file_size,
+        "width": asset.width,
+        "height": asset.height,
+        "missing_reason": asset.missing_reason,
+        "metadata": storable_json(asset.metadata),
+    }
 
 
 def put_inputs(connection: Connection, attempt_id: AttemptId, inputs: Mapping[AssetId, tuple[bytes, int, str]]) -> None:

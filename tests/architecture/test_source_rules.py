@@ -16,16 +16,6 @@ LONGEST_FILE = 400
 LONGEST_DOCSTRING = 12
 #: Docstrings that are longer on purpose: the tree of failures is drawn in one.
 DRAWN = {"domain/errors.py"}
-#: Longer on purpose, each with its reason; no more are wanted.
-OVER_BUDGET = {
-    "db/moves/collection.py: collected",  # one transaction; half of it is the row of an asset, column by column
-    "db/reading.py: books_disagree",  # two questions to the books, each with its SQL in full
-    "pipeline/validate.py: _validate",  # the one way from inputs to a verdict, in the order in which it happens
-    "sandbox/__main__.py: read_arguments",  # a line per argument
-    "sandbox/faces.py: _pattern",  # a case per pattern
-    "sandbox/openai_submit.py: job_from",  # a line per field of a job
-    "sandbox/outfits.py: paint_clothes",  # a case per garment
-}
 #: Where torch may be imported: behind the door `validation/clip.py`, and where the small CLIP is trained.
 BEHIND_THE_DOOR = {
     "validation.bulk",
@@ -60,7 +50,7 @@ def test_functions_are_short() -> None:
         for function in _functions(module)
         if _lines(function) >= LONGEST_FUNCTION
     }
-    assert {name: lines for name, lines in long.items() if name not in OVER_BUDGET} == {}
+    assert long == {}
 
 
 def test_files_are_short() -> None:
