@@ -145,7 +145,7 @@ class Driver:
                 strike()
             except (ServiceMissing, OSError) as failure:
                 print(f"(away: {failure})", file=sys.stderr)
-            time.sleep(self._luck.uniform(1.0, 5.0))
+            time.sleep(self._luck.uniform(1.0, 4.5))
 
     def _enqueue(self, resources: Resources) -> None:
         self._record.batches += 1

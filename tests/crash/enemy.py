@@ -47,9 +47,9 @@ class Enemy:
         name = self._luck.choices(list(victims), [_WEIGHTS.get(one, _USUAL_WEIGHT) for one in victims])[0]
         kind = name.rstrip("-0123456789")
         try:
-            if dice < 0.15:
+            if dice < 0.2:
                 self._arm()
-            elif dice < 0.35 and kind not in _NEVER_STOPPED:
+            elif dice < 0.4 and kind not in _NEVER_STOPPED:
                 self._stop(kind, victims[name])
             else:
                 os.kill(victims[name], signal.SIGKILL)

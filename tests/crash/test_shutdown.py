@@ -1,0 +1,97 @@
+"""Workers are told to stop under load: nothing new is begun, what runs comes to its end, and no attempt suffers."""
+
+import signal
+import subprocess
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from pipeline import characters
+from pipeline.characters import NewCharacter
+from pipeline.resources import Resources
+from runtime.crew import role
+from runtime.resources import open_producer
+from runtime.settings import Settings
+from tests.acceptance.commands import ROOT, bill, wait_for
+from tests.crash.conftest import crew_of
+from tests.crash.invariants import breaches, waiting
+from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, ordered
+
+_OTHERS = {"io": ("io-sync", "gpu", "beat"), "io-sync": ("io", "gpu", "beat"), "gpu": ("io", "io-sync", "beat")}
+#: What the role claims, and in which state.
+_BUSY = {
+    "io": "state IN ('submitting', 'collecting') AND provider <> 'openai'",
+    "io-sync": "state = 'submitting' AND provider = 'openai'",
+    "gpu": "state = 'validating'",
+}
+
+
+def _rows(resources: Resources, statement: str, **values: Any) -> list[Any]:
+    with resources.database.transaction() as connection:
+        return list(connection.execute(text(statement), values))
+
+
+def _now(resources: Resources) -> datetime:
+    moment: datetime = _rows(resources, "SELECT clock_timestamp() AS now")[0].now
+    return moment
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("io", signal.SIGTERM), ("io-sync", signal.SIGTERM), ("gpu", signal.SIGTERM), ("io", signal.SIGQUIT)],
+    ids=["io", "io-sync", "gpu", "io-softly"],
+)
+def test_a_worker_that_is_told_to_stop_leaves_nothing_behind(
+    settings: Settings, tmp_path: Path, name: str, how: signal.Signals
+) -> None:
+    url = str(settings.sandbox_base_url)
+    # Few threads and no limit of speed, so that more is handed to the worker than it can be at.
+    fast = dict.fromkeys(("sandbox_rate_limit", "replicate_rate_limit", "openai_rate_limit"), "500/s")
+    settings = settings.model_copy(update={"io_threads": 4, "gpu_threads": 4, "openai_concurrency": 4, **fast})
+    # So slow that every thread of the worker is at something when it is told to stop.
+    arm(url, *({"where": where, "what": "delay:1.5", "rate": 1.0} for where in ("submit", "picture")))
+    with open_producer(settings, application="likeness crash test") as resources:
+        _character(resources)
+        for wire in (TTAPI, REPLICATE, OPENAI):
+            hills = [f"a pig on {wire.provider} hill {i}" for i in range(8)]
+            ordered(resources, wire, tmp_path / f"{wire.provider}.csv", hills, character="lulu")
+        child = role(name, settings)
+        with crew_of(settings, roles=_OTHERS[name]):
+            worker = subprocess.Popen(child.argv, env=child.env)
+            mine = f"leased_by LIKE '%:{worker.pid}:%'"
+            busy = f"SELECT id FROM attempts WHERE {_BUSY[name]} AND {mine}"
+            enough = 1 if name == "gpu" else 4
+            wait_for(lambda: len(_rows(resources, busy)) >= enough, what=f"{name} at work", timeout_s=120)
+            worker.send_signal(how)
+            told = _now(resources)
+            assert worker.wait(timeout=child.grace_s) == 0, "it ended by itself, within its grace"
+            assert _rows(resources, f"SELECT id FROM attempts WHERE {mine}") == [], "it holds nothing any more"
+            lanes = {"io": ["sandbox", "replicate"], "io-sync": ["openai"], "gpu": []}[name]
+            begun = "SELECT id FROM attempts WHERE intent_at > :told AND provider = ANY(:lanes)"
+            # A second for what was being claimed at that very moment.
+            assert _rows(resources, begun, told=told + timedelta(seconds=1), lanes=lanes) == [], "nothing new was begun"
+            assert _suffering(resources) == []
+            with crew_of(settings, roles=(name,)):
+                wait_for(lambda: waiting(resources.database) == 0, what="every generation to end", timeout_s=300)
+        assert _suffering(resources) == []
+        assert breaches(resources, bill(url)) == []
+
+
+def _suffering(resources: Resources) -> list[Any]:
+    """Attempts that a stop has cost something: a death, a doubt, or a failure."""
+    return _rows(resources, "SELECT * FROM attempts WHERE deaths > 0 OR doubted_at IS NOT NULL OR outcome = 'failed'")
+
+
+def _character(resources: Resources) -> None:
+    reference = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
+    characters.add(
+        resources,
+        NewCharacter(
+            name="lulu", description="", references=[reference], core=0.5, style=-1.0, origin="chosen for this test"
+        ),
+    )
