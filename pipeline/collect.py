@@ -89,14 +89,15 @@ def _collect(resources: Resources, work: Work, lease: Lease, preprocessing: Prep
     read: Callable[[str], bytes] = partial(replies.picture, resources) if keys else lane.fetch_picture
     places = Places(addresses=keys) if keys else _places(resources, lane, work, lease)
     collector = Collector(resources=resources, work=work, read=read, preprocessing=preprocessing)
+    last = work.step_tries >= resources.timing.collect_tries
     try:
-        found = _collected(collector, places)
+        found = _collected(collector, places, last=last)
     except OSError as error:
         missing = ServiceMissing(f"the picture store of this worker failed: {error}")
         return _wait_for_this_machine(resources, work, lease, missing)
     stored = [one for one in found if isinstance(one, NewAsset)]
     failures = [one for one in found if isinstance(one, LikenessError)]
-    hopeful = any(failure.retryable for failure in failures) and work.step_tries < resources.timing.collect_tries
+    hopeful = any(failure.retryable for failure in failures) and not last
     if not stored or hopeful:
         return _again_or_lost(resources, work, lease, failures, stored=stored)
     resources.points.reach("collect.fetched")
@@ -104,11 +105,14 @@ def _collect(resources: Resources, work: Work, lease: Lease, preprocessing: Prep
     return None
 
 
-def _collected(collector: Collector, places: Places) -> list[NewAsset | PictureError]:
-    if places.grid is not None:
+def _collected(collector: Collector, places: Places, *, last: bool) -> list[NewAsset | PictureError]:
+    if not places.addresses and places.grid is not None:
         return collector.quarters(places.grid, places.aspect)
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fetch") as pool:
-        return list(pool.map(collector.single, enumerate(places.addresses)))
+        found = list(pool.map(collector.single, enumerate(places.addresses)))
+    failures = [one for one in found if isinstance(one, PictureError)]
+    worth_another = not last and any(failure.retryable for failure in failures)
+    return found if worth_another else collector.filled(found, places)
 
 
 def _places(resources: Resources, lane: Lane, work: Work, lease: Lease) -> Places:

@@ -23,7 +23,7 @@ class Places:
 
     Args:
         addresses: one per picture, in the service's order; keys of the store where the reply was the result.
-        grid: instead of them, one file that holds all.
+        grid: one file that holds all four, beside them or in their place.
         aspect: width by height of each picture as it was asked for, or None where it is not known.
     """
 
@@ -38,7 +38,7 @@ def places_in(result: Mapping[str, Any]) -> Places:
     grid, aspect = result.get("grid_url"), (result.get("detail") or {}).get("aspect")
     return Places(
         addresses=urls,
-        grid=str(grid) if grid and not urls else None,
+        grid=str(grid) if grid else None,
         aspect=(int(aspect[0]), int(aspect[1])) if aspect else None,
     )
 
@@ -81,6 +81,15 @@ class Collector:
         key = self.resources.store.put(content, ending=_ending(grid)).key
         metadata = {"source_url": _shown(url), "cut_from_grid": True, "grid_key": key}
         return [self._stored(at, *one, metadata=metadata) for at, one in enumerate(pictures)]
+
+    def filled(self, found: Sequence[NewAsset | PictureError], places: Places) -> list[NewAsset | PictureError]:
+        """The same, with quarters of the grid in the places of single pictures that are not to be had."""
+        if places.grid is None or not any(isinstance(one, PictureError) for one in found):
+            return list(found)
+        quarters = self.quarters(places.grid, places.aspect)
+        if len(quarters) != len(found):
+            return list(found)
+        return [cut if isinstance(one, PictureError) else one for one, cut in zip(found, quarters, strict=True)]
 
     def _opened(self, url: str) -> tuple[bytes, Picture]:
         try:

@@ -60,6 +60,19 @@ def test_a_grid_without_its_singles_is_cut_into_four_pictures(bench: Bench) -> N
     assert bench.books.generation_of(attempt_id).state == "validating"
 
 
+def test_a_single_that_is_not_to_be_had_is_cut_from_the_grid(bench: Bench) -> None:
+    attempt_id = bench.collecting("a pig")
+    bench.books.sql(
+        "UPDATE attempts SET result = jsonb_set(result, '{picture_urls,2}', '\"http://127.0.0.1:9/gone.png\"')"
+    )
+    resources = replace(bench.resources, timing=replace(bench.resources.timing, collect_tries=1))
+    assert replace(bench, resources=resources).collect(attempt_id) is None
+    assets = sorted(bench.books.rows(generation_assets), key=lambda one: one.position)
+    assert [one.metadata.get("cut_from_grid", False) for one in assets] == [False, False, True, False]
+    assert all(one.missing_reason is None for one in assets)
+    assert len({one.sha256 for one in assets}) == 4
+
+
 def test_a_grid_of_another_shape_than_asked_for_is_kept_whole(bench: Bench) -> None:
     bench.caller.arm({"where": "fetch", "what": "no_images"})
     attempt_id = bench.collecting("a pig")
