@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,6 +80,13 @@ def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
     with bound("127.0.0.1", 0) as first, pytest.raises(ServiceMissing, match="LIKENESS_API_PORT") as caught:
         bound("127.0.0.1", first.getsockname()[1])
     assert caught.value.exit_code == 3
+
+
+def test_an_answer_in_two_packets_does_not_wait_for_an_acknowledgement() -> None:
+    with bound("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()[:2]):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_it_loads_neither_weights_nor_the_queue() -> None:
