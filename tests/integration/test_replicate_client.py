@@ -1,5 +1,6 @@
 """Replicate's own Python client, unmodified, against the sandbox: our idea of the wire is not only our own."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -147,6 +148,27 @@ def test_the_list_is_complete_newest_first_page_after_page(client: Client) -> No
             break
         page = client.predictions.list(page.next)
     assert found == made[::-1]
+
+
+def test_the_client_s_own_ways_round_lead_to_the_same_predictions(client: Client) -> None:
+    first = client.models.predictions.create(NANO, input={"prompt": "a pig"})
+    second = client.models.predictions.create(NANO, input={"prompt": "a fox"}, wait=True)
+    assert second.status == "succeeded"
+    assert client.predictions.get(first.id).id == first.id
+    assert [prediction.id for prediction in client.predictions.list()] == [second.id, first.id]
+
+
+async def _asked(sandbox: str, token: str) -> tuple[str, str]:
+    client = Client(api_token=token, base_url=f"{sandbox}/replicate", trust_env=False)
+    prediction = await client.predictions.async_create(model=NANO, input={"prompt": "a pig"})
+    found = await client.predictions.async_get(prediction.id)
+    await client._async_client.aclose()
+    return prediction.id, found.id
+
+
+def test_the_client_s_async_form_is_understood_as_well(sandbox: str) -> None:
+    made, found = asyncio.run(_asked(sandbox, f"r8_{uuid.uuid4().hex}"))
+    assert made == found
 
 
 def test_a_prediction_at_work_can_be_cancelled_and_stays_so(client: Client, sandbox: str) -> None:

@@ -1,5 +1,6 @@
 """The official client of OpenAI, unmodified, against the sandbox: our idea of the wire is not only our own."""
 
+import asyncio
 import base64
 import io
 import json
@@ -88,6 +89,30 @@ def test_an_edit_takes_files_in_a_form(client: openai.OpenAI, sandbox: str, prom
     with picture_in(reply) as picture:
         assert picture.format == "PNG"
     assert billed(sandbox, prompt)[0]["kind"] == "edit"
+
+
+def test_several_pictures_come_in_one_reply_and_on_one_line_of_the_bill(
+    client: openai.OpenAI, sandbox: str, prompt: str
+) -> None:
+    reply = client.images.with_raw_response.generate(model=FLARE, prompt=prompt, quality="low", n=2)
+    assert int(reply.headers["openai-processing-ms"]) >= 0
+    made = reply.parse()
+    assert made.data is not None
+    assert len({one.b64_json for one in made.data}) == 2
+    (line,) = billed(sandbox, prompt)
+    assert made.usage is not None
+    assert Decimal(line["charged_usd"]) == charge_of(made.usage.model_dump(), FLARE)
+
+
+async def _asked(sandbox: str, prompt: str) -> str:
+    key = "sk-only-this-one-is-good"
+    async with openai.AsyncOpenAI(base_url=f"{sandbox}/openai/v1", api_key=key, max_retries=0) as client:
+        reply = await client.images.generate(model=FLARE, prompt=prompt, quality="low")
+    return str(reply._request_id)
+
+
+def test_the_client_s_async_form_is_understood_as_well(sandbox: str, prompt: str) -> None:
+    assert asyncio.run(_asked(sandbox, prompt)) == billed(sandbox, prompt)[0]["job_id"]
 
 
 def test_models_say_until_when_they_are_to_be_had(client: openai.OpenAI) -> None:
