@@ -1,7 +1,7 @@
-"""`character add|list|show`: whom the pictures must show, by reference pictures and thresholds."""
+"""`character add|set|list|show`: whom the pictures must show, by reference pictures and thresholds."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,18 +13,25 @@ from rich.text import Text
 from cli.layout import one_line, table_of
 from cli.opening import Opened, opened
 from cli.options import AsJson
+from cli.spread import looked_at, remembered, spread_document, spread_lines
 from cli.terminal import speaking
+from domain.errors import BadInput
 from domain.verdict import DEFAULT, origin_in_words
 from pipeline import calibrate, characters
 from pipeline.calibrate import ThresholdVersion
 from pipeline.characters import CharacterRow, NewCharacter
 from runtime.settings import Settings
+from validation.base import Aggregation
 
 app = typer.Typer(help="Whom the pictures must show: reference pictures and thresholds.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `--character` and the column `character` name it.")]
 Threshold = Annotated[
     float | None, typer.Option(min=-1, max=1, help="Instead of the default; a cosine.", show_default=False)
+]
+Over = Annotated[
+    Aggregation | None,
+    typer.Option(help="The nearest reference counts, or all on average; max at first.", show_default=False),
 ]
 
 
@@ -35,14 +42,36 @@ def add_command(
     description: Annotated[str, typer.Option(help="For people.")] = "",
     core: Threshold = None,
     style: Threshold = None,
+    aggregation: Over = None,
+    check: Annotated[bool, typer.Option(help="Compare the references with each other.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Add a character, or give a known one other references or thresholds."""
     with speaking(as_json=as_json) as terminal, opened() as site:
         new = _new(site.settings, name, references, description=description, core=core, style=style)
-        made = characters.add(site.resources, new)
-        terminal.document(_document(site, made))
+        made = characters.add(site.resources, replace(new, aggregation=aggregation))
+        spread = looked_at(site, made, terminal) if check else None
+        terminal.document({**_document(site, made), "spread": spread_document(spread)})
         terminal.note(f"character {made.name!r} has {len(made.references)} references; {_thresholds(made)}")
+        for line in spread_lines(spread):
+            terminal.note(line)
+
+
+@app.command("set")
+def set_command(
+    name: Name,
+    core: Threshold = None,
+    style: Threshold = None,
+    aggregation: Over = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a character other thresholds; they are a new version, and `rescore` judges what is final by it."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        if core is None and style is None and aggregation is None:
+            raise BadInput("say what to set: --core, --style or --aggregation")
+        made = characters.set_thresholds(site.resources, name, core=core, style=style, aggregation=aggregation)
+        terminal.document(_document(site, made))
+        terminal.note(f"character {made.name!r} has version {made.thresholds.version}; {_thresholds(made)}")
 
 
 def _new(
@@ -79,8 +108,10 @@ def show_command(name: Name, as_json: AsJson = False) -> None:
     with speaking(as_json=as_json) as terminal, opened() as site:
         found = characters.find(site.resources, name)
         versions = calibrate.versions(site.resources, found.id)
-        terminal.document({**_document(site, found), "threshold_versions": [_version(one) for one in versions]})
-        terminal.show(*_whole(site, found), "", _versions(versions))
+        spread = remembered(site, found)
+        told = {"threshold_versions": [_version(one) for one in versions], "spread": spread_document(spread)}
+        terminal.document({**_document(site, found), **told})
+        terminal.show(*_whole(site, found), *spread_lines(spread), "", _versions(versions))
 
 
 def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
@@ -93,6 +124,7 @@ def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
             "style": one.thresholds.style,
             "version": one.thresholds.version,
             "origin": one.thresholds.origin,
+            "aggregation": one.aggregation,
         },
         "references": [
             {

@@ -12,7 +12,7 @@ from pipeline.cast import check_name
 from pipeline.resources import Resources
 from validation.pixels import decode
 
-__all__ = ["CharacterRow", "NewCharacter", "add", "every", "find"]
+__all__ = ["CharacterRow", "NewCharacter", "add", "every", "find", "set_thresholds"]
 
 _MOST_REFERENCES = 32
 
@@ -59,6 +59,33 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
             ),
         )
         return characters.get(connection, character_id)
+
+
+def set_thresholds(
+    resources: Resources,
+    name: str,
+    *,
+    core: float | None = None,
+    style: float | None = None,
+    aggregation: str | None = None,
+) -> CharacterRow:
+    """Give a character other thresholds, or another way to take its references together; None keeps what is.
+
+    Thresholds that were calibrated are so no longer, whatever is changed about them.
+
+    Raises:
+        UnknownThing: there is no such character.
+    """
+    with resources.database.transaction() as connection:
+        now = characters.find(connection, name)
+        new = NewThresholds(
+            core=now.thresholds.core if core is None else core,
+            style=now.thresholds.style if style is None else style,
+            origin="set by a person",
+            aggregation=aggregation,
+        )
+        characters.set_thresholds(connection, now.id, new)
+        return characters.get(connection, now.id)
 
 
 def _keep(resources: Resources, position: int, read: tuple[bytes, str, str, int, int]) -> ReferenceRow:

@@ -47,7 +47,9 @@ def test_pictures_are_checked_without_a_queue_and_the_second_look_needs_no_model
     likeness: CommandLine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     references = [EXAMPLE / f"lulu_pig_ref_{number}.png" for number in (1, 2)]
-    likeness.document("character", "add", "lulu", *references, "--core", "0.8", "--style", "0.5")
+    added = likeness.document("character", "add", "lulu", *references, "--core", "0.8", "--style", "0.5")
+    assert -1 < added["spread"]["lowest"] < 1
+    assert likeness.document("character", "show", "lulu")["spread"] == added["spread"], "known without the model"
     first = likeness.document("validate", folder, "--character", "lulu", code=2)
     told = {Path(one["path"]).name: one for one in first["images"]}
     assert list(told) == ["page.png", "lulu.png", "other.jpg"]
@@ -76,6 +78,24 @@ def test_pictures_are_checked_without_a_queue_and_the_second_look_needs_no_model
 
     (folder / "new.png").write_bytes(saved(scene(4, (80, 72)), "PNG"))
     assert "nowhere" in likeness.refused("validate", folder, "--character", "lulu", code=3)
+
+
+def test_a_character_is_added_where_its_references_cannot_be_compared(
+    likeness: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [EXAMPLE / f"lulu_pig_ref_{number}.png" for number in (1, 2)]
+    monkeypatch.setenv("CLIP_MODEL", "nobody/nowhere")
+    ended = likeness("character", "add", "lulu", *pictures)
+    assert (ended.code, "the weights of 'nobody/nowhere' are not on this machine" in ended.err) == (0, True)
+    quiet = likeness.document("character", "add", "zoe", *pictures, "--no-check", "--aggregation", "mean")
+    assert (quiet["spread"], quiet["thresholds"]["aggregation"]) == (None, "mean")
+
+
+def test_thresholds_that_a_person_sets_are_a_new_version(likeness: CommandLine) -> None:
+    likeness.document("character", "add", "lulu", EXAMPLE / "lulu_pig_ref_1.png", "--core", "0.8", "--no-check")
+    told = likeness.document("character", "set", "lulu", "--style", "0.4", "--aggregation", "mean")["thresholds"]
+    assert told == {"core": 0.8, "style": 0.4, "version": 2, "origin": "set by a person", "aggregation": "mean"}
+    assert "say what to set" in likeness.refused("character", "set", "lulu")
 
 
 def test_what_cannot_be_checked_is_refused(likeness: CommandLine, folder: Path) -> None:
