@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from db import batches
+from db import batches, history
 from db.moves import people, polling, rescue, submission
+from db.schema import generations
 from db.session import Database
 from domain.errors import ContentRefused, LostRace, ScorerError
 from domain.ids import BatchId
@@ -229,3 +230,39 @@ def test_rescue_passes_what_a_step_is_writing_right_now(books: Books) -> None:
             assert rescue.bury(connection) == []
             assert rescue.doubt_the_silent(connection, call_total=CALL) == []
             assert people.cancel_admitted(connection) == []
+
+
+def test_a_failure_keeps_its_reason_though_a_cancel_was_asked_for(books: Books) -> None:
+    attempt_id, token = books.submitting()
+    _cancel(books, books.attempt(attempt_id).batch_id)
+    with books.database.transaction() as connection:
+        submission.refuse(connection, attempt_id, token=token, failure=ContentRefused("not that"))
+    generation = books.generation_of(attempt_id)
+    assert (generation.state, generation.error_code) == ("failed", "content_refused")
+    assert generation.cancel_requested_at is not None
+
+
+def test_what_a_person_asked_for_is_in_the_history(books: Books) -> None:
+    books.lane(concurrency=1)
+    batch = books.batch(2)
+    (one,) = books.admit()
+    token = books.claim(one.attempt_id)
+    _cancel(books, batch)
+    _cancel(books, batch)
+    with books.database.transaction() as connection:
+        submission.refuse(connection, one.attempt_id, token=token, failure=ContentRefused("not that"))
+    _retry(books, batch, GenerationState.FAILED, GenerationState.CANCELED)
+    (other,) = [row.id for row in books.rows(generations) if row.id != one.generation_id]
+    with books.database.transaction() as connection:
+        told = {
+            at: [(row.actor, row.from_state, row.to_state, row.reason) for row in history.of(connection, at)]
+            for at in (one.generation_id, other)
+        }
+    assert told[one.generation_id] == [
+        ("a person", "submitting", "submitting", "a cancel was asked for"),
+        ("a person", "failed", "queued", "asked for again after content_refused"),
+    ]
+    assert told[other] == [
+        ("a person", "queued", "canceled", "a cancel was asked for"),
+        ("a person", "canceled", "queued", "asked for again"),
+    ]
