@@ -83,6 +83,13 @@ def test_a_grid_of_another_shape_than_asked_for_is_kept_whole(bench: Bench) -> N
     assert bench.books.generation_of(attempt_id).state == "completed"
 
 
+def test_the_four_singles_of_a_prompt_cost_no_further_job(bench: Bench) -> None:
+    attempt_id = bench.collecting("a pig")
+    assert bench.collect(attempt_id) is None
+    assert len(bench.books.rows(generation_assets)) == 4
+    assert [line["kind"] for line in bench.caller.bill()] == ["imagine"]
+
+
 # --- Actions --------------------------------------------------------------------------------------------------------
 
 
