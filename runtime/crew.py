@@ -19,15 +19,16 @@ _STOP_ORDER = (("beat", "flower", "api"), ("io", "io-sync", "gpu"), ("sandbox",)
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of a child of this installation: ours, with every setting as it stands here.
+    """The environment of a child of this installation: ours, with every setting that was given here.
 
     So a child has the settings of its parent, also those that the parent was not given by its own environment: the
-    addresses of embedded servers, a rehearsal's lanes. A setting that has no value is written empty, because `.env`
-    may name one.
+    addresses of embedded servers, a rehearsal's lanes. One that was given as none is written empty, because `.env`
+    may name another. What nobody gave stays away, since it counts whether a person has said a limit.
     """
     server_urls(settings)
     given = {
-        str(field.validation_alias): _written(getattr(settings, name)) for name, field in Settings.model_fields.items()
+        str(Settings.model_fields[name].validation_alias): _written(getattr(settings, name))
+        for name in {"home", *settings.model_fields_set}
     }
     return {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
 

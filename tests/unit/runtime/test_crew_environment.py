@@ -32,7 +32,9 @@ def _as_a_child_reads(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Se
 
 def test_a_child_has_the_settings_of_its_parent(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = settings.model_copy(update={"home": settings.home.resolve()})
-    assert _as_a_child_reads(settings, monkeypatch) == expected
+    child = _as_a_child_reads(settings, monkeypatch)
+    assert child == expected
+    assert child.model_fields_set == settings.model_fields_set | {"home"}, "nobody has said what was not given"
 
 
 def test_a_rehearsal_has_a_lane_at_each_wire_of_the_sandbox_and_no_key_of_the_operator(
