@@ -51,9 +51,9 @@ def module_of(name: str) -> str:
     return {"io": "worker.main", "io-sync": "worker.sync", "api": "api.main"}.get(name, f"worker.{name}")
 
 
-def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: float = 45.0) -> Child:
+def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: float = 65.0) -> Child:
     """A process of ours: `io`, `io-sync`, `gpu`, `beat`, `api` or `flower`."""
-    # A submission is over after half a minute; one that is broken off is a doubt.
+    # A submission is over after half a minute, a download after a minute; the one would be in doubt, the other a death.
     if name == "io-sync":
         # Its calls are paid and cannot be had again: the longest of them may come to its end.
         totals = [plan.submit_total_s or 0.0 for plan in synchronous(settings)]
