@@ -61,10 +61,7 @@ def _claim_and_validate(resources: Resources, attempt_id: AttemptId) -> Again | 
 def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[StoredInput]) -> Again | None:
     assert resources.scorer is not None
     if any(one.preprocessing != resources.scorer.preprocessing for one in inputs):
-        # Gone with a crash of Postgres, or made for another model: an I/O worker makes it anew from the originals.
-        with resources.database.transaction() as connection:
-            hand_back(connection, work.attempt_id, token=lease.token)
-        resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
+        _ask_anew(resources, work, lease)
         return None
     resources.points.reach("validate.claimed")
     assert work.character_id is not None
@@ -98,6 +95,13 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
     resources.points.reach("validate.judged")
     resources.lookalikes.look(resources.database, work.batch_id, origin=winner.origin)
     return None
+
+
+def _ask_anew(resources: Resources, work: Work, lease: Lease) -> None:
+    """The inputs went with a crash of Postgres, or suit another model: an I/O worker makes them from the originals."""
+    with resources.database.transaction() as connection:
+        hand_back(connection, work.attempt_id, token=lease.token)
+    resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
 
 
 def _verdicts(

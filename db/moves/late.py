@@ -20,7 +20,7 @@ from db.schema import attempts, generations
 from db.texts import storable_json
 from db.work import Work, select_work, work_of
 from domain.errors import LikenessError, LostRace
-from domain.ids import AttemptId
+from domain.ids import AttemptId, GenerationId
 from domain.states import AttemptKind, AttemptState, GenerationState, HoldState, Outcome
 
 #: The time between two looks grows with the time since the doubt was settled.
@@ -223,23 +223,13 @@ def _live_again(
     **values: Any,
 ) -> Work:
     """The attempt with its money set aside again; its generation goes with it where it still waits in the queue."""
-    standing = GenerationState(
-        connection.execute(select(generations.c.state).where(generations.c.id == work.generation_id)).scalar_one()
-    )
+    standing = _standing(connection, work.generation_id)
     decides = standing is GenerationState.QUEUED and not beside
     kind = AttemptKind.IMAGE if decides else AttemptKind.LATE
     ledger.hold_again(connection, work, reason="job found late")
     alive = replace(work, state=state, kind=kind, hold_state=HoldState.HELD)
-    set_attempt(
-        connection,
-        work,
-        state,
-        kind=kind,
-        hold_state=HoldState.HELD,
-        found_late_at=func.now(),
-        **_AFRESH,
-        **values,
-    )
+    values |= {"kind": kind, "hold_state": HoldState.HELD, "found_late_at": func.now()}
+    set_attempt(connection, work, state, **_AFRESH, **values)
     reached = GenerationState(state) if decides else standing
     if decides:
         set_generation(
@@ -255,6 +245,11 @@ def _live_again(
         reason=reason,
     )
     return alive
+
+
+def _standing(connection: Connection, generation_id: GenerationId) -> GenerationState:
+    state = select(generations.c.state).where(generations.c.id == generation_id)
+    return GenerationState(connection.execute(state).scalar_one())
 
 
 def every(connection: Connection, *, user_id: str) -> list[FoundLate]:
