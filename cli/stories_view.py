@@ -206,13 +206,17 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
     numbers = ("picture", "core", "style", "prompt")
     table = table_of("picture", "size", "core", "style", "prompt", "verdict", numbers=numbers)
     files: list[RenderableType] = []
+    numbers_of = {one["id"]: one["number"] for one in story.attempts}
+    several = len({asset["attempt_id"] for asset in story.assets}) > 1
     for asset in story.assets:
+        # With the attempt's number before it where there are several: 2.1 is the second picture of the second attempt.
+        label = f"{numbers_of[asset['attempt_id']]}.{asset['position']}" if several else str(asset["position"])
         # Of several characters the one that it meets least well, which is the one that decides.
         verdict = min(story.verdicts.get(asset["id"], []), key=_margin, default=None)
         size = f"{asset['width']} x {asset['height']}" if asset["width"] else "–"
         where = _picture(resources, asset) or asset["missing_reason"] or "the file is not on this machine"
         table.add_row(
-            str(asset["position"]),
+            label,
             size,
             _against(verdict, "core"),
             _against(verdict, "style"),
@@ -221,8 +225,8 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
         )
         if asset["near_duplicate_of"] is not None:
             alike = f"cosine {asset['near_duplicate_score']:.3f} with picture {asset['near_duplicate_of']}"
-            files.append(f"{asset['position']:>7}  too like another of this batch: {alike}")
-        files.append(f"{asset['position']:>7}  {where}")
+            files.append(f"{label:>7}  too like another of this batch: {alike}")
+        files.append(f"{label:>7}  {where}")
     return [table, *_thresholds(story), *files]
 
 

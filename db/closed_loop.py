@@ -79,6 +79,16 @@ class Standing:
     providers: frozenset[str]
 
 
+def policy_of(connection: Connection, generation_id: GenerationId) -> Policy:
+    """What a person allows this generation."""
+    row = connection.execute(
+        select(batches.c.try_policy.label("batch_policy"), generations.c.try_policy)
+        .join(generations, generations.c.batch_id == batches.c.id)
+        .where(generations.c.id == generation_id)
+    ).one()
+    return Policy.of(row.batch_policy, row.try_policy)
+
+
 def standing(connection: Connection, generation_id: GenerationId) -> Standing:
     """Where the generation stands; nothing is locked."""
     row = connection.execute(

@@ -38,9 +38,9 @@ def decide(resources: Resources, work: Work, winner: NewVerdict) -> Decision | N
         winner: the best of this attempt's verdicts.
     """
     with resources.database.transaction() as connection:
-        standing = closed_loop.standing(connection, work.generation_id)
-        if not standing.policy.on:
+        if not closed_loop.policy_of(connection, work.generation_id).on:
             return None
+        standing = closed_loop.standing(connection, work.generation_id)
         earlier = closed_loop.best_picture(connection, work.generation_id)
         best = BestPicture(
             asset_id=winner.asset_id,
