@@ -27,7 +27,12 @@ def demo_settings() -> Settings:
     """The settings of the demo: those of the environment, with the sandbox's own small model for the check."""
     given = read_settings()
     return given.model_copy(
-        update={"sandbox_base_url": stand_in.address(given.home), "clip_model": stand_in.SMALL_MODEL}
+        update={
+            "sandbox_base_url": stand_in.address(given.home),
+            "clip_model": stand_in.SMALL_MODEL,
+            # It sees little but who it is, and all of the demo is one character.
+            "near_duplicate": 0.995,
+        }
     )
 
 
