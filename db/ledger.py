@@ -88,6 +88,8 @@ def hold_again(connection: Connection, work: Work, *, reason: str) -> None:
     if work.hold_state is not HoldState.RELEASED:
         return
     _book(connection, work, _Change(kind=LedgerKind.HOLD, held=work.hold_usd, reason=reason))
+    # A stopped batch has nothing live; it is stopped again when this one has ended.
+    connection.execute(update(batches).where(batches.c.id == work.batch_id).values(stopped_reason=None))
     used = batches.c.charged_usd + batches.c.held_usd + batches.c.in_doubt_usd
     said = f"the job of attempt {work.attempt_id} turned up late, and with its {work.hold_usd} USD the limit is passed"
     _pause(connection, work, said, batches.c.limit_usd < used)

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from db import batches
-from db.moves import collection, doubts, people, polling, rescue, submission, validation
+from db.moves import collection, doubts, late, people, polling, rescue, submission, validation
 from db.moves.validation import NewVerdict
 from db.schema import attempts, generations, ledger_entries
 from db.schema import batches as batch_table
@@ -242,6 +242,28 @@ class BooksModel(RuleBasedStateMachine):
         row = self._one(data, "collecting", "validating")
         if row is not None and row.deaths > 0 and row.lease_token is None:
             self._do(lambda c: rescue.poison(c, row.id, failure=ScorerError("poison")))
+
+    @rule(data=st.data(), delivered=st.booleans())
+    def turn_up(self, data: st.DataObject, delivered: bool) -> None:  # noqa: FBT001 -- drawn
+        """The job or the reply of an attempt whose doubt was settled as lost is found after all."""
+        lost = [
+            row
+            for row in self._attempts("finished")
+            if row.doubted_at is not None and row.hold_state == "released" and row.job_id is None
+        ]
+        if not lost:
+            return
+        row = data.draw(st.sampled_from(lost))
+        job, charged = f"late {row.id}", data.draw(CHARGES)
+        self.excess += row.hold_usd + (charged if delivered else Decimal(0))
+        if delivered:
+            result = {"reply_keys": [job]}
+            self._do(
+                lambda c: late.delivered(c, row.id, result=result, charged_usd=charged, said_by="x", request_id=job)
+            )
+        else:
+            self._do(lambda c: late.adopt(c, row.id, job_id=job, first_look=NOW, deadline=NOW, actor="a test"))
+        assert self.books.attempt(row.id).state != "finished"
 
     @precondition(lambda self: self.writes)
     @rule(data=st.data())
