@@ -124,7 +124,7 @@ def _aspect(title: str, one: Examined) -> list[RenderableType]:
     table.add_row("new pictures", _between(one.cut_interval), *_rates(one.unseen))
     figures = f"AUC {one.auc:.3f} {_between(one.auc_interval)}, EER {_rate(one.eer, one.eer_interval)} %"
     parts: list[RenderableType] = ["", Text(title, style="bold"), Text(figures), table]
-    if not one.calibrated:
+    if not one.calibrated and one.rule is Rule.BETWEEN:
         parts.append(Text(f"not calibrated: it lacks {' and '.join(one.lacking)}", style="yellow"))
     if one.rule is Rule.FLOOR:
         said = "recommended is a floor: it turns away what lies far below every positive, and nothing else"

@@ -1,8 +1,8 @@
 """Fit a character's thresholds to pictures that show it and pictures that do not.
 
 The figures come from `validation.calibration`; here is which scores go in, and which thresholds come out. Core decides
-whether it is a calibration at all; style comes second to it, so that two checks do not cost twice
-(`docs/decisions/0018-recommended-cut.md`).
+whether it is a calibration at all, and its cut lies between the sets. Style gets a floor: the negatives are other
+characters, and say nothing about other ways of drawing (`docs/decisions/0018-recommended-cut.md`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from pipeline.resources import Resources
 from pipeline.standalone import reference_embeddings
 from reports.separation import Cut, Separation
 from validation.base import Aggregation, Embedding
-from validation.calibration import Errors, Examined, Rule, examine, examine_second, roc
+from validation.calibration import Errors, Examined, Rule, examine, roc
 from validation.embedder import Embedded, Scoring, ScoringModel
 from validation.similarity import compare
 
@@ -130,8 +130,8 @@ def calibrate(
             raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
     thresholds = examples.character.thresholds
     core = examine(_of(positives, Aspect.CORE), _of(negatives, Aspect.CORE), present=thresholds.core)
-    style = examine_second(
-        _of(positives, Aspect.STYLE), _of(negatives, Aspect.STYLE), present=thresholds.style, first=core
+    style = examine(
+        _of(positives, Aspect.STYLE), _of(negatives, Aspect.STYLE), present=thresholds.style, rule=Rule.FLOOR
     )
     return Calibration(
         character=examples.character,

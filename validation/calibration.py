@@ -103,13 +103,13 @@ class _Ladder:
     """Shares of errors at every cut that makes a difference, for B drawings of positives and negatives at once.
 
     Args:
-        spared: share of the positives that a cut between the sets may turn away.
+        positives: in each drawing.
         values: (K,) every score once, rising.
         false_reject: (B, K + 1) at a cut on each value, and at one above all.
         false_accept: (B, K + 1).
     """
 
-    spared: float
+    positives: int
     values: Values
     false_reject: Values
     false_accept: Values
@@ -121,7 +121,6 @@ def examine(
     *,
     present: float,
     rule: Rule = Rule.BETWEEN,
-    spare: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = _SEED,
 ) -> Examined:
@@ -131,18 +130,16 @@ def examine(
         positives, negatives: at least one finite score each.
         present: the threshold in force.
         rule: of the recommended cut.
-        spare: how many of the positives a cut between the sets may turn away; None for `spared`.
         resamples: drawn with replacement from positives and negatives apart.
         seed: of those drawings; the same seed gives the same figures.
     """
     shown, others = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
     values = np.unique(np.concatenate([shown, others]))  # (K,)
     once = (_counts(shown, values)[None], _counts(others, values)[None])  # 2 of (1, K)
-    share = (spared(len(shown)) if spare is None else spare) / len(shown)
-    whole = _ladder(values, *once, spared=share)
+    whole = _ladder(values, *once)
     rng = np.random.default_rng(seed)
     again = (_drawn(once[0][0], rng, resamples), _drawn(once[1][0], rng, resamples))  # 2 of (B, K)
-    drawn = _ladder(values, *again, spared=share)
+    drawn = _ladder(values, *again)
     auc_interval = _interval(_areas(drawn))
     auc = float(_areas(whole)[0])
     cuts_of = _cuts if rule is Rule.BETWEEN else _floors
@@ -165,21 +162,6 @@ def examine(
     )
 
 
-def examine_second(
-    positives: Sequence[float], negatives: Sequence[float], *, present: float, first: Examined
-) -> Examined:
-    """As `examine`, for a score that a picture must pass beside `first`, on the same pictures.
-
-    Two checks turn away more than one. Together they keep to `MOST_REJECTED`: the second one's cut lies between the
-    sets only where it tells them apart and `first` has left it a share, and is a floor otherwise.
-    """
-    left = spared(len(positives)) - 1 - round(first.recommended.false_reject * first.positives)
-    found = examine(positives, negatives, present=present, spare=max(left, 0))
-    if found.calibrated and left >= 0:
-        return found
-    return examine(positives, negatives, present=present, rule=Rule.FLOOR)
-
-
 def auc(positives: Sequence[float], negatives: Sequence[float]) -> float:
     """The chance that a positive scores above a negative, ties half: the area under the ROC curve."""
     return float(_areas(_whole(positives, negatives))[0])
@@ -190,14 +172,14 @@ def equal_error_rate(positives: Sequence[float], negatives: Sequence[float]) -> 
     return float(_crossings(_whole(positives, negatives))[0])
 
 
-def recommended_cut(positives: Sequence[float], negatives: Sequence[float], *, spare: int | None = None) -> float:
+def recommended_cut(positives: Sequence[float], negatives: Sequence[float]) -> float:
     """The cut of the rule: few false rejects first, then few false accepts, then room on both sides.
 
-    Of the cuts that turn away at most `spare` of the positives (by default `spared`), those that accept the fewest
-    negatives; of these, those that turn away the fewest positives; of what remains, between two neighbouring scores,
-    the middle. Where every negative lies above, the lowest positive that is kept.
+    Of the cuts that turn away at most `spared` of the positives, those that accept the fewest negatives; of these,
+    those that turn away the fewest positives; of what remains, between two neighbouring scores, the middle. Where every
+    negative lies above, the lowest positive that is kept.
     """
-    return float(_cuts(_whole(positives, negatives, spare=spare))[0])
+    return float(_cuts(_whole(positives, negatives))[0])
 
 
 def floor(positives: Sequence[float]) -> float:
@@ -220,11 +202,10 @@ def roc(positives: Sequence[float], negatives: Sequence[float]) -> tuple[Values,
     return ladder.false_accept[0, ::-1], 1 - ladder.false_reject[0, ::-1]
 
 
-def _whole(positives: Sequence[float], negatives: Sequence[float], *, spare: int | None = None) -> _Ladder:
+def _whole(positives: Sequence[float], negatives: Sequence[float]) -> _Ladder:
     shown, others = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
     values = np.unique(np.concatenate([shown, others]))
-    share = (spared(len(shown)) if spare is None else spare) / len(shown)
-    return _ladder(values, _counts(shown, values)[None], _counts(others, values)[None], spared=share)
+    return _ladder(values, _counts(shown, values)[None], _counts(others, values)[None])
 
 
 def _counts(scores: Values, values: Values) -> Values:
@@ -238,13 +219,13 @@ def _drawn(counts: Values, rng: np.random.Generator, resamples: int) -> Values:
     return rng.multinomial(total, counts / total, size=resamples).astype(np.float64)
 
 
-def _ladder(values: Values, positives: Values, negatives: Values, *, spared: float) -> _Ladder:
+def _ladder(values: Values, positives: Values, negatives: Values) -> _Ladder:
     """From (B, K) counts."""
     below = [
         np.concatenate([np.zeros((len(counts), 1)), counts.cumsum(axis=1)], axis=1) / counts.sum(axis=1, keepdims=True)
         for counts in (positives, negatives)
     ]  # 2 of (B, K + 1)
-    return _Ladder(spared=spared, values=values, false_reject=below[0], false_accept=1 - below[1])
+    return _Ladder(positives=int(positives[0].sum()), values=values, false_reject=below[0], false_accept=1 - below[1])
 
 
 def _areas(ladder: _Ladder) -> Values:
@@ -271,7 +252,8 @@ def _cuts(ladder: _Ladder) -> Values:
     """(B,) recommended cuts."""
     rows = np.arange(len(ladder.false_reject))
     last = len(ladder.values) - 1
-    kept = (ladder.false_reject <= ladder.spared + _SLACK).sum(axis=1) - 1  # (B,) the strictest cut allowed
+    share = spared(ladder.positives) / ladder.positives
+    kept = (ladder.false_reject <= share + _SLACK).sum(axis=1) - 1  # (B,) the strictest cut allowed
     fewest = ladder.false_accept[rows, kept][:, None]
     low = (ladder.false_accept <= fewest + _SLACK).argmax(axis=1)  # (B,) the laxest that accepts as few
     as_many = ladder.false_reject[rows, low][:, None]

@@ -12,7 +12,6 @@ from validation.calibration import (
     auc,
     equal_error_rate,
     examine,
-    examine_second,
     floor,
     recommended_cut,
     roc,
@@ -101,12 +100,6 @@ def test_one_outlier_among_the_positives_is_given_up_where_keeping_it_lets_other
     assert recommended_cut(positives, [0.1, 0.3, 0.4]) == pytest.approx(0.6)
 
 
-def test_a_cut_that_may_spare_none_stays_at_or_below_the_lowest_positive() -> None:
-    positives = [0.2] + [0.8 + step / 200 for step in range(39)]
-    assert recommended_cut(positives, [0.3, 0.4], spare=0) == 0.2
-    assert recommended_cut(positives, [0.1, 0.3, 0.4], spare=0) == pytest.approx(0.15)
-
-
 def test_a_floor_lies_as_far_below_the_lowest_positive_as_that_below_the_median() -> None:
     assert floor([0.5, 0.6, 0.7]) == pytest.approx(0.4)
     assert floor([0.6] * 5) == pytest.approx(0.6)
@@ -120,19 +113,6 @@ def test_a_floor_turns_no_positive_away(positives: list[float], negatives: list[
     assert found.recommended.cut == floor(positives) <= min(positives)
     assert found.recommended.false_reject == 0
     assert found.rule is Rule.FLOOR
-
-
-def test_a_second_check_takes_what_the_first_has_left() -> None:
-    apart, mixed = drawn(1, apart=1.0, count=60), drawn(2, apart=0.1, count=60)
-    core = examine(*apart, present=0.5)
-    assert core.recommended.false_reject == 0
-    told = examine_second(*drawn(3, apart=0.25, count=60), present=0.5, first=core)
-    assert told.rule is Rule.BETWEEN
-    assert round(60 * told.recommended.false_reject) <= spared(60) - 1
-    assert examine_second(*mixed, present=0.5, first=core).rule is Rule.FLOOR, "it tells nothing apart"
-    spent = examine(*drawn(4, apart=0.2, count=60), present=0.5)
-    assert round(60 * spent.recommended.false_reject) == spared(60)
-    assert examine_second(*apart, present=0.5, first=spent).rule is Rule.FLOOR, "nothing is left"
 
 
 def test_a_cut_is_not_rounded_past_a_score() -> None:
