@@ -31,6 +31,7 @@ from validation.weights import weight_files
 
 _LITTLE_SPACE, _NO_SPACE = 2_000_000_000, 200_000_000
 _SERVER_ADDRESSES = frozenset({"database_url", "redis_url"})
+_BUCKET = ("r2_access_key_id", "r2_secret_access_key", "r2_bucket_name", "r2_endpoint_url", "r2_cdn_url")
 
 
 def doctor_command(as_json: AsJson = False) -> None:
@@ -123,7 +124,9 @@ def _redis(site: Site) -> Check:
 
 def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
     try:
-        resources = stack.enter_context(open_producer(site.settings, application="likeness doctor"))
+        # The bucket has a check of its own, and must not hide what the books say.
+        unstored = site.settings.model_copy(update=dict.fromkeys(_BUCKET))
+        resources = stack.enter_context(open_producer(unstored, application="likeness doctor"))
     except (LikenessError, OSError) as failure:
         advice = "start it, or correct DATABASE_URL"
         yield Check(name="Postgres", health=Health.MISSING, found=str(failure).partition("\n")[0], advice=advice)

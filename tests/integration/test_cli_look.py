@@ -225,8 +225,14 @@ def test_the_doctor_says_what_to_do_where_something_is_missing(
 ) -> None:
     monkeypatch.delenv("SANDBOX_BASE_URL")
     said = likeness.document("doctor", code=3)
+    (bucket,) = [check for check in said["checks"] if check["name"] == "bucket"]
+    assert (bucket["health"], "stay in" in bucket["found"]) == ("note", True)
     (lane,) = [check for check in said["checks"] if check["name"] == "lanes"]
     assert (lane["health"], "TTAPI_API_KEY" in lane["advice"]) == ("missing", True)
+    monkeypatch.setenv("R2_BUCKET_NAME", "half-a-bucket")
+    said = likeness.document("doctor", code=3)
+    health = {check["name"]: check["health"] for check in said["checks"]}
+    assert (health["bucket"], health["Postgres"]) == ("missing", "ok")
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:secret@127.0.0.1:9/likeness")
     monkeypatch.setenv("REDIS_URL", "redis://:secret@127.0.0.1:9/0")
     said = likeness.document("doctor", code=3)
