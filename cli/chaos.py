@@ -69,7 +69,10 @@ def chaos_settings() -> Settings:
             "listings_apart_s": 5.0,
         }
     )
-    return three_wires(alone, stand_in.address(home))
+    called_back_at = stand_in.port_of(home / "api")
+    return three_wires(alone, stand_in.address(home)).model_copy(
+        update={"public_url": f"http://127.0.0.1:{called_back_at}", "api_port": called_back_at}
+    )
 
 
 def chaos_demo(terminal: Terminal, storm: Storm, *, report: Path, latency_s: float, size_px: int) -> int:

@@ -58,6 +58,7 @@ class AtProvider:
             "total": self.books.total,
             "counts": dict(self.books.counts),
             "jobs": self.jobs,
+            "called_back": self.books.called_back,
             "charged_usd": show(self.books.charged_usd),
             "bill_usd": show(self.bill_usd),
             "in_doubt_usd": show(self.books.in_doubt_usd),

@@ -27,17 +27,18 @@ _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def address(home: Path) -> str:
     """Where the sandbox of a home is: the same each time, so that addresses of pictures stay good over a restart."""
-    return f"http://127.0.0.1:{_port(home)}"
+    return f"http://127.0.0.1:{port_of(home / 'sandbox')}"
 
 
-def _port(home: Path) -> int:
-    kept = home / "sandbox" / "port"
+def port_of(folder: Path) -> int:
+    """A port that nobody used when this was first asked for the folder, and the same ever after."""
+    kept = folder / "port"
     if kept.exists():
         return int(kept.read_text())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     kept.write_text(str(port))
     return port
 
@@ -49,7 +50,7 @@ def sandbox_child(settings: Settings, *, latency_s: float, size_px: int) -> Chil
         argv=python_module(
             "cli.main",
             "sandbox",
-            f"--port={_port(settings.home)}",
+            f"--port={port_of(settings.home / 'sandbox')}",
             f"--data={settings.home.resolve() / 'sandbox'}",
             f"--latency={latency_s}",
             f"--size={size_px}",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from db.schema import attempts, generations
+from db.schema import attempts, generations, provider_events
 from domain.ids import BatchId
 from domain.states import FINAL, GenerationState, HoldState
 
@@ -22,12 +22,14 @@ class ProviderBooks:
         counts: generations by state; states without any are absent.
         failures: failed generations by their typed reason.
         jobs: attempts of which the provider's name for the job, or for the call, is known.
+        called_back: events of the provider's webhooks that were proven to be its own.
     """
 
     provider: str
     counts: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     jobs: int = 0
+    called_back: int = 0
     charged_usd: Decimal = Decimal(0)
     held_usd: Decimal = Decimal(0)
     in_doubt_usd: Decimal = Decimal(0)
@@ -60,16 +62,27 @@ def by_provider(connection: Connection, batch_id: BatchId) -> list[ProviderBooks
         states[state] = states.get(state, 0) + number
         if state == GenerationState.FAILED:
             failures.setdefault(provider, {})[code or "unknown"] = number
-    money = _money(connection, batch_id)
+    money, called_back = _money(connection, batch_id), _called_back(connection, batch_id)
     return [
         ProviderBooks(
             provider=provider,
             counts=counts[provider],
             failures=failures.get(provider, {}),
+            called_back=called_back.get(provider, 0),
             **money.get(provider, {}),
         )
         for provider in sorted(counts)
     ]
+
+
+def _called_back(connection: Connection, batch_id: BatchId) -> dict[str, int]:
+    events = (
+        select(attempts.c.provider, func.count())
+        .join_from(provider_events, attempts, attempts.c.id == provider_events.c.attempt_id)
+        .where(attempts.c.batch_id == batch_id)
+        .group_by(attempts.c.provider)
+    )
+    return {str(provider): number for provider, number in connection.execute(events)}
 
 
 def _money(connection: Connection, batch_id: BatchId) -> dict[str, dict[str, Any]]:

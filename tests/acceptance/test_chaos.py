@@ -33,6 +33,7 @@ def test_in_a_storm_every_prompt_comes_to_an_end_and_the_books_equal_the_bill(ho
     assert (said["total"], said["rate"], said["seed"]) == (36, 0.1, 7)
     parts = {part["provider"]: part for part in said["providers"]}
     assert {name: part["total"] for name, part in parts.items()} == {"ttapi": 12, "replicate": 12, "openai": 12}
+    assert all(part["called_back"] for name, part in parts.items() if name != "openai"), "webhooks were at work"
     for name, part in parts.items():
         assert part["faults_met"] > 0, "it rained everywhere"
         assert set(part["counts"]) <= FINAL | ({"in_doubt"} if name == "openai" else set())
