@@ -52,7 +52,7 @@ _HEADS = text(
     JOIN batches b ON b.id = open.batch_id AND b.paused_at IS NULL
     LEFT JOIN strides s ON s.batch_id = b.id AND s.provider = :provider
     CROSS JOIN LATERAL (
-        SELECT g.id, g.batch_id, g.model, g.hold_usd, g.tries, g.changes
+        SELECT g.id, g.batch_id, g.model, g.hold_usd, g.price_usd, g.tries, g.changes
         FROM generations g
         WHERE g.state = 'queued' AND g.provider = :provider AND g.batch_id = b.id
           AND (g.not_before IS NULL OR g.not_before <= now())
@@ -259,6 +259,8 @@ def _attempt_row(head: Row[Any], lane: str, provider: str, number: int) -> dict[
         "model": head.model,
         "state": AttemptState.ADMITTED,
         "hold_usd": head.hold_usd,
+        # Its own: a job that turns up late is not charged what a later try of another model costs.
+        "price_usd": head.price_usd,
         "token": new_token(),
         "changes": head.changes,
     }

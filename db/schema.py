@@ -149,6 +149,7 @@ attempts = Table(
     Column("state", Text, nullable=False, server_default=AttemptState.ADMITTED.value),
     Column("outcome", Text),
     Column("hold_usd", Usd, nullable=False),
+    Column("price_usd", Usd, comment="expected charge of this call; null where its generation's holds"),
     Column("hold_state", Text, nullable=False, server_default=HoldState.HELD.value),
     Column("charged_usd", Usd),
     Column("token", Text, nullable=False, unique=True, comment="unguessable; travels where the wire carries it back"),

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 
 from db.schema import attempts, generations
 from domain.escalation import merged
@@ -101,7 +101,7 @@ COLUMNS = (
     attempts.c.sent_prompt,
     attempts.c.hold_usd,
     attempts.c.hold_state,
-    generations.c.price_usd,
+    func.coalesce(attempts.c.price_usd, generations.c.price_usd).label("price_usd"),
     attempts.c.step_tries,
     attempts.c.deaths,
     generations.c.tries,

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from db.schema import attempts
 from db.session import Database
+from db.work import select_work, work_of
 from domain.escalation import read_steps, wishes
 from domain.ids import AttemptId
 from pipeline import collect, poll, submit, validate
@@ -56,10 +58,9 @@ def bench(database: Database, sandbox_url: str, sent: Sent, home: Path, lanes: d
         yield opened
 
 
-def _first(
-    bench: Bench, *, provider: str = "ttapi", settings: dict[str, Any] | None = None, **policy: Any
-) -> AttemptId:
-    row = PromptRow(position=0, line=1, prompt="a pig", settings=settings or {"mode": "turbo"}, extra={})
+def _first(bench: Bench, *, provider: str = "ttapi", negative: str | None = None, **policy: Any) -> AttemptId:
+    settings = {"mode": "turbo"} | ({"negative_prompt": negative} if negative else {})
+    row = PromptRow(position=0, line=1, prompt="a pig", settings=settings, extra={})
     said = wishes(**{"max_tries": 3, "escalate": read_steps("model"), **policy})
     order = Order(name="batch", user_id=USER, provider=provider, character="lulu", try_policy=said)
     planned = plan(bench.resources, load(), order, [row], today=datetime.now(UTC).date())
@@ -121,3 +122,12 @@ def test_a_wish_that_no_dearer_model_has_words_for_ends_the_search(bench: Bench)
 
 def test_work_of_a_stand_in_never_becomes_a_real_services(bench: Bench) -> None:
     assert _judged(bench, _first(bench, provider="sandbox")).state == "rejected"
+
+
+def test_an_attempt_keeps_its_own_price_when_its_generation_moves_to_another_model(bench: Bench) -> None:
+    """A job that turns up late is charged what it cost, not what the later model costs."""
+    first = _first(bench)
+    waiting = _judged(bench, first)
+    with bench.resources.database.transaction() as connection:
+        work = work_of(connection.execute(select_work().where(attempts.c.id == first)).one())
+    assert work.price_usd == Decimal("0.40") != waiting.price_usd

@@ -14,12 +14,15 @@ COMMENT ON COLUMN generations.try_policy IS 'wins over its batch''s, key by key'
 COMMENT ON COLUMN generations.changes IS 'what the next try asks for instead';
 
 ALTER TABLE attempts
+    ADD COLUMN price_usd NUMERIC(14, 6),
     ADD COLUMN changes JSONB DEFAULT '{}'::jsonb NOT NULL,
     ADD COLUMN late_look_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN found_late_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN illegal_prompt BOOLEAN DEFAULT false NOT NULL,
     ADD COLUMN stop_asked_at TIMESTAMP WITH TIME ZONE,
     ADD CONSTRAINT attempts_kind_check CHECK (kind IN ('image', 'late'));
+
+COMMENT ON COLUMN attempts.price_usd IS 'expected charge of this call; null where its generation''s holds';
 
 COMMENT ON COLUMN attempts.changes IS 'what this try asked for instead';
 
