@@ -5,9 +5,11 @@ What is named here is the face; everything else may change between versions.
 
 from domain.errors import LikenessError, RequestError, ServiceMissing
 from likeness.client import Batch, CheckedPicture, Connection, Progress, Result, connect
+from pipeline.calibrate import Calibration
 
 __all__ = [
     "Batch",
+    "Calibration",
     "CheckedPicture",
     "Connection",
     "LikenessError",

@@ -22,10 +22,12 @@ from domain.ids import BatchId
 from domain.money import read_limit
 from domain.states import GenerationState
 from likeness.workers import LocalWorkers
-from pipeline import characters, enqueue, standalone, status
+from pipeline import calibrate, characters, enqueue, standalone, status
+from pipeline.calibrate import Calibration
 from pipeline.cast import find_all, joined
 from pipeline.embeddings import KeptEmbeddings
 from pipeline.enqueue import Order
+from pipeline.examples import gather
 from pipeline.picture_files import picture_files
 from pipeline.prompt_file import rows_of
 from pipeline.report import report_of
@@ -293,6 +295,32 @@ class Connection:
             )
             for one in done.pictures
         ]
+
+    def calibrate(
+        self,
+        character: str,
+        *,
+        positives: Path | None = None,
+        negatives: Path | None = None,
+        apply: bool = False,
+    ) -> Calibration:
+        """How well the check tells a character from others, with the thresholds that are recommended.
+
+        Args:
+            positives, negatives: folders of pictures that show it and that do not; None: what is certain unlooked.
+            apply: make the recommended thresholds a new version.
+
+        Raises:
+            RequestError: there is no such character or nothing to hold it against, or too little to `apply` it.
+            LikenessError: the model cannot be loaded; the sentence says what to do.
+        """
+        examples = gather(self.resources, character, positives=positives, negatives=negatives)
+        kept = KeptEmbeddings(self.resources.database)
+        with open_scoring(self._site.settings, kept=kept) as scoring:
+            found = calibrate.calibrate(examples, scoring, today=datetime.now(UTC).date())
+        if apply:
+            calibrate.apply(self.resources, found)
+        return found
 
     def batch(self, name_or_id: str) -> Batch:
         """A batch that was made before.

@@ -1,21 +1,30 @@
 """Three characters calibrated on some drawings, and held to it on drawings that the calibration has not seen.
 
-With the small CLIP, from the command line, as a person would: references are added, two folders are named, and the
-recommended thresholds are applied. The characters differ in who they are; the scenes are drawn from the same words.
+With the small CLIP and two folders of drawings per character, as a person would name them. The characters differ in who
+they are; their scenes are drawn from the same words.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 import sandbox
+from cli.opening import opened
+from pipeline import calibrate, characters, standalone
+from pipeline.characters import NewCharacter
+from pipeline.embeddings import KeptEmbeddings
+from pipeline.examples import gather
+from pipeline.resources import Resources
+from runtime.scoring import open_scoring
+from runtime.settings import Settings
 from sandbox.characters import LULU, Likeness, Species, invent
 from sandbox.clip.captions import scene
 from sandbox.drawing import paint, portrait
-from tests.integration.command_line import CommandLine, stand
+from validation.embedder import Scoring
 
 SMALL_CLIP = Path(sandbox.__file__).parent / "clip"
 SIZE = 192
@@ -30,22 +39,17 @@ CAST: Mapping[str, Likeness] = MappingProxyType(
 
 
 @pytest.fixture
-def likeness(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    home: Path,
-    database_url: str,
-    redis_url: str,
-) -> CommandLine:
-    given = {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "CLIP_MODEL": str(SMALL_CLIP),
-        "LIKENESS_DEVICE": "cpu",
-        "OMP_NUM_THREADS": "1",
-    }
-    stand(monkeypatch, home.parent, given)
-    return CommandLine(capsys)
+def settings(home: Path, database_url: str, redis_url: str) -> Settings:
+    given = {"LIKENESS_HOME": home, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    return Settings(_env_file=None, CLIP_MODEL=str(SMALL_CLIP), LIKENESS_DEVICE="cpu", **given)
+
+
+@pytest.fixture
+def bench(settings: Settings) -> Iterator[tuple[Resources, Scoring]]:
+    with opened(settings) as site:
+        kept = KeptEmbeddings(site.resources.database)
+        with open_scoring(site.settings, kept=kept) as scoring:
+            yield site.resources, scoring
 
 
 def drawings(folder: Path, name: str, *, count: int, seed: int) -> list[Path]:
@@ -71,10 +75,13 @@ def references(folder: Path, name: str) -> list[Path]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_three_characters_keep_their_promise_on_drawings_they_were_not_calibrated_on(
-    likeness: CommandLine, tmp_path: Path
+    bench: tuple[Resources, Scoring], tmp_path: Path
 ) -> None:
+    resources, scoring = bench
     for name in CAST:
-        likeness.document("character", "add", name, *references(tmp_path / "references" / name, name))
+        pictures = references(tmp_path / "references" / name, name)
+        new = NewCharacter(name=name, description="", references=pictures, core=0.75, style=0.6, origin="default")
+        characters.add(resources, new)
         drawings(tmp_path / "train" / name, name, count=EACH, seed=2)
         drawings(tmp_path / "held-out" / name, name, count=EACH, seed=3)
     for name in CAST:
@@ -86,18 +93,28 @@ def test_three_characters_keep_their_promise_on_drawings_they_were_not_calibrate
                     (others / drawing.name).hardlink_to(drawing)
         train = tmp_path / "train" / name
         (train / "page.png").write_bytes(b"<html>")
-        said = likeness.document("calibrate", name, "--positives", train, "--negatives", others, "--apply")
-        assert said["left_out"] == [f"{train / 'page.png'}: {said['left_out'][0].partition(': ')[2]}"]
-        assert (said["core"]["positives"], said["core"]["negatives"]) == (EACH, 2 * EACH)
-        assert said["core"]["recommended"]["false_reject"] <= 0.05
+        examples = gather(resources, name, positives=train, negatives=others)
+        found = calibrate.calibrate(examples, scoring, today=date(2026, 11, 21))
+        (left_out,) = found.left_out
+        assert left_out.startswith(str(train / "page.png"))
+        assert (found.core.positives, found.core.negatives) == (EACH, 2 * EACH)
+        assert found.origin == f"calibrated (2026-11-21, n={3 * EACH}, AUC {found.core.auc:.3f})"
+        calibrate.apply(resources, found)
     for name in CAST:
-        shown = [tmp_path / "held-out" / other for other in (name, *(one for one in CAST if one != name))]
-        checked = likeness.document("validate", *shown, "--character", name, code=1)
-        assert checked["thresholds"]["origin"].startswith("calibrated (")
-        own, others = checked["images"][:EACH], checked["images"][EACH:]
+        character = characters.find(resources, name)
+        assert character.thresholds.origin.startswith("calibrated (2026-11-21, n=180, AUC ")
+        own, others = (
+            [one.verdict for one in standalone.check(resources, scoring, character, paths).pictures]
+            for paths in (_held_out(tmp_path, name), _held_out(tmp_path, *(other for other in CAST if other != name)))
+        )
+        # Both checks together keep the character, and core alone keeps the others out.
+        accepted = sum(one is not None and one.passed for one in own)
+        let_in = sum(one is None or one.core_passed for one in others)
+        print(f"{name}: {accepted} of {len(own)} of its own, {let_in} of {len(others)} others")
         assert (len(own), len(others)) == (EACH, 2 * EACH)
-        accepted = sum(one["passed"] for one in own) / len(own)
-        let_in = sum(one["core"]["passed"] for one in others) / len(others)
-        print(f"{name}: {accepted:.1%} of its own, {let_in:.1%} of the others")
-        assert accepted >= 0.95
-        assert let_in <= 0.05
+        assert accepted >= 0.95 * len(own)
+        assert let_in <= 0.05 * len(others)
+
+
+def _held_out(folder: Path, *whose: str) -> list[Path]:
+    return [path for name in whose for path in sorted((folder / "held-out" / name).glob("*.png"))]

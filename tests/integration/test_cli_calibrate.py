@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import likeness as face
 from db import calibration, characters
 from db.characters import NewThresholds
 from db.session import Database
@@ -156,6 +157,17 @@ def test_applied_thresholds_are_a_new_version_that_keeps_its_figures(
     again = likeness(*asked)
     assert "earlier verdicts follow with `likeness rescore --character lulu`" in again.err
     assert likeness.document("character", "show", lulu)["thresholds"]["version"] == 2, "it says the same"
+
+
+def test_a_script_has_the_same_figures(likeness: CommandLine, lulu: str, good: Path, bad: Path) -> None:
+    with face.connect() as connection:
+        found = connection.calibrate(lulu, positives=good, negatives=bad)
+        assert found.calibrated
+        assert found.core.recommended.cut == pytest.approx(0.7)
+        with pytest.raises(face.RequestError, match="nothing shows anybody but 'lulu'"):
+            connection.calibrate(lulu, positives=good)
+        connection.calibrate(lulu, positives=good, negatives=bad, apply=True)
+    assert likeness.document("character", "show", lulu)["thresholds"]["version"] == 2
 
 
 def test_too_few_examples_are_no_calibration(

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_the_face_has_exactly_these_names() -> None:
     assert sorted(likeness.__all__) == [
         "Batch",
+        "Calibration",
+        "CheckedPicture",
         "Connection",
         "LikenessError",
         "Progress",
