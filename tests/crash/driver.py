@@ -38,7 +38,7 @@ from tests.acceptance.commands import ROOT, bill
 from tests.crash import wires
 from tests.crash.enemy import Enemy
 from tests.crash.invariants import above_the_limit, breaches, outcome_of, waiting
-from tests.crash.person import settle_what_nobody_lists
+from tests.crash.person import cancel_one, settle_what_nobody_lists
 from tests.crash.record import Record
 from tests.crash.wires import WIRES
 
@@ -50,6 +50,8 @@ _ENOUGH_WAITING = 60
 #: Doubts that only a person can settle; more than these are settled by the bill.
 _DOUBTS_LEFT = 3
 _SETTLING_S = 300
+#: The share of rounds in which the person gives a batch up.
+_CANCELS = 0.04
 
 
 class Driver:
@@ -141,23 +143,27 @@ class Driver:
             try:
                 if waiting(resources.database) < _ENOUGH_WAITING:
                     self._enqueue(resources)
+                if self._luck.random() < _CANCELS:
+                    self._record.canceled += cancel_one(resources, self._luck)
                 self._record.settled_by_person += settle_what_nobody_lists(resources, bill(url), left=_DOUBTS_LEFT)
                 strike()
             except (ServiceMissing, OSError) as failure:
                 print(f"(away: {failure})", file=sys.stderr)
-            time.sleep(self._luck.uniform(1.0, 4.5))
+            time.sleep(self._luck.uniform(0.5, 4.0))
 
     def _enqueue(self, resources: Resources) -> None:
         self._record.batches += 1
         number, wire = self._record.batches, self._luck.choice(WIRES)
         same = wire.seeded and self._luck.random() < 0.4
         hills = ["the same" if same else f"{number} by {i}" for i in range(self._luck.randint(8, 20))]
+        checked = self._luck.random() < 0.5
         wires.ordered(
             resources,
             wire,
             self._folder / f"batch-{number}.csv",
             [f"Lulu Pig on hill {hill}" for hill in hills],
-            character="lulu" if self._luck.random() < 0.5 else None,
+            character="lulu" if checked else None,
+            max_tries=2 if checked and self._luck.random() < 0.5 else None,
             limit_usd=None if self._luck.random() < 0.6 else wire.tight_usd,
             **({"seed": 7} if same else {}),
         )

@@ -1,5 +1,6 @@
-"""The person of a crash run: settles, by the bill, the doubts of a service that lists nothing."""
+"""The person of a crash run: gives batches up, and settles by the bill what no list can tell."""
 
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -7,7 +8,7 @@ from sqlalchemy import select
 
 from db.schema import attempts
 from domain.errors import BadInput, UnknownThing
-from pipeline import doubts
+from pipeline import actions, doubts, status
 from pipeline.resources import Resources
 from tests.crash.wires import OPENAI
 
@@ -39,3 +40,12 @@ def settle_what_nobody_lists(resources: Resources, bill: dict[str, Any], *, left
             continue  # settled by itself meanwhile
         settled += 1
     return settled
+
+
+def cancel_one(resources: Resources, luck: random.Random) -> int:
+    """Give up one of the batches that are at work, if there is one; returns how many."""
+    at_work = [one for one in status.latest(resources, user_id="local", limit=5) if one.standing.live]
+    if not at_work:
+        return 0
+    actions.cancel(resources, luck.choice(at_work).batch.id)
+    return 1

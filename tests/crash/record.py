@@ -18,6 +18,7 @@ class Record:
         kills, stops: by kind of process.
         points: fault points that were armed and ended a worker.
         settled_by_person: doubts at a service without a listing, settled by what the bill says.
+        canceled: batches that the person gave up.
         found_late: jobs that turned up after their doubt had been settled as lost.
         wires: the outcome per service.
         samples: looks at the batches' limits.
@@ -30,6 +31,7 @@ class Record:
     stops: Counter[str] = dataclasses.field(default_factory=Counter)
     points: Counter[str] = dataclasses.field(default_factory=Counter)
     settled_by_person: int = 0
+    canceled: int = 0
     found_late: int = 0
     batches: int = 0
     generations: int = 0

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from domain.states import FINAL
-from pipeline import characters, points, status
+from pipeline import actions, characters, points, status
 from pipeline.characters import NewCharacter
-from pipeline.points import POINTS, SYNCHRONOUS_POINTS, DieOnce
+from pipeline.points import DieOnce
 from runtime.resources import open_producer
 from runtime.settings import Settings
 from tests.acceptance.commands import ROOT, bill, wait_for
 from tests.crash.conftest import crew_of
-from tests.crash.invariants import breaches
-from tests.crash.wires import OPENAI, TTAPI, ordered
+from tests.crash.invariants import breaches, waiting
+from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, ordered
 
 #: Steps that need none: what they do changes no state and no money, and doing it again is the same.
 _WITHOUT_POINTS = {"ticks", "upload"}
@@ -50,37 +50,41 @@ def test_a_point_that_does_not_exist_cannot_be_armed(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings: Settings, tmp_path: Path) -> None:
-    armed = (*POINTS, *SYNCHRONOUS_POINTS)
     deaths, url = settings.home / "deaths", str(settings.sandbox_base_url)
+    arm(url, {"where": "submit", "what": "stuck", "match": "stuck"})
+    hills = [f"Lulu Pig on hill number {i}" for i in range(60)]
     with open_producer(settings, application="likeness crash test") as resources:
-        reference = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
-        characters.add(
-            resources,
-            NewCharacter(
-                name="lulu", description="", references=[reference], core=0.5, style=0.0, origin="chosen for this test"
-            ),
-        )
-        hills = [f"Lulu Pig on hill number {i}" for i in range(60)]
-        batches = [
-            ordered(resources, TTAPI, tmp_path / "listed.csv", hills, character="lulu").batch_id,
-            ordered(resources, OPENAI, tmp_path / "unlisted.csv", hills[:12]).batch_id,
-        ]
-
-        def counts() -> list[dict[str, int]]:
-            return [status.of_batch(resources, one).standing.counts for one in batches]
-
-        with crew_of(settings, LIKENESS_DIE_AT=",".join(armed)):
+        characters.add(resources, _character("lulu", core=0.5))
+        characters.add(resources, _character("strict", core=0.999))
+        checked = ordered(resources, TTAPI, tmp_path / "checked.csv", hills, character="lulu").batch_id
+        unlisted = ordered(resources, OPENAI, tmp_path / "unlisted.csv", hills[:12]).batch_id
+        # Rejected, and tried again with a stronger reference.
+        path = tmp_path / "strict.csv"
+        ordered(resources, TTAPI, path, hills[:4], character="strict", max_tries=2, cref_weight=25)
+        # At work until its provider is told to stop.
+        stuck = ordered(resources, REPLICATE, tmp_path / "stuck.csv", [f"stuck {hill}" for hill in hills[:4]]).batch_id
+        with crew_of(settings, LIKENESS_DIE_AT=",".join(_EVERY)):
             wait_for(
-                lambda: (
-                    all(sum(one[state] for state in (*FINAL, "in_doubt")) in {60, 12} for one in counts())
-                    and counts()[0]["in_doubt"] == 0
-                ),
+                lambda: status.of_batch(resources, stuck).standing.counts["generating"] > 0,
+                what="a job to stop",
+                timeout_s=300,
+            )
+            actions.cancel(resources, stuck)
+            wait_for(
+                lambda: waiting(resources.database) == 0,
                 what="every generation to be final, or in doubt where nothing is listed",
                 timeout_s=600,
             )
             # What came late must have found its place too.
             wait_for(lambda: not breaches(resources, bill(url)), what="the books to be right")
-        assert {path.name for path in deaths.iterdir()} == set(armed), "every point was reached and killed somebody"
-        listed, unlisted = counts()
-        assert sum(listed[state] for state in FINAL) == 60
-        assert listed["failed"] == unlisted["failed"] == 0
+        assert {path.name for path in deaths.iterdir()} == _EVERY, "every point was reached and killed somebody"
+        counts = [status.of_batch(resources, one).standing.counts for one in (checked, unlisted)]
+        assert sum(counts[0][state] for state in FINAL) == 60
+        assert [one["failed"] for one in counts] == [0, 0]
+
+
+def _character(name: str, *, core: float) -> NewCharacter:
+    reference = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
+    return NewCharacter(
+        name=name, description="", references=[reference], core=core, style=0.0, origin="chosen for this test"
+    )

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from domain.escalation import wishes
 from pipeline.enqueue import Enqueued, Order, enqueue, plan
 from pipeline.prompt_file import read_prompts
 from pipeline.resources import Resources
@@ -105,6 +106,7 @@ def ordered(
     *,
     character: str | None = None,
     limit_usd: Decimal | None = None,
+    max_tries: int | None = None,
     **settings: Any,
 ) -> Enqueued:
     """A batch named after the file, enqueued at one wire."""
@@ -117,5 +119,6 @@ def ordered(
         character=character,
         settings={**wire.settings, **settings},
         limit_usd=limit_usd,
+        try_policy=wishes(max_tries=max_tries),
     )
     return enqueue(resources, order, plan(resources, load(), order, rows, today=datetime.now(UTC).date()))
