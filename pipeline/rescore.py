@@ -14,7 +14,7 @@ from db.characters import CharacterRow
 from db.moves import rescoring
 from db.moves.rescoring import JudgedGeneration, Rejudged, StoredPicture
 from db.moves.validation import NewVerdict
-from domain.errors import LikenessError, PictureLost, UnfitPicture
+from domain.errors import BadInput, LikenessError, PictureLost, UnfitPicture
 from domain.ids import BatchId, CharacterId, GenerationId
 from domain.states import GenerationState
 from domain.verdict import Verdict, best_for_all, passed_by_all
@@ -113,7 +113,9 @@ def _judge(
     done.looked += len(chunk)
     changes: list[Rejudged] = []
     wanted = {one: references.sources_of(resources, row) for one, row in whom.items()}
-    for generation, embedded in _embedded(resources, scoring, chunk, wanted):
+    found, lost = _embedded(resources, scoring, chunk, wanted)
+    done.left += lost
+    for generation, embedded in found:
         try:
             change = _rejudged(generation, embedded, whom, wanted)
         except (PictureLost, UnfitPicture) as failure:
@@ -144,8 +146,11 @@ def _embedded(
     scoring: Scoring,
     chunk: Sequence[JudgedGeneration],
     wanted: Mapping[CharacterId, Sequence[Source]],
-) -> list[tuple[JudgedGeneration, Embedded]]:
-    """Each generation with the embeddings of its pictures and references, all of one model."""
+) -> tuple[list[tuple[JudgedGeneration, Embedded]], list[Left]]:
+    """Each generation with the embeddings of its pictures and references, all of one model; and those that have none.
+
+    The model is not loaded for generations that it could not help: those whose originals are gone.
+    """
 
     def sources(generations: Sequence[JudgedGeneration]) -> list[Source]:
         ids = dict.fromkeys(one for generation in generations for one in generation.character_ids)
@@ -154,13 +159,32 @@ def _embedded(
 
     whole = scoring.known(sources(chunk))
     if whole is not None:
-        return [(generation, whole) for generation in chunk]
+        return [(generation, whole) for generation in chunk], []
     # Workers of different arithmetic share the work of a batch; each generation was embedded by one of them.
     known = {generation.id: scoring.known(sources([generation])) for generation in chunk}
-    rest = [generation for generation in chunk if known[generation.id] is None]
+    unknown = [generation for generation in chunk if known[generation.id] is None]
+    gone = {generation.id: _gone(resources, generation) for generation in unknown}
+    rest = [generation for generation in unknown if gone[generation.id] is None]
     made = scoring.embedded(sources(rest)) if rest else None
-    found = [(generation, known[generation.id] or made) for generation in chunk]
-    return [(generation, embedded) for generation, embedded in found if embedded is not None]
+    found = [(one, known[one.id] or made) for one in chunk if gone.get(one.id) is None]
+    lost = [
+        Left(generation_id=one, why=f"its original {key!r} is gone") for one, key in gone.items() if key is not None
+    ]
+    return [(generation, embedded) for generation, embedded in found if embedded is not None], lost
+
+
+def _gone(resources: Resources, generation: JudgedGeneration) -> str | None:
+    """The key of an original that is certainly not to be had; with a bucket only reading it can tell."""
+    if resources.store.publishes:
+        return None
+    for picture in generation.pictures:
+        try:
+            path = resources.store.path_of(picture.r2_key)
+        except BadInput:
+            return picture.r2_key
+        if path is not None and not path.exists():
+            return picture.r2_key
+    return None
 
 
 def _source(resources: Resources, picture: StoredPicture) -> Source:
