@@ -337,7 +337,8 @@ def _share_interval(drawn: Values, *, share: float, count: int) -> Interval:
         return Interval(low=0.0, high=max(found.high, 1 - limit))
     if share >= 1 - _SLACK:
         return Interval(low=min(found.low, limit), high=1.0)
-    return found
+    # A mean of rare errors may lie outside the middle of its own resamples.
+    return Interval(low=min(found.low, share), high=max(found.high, share))
 
 
 def _lacking(positives: int, negatives: int, area: float, area_interval: Interval) -> list[str]:
