@@ -16,8 +16,9 @@ check:           ## lint, format, types, import contracts
 test:            ## the tests a developer runs at every change
 	uv run pytest
 
-slow:            ## the long tests
-	uv run pytest -m slow --numprocesses=0
+slow:            ## the long tests: two at a time, then those that need the machine to themselves
+	uv run pytest -m "slow and not quiet" --numprocesses=2 --dist=load --timeout=600
+	uv run pytest -m "slow and quiet" --numprocesses=0 --timeout=600
 
 crash:           ## kill and stop processes at random: make crash SEED=7 MINUTES=30
 	uv run python -m tests.crash.driver --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)

@@ -18,7 +18,7 @@ from domain.ids import BatchId
 from sandbox.process import running
 from tests.acceptance.system import System, settings_of, system_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.quiet, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

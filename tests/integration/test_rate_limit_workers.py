@@ -172,6 +172,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.mark.slow
+@pytest.mark.quiet
 def test_two_workers_together_never_exceed_the_limit_and_use_it_well(cluster: Cluster) -> None:
     cluster.limit("20/s")
     cluster.start_worker("one")
