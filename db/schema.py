@@ -202,7 +202,8 @@ Index(
     attempts.c.generation_id,
     attempts.c.kind,
     unique=True,
-    postgresql_where=text("state <> 'finished'"),
+    # Several jobs of one generation may turn up late at the same time, and each was paid for.
+    postgresql_where=text("state <> 'finished' AND kind <> 'late'"),
 )
 Index("attempts_due_idx", attempts.c.lane, attempts.c.due_at, postgresql_where=text("state = 'generating'"))
 Index(

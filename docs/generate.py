@@ -90,7 +90,8 @@ def _generation_part() -> Iterator[str]:
 def _attempt_part() -> Iterator[str]:
     yield "## An attempt"
     yield ""
-    yield "A generation has at most one live attempt of a kind (a partial unique index). A live attempt carries the"
+    yield "A generation has at most one live attempt of a kind (a partial unique index), but for those that were found"
+    yield "late, of which any number may live beside it. A live attempt carries the"
     yield "word of its generation; one that is `finished` has an outcome and no hold any more."
     yield ""
     yield "| state | live | takes one of the lane's places |"

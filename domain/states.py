@@ -86,7 +86,7 @@ IN_FLIGHT = frozenset({AttemptState.ADMITTED, AttemptState.SUBMITTING, AttemptSt
 
 
 class AttemptKind(StrEnum):
-    """What an attempt is for; a generation has one live attempt of each kind at most."""
+    """What an attempt is for; of each kind but the late ones, a generation has one live attempt at most."""
 
     IMAGE = "image"  # should become the generation's picture, and decides about it
     LATE = "late"  # its job turned up when its generation had gone on without it: paid, kept, and decides nothing

@@ -34,6 +34,10 @@ COMMENT ON COLUMN attempts.found_late_at IS 'when its job turned up although it 
 
 COMMENT ON COLUMN attempts.illegal_prompt IS 'a strike on the account';
 
+DROP INDEX attempts_one_live_idx;
+
+CREATE UNIQUE INDEX attempts_one_live_idx ON attempts (generation_id, kind) WHERE state <> 'finished' AND kind <> 'late';
+
 CREATE INDEX attempts_illegal_prompts_idx ON attempts (lane, finished_at) WHERE illegal_prompt;
 
 CREATE INDEX attempts_late_look_idx ON attempts (lane, late_look_at) WHERE late_look_at IS NOT NULL;
