@@ -223,6 +223,7 @@ def _rejudged(
     passed = passed_by_all(by_picture[winner])
     return Rejudged(
         generation_id=generation.id,
+        seen_at=generation.seen_at,
         found=found,
         best=pictures[winner].asset_id,
         target=GenerationState.COMPLETED if passed else GenerationState.REJECTED,

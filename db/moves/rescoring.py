@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select, update
@@ -40,6 +41,7 @@ class JudgedGeneration:
     Args:
         character_ids: whom its pictures must show.
         pictures: of all its attempts, in the order in which they were made.
+        seen_at: when it was last moved, as the reader saw it.
     """
 
     id: GenerationId
@@ -48,6 +50,7 @@ class JudgedGeneration:
     state: GenerationState
     character_ids: Sequence[CharacterId]
     pictures: Sequence[StoredPicture]
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +61,11 @@ class Rejudged:
         found: new verdicts, by character.
         best: the picture that stands for it now.
         reason: for its history, where it moves.
+        seen_at: of the generation that was judged; one that has moved since has other pictures than these.
     """
 
     generation_id: GenerationId
+    seen_at: datetime
     found: Sequence[tuple[CharacterId, NewVerdict]]
     best: AssetId
     target: GenerationState
@@ -96,6 +101,7 @@ def judged(
             state=GenerationState(row.state),
             character_ids=[CharacterId(row.character_id), *map(CharacterId, row.further_character_ids)],
             pictures=pictures.get(row.id, []),
+            seen_at=row.updated_at,
         )
         for row in rows
     ]
@@ -156,7 +162,7 @@ def rejudge(
     """
     by_id = {change.generation_id: change for change in changes}
     locked = connection.execute(
-        select(generations.c.id, generations.c.state)
+        select(generations.c.id, generations.c.state, generations.c.updated_at)
         .where(generations.c.id.in_(by_id), generations.c.state.in_(_JUDGED))
         .order_by(generations.c.id)
         .with_for_update()
@@ -164,6 +170,9 @@ def rejudge(
     moved: dict[GenerationId, tuple[GenerationState, GenerationState]] = {}
     for row in locked:
         change = by_id[GenerationId(row.id)]
+        # Final again, but by another attempt: the judgement knows nothing of its pictures.
+        if row.updated_at != change.seen_at:
+            continue
         for character_id, new in change.found:
             write_verdict(connection, character_id, new)
         connection.execute(

@@ -1,0 +1,118 @@
+"""Moves that meet: what one transaction read must still hold when another has written, and nobody waits for ever."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from db import history
+from db.audit import differences
+from db.moves import doubts, late, people, rescoring, submission, validation
+from db.moves.doubts import NeverArrived
+from db.moves.rescoring import JudgedGeneration, Rejudged
+from db.moves.validation import NewVerdict
+from db.session import Database
+from domain.errors import MaybeSent
+from domain.ids import AttemptId
+from domain.states import AttemptKind, GenerationState
+from domain.verdict import Origin, Scores, Thresholds, Verdict
+from tests.integration.books import A_MINUTE, HOLD, NOW, PRICE, Books, books_of
+
+ORIGIN = Origin(model="m", revision="r", preprocessing="p", dtype="float32", references="d")
+
+
+@pytest.fixture
+def books(database: Database) -> Iterator[Books]:
+    with books_of(database) as opened:
+        yield opened
+        with database.transaction() as connection:
+            assert differences(connection) == []
+
+
+def _settled_as_lost(books: Books, attempt_id: AttemptId) -> None:
+    token = books.claim(attempt_id)
+    with books.database.transaction() as connection:
+        submission.doubt(connection, attempt_id, token=token, failure=MaybeSent("the reply is lost"))
+    with books.database.transaction() as connection:
+        doubts.not_accepted(connection, attempt_id, failure=NeverArrived("not there"), actor=history.PERSON)
+
+
+def _adopt(books: Books, attempt_id: AttemptId, *, job_id: str) -> AttemptKind:
+    with books.database.transaction() as connection:
+        return late.adopt(
+            connection, attempt_id, job_id=job_id, first_look=NOW, deadline=A_MINUTE, actor=history.THE_LIST
+        )
+
+
+def _judge(books: Books, attempt_id: AttemptId, *, core: float) -> GenerationState:
+    token = books.claim_validation(attempt_id)
+    thresholds = Thresholds(version=1, core=0.75, style=0.6, origin="default")
+    verdict = Verdict(scores=Scores(core=core, style=0.9), thresholds=thresholds)
+    with books.database.transaction() as connection:
+        stored = validation.inputs(connection, attempt_id)
+        found = [NewVerdict(asset_id=one.asset_id, verdict=verdict, origin=ORIGIN) for one in stored]
+        character = books.generation_of(attempt_id).character_id
+        return validation.judged(
+            connection, attempt_id, token=token, character_id=character, found=found, best=found[0].asset_id
+        )
+
+
+def _to_a_verdict(books: Books, attempt_id: AttemptId, *, core: float) -> GenerationState:
+    books.accept(attempt_id, books.claim(attempt_id))
+    books.make(attempt_id, books.polled(attempt_id))
+    books.collect(attempt_id, books.claim_collection(attempt_id))
+    return _judge(books, attempt_id, core=core)
+
+
+def test_two_jobs_that_turn_up_late_live_beside_one_generation(books: Books) -> None:
+    first = books.admitted()
+    _settled_as_lost(books, first)
+    (second,) = books.admit()
+    _settled_as_lost(books, second.attempt_id)
+    (third,) = books.admit()
+    books.accept(third.attempt_id, books.claim(third.attempt_id))
+    for attempt_id in (first, second.attempt_id):
+        assert _adopt(books, attempt_id, job_id=f"late {attempt_id}") is AttemptKind.LATE
+    assert books.row(books.attempt(first).batch_id).held_usd == 3 * HOLD
+    held = books.polled(first)
+    for attempt_id in (first, second.attempt_id, third.attempt_id):
+        books.make(attempt_id, held)
+        books.collect(attempt_id, books.claim_collection(attempt_id))
+    assert books.generation_of(first).cost == 3 * PRICE
+
+
+def test_a_rescore_leaves_a_generation_that_was_made_anew_meanwhile(books: Books) -> None:
+    books.lane()
+    batch_id = books.batch(character=books.character())
+    (first,) = books.admit()
+    assert _to_a_verdict(books, first.attempt_id, core=0.1) is GenerationState.REJECTED
+    with books.database.transaction() as connection:
+        (seen,) = rescoring.judged(connection, batch_id=batch_id, character_id=None, after=None, limit=10)
+    # While the rescore computes, a person asks for another try, and it passes.
+    with books.database.transaction() as connection:
+        assert people.retry(connection, batch_id, states=[GenerationState.REJECTED]) == 1
+    (second,) = books.admit()
+    assert _to_a_verdict(books, second.attempt_id, core=0.9) is GenerationState.COMPLETED
+    with books.database.transaction() as connection:
+        moved = rescoring.rejudge(connection, [_still_rejected(seen)], detail={})
+    assert moved == {}
+    assert books.generation(seen.id).state == "completed"
+    with books.database.transaction() as connection:
+        best = connection.execute(text("SELECT attempt_id FROM generation_assets WHERE best")).scalars().all()
+    assert best == [second.attempt_id]
+
+
+def _still_rejected(seen: JudgedGeneration) -> Rejudged:
+    thresholds = Thresholds(version=2, core=0.5, style=0.5, origin="a test")
+    verdict = Verdict(scores=Scores(core=0.2, style=0.9), thresholds=thresholds)
+    (picture,) = seen.pictures
+    (character,) = seen.character_ids
+    new = NewVerdict(asset_id=picture.asset_id, verdict=verdict, origin=ORIGIN)
+    return Rejudged(
+        generation_id=seen.id,
+        seen_at=seen.seen_at,
+        found=[(character, new)],
+        best=picture.asset_id,
+        target=GenerationState.REJECTED,
+        reason="a test",
+    )
