@@ -91,7 +91,7 @@ def open_batch(
     priority: int | None,
     limit_usd: Decimal | None,
 ) -> BatchId:
-    """The batch of that name, made if there is none; a limit or priority that is given replaces the one it had.
+    """The batch of that name, made if there is none; one that there is stays as it is, see `amend`.
 
     Until the transaction ends, nobody else enqueues under that name. The batch's own row is not locked for that: a
     large file takes seconds, and every step of the batch books on the row.
@@ -115,14 +115,22 @@ def open_batch(
             )
         )
         return BatchId(batch_id)
+    return BatchId(known.id)
+
+
+def amend(connection: Connection, batch_id: BatchId, *, priority: int | None, limit_usd: Decimal | None) -> None:
+    """A limit or priority that is given replaces the one that the batch had.
+
+    After everything else of an enqueue: a batch's row is the last lock that anybody takes.
+    """
+    known = connection.execute(select(batches).where(batches.c.id == batch_id)).one()
     changes: dict[str, Any] = {}
     if limit_usd is not None and (limit_usd != known.limit_usd or known.stopped_reason is not None):
         changes |= {"limit_usd": limit_usd, "stopped_reason": None}
     if priority is not None and priority != known.priority:
         changes["priority"] = priority
     if changes:
-        connection.execute(update(batches).where(batches.c.id == known.id).values(**changes))
-    return BatchId(known.id)
+        connection.execute(update(batches).where(batches.c.id == batch_id).values(**changes))
 
 
 def copy_in(

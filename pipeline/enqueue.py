@@ -194,11 +194,12 @@ def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
             priority=order.priority,
             limit_usd=order.limit_usd,
         )
-        if policy := _policy_of(order):
-            batches.set_try_policy(connection, batch_id, policy)
         written = batches.copy_in(
             connection, batch_id, user_id=order.user_id, rows=planned.rows, whole_file=order.whole_file
         )
+        batches.amend(connection, batch_id, priority=order.priority, limit_usd=order.limit_usd)
+        if policy := _policy_of(order):
+            batches.set_try_policy(connection, batch_id, policy)
     for provider in planned.providers:
         admit(resources, provider)
     return replace(written, warnings=warnings)
