@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.errors import ServiceMissing
 
@@ -15,6 +16,9 @@ _Result = TypeVar("_Result")
 
 #: SQLSTATEs of a server that is not there: no connection at all, shutting down, or starting up.
 _AWAY = {None, "08000", "08001", "08003", "08006", "57P01", "57P02", "57P03"}
+#: SQLSTATEs of a transaction that was undone whole through no fault of its own: chosen to end a deadlock, overtaken by
+#: another, or out of disk, memory or connections.
+_UNDONE = ("40001", "40P01", "53")
 
 
 class DatabaseAway(ServiceMissing):
@@ -65,7 +69,7 @@ class Database:
             raise
 
     def insist(self, write: Callable[[Connection], _Result], *, seconds: float) -> _Result:
-        """Run `write` in a transaction of its own, again and again for `seconds` while the server is away.
+        """Run `write` in a transaction of its own, again and again for `seconds` while the server is away or refuses.
 
         For what must not be lost, such as the id of a paid job. `write` must be harmless when an earlier run was
         committed and only the answer got lost.
@@ -75,8 +79,8 @@ class Database:
             try:
                 with self.transaction() as connection:
                     return write(connection)
-            except DatabaseAway:
-                if time.monotonic() > deadline:
+            except (DatabaseAway, DBAPIError, PoolTimeout) as error:
+                if time.monotonic() > deadline or not _passes(error):
                     raise
                 time.sleep(0.2)
 
@@ -96,3 +100,10 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _passes(error: DatabaseAway | DBAPIError | PoolTimeout) -> bool:
+    """Whether the same transaction may succeed a little later."""
+    if isinstance(error, DBAPIError):
+        return str(getattr(error.orig, "sqlstate", None)).startswith(_UNDONE)
+    return True

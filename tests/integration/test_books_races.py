@@ -1,22 +1,34 @@
 """Moves that meet: what one transaction read must still hold when another has written, and nobody waits for ever."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from threading import Barrier
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from db import history
 from db.audit import differences
 from db.moves import doubts, late, people, rescoring, submission, validation
 from db.moves.doubts import NeverArrived
 from db.moves.rescoring import JudgedGeneration, Rejudged
+from db.moves.rows import finish, take
 from db.moves.validation import NewVerdict
 from db.session import Database
-from domain.errors import MaybeSent
+from domain.errors import ContentRefused, MaybeSent
 from domain.ids import AttemptId
-from domain.states import AttemptKind, GenerationState
+from domain.states import AttemptKind, AttemptState, GenerationState, Outcome
 from domain.verdict import Origin, Scores, Thresholds, Verdict
-from tests.integration.books import A_MINUTE, HOLD, NOW, PRICE, Books, books_of
+from pipeline.enqueue import Order, enqueue, plan
+from pipeline.prompt_file import PromptRow
+from providers.catalogue import load
+from tests.conftest import Sent
+from tests.integration.books import A_MINUTE, HOLD, NOW, PRICE, USER, Books, books_of
+from tests.integration.sandbox_client import until
+from tests.integration.steps import Bench, bench_of
 
 ORIGIN = Origin(model="m", revision="r", preprocessing="p", dtype="float32", references="d")
 
@@ -116,3 +128,57 @@ def _still_rejected(seen: JudgedGeneration) -> Rejudged:
         target=GenerationState.REJECTED,
         reason="a test",
     )
+
+
+def test_a_file_enqueued_again_and_a_step_of_its_batch_wait_for_each_other_in_one_order(
+    database: Database, sent: Sent, home: Path
+) -> None:
+    with bench_of(database, url="http://127.0.0.1:9", sent=sent, home=home) as bench, ThreadPoolExecutor() as pool:
+        _enqueue(bench, limit=Decimal(1), tries=2)
+        (attempt_id,) = sent.take("submit")
+        with database.transaction() as connection:
+            work = take(connection, attempt_id, states=frozenset({AttemptState.ADMITTED}), token=None)
+            again = pool.submit(_enqueue, bench, limit=Decimal(2), tries=3)
+            until(lambda: _waits_for_a_lock(bench.books), what="the enqueue to meet the step")
+            finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=ContentRefused("x"))
+        again.result()
+        assert bench.books.row(work.batch_id).limit_usd == Decimal(2)
+        assert bench.books.generation(work.generation_id).try_policy == {"max_tries": 3}
+
+
+def _enqueue(bench: Bench, *, limit: Decimal, tries: int) -> None:
+    row = PromptRow(position=0, line=2, prompt="a pig", settings={}, extra={}, try_policy={"max_tries": tries})
+    order = Order(name="batch", user_id=USER, provider="sandbox", limit_usd=limit)
+    enqueue(bench.resources, order, plan(bench.resources, load(), order, [row], today=datetime.now(UTC).date()))
+
+
+def _waits_for_a_lock(books: Books) -> bool:
+    with books.database.transaction() as connection:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(connection.execute(text(waiting)).scalar_one())
+
+
+def test_what_must_not_be_lost_is_written_again_after_a_deadlock(books: Books) -> None:
+    one, other = books.batch(name="one"), books.batch(name="other")
+    met = Barrier(2)
+
+    def write(first: object, second: object) -> int:
+        tries = 0
+
+        def both(connection: Connection) -> int:
+            nonlocal tries
+            tries += 1
+            for at, batch_id in enumerate((first, second)):
+                connection.execute(text("UPDATE batches SET priority = priority + 1 WHERE id = :id"), {"id": batch_id})
+                if at == 0 and tries == 1:
+                    met.wait()
+            return tries
+
+        return books.database.insist(both, seconds=60)
+
+    with ThreadPoolExecutor() as pool:
+        done = [pool.submit(write, one, other), pool.submit(write, other, one)]
+        assert sorted(each.result() for each in done) == [1, 2]
+    assert [books.row(batch).priority for batch in (one, other)] == [3, 3]
