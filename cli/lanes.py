@@ -26,7 +26,7 @@ _LONG = timedelta(days=365)
 
 @app.callback()
 def list_command(context: typer.Context, as_json: AsJson = False) -> None:
-    """List every lane: its limits, what is in flight, its account's money, why it is closed, and its last error."""
+    """List every lane: limits, in flight, waiting, its account's money, why it is closed, and its last error."""
     if context.invoked_subcommand is None:
         with speaking(as_json=as_json) as terminal, opened() as site:
             _say(terminal, lanes.every(site.resources))
@@ -84,7 +84,7 @@ def _say(terminal: Terminal, rows: Sequence[LaneRow]) -> None:
 
 
 def _document(row: LaneRow, now: datetime) -> dict[str, Any]:
-    closed = _is_closed(row, now)
+    closed = row.is_closed(now)
     return {
         "name": row.name,
         "provider": row.provider,
@@ -92,6 +92,7 @@ def _document(row: LaneRow, now: datetime) -> dict[str, Any]:
         "concurrency": row.concurrency,
         "concurrency_origin": row.concurrency_origin,
         "in_flight": row.in_flight,
+        "waiting": row.waiting,
         "open": not closed,
         "closed_until": row.closed_until.isoformat() if closed and row.closed_until else None,
         "reason": row.reason if closed else None,
@@ -104,29 +105,42 @@ def _document(row: LaneRow, now: datetime) -> dict[str, Any]:
     }
 
 
-def _is_closed(row: LaneRow, now: datetime) -> bool:
-    return row.closed_until is not None and row.closed_until > now
-
-
 def _table(rows: Sequence[LaneRow], now: datetime) -> list[RenderableType]:
     if not rows:
         return ["no lane yet: put a provider's key into .env, such as TTAPI_API_KEY; `likeness doctor` says more"]
-    columns = ("lane", "provider", "rate", "in flight", "money", "state")
-    table = table_of(*columns, numbers=("rate", "in flight", "money"), giving=("state",))
+    columns = ("lane", "provider", "rate", "in flight", "waiting", "money", "state")
+    table = table_of(*columns, numbers=("rate", "in flight", "waiting", "money"), giving=("state",))
     errors: list[RenderableType] = []
     for row in rows:
         in_flight = f"{row.in_flight} of {row.concurrency}"
-        rate, money = row.rate_limit or "no limit", show(row.account_balance_usd) or "not said"
-        table.add_row(row.name, row.provider, rate, in_flight, money, _state(row, now))
+        rate, money = row.rate_limit or "no limit", _money(row)
+        table.add_row(row.name, row.provider, rate, in_flight, str(row.waiting), money, _state(row, now))
         if row.last_error is not None and row.last_error_at is not None:
             at = row.last_error_at.strftime("%Y-%m-%d %H:%M")
             errors.append(f"{row.name}: last error at {at} UTC: {row.last_error}")
     return [table, *errors]
 
 
+def _money(row: LaneRow) -> str:
+    left = show(row.account_balance_usd)
+    return "not said" if left is None else f"${left}"
+
+
 def _state(row: LaneRow, now: datetime) -> Text:
-    if row.closed_until is None or not _is_closed(row, now):
-        return Text("open", style="green")
+    closed = row.is_closed(now)
+    return Text(state_in_words(row, now) if closed else "open", style="yellow" if closed else "green")
+
+
+def state_in_words(row: LaneRow, now: datetime) -> str:
+    """Whether the lane is closed, for how long and why."""
+    if row.closed_until is None or not row.is_closed(now):
+        return "open"
     if row.closed_until - now > _LONG:
-        return Text(f"closed until opened: {row.reason}", style="yellow")
-    return Text(f"closed for {(row.closed_until - now).total_seconds():.0f} s: {row.reason}", style="yellow")
+        return f"closed until opened: {row.reason}"
+    return f"closed for {(row.closed_until - now).total_seconds():.0f} s: {row.reason}"
+
+
+def what_holds_up(rows: Sequence[LaneRow]) -> list[str]:
+    """Sentences about the closed lanes that generations wait for, with what to type."""
+    now = datetime.now(UTC)
+    return [f"lane {row.name} is {state_in_words(row, now)}; `likeness lanes open {row.name}` opens it" for row in rows]

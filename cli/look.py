@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from cli import stories_view
+from cli.lanes import what_holds_up
 from cli.opening import Opened, opened
 from cli.options import AsJson, LatestBatch
 from cli.terminal import speaking
 from domain.errors import UnknownThing
 from domain.money import show
 from domain.states import GenerationState
-from pipeline import status, stories
+from pipeline import lanes, status, stories
 from pipeline.status import BatchStatus
 from pipeline.stories import Cost
 
@@ -36,7 +37,8 @@ def status_command(batch: LatestBatch = None, as_json: AsJson = False) -> None:
     with speaking(as_json=as_json) as terminal, opened() as site:
         found = batch_or_latest(site, batch)
         terminal.document(found.as_json())
-        terminal.show(*stories_view.standing(found))
+        held_up = lanes.holding_up(site.resources, found.batch.id) if found.idle else []
+        terminal.show(*stories_view.standing(found), *what_holds_up(held_up))
 
 
 def list_command(

@@ -8,11 +8,12 @@ from typing import Any
 
 from rich.live import Live
 
+from cli.lanes import what_holds_up
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal
 from domain.errors import ServiceMissing
 from domain.ids import BatchId
 from domain.states import GenerationState
-from pipeline import status, ticks
+from pipeline import lanes, status, ticks
 from pipeline.provider_books import by_provider, going
 from pipeline.report import report_of
 from pipeline.resources import Resources
@@ -30,6 +31,8 @@ _DOUBT_PATIENCE_S = 180.0
 _PARKED_PATIENCE_S = 12.0
 #: Workers that this very command has started need a moment before they tick.
 _START_PATIENCE_S = 20.0
+#: So often is it asked which lanes hold a batch up of which nothing is at work.
+_LANES_EVERY_S = 5.0
 #: How long a database that went away is waited for.
 _AWAY_PATIENCE_S = 60.0
 
@@ -84,6 +87,8 @@ class Watch:
         self._patience_s = _DOUBT_PATIENCE_S
         self._away_since: float | None = None
         self._warned = False
+        self._lanes_asked = float("-inf")
+        self._lanes_told: set[tuple[str, str | None]] = set()
         self._began = time.monotonic()
 
     def until_over(self) -> BatchStatus:
@@ -127,6 +132,7 @@ class Watch:
             now = status.of_batch(self._resources, self._batch_id)
             self._patience_s = self._patience(now)
             self._warn_without_beat()
+            self._tell_of_closed_lanes(now)
         except ServiceMissing as failure:
             self._away_since = self._away_since or time.monotonic()
             if not failure.retryable or time.monotonic() - self._away_since > _AWAY_PATIENCE_S:
@@ -145,6 +151,17 @@ class Watch:
                 f"no tick has come {since}: nothing is admitted without beat and an io worker;"
                 " start them with `likeness up` or `likeness worker beat` and `likeness worker io`"
             )
+
+    def _tell_of_closed_lanes(self, now: BatchStatus) -> None:
+        """Each closure once, where nothing moves because of it."""
+        if not now.idle or time.monotonic() - self._lanes_asked < _LANES_EVERY_S:
+            return
+        self._lanes_asked = time.monotonic()
+        rows = lanes.holding_up(self._resources, self._batch_id)
+        new = [row for row in rows if (row.name, row.reason) not in self._lanes_told]
+        self._lanes_told |= {(row.name, row.reason) for row in new}
+        for sentence in what_holds_up(new):
+            self._terminal.note(sentence)
 
     def _is_over(self, now: BatchStatus) -> bool:
         if now.over:

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import Connection, and_, case, func, or_, select, update
+from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db.schema import attempts, lanes
+from db.schema import attempts, generations, lanes
 from db.texts import storable
 from domain.errors import LikenessError, UnknownThing
+from domain.ids import BatchId
 from domain.schedule import LONGEST_JOB
-from domain.states import IN_FLIGHT, AttemptState
+from domain.states import IN_FLIGHT, AttemptState, GenerationState
 
 _DAY = timedelta(hours=24)
 
@@ -28,6 +29,8 @@ class LaneRow:
         closed_until: admission skips the lane until then.
         account_asked_at: when the provider was last asked about the account.
         account_balance_usd, account_held_usd, account_jobs: what it said; None where it does not say.
+        in_flight: attempts that take one of its places.
+        waiting: queued generations that it may take; the lanes of a provider share them.
     """
 
     name: str
@@ -44,6 +47,10 @@ class LaneRow:
     account_held_usd: Decimal | None
     account_jobs: int | None
     in_flight: int
+    waiting: int
+
+    def is_closed(self, now: datetime) -> bool:
+        return self.closed_until is not None and self.closed_until > now
 
 
 def ensure(
@@ -84,9 +91,32 @@ def every(connection: Connection) -> list[LaneRow]:
         )
         .scalar_subquery()
     )
+    only = generations.c.changes["action"]["lane"].astext
+    waiting = (
+        select(func.count())
+        .select_from(generations)
+        .where(
+            generations.c.state == GenerationState.QUEUED,
+            generations.c.provider == lanes.c.provider,
+            or_(only.is_(None), only == lanes.c.name),
+        )
+        .scalar_subquery()
+    )
     columns = [column for column in lanes.c if column.name != "created_at"]
-    rows = connection.execute(select(*columns, in_flight.label("in_flight")).order_by(lanes.c.name))
+    rows = connection.execute(
+        select(*columns, in_flight.label("in_flight"), waiting.label("waiting")).order_by(lanes.c.name)
+    )
     return [LaneRow(**row) for row in rows.mappings()]
+
+
+def waited_for(connection: Connection, batch_id: BatchId) -> set[str]:
+    """The providers that queued generations of the batch wait for."""
+    queued = exists().where(
+        generations.c.state == GenerationState.QUEUED,
+        generations.c.provider == lanes.c.provider,
+        generations.c.batch_id == batch_id,
+    )
+    return set(connection.execute(select(lanes.c.provider).where(queued)).scalars())
 
 
 def names_of(connection: Connection, provider: str) -> Sequence[str]:

@@ -58,6 +58,11 @@ CLOSES_LANE: dict[type[LikenessError], timedelta] = {
 }
 
 
+def closing_reason(failure: LikenessError) -> str:
+    """What the row of a lane says that was closed after `failure`: its code, said once, and its sentence."""
+    return f"{failure.code}: {str(failure).removeprefix(f'[{failure.code}] ')}"[:500]
+
+
 def closure(failure: LikenessError) -> timedelta | None:
     """How long the lane stays closed after `failure`, or None if the failure is the attempt's own.
 

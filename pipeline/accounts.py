@@ -7,7 +7,7 @@ from typing import Final
 from db import lanes
 from domain.errors import KeyRefused, OutOfMoney, ProviderError
 from domain.money import show
-from domain.retry import closure
+from domain.retry import closing_reason, closure
 from pipeline.resources import Resources
 from providers.base import AccountInfo
 
@@ -49,7 +49,7 @@ def _silent(resources: Resources, lane_name: str, failure: ProviderError) -> Non
     with resources.database.transaction() as connection:
         lanes.note_error(connection, lane_name, failure)
         if closing is not None:
-            lanes.close(connection, lane_name, reason=f"{failure.code}: {failure}"[:500], wait=closing)
+            lanes.close(connection, lane_name, reason=closing_reason(failure), wait=closing)
 
 
 def _note(resources: Resources, lane_name: str, said: AccountInfo) -> None:

@@ -1,14 +1,15 @@
 """What people and workers ask and say of lanes: limits, closures, what is in flight."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from db import lanes
 from db.lanes import LaneRow
 from domain.errors import UnknownThing
+from domain.ids import BatchId
 from domain.rates import per_second
 from pipeline.resources import Resources
 
-__all__ = ["LaneRow", "close", "every", "rate_limit", "reopen", "set_concurrency", "set_rate_limit"]
+__all__ = ["LaneRow", "close", "every", "holding_up", "rate_limit", "reopen", "set_concurrency", "set_rate_limit"]
 
 #: A person closes a lane for good; a date far away says so in the same column as everything else.
 _FOR_GOOD = timedelta(days=3650)
@@ -17,6 +18,16 @@ _FOR_GOOD = timedelta(days=3650)
 def every(resources: Resources) -> list[LaneRow]:
     with resources.database.transaction() as connection:
         return lanes.every(connection)
+
+
+def holding_up(resources: Resources, batch_id: BatchId) -> list[LaneRow]:
+    """The closed lanes for which generations of the batch wait; none of a provider that has another lane open."""
+    with resources.database.transaction() as connection:
+        providers = lanes.waited_for(connection, batch_id)
+        rows = [row for row in lanes.every(connection) if row.provider in providers]
+    now = datetime.now(UTC)
+    going = {row.provider for row in rows if not row.is_closed(now)}
+    return [row for row in rows if row.provider not in going]
 
 
 def rate_limit(resources: Resources, lane: str) -> str | None:

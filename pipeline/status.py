@@ -47,6 +47,11 @@ class BatchStatus:
         return halted and self.standing.live == 0
 
     @property
+    def idle(self) -> bool:
+        """Whether generations wait and nothing is at work for them."""
+        return self.standing.live == 0 and self.standing.counts[GenerationState.QUEUED] > 0
+
+    @property
     def all_accepted(self) -> bool:
         return self.accepted == self.standing.total
 

@@ -16,7 +16,7 @@ from db.moves import doubts, submission
 from db.work import Lease, Work
 from domain.errors import LikenessError, LostRace, MaybeSent, NotSent, ProviderError, RequestError, ServiceMissing
 from domain.ids import AttemptId
-from domain.retry import TryAgain, closure, decide
+from domain.retry import TryAgain, closing_reason, closure, decide
 from pipeline import brake, further, late, references, replies
 from pipeline.outcome import Again
 from pipeline.resources import Resources
@@ -53,7 +53,7 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
     if lane is None:
         missing = ServiceMissing(f"this worker has no key for lane {work.lane!r}; set it and restart the worker")
         with resources.database.transaction() as connection:
-            lanes.close(connection, work.lane, reason=_reason(missing), wait=_MISSING_HERE)
+            lanes.close(connection, work.lane, reason=closing_reason(missing), wait=_MISSING_HERE)
         _give_back_unclaimed(resources, work, missing)
         return None
     try:
@@ -195,7 +195,7 @@ def _refused(resources: Resources, work: Work, lease: Lease, failure: ProviderEr
             return None
         log.warning("lane %s is closed: %s", work.lane, failure)
         # In one transaction: an open lane would be given the same generation again at once.
-        lanes.close(connection, work.lane, reason=_reason(failure), wait=closing or _UNREACHABLE)
+        lanes.close(connection, work.lane, reason=closing_reason(failure), wait=closing or _UNREACHABLE)
         submission.give_back(connection, work.attempt_id, token=lease.token, failure=failure)
     return None
 
@@ -219,7 +219,3 @@ def _give_back_unclaimed(
         if wait is not None:
             lanes.note_error(connection, work.lane, failure)
         submission.give_back(connection, work.attempt_id, token=None, failure=failure, wait=wait)
-
-
-def _reason(failure: LikenessError) -> str:
-    return f"{failure.code}: {failure}"[:500]
