@@ -129,7 +129,8 @@ def _running(
             percent=percent,
             next_look=wait,
             since=since,
-            stoppable=lane.cancels,
+            # A look that knew of the wish has asked; if the wish did not arrive, it waits its turn like any other.
+            stoppable=lane.cancels and not work.cancel_requested,
         )
 
 

@@ -13,11 +13,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from db.moves import people
+from db.moves import people, polling
 from db.schema import generation_assets
 from db.session import Database
 from domain.ids import AttemptId, BatchId
 from pipeline import actions, poll, rescue
+from providers.base import Call
+from providers.replicate import Replicate
 from sandbox.process import running
 from tests.conftest import Sent
 from tests.integration.replicate_desk import Desk, desk_of
@@ -159,4 +161,21 @@ def test_a_wish_during_a_look_is_carried_out_by_the_next(desk: Desk) -> None:
     poll.sweep(desk.resources, "replicate")
     assert _status(desk, attempt_id) == "canceled"
     desk.last_word(attempt_id)
+    desk.collected(attempt_id)
+
+
+def test_a_provider_that_refuses_the_wish_is_not_pressed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt_id = _at_work(desk)
+    elsewhere = Call(method="POST", path="/v1/nowhere")
+    monkeypatch.setattr(Replicate, "build_cancel", lambda *_: elsewhere)
+    _cancel(desk, attempt_id)
+    poll.sweep(desk.resources, "replicate")
+    left = desk.books.attempt(attempt_id)
+    assert (left.state, left.stop_asked_at) == ("generating", None)
+    with desk.resources.database.transaction() as connection:
+        pause = polling.seconds_to_next(connection, "replicate")
+    assert pause is not None
+    assert pause > 0
+    monkeypatch.undo()
+    assert desk.last_word(attempt_id).state == "collecting", "the next look asks again"
     desk.collected(attempt_id)
