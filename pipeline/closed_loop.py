@@ -17,7 +17,7 @@ from db.closed_loop import BestPicture, Decision, NextTry, Standing
 from db.moves import further
 from db.moves.validation import NewVerdict
 from db.work import Work
-from domain.errors import BadInput, LimitTooSmall, PriceUnknown, RequestRefused
+from domain.errors import BadInput, LikenessError, LimitTooSmall, PriceUnknown, RequestRefused
 from domain.escalation import Carried, Chances, Escalation, NextModel, Step, Variation, merged, next_step
 from domain.ids import BatchId, GenerationId
 from domain.money import show
@@ -60,7 +60,7 @@ def decide(resources: Resources, work: Work, winner: NewVerdict) -> Decision | N
     scores = {"core": round(best.core, 6), "style": round(best.style, 6)}
     if earlier is not None and earlier.core > best.core:
         best = earlier
-    return _Loop(resources, standing, best=best, references=references).decision(scores)
+    return _decision(resources, standing, best=best, references=references, scores=scores)
 
 
 def take_up(resources: Resources, batch_id: BatchId) -> tuple[int, int]:
@@ -82,12 +82,30 @@ def _take_up(resources: Resources, generation_id: GenerationId) -> bool:
         references = [row for one in standing.character_ids for row in characters.get(connection, one).references]
     if best is None or not standing.policy.on:
         return False
-    loop = _Loop(resources, standing, best=best, references=references)
-    decision = loop.decision({"core": round(best.core, 6), "style": round(best.style, 6)})
+    scores = {"core": round(best.core, 6), "style": round(best.style, 6)}
+    decision = _decision(resources, standing, best=best, references=references, scores=scores)
     if decision.next_try is None:
         return False
     with resources.database.transaction() as connection:
         return further.take_up(connection, generation_id, decision)
+
+
+def _decision(
+    resources: Resources,
+    standing: Standing,
+    *,
+    best: BestPicture,
+    references: Sequence[ReferenceRow],
+    scores: Mapping[str, float],
+) -> Decision:
+    """What is decided; a plan that cannot be made, as for a model that the catalogue has lost, is no further try.
+
+    The verdict is paid for by now, and must not be lost for it.
+    """
+    try:
+        return _Loop(resources, standing, best=best, references=references).decision(scores)
+    except LikenessError as failure:
+        return Decision(reason=f"no further try can be planned ({failure})", detail={"before": dict(scores)})
 
 
 def _as_it_stands(standing: Standing) -> NextTry:

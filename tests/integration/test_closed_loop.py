@@ -328,3 +328,13 @@ def test_the_story_of_the_tries_is_told(bench: Bench) -> None:
         ("cw 25 → 50", 1, 0),
         ("cw 50 → 75", 1, 1),
     ]
+
+
+def test_a_verdict_is_not_lost_because_no_further_try_can_be_planned(bench: Bench) -> None:
+    first = _enqueue(bench)
+    bench.books.sql("UPDATE generations SET model = 'taken out of the catalogue'")
+    _try(bench, first, OFF_MODEL)
+    assert _state(bench, first) == "rejected"
+    assert bench.books.attempt(first).outcome == "rejected"
+    (said,) = _history(bench, first)
+    assert said.reason.startswith("no further try can be planned (")
