@@ -4,6 +4,7 @@ A provider's message may hold either. One that could not be written would hold u
 """
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -15,11 +16,13 @@ def storable(text: str) -> str:
 
 
 def storable_json(value: Any) -> Any:
-    """`value` with every text in it, keys included, made storable."""
+    """`value` with every text in it, keys included, made storable, and as text what JSON has no number for."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Mapping):
         return {storable(str(key)): storable_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [storable_json(inner) for inner in value]
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
     return value
