@@ -174,9 +174,10 @@ def finish(
     """
     hold_state = ledger.release(connection, work, reason=failure.code if failure else outcome)
     errors = error_columns(failure)
-    if target is GenerationState.FAILED and _has_verdicts(connection, work):
-        target = _rejected_after_all(connection, work, failure)
-    reached = _or_canceled(work, target)
+    after_all = target is GenerationState.FAILED and _has_verdicts(connection, work)
+    reached = _or_canceled(work, GenerationState.REJECTED if after_all else target)
+    if after_all and reached is GenerationState.REJECTED:
+        _note_rejected_after_all(connection, work, failure)
     set_generation(
         connection,
         work,
@@ -211,7 +212,7 @@ def _has_verdicts(connection: Connection, work: Work) -> bool:
     return work.kind is AttemptKind.IMAGE and connection.execute(judged.limit(1)).first() is not None
 
 
-def _rejected_after_all(connection: Connection, work: Work, failure: LikenessError | None) -> GenerationState:
+def _note_rejected_after_all(connection: Connection, work: Work, failure: LikenessError | None) -> None:
     why = f" ({failure.code})" if failure is not None else ""
     history.note(
         connection,
@@ -222,7 +223,6 @@ def _rejected_after_all(connection: Connection, work: Work, failure: LikenessErr
         actor=CLOSED_LOOP,
         reason=f"the further try failed{why}; the best picture of the earlier ones stays",
     )
-    return GenerationState.REJECTED
 
 
 @contextmanager
