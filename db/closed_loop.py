@@ -248,10 +248,11 @@ _UNASKED = text(
     FROM attempts earlier
     JOIN attempts later ON later.generation_id = earlier.generation_id AND later.kind = earlier.kind
         AND later.number > earlier.number AND later.hold_state = 'charged'
-    WHERE earlier.kind = 'image' AND earlier.hold_state = 'charged' AND NOT EXISTS (
+    WHERE earlier.kind = 'image' AND earlier.hold_state = 'charged'
+      AND earlier.found_late_at IS NULL AND later.found_late_at IS NULL AND NOT EXISTS (
         SELECT FROM generation_history h
         WHERE h.generation_id = later.generation_id AND h.to_state = 'queued'
-          AND h.at >= earlier.finished_at AND h.at <= later.created_at
+          AND h.at >= earlier.finished_at AND h.at <= later.intent_at
     )
     ORDER BY later.id
     """
@@ -261,6 +262,8 @@ _UNASKED = text(
 def paid_unasked(connection: Connection) -> list[AttemptId]:
     """Charged attempts that came after a charged one of the same generation and that nobody asked for; always none.
 
-    Asked for is what a row of history says between the two: the closed loop's after a verdict, or a person's.
+    Asked for is what a row of history says between the two: the closed loop's after a verdict, or a person's. The later
+    one counts from its intent: an admission may have begun, and waited for its turn, before anybody asked. A job that
+    turned up late was asked for when it was first submitted.
     """
     return [AttemptId(one) for one in connection.execute(_UNASKED).scalars()]

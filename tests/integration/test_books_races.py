@@ -10,9 +10,9 @@ from threading import Barrier
 import pytest
 from sqlalchemy import Connection, text
 
-from db import history
+from db import closed_loop, history
 from db.audit import differences
-from db.moves import doubts, late, people, rescoring, submission, validation
+from db.moves import doubts, late, people, polling, rescoring, submission, validation
 from db.moves.doubts import NeverArrived
 from db.moves.rescoring import JudgedGeneration, Rejudged
 from db.moves.rows import finish, take
@@ -182,3 +182,52 @@ def test_what_must_not_be_lost_is_written_again_after_a_deadlock(books: Books) -
         done = [pool.submit(write, one, other), pool.submit(write, other, one)]
         assert sorted(each.result() for each in done) == [1, 2]
     assert [books.row(batch).priority for batch in (one, other)] == [3, 3]
+
+
+def test_numbers_that_json_has_no_word_for_hold_up_no_paid_job(books: Books) -> None:
+    attempt_id = books.generating()
+    with books.database.transaction() as connection:
+        polling.made(
+            connection,
+            attempt_id,
+            token=books.polled(attempt_id),
+            result={"detail": {"predict_time": float("inf"), "scores": [float("nan"), 0.5]}},
+            charged_usd=PRICE,
+            said_by="a test",
+        )
+    assert books.attempt(attempt_id).result == {"detail": {"predict_time": "inf", "scores": ["nan", 0.5]}}
+
+
+def test_a_late_job_is_no_further_try_that_nobody_asked_for(books: Books) -> None:
+    books.lane()
+    batch_id = books.batch(character=books.character())
+    (lost,) = books.admit()
+    _settled_as_lost(books, lost.attempt_id)
+    (second,) = books.admit()
+    assert _to_a_verdict(books, second.attempt_id, core=0.1) is GenerationState.REJECTED
+    with books.database.transaction() as connection:
+        people.retry(connection, batch_id, states=[GenerationState.REJECTED])
+    assert _adopt(books, lost.attempt_id, job_id="late") is AttemptKind.IMAGE
+    books.make(lost.attempt_id, books.polled(lost.attempt_id))
+    books.collect(lost.attempt_id, books.claim_collection(lost.attempt_id))
+    assert _judge(books, lost.attempt_id, core=0.2) is GenerationState.REJECTED
+    with books.database.transaction() as connection:
+        assert closed_loop.paid_unasked(connection) == []
+
+
+def test_a_canceled_further_try_is_not_told_as_rejected(books: Books) -> None:
+    books.lane()
+    batch_id = books.batch(character=books.character())
+    (first,) = books.admit()
+    _to_a_verdict(books, first.attempt_id, core=0.1)
+    with books.database.transaction() as connection:
+        people.retry(connection, batch_id, states=[GenerationState.REJECTED])
+    (second,) = books.admit()
+    token = books.claim(second.attempt_id)
+    with books.database.transaction() as connection:
+        people.request_cancel(connection, batch_id)
+    with books.database.transaction() as connection:
+        submission.refuse(connection, second.attempt_id, token=token, failure=ContentRefused("x"))
+        told = history.of(connection, books.attempt(second.attempt_id).generation_id)
+    assert books.generation_of(second.attempt_id).state == "canceled"
+    assert "rejected" not in {row.to_state for row in told}
