@@ -97,7 +97,7 @@ class OpenAI:
             raise ReplyUnreadable(f"OpenAI says that the model ends on {said!r}") from error
 
     def warnings(self, ask: Ask) -> Sequence[str]:
-        names = left_out(ask)
+        names = left_out(ask, _model(ask.model))
         return [f"{ask.model!r} has no {', '.join(names)}; what is said about it is left out"] if names else []
 
 

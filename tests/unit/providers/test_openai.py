@@ -120,6 +120,29 @@ def test_a_size_that_would_be_refused_is_refused_here(size: str) -> None:
         body(size=size)
 
 
+def test_the_retired_model_is_spoken_to_in_its_own_words() -> None:
+    sent = body("dall-e-3", ar="1:1", style="Natural", quality="hd", format="png")
+    assert sent.pop("user")
+    assert sent == {
+        "model": "dall-e-3",
+        "prompt": "a pink pig",
+        "n": 1,
+        "size": "1024x1024",
+        "quality": "hd",
+        "style": "natural",
+        "response_format": "b64_json",
+    }
+    assert ADAPTER.warnings(ask("dall-e-3", style="vivid")) == []
+    assert body("dall-e-3", size="1792x1024")["size"] == "1792x1024"
+    for settings, words in (
+        ({"style": "raw"}, "vivid, natural"),
+        ({"size": "1536x1024"}, "takes one of"),
+        ({"background": "opaque"}, "takes no background"),
+    ):
+        with pytest.raises(RequestRefused, match=words):
+            body("dall-e-3", **settings)
+
+
 def test_an_unusual_size_is_for_the_models_that_take_it() -> None:
     assert body("gpt-image-2", size="2048x1152")["size"] == "2048x1152"
     with pytest.raises(RequestRefused, match="takes one of"):
