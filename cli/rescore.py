@@ -63,6 +63,7 @@ def document_of(done: Rescored, *, dry_run: bool) -> dict[str, Any]:
         "verdicts": done.verdicts,
         "accepted": [str(one) for one in done.accepted],
         "rejected": [str(one) for one in done.rejected],
+        "warnings": sorted(done.warnings),
         "left": [{"generation_id": str(one.generation_id), "why": one.why} for one in done.left],
     }
 
@@ -76,7 +77,7 @@ def _shown(done: Rescored, *, dry_run: bool) -> list[RenderableType]:
     facts.add_row(f"{would}judged anew", f"{done.verdicts} verdicts")
     facts.add_row(f"{would}accepted", str(len(done.accepted)))
     facts.add_row(f"{would}rejected", str(len(done.rejected)))
-    parts: list[RenderableType] = [facts]
+    parts: list[RenderableType] = [facts, *(f"warning: {one}" for one in sorted(done.warnings))]
     parts += [f"left as it is: generation {one.generation_id}: {one.why}" for one in done.left[:_NAMED]]
     if len(done.left) > _NAMED:
         parts.append(f"and {len(done.left) - _NAMED} more; --json names them all")

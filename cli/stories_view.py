@@ -11,8 +11,8 @@ from rich.text import Text
 
 from cli.layout import facts_of, one_line, table_of
 from domain.states import GenerationState
-from domain.verdict import origin_in_words
 from pipeline import stories
+from pipeline.fitted import told
 from pipeline.report import line_of
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus
@@ -75,8 +75,9 @@ def lines(name: str, page: Sequence[Story], *, total: int, offset: int) -> list[
     """Generations, one a line, with what to type to see more."""
     if not page:
         return [f"{name}: none of {total:,} generations from there on" if offset else f"{name}: no such generation"]
-    columns = ("row", "state", "theme", "core", "cost", "prompt")
-    table = table_of(*columns, numbers=("row", "core", "cost"), giving=("theme", "prompt"))
+    said = "prompt or reason" if any(story.generation["error_message"] for story in page) else "prompt"
+    columns = ("row", "state", "theme", "core", "cost", said)
+    table = table_of(*columns, numbers=("row", "core", "cost"), giving=("theme", said))
     for story in page:
         row = story.generation
         table.add_row(
@@ -233,8 +234,7 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
 def _thresholds(story: Story) -> list[RenderableType]:
     """Against what the pictures were held, and where that comes from; mostly one line."""
     lines = {
-        f"{one['character']}, version {one['threshold_version']}: core {one['core_threshold']:.3f},"
-        f" style {one['style_threshold']:.3f}; {origin_in_words(one['threshold_origin'])}": None
+        f"{one['character']}, version {one['threshold_version']}: {told(one)}": None
         for verdicts in story.verdicts.values()
         for one in verdicts
     }

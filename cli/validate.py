@@ -19,6 +19,7 @@ from domain.errors import BadInput
 from domain.verdict import Verdict, origin_in_words
 from pipeline import characters
 from pipeline.embeddings import KeptEmbeddings
+from pipeline.fitted import misfit
 from pipeline.picture_files import picture_files
 from pipeline.standalone import Checked, CheckedPicture, check
 from runtime.scoring import open_scoring
@@ -170,7 +171,5 @@ def _word(verdict: Verdict) -> Text:
 
 
 def _warnings(done: Checked) -> list[str]:
-    if done.suits:
-        return []
-    fitted = done.character.fitted_to
-    return [f"the thresholds were fitted to {fitted!r}; scores of {done.origin.model!r} lie elsewhere"]
+    warning = misfit(done.character.name, fitted_to=done.character.fitted_to, model=done.origin.model)
+    return [] if warning is None else [warning]

@@ -19,7 +19,7 @@ from db.schema import (
     generations,
     ledger_entries,
 )
-from db.schema_checks import verdicts
+from db.schema_checks import threshold_versions, verdicts
 from domain.errors import UnknownThing
 from domain.ids import BatchId, GenerationId
 from domain.states import FINAL, GenerationState, HoldState, LedgerKind
@@ -117,9 +117,19 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
     ):
         found[row["generation_id"]].assets.append(row)
     judged = (
-        select(verdicts, generation_assets.c.generation_id, characters.c.name.label("character"))
+        select(
+            verdicts,
+            generation_assets.c.generation_id,
+            characters.c.name.label("character"),
+            threshold_versions.c.model.label("thresholds_fitted_to"),
+        )
         .join(generation_assets, generation_assets.c.id == verdicts.c.asset_id)
         .join(characters, characters.c.id == verdicts.c.character_id)
+        .outerjoin(
+            threshold_versions,
+            (threshold_versions.c.character_id == verdicts.c.character_id)
+            & (threshold_versions.c.version == verdicts.c.threshold_version),
+        )
         .where(generation_assets.c.generation_id.in_(ids))
     )
     for row in _rows(connection, judged):

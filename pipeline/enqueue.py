@@ -23,6 +23,7 @@ from pipeline import live_models
 from pipeline.admit import admit
 from pipeline.cast import find_all, joined, names_in
 from pipeline.drafts import draft
+from pipeline.fitted import misfits
 from pipeline.multiply import multiplied
 from pipeline.prompt_file import PromptRow
 from pipeline.references import named_urls
@@ -323,6 +324,7 @@ class _Planner:
             return ()
         if names not in self._casts:
             self._casts[names] = find_all(self._resources, names)
+            self.warnings |= misfits(self._casts[names], model=self._resources.scoring_model)
         return self._casts[names]
 
     def _price(

@@ -11,7 +11,7 @@ from db.characters import CharacterRow
 from db.reading import Story, Wanted
 from domain.ids import BatchId, CharacterId
 from domain.states import GenerationState
-from domain.verdict import origin_in_words
+from pipeline import fitted
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus, of_batch
 from pipeline.tries import tries_of
@@ -27,7 +27,8 @@ def report_of(resources: Resources, batch_id: BatchId) -> Report:
         cast = [characters.get(connection, one) for one in _cast(status, stories)]
     rows = {asset["id"]: _row_of(story) for story in stories for asset in story.assets}
     lines = [line_of(resources, story, rows=rows) for story in stories]
-    return _report(resources, status, lines, spend=spend, cast=cast)
+    told = _thresholds(cast, stories)
+    return _report(resources, status, lines, spend=spend, cast=cast, thresholds=told)
 
 
 def _report(
@@ -37,6 +38,7 @@ def _report(
     *,
     spend: Sequence[Any],
     cast: Sequence[CharacterRow],
+    thresholds: str | None,
 ) -> Report:
     finished = [line.finished_at for line in lines if line.finished_at is not None]
     return Report(
@@ -58,9 +60,7 @@ def _report(
         avg_cost_per_image_usd=status.avg_cost_per_image_usd,
         generations=lines,
         spend=spend,
-        thresholds=_thresholds(cast[0])
-        if len(cast) == 1
-        else "; ".join(f"{one.name}: {_thresholds(one)}" for one in cast) or None,
+        thresholds=thresholds,
     )
 
 
@@ -76,9 +76,18 @@ def _reference(resources: Resources, name: str, key: str) -> Picture:
     return Picture(path=_path(resources, key), label=f"reference of {name}")
 
 
-def _thresholds(character: CharacterRow) -> str:
-    t = character.thresholds
-    return f"core {t.core:.2f}, style {t.style:.2f}, version {t.version}: {origin_in_words(t.origin)}"
+def _thresholds(cast: Sequence[CharacterRow], stories: Sequence[Story]) -> str | None:
+    """Against what the pictures were held; where none has been, the thresholds that are in force."""
+    told: dict[str, dict[str, None]] = {one.name: {} for one in cast}
+    for verdict in (one for story in stories for verdicts in story.verdicts.values() for one in verdicts):
+        if verdict["character"] in told:
+            told[verdict["character"]][f"version {verdict['threshold_version']}: {fitted.told(verdict)}"] = None
+    for one in cast:
+        if not told[one.name]:
+            now = one.thresholds
+            told[one.name] = {f"version {now.version}: {fitted.in_words(now)}": None}
+    each = {name: ", and ".join(sorted(lines)) for name, lines in told.items()}
+    return "; ".join(each.values() if len(each) == 1 else (f"{name}: {said}" for name, said in each.items())) or None
 
 
 def _path(resources: Resources, key: str | None) -> Path | None:

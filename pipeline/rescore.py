@@ -19,6 +19,7 @@ from domain.ids import BatchId, CharacterId, GenerationId
 from domain.states import GenerationState
 from domain.verdict import Verdict, best_for_all, passed_by_all
 from pipeline import references
+from pipeline.fitted import misfits
 from pipeline.resources import Resources
 from pipeline.standalone import reference_embeddings
 from validation.base import Aggregation, Embedding
@@ -48,6 +49,7 @@ class Rescored:
         verdicts: written anew.
         accepted, rejected: generations that have become completed, and rejected.
         left: those that could not be judged, and those that somebody took up meanwhile.
+        warnings: thresholds that were fitted to another model.
     """
 
     model: str
@@ -57,6 +59,7 @@ class Rescored:
     accepted: list[GenerationId] = field(default_factory=list)
     rejected: list[GenerationId] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    warnings: set[str] = field(default_factory=set)
 
 
 def rescore(
@@ -112,6 +115,7 @@ def _judge(
 ) -> None:
     done.looked += len(chunk)
     changes: list[Rejudged] = []
+    done.warnings |= misfits(whom.values(), model=scoring.name)
     wanted = {one: references.sources_of(resources, row) for one, row in whom.items()}
     found, lost = _embedded(resources, scoring, chunk, wanted)
     done.left += lost

@@ -50,22 +50,9 @@ class Checked:
         return sum(one.passed for one in self.pictures)
 
     @property
-    def suits(self) -> bool:
-        """Whether the thresholds are meant for this model, as far as its name tells."""
-        return same_model(self.character.fitted_to, self.origin.model)
-
-    @property
     def unreadable(self) -> int:
         """Files that are no picture, or could not be scored."""
         return sum(one.failure is not None for one in self.pictures)
-
-
-def same_model(fitted_to: str | None, name: str) -> bool:
-    """Whether thresholds fitted to one model are meant for the one called `name`; a folder may be told by its end."""
-    if fitted_to is None:
-        return True
-    longer, shorter = sorted((fitted_to.rstrip("/"), name.rstrip("/")), key=len, reverse=True)
-    return longer == shorter or longer.endswith(f"/{shorter.removeprefix('./')}")
 
 
 def check(

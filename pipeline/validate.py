@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import lru_cache
 
 from db.moves import validation
 from db.moves.rows import hand_back
@@ -16,6 +17,7 @@ from domain.retry import TryAgain, decide
 from domain.states import GenerationState
 from domain.verdict import Verdict, best_for_all
 from pipeline import closed_loop, references
+from pipeline.fitted import misfit
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from validation.base import Aggregation, Embedding, ModelInput, Reference, Scored
@@ -119,6 +121,7 @@ def _verdicts(
         character = references.character_of(resources, character_id)
         pictures = references.pictures_of(resources, character)
         scored = _score(resources, inputs, pictures, aggregation=Aggregation(character.aggregation))
+        _tell_of_misfit(character.name, character.fitted_to, scored[0][1].origin.model)
         embeddings |= {one.asset_id: score.embedding for one, score in scored if score.embedding is not None}
         found += [
             NewVerdict(
@@ -131,6 +134,13 @@ def _verdicts(
             for one, score in scored
         ]
     return found, embeddings
+
+
+@lru_cache(maxsize=256)
+def _tell_of_misfit(name: str, fitted_to: str | None, model: str) -> None:
+    """Once per worker: a verdict is still made, and says itself what it was made with."""
+    if (warning := misfit(name, fitted_to=fitted_to, model=model)) is not None:
+        log.warning("%s", warning)
 
 
 def _aligned(resources: Resources, work: Work, embeddings: Mapping[AssetId, Embedding]) -> dict[AssetId, float]:

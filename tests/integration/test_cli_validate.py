@@ -9,8 +9,8 @@ import pytest
 
 import likeness as face
 import sandbox
+from pipeline.fitted import same_model
 from pipeline.picture_files import picture_files
-from pipeline.standalone import same_model
 from tests.integration.command_line import CommandLine, stand
 from tests.integration.scoring_pictures import saved, scene
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from domain.ids import AttemptId, CharacterId
 from pipeline import references, report
 from pipeline.cast import joined, names_in
 from pipeline.characters import NewCharacter, add
-from pipeline.prompt_file import rows_of
+from pipeline.enqueue import Order, plan
+from pipeline.prompt_file import PromptRow, rows_of
+from providers.catalogue import load
 from tests.conftest import Sent
-from tests.integration.books import asset
+from tests.integration.books import USER, asset
 from tests.integration.steps import EXAMPLE, PREPROCESSING, Bench, bench_of
 
 INPUT = (b"\x00" * 16 * 16 * 3, 16, PREPROCESSING.digest)
@@ -105,3 +108,22 @@ def test_a_picture_passes_when_it_is_all_of_them(
     assert line.best is not None
     assert (line.best.core_threshold, line.best.passed) == (0.8, core > 0.8), "the one that is met least well"
     assert told.character == "lulu and zoe"
+
+
+def test_thresholds_that_were_fitted_to_another_model_are_told(
+    bench: Bench, cast: tuple[CharacterId, CharacterId], caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.books.sql("UPDATE threshold_versions SET model = 'sandbox/clip' WHERE core = 0.8")
+    wanted = Order(name="dry", user_id=USER, provider="sandbox", character="lulu;zoe")
+    rows = [PromptRow(position=0, line=1, prompt="both", settings={}, extra={})]
+    (said,) = plan(bench.resources, load(), wanted, rows, today=date(2026, 11, 21)).warnings
+    assert said.startswith("the thresholds of 'zoe' were fitted to 'sandbox/clip', and scores of 'openai/")
+    attempt_id = _validating(bench, cast, pictures=2)
+    assert bench.validate(attempt_id) is None
+    assert caplog.text.count("the thresholds of 'zoe' were fitted to 'sandbox/clip'") == 1
+    bench.books.sql("UPDATE threshold_versions SET core = 0.99 WHERE core = 0.5")
+    told = report.report_of(bench.resources, bench.batch_of(attempt_id)).thresholds
+    assert told == (
+        "lulu: version 1: core 0.500, style 0.600; default threshold;"
+        " zoe: version 1: core 0.800, style 0.600; default threshold, fitted to 'sandbox/clip' but scored by 'fixed'"
+    )
