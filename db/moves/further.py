@@ -21,7 +21,9 @@ def rejected_of(connection: Connection, batch_id: BatchId) -> list[GenerationId]
 
 
 def take_up(connection: Connection, generation_id: GenerationId, decision: Decision) -> bool:
-    """Queue a rejected generation for its next try; False where it is no longer rejected."""
+    """Queue a rejected generation for its next try; False where there is none, or it is no longer rejected."""
+    if decision.next_try is None:
+        return False
     moved = connection.execute(
         update(generations)
         .where(generations.c.id == generation_id, generations.c.state == GenerationState.REJECTED)
@@ -35,7 +37,7 @@ def take_up(connection: Connection, generation_id: GenerationId, decision: Decis
             updated_at=func.now(),
         )
     )
-    if moved.rowcount != 1 or decision.next_try is None:
+    if moved.rowcount != 1:
         return False
     closed_loop.prepare(connection, generation_id, decision.next_try)
     history.note(
