@@ -22,10 +22,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from db import batches
-from db.moves import collection, doubts, late, people, polling, rescue, submission, validation
+from db import batches, closed_loop
+from db.closed_loop import Decision, NextTry
+from db.moves import collection, doubts, further, late, people, polling, rescoring, rescue, submission, validation
 from db.moves.validation import NewVerdict
 from db.schema import attempts, generations, ledger_entries
 from db.schema import batches as batch_table
@@ -39,8 +40,10 @@ from tests.integration.books import HOLD, NOW, PRICE, Books, asset, lease
 LIMIT = Decimal("1.70")
 CHARGES = st.sampled_from([Decimal(0), PRICE, HOLD, HOLD * 2])
 ANSWERS = ["accept", "accept", "again", "back", "refuse", "doubt"]
-LOOKS = ["made", "made", "running", "silent", "failed", "refused"]
+LOOKS = ["made", "made", "running", "silent", "failed", "refused", "kept", "stopped"]
+VERDICTS = ["judged", "judged", "further", "again", "unfit", "died"]
 ORIGIN = Origin(model="m", revision="r", preprocessing="p", dtype="float32", references="d")
+THRESHOLDS = Thresholds(version=1, core=0.75, style=0.6, origin="default")
 NEVER = LeaseToken(lease().token)
 _numbers = count(1)
 
@@ -146,7 +149,7 @@ class BooksModel(RuleBasedStateMachine):
                 self._collect(row, what=data.draw(st.sampled_from(["collected", "again", "lost", "died"])))
             case "validating":
                 core = data.draw(st.sampled_from([0.1, 0.9]))
-                self._validate(row, core=core, what=data.draw(st.sampled_from(["judged", "again", "unfit", "died"])))
+                self._validate(row, core=core, what=data.draw(st.sampled_from(VERDICTS)))
 
     def _answer(self, row: Any, *, what: str, known: bool) -> None:
         token = row.lease_token if known else NEVER
@@ -178,14 +181,17 @@ class BooksModel(RuleBasedStateMachine):
             return
         work = data.draw(st.sampled_from(works))
         one, token = work.attempt_id, held.token
+        kept = JobFailed("x", charged_usd=charged)
         writes: dict[str, Write] = {
             "made": lambda c: polling.made(c, one, token=token, result={}, charged_usd=charged, said_by="x"),
+            "kept": lambda c: polling.gave_up(c, one, token=token, failure=kept, wait=None),
+            "stopped": lambda c: _stopped(c, one, token),
             "running": lambda c: polling.looked(c, one, token=token, percent=50, next_look=NOW),
             "silent": lambda c: polling.silent(c, one, token=token, next_look=NOW),
             "failed": lambda c: polling.gave_up(c, one, token=token, failure=JobFailed("x"), wait=NOW),
             "refused": lambda c: polling.gave_up(c, one, token=token, failure=ContentRefused("x"), wait=None),
         }
-        if what == "made":
+        if what in {"made", "kept"}:
             self.excess += max(charged - work.hold_usd, Decimal(0))
         self._do(writes[what])
 
@@ -212,17 +218,74 @@ class BooksModel(RuleBasedStateMachine):
         assert (claimed is None) == (row.lease_token is not None)
         one, token, character = AttemptId(row.id), held.token, self.character
         assert character is not None
-        thresholds = Thresholds(version=1, core=0.75, style=0.6, origin="default")
-        verdict = Verdict(scores=Scores(core=core, style=0.9), thresholds=thresholds)
+        verdict = Verdict(scores=Scores(core=core, style=0.9), thresholds=THRESHOLDS)
         found = [NewVerdict(asset_id=each.asset_id, verdict=verdict, origin=ORIGIN) for each in inputs]
         best = found[0].asset_id
         writes: dict[str, Write] = {
             "judged": lambda c: validation.judged(c, one, token=token, character_id=character, found=found, best=best),
+            "further": lambda c: validation.judged(
+                c, one, token=token, character_id=character, found=found, best=best, further=self._further(row)
+            ),
             "again": lambda c: validation.again(c, one, token=token, failure=ScorerError("x"), wait=NOW),
             "unfit": lambda c: validation.unfit(c, one, token=token, failure=ScorerError("x")),
             "died": lambda _: None,
         }
         self._do(writes[what])
+
+    def _further(self, row: Any) -> Decision:
+        """The try that the closed loop makes of a rejection, dearer than the one before."""
+        following = NextTry(
+            changes={"try": 2, "since": row.number, "settings": {"cref_weight": 50}},
+            provider=self.lane,
+            model="another",
+            hold_usd=HOLD + PRICE,
+            price_usd=2 * PRICE,
+        )
+        return Decision(reason="try 2", next_try=following)
+
+    @rule(data=st.data(), stays=st.booleans())
+    def take_up(self, data: st.DataObject, stays: bool) -> None:  # noqa: FBT001 -- drawn
+        """A person lets rejected ones go on by a policy that came later, or is told that there is nothing left."""
+        with self.books.database.transaction() as connection:
+            rejected = further.rejected_of(connection, self.batches[1])
+        if rejected:
+            one = data.draw(st.sampled_from(rejected))
+            made = self.books.rows(attempts)
+            last = max((row for row in made if row.generation_id == one), key=lambda row: row.number)
+            decision = Decision(reason="nothing is left") if stays else self._further(last)
+            with self.books.database.transaction() as connection:
+                moved = further.take_up(connection, one, decision)
+            assert moved is not stays
+            assert self.books.generation(one).state == ("rejected" if stays else "queued")
+
+    @rule(core=st.sampled_from([0.1, 0.9]), late=st.booleans())
+    def rescore(self, core: float, late: bool) -> None:  # noqa: FBT001 -- drawn
+        """All that is final is judged anew; perhaps a person sends it back between the reading and the writing."""
+        batch, character = self.batches[1], self.character
+        assert character is not None
+        with self.books.database.transaction() as connection:
+            seen = rescoring.judged(connection, batch_id=batch, character_id=None, after=None, limit=100)
+        if late:
+            self._do(lambda c: people.retry(c, batch, states=[GenerationState.REJECTED]), again=False)
+        verdict = Verdict(scores=Scores(core=core, style=0.9), thresholds=THRESHOLDS)
+        target = GenerationState.COMPLETED if core > THRESHOLDS.core else GenerationState.REJECTED
+        changes = [
+            rescoring.Rejudged(
+                generation_id=one.id,
+                seen_at=one.seen_at,
+                found=[(character, NewVerdict(asset_id=each.asset_id, verdict=verdict, origin=ORIGIN))],
+                best=each.asset_id,
+                target=target,
+                reason="other thresholds",
+            )
+            for one in seen
+            for each in one.pictures[:1]
+        ]
+        with self.books.database.transaction() as connection:
+            moved = rescoring.rejudge(connection, changes, detail={})
+        for one in seen:
+            taken = late and one.state is GenerationState.REJECTED
+            assert (one.id in moved) is (not taken and bool(one.pictures))
 
     # The dead, and those who come late
 
@@ -312,6 +375,11 @@ class BooksModel(RuleBasedStateMachine):
         self.books.check()
 
     @invariant()
+    def nothing_is_paid_unasked(self) -> None:
+        with self.books.database.transaction() as connection:
+            assert closed_loop.paid_unasked(connection) == []
+
+    @invariant()
     def money_grows_only_within_the_limit_or_by_a_charge_above_its_hold(self) -> None:
         busy = {row.batch_id for row in self._attempts(*sorted(LIVE))}
         for batch in self.batches:
@@ -357,6 +425,12 @@ class BooksModel(RuleBasedStateMachine):
         for row in self._attempts("validating"):
             token = self.books.claim_validation(row.id)
             self._do(partial(validation.unfit, attempt_id=row.id, token=token, failure=ScorerError("x")))
+
+
+def _stopped(connection: Connection, attempt_id: AttemptId, token: LeaseToken) -> None:
+    """The provider takes the wish to stop the job, and then says that it has stopped."""
+    polling.stop_asked(connection, attempt_id, token=token)
+    polling.gave_up(connection, attempt_id, token=token, failure=JobFailed("stopped"), wait=None)
 
 
 @pytest.fixture
