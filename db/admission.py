@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.ids import new_id, new_token
@@ -52,10 +52,11 @@ _HEADS = text(
     JOIN batches b ON b.id = open.batch_id AND b.paused_at IS NULL
     LEFT JOIN strides s ON s.batch_id = b.id AND s.provider = :provider
     CROSS JOIN LATERAL (
-        SELECT g.id, g.batch_id, g.model, g.hold_usd, g.price_usd, g.tries, g.changes
+        SELECT g.id, g.batch_id, g.model, g.hold_usd, g.price_usd, g.tries, g.changes, g.updated_at
         FROM generations g
         WHERE g.state = 'queued' AND g.provider = :provider AND g.batch_id = b.id
           AND (g.not_before IS NULL OR g.not_before <= now())
+          AND coalesce(g.changes -> 'action' ->> 'lane' = ANY(:lanes), TRUE)
         ORDER BY g.position, g.id LIMIT :places
     ) head
     """
@@ -138,7 +139,8 @@ def admit(connection: Connection, provider: str, *, places_by_rate: dict[str, in
     free = sum(places.values())
     if free == 0:
         return []
-    heads = connection.execute(_HEADS, {"provider": provider, "places": free}).all()
+    lanes = [name for name, number in places.items() if number > 0]
+    heads = connection.execute(_HEADS, {"provider": provider, "places": free, "lanes": lanes}).all()
     if not heads:
         return []
     budgets = _lock_budgets(connection, {head.batch_id for head in heads})
@@ -208,10 +210,12 @@ def _choose(
 def _write(connection: Connection, provider: str, chosen: Sequence[tuple[Row[Any], str]]) -> list[Admitted]:
     if not chosen:
         return []
-    # One that somebody is canceling right now is passed over; waiting for it could end in a deadlock.
+    # One that somebody is canceling right now is passed over; waiting for it could end in a deadlock. So is one that
+    # has moved since it was read: it waits for its turn with what it asks for now.
+    as_read = tuple_(generations.c.id, generations.c.updated_at).in_([(head.id, head.updated_at) for head, _ in chosen])
     free = (
         select(generations.c.id)
-        .where(generations.c.id.in_([head.id for head, _ in chosen]), generations.c.state == GenerationState.QUEUED)
+        .where(as_read, generations.c.state == GenerationState.QUEUED)
         .with_for_update(skip_locked=True)
         .cte("free")
     )
