@@ -123,6 +123,7 @@ class Books:
                 for position in range(known, known + prompts)
             ]
             batches.copy_in(connection, batch_id, user_id=USER, rows=rows, whole_file=False)
+            batches.amend(connection, batch_id, priority=None, limit_usd=None if limit is None else Decimal(limit))
         return batch_id
 
     @staticmethod

@@ -231,3 +231,31 @@ def test_a_canceled_further_try_is_not_told_as_rejected(books: Books) -> None:
         told = history.of(connection, books.attempt(second.attempt_id).generation_id)
     assert books.generation_of(second.attempt_id).state == "canceled"
     assert "rejected" not in {row.to_state for row in told}
+
+
+def test_what_was_decided_anew_while_an_admission_waited_is_not_made_from_what_it_read(books: Books) -> None:
+    books.lane()
+    batch_id = books.batch()
+    books.sql("""UPDATE generations SET changes = '{"try": 2, "settings": {"cref_weight": 50}}'""")
+    with ThreadPoolExecutor() as pool, books.database.transaction() as held:
+        held.execute(text("SELECT FROM batches FOR UPDATE"))
+        admission = pool.submit(books.admit)
+        until(lambda: _waits_for_a_lock(books), what="the admission to wait for the batch")
+        with books.database.transaction() as connection:
+            people.request_cancel(connection, batch_id)
+        with books.database.transaction() as connection:
+            people.retry(connection, batch_id, states=[GenerationState.CANCELED])
+        held.rollback()
+        made = [*admission.result(), *books.admit()]
+    (one,) = made
+    assert books.attempt(one.attempt_id).changes == {"settings": {"cref_weight": 50}}
+
+
+def test_who_waits_for_a_lane_of_its_own_holds_up_nobody(books: Books) -> None:
+    books.lane("open", concurrency=1)
+    books.lane("closed", concurrency=1)
+    books.sql("UPDATE lanes SET closed_until = now() + interval '1 hour', reason = 'a test' WHERE name = 'closed'")
+    books.batch(3)
+    books.sql("""UPDATE generations SET changes = '{"action": {"lane": "closed"}}' WHERE position < 2""")
+    (one,) = books.admit()
+    assert books.generation_of(one.attempt_id).position == 2
