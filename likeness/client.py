@@ -30,6 +30,7 @@ from pipeline.enqueue import Order
 from pipeline.examples import gather
 from pipeline.picture_files import picture_files
 from pipeline.prompt_file import rows_of
+from pipeline.provider_books import by_provider, going
 from pipeline.report import report_of
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus
@@ -43,6 +44,8 @@ from runtime.site import is_embedded, open_site
 _PERIOD_S = 0.5
 #: A doubt that no listing has settled by then waits for a person, and so does not hold up a script.
 _DOUBT_PATIENCE_S = 180.0
+#: The same where the service has no list: all that may still turn up is a reply that a dead worker had stored.
+_PARKED_PATIENCE_S = 12.0
 #: How long a database that went away is waited for.
 _AWAY_PATIENCE_S = 60.0
 
@@ -146,7 +149,9 @@ class Batch:
             now = self._connection.standing(self.id)
             only_doubt = now.standing.unfinished == now.standing.counts[GenerationState.IN_DOUBT]
             doubtful_since = (doubtful_since or time.monotonic()) if only_doubt else None
-            if now.over or (doubtful_since is not None and time.monotonic() - doubtful_since > _DOUBT_PATIENCE_S):
+            if now.over or (
+                doubtful_since is not None and time.monotonic() - doubtful_since > self._connection.patience_s(self.id)
+            ):
                 return _progress(now)
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"batch {self.name!r} has {now.standing.unfinished} unfinished after {timeout} s")
@@ -350,6 +355,16 @@ class Connection:
             if self._workers is not None and now.standing.counts[GenerationState.VALIDATING]:
                 self._workers.require("gpu")
             return now
+
+    def patience_s(self, batch_id: BatchId) -> float:
+        """How long doubts are waited for where nothing else is left of a batch."""
+        try:
+            settled_by_itself = any(map(going, by_provider(self.resources, batch_id)))
+        except ServiceMissing as failure:
+            if not failure.retryable:
+                raise
+            return _DOUBT_PATIENCE_S
+        return _DOUBT_PATIENCE_S if settled_by_itself else _PARKED_PATIENCE_S
 
     def _tend(self) -> None:
         if self._workers is not None:

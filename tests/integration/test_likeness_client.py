@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 import likeness
+from db.moves import submission
 from db.schema import batches
 from db.session import Database
+from domain.errors import MaybeSent
 from likeness import Connection
 from tests.integration.books import Books, books_of
 from tests.integration.command_line import stand
@@ -82,6 +84,19 @@ def test_a_stopped_batch_is_not_waited_for(connection: Connection, books: Books)
     books.sql("UPDATE batches SET stopped_reason = 'budget'")
     ended = connection.batch("farm").wait(timeout=60)
     assert (ended.over, ended.stopped, ended.counts["queued"]) == (True, "budget", 1)
+
+
+@pytest.mark.parametrize(("provider", "patient"), [("openai", False), ("ttapi", True)])
+def test_a_doubt_that_no_listing_can_settle_is_not_waited_for_long(
+    connection: Connection, books: Books, provider: str, *, patient: bool
+) -> None:
+    books.lane(provider, provider=provider)
+    batch_id = books.batch(provider=provider)
+    (one,) = books.admit(provider)
+    token = books.claim(one.attempt_id)
+    with books.database.transaction() as db:
+        submission.doubt(db, one.attempt_id, token=token, failure=MaybeSent("the reply is lost"))
+    assert (connection.patience_s(batch_id) > 60) is patient
 
 
 @pytest.mark.parametrize(
