@@ -86,8 +86,8 @@ def _thresholds(cast: Sequence[CharacterRow], stories: Sequence[Story]) -> str |
         if not told[one.name]:
             now = one.thresholds
             told[one.name] = {f"version {now.version}: {fitted.in_words(now)}": None}
-    each = {name: ", and ".join(sorted(lines)) for name, lines in told.items()}
-    return "; ".join(each.values() if len(each) == 1 else (f"{name}: {said}" for name, said in each.items())) or None
+    each = [f"{name}, {line}" for name, lines in told.items() for line in sorted(lines)]
+    return f"Thresholds of {'; of '.join(each)}" if each else None
 
 
 def _path(resources: Resources, key: str | None) -> Path | None:

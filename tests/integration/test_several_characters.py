@@ -124,6 +124,6 @@ def test_thresholds_that_were_fitted_to_another_model_are_told(
     bench.books.sql("UPDATE threshold_versions SET core = 0.99 WHERE core = 0.5")
     told = report.report_of(bench.resources, bench.batch_of(attempt_id)).thresholds
     assert told == (
-        "lulu: version 1: core 0.500, style 0.600; default threshold;"
-        " zoe: version 1: core 0.800, style 0.600; default threshold, fitted to 'sandbox/clip' but scored by 'fixed'"
+        "Thresholds of lulu, version 1: core 0.500, style 0.600; default threshold;"
+        " of zoe, version 1: core 0.800, style 0.600; default threshold, fitted to 'sandbox/clip' but scored by 'fixed'"
     )
