@@ -53,10 +53,12 @@ def test_one_missing_picture_of_four_is_recorded(bench: Bench) -> None:
     assert all(reason.startswith("picture_lost") for reason in missing)
 
 
-def test_an_address_that_ran_out_is_renewed(bench: Bench) -> None:
+@pytest.mark.parametrize("host", ["", "http://127.0.0.1:9"], ids=["says 404", "nobody there"])
+def test_an_address_that_ran_out_is_renewed(bench: Bench, sandbox_url: str, host: str) -> None:
     attempt_id = bench.collecting("a pig")
     bench.books.sql(
-        "UPDATE attempts SET result = jsonb_set(result, '{picture_urls}', '[\"http://127.0.0.1:9/gone.png\"]')"
+        "UPDATE attempts SET result = jsonb_set(result, '{picture_urls}', CAST(:gone AS jsonb))",
+        gone=f'["{host or sandbox_url}/gone.png"]',
     )
     again = bench.collect(attempt_id)
     assert isinstance(again, Again)
