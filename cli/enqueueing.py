@@ -93,8 +93,8 @@ def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
     )
     if not terminal.as_json:
         terminal.out.print(
-            f"{len(made.rows)} prompts would cost about {show(made.expected_usd)} USD"
-            f" and at most {show(made.at_most_usd)} USD; nothing was enqueued"
+            f"{len(made.rows)} prompt{'' if len(made.rows) == 1 else 's'} would cost"
+            f" about {show(made.expected_usd)} USD and at most {show(made.at_most_usd)} USD; nothing was enqueued"
         )
         terminal.out.print(
             f"{made.known} of them are in the batch already and would be skipped;"

@@ -62,7 +62,7 @@ def refusal_of(reply: Reply) -> ProviderError | None:
     kind = _kind(reply.status, code, read.text(error, "type") or "", message)
     named = kind("").code
     if reply.status == 404 and (code == "model_not_found" or reply.model in message):
-        message = f"{message} {_successor(reply.model)}".strip()
+        message = "; ".join(part for part in (message.rstrip(". "), _successor(reply.model)) if part)
     return kind(
         shown(named, code=f"{reply.status} {code}".strip(), message=message),
         retry_after_s=pause_s(reply) if kind is RateLimited else None,
