@@ -70,10 +70,16 @@ def outcome_of(database: Database, wire: Wire, bill: dict[str, Any]) -> dict[str
         "SELECT state, count(*) FROM generations WHERE provider = :provider GROUP BY state",
         provider=wire.provider,
     )
+    failures = _rows(
+        database,
+        "SELECT error_code, count(*) FROM generations WHERE provider = :provider AND state = 'failed' GROUP BY error_code",
+        provider=wire.provider,
+    )
     money = _money(database, wire)
     jobs = _billed(wire, bill)
     return {
         "counts": {row["state"]: row["count"] for row in counts},
+        "failures": {row["error_code"]: row["count"] for row in failures},
         "jobs_billed": len(jobs),
         "billed_usd": str(sum(jobs.values(), Decimal(0))),
         "charged_usd": str(money["charged"]),
