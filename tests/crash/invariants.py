@@ -72,7 +72,8 @@ def outcome_of(database: Database, wire: Wire, bill: dict[str, Any]) -> dict[str
     )
     failures = _rows(
         database,
-        "SELECT error_code, count(*) FROM generations WHERE provider = :provider AND state = 'failed' GROUP BY error_code",
+        "SELECT error_code, count(*) FROM generations WHERE provider = :provider AND state = 'failed'"
+        " GROUP BY error_code",
         provider=wire.provider,
     )
     money = _money(database, wire)
