@@ -116,7 +116,16 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
         _by_generation(generation_assets, ids).order_by(generation_assets.c.created_at, generation_assets.c.position),
     ):
         found[row["generation_id"]].assets.append(row)
-    judged = (
+    for row in _rows(connection, _judged(ids)):
+        found[row["generation_id"]].verdicts[row["asset_id"]].append(row)
+    for row in _rows(connection, _by_generation(generation_history, ids).order_by(generation_history.c.id)):
+        found[row["generation_id"]].history.append(row)
+    return list(found.values())
+
+
+def _judged(ids: Sequence[UUID]) -> Select[Any]:
+    """The verdicts of these generations, each with the model that its thresholds were fitted to."""
+    return (
         select(
             verdicts,
             generation_assets.c.generation_id,
@@ -132,11 +141,6 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
         )
         .where(generation_assets.c.generation_id.in_(ids))
     )
-    for row in _rows(connection, judged):
-        found[row["generation_id"]].verdicts[row["asset_id"]].append(row)
-    for row in _rows(connection, _by_generation(generation_history, ids).order_by(generation_history.c.id)):
-        found[row["generation_id"]].history.append(row)
-    return list(found.values())
 
 
 def _by_generation(table: Any, ids: Sequence[UUID]) -> Select[Any]:
