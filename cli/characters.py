@@ -53,6 +53,9 @@ def add_command(
         spread = looked_at(site, made, terminal) if check else None
         terminal.document({**_document(site, made), "spread": spread_document(spread)})
         terminal.note(f"character {made.name!r} has {len(made.references)} references; {_thresholds(made)}")
+        before = calibrate.versions(site.resources, made.id)[1:2]
+        if made.thresholds.origin == DEFAULT and before and before[0].model is not None:
+            terminal.note(f"what was fitted to its former references holds no more: `likeness calibrate {made.name}`")
         for line in spread_lines(spread):
             terminal.note(line)
 

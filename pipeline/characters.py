@@ -1,13 +1,15 @@
 """Characters as people make them: pictures in, references and thresholds kept."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from db import characters
 from db.characters import CharacterRow, NewThresholds, ReferenceRow
-from domain.errors import BadInput, NotAPicture
+from domain.errors import BadInput, NotAPicture, UnknownThing
 from domain.ids import sha256
+from domain.verdict import DEFAULT
 from pipeline.cast import check_name
 from pipeline.resources import Resources
 from validation.pixels import decode
@@ -40,6 +42,9 @@ class NewCharacter:
 def add(resources: Resources, new: NewCharacter) -> CharacterRow:
     """Read, verify and store the reference pictures, then write the character; all or nothing.
 
+    A known character to which no thresholds are given keeps its own; calibrated ones only with the references, and the
+    way to take them together, that they were calibrated with.
+
     Raises:
         BadInput: no name, no references, or one that cannot be read.
     """
@@ -48,17 +53,39 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
         raise BadInput(f"a character needs 1 to {_MOST_REFERENCES} reference pictures, not {len(new.references)}")
     read = [_read(path) for path in new.references]
     rows = [_keep(resources, position, one) for position, one in enumerate(read)]
+    given = NewThresholds(
+        core=new.core, style=new.style, origin=new.origin, model=new.model, aggregation=new.aggregation
+    )
     with resources.database.transaction() as connection:
+        kept = None
+        if new.origin == DEFAULT:
+            with contextlib.suppress(UnknownThing):
+                kept = _kept(characters.find(connection, new.name.strip()), new, rows)
         character_id = characters.put(
             connection,
             name=new.name.strip(),
             description=new.description,
             references=rows,
-            thresholds=NewThresholds(
-                core=new.core, style=new.style, origin=new.origin, model=new.model, aggregation=new.aggregation
-            ),
+            thresholds=kept or given,
         )
         return characters.get(connection, character_id)
+
+
+def _kept(known: CharacterRow, new: NewCharacter, rows: Sequence[ReferenceRow]) -> NewThresholds | None:
+    """The thresholds that a known character goes on with; None where they were fitted to other references."""
+    same = [row.sha256 for row in rows] == [row.sha256 for row in known.references]
+    alike = new.aggregation in {None, known.aggregation}
+    if known.fitted_to is not None and not (same and alike):
+        return None
+    now = known.thresholds
+    return NewThresholds(
+        core=now.core,
+        style=now.style,
+        origin=now.origin,
+        model=known.fitted_to,
+        aggregation=new.aggregation,
+        calibration=known.calibration,
+    )
 
 
 def set_thresholds(

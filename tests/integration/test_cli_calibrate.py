@@ -159,6 +159,19 @@ def test_applied_thresholds_are_a_new_version_that_keeps_its_figures(
     assert likeness.document("character", "show", lulu)["thresholds"]["version"] == 2, "it says the same"
 
 
+def test_adding_a_character_again_keeps_its_calibration_while_its_references_stay(
+    likeness: CommandLine, lulu: str, gallery: Gallery, good: Path, bad: Path, tmp_path: Path
+) -> None:
+    likeness.document("calibrate", lulu, "--positives", good, "--negatives", bad, "--apply")
+    calibrated = likeness.document("character", "show", lulu)["thresholds"]
+    again = likeness.document("character", "add", lulu, tmp_path / "lulu.png", "--no-check")
+    assert again["thresholds"] == calibrated
+    ended = likeness("character", "add", lulu, gallery.file("other.png", core=0.9), "--no-check")
+    assert "fitted to its former references holds no more: `likeness calibrate lulu`" in ended.err
+    now = likeness.document("character", "show", lulu)["thresholds"]
+    assert (now["version"], now["origin"], now["core"]) == (3, "default", 0.75)
+
+
 def test_a_script_has_the_same_figures(likeness: CommandLine, lulu: str, good: Path, bad: Path) -> None:
     with face.connect() as connection:
         found = connection.calibrate(lulu, positives=good, negatives=bad)
