@@ -8,9 +8,9 @@ from decimal import Decimal
 from sqlalchemy import Connection, Select, and_, func, select
 
 from db.reading import books_disagree
-from db.schema import attempts, batches, generations
+from db.schema import attempts, batches, generations, ledger_entries
 from domain.ids import AttemptId
-from domain.states import FINAL, LIVE, AttemptKind, AttemptState, GenerationState, HoldState
+from domain.states import FINAL, LIVE, AttemptKind, AttemptState, GenerationState, HoldState, LedgerKind
 
 #: One that was found late lives beside its generation, whatever has become of that.
 _DECIDES = attempts.c.kind == AttemptKind.IMAGE
@@ -106,9 +106,13 @@ def _live_without_attempt() -> Select[tuple[object, ...]]:
 
 
 def _above_the_limit() -> Select[tuple[object, ...]]:
+    # A limit may be set below what is used already; then it is right as long as nothing more was set aside.
+    more = ledger_entries.c.kind == LedgerKind.HOLD, ledger_entries.c.held_usd + ledger_entries.c.in_doubt_usd > 0
+    new = *more, ledger_entries.c.at > batches.c.limit_set_at
+    set_aside = select(ledger_entries.c.id).where(ledger_entries.c.batch_id == batches.c.id, *new)
     used = batches.c.charged_usd + batches.c.held_usd + batches.c.in_doubt_usd
     return select(batches.c.name, used, batches.c.limit_usd).where(
-        used > batches.c.limit_usd, batches.c.paused_reason.is_(None)
+        used > batches.c.limit_usd, batches.c.paused_reason.is_(None), set_aside.exists()
     )
 
 
@@ -117,5 +121,5 @@ _CHECKS: Sequence[tuple[str, Select[tuple[object, ...]]]] = (
     ("attempt {} is still {} though its generation is {}", _held_though_final()),
     ("generation {} is {} while its live attempt is {}", _words_apart()),
     ("generation {} is {} and has no live attempt", _live_without_attempt()),
-    ("batch {!r} has used {} USD of {} USD and is not paused", _above_the_limit()),
+    ("batch {!r} has used {} USD of {} USD, set aside more, and is not paused", _above_the_limit()),
 )

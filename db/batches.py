@@ -36,6 +36,10 @@ _COPIED = (
 )
 
 
+#: When the row was had, not when the transaction began: whoever held it before may have set money aside meanwhile.
+_LOCKED_AT = func.clock_timestamp()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewGeneration:
     """One row to be enqueued.
@@ -126,7 +130,7 @@ def amend(connection: Connection, batch_id: BatchId, *, priority: int | None, li
     known = connection.execute(select(batches).where(batches.c.id == batch_id)).one()
     changes: dict[str, Any] = {}
     if limit_usd is not None and (limit_usd != known.limit_usd or known.stopped_reason is not None):
-        changes |= {"limit_usd": limit_usd, "stopped_reason": None}
+        changes |= {"limit_usd": limit_usd, "limit_set_at": _LOCKED_AT, "stopped_reason": None}
     if priority is not None and priority != known.priority:
         changes["priority"] = priority
     if changes:
@@ -305,7 +309,9 @@ def pause(connection: Connection, batch_id: BatchId, *, reason: str) -> None:
 
 def resume(connection: Connection, batch_id: BatchId) -> None:
     connection.execute(
-        update(batches).where(batches.c.id == batch_id).values(paused_at=None, paused_reason=None, stopped_reason=None)
+        update(batches)
+        .where(batches.c.id == batch_id)
+        .values(paused_at=None, paused_reason=None, stopped_reason=None, limit_set_at=_LOCKED_AT)
     )
 
 
@@ -317,7 +323,11 @@ def set_limit(connection: Connection, batch_id: BatchId, limit_usd: Decimal | No
     """
     if limit_usd is not None and limit_usd <= 0:
         raise BadInput(f"a limit must be above 0, not {limit_usd}")
-    connection.execute(update(batches).where(batches.c.id == batch_id).values(limit_usd=limit_usd, stopped_reason=None))
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == batch_id)
+        .values(limit_usd=limit_usd, limit_set_at=_LOCKED_AT, stopped_reason=None)
+    )
 
 
 def unfinished(connection: Connection, batch_id: BatchId) -> int:

@@ -69,6 +69,7 @@ batches = Table(
     Column("try_policy", JSONB, nullable=False, server_default=NOTHING, comment="further tries after a rejection"),
     Column("priority", Integer, nullable=False, server_default="1", comment="share of the lanes; 2 gets twice of 1"),
     Column("limit_usd", Usd, comment="null: no limit"),
+    Column("limit_set_at", Moment, nullable=False, server_default=func.now(), comment="or confirmed by a resume"),
     Column("charged_usd", Usd, nullable=False, server_default="0"),
     Column("held_usd", Usd, nullable=False, server_default="0"),
     Column("in_doubt_usd", Usd, nullable=False, server_default="0"),

@@ -1,8 +1,10 @@
 """An audit finds every difference, and none where there is none."""
 
+from decimal import Decimal
+
 import pytest
 
-from db import audit
+from db import audit, batches
 from db.session import Database
 from tests.integration.books import Books, books_of
 
@@ -26,6 +28,14 @@ def test_books_that_add_up_have_no_differences(database: Database) -> None:
         assert _differences(books) == []
 
 
+def test_a_limit_that_is_set_below_what_is_used_is_no_difference(books: Books) -> None:
+    books.lane()
+    books.generating()
+    with books.database.transaction() as connection:
+        batches.set_limit(connection, batches.latest_batches(connection)[0].id, Decimal("0.01"))
+    assert _differences(books) == []
+
+
 @pytest.mark.parametrize(
     ("tampering", "said"),
     [
@@ -35,7 +45,7 @@ def test_books_that_add_up_have_no_differences(database: Database) -> None:
             "UPDATE generations SET state = 'generating' WHERE state = 'collecting'",
             "while its live attempt is collecting",
         ),
-        ("UPDATE batches SET limit_usd = 0.01", "and is not paused"),
+        ("UPDATE batches SET limit_usd = 0.01", "set aside more, and is not paused"),
         (
             "UPDATE attempts SET state = 'finished', outcome = 'failed', finished_at = now()",
             "has no live attempt",

@@ -1,4 +1,8 @@
-ALTER TABLE batches ADD COLUMN try_policy JSONB DEFAULT '{}'::jsonb NOT NULL;
+ALTER TABLE batches
+    ADD COLUMN try_policy JSONB DEFAULT '{}'::jsonb NOT NULL,
+    ADD COLUMN limit_set_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL;
+
+COMMENT ON COLUMN batches.limit_set_at IS 'or confirmed by a resume';
 
 COMMENT ON COLUMN batches.try_policy IS 'further tries after a rejection';
 
