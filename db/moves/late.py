@@ -2,7 +2,8 @@
 
 Where the generation still waits in the queue, the attempt comes back to life with its job and decides as any other.
 Where the generation has gone on without it, the attempt lives again beside it (`AttemptKind.LATE`): its job is charged,
-its pictures are kept as assets, and it decides nothing. Either way the hold is set aside again by a counter-entry.
+its pictures are kept as assets, and it decides nothing; only a rescore, which a person asks for, looks at them too.
+Either way the hold is set aside again by a counter-entry.
 """
 
 from collections.abc import Mapping, Sequence
