@@ -38,6 +38,12 @@ COMMANDS = (
     Entry(
         name="validate", target="cli.validate:validate_command", panel=_CHARACTERS, says="Check any pictures at once"
     ),
+    Entry(
+        name="feedback",
+        target="cli.feedback:feedback_command",
+        panel=_CHARACTERS,
+        says="Say whether a picture is right",
+    ),
     Entry(name="rescore", target="cli.rescore:rescore_command", panel=_CHARACTERS, says="Judge final ones again"),
     Entry(
         name="calibrate",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -165,6 +166,8 @@ def whole(resources: Resources, story: Story) -> list[RenderableType]:
         parts += ["", *_assets(resources, story)]
     if story.history:
         parts += ["", _history(story)]
+    if story.feedback:
+        parts += ["", _feedback(story)]
     if said := sentences(line_of(resources, story)):
         parts += ["", *(Text(sentence) for sentence in said)]
     return parts
@@ -182,6 +185,28 @@ def _history(story: Story) -> Table:
             Text(one["reason"], overflow="fold"),
         )
     return table
+
+
+def _feedback(story: Story) -> Table:
+    """What people said, about which picture."""
+    table = table_of("when (UTC)", "who", "picture", "said", giving=("said",))
+    labels = _labels(story)
+    for one in story.feedback:
+        rating = f"{one['rating']} of 5" if one["rating"] is not None else ""
+        said = ", ".join(filter(None, (one["feedback_type"], rating, one["comment"])))
+        when = one["created_at"].astimezone(UTC).strftime("%m-%d %H:%M:%S")
+        table.add_row(when, one["user_id"], labels.get(one["asset_id"], "–"), Text(said, overflow="fold"))
+    return table
+
+
+def _labels(story: Story) -> dict[UUID, str]:
+    """What each picture is called: with its attempt's number before it where there are several, as 2.1."""
+    numbers = {one["id"]: one["number"] for one in story.attempts}
+    several = len({asset["attempt_id"] for asset in story.assets}) > 1
+    return {
+        asset["id"]: f"{numbers[asset['attempt_id']]}.{asset['position']}" if several else str(asset["position"])
+        for asset in story.assets
+    }
 
 
 def _attempts(story: Story) -> Table:
@@ -207,11 +232,9 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
     numbers = ("picture", "core", "style", "prompt")
     table = table_of("picture", "size", "core", "style", "prompt", "verdict", numbers=numbers)
     files: list[RenderableType] = []
-    numbers_of = {one["id"]: one["number"] for one in story.attempts}
-    several = len({asset["attempt_id"] for asset in story.assets}) > 1
+    labels = _labels(story)
     for asset in story.assets:
-        # With the attempt's number before it where there are several: 2.1 is the second picture of the second attempt.
-        label = f"{numbers_of[asset['attempt_id']]}.{asset['position']}" if several else str(asset["position"])
+        label = labels[asset["id"]]
         # Of several characters the one that it meets least well, which is the one that decides.
         verdict = min(story.verdicts.get(asset["id"], []), key=_margin, default=None)
         size = f"{asset['width']} x {asset['height']}" if asset["width"] else "–"

@@ -15,6 +15,7 @@ from db.schema import (
     batches,
     characters,
     generation_assets,
+    generation_feedback,
     generation_history,
     generations,
     ledger_entries,
@@ -73,13 +74,14 @@ def standing(connection: Connection, batch_id: BatchId) -> Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """A generation with its attempts, assets, verdicts and history, each as the columns of its row."""
+    """A generation with its attempts, assets, verdicts, feedback and history, each as the columns of its row."""
 
     generation: dict[str, Any]
     attempts: list[dict[str, Any]] = field(default_factory=list)
     assets: list[dict[str, Any]] = field(default_factory=list)
     verdicts: dict[UUID, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     history: list[dict[str, Any]] = field(default_factory=list)
+    feedback: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,8 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
         found[row["generation_id"]].verdicts[row["asset_id"]].append(row)
     for row in _rows(connection, _by_generation(generation_history, ids).order_by(generation_history.c.id)):
         found[row["generation_id"]].history.append(row)
+    for row in _rows(connection, _by_generation(generation_feedback, ids).order_by(generation_feedback.c.id)):
+        found[row["generation_id"]].feedback.append(row)
     return list(found.values())
 
 

@@ -1,7 +1,8 @@
 """Examples to calibrate with: pictures that show a character, and pictures that do not.
 
 From folders that a person sorted, where they are named. Otherwise what is certain without looking: the references show
-the character; references and completed pictures of other characters do not. The check's own verdicts are no evidence:
+the character; references and completed pictures of other characters do not; and people have said of some pictures
+whether they show it (`likeness feedback`). The check's own verdicts are no evidence:
 thresholds fitted to what the thresholds let through would only confirm themselves.
 """
 
@@ -12,9 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from db import calibration as stored
-from db import characters
+from db import characters, feedback
 from db.calibration import OtherPicture
 from db.characters import CharacterRow
+from db.feedback import JudgedPicture
 from domain.errors import BadInput
 from pipeline import references
 from pipeline.picture_files import file_source, picture_files
@@ -74,8 +76,9 @@ def gather(
     """The examples for a character.
 
     Args:
-        positives: folder of pictures that show it; None: its references, each held against the others.
-        negatives: folder of pictures that do not; None: pictures of other characters.
+        positives: folder of pictures that show it; None: its references, each held against the others, and pictures
+            that people accepted.
+        negatives: folder of pictures that do not; None: pictures of other characters, and those that people rejected.
 
     Raises:
         UnknownThing: there is no such character.
@@ -83,12 +86,15 @@ def gather(
     """
     with resources.database.transaction() as connection:
         character = characters.find(connection, name)
+        judged = feedback.judged_by_people(connection, character.id, most=MOST_EXAMPLES)
     wanted = references.sources_of(resources, character)
-    showing = _own_references(character, wanted) if positives is None else _folder(positives)
+    accepted, rejected = (_by_people(resources, character, judged, accepted=word) for word in (True, False))
+    showing = _own(character, wanted, accepted) if positives is None else _folder(positives)
     own = {one.source.sha256 for one in showing} | {one.sha256 for one in wanted}
     notes: list[str] = []
     if negatives is None:
-        others = [one for one in _others(resources, character, notes) if one.source.sha256 not in own]
+        known = [*rejected, *_others(resources, character, notes)]
+        others = [one for one in _once(known) if one.source.sha256 not in own]
     else:
         others = _folder(negatives)
     for one in others:
@@ -99,19 +105,36 @@ def gather(
     return Examples(character=character, references=wanted, positives=showing, negatives=others, notes=notes)
 
 
-def _own_references(character: CharacterRow, wanted: Sequence[Source]) -> list[Example]:
+def _by_people(
+    resources: Resources, character: CharacterRow, judged: Sequence[JudgedPicture], *, accepted: bool
+) -> list[Example]:
+    word = "accepted" if accepted else "rejected"
+    return _once(
+        Example(
+            source=Source(sha256=one.sha256, read=_from_store(resources, one.r2_key)),
+            named=f"a picture {word} for {character.name}",
+            kind=f"pictures {word} by a person",
+        )
+        for one in judged
+        if one.accepted is accepted
+    )
+
+
+def _own(character: CharacterRow, wanted: Sequence[Source], accepted: Sequence[Example]) -> list[Example]:
+    """What shows the character without a folder; a single reference cannot be held against others."""
     found = _once(
         Example(
             source=source, named=f"reference {number} of {character.name}", kind="references, each left out in turn"
         )
         for number, source in enumerate(wanted, start=1)
     )
-    if len(found) < 2:
+    if len(found) < 2 and not accepted:
         raise BadInput(
             f"{character.name!r} has one reference, which cannot be held against others:"
             " name a folder of pictures that show it with --positives"
         )
-    return found
+    # A reference that somebody accepted as a result as well stays a reference.
+    return _once([*accepted, *(found if len(found) > 1 else ())])
 
 
 def _others(resources: Resources, character: CharacterRow, notes: list[str]) -> list[Example]:

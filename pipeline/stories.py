@@ -67,6 +67,7 @@ def as_json(story: Story) -> dict[str, Any]:
         "assets": [_told(row) for row in story.assets],
         "verdicts": [_told(row) for rows in story.verdicts.values() for row in rows],
         "history": [_told(row) for row in story.history],
+        "feedback": [_told(row) for row in story.feedback],
     }
 
 

@@ -287,3 +287,40 @@ def test_what_cannot_be_calibrated_is_refused(
     assert "it is one of 'lulu'" in said
     asked = ("calibrate", lulu, "--positives", good, "--negatives", bad, "--plot", "lulu.gif")
     assert "a plot ends in .png or .svg" in likeness.refused(*asked)
+
+
+def test_what_people_said_of_results_is_an_example(
+    likeness: CommandLine, lulu: str, gallery: Gallery, books: Books, home: Path
+) -> None:
+    with books.database.transaction() as connection:
+        character = characters.find(connection, lulu).id
+    for number, (colour, core) in enumerate({"teal": 0.9, "navy": 0.3, "red": 0.85}.items()):
+        attempt_id = books.admitted(name=f"batch-{number}", character=character)
+        stored = picture(home, colour)
+        gallery.known((home / "pictures" / str(stored.r2_key)).read_bytes(), core=core)
+        collect(books, attempt_id, stored)
+        judge(books, attempt_id, character, core)
+    said = likeness.document("feedback", "batch-0/0", "accepted", "--comment", "her scarf")
+    assert said["feedback_type"] == "accepted"
+    likeness.document("feedback", "batch-1/0", "accepted")
+    likeness.document("feedback", "batch-1/0", "rejected", "--picture", "0")
+    likeness.document("feedback", "batch-2/0", "heart", "--rating", "5")
+    found = likeness.document("calibrate", lulu)
+    assert found["examples"] == {
+        "positives": {"pictures accepted by a person": 1},
+        "negatives": {"pictures rejected by a person": 1},
+    }, "the last word on a picture counts, and liking one says nothing about whom it shows"
+    assert (found["calibrated"], found["core"]["auc"]) == (False, 1.0)
+    assert "accepted, her scarf" in likeness("show", "batch-0/0").out
+    (kept,) = likeness.document("show", "batch-2/0")["feedback"]
+    assert (kept["feedback_type"], kept["rating"], kept["user_id"]) == ("heart", 5, "user-1")
+
+
+def test_feedback_without_its_parts_is_refused(likeness: CommandLine, books: Books) -> None:
+    books.admitted(name="plain")
+    assert "a rating is a number" in likeness.refused("feedback", "plain/0", "rating")
+    assert "a comment is words" in likeness.refused("feedback", "plain/0", "comment")
+    assert "no stored picture yet" in likeness.refused("feedback", "plain/0", "accepted")
+    assert "no stored picture '3'" in likeness.refused("feedback", "plain/0", "heart", "--picture", "3")
+    assert "has no row 7" in likeness.refused("feedback", "plain/7", "heart")
+    assert likeness.document("feedback", "plain/0", "comment", "--comment", "later")["asset_id"] is None

@@ -160,3 +160,25 @@ CREATE TABLE generation_history (
 CREATE INDEX generation_history_generation_id_idx ON generation_history (generation_id);
 
 COMMENT ON COLUMN generation_history.actor IS 'a person, or the rule that decided';
+
+CREATE TABLE generation_feedback (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    generation_id UUID NOT NULL,
+    asset_id UUID,
+    user_id TEXT NOT NULL,
+    feedback_type TEXT NOT NULL,
+    rating INTEGER,
+    comment TEXT,
+    metadata JSONB DEFAULT '{}'::jsonb NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT generation_feedback_pkey PRIMARY KEY (id),
+    CONSTRAINT generation_feedback_generation_id_fkey FOREIGN KEY(generation_id) REFERENCES generations (id),
+    CONSTRAINT generation_feedback_asset_id_fkey FOREIGN KEY(asset_id) REFERENCES generation_assets (id),
+    CONSTRAINT generation_feedback_feedback_type_check
+        CHECK (feedback_type IN ('accepted', 'comment', 'heart', 'outlier', 'rating', 'rejected')),
+    CONSTRAINT generation_feedback_rating_check CHECK (rating BETWEEN 1 AND 5)
+);
+
+CREATE INDEX generation_feedback_generation_id_idx ON generation_feedback (generation_id);
+
+CREATE INDEX generation_feedback_asset_id_idx ON generation_feedback (asset_id);

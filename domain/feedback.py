@@ -1,0 +1,18 @@
+"""What a person says about a picture."""
+
+from enum import StrEnum
+
+
+class FeedbackType(StrEnum):
+    """The kinds of feedback. The first two say whether the picture shows its character, the others are taste."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    HEART = "heart"
+    OUTLIER = "outlier"
+    RATING = "rating"
+    COMMENT = "comment"
+
+
+#: A person's word on the question that the check answers, and so an example to calibrate it with.
+IDENTITY = frozenset({FeedbackType.ACCEPTED, FeedbackType.REJECTED})
