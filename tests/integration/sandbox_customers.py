@@ -3,6 +3,8 @@
 import base64
 import functools
 import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +23,7 @@ def http() -> httpx2.Client:
 
 
 @dataclass(slots=True)
-class Customer:
+class Customer(ABC):
     """An account of its own at one wire; every call goes to one sandbox.
 
     Args:
@@ -42,25 +44,34 @@ class Customer:
         url = path if path.startswith("http") else f"{self.url}/{self.provider}{path}"
         return http().request(method, url, headers=self.headers, timeout=self.timeout_s, **content)
 
-    def submit(self, hook_url: str | None = None) -> httpx2.Response:
-        raise NotImplementedError
+    @abstractmethod
+    def submit(self, hook_url: str | None = None) -> httpx2.Response: ...
 
-    def job_id(self, reply: httpx2.Response) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def job_id(self, reply: httpx2.Response) -> str: ...
 
-    def fetch(self, job_id: str) -> httpx2.Response:
-        raise NotImplementedError
+    def billed(self) -> list[dict[str, Any]]:
+        jobs = http().get(f"{self.url}/_sandbox/bill").json()["jobs"]
+        return [job for job in jobs if job["key_digest"] == digest_of(self.key)]
 
-    def listing(self) -> httpx2.Response:
-        raise NotImplementedError
 
+@dataclass(slots=True)
+class JobCustomer(Customer):
+    """One whose order is a job, to be looked at until it is made."""
+
+    @abstractmethod
+    def fetch(self, job_id: str) -> httpx2.Response: ...
+
+    @abstractmethod
+    def listing(self) -> httpx2.Response: ...
+
+    @abstractmethod
     def status(self, body: dict[str, Any]) -> str:
         """`made`, `failed` or `going`, else the wire's own word."""
-        raise NotImplementedError
 
+    @abstractmethod
     def address(self, body: dict[str, Any]) -> str:
         """Of the picture in a body that says it is made."""
-        raise NotImplementedError
 
     def ended(self, job_id: str) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
@@ -69,12 +80,8 @@ class Customer:
 
         return until(look, what="the end of the job")
 
-    def billed(self) -> list[dict[str, Any]]:
-        jobs = http().get(f"{self.url}/_sandbox/bill").json()["jobs"]
-        return [job for job in jobs if job["key_digest"] == digest_of(self.key)]
 
-
-class AtTTAPI(Customer):
+class AtTTAPI(JobCustomer):
     @property
     def headers(self) -> dict[str, str]:
         return {"TT-API-KEY": self.key}
@@ -101,7 +108,7 @@ class AtTTAPI(Customer):
         return str(body["data"]["images"][0])
 
 
-class AtReplicate(Customer):
+class AtReplicate(JobCustomer):
     def submit(self, hook_url: str | None = None) -> httpx2.Response:
         hook = {} if hook_url is None else {"webhook": hook_url, "webhook_events_filter": ["completed"]}
         path = "/v1/models/google/nano-banana-pro/predictions"
@@ -139,6 +146,12 @@ class AtOpenAI(Customer):
         return base64.b64decode(reply.json()["data"][0]["b64_json"])
 
 
-def customer(provider: str, url: str, *, timeout_s: float = 60.0) -> Customer:
-    kind = {"ttapi": AtTTAPI, "replicate": AtReplicate, "openai": AtOpenAI}[provider]
-    return kind(url=url, provider=provider, timeout_s=timeout_s)
+def customer(provider: str, url: str, *, timeout_s: float = 60.0) -> JobCustomer | AtOpenAI:
+    if provider == "openai":
+        return AtOpenAI(url=url, provider=provider, timeout_s=timeout_s)
+    return job_customer(provider, url, timeout_s=timeout_s)
+
+
+def job_customer(provider: str, url: str, *, timeout_s: float = 60.0) -> JobCustomer:
+    kinds: dict[str, Callable[..., JobCustomer]] = {"ttapi": AtTTAPI, "replicate": AtReplicate}
+    return kinds[provider](url=url, provider=provider, timeout_s=timeout_s)

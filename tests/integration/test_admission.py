@@ -1,7 +1,6 @@
 """Who is admitted: places, money, fair shares, and what a batch out of money is told."""
 
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -9,16 +8,9 @@ import pytest
 from db import admission, batches, lanes
 from db.moves import people, submission
 from db.schema import strides
-from db.session import Database
 from domain.errors import BadInput, QueueFull
 from domain.ids import AttemptId, BatchId, LeaseToken
-from tests.integration.books import A_MINUTE, HOLD, Books, books_of
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
+from tests.integration.books import A_MINUTE, HOLD, Books
 
 
 def _shares(books: Books, rounds: int) -> Counter[BatchId]:

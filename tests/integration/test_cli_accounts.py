@@ -1,6 +1,6 @@
 """On the command line: prompts checked before a batch, and what an account says of itself in the list of lanes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,9 +8,8 @@ import pytest
 
 from db import lanes
 from db.schema import batches
-from db.session import Database
-from tests.integration.books import Books, books_of
-from tests.integration.command_line import CommandLine, stand
+from tests.integration.books import Books
+from tests.integration.command_line import CommandLine
 from tests.integration.steps import sandbox_at
 
 
@@ -21,23 +20,8 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-def likeness(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    home: Path,
-    database_url: str,
-    redis_url: str,
-    sandbox_url: str,
-) -> CommandLine:
-    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": sandbox_url}
-    stand(monkeypatch, home.parent, servers)
-    return CommandLine(capsys)
+def given(sandbox_url: str) -> Mapping[str, str]:
+    return {"SANDBOX_BASE_URL": sandbox_url}
 
 
 @pytest.fixture

@@ -1,39 +1,13 @@
 """`pause`, `resume`, `cancel`, `retry`: what a person decides is in the books when the command ends."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from db.moves import submission
-from db.session import Database
 from domain.errors import ContentRefused, MaybeSent
 from domain.ids import BatchId
-from tests.integration.books import Books, books_of
-from tests.integration.command_line import CommandLine, stand
+from tests.integration.books import Books
+from tests.integration.command_line import CommandLine
 from tests.integration.finished import collect, picture
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-def likeness(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    home: Path,
-    database_url: str,
-    redis_url: str,
-) -> CommandLine:
-    stand(
-        monkeypatch,
-        home.parent,
-        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": "http://127.0.0.1:9"},
-    )
-    return CommandLine(capsys)
 
 
 def _refused(books: Books, batch: BatchId, prompts: int) -> None:

@@ -1,7 +1,7 @@
 """`calibrate` from the command line: examples of known embeddings, so that no model is needed to know the answers."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from math import sqrt
@@ -18,8 +18,8 @@ from db.session import Database
 from domain.ids import sha256
 from domain.states import GenerationState
 from pipeline.embeddings import KeptEmbeddings
-from tests.integration.books import Books, books_of
-from tests.integration.command_line import CommandLine, stand
+from tests.integration.books import Books
+from tests.integration.command_line import CommandLine
 from tests.integration.finished import collect, judge, picture
 from validation.base import Embedding
 from validation.embedder import ScoringModel
@@ -71,22 +71,8 @@ class Gallery:
 
 
 @pytest.fixture
-def likeness(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    home: Path,
-    database_url: str,
-    redis_url: str,
-) -> CommandLine:
-    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "CLIP_MODEL": MODEL.name}
-    stand(monkeypatch, home.parent, given)
-    return CommandLine(capsys)
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
+def given() -> Mapping[str, str]:
+    return {"CLIP_MODEL": MODEL.name}
 
 
 @pytest.fixture

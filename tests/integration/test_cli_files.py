@@ -1,37 +1,23 @@
 """`report` and `export`: files for people, complete, repeatable, and never over something else."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from PIL import Image
 
-from db.session import Database
 from domain.ids import CharacterId
 from reports.generation_log import COLUMNS
-from tests.integration.books import Books, books_of
-from tests.integration.command_line import CommandLine, stand
+from tests.integration.books import Books
+from tests.integration.command_line import CommandLine
 from tests.integration.finished import collect, judge, picture
 
 
 @pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-def likeness(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    home: Path,
-    database_url: str,
-    redis_url: str,
-) -> CommandLine:
-    stand(monkeypatch, home.parent, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
-    return CommandLine(capsys)
+def given() -> Mapping[str, str]:
+    return {}
 
 
 @pytest.fixture

@@ -1,37 +1,13 @@
 """Further tries on the command line: asked for when enqueuing or afterwards, told by `show`, refused in a sentence."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from db.schema import batches, generations
-from db.session import Database
-from tests.integration.books import Books, books_of
-from tests.integration.command_line import CommandLine, stand
+from tests.integration.books import Books
+from tests.integration.command_line import CommandLine
 from tests.integration.finished import collect, judge, picture
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-def likeness(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    home: Path,
-    database_url: str,
-    redis_url: str,
-) -> CommandLine:
-    stand(
-        monkeypatch,
-        home.parent,
-        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": "http://127.0.0.1:9"},
-    )
-    return CommandLine(capsys)
 
 
 def test_a_policy_stands_beside_the_settings_and_a_row_has_its_own(

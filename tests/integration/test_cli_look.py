@@ -1,6 +1,5 @@
 """`status`, `list`, `show`, `cost`, `lanes`, `models`, `doctor`: what is looked at is what the books say."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,35 +7,12 @@ import pytest
 from PIL import Image
 
 from db import lanes, ticks
-from db.session import Database
 from domain.errors import OutOfMoney, QueueFull
 from domain.retry import closing_reason
 from domain.states import GenerationState
-from tests.integration.books import A_MINUTE, Books, books_of
-from tests.integration.command_line import CommandLine, stand
+from tests.integration.books import A_MINUTE, Books
+from tests.integration.command_line import CommandLine
 from tests.integration.finished import collect, judge, picture
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-def likeness(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    home: Path,
-    database_url: str,
-    redis_url: str,
-) -> CommandLine:
-    stand(
-        monkeypatch,
-        home.parent,
-        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SANDBOX_BASE_URL": "http://127.0.0.1:9"},
-    )
-    return CommandLine(capsys)
 
 
 def _completed(books: Books, home: Path, name: str = "farm", *, prompts: int = 1) -> None:

@@ -1,6 +1,6 @@
 """`rescore` from the command line, with models: what was judged by one is judged again by another, in bulk."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
@@ -11,8 +11,8 @@ from db.schema_checks import verdicts
 from db.session import Database
 from domain.ids import CharacterId
 from pipeline.embeddings import KeptEmbeddings
-from tests.integration.books import Books, books_of
-from tests.integration.command_line import CommandLine, stand
+from tests.integration.books import Books
+from tests.integration.command_line import CommandLine
 from tests.integration.finished import collect, judge, picture
 from tests.integration.scoring_models import save_tiny_clip
 
@@ -21,22 +21,8 @@ SMALL_CLIP = str(Path(sandbox.__file__).parent / "clip")
 
 
 @pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-def likeness(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    home: Path,
-    database_url: str,
-    redis_url: str,
-) -> CommandLine:
-    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "CLIP_MODEL": SMALL_CLIP, "LIKENESS_DEVICE": "cpu"}
-    stand(monkeypatch, home.parent, given)
-    return CommandLine(capsys)
+def given() -> Mapping[str, str]:
+    return {"CLIP_MODEL": SMALL_CLIP, "LIKENESS_DEVICE": "cpu"}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import likeness as face
 import sandbox
 from pipeline.fitted import same_model
 from pipeline.picture_files import picture_files
-from tests.integration.command_line import CommandLine, stand
+from tests.integration.command_line import CommandLine
 from tests.integration.scoring_pictures import saved, scene
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lulu-pig" / "references"
@@ -19,16 +20,8 @@ SMALL_CLIP = str(Path(sandbox.__file__).parent / "clip")
 
 
 @pytest.fixture
-def likeness(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    home: Path,
-    database_url: str,
-    redis_url: str,
-) -> CommandLine:
-    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "CLIP_MODEL": SMALL_CLIP, "LIKENESS_DEVICE": "cpu"}
-    stand(monkeypatch, home.parent, given)
-    return CommandLine(capsys)
+def given() -> Mapping[str, str]:
+    return {"CLIP_MODEL": SMALL_CLIP, "LIKENESS_DEVICE": "cpu"}
 
 
 @pytest.fixture

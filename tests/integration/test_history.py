@@ -1,18 +1,7 @@
 """A generation's history: what somebody asked for, in order, with who and why."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from db import history
-from db.session import Database
-from tests.integration.books import Books, books_of
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
+from tests.integration.books import Books
 
 
 def test_a_history_is_told_in_order_and_only_of_the_generation_asked_for(books: Books) -> None:

@@ -1,6 +1,5 @@
 """The books: every change of a hold is a line, and batch, ledger and attempts say the same."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -15,7 +14,7 @@ from db.session import Database
 from domain.errors import ContentRefused, MaybeSent
 from domain.ids import AttemptId
 from domain.states import LIVE, HoldState
-from tests.integration.books import HOLD, PRICE, Books, books_of
+from tests.integration.books import HOLD, PRICE, Books
 
 LESS = Decimal("0.123456")
 
@@ -56,12 +55,6 @@ _LIES = [
     ("lanes_closed", "UPDATE lanes SET closed_until = now()"),
     ("lanes_concurrency", "UPDATE lanes SET concurrency = 0"),
 ]
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
 
 
 def _lines(books: Books) -> list[tuple[object, ...]]:

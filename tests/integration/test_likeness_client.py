@@ -8,18 +8,11 @@ import pytest
 import likeness
 from db.moves import submission
 from db.schema import batches
-from db.session import Database
 from domain.errors import MaybeSent
 from likeness import Connection
-from tests.integration.books import Books, books_of
+from tests.integration.books import Books
 from tests.integration.command_line import stand
 from tests.integration.finished import collect, judge, picture
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """From the provider's last word to the end: collecting, validating, and what each leaves behind."""
 
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -10,21 +9,14 @@ from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict
 from db.schema import generation_assets
 from db.schema_checks import model_inputs, verdicts
-from db.session import Database
 from domain.errors import LostRace, OutOfMemory, PictureAway, PictureLost, ServiceMissing, UnfitPicture
 from domain.ids import AssetId, AttemptId, CharacterId, LeaseToken
 from domain.states import GenerationState
 from domain.verdict import Origin, Scores, Thresholds, Verdict
-from tests.integration.books import A_MINUTE, PRICE, Books, asset, books_of
+from tests.integration.books import A_MINUTE, PRICE, Books, asset
 
 ORIGIN = Origin(model="m", revision="r", preprocessing="p", dtype="float32", references="d")
 PIXELS = (b"\x00" * 12, 2, "digest")
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
 
 
 def _verdict(asset_id: AssetId, *, core: float) -> NewVerdict:

@@ -1,6 +1,5 @@
 """What people may do at any moment, and what rescue does for the dead."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -8,19 +7,12 @@ import pytest
 from db import batches, history
 from db.moves import people, polling, rescue, submission
 from db.schema import generations
-from db.session import Database
 from domain.errors import ContentRefused, LostRace, ScorerError
 from domain.ids import BatchId
 from domain.states import FINAL, GenerationState
-from tests.integration.books import A_MINUTE, Books, books_of, lease
+from tests.integration.books import A_MINUTE, Books, lease
 
 CALL = timedelta(seconds=60)
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
 
 
 def _cancel(books: Books, batch_id: BatchId) -> int:

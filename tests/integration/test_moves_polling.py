@@ -1,6 +1,5 @@
 """While the provider works: who looks, what a look writes, and how a job ends."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -8,16 +7,9 @@ from uuid import uuid4
 import pytest
 
 from db.moves import people, polling
-from db.session import Database
 from domain.errors import ContentRefused, JobFailed, LostRace
 from domain.ids import AttemptId, LeaseToken
-from tests.integration.books import A_MINUTE, HOLD, NOW, PRICE, Books, books_of, lease
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
+from tests.integration.books import A_MINUTE, HOLD, NOW, PRICE, Books, lease
 
 
 def _claim(books: Books, *, limit: int = 10, lane: str = "sandbox") -> list[AttemptId]:

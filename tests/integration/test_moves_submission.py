@@ -1,6 +1,6 @@
 """From admitted to generating: each move, when it is lawful, and what it does to the money."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -10,16 +10,9 @@ import pytest
 
 from db.moves import people, submission
 from db.schema import ledger_entries
-from db.session import Database
 from domain.errors import ContentRefused, LostRace, MaybeSent, NotSent, QueueFull, RequestRefused
 from domain.ids import AttemptId, LeaseToken
-from tests.integration.books import A_MINUTE, HOLD, NOW, Books, books_of, lease
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
+from tests.integration.books import A_MINUTE, HOLD, NOW, Books, lease
 
 
 def _wrong() -> LeaseToken:

@@ -1,24 +1,14 @@
 """A batch provider by provider: what became of it, what it cost, and what can still move by itself."""
 
-from collections.abc import Iterator
 from decimal import Decimal
-
-import pytest
 
 from db.batches import NewGeneration, copy_in, open_batch
 from db.moves import submission
 from db.provider_books import by_provider
-from db.session import Database
 from domain.errors import ContentRefused, MaybeSent
 from domain.ids import row_identity
 from pipeline.provider_books import going
-from tests.integration.books import HOLD, PRICE, USER, Books, books_of
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
+from tests.integration.books import HOLD, PRICE, USER, Books
 
 
 def test_each_provider_s_part_stands_by_itself(books: Books) -> None:

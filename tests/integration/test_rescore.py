@@ -28,7 +28,7 @@ from pipeline.resources import Resources
 from runtime.scoring import ScoringOnDemand, ScoringProcess
 from storage.folder import FolderStore
 from tests.conftest import Sent
-from tests.integration.books import Books, asset, books_of
+from tests.integration.books import Books, asset
 from tests.integration.finished import judge
 from validation.base import Embedding
 from validation.embedder import Embedded, ScoringModel, Source
@@ -75,12 +75,6 @@ def embedding(core: float, *, style: float = 0.9) -> Embedding:
 
 def _flat(cosine: float) -> bytes:
     return np.array([cosine, sqrt(1 - cosine**2)], dtype="<f4").tobytes()
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
 
 
 class resources_of:  # noqa: N801 -- used as a function, here and in the program that is killed

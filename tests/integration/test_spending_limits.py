@@ -1,22 +1,14 @@
 """Limits per user and month, and per lane and day: as hard as a batch's own, wherever the attempts come from."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from db import spending
 from db.moves import submission
-from db.session import Database
 from db.spending import Scope
 from domain.errors import NotSent
-from tests.integration.books import HOLD, USER, Books, books_of
-
-
-@pytest.fixture
-def books(database: Database) -> Iterator[Books]:
-    with books_of(database) as opened:
-        yield opened
+from tests.integration.books import HOLD, USER, Books
 
 
 def _limit(books: Books, scope: Scope, subject: str, holds: int) -> None:
