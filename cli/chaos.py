@@ -16,7 +16,7 @@ from typing import Any, Final
 from cli import chaos_books, enqueueing, stand_in
 from cli.chaos_books import AtProvider
 from cli.layout import table_of
-from cli.opening import Opened, opened, tending, workers
+from cli.opening import Opened, opened, tending
 from cli.terminal import Terminal
 from cli.watching import Watch, conclude
 from cli.wish import Wish
@@ -28,7 +28,7 @@ from pipeline.enqueue import enqueue
 from pipeline.provider_books import by_provider, going
 from pipeline.status import BatchStatus
 from runtime.children import Child
-from runtime.crew import crew_of
+from runtime.crew import crew_of, workers
 from runtime.settings import Settings, read_settings
 from runtime.stand_in import three_wires
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import enqueueing, stand_in
-from cli.opening import opened, tending, workers
+from cli.opening import opened, tending
 from cli.options import AsJson
 from cli.terminal import Terminal, speaking
 from cli.watching import Watch, conclude
@@ -16,7 +16,7 @@ from cli.wish import Wish
 from domain.money import show, usd
 from pipeline.enqueue import enqueue
 from runtime.children import Child
-from runtime.crew import crew_of
+from runtime.crew import crew_of, workers
 from runtime.settings import Settings, read_settings
 
 _NAME = "demo"

@@ -4,13 +4,12 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cli.terminal import Terminal
 from domain.errors import ServiceMissing
 from pipeline.resources import Resources
 from runtime.children import Child, ChildReport, Happening
-from runtime.crew import Crew, crew_of, role, roles
+from runtime.crew import Crew, crew_of, workers
 from runtime.resources import open_producer
 from runtime.settings import Settings, read_settings
 from runtime.site import Site, is_embedded, open_site
@@ -38,13 +37,6 @@ def opened(settings: Settings | None = None) -> Iterator[Opened]:
         yield Opened(site=site, resources=resources)
 
 
-def workers(settings: Settings) -> Sequence[Child]:
-    """The roles that finish a batch on this machine."""
-    logs = settings.home / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    return [role(name, settings, log=logs / f"{name}.log") for name in roles(settings)]
-
-
 @contextlib.contextmanager
 def crew_if_embedded(opened: Opened, terminal: Terminal, *, checks: bool) -> Iterator[Callable[[], None]]:
     """Workers for as long as this command watches, where the installation has none of its own.
@@ -68,40 +60,18 @@ def tending(
     opened: Opened, crew: Crew, terminal: Terminal, *, members: Callable[[], Sequence[Child]], checks: bool
 ) -> Callable[[], None]:
     """What a watching command does every round for the servers and workers of this machine."""
-    reports = Reports(terminal, opened.settings.home / "logs")
+
+    def on_report(report: ChildReport) -> None:
+        if report.happening is Happening.ENDED and report.again_in_s is not None:
+            terminal.note(f"worker {report.name} ended with status {report.status}; again in {report.again_in_s:.1f} s")
 
     def tend() -> None:
         opened.site.keep_alive()
-        crew.try_start(members, on_line=lambda _name, _line: None, on_report=reports)
-        gone = crew.children.given_up() if crew.children is not None else ()
-        # Without webhooks the poll finds out by itself, only later.
-        needed = [name for name in gone if name != "api" and (checks or name != "gpu")]
-        if needed:
-            raise ServiceMissing(reports.obituary(needed[0]))
+        crew.try_start(members, on_line=lambda _name, _line: None, on_report=on_report)
+        if missed := crew.missed(checks=checks):
+            raise ServiceMissing(crew.obituary(missed[0]))
 
     return tend
-
-
-class Reports:
-    """Tells people about workers that end unasked, with the reason their log gives."""
-
-    def __init__(self, terminal: Terminal, logs: Path) -> None:
-        self._terminal = terminal
-        self._logs = logs
-
-    def __call__(self, report: ChildReport) -> None:
-        if report.happening is Happening.ENDED and report.again_in_s is not None:
-            self._terminal.note(
-                f"worker {report.name} ended with status {report.status}; again in {report.again_in_s:.1f} s"
-            )
-
-    def obituary(self, name: str) -> str:
-        """Why the worker is not to be had, in one sentence."""
-        log = self._logs / f"{name}.log"
-        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-        said = next((line for line in reversed(lines) if line.startswith(("ERROR", "CRITICAL"))), None)
-        reason = said or (lines[-1] if lines else "it said nothing")
-        return f"the {name} worker keeps ending: {reason} (its log is {log})"
 
 
 def python_module(module: str, *arguments: str) -> tuple[str, ...]:

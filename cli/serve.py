@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from cli.demo import demo_settings
-from cli.opening import Reports, opened, python_module, workers
+from cli.opening import opened, python_module
 from cli.stand_in import sandbox_child
 from cli.terminal import Terminal, speaking
 from domain.errors import BadInput, ServiceMissing
 from runtime.children import Child, ChildReport, Happening, die_with_parent
-from runtime.crew import crew_of, module_of, role
+from runtime.crew import Crew, crew_of, logs_of, module_of, role, workers
 from runtime.settings import Settings, read_settings
 from sandbox.__main__ import main as sandbox_main
 
@@ -83,7 +83,6 @@ def up(terminal: Terminal, settings: Settings, *, with_sandbox: bool, with_flowe
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: enough.set())
     with opened(settings) as site, crew_of(site.settings.home) as crew:
-        logs = site.settings.home / "logs"
 
         def members() -> Sequence[Child]:
             some: list[Child] = []
@@ -91,7 +90,7 @@ def up(terminal: Terminal, settings: Settings, *, with_sandbox: bool, with_flowe
                 some.append(sandbox_child(site.settings, latency_s=0.4, size_px=512))
             some.extend(workers(site.settings))
             if with_flower:
-                some.append(role("flower", site.settings, log=logs / "flower.log"))
+                some.append(role("flower", site.settings, log=logs_of(site.settings.home) / "flower.log"))
             return some
 
         def on_line(name: str, line: str) -> None:
@@ -100,12 +99,25 @@ def up(terminal: Terminal, settings: Settings, *, with_sandbox: bool, with_flowe
         if not crew.try_start(members, on_line=on_line, on_report=lambda report: _say(terminal, report)):
             raise BadInput(f"another process runs the workers of {str(site.settings.home)!r}; stop it first")
         terminal.out.print(f"    up   | Postgres {_shown(site.settings)}", markup=False, highlight=False)
-        reports = Reports(terminal, logs)
+        mourned: set[str] = set()
         while not enough.wait(1.0):
             site.site.keep_alive()
-            if crew.children is not None and crew.children.given_up():
-                raise ServiceMissing(reports.obituary(crew.children.given_up()[0]))
+            _mourn(terminal, crew, mourned)
         terminal.out.print("    up   | stopping: what runs is finished or given back", markup=False)
+
+
+def _mourn(terminal: Terminal, crew: Crew, mourned: set[str]) -> None:
+    """Say once of each worker that it stays down, and what waits for it.
+
+    Raises:
+        ServiceMissing: without it nothing moves.
+    """
+    if missed := crew.missed(checks=False):
+        raise ServiceMissing(crew.obituary(missed[0]))
+    for name in set(crew.given_up()) - mourned:
+        mourned.add(name)
+        waits = "; pictures of characters wait for it, all else goes on" if name == "gpu" else "; all else goes on"
+        terminal.note(crew.obituary(name) + waits)
 
 
 def _shown(settings: Settings) -> str:

@@ -353,7 +353,7 @@ class Connection:
                 time.sleep(_PERIOD_S)
                 continue
             if self._workers is not None and now.standing.counts[GenerationState.VALIDATING]:
-                self._workers.require("gpu")
+                self._workers.require(checks=True)
             return now
 
     def patience_s(self, batch_id: BatchId) -> float:

@@ -1,15 +1,11 @@
 """The workers of an installation with embedded servers: run by the script, unless another process runs them."""
 
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from domain.errors import ServiceMissing
-from runtime.children import Child
-from runtime.crew import Crew, role
+from runtime.crew import Crew, workers
 from runtime.site import Site
-
-_ROLES = ("io", "gpu", "beat")
 
 
 class LocalWorkers:
@@ -22,7 +18,6 @@ class LocalWorkers:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._crew = Crew(site.settings.home)
-        self._logs = site.settings.home / "logs"
 
     def __enter__(self) -> Self:
         return self
@@ -36,26 +31,23 @@ class LocalWorkers:
         """Start what is not running; call it now and then, it costs a millisecond.
 
         Raises:
-            ServiceMissing: a worker that every batch needs ended too often in a row; its log says why.
+            ServiceMissing: a worker that every batch needs ended too often in a row; the sentence says why.
         """
         self._site.keep_alive()
-        self._crew.try_start(self._members, on_line=lambda _name, _line: None, on_report=lambda _report: None)
-        # Without its weights the gpu worker cannot live, and a batch without a character does not need it.
-        for name in ("io", "beat"):
-            self.require(name)
+        self._crew.try_start(
+            lambda: workers(self._site.settings), on_line=lambda _name, _line: None, on_report=lambda _report: None
+        )
+        self.require(checks=False)
 
-    def require(self, name: str) -> None:
-        """Check that nobody has given the worker up.
+    def require(self, *, checks: bool) -> None:
+        """Check that nobody is given up who is needed.
+
+        Args:
+            checks: whether pictures have to be checked; without its weights the gpu worker cannot live, and a batch
+                without a character does not need it.
 
         Raises:
-            ServiceMissing: it ended too often in a row; its log says why.
+            ServiceMissing: one ended too often in a row; the sentence says why.
         """
-        if self._crew.children is not None and name in self._crew.children.given_up():
-            raise ServiceMissing(
-                f"the {name} worker keeps ending; its log {str(self._logs / f'{name}.log')!r} says why"
-            )
-
-    def _members(self) -> Sequence[Child]:
-        self._logs.mkdir(parents=True, exist_ok=True)
-        settings = self._site.settings
-        return [role(name, settings, log=self._logs / f"{name}.log") for name in _ROLES]
+        if missed := self._crew.missed(checks=checks):
+            raise ServiceMissing(self._crew.obituary(missed[0]))

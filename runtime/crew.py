@@ -16,6 +16,8 @@ from runtime.settings import Settings
 
 #: Workers first, so that nothing new is begun; then beat; the stand-in for the providers last.
 _STOP_ORDER = (("beat", "flower", "api"), ("io", "io-sync", "gpu"), ("sandbox",))
+#: Without webhooks the poll finds out by itself, only later; Flower only looks.
+_SPARED = frozenset({"api", "flower"})
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -74,12 +76,25 @@ def roles(settings: Settings) -> list[str]:
     return ["io", *long_calls, "gpu", "beat", *called_back]
 
 
+def workers(settings: Settings) -> list[Child]:
+    """A process for each of the `roles`, with a file for what it says."""
+    logs = logs_of(settings.home)
+    logs.mkdir(parents=True, exist_ok=True)
+    return [role(name, settings, log=logs / f"{name}.log") for name in roles(settings)]
+
+
+def logs_of(home: Path) -> Path:
+    """The folder where the members of a home's crew write what they say, a file each."""
+    return home / "logs"
+
+
 class Crew:
     """The right to run the workers of a home; at most one process has it, and the kernel frees it at its death."""
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(home / "crew.lock")
+        self._logs = logs_of(home)
         self._stack = contextlib.ExitStack()
         self.children: Children | None = None
 
@@ -101,6 +116,26 @@ class Crew:
         for member in members():
             self.children.start(member)
         return True
+
+    def given_up(self) -> tuple[str, ...]:
+        """Members that ended too often in a row and stay down."""
+        return self.children.given_up() if self.children is not None else ()
+
+    def missed(self, *, checks: bool) -> list[str]:
+        """Those given up without whom no batch ends well.
+
+        Args:
+            checks: whether pictures have to be checked, which is all that the gpu worker is for.
+        """
+        return [name for name in self.given_up() if name not in _SPARED and (checks or name != "gpu")]
+
+    def obituary(self, name: str) -> str:
+        """Why a member is not to be had, in one sentence, by the last error in its log."""
+        log = self._logs / f"{name}.log"
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        said = next((line for line in reversed(lines) if line.startswith(("ERROR", "CRITICAL"))), None)
+        reason = said or (lines[-1] if lines else "it said nothing")
+        return f"the {name} worker keeps ending: {reason} (its log is {log})"
 
     def close(self) -> None:
         self._stack.close()
