@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from domain.errors import BadInput
+
 
 class FeedbackType(StrEnum):
     """The kinds of feedback. The first two say whether the picture shows its character, the others are taste."""
@@ -16,3 +18,15 @@ class FeedbackType(StrEnum):
 
 #: A person's word on the question that the check answers, and so an example to calibrate it with.
 IDENTITY = frozenset({FeedbackType.ACCEPTED, FeedbackType.REJECTED})
+
+
+def read_kind(word: str) -> FeedbackType:
+    """The kind that a word names.
+
+    Raises:
+        BadInput: it names none.
+    """
+    try:
+        return FeedbackType(word)
+    except ValueError:
+        raise BadInput(f"{word!r} is no kind of feedback; there are {', '.join(FeedbackType)}") from None

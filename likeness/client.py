@@ -8,7 +8,6 @@ import contextlib
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,11 +17,13 @@ from uuid import uuid4
 
 from domain.errors import ServiceMissing
 from domain.escalation import read_steps, wishes
+from domain.feedback import read_kind
 from domain.ids import BatchId
 from domain.money import read_limit
 from domain.states import GenerationState
+from likeness.records import CheckedPicture, Progress, Result, progress_of
 from likeness.workers import LocalWorkers
-from pipeline import calibrate, characters, enqueue, standalone, status
+from pipeline import calibrate, characters, enqueue, feedback, standalone, status, stories
 from pipeline.calibrate import Calibration
 from pipeline.cast import find_all, joined
 from pipeline.embeddings import KeptEmbeddings
@@ -50,74 +51,6 @@ _PARKED_PATIENCE_S = 12.0
 _AWAY_PATIENCE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a batch is.
-
-    Args:
-        counts: generations by state, every state named.
-        accepted: generations whose picture is stored and passed its check, or had nothing to pass.
-        over: nothing will move any more without a person: all final, stopped by its budget, or paused.
-        stopped, paused: why, or None.
-    """
-
-    total: int
-    counts: Mapping[str, int]
-    accepted: int
-    charged_usd: Decimal
-    held_usd: Decimal
-    in_doubt_usd: Decimal
-    limit_usd: Decimal | None
-    over: bool
-    stopped: str | None
-    paused: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One generation, as it stands.
-
-    Args:
-        row: of the prompts as they were given, from 0.
-        picture: the best picture's file, or None where there is none on this machine.
-        url: where the original of that picture can be read, or None.
-        core, style: scores of that picture, cosines in [-1, 1]; None without a character.
-        error: why there is no accepted picture, or None.
-    """
-
-    row: int
-    prompt: str
-    theme: str | None
-    variation: str | None
-    state: str
-    accepted: bool
-    picture: Path | None
-    url: str | None
-    core: float | None
-    style: float | None
-    cost_usd: Decimal
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedPicture:
-    """One file, as `Connection.validate` found it.
-
-    Args:
-        core, style: scores, cosines in [-1, 1]; None where the file could not be checked.
-        core_threshold, style_threshold: what they were held against.
-        error: why the file could not be checked, or None.
-    """
-
-    path: Path
-    passed: bool
-    core: float | None
-    style: float | None
-    core_threshold: float
-    style_threshold: float
-    error: str | None
-
-
 class Batch:
     """Prompts enqueued together. Made by a connection, and usable as long as that is open."""
 
@@ -131,7 +64,7 @@ class Batch:
 
     def progress(self) -> Progress:
         """How far the batch is at this moment."""
-        return _progress(self._connection.standing(self.id))
+        return progress_of(self._connection.standing(self.id))
 
     def wait(self, timeout: float | None = None) -> Progress:
         """Wait until nothing moves any more without a person, and say how it ended.
@@ -152,7 +85,7 @@ class Batch:
             if now.over or (
                 doubtful_since is not None and time.monotonic() - doubtful_since > self._connection.patience_s(self.id)
             ):
-                return _progress(now)
+                return progress_of(now)
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"batch {self.name!r} has {now.standing.unfinished} unfinished after {timeout} s")
             time.sleep(_PERIOD_S if deadline is None else max(0.0, min(_PERIOD_S, deadline - time.monotonic())))
@@ -177,6 +110,25 @@ class Batch:
             )
             for line in record.generations
         ]
+
+    def feedback(
+        self, row: int, kind: str, *, picture: str | None = None, rating: int | None = None, comment: str | None = None
+    ) -> None:
+        """Say of a picture whether it shows its character, or how you like it; calibration learns from the former.
+
+        Args:
+            row: of the prompts as they were given, from 0.
+            kind: `accepted` or `rejected`: is it the character? Or `heart`, `outlier`, `rating`, `comment`.
+            picture: as `likeness show` numbers it: `0`, or `2.0` for the second attempt's. None for the best one.
+            rating: 1 to 5.
+
+        Raises:
+            RequestError: there is no such row, picture or kind, or a rating or comment without its content.
+        """
+        resources, user = self._connection.resources, self._connection.user
+        story = stories.find(resources, f"{self.id}/{row}", user_id=user)
+        about = read_kind(kind)
+        feedback.give(resources, story, user_id=user, kind=about, picture=picture, rating=rating, comment=comment)
 
 
 class Connection:
@@ -204,6 +156,11 @@ class Connection:
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def user(self) -> str:
+        """Whose batches these are."""
+        return self._site.settings.user
 
     def close(self) -> None:
         """Stop what this connection runs; batches go on wherever other workers run, or with the next connection."""
@@ -247,7 +204,7 @@ class Connection:
             require_lane(chosen, wanted)
         order = Order(
             name=name or f"script-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}",
-            user_id=chosen.user,
+            user_id=self.user,
             provider=provider,
             model=model,
             character=joined(character),
@@ -333,7 +290,7 @@ class Connection:
         Raises:
             RequestError: there is none of that name or id.
         """
-        found = status.find(self.resources, name_or_id, user_id=self._site.settings.user)
+        found = status.find(self.resources, name_or_id, user_id=self.user)
         return Batch(self, found.batch.id, found.batch.name)
 
     def standing(self, batch_id: BatchId) -> BatchStatus:
@@ -381,18 +338,3 @@ def connect(settings: Settings | None = None) -> Connection:
         ServiceMissing: a server is not to be had; the sentence says what to do.
     """
     return Connection(settings or read_settings())
-
-
-def _progress(now: BatchStatus) -> Progress:
-    return Progress(
-        total=now.standing.total,
-        counts=now.standing.counts,
-        accepted=now.accepted,
-        charged_usd=now.batch.charged_usd,
-        held_usd=now.batch.held_usd,
-        in_doubt_usd=now.batch.in_doubt_usd,
-        limit_usd=now.batch.limit_usd,
-        over=now.over,
-        stopped=now.batch.stopped_reason,
-        paused=now.batch.paused_reason,
-    )

@@ -34,7 +34,7 @@ def give(
         BadInput: a rating without its number, a comment without its text, or a verdict on nothing.
         UnknownThing: there is no such picture.
     """
-    if kind is FeedbackType.RATING and rating is None:
+    if (kind is FeedbackType.RATING and rating is None) or rating not in (None, 1, 2, 3, 4, 5):
         raise BadInput("a rating is a number from 1 to 5: add --rating")
     if kind is FeedbackType.COMMENT and not comment:
         raise BadInput("a comment is words: add --comment")

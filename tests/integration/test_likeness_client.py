@@ -7,7 +7,7 @@ import pytest
 
 import likeness
 from db.moves import submission
-from db.schema import batches
+from db.schema import batches, generation_feedback
 from domain.errors import MaybeSent
 from likeness import Connection
 from tests.integration.books import Books
@@ -60,6 +60,42 @@ def test_results_carry_pictures_scores_and_cost(connection: Connection, books: B
     assert accepted.picture is not None
     assert accepted.picture.is_file()
     assert (rejected.accepted, rejected.state, rejected.core) == (False, "rejected", 0.1)
+
+
+def test_what_a_person_says_of_a_picture_is_kept(connection: Connection, books: Books, home: Path) -> None:
+    books.lane()
+    character = books.character()
+    books.batch(1, name="farm", character=character)
+    (one,) = books.admit()
+    collect(books, one.attempt_id, picture(home, "pink"), picture(home, "teal", 1))
+    judge(books, one.attempt_id, character, 0.7, 0.9)
+    batch = connection.batch("farm")
+    batch.feedback(0, "accepted")
+    batch.feedback(0, "rating", picture="0", rating=4)
+    said = {row.feedback_type: row for row in books.rows(generation_feedback)}
+    assert said["accepted"].asset_id != said["rating"].asset_id, "the best one, and the one that was named"
+    assert (said["rating"].rating, said["rating"].user_id) == (4, connection.user)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "more", "says"),
+    [
+        (7, "heart", {}, "no row 7"),
+        (0, "lovely", {}, "'lovely' is no kind of feedback; there are accepted"),
+        (0, "rating", {}, "1 to 5"),
+        (0, "rating", {"rating": 6}, "1 to 5"),
+        (0, "comment", {}, "words"),
+        (0, "accepted", {}, "no stored picture"),
+        (0, "heart", {"picture": "3"}, "no stored picture '3'"),
+    ],
+)
+def test_feedback_that_says_nothing_is_refused(
+    connection: Connection, books: Books, row: int, kind: str, more: dict[str, object], says: str
+) -> None:
+    batch = connection.enqueue(["a pig"], provider="sandbox")
+    with pytest.raises(likeness.RequestError, match=says):
+        batch.feedback(row, kind, **more)  # type: ignore[arg-type] -- several kinds in one table
+    assert books.rows(generation_feedback) == []
 
 
 def test_waiting_has_an_end(connection: Connection) -> None:
