@@ -7,8 +7,8 @@ certainly not accepted, accepted, or in doubt.
 """
 
 import logging
-import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from db import history, lanes
@@ -21,6 +21,7 @@ from pipeline import brake, further, late, references, replies
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Ask, Delivered, Lane
+from providers.clock import running_s
 
 log = logging.getLogger(__name__)
 
@@ -80,17 +81,18 @@ def _ask(resources: Resources, lane: Lane, work: Work) -> Ask:
 
 def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, sent_prompt: str) -> Again | None:
     lease = resources.leases.new()
+    # From before the claim, as the lease runs from there: the answer to its commit may be long on the way.
+    begin_by = running_s() + min(resources.timing.intent_to_post.total_seconds(), lease.seconds / 2)
     try:
         with resources.database.transaction() as connection:
             submission.claim(connection, work.attempt_id, lease=lease, sent_prompt=sent_prompt)
     except LostRace:
         return None
-    intent = time.monotonic()
     resources.points.reach("submit.intent")
     with resources.leases.held(lease):
         try:
-            _still_fresh(resources, intent)
-            answer = lane.submit(ask)
+            _still_fresh(begin_by)
+            answer = lane.submit(replace(ask, begin_by=begin_by))
             resources.points.reach("submit.answered")
             if isinstance(answer, Delivered):
                 kept = replies.keep(resources, work.attempt_id, answer)
@@ -107,12 +109,13 @@ def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, s
     return None
 
 
-def _still_fresh(resources: Resources, intent: float) -> None:
-    """A process that was stopped between the intent and here must not post any more: rescue may have judged by then."""
-    late = time.monotonic() - intent
-    allowed = min(resources.timing.intent_to_post.total_seconds(), resources.leases.seconds / 2)
-    if late > allowed:
-        raise NotSent(f"the worker was held up for {late:.1f} s after the intent, so nothing was sent")
+def _still_fresh(begin_by: float) -> None:
+    """A process that was stopped between the intent and here must not post any more: rescue may have judged by then.
+
+    The lane looks once more, just before the first byte.
+    """
+    if (late := running_s() - begin_by) >= 0:
+        raise NotSent(f"the worker was held up {late:.1f} s too long after the intent, so nothing was sent")
 
 
 def _store_job(resources: Resources, lane: Lane, work: Work, *, lease: Lease, job_id: str) -> None:

@@ -5,6 +5,7 @@ the `Reply`. Sending, timing and the translation of transport failures live in `
 and facts about models live in `providers.catalogue`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -44,6 +45,7 @@ class Ask:
         reference_urls: the character's references, reachable by the service, best first.
         hook_url: where the service may call back, or None.
         action: instead of a fresh job from the prompt; only for a wire that is an `abilities.Actor`.
+        begin_by: on `providers.clock`; a submission that has not begun to leave by then never leaves.
     """
 
     attempt_id: str
@@ -54,6 +56,7 @@ class Ask:
     reference_urls: Sequence[str] = ()
     hook_url: str | None = None
     action: Action | None = None
+    begin_by: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

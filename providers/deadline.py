@@ -7,12 +7,12 @@ Nothing in this module knows of HTTP.
 """
 
 import ipaddress
+import math
 import queue
 import select
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpcore2
+
+from providers.clock import running_s
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -36,8 +38,8 @@ class CallTime:
     """The time one call has, and whether any of its request has left.
 
     Args:
-        connect_by: on the monotonic clock; a request that has not begun to leave by then never leaves.
-        end_by: on the monotonic clock; nothing is waited for beyond it.
+        connect_by: on `providers.clock`; a request that has not begun to leave by then never leaves.
+        end_by: likewise; nothing is waited for beyond it.
         wrote: True from just before the first byte of the request is handed to the kernel.
     """
 
@@ -46,9 +48,10 @@ class CallTime:
     wrote: bool = False
 
     @classmethod
-    def starting_now(cls, *, total_s: float, connect_s: float) -> "CallTime":
-        now = time.monotonic()
-        return cls(connect_by=now + min(connect_s, total_s), end_by=now + total_s)
+    def starting_now(cls, *, total_s: float, connect_s: float, begin_by: float = math.inf) -> "CallTime":
+        """The time of a call that may begin to leave for `connect_s` seconds, and not after `begin_by`."""
+        now = running_s()
+        return cls(connect_by=min(now + min(connect_s, total_s), begin_by), end_by=now + total_s)
 
 
 # A context variable: httpcore2 hands a backend nothing of the request, and runs it in the caller's own thread.
@@ -116,7 +119,7 @@ def addresses_of(host: str, port: int, *, by: float) -> list[Address]:
     # A thread of its own: the C library's resolver takes no deadline and cannot be interrupted.
     threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
     try:
-        found = answer.get(timeout=max(0.0, by - time.monotonic()))
+        found = answer.get(timeout=max(0.0, by - running_s()))
     except queue.Empty:
         raise httpcore2.ConnectTimeout(f"the name {host} was not resolved in time") from None
     if isinstance(found, OSError | UnicodeError):
@@ -128,7 +131,7 @@ def _connect(addresses: list[Address], port: int, *, by: float) -> socket.socket
     """A connection to the first address that answers; each gets an equal share of the time left."""
     last: OSError = TimeoutError("no address was tried")
     for index, address in enumerate(addresses):
-        share_s = (by - time.monotonic()) / (len(addresses) - index)
+        share_s = (by - running_s()) / (len(addresses) - index)
         if share_s <= 0:
             raise httpcore2.ConnectTimeout("not connected in time") from last
         try:
@@ -166,7 +169,7 @@ class _Stream(httpcore2.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         del timeout
         call_time = _CURRENT.get()
-        if not call_time.wrote and time.monotonic() >= call_time.connect_by:
+        if not call_time.wrote and running_s() >= call_time.connect_by:
             raise httpcore2.ConnectTimeout("connected too late to begin the request")
         left = memoryview(buffer)
         try:
@@ -204,7 +207,7 @@ class _Stream(httpcore2.NetworkStream):
         return None
 
     def _wait_until(self, moment: float) -> None:
-        left_s = moment - time.monotonic()
+        left_s = moment - running_s()
         if left_s <= 0:
             raise TimeoutError("the call's time is over")
         self._connection.settimeout(left_s)

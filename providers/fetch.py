@@ -8,7 +8,6 @@ deciding whether it is whole, is not done here.
 import base64
 import binascii
 import ipaddress
-import time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import httpx2
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 
 from domain.errors import NotAPicture, PictureAway, PictureError, PictureLost
+from providers.clock import running_s
 from providers.deadline import Address, AddressRefused, CallTime, DeadlineBackend, addresses_of, within
 from providers.http import CONNECT_S, FOREIGN, ReplyTooLarge, client, read_whole, why
 
@@ -137,7 +137,7 @@ class PictureFetcher:
 
     def _own_host_is_local(self) -> bool:
         """Asked at every use, since names move: a base URL of today's public host must not open the network."""
-        own = addresses_of(self._own_host, 80, by=time.monotonic() + CONNECT_S)
+        own = addresses_of(self._own_host, 80, by=running_s() + CONNECT_S)
         return all(is_local(address) for address in own)
 
 

@@ -5,6 +5,7 @@ retries, no cookies, no proxies from the environment. What a status means is the
 """
 
 import logging
+import math
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -113,8 +114,11 @@ class Sender:
         self._submissions = client(backend, headers=headers, tls=tls, connections=connections, kept=0)
         self._repeatables = client(backend, headers=headers, tls=tls, connections=connections, kept=connections)
 
-    def send(self, call: Call) -> Reply:
+    def send(self, call: Call, *, begin_by: float = math.inf) -> Reply:
         """Send `call` at most once and read the whole answer, whatever its status.
+
+        Args:
+            begin_by: on `providers.clock`; a request that has not begun to leave by then never leaves.
 
         Raises:
             RequestRefused: the call cannot be written as HTTP; nothing was sent.
@@ -123,7 +127,7 @@ class Sender:
             ProviderDown: the same two, for a call that may be repeated.
             ReplyUnreadable: a call that may be repeated was answered with too much, or with broken compression.
         """
-        call_time = CallTime.starting_now(total_s=call.total_s, connect_s=CONNECT_S)
+        call_time = CallTime.starting_now(total_s=call.total_s, connect_s=CONNECT_S, begin_by=begin_by)
         what = f"{call.method} {call.path} at {self._host}"
         chosen = self._repeatables if call.repeatable else self._submissions
         with our_errors(what, call_time, repeatable=call.repeatable), within(call_time):

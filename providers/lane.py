@@ -106,8 +106,10 @@ class HttpLane:
         if ask.hook_url is not None and not can_call_back(self._sender.base_url, ask.hook_url):
             ask = replace(ask, hook_url=None)
         if ask.action is None:
-            return self._adapter.read_submit(self._sender.send(self._adapter.build_submit(ask)))
-        return self._actor.read_action(self._sender.send(self._actor.build_action(ask)), ask)
+            call = self._adapter.build_submit(ask)
+            return self._adapter.read_submit(self._sender.send(call, begin_by=ask.begin_by))
+        call = self._actor.build_action(ask)
+        return self._actor.read_action(self._sender.send(call, begin_by=ask.begin_by), ask)
 
     @property
     def _actor(self) -> Actor:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from domain.errors import LikenessError, MaybeSent, NotSent, ProviderDown, ReplyUnreadable, RequestRefused
 from providers.base import Call
+from providers.clock import running_s
 from providers.http import Sender
 from tests.integration.scripted_server import Connection, Script, serving
 
@@ -348,6 +349,17 @@ def test_an_answer_lost_inside_tls_leaves_a_doubt(script: Script, certificate: P
     trusting = ssl.create_default_context(cafile=str(certificate))
     with serving(script, tls=server_side(certificate)) as server:
         assert type(failure_of(submission(), server.url, tls=trusting)) is MaybeSent
+
+
+def test_a_request_that_may_no_longer_begin_never_leaves() -> None:
+    heard: list[bytes] = []
+    with (
+        serving(lambda connection: heard.append(connection.read_head())) as server,
+        sender(server.url) as sending,
+        pytest.raises(NotSent),
+    ):
+        sending.send(submission(), begin_by=running_s())
+    assert b"".join(heard) == b""
 
 
 def test_a_connection_that_comes_too_late_carries_no_request(monkeypatch: pytest.MonkeyPatch) -> None:

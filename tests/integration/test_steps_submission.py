@@ -1,23 +1,28 @@
 """What becomes of an attempt when its one paid call goes wrong, at each point at which it can."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from db.moves import people, rescue, submission
 from db.schema import attempts
 from db.session import Database
 from domain.errors import LostRace, NotSent, ProviderDown, RequestRefused
 from domain.ids import AttemptId, LeaseToken
+from pipeline import doubts
 from pipeline.outcome import Again
 from pipeline.submit import submit
 from providers.base import Accepted, Ask
+from providers.clock import running_s
 from tests.conftest import Sent
 from tests.integration.books import NOW
+from tests.integration.sandbox_client import until
 from tests.integration.steps import HOLD, PRICE, Bench, bench_of, sandbox_at
 
 
@@ -253,6 +258,63 @@ def test_a_worker_held_up_after_its_intent_sends_nothing(bench: Bench) -> None:
     again = submit(replace(bench.resources, timing=slow), attempt_id)
     assert isinstance(again, Again)
     assert bench.charged() == []
+
+
+@dataclass(slots=True)
+class _SlowToAnswer:
+    """A database whose answer to the second commit, that of the intent, is long on its way."""
+
+    database: Database
+    meanwhile: Callable[[], None]
+    commits: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.database, name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with self.database.transaction() as connection:
+            yield connection
+        self.commits += 1
+        if self.commits == 2:
+            self.meanwhile()
+
+
+def test_a_worker_held_up_while_its_intent_was_committed_pays_nothing_twice(bench: Bench) -> None:
+    """Rescue doubts it, two listings prove that nothing arrived, another worker pays: then it goes on."""
+    attempt_id = bench.admitted("a pig")
+    nothing = timedelta(0)
+    timing = replace(bench.resources.timing, in_the_air=nothing, listings_apart=nothing)
+    quick = replace(bench.resources, timing=replace(timing, intent_to_post=timedelta(seconds=0.2)))
+
+    def long_on_its_way() -> None:
+        began = running_s()
+        bench.books.lapse()
+        bench.rescue()
+        for _ in range(3):
+            doubts.settle(quick, "sandbox")
+        assert bench.books.attempt(attempt_id).state == "finished"
+        (successor,) = bench.sent.take("submit")
+        bench.submit(successor)
+        until(lambda: running_s() > began + 0.2, what="the end of the time in which it may post")
+
+    slow: Any = _SlowToAnswer(bench.resources.database, long_on_its_way)
+    submit(replace(quick, database=slow), attempt_id)
+    assert len(bench.caller.bill()) == 1
+
+
+def test_a_worker_held_up_inside_its_lane_sends_nothing(bench: Bench) -> None:
+    attempt_id = bench.admitted("a pig")
+    timing = replace(bench.resources.timing, intent_to_post=timedelta(seconds=0.2))
+    bench = replace(bench, resources=replace(bench.resources, timing=timing))
+    began = running_s()
+
+    def held_up() -> None:
+        until(lambda: running_s() > began + 1.0, what="the end of the time in which it may post")
+
+    assert isinstance(_with(bench, before=held_up).submit(attempt_id), Again)
+    assert bench.books.attempt(attempt_id).error_code == "not_sent"
+    assert bench.caller.bill() == []
 
 
 def test_a_job_that_comes_after_the_doubt_is_adopted(bench: Bench) -> None:
