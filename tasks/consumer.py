@@ -7,7 +7,7 @@ remote command `rate_limit`, which writes a lane's limit to its row. Built for p
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import redis
@@ -85,6 +85,20 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type inform
         super().on_close()  # empties the buckets; the raised prefetch count goes with the connection
         self._cancel_alarm()
 
+    def on_connection_error_after_connected(self, exc: BaseException) -> None:
+        """Lets go of a lost connection even where kombu cannot close it.
+
+        Celery 5.7 closes it twice. Where the first go broke off, as on a BRPOP that was under way, the channel is left
+        open with a transport that knows no address any more, and the second raises AttributeError: no error of a
+        connection, so that the worker would end.
+        """
+        self.connection.close = _harmless(self.connection.close, "close")
+        super().on_connection_error_after_connected(exc)
+
+    def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
+        """A message of a lost connection cannot be settled there; it is given out again, and the row decides."""
+        return super().call_soon_ack(_harmless(p, "settle a message of"), *args, **kwargs)
+
     def _limit_task(self, request: Any, bucket: Any, tokens: int) -> None:
         if not isinstance(bucket, SharedBucket):
             super()._limit_task(request, bucket, tokens)
@@ -158,6 +172,16 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type inform
             return open_token_store(str(self.app.conf.broker_read_url))
         except ValueError as exc:
             raise ImproperlyConfigured("the broker's URL is not one of Redis; set the app's lane_redis") from exc
+
+
+def _harmless(do: Callable[..., Any], what: str) -> Callable[..., None]:
+    def done(*args: Any, **kwargs: Any) -> None:
+        try:
+            do(*args, **kwargs)
+        except AttributeError as failure:
+            logger.warning("could not %s a connection to Redis that was lost: %s", what, failure)
+
+    return done
 
 
 _rate_limit_of_celery = control.rate_limit
