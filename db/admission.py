@@ -111,6 +111,8 @@ class _Places:
             budget.blocked_by = "budget"
         elif user is not None and not user.fits(hold):
             budget.blocked_by = "budget of the user's month"
+        elif not lanes and any(self._lane_fits(name, hold) for name in self.free if only in (None, name)):
+            return None  # the lane that could pay for it is merely full
         elif not lanes:
             budget.blocked_by = "budget of the lane's day"
         else:

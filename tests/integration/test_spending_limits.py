@@ -8,7 +8,7 @@ from db import spending
 from db.moves import submission
 from db.spending import Scope
 from domain.errors import NotSent
-from tests.integration.books import HOLD, USER, Books
+from tests.integration.books import HOLD, PRICE, USER, Books
 
 
 def _limit(books: Books, scope: Scope, subject: str, holds: int) -> None:
@@ -46,6 +46,21 @@ def test_a_limit_holds_over_all_batches_and_says_what_stopped_them(
     assert len(books.admit()) == 4
     assert books.row(third).stopped_reason is None
     assert second != first
+
+
+def test_a_lane_that_could_pay_and_is_merely_full_stops_no_batch(books: Books) -> None:
+    books.lane(concurrency=1)
+    books.batch(1)
+    books.admit()
+    books.lane("sandbox-2", concurrency=1)
+    with books.database.transaction() as connection:
+        spending.put(connection, Scope.LANE_DAY, "sandbox-2", PRICE)
+    waiting = books.batch(1)
+    assert books.admit() == []
+    assert books.row(waiting).stopped_reason is None
+    _limit(books, Scope.LANE_DAY, "sandbox", 1)
+    assert books.admit() == []
+    assert books.row(waiting).stopped_reason == "budget of the lane's day"
 
 
 def test_money_given_back_is_free_again(books: Books) -> None:
