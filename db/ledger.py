@@ -7,12 +7,17 @@ everywhere: attempt, generation, batch; a batch row is therefore the last lock t
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, update
+from sqlalchemy import ColumnElement, Connection, func, insert, update
 
+from db import spending
 from db.schema import attempts, batches, ledger_entries
+from db.spending import Scope
 from db.work import Work
 from domain.money import ZERO
 from domain.states import HoldState, LedgerKind
+
+_WHOSE = {Scope.USER_MONTH: "the limit of the user's month", Scope.LANE_DAY: "the limit of the lane's day"}
+_LONGEST_REASON = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +100,21 @@ def hold_again(connection: Connection, work: Work, *, reason: str) -> None:
     _pause(connection, work, said, batches.c.limit_usd < used)
 
 
+def pause_above_other_limits(connection: Connection, work: Work) -> None:
+    """Once the attempt lives again: a month or a day that is passed with it is told as a batch's own limit is."""
+    for cap in spending.passed(connection, user_id=work.user_id, lane=work.lane):
+        said = f"the job of attempt {work.attempt_id} turned up late, and with it {_WHOSE[cap.scope]} is passed"
+        _pause(connection, work, said)
+
+
 def _pause(connection: Connection, work: Work, said: str, *where: ColumnElement[bool]) -> None:
     connection.execute(
         update(batches)
         .where(batches.c.id == work.batch_id, *where)
         .values(
             paused_at=func.coalesce(batches.c.paused_at, func.now()),
-            paused_reason=case((batches.c.paused_reason.is_(None), said), else_=batches.c.paused_reason),
+            # Who paused it first is not the whole story: what money did since is told too.
+            paused_reason=func.left(func.concat_ws("; ", batches.c.paused_reason, said), _LONGEST_REASON),
         )
     )
 

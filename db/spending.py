@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, delete, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.schema import attempts, batches, ledger_entries, spending_limits
@@ -55,12 +55,7 @@ def lock_caps(connection: Connection, *, users: Iterable[str], lanes: Iterable[s
         .order_by(spending_limits.c.scope, spending_limits.c.subject)
         .with_for_update()
     ).all()
-    caps = {}
-    for row in rows:
-        scope = Scope(row.scope)
-        used = used_under(connection, scope, row.subject)
-        caps[scope, row.subject] = Cap(scope=scope, subject=row.subject, limit=row.limit_usd, used=used)
-    return caps
+    return {(Scope(row.scope), row.subject): _cap(connection, row) for row in rows}
 
 
 def used_under(connection: Connection, scope: Scope, subject: str) -> Decimal:
@@ -113,12 +108,19 @@ def remove(connection: Connection, scope: Scope, subject: str) -> bool:
 
 def every(connection: Connection) -> list[Cap]:
     rows = connection.execute(select(spending_limits).order_by(spending_limits.c.scope, spending_limits.c.subject))
-    return [
-        Cap(
-            scope=Scope(row.scope),
-            subject=row.subject,
-            limit=row.limit_usd,
-            used=used_under(connection, Scope(row.scope), row.subject),
-        )
-        for row in rows.all()
-    ]
+    return [_cap(connection, row) for row in rows.all()]
+
+
+def passed(connection: Connection, *, user_id: str, lane: str) -> list[Cap]:
+    """Which of the limits of a user's month and a lane's day have more used than they allow."""
+    concerned = tuple_(spending_limits.c.scope, spending_limits.c.subject).in_(
+        [(Scope.USER_MONTH, user_id), (Scope.LANE_DAY, lane)]
+    )
+    rows = connection.execute(select(spending_limits).where(concerned)).all()
+    return [cap for cap in (_cap(connection, row) for row in rows) if cap.used > cap.limit]
+
+
+def _cap(connection: Connection, row: Row[Any]) -> Cap:
+    scope = Scope(row.scope)
+    used = used_under(connection, scope, row.subject)
+    return Cap(scope=scope, subject=row.subject, limit=row.limit_usd, used=used)

@@ -231,6 +231,8 @@ def _live_again(
     alive = replace(work, state=state, kind=kind, hold_state=HoldState.HELD)
     values |= {"kind": kind, "hold_state": HoldState.HELD, "found_late_at": func.now()}
     set_attempt(connection, work, state, **_AFRESH, **values)
+    # Only now does what is held for it count there.
+    ledger.pause_above_other_limits(connection, work)
     reached = GenerationState(state) if decides else standing
     if decides:
         set_generation(

@@ -6,15 +6,16 @@ from decimal import Decimal
 
 import pytest
 
-from db import history
+from db import history, spending
 from db.audit import differences
 from db.moves import doubts, late, submission
 from db.moves.doubts import NeverArrived
 from db.session import Database
+from db.spending import Scope
 from domain.errors import LostRace, MaybeSent, PictureLost
 from domain.ids import AttemptId
 from domain.states import AttemptKind
-from tests.integration.books import A_MINUTE, HOLD, NOW, PRICE, Books, asset, books_of
+from tests.integration.books import A_MINUTE, HOLD, NOW, PRICE, USER, Books, asset, books_of
 
 
 @pytest.fixture
@@ -114,6 +115,26 @@ def test_money_that_turns_up_above_the_limit_is_booked_in_full_and_pauses_the_ba
     row = books.row(books.attempt(attempt_id).batch_id)
     assert row.held_usd == 2 * HOLD
     assert "turned up late" in row.paused_reason
+
+
+@pytest.mark.parametrize(
+    ("scope", "subject", "said"),
+    [
+        (Scope.USER_MONTH, USER, "the limit of the user's month is passed"),
+        (Scope.LANE_DAY, "sandbox", "the limit of the lane's day is passed"),
+    ],
+)
+def test_money_that_turns_up_above_another_limit_pauses_the_batch_too(
+    books: Books, scope: Scope, subject: str, said: str
+) -> None:
+    attempt_id = books.admitted()
+    _settled_as_lost(books, attempt_id)
+    with books.database.transaction() as connection:
+        spending.put(connection, scope, subject, HOLD + PRICE)
+    (other,) = books.admit()
+    books.accept(other.attempt_id, books.claim(other.attempt_id))
+    assert _adopt(books, attempt_id) is AttemptKind.LATE
+    assert said in books.row(books.attempt(attempt_id).batch_id).paused_reason
 
 
 def test_a_reply_that_was_the_result_is_charged_at_once(books: Books) -> None:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from db import batches
 from db.moves import people, polling
 from domain.errors import ContentRefused, JobFailed, LostRace
 from domain.ids import AttemptId, LeaseToken
@@ -166,6 +167,17 @@ def test_no_look_is_written_under_a_strange_lease(books: Books) -> None:
     with pytest.raises(LostRace), books.database.transaction() as connection:
         polling.gave_up(connection, attempt_id, token=wrong, failure=JobFailed("x"), wait=None)
     assert books.attempt(attempt_id) == before
+
+
+def test_a_charge_above_its_hold_is_told_though_a_person_has_paused_the_batch(books: Books) -> None:
+    attempt_id = books.generating()
+    batch_id = books.attempt(attempt_id).batch_id
+    with books.database.transaction() as connection:
+        batches.pause(connection, batch_id, reason="lunch")
+    books.make(attempt_id, books.polled(attempt_id), charged=HOLD + PRICE)
+    said = books.row(batch_id).paused_reason
+    assert said.startswith("lunch; ")
+    assert "above its hold" in said
 
 
 def test_a_charge_above_its_hold_is_booked_in_full_and_pauses_the_batch(books: Books) -> None:
