@@ -174,6 +174,9 @@ def finish(
     """
     hold_state = ledger.release(connection, work, reason=failure.code if failure else outcome)
     errors = error_columns(failure)
+    if target is GenerationState.FAILED and _another_try_waits(connection, work):
+        target = GenerationState.QUEUED
+        _note_still_to_come(connection, work, failure)
     after_all = target is GenerationState.FAILED and _has_verdicts(connection, work)
     reached = _or_canceled(work, GenerationState.REJECTED if after_all else target)
     if after_all and reached is GenerationState.REJECTED:
@@ -202,6 +205,27 @@ def finish(
     )
     connection.execute(delete(model_inputs).where(model_inputs.c.attempt_id == work.attempt_id))
     return reached
+
+
+def _another_try_waits(connection: Connection, work: Work) -> bool:
+    """Whether a further try was decided on before the job of this attempt, an earlier one, turned up."""
+    if work.kind is AttemptKind.LATE or work.cancel_requested:
+        return False
+    decided = select(generations.c.changes).where(generations.c.id == work.generation_id)
+    return bool(connection.execute(decided).scalar_one() != work.changes)
+
+
+def _note_still_to_come(connection: Connection, work: Work, failure: LikenessError | None) -> None:
+    why = f" ({failure.code})" if failure is not None else ""
+    history.note(
+        connection,
+        generation_id=work.generation_id,
+        attempt_id=work.attempt_id,
+        from_state=work.state,
+        to_state=GenerationState.QUEUED,
+        actor=CLOSED_LOOP,
+        reason=f"a job that turned up late failed{why}; the try that was decided on is still to come",
+    )
 
 
 def _has_verdicts(connection: Connection, work: Work) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from db import closed_loop, history
 from db.audit import differences
+from db.closed_loop import Decision, NextTry
 from db.moves import doubts, late, people, polling, rescoring, submission, validation
 from db.moves.doubts import NeverArrived
 from db.moves.rescoring import JudgedGeneration, Rejudged
@@ -56,7 +57,7 @@ def _adopt(books: Books, attempt_id: AttemptId, *, job_id: str) -> AttemptKind:
         )
 
 
-def _judge(books: Books, attempt_id: AttemptId, *, core: float) -> GenerationState:
+def _judge(books: Books, attempt_id: AttemptId, *, core: float, further: Decision | None = None) -> GenerationState:
     token = books.claim_validation(attempt_id)
     thresholds = Thresholds(version=1, core=0.75, style=0.6, origin="default")
     verdict = Verdict(scores=Scores(core=core, style=0.9), thresholds=thresholds)
@@ -65,15 +66,23 @@ def _judge(books: Books, attempt_id: AttemptId, *, core: float) -> GenerationSta
         found = [NewVerdict(asset_id=one.asset_id, verdict=verdict, origin=ORIGIN) for one in stored]
         character = books.generation_of(attempt_id).character_id
         return validation.judged(
-            connection, attempt_id, token=token, character_id=character, found=found, best=found[0].asset_id
+            connection,
+            attempt_id,
+            token=token,
+            character_id=character,
+            found=found,
+            best=found[0].asset_id,
+            further=further,
         )
 
 
-def _to_a_verdict(books: Books, attempt_id: AttemptId, *, core: float) -> GenerationState:
+def _to_a_verdict(
+    books: Books, attempt_id: AttemptId, *, core: float, further: Decision | None = None
+) -> GenerationState:
     books.accept(attempt_id, books.claim(attempt_id))
     books.make(attempt_id, books.polled(attempt_id))
     books.collect(attempt_id, books.claim_collection(attempt_id))
-    return _judge(books, attempt_id, core=core)
+    return _judge(books, attempt_id, core=core, further=further)
 
 
 def test_two_jobs_that_turn_up_late_live_beside_one_generation(books: Books) -> None:
@@ -213,6 +222,28 @@ def test_a_late_job_is_no_further_try_that_nobody_asked_for(books: Books) -> Non
     assert _judge(books, lost.attempt_id, core=0.2) is GenerationState.REJECTED
     with books.database.transaction() as connection:
         assert closed_loop.paid_unasked(connection) == []
+
+
+def test_a_late_job_that_fails_leaves_the_further_try_that_was_decided_on(books: Books) -> None:
+    books.lane()
+    books.batch(character=books.character())
+    (lost,) = books.admit()
+    _settled_as_lost(books, lost.attempt_id)
+    (second,) = books.admit()
+    changes = {"settings": {"cref_weight": 50}, "try": 2, "since": 1}
+    stronger = NextTry(changes=changes, provider="sandbox", model="midjourney", hold_usd=HOLD, price_usd=PRICE)
+    decision = Decision(reason="try 2: cw 25 to 50", next_try=stronger)
+    assert _to_a_verdict(books, second.attempt_id, core=0.1, further=decision) is GenerationState.QUEUED
+    assert _adopt(books, lost.attempt_id, job_id="late") is AttemptKind.IMAGE
+    with books.database.transaction() as connection:
+        polling.gave_up(
+            connection, lost.attempt_id, token=books.polled(lost.attempt_id), failure=ContentRefused("x"), wait=None
+        )
+        told = history.of(connection, books.attempt(lost.attempt_id).generation_id)
+    assert books.generation_of(lost.attempt_id).state == "queued"
+    assert "still to come" in told[-1].reason
+    (third,) = books.admit()
+    assert books.attempt(third.attempt_id).changes == changes
 
 
 def test_a_canceled_further_try_is_not_told_as_rejected(books: Books) -> None:
