@@ -115,7 +115,7 @@ class ProviderError(LikenessError):
 
     Args:
         message: shown to people as it is.
-        retry_after_s: the provider's own wish in seconds; a floor, never shortened.
+        retry_after_s: the provider's own wish in seconds; `domain.retry.wish_of` says what of it is meant.
         charged_usd: what the provider says it keeps although there is no picture; None for nothing.
         illegal_prompt: the provider counts this against the account, and too many of it cost money.
     """

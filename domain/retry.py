@@ -1,5 +1,6 @@
 """One pure decision: what becomes of an attempt after a failure. Nothing here waits, sends or stores."""
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,6 +10,8 @@ from domain.errors import LikenessError, ProviderError
 BASE = timedelta(seconds=1)
 #: A held submission keeps its slot and its money, so it must not be held long; longer waits go back to the queue.
 CEILING = timedelta(seconds=60)
+#: No service means a longer wait; what says so is a moment in the wrong form, or garbage.
+LONGEST_WISH = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,8 @@ def decide(failure: LikenessError, *, tries: int, limit: int, luck: float) -> Tr
     """What becomes of a step whose `tries`-th try (from 1) ended in `failure`.
 
     Waits double from `BASE` up to `CEILING`; `luck` in [0, 1) spreads each over its upper half, so
-    that a fleet that failed together does not return together. The provider's own `retry_after_s`
-    is a floor, never shortened; one above `CEILING` is no reason to hold a slot, and gives up.
+    that a fleet that failed together does not return together. The provider's own wish is a floor,
+    never shortened; one above `CEILING` is no reason to hold a slot, and gives up.
 
     Pure: the caller throws the dice.
     """
@@ -41,12 +44,18 @@ def decide(failure: LikenessError, *, tries: int, limit: int, luck: float) -> Tr
     if tries >= limit:
         return GiveUp(f"{limit} tries used; the last one: {failure}")
     wait = min(BASE * 2 ** min(tries - 1, 16), CEILING) * (0.5 + luck / 2)
-    wish = failure.retry_after_s if isinstance(failure, ProviderError) else None
-    if wish is not None:
-        wait = max(wait, timedelta(seconds=wish))
+    wait = max(wait, wish_of(failure) or wait)
     if wait > CEILING:
         return GiveUp(f"the provider asks for {wait.total_seconds():.0f} s, longer than a slot is held")
     return TryAgain(wait)
+
+
+def wish_of(failure: LikenessError) -> timedelta | None:
+    """How long the provider asks us to wait, at most `LONGEST_WISH`; None where it says nothing that can be meant."""
+    seconds = failure.retry_after_s if isinstance(failure, ProviderError) else None
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return None
+    return timedelta(seconds=min(seconds, LONGEST_WISH.total_seconds()))
 
 
 #: Failures that concern the whole lane: it is closed, and its attempts go back to the queue.
@@ -66,10 +75,9 @@ def closing_reason(failure: LikenessError) -> str:
 def closure(failure: LikenessError) -> timedelta | None:
     """How long the lane stays closed after `failure`, or None if the failure is the attempt's own.
 
-    The provider's own `retry_after_s` wins when it is longer.
+    The provider's own wish wins when it is longer.
     """
     shortest = CLOSES_LANE.get(type(failure))
     if shortest is None:
         return None
-    wish = failure.retry_after_s if isinstance(failure, ProviderError) else None
-    return max(shortest, timedelta(seconds=wish or 0))
+    return max(shortest, wish_of(failure) or shortest)

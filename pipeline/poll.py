@@ -22,7 +22,7 @@ from domain.errors import (
     ProviderError,
     RequestRefused,
 )
-from domain.retry import TryAgain, decide
+from domain.retry import TryAgain, decide, wish_of
 from domain.schedule import after_silence, next_look
 from pipeline import brake
 from pipeline.admit import admit
@@ -136,7 +136,8 @@ def _running(
 
 def _silent(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> None:
     """The call said nothing about the job, so nothing is known about the job: look again later."""
-    wait = max(after_silence(silences=work.step_tries + 1), timedelta(seconds=failure.retry_after_s or 0))
+    usual = after_silence(silences=work.step_tries + 1)
+    wait = max(usual, wish_of(failure) or usual)
     log.info("no word about job %s (%s); next look in %.0f s", work.job_id, failure, wait.total_seconds())
     with resources.database.transaction() as connection:
         lanes.note_error(connection, work.lane, failure)

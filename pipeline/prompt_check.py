@@ -12,7 +12,8 @@ from typing import Final
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from db.batches import NewGeneration
-from domain.errors import BadInput, LikenessError, ProviderError
+from domain.errors import BadInput, LikenessError
+from domain.retry import wish_of
 from pipeline.resources import Resources
 from providers.abilities import PromptJudge
 from providers.base import Ask, Lane
@@ -82,8 +83,8 @@ def _objection(lane: PromptJudge, text: str) -> str | None:
 
 def _wait_s(state: RetryCallState) -> float:
     failure = state.outcome.exception() if state.outcome is not None else None
-    wish = failure.retry_after_s if isinstance(failure, ProviderError) else None
-    return min(wish if wish is not None else 0.5 * 2**state.attempt_number, _LONGEST_WAIT_S)
+    wish = wish_of(failure) if isinstance(failure, LikenessError) else None
+    return min(wish.total_seconds() if wish is not None else 0.5 * 2**state.attempt_number, _LONGEST_WAIT_S)
 
 
 def _sentence(wrong: Mapping[int, str]) -> str:

@@ -6,7 +6,6 @@ Source: PROVIDERS.md 3.4, bodies recorded from 2026-07 to 2026-10.
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -23,7 +22,7 @@ from domain.errors import (
 from providers import json_values as read
 from providers.base import Reply
 from providers.catalogue import load
-from providers.retry_after import retry_after_s
+from providers.retry_after import meant_s, retry_after_s
 from providers.wording import shown
 
 _NO_MONEY_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -88,10 +87,10 @@ def _successor(model: str) -> str:
 
 
 def pause_s(reply: Reply) -> float | None:
-    """Seconds that the service asks us to wait: its own header, the usual one, or the reset of a used-up limit."""
-    milliseconds = _number(reply.headers.get("retry-after-ms", ""))
-    if milliseconds is not None:
-        return milliseconds / 1000
+    """Seconds, a day at most, that the service asks for: its own header, the usual one, or a used-up limit's reset."""
+    own = _milliseconds(reply.headers.get("retry-after-ms", ""))
+    if own is not None:
+        return own
     asked = retry_after_s(reply)
     if asked is not None:
         return asked
@@ -103,12 +102,11 @@ def pause_s(reply: Reply) -> float | None:
     return max((one for one in used_up if one is not None), default=None)
 
 
-def _number(text: str) -> float | None:
+def _milliseconds(text: str) -> float | None:
     try:
-        found = float(text)
+        return meant_s(float(text) / 1000)
     except ValueError:
         return None
-    return found if math.isfinite(found) and found >= 0 else None
 
 
 def _pause(text: str) -> float | None:
@@ -116,4 +114,4 @@ def _pause(text: str) -> float | None:
     if found is None or not any(found.groups()):
         return None
     hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    return meant_s(hours * 3600 + minutes * 60 + seconds + milliseconds / 1000)

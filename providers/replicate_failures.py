@@ -20,7 +20,7 @@ from domain.errors import (
 from providers import json_values as read
 from providers.base import Reply
 from providers.catalogue import load
-from providers.retry_after import retry_after_s
+from providers.retry_after import meant_s, retry_after_s
 from providers.wording import shown
 
 REFUSALS: Final[Mapping[int, type[ProviderError]]] = {
@@ -86,10 +86,11 @@ def _wait_s(reply: Reply, body: Mapping[str, Any]) -> float | None:
     if said is not None:
         return said
     number = read.number(body, "retry_after")
-    if number is not None and number >= 0:
-        return float(number)
+    meant = None if number is None else meant_s(float(number))
+    if meant is not None:
+        return meant
     found = _WAIT.search(read.text(body, "detail") or "")
-    return float(found["seconds"]) if found else None
+    return meant_s(float(found["seconds"])) if found else None
 
 
 def _what_became_of(model: str | None) -> str:

@@ -1,14 +1,18 @@
-"""How long a service asks us to wait: the `retry-after` header, in both forms that HTTP allows."""
+"""How long a service asks us to wait: the `retry-after` header, in both forms that HTTP allows.
+
+A service's number, wherever it stands, goes through `meant_s`: an epoch time, a sign or `nan` is no pause.
+"""
 
 import email.utils
 import math
 from datetime import UTC, datetime
 
+from domain.retry import LONGEST_WISH
 from providers.base import Reply
 
 
 def retry_after_s(reply: Reply) -> float | None:
-    """Seconds, or None where the service says nothing that can be read.
+    """Seconds, at most a day; None where the service says nothing that can be read.
 
     A date is compared with the reply's own `date`, so that two clocks need not agree; without one, with ours.
     """
@@ -16,13 +20,20 @@ def retry_after_s(reply: Reply) -> float | None:
     if not wish:
         return None
     try:
-        seconds = float(wish)
+        return meant_s(float(wish))
     except ValueError:
         until = _moment(wish)
-        if until is None:
-            return None
-        seconds = (until - (_moment(reply.headers.get("date", "")) or datetime.now(UTC))).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    if until is None:
+        return None
+    # A moment that has passed is no pause, and yet the service's word.
+    return meant_s(max(0.0, (until - (_moment(reply.headers.get("date", "")) or datetime.now(UTC))).total_seconds()))
+
+
+def meant_s(seconds: float) -> float | None:
+    """`seconds` as a pause that can be meant: a day at most, and None for what is negative or no number."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    return min(seconds, LONGEST_WISH.total_seconds())
 
 
 def _moment(text: str) -> datetime | None:

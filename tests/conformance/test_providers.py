@@ -383,6 +383,13 @@ def test_a_success_that_cannot_be_read_leaves_a_doubt(wire: Wire, content: bytes
         ({"retry-after": "Sat, 21 Nov 2026 10:00:30 GMT", "date": "Sat, 21 Nov 2026 10:00:00 GMT"}, 30),
         ({}, None),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e15"}, 86_400),
+        ({"retry-after": "1795255200"}, 86_400),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, 86_400),
+        ({"retry-after": "Sat, 21 Nov 2026 09:00:00 GMT", "date": "Sat, 21 Nov 2026 10:00:00 GMT"}, 0),
     ],
 )
 def test_a_pause_asked_for_is_passed_on_in_seconds(wire: Wire, headers: dict[str, str], seconds: float | None) -> None:

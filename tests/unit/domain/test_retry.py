@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain import errors
 from domain.errors import LikenessError, MaybeSent, NotSent, ProviderDown, ProviderError, RateLimited
-from domain.retry import BASE, CEILING, CLOSES_LANE, GiveUp, TryAgain, closure, decide
+from domain.retry import BASE, CEILING, CLOSES_LANE, LONGEST_WISH, GiveUp, TryAgain, closure, decide, wish_of
 
 
 def _classes(base: type[LikenessError] = LikenessError) -> Iterator[type[LikenessError]]:
@@ -57,6 +57,20 @@ def test_a_wish_longer_than_a_slot_is_held_gives_up() -> None:
     decided = decide(ProviderDown("503", retry_after_s=61), tries=1, limit=3, luck=0.0)
     assert isinstance(decided, GiveUp)
     assert "61 s" in decided.why
+
+
+@pytest.mark.parametrize("wish", [1e15, 1.8e9, 86_401.0])
+def test_no_wish_closes_a_lane_for_more_than_a_day(wish: float) -> None:
+    assert closure(RateLimited("429", retry_after_s=wish)) == LONGEST_WISH == timedelta(days=1)
+    assert isinstance(decide(ProviderDown("503", retry_after_s=wish), tries=1, limit=3, luck=0.0), GiveUp)
+
+
+@pytest.mark.parametrize("wish", [float("nan"), float("inf"), float("-inf"), -1.0])
+def test_a_wish_that_is_no_number_of_seconds_is_none(wish: float) -> None:
+    assert wish_of(RateLimited("429", retry_after_s=wish)) is None
+    assert closure(RateLimited("429", retry_after_s=wish)) == CLOSES_LANE[RateLimited]
+    decided = decide(ProviderDown("503", retry_after_s=wish), tries=1, limit=3, luck=0.0)
+    assert decided == TryAgain(timedelta(seconds=0.5))
 
 
 def test_giving_up_says_why() -> None:

@@ -257,6 +257,10 @@ def test_a_retired_model_names_its_successor() -> None:
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "120ms"}, 0.12),
         ({"x-ratelimit-remaining-tokens": "7", "x-ratelimit-reset-tokens": "1h"}, None),
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "999999h"}, 86_400),
+        ({"retry-after-ms": "1e15"}, 86_400),
+        ({"retry-after-ms": "-1", "retry-after": "9"}, 9),
+        ({"retry-after-ms": "nan"}, None),
     ],
 )
 def test_a_limit_of_speed_says_how_long(headers: dict[str, str], seconds: float | None) -> None:

@@ -247,6 +247,9 @@ LOW_CREDIT = (
         ({"detail": "Request was throttled. Your rate limit resets in ~30s."}, {}, 30),
         ({"detail": "Request was throttled. Expected available in 1 second."}, {}, 1),
         ({"detail": "Your rate limit is reduced until you add a payment method."}, {}, None),
+        ({"detail": LOW_CREDIT, "status": 429, "retry_after": 1e15}, {}, 86_400),
+        ({"detail": LOW_CREDIT, "status": 429, "retry_after": -1}, {}, 5),
+        ({"detail": f"Your rate limit resets in ~{'9' * 400}s."}, {}, None),
         ("<html>", {}, None),
     ],
 )
