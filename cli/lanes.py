@@ -91,6 +91,7 @@ def _document(row: LaneRow, now: datetime) -> dict[str, Any]:
         "rate_limit": row.rate_limit,
         "concurrency": row.concurrency,
         "concurrency_origin": row.concurrency_origin,
+        "person_concurrency": row.person_concurrency,
         "in_flight": row.in_flight,
         "waiting": row.waiting,
         "open": not closed,

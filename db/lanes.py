@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, and_, case, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.schema import attempts, generations, lanes
@@ -24,8 +25,9 @@ class LaneRow:
 
     Args:
         rate_limit: submissions in Celery's notation (`60/m`), or None for no limit.
-        concurrency: jobs the account may have in flight.
-        concurrency_origin: who said so: `setting`, the `account` itself, or a `person`.
+        concurrency: jobs the account may have in flight: the least of what a person and the account allow.
+        concurrency_origin: whose number that is: `setting`, the `account` itself, or a `person`.
+        person_concurrency: what a person allows; None where nobody has said.
         closed_until: admission skips the lane until then.
         account_asked_at: when the provider was last asked about the account.
         account_balance_usd, account_held_usd, account_jobs: what it said; None where it does not say.
@@ -38,6 +40,7 @@ class LaneRow:
     rate_limit: str | None
     concurrency: int
     concurrency_origin: str
+    person_concurrency: int | None
     closed_until: datetime | None
     reason: str | None
     last_error: str | None
@@ -75,6 +78,7 @@ def ensure(
             rate_limit=rate_limit,
             concurrency=concurrency,
             concurrency_origin=said_by,
+            person_concurrency=concurrency if said_by == "person" else None,
         )
         .on_conflict_do_nothing()
     )
@@ -162,10 +166,23 @@ def set_rate_limit(connection: Connection, name: str, rate_limit: str | None) ->
 
 
 def set_concurrency(connection: Connection, name: str, concurrency: int) -> None:
-    """A person's word; what the account says of itself no longer changes it."""
+    """A person's word, which stays; the account allowing less lowers what is used, for as long as it does."""
     connection.execute(
-        update(lanes).where(lanes.c.name == name).values(concurrency=concurrency, concurrency_origin="person")
+        update(lanes)
+        .where(lanes.c.name == name)
+        .values(
+            person_concurrency=concurrency, **_least(person=literal(concurrency, Integer), account=lanes.c.account_jobs)
+        )
     )
+
+
+def _least(*, person: ColumnElement[int], account: ColumnElement[int]) -> dict[str, ColumnElement[Any]]:
+    """The lower number with its origin; one that is null, or an account's that is not positive, says nothing."""
+    said = func.nullif(func.greatest(account, 0), 0)
+    return {
+        "concurrency": func.least(person, said),
+        "concurrency_origin": case((person <= func.coalesce(said, person), "person"), else_="account"),
+    }
 
 
 def illegal_prompts_until(connection: Connection, name: str, *, limit: int) -> timedelta | None:
@@ -192,7 +209,7 @@ def note_account(
 ) -> Decimal | None:
     """Keep what the account says of itself; returns the balance it gave before.
 
-    The jobs it allows become the lane's, up or down, except that a person's lower number stays.
+    The jobs it allows become the lane's, up or down, but never more than a person allows.
     """
     before: Decimal | None = connection.execute(
         select(lanes.c.account_balance_usd).where(lanes.c.name == name).with_for_update()
@@ -200,15 +217,8 @@ def note_account(
     said = {"account_balance_usd": balance_usd, "account_held_usd": held_usd, "account_jobs": jobs}
     connection.execute(update(lanes).where(lanes.c.name == name).values(**said))
     if jobs is not None and jobs > 0:
-        lower = and_(lanes.c.concurrency_origin == "person", lanes.c.concurrency <= jobs)
-        connection.execute(
-            update(lanes)
-            .where(lanes.c.name == name)
-            .values(
-                concurrency=case((lower, lanes.c.concurrency), else_=jobs),
-                concurrency_origin=case((lower, "person"), else_="account"),
-            )
-        )
+        least = _least(person=lanes.c.person_concurrency, account=literal(jobs, Integer))
+        connection.execute(update(lanes).where(lanes.c.name == name).values(**least))
     return before
 
 

@@ -269,6 +269,7 @@ lanes = Table(
     Column("rate_limit", Text, comment="Celery's notation, as 60/m; null: none"),
     Column("concurrency", Integer, nullable=False),
     Column("concurrency_origin", Text, nullable=False, server_default="setting"),
+    Column("person_concurrency", Integer, comment="what a person allows; null: nobody has said"),
     Column("closed_until", Moment),
     Column("reason", Text),
     Column("last_error", Text),
@@ -278,7 +279,7 @@ lanes = Table(
     Column("account_held_usd", Usd, comment="set aside for running jobs by the provider's word"),
     Column("account_jobs", Integer, comment="jobs in flight that the provider allows"),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
-    CheckConstraint("concurrency > 0", name="concurrency"),
+    CheckConstraint("concurrency > 0 AND person_concurrency > 0", name="concurrency"),
     one_of("concurrency_origin", ("account", "person", "setting")),
     CheckConstraint("(closed_until IS NULL) = (reason IS NULL)", name="closed"),
 )

@@ -15,7 +15,7 @@ from db.schema_checks import model_inputs
 from db.session import Database
 from domain.errors import KeyRefused, ProviderDown, ProviderError, RateLimited
 from domain.ids import AttemptId
-from pipeline import accounts, doubts
+from pipeline import accounts, doubts, lanes
 from providers.base import AccountInfo
 from sandbox.process import running
 from tests.conftest import Sent
@@ -271,9 +271,9 @@ class _Account:
 
 def _asked(bench: Bench, **said: Any) -> Any:
     """The lane's row after the account has said this."""
-    lanes = {"sandbox": _Account(bench.resources.lanes["sandbox"], **said)}
+    account = _Account(bench.resources.lanes["sandbox"], **said)
     bench.books.sql("UPDATE lanes SET account_asked_at = NULL")
-    assert accounts.ask(replace(bench.resources, lanes=lanes), "sandbox")
+    assert accounts.ask(replace(bench.resources, lanes={"sandbox": account}), "sandbox")
     return bench.lane()
 
 
@@ -296,9 +296,23 @@ def test_the_account_is_asked_once_a_minute_by_whoever_comes_first(bench: Bench)
 def test_a_person_s_number_stands_unless_the_account_allows_less(
     bench: Bench, person: int, account: int, number: int, origin: str
 ) -> None:
-    bench.books.sql(f"UPDATE lanes SET concurrency = {person}, concurrency_origin = 'person'")
+    lanes.set_concurrency(bench.resources, "sandbox", person)
     row = _asked(bench, most_jobs=account)
     assert (row.concurrency, row.concurrency_origin) == (number, origin)
+
+
+def test_a_person_s_number_comes_back_when_the_account_allows_it_again(bench: Bench) -> None:
+    lanes.set_concurrency(bench.resources, "sandbox", 8)
+    seen = [_asked(bench, most_jobs=allowed) for allowed in (5, 20)]
+    assert [(row.concurrency, row.concurrency_origin) for row in seen] == [(5, "account"), (8, "person")]
+
+
+def test_a_person_cannot_allow_more_than_the_account(bench: Bench) -> None:
+    _asked(bench, most_jobs=5)
+    lanes.set_concurrency(bench.resources, "sandbox", 8)
+    assert (bench.lane().concurrency, bench.lane().concurrency_origin) == (5, "account")
+    lanes.set_concurrency(bench.resources, "sandbox", 3)
+    assert (bench.lane().concurrency, bench.lane().concurrency_origin) == (3, "person")
 
 
 @pytest.mark.parametrize("said", [None, 0, -1])

@@ -61,11 +61,16 @@ COMMENT ON COLUMN generation_assets.near_duplicate_score IS 'cosine of the two p
 
 ALTER TABLE lanes
     ADD COLUMN concurrency_origin TEXT DEFAULT 'setting' NOT NULL,
+    ADD COLUMN person_concurrency INTEGER,
     ADD COLUMN account_asked_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN account_balance_usd NUMERIC(14, 6),
     ADD COLUMN account_held_usd NUMERIC(14, 6),
     ADD COLUMN account_jobs INTEGER,
+    DROP CONSTRAINT lanes_concurrency_check,
+    ADD CONSTRAINT lanes_concurrency_check CHECK (concurrency > 0 AND person_concurrency > 0),
     ADD CONSTRAINT lanes_concurrency_origin_check CHECK (concurrency_origin IN ('account', 'person', 'setting'));
+
+COMMENT ON COLUMN lanes.person_concurrency IS 'what a person allows; null: nobody has said';
 
 COMMENT ON COLUMN lanes.account_asked_at IS 'when the provider was last asked about the account';
 
