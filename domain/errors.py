@@ -16,8 +16,8 @@
     │   ├── RateLimited         429, slow down
     │   ├── QueueFull           499, too many jobs in flight
     │   ├── OutOfMoney          402 or an empty wallet
-    │   ├── KeyRefused          401, 403
-    │   ├── RequestRefused      400, 404, 422: this request will never be accepted
+    │   ├── KeyRefused          401; 403 where it is about the account
+    │   ├── RequestRefused      400, 403, 404, 422: this request will never be accepted
     │   ├── ContentRefused      moderation, before or after the work
     │   ├── MaybeSent           the reply is lost: the job may exist and may be paid
     │   ├── ProviderDown        a call that may be repeated found nobody

@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from domain.errors import MaybeSent, ReplyUnreadable, RequestRefused, UnknownThing
+from domain.errors import KeyRefused, MaybeSent, ReplyUnreadable, RequestRefused, UnknownThing
 from domain.money import usd
 from providers import json_values as read
 from providers.base import Ask, Call, Delivered, Reply
@@ -84,6 +84,9 @@ class OpenAI:
         return Call(method="GET", path=f"/v1/models/{name}", repeatable=True, total_s=10.0, model=name)
 
     def read_end(self, reply: Reply) -> date | None:
+        if reply.status == 403:
+            # A key may be good for pictures alone: what it may not read says nothing about what it may make.
+            raise KeyRefused("OpenAI does not let this key read about its models")
         refusal = refusal_of(reply)
         if refusal is not None:
             raise refusal

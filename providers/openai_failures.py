@@ -2,7 +2,7 @@
 
 A 429 is two things, "slow down" and "no money"; repeating the second would burn the queue.
 
-Source: PROVIDERS.md 3.4, bodies recorded from 2026-07 to 2026-10.
+Source: PROVIDERS.md 3.4, bodies recorded from 2026-07 to 2026-10; codes of a 403, from reports of 2023 to 2026.
 """
 
 import json
@@ -28,11 +28,21 @@ from providers.wording import shown
 _NO_MONEY_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _NO_MONEY_WORDS: Final = ("no credits remaining", "exceeded your current quota", "billing hard limit")
 _MODERATED: Final = frozenset({"moderation_blocked", "content_policy_violation"})
+#: Of a 403, those that hold for every request of the key. All others are about the model that was asked for.
+_OF_THE_ACCOUNT: Final = frozenset(
+    {
+        "unsupported_country_region_territory",
+        "invalid_api_key",
+        "no_organization",
+        "account_deactivated",
+        "ip_not_authorized",
+    }
+)
 _STATUSES: Final[Mapping[int, type[ProviderError]]] = {
     400: RequestRefused,
     401: KeyRefused,
     402: OutOfMoney,
-    403: KeyRefused,
+    403: RequestRefused,
     404: RequestRefused,
     422: RequestRefused,
     429: RateLimited,
@@ -51,7 +61,11 @@ def body_of(reply: Reply) -> dict[str, Any] | None:
 
 
 def refusal_of(reply: Reply) -> ProviderError | None:
-    """The error of a reply that is documented as a refusal: nothing was made. None for every other reply."""
+    """The error of a reply that is documented as a refusal: nothing was made. None for every other reply.
+
+    A 403 is usually about one model ("Your organization must be verified to use the model"), while the same key makes
+    pictures with the others: the request is refused, and its lane stays open.
+    """
     if reply.status not in _STATUSES:
         return None
     error = read.mapping(body_of(reply) or {}, "error")
@@ -62,6 +76,8 @@ def refusal_of(reply: Reply) -> ProviderError | None:
     named = kind("").code
     if reply.status == 404 and (code == "model_not_found" or reply.model in message):
         message = "; ".join(part for part in (message.rstrip(". "), _successor(reply.model)) if part)
+    if reply.status == 403 and kind is RequestRefused:
+        message = "; ".join(part for part in (message.rstrip(". "), _not_allowed(reply.model)) if part)
     return kind(
         shown(named, code=f"{reply.status} {code}".strip(), message=message),
         retry_after_s=pause_s(reply) if kind is RateLimited else None,
@@ -74,7 +90,14 @@ def _kind(status: int, code: str, sort: str, message: str) -> type[ProviderError
         return OutOfMoney
     if status in {400, 403} and (code in _MODERATED or "safety_violations=" in lowered):
         return ContentRefused
+    if status == 403 and (_OF_THE_ACCOUNT & {code, sort} or "missing scopes" in lowered):
+        return KeyRefused
     return _STATUSES[status]
+
+
+def _not_allowed(model: str) -> str:
+    asked = repr(model) if model else "the model"
+    return f"have {asked} allowed to the key's organization and project on OpenAI's page, or use another model"
 
 
 def _successor(model: str) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from domain.errors import (
     JobTimedOut,
+    KeyRefused,
     MaybeSent,
     ProviderDown,
     ReplyUnreadable,
@@ -246,11 +247,13 @@ def _body_of(reply: Reply) -> dict[str, Any] | None:
 def _answer_of(reply: Reply) -> dict[str, Any]:
     """The body of a call that may be repeated.
 
-    A 404 or 422 says nothing about a job: it is also what a wrong path would give, and a job that may be paid is
-    not given up for that.
+    A 403, 404 or 422 says nothing about a job: it is also what a wrong token or path would give, and a job that may
+    be paid is not given up for that.
     """
     body = _body_of(reply)
-    if reply.status in {401, 402, 403, 429}:
+    if reply.status == 403:
+        raise KeyRefused("Replicate answered 403: this token may not ask that")
+    if reply.status in {401, 402, 429}:
         refusal = refusal_of(reply, body or {})
         if refusal is not None:
             raise refusal

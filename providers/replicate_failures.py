@@ -23,11 +23,17 @@ from providers.catalogue import load
 from providers.retry_after import meant_s, retry_after_s
 from providers.wording import shown
 
+#: Of a 403, in lower case: words that hold for every request of the token. None is recorded; all others are taken to
+#: be about the model.
+_OF_THE_ACCOUNT: Final = re.compile(
+    r"\btoken\b|\baccount\b.*\b(?:suspended|disabled|deactivated|blocked|banned)\b|\b(?:country|region)\b"
+)
+
 REFUSALS: Final[Mapping[int, type[ProviderError]]] = {
     400: RequestRefused,
     401: KeyRefused,
     402: OutOfMoney,
-    403: KeyRefused,
+    403: RequestRefused,
     404: RequestRefused,
     422: RequestRefused,
     429: RateLimited,
@@ -43,13 +49,20 @@ _WAIT: Final = re.compile(r"(?:resets in ~?|available in )(?P<seconds>\d+(?:\.\d
 
 
 def refusal_of(reply: Reply, body: Mapping[str, Any]) -> ProviderError | None:
-    """The error of a status that is documented as a refusal; None for every other status."""
+    """The error of a status that is documented as a refusal of a create; None for every other status.
+
+    A 403 is about the model, unless it speaks of the token or the account: the lane stays open for the others.
+    """
     kind = REFUSALS.get(reply.status)
     if kind is None:
         return None
     message = _words_of(body)
     if reply.status == 404:
         message = f"{message or 'not found'}; {_what_became_of(model_in(reply.path))}"
+    if reply.status == 403 and _OF_THE_ACCOUNT.search(message.lower()):
+        kind = KeyRefused
+    elif reply.status == 403:
+        message = f"{message or 'forbidden'}; {_not_allowed(model_in(reply.path))}"
     text = shown(kind("").code, code=str(reply.status), message=message)
     return kind(text, retry_after_s=_wait_s(reply, body) if kind is RateLimited else retry_after_s(reply))
 
@@ -91,6 +104,11 @@ def _wait_s(reply: Reply, body: Mapping[str, Any]) -> float | None:
         return meant
     found = _WAIT.search(read.text(body, "detail") or "")
     return meant_s(float(found["seconds"])) if found else None
+
+
+def _not_allowed(model: str | None) -> str:
+    asked = repr(model) if model else "the model"
+    return f"ask for access to {asked} on Replicate's page, or use another model"
 
 
 def _what_became_of(model: str | None) -> str:

@@ -142,7 +142,9 @@ _REPLICATE_REFUSALS: dict[str, tuple[Reply, type[ProviderError]]] = {
     ),
     "gone": (_problem(404, "Not found"), RequestRefused),
     "key": (_problem(401, "You did not pass a valid authentication token", title="Unauthenticated"), KeyRefused),
-    "not yours": (_problem(403, "Forbidden"), KeyRefused),
+    "not yours": (_problem(403, "You do not have permission to run this model", title="Forbidden"), RequestRefused),
+    "not this token": (_problem(403, "This token may not create predictions", title="Forbidden"), KeyRefused),
+    "account": (_problem(403, "Your account has been suspended"), KeyRefused),
     "wallet": (
         _problem(402, "You have insufficient credit to run this model.", title="Insufficient credit"),
         OutOfMoney,
@@ -184,7 +186,18 @@ _OPENAI_REFUSALS: dict[str, tuple[Reply, type[ProviderError]]] = {
     ),
     "spend cap": (_openai_error(400, "billing_hard_limit_reached", "Billing hard limit has been reached"), OutOfMoney),
     "key": (_openai_error(401, "invalid_api_key", "Incorrect API key provided: sk-***"), KeyRefused),
-    "organisation": (_openai_error(403, None, "Your organization must be verified to use the model"), KeyRefused),
+    "organisation": (_openai_error(403, None, "Your organization must be verified to use the model"), RequestRefused),
+    "project": (_openai_error(403, "model_not_found", "Project `p` does not have access to model"), RequestRefused),
+    "region": (
+        _openai_error(
+            403,
+            "unsupported_country_region_territory",
+            "Country, region, or territory not supported",
+            type="request_forbidden",
+        ),
+        KeyRefused,
+    ),
+    "scope": (_openai_error(403, None, "Missing scopes: api.model.images.request."), KeyRefused),
     "retired": (_openai_error(404, "model_not_found", "The model 'dall-e-3' does not exist"), RequestRefused),
     "speed": (
         _openai_error(429, "rate_limit_exceeded", "Rate limit reached", type="images"),

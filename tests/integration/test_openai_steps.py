@@ -391,6 +391,19 @@ def test_a_lane_that_cannot_take_more_closes_with_its_reason(desk: Desk, what: s
     assert desk.bill() == []
 
 
+def test_a_model_that_is_not_allowed_stops_nobody_else(desk: Desk) -> None:
+    desk.arm("status:403")
+    barred, good = desk.attempts("a barred pig", "a pink pig")
+    desk.submit(barred)
+    generation = desk.books.generation_of(barred)
+    assert (generation.state, generation.error_code) == ("failed", "request_refused")
+    assert "or use another model" in generation.error_message
+    (lane,) = desk.books.rows(lanes)
+    assert (lane.closed_until, lane.reason) == (None, None)
+    desk.submit(good)
+    assert desk.collected(good).state == "completed"
+
+
 def test_a_store_that_is_away_for_a_moment_loses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt_id = desk.attempt()
     calls = iter([OSError("no space"), OSError("no space")])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.errors import LikenessError, MaybeSent, OutOfMoney, RateLimited, RequestRefused
+from domain.errors import KeyRefused, LikenessError, MaybeSent, OutOfMoney, RateLimited, RequestRefused
 from providers.base import Ask, Reply
 from providers.catalogue import load
 from providers.openai import OpenAI, charge_of
@@ -267,6 +267,19 @@ def test_a_limit_of_speed_says_how_long(headers: dict[str, str], seconds: float 
     with pytest.raises(RateLimited) as caught:
         ADAPTER.read_submit(answer(429, headers=headers, error={"code": "rate_limit_exceeded", "message": "slow"}))
     assert caught.value.retry_after_s == seconds
+
+
+def test_a_model_that_the_key_may_not_use_is_refused_with_what_to_do() -> None:
+    said = "Your organization must be verified to use the model `gpt-image-2`."
+    todo = f"have '{FLARE}' allowed to the key's organization and project on OpenAI's page, or use another model"
+    with pytest.raises(RequestRefused) as caught:
+        ADAPTER.read_submit(answer(403, error={"code": None, "type": "invalid_request_error", "message": said}))
+    assert str(caught.value) == f"[request_refused] 403 invalid_request_error: {said.rstrip('.')}; {todo}"
+
+
+def test_a_key_that_may_not_read_about_a_model_may_still_make_pictures_with_it() -> None:
+    with pytest.raises(KeyRefused):
+        ADAPTER.read_end(answer(403, error={"code": None, "message": "Missing scopes: model.read"}))
 
 
 def test_an_empty_wallet_is_no_limit_of_speed() -> None:

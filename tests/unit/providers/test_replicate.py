@@ -224,6 +224,12 @@ NOT_PERMITTED = {"title": "Invalid version or not permitted", "detail": "The spe
         (INVALID, 422, RequestRefused, "422: Input validation failed: input: prompt is required"),
         (NOT_PERMITTED, 422, RequestRefused, "Invalid version or not permitted"),
         ({"detail": "bad"}, 400, RequestRefused, "[request_refused] 400: bad"),
+        (
+            {"detail": "You may not run this model"},
+            403,
+            RequestRefused,
+            "[request_refused] 403: You may not run this model; ask for access to the model on Replicate's page",
+        ),
     ],
 )
 def test_a_refusal_keeps_the_service_s_words(body: object, status: int, kind: type[ProviderError], said: str) -> None:
