@@ -67,6 +67,15 @@ CLOSES_LANE: dict[type[LikenessError], timedelta] = {
 }
 
 
+def concerns_lane(failure: LikenessError) -> bool:
+    """Whether `failure` says something about the way to the provider or the account, and nothing about the request.
+
+    Only such a failure may close a lane and give the attempt back untried: whatever is wrong with one request must not
+    stop the others, and must come to an end.
+    """
+    return isinstance(failure, errors.NotSent) or type(failure) in CLOSES_LANE
+
+
 def closing_reason(failure: LikenessError) -> str:
     """What the row of a lane says that was closed after `failure`: its code, said once, and its sentence."""
     return f"{failure.code}: {str(failure).removeprefix(f'[{failure.code}] ')}"[:500]

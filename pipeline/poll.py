@@ -22,9 +22,9 @@ from domain.errors import (
     ProviderError,
     RequestRefused,
 )
-from domain.retry import TryAgain, decide, wish_of
+from domain.retry import wish_of
 from domain.schedule import after_silence, next_look
-from pipeline import brake
+from pipeline import brake, faults
 from pipeline.admit import admit
 from pipeline.resources import Resources
 from providers.base import Lane, Made, Running
@@ -145,10 +145,7 @@ def _silent(resources: Resources, work: Work, lease: Lease, failure: ProviderErr
 
 
 def _gave_up(resources: Resources, work: Work, lease: Lease, failure: LikenessError) -> bool:
-    decision = decide(
-        failure, tries=work.tries_since_verdict, limit=resources.timing.generation_tries, luck=resources.luck()
-    )
-    wait = decision.wait if isinstance(decision, TryAgain) else None
+    wait = faults.another_try(resources, work, failure)
     try:
         with resources.database.transaction() as connection:
             lanes.note_error(connection, work.lane, failure)

@@ -16,8 +16,8 @@ from db.moves import doubts, submission
 from db.work import Lease, Work
 from domain.errors import LikenessError, LostRace, MaybeSent, NotSent, ProviderError, RequestError, ServiceMissing
 from domain.ids import AttemptId
-from domain.retry import TryAgain, closing_reason, closure, decide
-from pipeline import brake, further, late, references, replies
+from domain.retry import TryAgain, closing_reason, closure, concerns_lane, decide
+from pipeline import brake, faults, further, late, references, replies
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Ask, Delivered, Lane
@@ -181,7 +181,7 @@ def _doubt(resources: Resources, work: Work, lease: Lease, failure: MaybeSent) -
 
 
 def _refused(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> Again | None:
-    """Certainly not accepted: the same attempt again, the queue again, or the end."""
+    """Certainly not accepted: the same attempt again, the queue again, another try of the generation, or the end."""
     decision = decide(failure, tries=work.step_tries + 1, limit=resources.timing.submit_tries, luck=resources.luck())
     closing = closure(failure)
     if closing is None and isinstance(decision, TryAgain):
@@ -193,8 +193,9 @@ def _refused(resources: Resources, work: Work, lease: Lease, failure: ProviderEr
         return Again(decision.wait) if goes_on else None
     with resources.database.transaction() as connection:
         lanes.note_error(connection, work.lane, failure)
-        if closing is None and not failure.retryable:
-            submission.refuse(connection, work.attempt_id, token=lease.token, failure=failure)
+        if not concerns_lane(failure):
+            wait = faults.another_try(resources, work, failure)
+            submission.refuse(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
             return None
         log.warning("lane %s is closed: %s", work.lane, failure)
         # In one transaction: an open lane would be given the same generation again at once.

@@ -219,15 +219,22 @@ def give_back(
 
 
 def refuse(
-    connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | None, failure: LikenessError
+    connection: Connection,
+    attempt_id: AttemptId,
+    *,
+    token: LeaseToken | None,
+    failure: LikenessError,
+    wait: timedelta | None = None,
 ) -> GenerationState:
-    """The request will never be accepted: the generation fails, and costs nothing.
+    """The provider has refused the request, which costs nothing: a failed try of the generation.
 
     Args:
         token: None for an attempt that is admitted and claimed by nobody.
+        wait: try again after this, or None where the generation fails: another try cannot help, or they are used up.
     """
     work = take(connection, attempt_id, states=_ADMITTED if token is None else _SUBMITTING, token=token)
-    return finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
+    target = GenerationState.FAILED if wait is None else GenerationState.QUEUED
+    return finish(connection, work, target, outcome=Outcome.FAILED, failure=failure, wait=wait)
 
 
 def doubt(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | None, failure: LikenessError) -> None:

@@ -23,7 +23,7 @@ from providers.clock import running_s
 from tests.conftest import Sent
 from tests.integration.books import NOW
 from tests.integration.sandbox_client import until
-from tests.integration.steps import HOLD, PRICE, Bench, bench_of, sandbox_at
+from tests.integration.steps import HOLD, PRICE, QUICK, Bench, bench_of, sandbox_at
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +183,26 @@ def test_a_refusal_of_the_request_ends_the_generation_and_costs_nothing(bench: B
     assert (generation.state, generation.error_code, generation.cost) == ("failed", code, 0)
     assert _closed_for(bench) <= 0
     assert bench.charged() == []
+
+
+def test_a_prompt_that_is_refused_in_unknown_words_ends_after_its_tries_and_stops_nobody_else(bench: Bench) -> None:
+    bench.caller.arm({"where": "submit", "what": "refused:The prompt is too long", "match": "poison"})
+    poison = bench.admitted("poison")
+    for tries in range(1, QUICK.generation_tries + 1):
+        while bench.submit(poison) is not None:
+            bench.due()
+        row, generation = bench.books.attempt(poison), bench.books.generation_of(poison)
+        assert (row.outcome, row.hold_state, generation.tries) == ("failed", "released", tries)
+        assert bench.lane().closed_until is None
+        if tries < QUICK.generation_tries:
+            assert (generation.state, generation.error_code) == ("queued", "job_failed")
+            assert generation.not_before is not None
+            bench.due()
+            (poison,) = bench.admit()
+    assert (generation.state, generation.error_code, generation.cost) == ("failed", "job_failed", 0)
+    assert "The prompt is too long" in generation.error_message
+    bench.submit(bench.admitted("a pig", name="another batch"))
+    assert bench.charged() == [PRICE]
 
 
 def test_a_banned_prompt_is_refused_for_its_content(bench: Bench) -> None:

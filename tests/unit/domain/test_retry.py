@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from domain import errors
 from domain.errors import LikenessError, MaybeSent, NotSent, ProviderDown, ProviderError, RateLimited
-from domain.retry import BASE, CEILING, CLOSES_LANE, LONGEST_WISH, GiveUp, TryAgain, closure, decide, wish_of
+from domain.retry import (
+    BASE,
+    CEILING,
+    CLOSES_LANE,
+    LONGEST_WISH,
+    GiveUp,
+    TryAgain,
+    closure,
+    concerns_lane,
+    decide,
+    wish_of,
+)
 
 
 def _classes(base: type[LikenessError] = LikenessError) -> Iterator[type[LikenessError]]:
@@ -82,6 +93,11 @@ def test_giving_up_says_why() -> None:
 def test_failures_of_the_account_close_the_lane_and_others_do_not() -> None:
     names = {kind.__name__ for kind in _classes() if closure(kind("x")) is not None}
     assert names == {"RateLimited", "QueueFull", "OutOfMoney", "KeyRefused"}
+
+
+def test_what_is_about_a_request_or_a_job_never_closes_a_lane() -> None:
+    names = {kind.__name__ for kind in _classes() if concerns_lane(kind("x"))}
+    assert names == {"NotSent", "RateLimited", "QueueFull", "OutOfMoney", "KeyRefused"}
 
 
 @pytest.mark.parametrize("kind", sorted(CLOSES_LANE, key=str))
