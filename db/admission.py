@@ -27,10 +27,15 @@ from domain.states import AttemptState, GenerationState, LedgerKind
 _FREE_PLACES = text(
     """
     SELECT l.name, l.rate_limit, l.concurrency,
-           count(a.id) AS in_flight, count(a.id) FILTER (WHERE a.state = 'admitted') AS admitted
+           count(a.id) FILTER (WHERE a.state <> 'in_doubt' OR a.intent_at > now() - CAST(:longest_job AS interval))
+               AS in_flight,
+           count(a.id) FILTER (WHERE a.state = 'admitted') AS admitted,
+           -- A doubt older than its job takes no place any more, and may yet turn out to have been illegal.
+           count(a.id) FILTER (WHERE a.state <> 'in_doubt' OR a.intent_at > now() - interval '24 hours')
+               + (SELECT count(*) FROM attempts s
+                  WHERE s.lane = l.name AND s.illegal_prompt AND s.finished_at > now() - interval '24 hours') AS at_risk
     FROM lanes l
     LEFT JOIN attempts a ON a.lane = l.name AND a.state IN ('admitted', 'submitting', 'in_doubt', 'generating')
-        AND (a.state <> 'in_doubt' OR a.intent_at > now() - CAST(:longest_job AS interval))
     WHERE l.provider = :provider AND (l.closed_until IS NULL OR l.closed_until <= now())
     GROUP BY l.name ORDER BY l.name
     """
@@ -129,15 +134,19 @@ class _Places:
         return cap is None or cap.fits(hold)
 
 
-def admit(connection: Connection, provider: str, *, places_by_rate: dict[str, int]) -> list[Admitted]:
+def admit(
+    connection: Connection, provider: str, *, places_by_rate: dict[str, int], most_at_risk: int | None = None
+) -> list[Admitted]:
     """Give the free places of `provider` to the generations whose turn it is.
 
     Args:
         places_by_rate: per lane, how many admitted and unclaimed attempts its rate limit can carry away soon.
+        most_at_risk: illegal prompts of the last 24 hours and attempts in flight that a lane may have together; None
+            where the provider counts none.
     """
     # A statement of its own: the lock must be held before the next statement takes its snapshot.
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"admit {provider}", 0))))
-    places = _free_places(connection, provider, places_by_rate)
+    places = _free_places(connection, provider, places_by_rate, most_at_risk)
     free = sum(places.values())
     if free == 0:
         return []
@@ -154,11 +163,14 @@ def admit(connection: Connection, provider: str, *, places_by_rate: dict[str, in
     return admitted
 
 
-def _free_places(connection: Connection, provider: str, places_by_rate: dict[str, int]) -> dict[str, int]:
+def _free_places(
+    connection: Connection, provider: str, places_by_rate: dict[str, int], most_at_risk: int | None
+) -> dict[str, int]:
     places = {}
     for lane in connection.execute(_FREE_PLACES, {"provider": provider, "longest_job": LONGEST_JOB}):
         soon = places_by_rate.get(lane.name, lane.concurrency)
-        places[lane.name] = max(0, min(lane.concurrency - lane.in_flight, soon - lane.admitted))
+        safe = lane.concurrency if most_at_risk is None else most_at_risk - lane.at_risk
+        places[lane.name] = max(0, min(lane.concurrency - lane.in_flight, soon - lane.admitted, safe))
     return places
 
 

@@ -2,6 +2,7 @@
 
 from db import admission, lanes
 from domain.rates import places_within
+from pipeline import brake
 from pipeline.resources import Resources
 
 
@@ -11,7 +12,8 @@ def admit(resources: Resources, provider: str) -> int:
     with resources.database.transaction() as connection:
         rows = [row for row in lanes.every(connection) if row.provider == provider]
         by_rate = {row.name: places_within(row.rate_limit, seconds=ahead, at_most=row.concurrency) for row in rows}
-        admitted = admission.admit(connection, provider, places_by_rate=by_rate)
+        most = brake.most_at_risk(resources, provider)
+        admitted = admission.admit(connection, provider, places_by_rate=by_rate, most_at_risk=most)
     if admitted:
         resources.points.reach("admit.committed")
     for one in admitted:

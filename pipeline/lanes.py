@@ -7,6 +7,7 @@ from db.lanes import LaneRow
 from domain.errors import UnknownThing
 from domain.ids import BatchId
 from domain.rates import per_second
+from pipeline import brake
 from pipeline.resources import Resources
 
 __all__ = ["LaneRow", "close", "every", "holding_up", "rate_limit", "reopen", "set_concurrency", "set_rate_limit"]
@@ -70,8 +71,15 @@ def close(resources: Resources, lane: str, *, reason: str) -> None:
 
 
 def reopen(resources: Resources, lane: str) -> None:
+    """A person opens the lane, whatever closed it; only the last illegal prompts before money is lost stay spared.
+
+    Raises:
+        UnknownThing: no such lane.
+    """
     with resources.database.transaction() as connection:
         lanes.reopen(connection, lane)
+        (provider,) = (row.provider for row in lanes.every(connection) if row.name == lane)
+    brake.keep(resources, lane, provider=provider)
 
 
 def _known(rows: list[LaneRow], lane: str) -> None:

@@ -51,6 +51,7 @@ class Timing:
         late_window: a job whose doubt was settled as lost is looked for this much longer.
         in_the_air: a request whose connection broke may still be on its way for so long.
         illegal_prompts: so many that a provider counted against the account in 24 hours close its lane.
+        illegal_limit: after so many in 24 hours such a provider keeps the money of failed jobs.
         account: a provider is asked about its account so often.
         ahead: admitted and unclaimed attempts are at most what the rate limit carries away in this time.
     """
@@ -70,6 +71,7 @@ class Timing:
     late_window: timedelta = timedelta(hours=24)
     in_the_air: timedelta = timedelta(seconds=5)
     illegal_prompts: int = 20
+    illegal_limit: int = 30
     account: timedelta = timedelta(minutes=1)
     ahead: timedelta = timedelta(seconds=10)
 

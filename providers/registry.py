@@ -26,6 +26,7 @@ class Service:
         path: added to the base URL; a stand-in serves several wires side by side.
         takes_files: whether files left at the base URL get an address there.
         first_look: instead of the adapter's own.
+        counts_illegal: whether it keeps the money of failed jobs after too many illegal prompts in a day.
         jobs: how many may be in flight at once, until a setting or the service itself says otherwise.
     """
 
@@ -35,6 +36,7 @@ class Service:
     path: str = ""
     takes_files: bool = False
     first_look: timedelta | None = None
+    counts_illegal: bool = False
     jobs: int = 10
 
 
@@ -42,12 +44,14 @@ class Service:
 STAND_IN_FIRST_LOOK: Final = timedelta(milliseconds=300)
 
 SERVICES: Final[Mapping[str, Service]] = {
-    "ttapi": Service(adapter=TTAPI, base_url="https://api.ttapi.io", key_setting="TTAPI_API_KEY"),
+    "ttapi": Service(adapter=TTAPI, base_url="https://api.ttapi.io", key_setting="TTAPI_API_KEY", counts_illegal=True),
     "replicate": Service(
         adapter=Replicate, base_url="https://api.replicate.com", key_setting="REPLICATE_API_TOKEN", jobs=50
     ),
     "openai": Service(adapter=OpenAI, base_url="https://api.openai.com", key_setting="OPENAI_API_KEY"),
-    "sandbox": Service(adapter=TTAPI, path="/ttapi", takes_files=True, first_look=STAND_IN_FIRST_LOOK),
+    "sandbox": Service(
+        adapter=TTAPI, path="/ttapi", takes_files=True, first_look=STAND_IN_FIRST_LOOK, counts_illegal=True
+    ),
 }
 
 #: For a stand-in, which takes any key that is not empty.

@@ -53,6 +53,7 @@ def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
         call_total=max(totals.values(), default=_UNKNOWN_CALL),
         call_totals=totals,
         illegal_prompts=settings.ttapi_illegal_prompts,
+        illegal_limit=settings.ttapi_illegal_limit,
     )
 
 

@@ -95,6 +95,12 @@ class Settings(BaseSettings):
         le=29,
         description="so many in 24 hours close the lane; after 30 in a day TTAPI keeps the money of failed jobs",
     )
+    ttapi_illegal_limit: int = Field(
+        30,
+        validation_alias="TTAPI_ILLEGAL_LIMIT",
+        gt=2,
+        description="those 30: illegal prompts of 24 hours and jobs in flight stay below, whatever the account allows",
+    )
     replicate_api_token: SecretStr | None = Field(
         None, validation_alias="REPLICATE_API_TOKEN", description="Replicate; several tokens with commas between"
     )

@@ -29,7 +29,9 @@ def sandbox(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def system(home: Path, database_url: str, redis_url: str, sandbox: str, tmp_path: Path) -> Iterator[System]:
-    settings = settings_of(home, database_url=database_url, redis_url=redis_url, sandbox=sandbox)
+    settings = settings_of(
+        home, database_url=database_url, redis_url=redis_url, sandbox=sandbox, ttapi_illegal_limit=100_000
+    )
     with system_of(settings, "io", "io", "beat", log=tmp_path / "workers.log") as begun:
         yield begun
 

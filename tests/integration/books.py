@@ -134,9 +134,11 @@ class Books:
             ).scalars()
         )
 
-    def admit(self, provider: str = "sandbox", *, places: Mapping[str, int] | None = None) -> list[Admitted]:
+    def admit(
+        self, provider: str = "sandbox", *, places: Mapping[str, int] | None = None, most_at_risk: int | None = None
+    ) -> list[Admitted]:
         with self.database.transaction() as connection:
-            return admission.admit(connection, provider, places_by_rate=dict(places or {}))
+            return admission.admit(connection, provider, places_by_rate=dict(places or {}), most_at_risk=most_at_risk)
 
     def admitted(self, **batch: Any) -> AttemptId:
         """The one attempt of a new batch of one prompt."""

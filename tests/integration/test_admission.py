@@ -8,7 +8,7 @@ import pytest
 from db import admission, batches, lanes
 from db.moves import people, submission
 from db.schema import strides
-from domain.errors import BadInput, QueueFull
+from domain.errors import BadInput, ContentRefused, MaybeSent, NotSent, QueueFull
 from domain.ids import AttemptId, BatchId, LeaseToken
 from tests.integration.books import A_MINUTE, HOLD, Books
 
@@ -285,3 +285,34 @@ def test_what_is_being_canceled_right_now_is_passed_over(books: Books) -> None:
     assert {books.attempt(one.attempt_id).batch_id for one in admitted} == {other}
     assert books.counts(batch) == {"canceled": 3}
     assert books.row(batch).held_usd == 0
+
+
+def test_illegal_prompts_of_a_day_and_places_in_flight_stay_below_the_limit_together(books: Books) -> None:
+    books.lane(concurrency=40)
+    books.batch(60)
+    first = books.admit(most_at_risk=28)
+    assert len(first) == 28
+    illegal = ContentRefused("no", illegal_prompt=True)
+    with books.database.transaction() as connection:
+        for one in first[:5]:
+            submission.refuse(connection, one.attempt_id, token=None, failure=illegal)
+    assert books.admit(most_at_risk=28) == []
+    with books.database.transaction() as connection:
+        for one in first[5:8]:
+            submission.give_back(connection, one.attempt_id, token=None, failure=NotSent("closed"))
+    assert len(books.admit(most_at_risk=28)) == 3
+    books.sql("UPDATE attempts SET finished_at = finished_at - interval '25 hours' WHERE illegal_prompt")
+    assert len(books.admit(most_at_risk=28)) == 5
+
+
+def test_an_old_doubt_may_yet_have_been_illegal(books: Books) -> None:
+    """It takes no place any more, but its strike may stand at the provider alone."""
+    books.lane(concurrency=3)
+    attempt_id, token = books.submitting()
+    with books.database.transaction() as connection:
+        submission.doubt(connection, attempt_id, token=token, failure=MaybeSent("lost"))
+    books.sql("UPDATE attempts SET intent_at = now() - interval '23 hours'")
+    books.batch(10)
+    assert len(books.admit(most_at_risk=2)) == 1
+    books.sql("UPDATE attempts SET intent_at = now() - interval '25 hours' WHERE state = 'in_doubt'")
+    assert len(books.admit(most_at_risk=2)) == 1

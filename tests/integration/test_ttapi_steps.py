@@ -231,6 +231,37 @@ def test_strikes_of_yesterday_do_not_count(bench: Bench) -> None:
     assert _closed_s(bench) == 0.0
 
 
+def test_an_account_of_forty_jobs_loses_no_money_to_illegal_prompts(
+    database: Database, tmp_path: Path, sent: Sent, home: Path
+) -> None:
+    with (
+        running(tmp_path / "large", latency_s=0.02, size_px=64, concurrency=40) as url,
+        bench_of(database, url=url, sent=sent, home=home) as bench,
+    ):
+        assert accounts.ask(bench.resources, "sandbox")
+        assert bench.lane().concurrency == 40
+        bench.enqueue(*(f"a massacre, number {number}" for number in range(60)))
+        under_way = bench.sent.take("submit")
+        while more := bench.admit():
+            under_way += more
+        assert len(under_way) == 28
+        for attempt_id in under_way:
+            assert bench.submit(attempt_id) is None
+        for attempt_id in under_way:
+            bench.until_made(attempt_id)
+        assert bench.lane().reason.startswith("illegal_prompts: 20 prompts in 24 hours")
+        assert bench.charged() == [Decimal(0)] * 28
+        lanes.reopen(bench.resources, "sandbox")
+        assert bench.lane().reason.startswith("illegal_prompts: 28 prompts"), "a person is told that no place is left"
+        bench.books.sql(
+            "UPDATE attempts SET finished_at = finished_at - interval '25 hours'"
+            " WHERE id IN (SELECT id FROM attempts WHERE illegal_prompt LIMIT 3)"
+        )
+        lanes.reopen(bench.resources, "sandbox")
+        assert bench.lane().reason is None
+        assert len(bench.admit()) == 3
+
+
 def test_a_prompt_refused_at_once_is_no_strike(bench: Bench) -> None:
     attempt_id = bench.admitted("a nude pig")
     assert bench.submit(attempt_id) is None
