@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from db.columns import NOTHING, Moment, Usd, metadata, one_of, quoted
+from domain.faults import CODES
 from domain.feedback import FeedbackType
 from domain.states import (
     FINAL,
@@ -228,7 +229,14 @@ Index(
     postgresql_where=text(f"outcome IN ({quoted((Outcome.COMPLETED, Outcome.REJECTED))})"),
 )
 Index("attempts_batch_id_idx", attempts.c.batch_id, postgresql_where=text("state <> 'finished'"))
-
+# A run of faults: those of the lane since its last success.
+Index(
+    "attempts_faults_idx",
+    attempts.c.lane,
+    attempts.c.finished_at,
+    postgresql_where=text(f"error_code IN ({quoted(CODES)})"),
+)
+Index("attempts_made_idx", attempts.c.lane, attempts.c.made_at, postgresql_where=text("made_at IS NOT NULL"))
 Index("attempts_illegal_prompts_idx", attempts.c.lane, attempts.c.finished_at, postgresql_where=text("illegal_prompt"))
 
 generation_assets = Table(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from domain import errors
 from domain.errors import PictureError, ProviderError
+from domain.faults import FAULTS, IN_A_ROW
 from domain.retry import CLOSES_LANE
 
 _NOT_ACCEPTED = "released"
@@ -44,5 +45,6 @@ def failure_table() -> str:
         named = "yes" if issubclass(kind, ProviderError) else ""
         again = "yes" if kind.retryable else ""
         closed = f"{closes.total_seconds():.0f} s, or as long as it says" if closes is not None else ""
+        closed = f"{IN_A_ROW} in a row" if kind in FAULTS else closed
         lines.append(f"| `{kind('').code}` | {kind.blame} | {again} | {named} | {closed} | {MONEY[kind]} |")
     return "\n".join(lines)

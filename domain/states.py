@@ -99,7 +99,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     FAILED = "failed"
     CANCELED = "canceled"
-    GIVEN_BACK = "given_back"  # never reached the provider; the generation is queued again
+    GIVEN_BACK = "given_back"  # no try of the generation, which is queued again: not sent, or failed in an outage
 
 
 class HoldState(StrEnum):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from db import lanes
+from db import faults, lanes
 from db.moves import doubts, polling
 from db.work import Lease, Work
 from domain.errors import (
@@ -24,8 +24,9 @@ from domain.errors import (
 )
 from domain.retry import wish_of
 from domain.schedule import after_silence, next_look
-from pipeline import brake, faults
+from pipeline import brake
 from pipeline.admit import admit
+from pipeline.another_try import another_try
 from pipeline.resources import Resources
 from providers.base import Lane, Made, Running
 
@@ -145,11 +146,19 @@ def _silent(resources: Resources, work: Work, lease: Lease, failure: ProviderErr
 
 
 def _gave_up(resources: Resources, work: Work, lease: Lease, failure: LikenessError) -> bool:
-    wait = faults.another_try(resources, work, failure)
+    usual = another_try(resources, work, failure)
     try:
         with resources.database.transaction() as connection:
             lanes.note_error(connection, work.lane, failure)
-            polling.gave_up(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
+            outage = faults.weigh(connection, work, failure)
+            polling.gave_up(
+                connection,
+                work.attempt_id,
+                token=lease.token,
+                failure=failure,
+                wait=usual if outage is None else outage,
+                counts=outage is None,
+            )
     except LostRace:
         return False
     brake.pull(resources, work.lane, failure)

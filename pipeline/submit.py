@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from db import history, lanes
+from db import faults, history, lanes
 from db.moves import doubts, submission
 from db.work import Lease, Work
 from domain.errors import LikenessError, LostRace, MaybeSent, NotSent, ProviderError, RequestError, ServiceMissing
 from domain.ids import AttemptId
 from domain.retry import TryAgain, closing_reason, closure, concerns_lane, decide
-from pipeline import brake, faults, further, late, references, replies
+from pipeline import brake, further, late, references, replies
+from pipeline.another_try import another_try
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Ask, Delivered, Lane
@@ -191,17 +192,32 @@ def _refused(resources: Resources, work: Work, lease: Lease, failure: ProviderEr
                 connection, work.attempt_id, token=lease.token, failure=failure, wait=decision.wait
             )
         return Again(decision.wait) if goes_on else None
+    if not concerns_lane(failure):
+        _failed_try(resources, work, lease, failure)
+        return None
     with resources.database.transaction() as connection:
         lanes.note_error(connection, work.lane, failure)
-        if not concerns_lane(failure):
-            wait = faults.another_try(resources, work, failure)
-            submission.refuse(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
-            return None
         log.warning("lane %s is closed: %s", work.lane, failure)
         # In one transaction: an open lane would be given the same generation again at once.
         lanes.close(connection, work.lane, reason=closing_reason(failure), wait=closing or _UNREACHABLE)
         submission.give_back(connection, work.attempt_id, token=lease.token, failure=failure)
     return None
+
+
+def _failed_try(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> None:
+    """The provider will not have this request: another try of the generation, where it has one, or its end."""
+    usual = another_try(resources, work, failure)
+    with resources.database.transaction() as connection:
+        lanes.note_error(connection, work.lane, failure)
+        outage = faults.weigh(connection, work, failure)
+        submission.refuse(
+            connection,
+            work.attempt_id,
+            token=lease.token,
+            failure=failure,
+            wait=usual if outage is None else outage,
+            counts=outage is None,
+        )
 
 
 def _before_the_intent(resources: Resources, work: Work, failure: LikenessError) -> None:

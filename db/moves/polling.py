@@ -156,15 +156,18 @@ def gave_up(
     token: LeaseToken,
     failure: LikenessError,
     wait: timedelta | None,
+    counts: bool = True,
 ) -> GenerationState:
     """The provider gave the job up: for nothing, unless its failure says what it keeps.
 
     Args:
         wait: try again after this, or None when another try cannot help.
+        counts: False for a try that the generation gets back, since the provider fails everybody.
     """
     work = take(connection, attempt_id, states=_GENERATING, token=token)
     if isinstance(failure, ProviderError) and failure.charged_usd:
         charge(connection, work, failure.charged_usd, reason="kept by the provider for a failed job")
         work = replace(work, hold_state=HoldState.CHARGED)
     target = GenerationState.FAILED if wait is None else GenerationState.QUEUED
-    return finish(connection, work, target, outcome=Outcome.FAILED, failure=failure, wait=wait)
+    outcome = Outcome.FAILED if counts else Outcome.GIVEN_BACK
+    return finish(connection, work, target, outcome=outcome, failure=failure, wait=wait)

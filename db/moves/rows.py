@@ -169,7 +169,7 @@ def finish(
     it, and it is rejected.
 
     Args:
-        outcome: `given_back` does not count as a try of the generation.
+        outcome: `given_back` does not count as a try of the generation: not accepted, or failed like everybody's.
         wait: for a generation that is queued again, the least time until its next attempt.
     """
     hold_state = ledger.release(connection, work, reason=failure.code if failure else outcome)

@@ -225,16 +225,19 @@ def refuse(
     token: LeaseToken | None,
     failure: LikenessError,
     wait: timedelta | None = None,
+    counts: bool = True,
 ) -> GenerationState:
     """The provider has refused the request, which costs nothing: a failed try of the generation.
 
     Args:
         token: None for an attempt that is admitted and claimed by nobody.
         wait: try again after this, or None where the generation fails: another try cannot help, or they are used up.
+        counts: False for a try that the generation gets back, since the provider fails everybody.
     """
     work = take(connection, attempt_id, states=_ADMITTED if token is None else _SUBMITTING, token=token)
     target = GenerationState.FAILED if wait is None else GenerationState.QUEUED
-    return finish(connection, work, target, outcome=Outcome.FAILED, failure=failure, wait=wait)
+    outcome = Outcome.FAILED if counts else Outcome.GIVEN_BACK
+    return finish(connection, work, target, outcome=outcome, failure=failure, wait=wait)
 
 
 def doubt(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | None, failure: LikenessError) -> None:

@@ -44,6 +44,10 @@ CREATE UNIQUE INDEX attempts_one_live_idx ON attempts (generation_id, kind) WHER
 
 CREATE INDEX attempts_illegal_prompts_idx ON attempts (lane, finished_at) WHERE illegal_prompt;
 
+CREATE INDEX attempts_faults_idx ON attempts (lane, finished_at) WHERE error_code IN ('job_failed', 'job_timed_out');
+
+CREATE INDEX attempts_made_idx ON attempts (lane, made_at) WHERE made_at IS NOT NULL;
+
 CREATE INDEX attempts_late_look_idx ON attempts (lane, late_look_at) WHERE late_look_at IS NOT NULL;
 
 CREATE INDEX attempts_judged_idx ON attempts (batch_id, finished_at) WHERE outcome IN ('completed', 'rejected');
