@@ -162,10 +162,17 @@ class Model(_Row):
         if self.default_quality is not None and self.default_quality not in self.qualities:
             raise ValueError(f"{self.name}: the default quality is not among the qualities")
         for index, row in enumerate(self.prices):
+            self._check_words(row)
             for other in self.prices[index + 1 :]:
                 if row.particulars == other.particulars and row.since < other.until and other.since < row.until:
                     raise ValueError(f"{self.name}: two prices hold at once for {dict(row.particulars)}")
         return self
+
+    def _check_words(self, row: PriceRow) -> None:
+        has = {"size": self.sizes, "quality": self.qualities, "mode": self.modes}
+        for name, value in row.particulars.items():
+            if value not in has[name]:
+                raise ValueError(f"{self.name}: a price for {name} {value!r}, which the model does not have")
 
     @property
     def billed(self) -> UsageRates | None:

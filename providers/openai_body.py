@@ -16,6 +16,7 @@ from providers.base import Ask
 from providers.catalogue import Model
 from providers.midjourney import FLAGS
 from providers.token_prices import AUTO_SIZES, pixels
+from providers.words import Words, chosen, spelt
 
 Read = Callable[[str, object], Any]
 
@@ -81,12 +82,13 @@ def body_for(ask: Ask, model: Model) -> dict[str, Any]:
         RequestRefused: a setting that the model does not take, or a value that it has not.
     """
     _refuse_what_would_be_lost(ask, model)
+    words = words_of(ask.settings, model)
     body: dict[str, Any] = {
         "model": model.name,
         "prompt": ask.prompt,
         "n": 1,
-        "size": _size(ask.settings, model),
-        "quality": _quality(ask.settings, model),
+        "size": words.size,
+        "quality": words.quality,
     }
     output_format = _said(ask.settings, *_FORMAT)
     if model.name == _DALL_E_3:
@@ -103,6 +105,15 @@ def body_for(ask: Ask, model: Model) -> dict[str, Any]:
     if ask.reference_urls:
         body["images"] = [{"image_url": url} for url in _references(ask.reference_urls, model)]
     return body
+
+
+def words_of(settings: Mapping[str, Any], model: Model) -> Words:
+    """Size and quality as they are sent, the size of an aspect ratio too. Another service's `resolution` is none.
+
+    Raises:
+        RequestRefused: a size, a shape or a quality that the model does not have.
+    """
+    return Words(size=_size(settings, model), quality=_quality(settings, model))
 
 
 def left_out(ask: Ask, model: Model) -> list[str]:
@@ -142,7 +153,7 @@ def _refuse_what_would_be_lost(ask: Ask, model: Model) -> None:
 
 def _quality(settings: Mapping[str, Any], model: Model) -> str:
     wish = settings.get("quality")
-    return str(_word(*model.qualities)("quality", wish if _says(wish) else model.default_quality))
+    return chosen("quality", str(wish if _says(wish) else model.default_quality), model.qualities, by=repr(model.name))
 
 
 def _size(settings: Mapping[str, Any], model: Model) -> str:
@@ -151,16 +162,13 @@ def _size(settings: Mapping[str, Any], model: Model) -> str:
         raise RequestRefused(f"size is {size!r} and aspect_ratio {aspect!r}; take one of them out")
     if aspect is not None:
         return size_of_shape(str(aspect), model)
-    text = str(size).strip().lower() if _says(size) else (model.default_size or "auto")
-    if text in model.sizes:
-        return text
+    text = str(size) if _says(size) else (model.default_size or "auto")
     if not model.any_size:
-        raise RequestRefused(f"size is {size!r}; {model.name!r} takes one of {', '.join(model.sizes)}")
-    _check_pixels(text)
-    return text
+        return chosen("size", text, model.sizes, by=repr(model.name))
+    return spelt(text, model.sizes) or _checked_pixels(text)
 
 
-def _check_pixels(size: str) -> None:
+def _checked_pixels(size: str) -> str:
     try:
         width, height = pixels(size)
     except BadInput as failure:
@@ -172,6 +180,7 @@ def _check_pixels(size: str) -> None:
             f"size is {size!r}; both edges must be multiples of {STEP}, at most {MOST_EDGE}, the longer at most"
             f" {LONGEST} times the shorter, and the whole at most 3840x2160"
         )
+    return f"{width}x{height}"
 
 
 def size_of_shape(aspect: str, model: Model) -> str:

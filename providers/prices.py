@@ -1,20 +1,28 @@
 """What one call costs, from the catalogue's price rows: what is expected, and the most it can be.
 
-An unknown price is not zero: without a row that fits, and without a maximum that the caller names, there is
-no price and no call.
+An unknown price is not zero: for a model without a price, and without a maximum that the caller names, there is no
+call. What is priced are the words that are sent (`providers.words`), read by the wire that sends them.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from domain.errors import BadInput, LimitTooSmall, PriceUnknown
+from domain.errors import BadInput, LimitTooSmall, PriceUnknown, RequestRefused
 from domain.money import show, usd
-from providers import token_prices
+from providers import openai_body, replicate_inputs, token_prices, ttapi_modes
 from providers.catalogue import Model, PriceRow, TokenRates
+from providers.words import Words
+
+#: Who writes the body of a model's calls, by the model's own provider; stand-ins speak its wire.
+_WORDS_OF: Final[Mapping[str, Callable[[Mapping[str, Any], Model], Words]]] = {
+    "ttapi": ttapi_modes.words_of,
+    "replicate": replicate_inputs.words_of,
+    "openai": openai_body.words_of,
+}
 
 #: A reference picture's size is not known here: expected, and assumed to be at most.
 INPUT_MP: Final = 1
@@ -50,25 +58,28 @@ def price(
 
     Args:
         max_image_cost: the most that the caller is willing to pay for one call. It stands in for a price that
-            is not known, and for one that is only an estimate. Where None, the setting of that name counts.
+            nobody knows, and for one that is only an estimate; never for one that these settings do not have. Where
+            None, the setting of that name counts.
         references: how many reference pictures go along.
         prompt: the text; models priced by tokens count it.
 
     Raises:
-        PriceUnknown: no price for these settings on that day, and no maximum.
+        PriceUnknown: the model has no price on that day, and there is no maximum.
         LimitTooSmall: the call can cost more than the maximum.
-        BadInput: a size, a quality or a maximum that cannot be read.
+        BadInput: a size, a quality or a mode that the model does not have or has no price for, or a maximum that
+            cannot be read.
     """
     most = max_image_cost if max_image_cost is not None else _maximum(settings)
-    row = _fitting(model, settings, on)
+    rows = [row for row in model.prices if row.holds_on(on)]
+    words = _words(model, settings) if rows else Words()
+    row = _fitting(rows, model, words) if rows else None
     if most is not None and (row is None or row.estimate):
         return Price(usd=usd(most), at_most_usd=usd(most), source="the maximum that the caller named")
     if row is None:
         raise PriceUnknown(
-            f"no price is known for {model.name!r}{_said(model, settings)} on {on};"
-            " name the most that one call may cost with --max-image-cost"
+            f"no price is known for {model.name!r} on {on}; name the most that one call may cost with --max-image-cost"
         )
-    found = _listed(row, model, settings, references=references, prompt=prompt)
+    found = _listed(row, model, settings, words=words, references=references, prompt=prompt)
     if most is not None and found.at_most_usd > most:
         raise LimitTooSmall(
             f"one call to {model.name!r} can cost {show(found.at_most_usd)} USD,"
@@ -77,11 +88,13 @@ def price(
     return found
 
 
-def _listed(row: PriceRow, model: Model, settings: Mapping[str, Any], *, references: int, prompt: str) -> Price:
+def _listed(
+    row: PriceRow, model: Model, settings: Mapping[str, Any], *, words: Words, references: int, prompt: str
+) -> Price:
     if row.tokens is not None:
-        expected, at_most = _by_tokens(row.tokens, model, settings, references=references, prompt=prompt)
+        expected, at_most = _by_tokens(row.tokens, words, references=references, prompt=prompt)
     else:
-        expected, at_most = _by_call(row, model, settings, references=references)
+        expected, at_most = _by_call(row, words, references=references)
     count = _count(model, settings)
     return Price(usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source)
 
@@ -99,65 +112,61 @@ def _maximum(settings: Mapping[str, Any]) -> Decimal | None:
     return found
 
 
-def _wished(model: Model, settings: Mapping[str, Any]) -> dict[str, str]:
-    """What a price may depend on: the settings, and the model's defaults where they are silent."""
-    wished = {
-        "size": settings.get("size") or settings.get("resolution") or model.default_size,
-        "quality": settings.get("quality") or model.default_quality,
-        "mode": settings.get("mode"),
-    }
-    return {name: str(value) for name, value in wished.items() if value}
+def _words(model: Model, settings: Mapping[str, Any]) -> Words:
+    try:
+        return _WORDS_OF[model.provider](settings, model)
+    except RequestRefused as failure:
+        raise BadInput(str(failure)) from failure
 
 
-def _said(model: Model, settings: Mapping[str, Any]) -> str:
-    wished = _wished(model, settings)
-    return f" ({', '.join(f'{name} {value}' for name, value in wished.items())})" if wished else ""
+def _fitting(rows: Sequence[PriceRow], model: Model, words: Words) -> PriceRow:
+    """The row that fits what is asked for, the most particular of several.
+
+    Raises:
+        BadInput: none does. A price that is not in the catalogue is not guessed, and no maximum stands in for it.
+    """
+    fitting = [row for row in rows if row.particulars.items() <= words.named.items()]
+    if not fitting:
+        said = ", ".join(f"{name} {value}" for name, value in words.named.items()) or "these settings"
+        raise BadInput(f"{model.name!r} has no price for {said}; it has prices for {_priced(rows)}")
+    return max(fitting, key=lambda row: len(row.particulars))
 
 
-def _fitting(model: Model, settings: Mapping[str, Any], on: date) -> PriceRow | None:
-    """The row that holds on the day and fits the settings, the most particular of several."""
-    wished = _wished(model, settings)
-    fitting = [row for row in model.prices if row.holds_on(on) and row.particulars.items() <= wished.items()]
-    return max(fitting, key=lambda row: len(row.particulars), default=None)
+def _priced(rows: Sequence[PriceRow]) -> str:
+    return "; ".join(", ".join(f"{name} {value}" for name, value in row.particulars.items()) for row in rows)
 
 
 def _count(model: Model, settings: Mapping[str, Any]) -> int:
     """How many pictures are asked for, where the price is for one."""
     wish = settings.get("n")
-    if wish is None or model.pictures > 1:
+    if wish is None or wish == "" or model.pictures > 1:
         return 1
     if isinstance(wish, bool) or not str(wish).isdecimal() or int(wish) < 1:
         raise BadInput(f"n is {wish!r}; it must be a whole number above 0")
     return int(wish)
 
 
-def _by_call(row: PriceRow, model: Model, settings: Mapping[str, Any], *, references: int) -> tuple[Decimal, Decimal]:
+def _by_call(row: PriceRow, words: Words, *, references: int) -> tuple[Decimal, Decimal]:
     base = row.usd or Decimal(0)
     most = row.at_most_usd if row.at_most_usd is not None else base
     if not row.usd_per_output_mp and not row.usd_per_input_mp:
         return base, most
-    out = row.usd_per_output_mp * _megapixels(_wished(model, settings).get("size", "1 MP"))
+    out = row.usd_per_output_mp * _megapixels(words.size or "1 MP")
     one = row.usd_per_input_mp * references
     return base + out + one * INPUT_MP, most + out + one * INPUT_MP_AT_MOST
 
 
 def _megapixels(size: str) -> int:
     """Rounded up, since no service says how it rounds."""
-    number, _, unit = size.strip().partition(" ")
-    if unit.upper() == "MP":
-        try:
-            return math.ceil(Decimal(number))
-        except InvalidOperation:
-            raise BadInput(f"size is {size!r}; write it like '1 MP' or 1024x1024") from None
+    number, _, unit = size.partition(" ")
+    if unit == "MP":
+        return math.ceil(Decimal(number))
     width, height = token_prices.pixels(size)
     return -(-width * height // 1_000_000)
 
 
-def _by_tokens(
-    rates: TokenRates, model: Model, settings: Mapping[str, Any], *, references: int, prompt: str
-) -> tuple[Decimal, Decimal]:
-    wished = _wished(model, settings)
-    quality, size = wished.get("quality", "auto"), wished.get("size", "auto")
+def _by_tokens(rates: TokenRates, words: Words, *, references: int, prompt: str) -> tuple[Decimal, Decimal]:
+    quality, size = words.quality or "auto", words.size or "auto"
     all_qualities = token_prices.BASES[rates.family]
     usual = _tokens(rates.family, quality=quality if quality != "auto" else token_prices.USUAL_QUALITY, size=size)
     most = max(

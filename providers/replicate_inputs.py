@@ -16,6 +16,7 @@ from domain.errors import RequestRefused
 from providers.base import Ask
 from providers.catalogue import Model
 from providers.seeds import seed_of
+from providers.words import Words, chosen
 
 Read = Callable[[str, object], Any]
 
@@ -159,17 +160,15 @@ def input_for(ask: Ask, model: Model) -> dict[str, Any]:
     wished = _wished(ask.settings)
     references = _reference_urls(ask)
     _refuse_what_would_be_lost(ask, model, references, wished)
+    words = words_of(ask.settings, model)
+    said = (
+        (inputs.aspect_ratio, _word(inputs.aspect_ratio, wished.get("aspect_ratio"), model.aspect_ratios, model)),
+        (inputs.size, words.size),
+        (inputs.quality, words.quality),
+        (inputs.output_format, _word(inputs.output_format, wished.get("output_format"), model.formats, model)),
+    )
     made: dict[str, Any] = {"prompt": ask.prompt, **inputs.fixed}
-    sized = wished.get("size") or model.default_size
-    graded = wished.get("quality") or model.default_quality
-    for key, value, allowed in (
-        (inputs.aspect_ratio, wished.get("aspect_ratio"), model.aspect_ratios),
-        (inputs.size, sized, model.sizes),
-        (inputs.quality, graded, model.qualities),
-        (inputs.output_format, wished.get("output_format"), model.formats),
-    ):
-        if key is not None and value is not None:
-            made[key] = _one_of(key, value, allowed, model)
+    made |= {key: value for key, value in said if key is not None and value is not None}
     if inputs.seed is not None:
         fixed = wished.get("seed")
         made[inputs.seed] = (
@@ -179,6 +178,19 @@ def input_for(ask: Ask, model: Model) -> dict[str, Any]:
         made[inputs.count] = _whole(1, 10)("n", wished["n"])
     made.update({key: read(key, ask.settings[key]) for key, read in inputs.own.items() if _says(ask.settings.get(key))})
     return made | _references(references, model)
+
+
+def words_of(settings: Mapping[str, Any], model: Model) -> Words:
+    """Size and quality as they are sent; what the model can't be told is what it makes by itself.
+
+    Raises:
+        RequestRefused: a word that the model does not have, or two that contradict each other.
+    """
+    inputs, wished = inputs_of(model), _wished(settings)
+    return Words(
+        size=_word(inputs.size, wished.get("size"), model.sizes, model) or model.default_size,
+        quality=_word(inputs.quality, wished.get("quality"), model.qualities, model) or model.default_quality,
+    )
 
 
 def _reference_urls(ask: Ask) -> list[str]:
@@ -240,15 +252,15 @@ def _refuse_what_would_be_lost(ask: Ask, model: Model, references: Sequence[str]
         raise RequestRefused(f"{model.name!r} makes nothing without a reference; name a character, or cref_urls")
 
 
-def _one_of(key: str, value: object, allowed: Sequence[str], model: Model) -> str:
-    """The value as the catalogue spells it; where the catalogue knows none, the service decides."""
+def _word(key: str | None, value: object, allowed: Sequence[str], model: Model) -> str | None:
+    """The value as the catalogue spells it; where the catalogue knows none, the service decides.
+
+    None where there is no key for it, or no wish.
+    """
+    if key is None or value is None:
+        return None
     text = _text(key, value)
-    if not allowed or "any" in allowed:
-        return text
-    found = next((one for one in allowed if one.lower().replace(" ", "") == text.lower().replace(" ", "")), None)
-    if found is None and not model.any_size:
-        raise RequestRefused(f"{key} is {text!r}; {model.name!r} takes one of {', '.join(allowed)}")
-    return found or text
+    return text if not allowed or "any" in allowed else chosen(key, text, allowed, by=repr(model.name))
 
 
 def _references(urls: Sequence[str], model: Model) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from domain.errors import RequestRefused
+from providers.catalogue import Model
+from providers.words import Words
 
 MODES: Final = ("relax", "fast", "turbo")
 DEFAULT_MODE: Final = "relax"
@@ -26,6 +28,15 @@ def mode_of(settings: Mapping[str, Any]) -> str:
     if mode not in MODES:
         raise RequestRefused(f"mode is {mode!r}; TTAPI takes one of {', '.join(MODES)}")
     return mode
+
+
+def words_of(settings: Mapping[str, Any], _: Model) -> Words:
+    """The speed is all that a price could depend on; every version has all three.
+
+    Raises:
+        RequestRefused: no such speed.
+    """
+    return Words(mode=mode_of(settings))
 
 
 def job_timeout_s(settings: Mapping[str, Any]) -> int:

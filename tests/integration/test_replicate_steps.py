@@ -3,6 +3,7 @@
 There is no idempotency key, so a lost reply is settled by Replicate's own list.
 """
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from db.session import Database
-from domain.errors import BadInput
+from domain.errors import BadInput, LimitTooSmall
 from pipeline import submit
 from pipeline.admit import admit
+from pipeline.enqueue import enqueue
 from sandbox.process import running
 from tests.conftest import Sent
-from tests.integration.replicate_desk import FLUX, Desk, desk_of
+from tests.integration.replicate_desk import FLUX, NANO, Desk, desk_of
+
+GPT = "openai/gpt-image-2"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,21 @@ def test_a_prompt_becomes_a_picture_at_the_price_of_the_catalogue(desk: Desk) ->
     assert (done.outcome, done.charged_usd) == ("completed", Decimal("0.15"))
     assert desk.books.generation_of(attempt_id).state == "completed"
     assert desk.bill() == [Decimal("0.15")]
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "amount"), [(NANO, {"size": "4k"}, "0.30"), (GPT, {"quality": "High"}, "0.128")]
+)
+def test_a_maximum_is_not_got_round_by_another_spelling(
+    desk: Desk, model: str, said: dict[str, str], amount: str
+) -> None:
+    with pytest.raises(LimitTooSmall, match=rf"can cost {re.escape(amount)} USD, more than the 0\.12 USD"):
+        desk.planned("a pig", model=model, max_image_cost="0.12", **said)
+    enqueue(desk.resources, *desk.planned("a pig", model=model, **said))
+    (attempt_id,) = desk.sent.take("submit")
+    assert submit.submit(desk.resources, attempt_id) is None
+    told = desk.last_word(attempt_id)
+    assert [told.hold_usd, told.charged_usd] == [Decimal(amount)] * 2 == desk.bill() * 2
 
 
 def test_what_a_model_cannot_be_told_is_said_before_anything_is_enqueued(desk: Desk) -> None:

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from domain.errors import BadInput, LimitTooSmall, PriceUnknown
+from providers.base import Ask
 from providers.catalogue import load
+from providers.openai import OpenAI
 from providers.prices import price
+from providers.replicate import Replicate
+from providers.replicate_inputs import inputs_of
 from providers.token_prices import dollars, output_tokens
 
 TODAY = date(2026, 11, 21)
@@ -18,6 +22,10 @@ def of(name: str, *, on: date = TODAY, **settings: Any) -> tuple[Decimal, Decima
     found = price(load().get(name), settings, on=on)
     assert found.source
     return found.usd, found.at_most_usd
+
+
+def ask(name: str, **settings: Any) -> Ask:
+    return Ask(attempt_id="a", token="t", model=name, prompt="a pig", settings=settings)
 
 
 def both(amount: str) -> tuple[Decimal, Decimal]:
@@ -65,16 +73,80 @@ def test_a_known_price_above_the_maximum_is_refused() -> None:
         ("black-forest-labs/flux-2-pro", {}, "0.03"),
         ("black-forest-labs/flux-2-pro", {"size": "0.5 MP"}, "0.03"),
         ("black-forest-labs/flux-2-pro", {"size": "4 MP"}, "0.075"),
-        ("black-forest-labs/flux-2-max", {"size": "1024x1024"}, "0.10"),
     ],
 )
 def test_a_price_follows_the_settings(name: str, settings: dict[str, Any], amount: str) -> None:
     assert of(name, **settings) == both(amount)
 
 
-def test_a_size_without_a_price_is_unknown_and_named() -> None:
-    with pytest.raises(PriceUnknown, match="size 8K"):
-        of("google/nano-banana-pro", size="8K")
+@pytest.mark.parametrize(
+    ("name", "settings", "sent", "amount"),
+    [
+        ("google/nano-banana-pro", {"size": "4k"}, {"resolution": "4K"}, "0.30"),
+        ("google/nano-banana-pro", {"resolution": " 4 k"}, {"resolution": "4K"}, "0.30"),
+        ("openai/gpt-image-2", {"quality": "High"}, {"quality": "high"}, "0.128"),
+        ("black-forest-labs/flux-2-pro", {"resolution": "4MP"}, {"resolution": "4 MP"}, "0.075"),
+        # No key is known for its size, so none is sent, and another size than its own is not what is made.
+        ("black-forest-labs/flux-2-dev", {"size": "4 MP"}, {}, "0.012"),
+    ],
+)
+def test_the_price_is_that_of_the_words_that_are_sent(
+    name: str, settings: dict[str, Any], sent: dict[str, str], amount: str
+) -> None:
+    assert of(name, **settings) == both(amount)
+    body = Replicate().build_submit(ask(name, **settings)).json
+    assert body is not None
+    assert sent.items() <= body["input"].items()
+    with pytest.raises(LimitTooSmall, match=r"more than the 0\.01 USD"):
+        of(name, **settings, max_image_cost="0.01")
+
+
+@pytest.mark.parametrize(
+    ("settings", "like"),
+    [
+        ({"quality": "HIGH"}, {"quality": "high"}),
+        ({"resolution": "2K", "quality": "low"}, {"quality": "low"}),
+        ({"ar": "3:2", "quality": "low"}, {"size": "1536x1024", "quality": "low"}),
+        ({"size": "1536 X 1024", "quality": "low"}, {"size": "1536x1024", "quality": "low"}),
+    ],
+)
+def test_a_price_by_tokens_is_that_of_the_body_too(settings: dict[str, Any], like: dict[str, Any]) -> None:
+    assert of("gpt-image-2", **settings) == of("gpt-image-2", **like)
+    bodies = [OpenAI().build_submit(ask("gpt-image-2", **one)).json for one in (settings, like)]
+    assert bodies[0] == bodies[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "listed"),
+    [
+        ("google/nano-banana-pro", {"size": "8K"}, "resolution is '8K'.*takes one of 1K, 2K, 4K"),
+        ("openai/gpt-image-2", {"quality": "max"}, "quality is 'max'.*takes one of low, medium, high, auto"),
+        ("black-forest-labs/flux-2-pro", {"size": "big MP"}, "takes one of 0.5 MP, 1 MP, 2 MP, 4 MP"),
+        ("google/nano-banana-pro", {"size": "1K", "resolution": "4K"}, "take one of them out"),
+        ("midjourney", {"mode": "warp"}, "takes one of relax, fast, turbo"),
+        ("dall-e-3", {"size": "512x512"}, "takes one of 1024x1024, 1792x1024, 1024x1792"),
+    ],
+)
+def test_a_maximum_is_no_price_for_a_word_that_the_model_does_not_have(
+    name: str, settings: dict[str, Any], listed: str
+) -> None:
+    for most in ({}, {"max_image_cost": "5"}):
+        with pytest.raises(BadInput, match=listed):
+            of(name, on=date(2026, 5, 11), **settings, **most)
+
+
+def test_a_maximum_is_no_price_where_the_model_has_others() -> None:
+    model = load().get("google/nano-banana-pro")
+    dearer = model.model_copy(update={"prices": model.prices[:1]})
+    for most in (None, Decimal(5)):
+        with pytest.raises(BadInput, match="no price for size 4K; it has prices for size 1K"):
+            price(dearer, {"size": "4K"}, on=TODAY, max_image_cost=most)
+
+
+def test_no_price_depends_on_a_size_that_the_model_cannot_be_told() -> None:
+    for model in load():
+        if model.provider == "replicate" and inputs_of(model).size is None:
+            assert {row.size for row in model.prices} <= {None}, model.name
 
 
 def test_references_cost_where_megapixels_do() -> None:
@@ -170,5 +242,3 @@ def test_auto_is_held_at_the_dearest_it_may_choose() -> None:
 def test_a_size_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(BadInput, match="write it like"):
         of("gpt-image-2", size="square", quality="low")
-    with pytest.raises(BadInput, match="write it like"):
-        of("black-forest-labs/flux-2-pro", size="big MP")
