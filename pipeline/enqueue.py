@@ -339,7 +339,9 @@ class _Planner:
         """Hold and expected charge of one call."""
         references = len(named_urls(settings)) or sum(len(one.references) for one in cast)
         by_words = model.prices and any(one.tokens is not None for one in model.prices)
-        key = repr((provider, model.name, sorted(settings.items()), references, len(row.prompt) if by_words else 0))
+        # As the price counts it: a character of another script is several bytes.
+        length = len(row.prompt.encode()) if by_words else 0
+        key = repr((provider, model.name, sorted(settings.items()), references, length))
         if key not in self._prices:
             most = self._order.max_image_cost
             estimate = all(one.estimate for one in model.prices)

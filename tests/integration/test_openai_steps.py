@@ -164,6 +164,13 @@ def desk(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[D
     httpx2.delete(f"{sandbox}/_sandbox/faults", trust_env=False)
 
 
+def test_a_prompt_in_another_script_is_held_for_all_of_its_bytes(desk: Desk) -> None:
+    alone = [desk.books.attempt(desk.attempt(prompt)).hold_usd for prompt in ("a" * 300, "\u8c6c" * 300)]
+    together = [desk.books.attempt(one).hold_usd for one in desk.attempts("a" * 300, "\u8c6c" * 300)]
+    # 600 bytes more, each at most a token, at 5 dollars per million.
+    assert together == alone == [alone[0], alone[0] + Decimal("0.003")]
+
+
 def test_a_reply_becomes_a_stored_picture_and_an_exact_charge(desk: Desk) -> None:
     attempt_id = desk.attempt()
     assert desk.money(attempt_id)[0] > 0
