@@ -191,6 +191,18 @@ class JobStore:
             cursor.execute(INSERT, _row(job))
             self._spent[account] += job.charged_micros
 
+    def reprice(self, job_id: str, price_micros: int) -> None:
+        """What a job costs after all; nothing becomes of it where the job was given back."""
+        with self._write() as cursor:
+            job = self._one(cursor, job_id)
+            if job is None or (job.finished_at_s is not None and job.charged_micros == 0):
+                return
+            cursor.execute(
+                "UPDATE jobs SET price_micros = ?, charged_micros = ? WHERE job_id = ?",
+                (price_micros, price_micros, job_id),
+            )
+            self._spent[job.provider, job.key_digest] += price_micros - job.charged_micros
+
     def finish(self, job_id: str, *, at_s: float, message: str | None, illegal: bool, terms: Terms) -> Job | None:
         """Ends a job that has not ended: failed for a message, succeeded without; None if it had ended.
 

@@ -20,7 +20,8 @@ class Model:
     Attributes:
         inputs: its input schema's properties, as OpenAPI has them; a property with `required` must be given.
         reference: the input that takes pictures, "" for none.
-        price: dollars for one prediction, by its input.
+        price: dollars for one prediction, by its input; its references are billed when they were fetched.
+        usd_per_reference_mp: on top of that, for each started megapixel of each reference.
         many: its output is a list even where it holds one picture.
         count: the input that says how many pictures are made, "" for one.
         gone: what the upstream says since it was shut down, "" for a model that lives.
@@ -30,6 +31,7 @@ class Model:
     inputs: Mapping[str, Property]
     reference: str
     price: Price
+    usd_per_reference_mp: Decimal = Decimal(0)
     many: bool = False
     count: str = ""
     gone: str = ""
@@ -77,12 +79,12 @@ def by(key: str, default: str, **prices: str) -> Price:
     return lambda given: table[str(given.get(key, default))] * int(given.get("number_of_images", 1))
 
 
-def megapixels(run: str, each_in: str, each_out: str) -> Price:
-    """Per run, per input picture (a megapixel each) and per started megapixel of output."""
+def megapixels(run: str, each: str) -> Price:
+    """Per run and per started megapixel of output."""
 
     def price(given: Mapping[str, Any]) -> Decimal:
         out = math.ceil(Decimal(str(given.get("resolution", "1 MP")).partition(" ")[0]))
-        return Decimal(run) + Decimal(each_in) * len(given.get("input_images", ())) + Decimal(each_out) * out
+        return Decimal(run) + Decimal(each) * out
 
     return price
 
@@ -117,7 +119,8 @@ def banana(price: Price, *, ratios: tuple[str, ...] = MATCHING, gone: str = "", 
     )
 
 
-def flux_2(price: Price, **more: Property) -> Model:
+def flux_2(run: str, each_mp: str, **more: Property) -> Model:
+    """A megapixel costs the same, whether it comes or goes."""
     return Model(
         inputs={
             "prompt": PROMPT,
@@ -131,7 +134,8 @@ def flux_2(price: Price, **more: Property) -> Model:
             **more,
         },
         reference="input_images",
-        price=price,
+        price=megapixels(run, each_mp),
+        usd_per_reference_mp=Decimal(each_mp),
     )
 
 
@@ -213,11 +217,9 @@ MODELS: Mapping[str, Model] = {
         image_search=SWITCH,
     ),
     "google/nano-banana": banana(flat("0.039"), gone=UPSTREAM_GONE),
-    "black-forest-labs/flux-2-pro": flux_2(megapixels("0.015", "0.015", "0.015")),
-    "black-forest-labs/flux-2-max": flux_2(megapixels("0.04", "0.03", "0.03")),
-    "black-forest-labs/flux-2-flex": flux_2(
-        megapixels("0", "0.06", "0.06"), guidance=NUMBER, steps=at_most(WHOLE, 50, least=1)
-    ),
+    "black-forest-labs/flux-2-pro": flux_2("0.015", "0.015"),
+    "black-forest-labs/flux-2-max": flux_2("0.04", "0.03"),
+    "black-forest-labs/flux-2-flex": flux_2("0", "0.06", guidance=NUMBER, steps=at_most(WHOLE, 50, least=1)),
     "black-forest-labs/flux-kontext-pro": kontext("0.04"),
     "black-forest-labs/flux-kontext-max": kontext("0.08"),
     "bytedance/seedream-4.5": seedream("0.04"),

@@ -103,13 +103,15 @@ def job_from(wanted: Wanted, *, settings: Settings, fault: Fault | None, key_dig
     took_s = settings.latency_s * spread
     starts_at_s = now_s + QUEUE_SHARE * took_s
     plan = _plan(wanted, size_px=settings.size_px)
+    price = micros(wanted.model.price(wanted.given))
+    if wanted.model.usd_per_reference_mp:
+        plan["billed"] = {"base": price, "reference_mp": micros(wanted.model.usd_per_reference_mp)}
     if wanted.life_s is not None:
         plan["ends_at_s"] = now_s + wanted.life_s
     if name == "canceled":
         plan["ends_at_s"] = starts_at_s
     if name == "aborted":
         plan["ends_at_s"], starts_at_s = now_s, now_s + took_s + STOPPED_LATER_S
-    price = micros(wanted.model.price(wanted.given))
     return Job(
         job_id=wanted.job_id,
         provider=PROVIDER,

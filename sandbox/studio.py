@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from sandbox.desk import Artist, Order, UnreadableReference
@@ -57,6 +58,8 @@ class Studio:
         if "ends_at_s" in job.plan:
             self._timetable.at(job.plan["ends_at_s"], partial(self.stop, job.job_id))
         if job.stuck:
+            if "billed" in job.plan:
+                self._fetchers.submit(self._only_bill, job)
             return
         if job.message:
             self._end_when_due(job, job.message, illegal=job.illegal)
@@ -85,18 +88,38 @@ class Studio:
             artist.close()
 
     def _prepare(self, job: Job) -> None:
-        from sandbox.outgoing import Unreachable, fetch_reference
+        from sandbox.outgoing import Unreachable
 
         try:
-            for url in job.plan["also_reachable"]:
-                fetch_reference(url)
-            files = [str(self._references.keep(fetch_reference(url))) for url in job.plan["references"]]
+            files = [str(self._references.keep(content)) for content in self._fetched(job)]
         except Unreachable:
             self._end_when_due(job, self._terms[job.provider].unreadable, illegal=True)
         except Exception as error:  # noqa: BLE001 - the top of a thread: no surprise may leave a job without an end
             self._surprised(job, error)
         else:
             self._desks.submit(self._draw, job, files)
+
+    def _only_bill(self, job: Job) -> None:
+        """A prediction that hangs, and is billed all the same when somebody stops it."""
+        from sandbox.outgoing import Unreachable
+
+        with suppress(Unreachable):
+            self._fetched(job)
+
+    def _fetched(self, job: Job) -> list[bytes]:
+        """The references; where they are billed by their size, that is known only now, and goes on the bill."""
+        from sandbox.outgoing import fetch_reference
+
+        for url in job.plan["also_reachable"]:
+            fetch_reference(url)
+        fetched = [fetch_reference(url) for url in job.plan["references"]]
+        if "billed" in job.plan:
+            from sandbox.measuring import started_megapixels
+
+            rates = job.plan["billed"]
+            megapixels = sum(map(started_megapixels, fetched))
+            self._store.reprice(job.job_id, rates["base"] + rates["reference_mp"] * megapixels)
+        return fetched
 
     def _draw(self, job: Job, references: list[str]) -> None:
         artist = self._free_artists.get()

@@ -51,6 +51,22 @@ def test_an_accepted_job_is_charged_and_a_failed_one_is_given_back(store: JobSto
     assert bill(store)["total_usd"] == "0.02"
 
 
+def test_a_price_that_is_known_later_changes_the_bill_and_nothing_that_was_given_back(store: JobStore) -> None:
+    for number in range(1, 4):
+        store.accept(job(number), TERMS)
+    assert store.stop("job-2", at_s=1002.0) is not None
+    store.finish("job-3", at_s=1010.0, message="[Internal error]", illegal=False, terms=TERMS)
+    for number in range(1, 5):
+        store.reprice(f"job-{number}", 50_000)
+        store.reprice(f"job-{number}", 60_000)
+    store.finish("job-1", at_s=1010.0, message=None, illegal=False, terms=TERMS)
+    assert [line["charged_usd"] for line in bill(store)["jobs"]] == ["0.06", "0.06", "0.00"]
+    assert bill(store)["total_usd"] == "0.12"
+    dear = replace(job(5), price_micros=99_890_000)
+    with pytest.raises(WalletEmpty):
+        store.accept(dear, TERMS)
+
+
 def test_a_job_ends_once(store: JobStore) -> None:
     store.accept(job(1), TERMS)
     assert store.finish("job-1", at_s=1010.0, message=None, illegal=False, terms=TERMS) is not None

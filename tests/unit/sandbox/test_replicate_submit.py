@@ -1,11 +1,14 @@
 """What the stand-in's Replicate takes, refuses, ignores and charges."""
 
+import io
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from sandbox.measuring import started_megapixels
 from sandbox.replicate_models import MODELS
 from sandbox.replicate_submit import NotAccepted, Wanted, job_from, read_life_s, read_wait_s, wanted
 from sandbox.settings import Settings
@@ -64,13 +67,29 @@ def test_an_unknown_input_is_kept_and_means_nothing() -> None:
         (NANO, {"resolution": "4K"}, "0.30"),
         ("openai/gpt-image-2", {"quality": "medium", "number_of_images": 3}, "0.141"),
         ("openai/gpt-image-2", {}, "0.128"),
-        ("black-forest-labs/flux-2-max", {"resolution": "4 MP", "input_images": ["https://r/1"] * 2}, "0.22"),
+        ("black-forest-labs/flux-2-max", {"resolution": "4 MP", "input_images": ["https://r/1"] * 2}, "0.16"),
         ("black-forest-labs/flux-2-pro", {"resolution": "0.5 MP"}, "0.03"),
         ("runwayml/gen4-image", {"resolution": "720p"}, "0.05"),
     ],
 )
 def test_each_prediction_has_its_price(model: str, given: dict[str, Any], usd: str) -> None:
     assert MODELS[model].price({"prompt": "x", **given}) == Decimal(usd)
+
+
+def test_references_are_billed_when_they_were_measured() -> None:
+    flux = asked("black-forest-labs/flux-2-max", resolution="4 MP", input_images=["https://r/1"] * 2)
+    job = job_from(flux, settings=SETTINGS, fault=None, key_digest="k", now_s=0)
+    assert (job.price_micros, job.plan["billed"]) == (160_000, {"base": 160_000, "reference_mp": 30_000})
+
+
+@pytest.mark.parametrize(
+    ("size", "megapixels"), [((1, 1), 1), ((1000, 1000), 1), ((1024, 1024), 2), ((3000, 2000), 6), ((3000, 2001), 7)]
+)
+def test_a_megapixel_that_is_begun_is_billed(size: tuple[int, int], megapixels: int) -> None:
+    content = io.BytesIO()
+    Image.new("L", size).save(content, "PNG")
+    assert started_megapixels(content.getvalue()) == megapixels
+    assert started_megapixels(content.getvalue()[:40]) == started_megapixels(b"no picture") == 0
 
 
 def test_a_retired_model_is_not_there_or_fails() -> None:
