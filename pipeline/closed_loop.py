@@ -22,7 +22,7 @@ from domain.escalation import Carried, Chances, Escalation, NextModel, Step, Var
 from domain.ids import BatchId, GenerationId
 from domain.money import show
 from pipeline.drafts import can_be_said, draft
-from pipeline.references import named_urls
+from pipeline.references import Going, going_along, named_urls, pixels_of
 from pipeline.resources import Resources
 from providers.abilities import InlineReader, Varier, Weigher
 from providers.base import Ask
@@ -199,22 +199,25 @@ class _Loop:
         return Carried(references=min(len(ask.reference_urls), most))
 
     def _draft(self, model: Model, settings: Mapping[str, Any]) -> Ask:
-        return draft(model.name, self._standing.prompt, settings, references=len(self._references))
+        return draft(model.name, self._standing.prompt, settings, references=len(self._going(model, settings)))
+
+    def _going(self, model: Model, settings: Mapping[str, Any]) -> list[Going]:
+        return going_along(settings, self._references, model=model)
 
     def _can_be_said(self, model: Model, provider: str, settings: Mapping[str, Any]) -> bool:
         return can_be_said(service(provider).adapter(), self._draft(model, settings))
 
     def _more_references(self, in_the_way: list[str]) -> int | None:
         settings = merged(self._standing.settings, {"settings": dict.fromkeys(in_the_way)})
-        if not in_the_way or not self._readable_by(self._standing.provider, settings):
+        if not in_the_way or not self._readable_by(self._standing.provider, self._model, settings):
             return None
         if not self._can_be_said(self._model, self._standing.provider, settings):
             return None
         return self._carried(settings).references
 
-    def _readable_by(self, provider: str, settings: Mapping[str, Any]) -> bool:
+    def _readable_by(self, provider: str, model: Model, settings: Mapping[str, Any]) -> bool:
         """Whether the references can get to the provider: by an address of their own, or as files."""
-        if named_urls(settings) or all(one.source_url is not None for one in self._references):
+        if all(isinstance(one, str) or one.source_url is not None for one in self._going(model, settings)):
             return True
         lane = next((one for one in self._resources.lanes.values() if one.provider == provider), None)
         if lane is not None:
@@ -259,7 +262,7 @@ class _Loop:
             return None  # a stand-in's work never becomes a service's
         if model.max_prompt_chars is not None and len(standing.prompt) > model.max_prompt_chars:
             return None
-        if not self._readable_by(provider, standing.settings):
+        if not self._readable_by(provider, model, standing.settings):
             return None
         if not self._can_be_said(model, provider, standing.settings):
             return None
@@ -270,14 +273,13 @@ class _Loop:
         most = self._standing.policy.max_image_cost
         if most is None and all(one.estimate for one in model.prices):
             most = self._resources.estimates.get(provider)
-        ask = self._draft(model, settings)
         try:
             return price(
                 model,
                 settings,
                 on=self._today,
                 max_image_cost=most,
-                references=len(ask.reference_urls),
+                references=pixels_of(self._going(model, settings)),
                 prompt=self._standing.prompt,
             )
         except (PriceUnknown, LimitTooSmall, BadInput):

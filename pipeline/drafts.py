@@ -15,16 +15,16 @@ def draft(model: str, prompt: str, settings: Mapping[str, Any], *, references: i
     """The ask of an attempt that nobody makes yet.
 
     Args:
-        references: how many the character has; those that the settings name win over them.
+        references: how many go along, as `pipeline.references.going_along` has it.
     """
-    own = [] if settings.get("references") is False else range(references)
     return Ask(
         attempt_id=_NO_ATTEMPT,
         token="none",  # noqa: S106 -- nothing is sent
         model=model,
         prompt=prompt,
         settings=settings,
-        reference_urls=named_urls(settings) or [f"https://reference.invalid/{number}.png" for number in own],
+        reference_urls=named_urls(settings)
+        or [f"https://reference.invalid/{number}.png" for number in range(references)],
     )
 
 

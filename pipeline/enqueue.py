@@ -13,7 +13,7 @@ from typing import Any
 
 from db import batches, characters, lanes
 from db.batches import Enqueued, NewGeneration
-from db.characters import CharacterRow
+from db.characters import CharacterRow, ReferenceRow
 from domain.errors import BadInput, LimitTooSmall, RequestRefused, ServiceMissing
 from domain.escalation import Policy, wishes
 from domain.ids import row_identity
@@ -26,7 +26,7 @@ from pipeline.drafts import draft
 from pipeline.fitted import misfits
 from pipeline.multiply import multiplied
 from pipeline.prompt_file import PromptRow
-from pipeline.references import named_urls
+from pipeline.references import Going, going_along, named_urls, pixels_of
 from pipeline.resources import Resources
 from providers.base import Ask
 from providers.catalogue import Catalogue, Model
@@ -241,8 +241,9 @@ class _Planner:
         self._check_length(model, row)
         cast = self._cast(row.character or self._order.character)
         settings = {**self._order.settings, **row.settings}
-        self._check_wire(provider, model, row, settings=settings, cast=cast)
-        hold, expected = self._price(provider, model, settings, row=row, cast=cast)
+        going = going_along(settings, [reference for one in cast for reference in one.references], model=model)
+        self._check_wire(provider, model, row, settings=settings, cast=cast, going=going)
+        hold, expected = self._price(provider, model, settings, row=row, going=going)
         name = joined(one.name for one in cast)
         identity = row_identity(
             row.prompt, {"settings": settings, "provider": provider, "model": model.name, "character": name}
@@ -298,19 +299,21 @@ class _Planner:
         *,
         settings: Mapping[str, Any],
         cast: Sequence[CharacterRow],
+        going: Sequence[Going],
     ) -> None:
         """Refuse now what the adapter would refuse at the submission: a flag, a mode, a combination."""
         lane = next((one for one in self._resources.lanes.values() if one.provider == provider), None)
         if lane is None:
             raise ServiceMissing(f"no lane serves {provider!r} here; set its key, see .env.example")
-        files = [one.name for one in cast if any(reference.source_url is None for reference in one.references)]
-        if files and settings.get("references") is not False and not settings.get("cref_urls") and not lane.takes_files:
+        unaddressed = [one for one in going if isinstance(one, ReferenceRow) and one.source_url is None]
+        files = [one.name for one in cast if any(reference in unaddressed for reference in one.references)]
+        if files and not lane.takes_files:
             raise BadInput(
                 f"the references of {' and '.join(map(repr, files))} have no address that {provider!r} could"
                 " read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings and add the character again",
                 line=row.line,
             )
-        ask = draft(model.name, row.prompt, settings, references=sum(len(one.references) for one in cast))
+        ask = draft(model.name, row.prompt, settings, references=len(going))
         try:
             lane.check(ask)
             self.warnings.update(lane.warnings(ask))
@@ -334,10 +337,10 @@ class _Planner:
         settings: Mapping[str, Any],
         *,
         row: PromptRow,
-        cast: Sequence[CharacterRow],
+        going: Sequence[Going],
     ) -> tuple[Decimal, Decimal]:
-        """Hold and expected charge of one call."""
-        references = len(named_urls(settings)) or sum(len(one.references) for one in cast)
+        """Hold and expected charge of one call, as far as it is known by now; `pipeline.costs` says it again."""
+        references = pixels_of(going)
         by_words = model.prices and any(one.tokens is not None for one in model.prices)
         # As the price counts it: a character of another script is several bytes.
         length = len(row.prompt.encode()) if by_words else 0

@@ -1,6 +1,6 @@
 """A character's reference pictures: their bytes for the check, their addresses for the providers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,25 +11,50 @@ from domain.errors import PictureLost, RequestRefused, ServiceMissing
 from domain.ids import CharacterId
 from pipeline.resources import Resources
 from providers.base import Lane
+from providers.catalogue import Model
 from validation.base import Reference
 from validation.embedder import Source
 
+#: A reference that goes along with a call: an address that its settings name, or one of a character's pictures.
+Going = str | ReferenceRow
 
-def urls_for(resources: Resources, lane: Lane, work: Work) -> list[str]:
-    """Addresses of the references for this attempt: those the settings name, else those of all its characters.
+
+def going_along(settings: Mapping[str, Any], rows: Iterable[ReferenceRow], *, model: Model | None) -> list[Going]:
+    """The references that a call with these settings takes along, best first: the one answer to that question.
+
+    Those that the settings name win over the characters' own, and no more go along than the model takes.
+
+    Args:
+        rows: of all its characters.
+        model: None for one that the catalogue has lost, whose wire knows better.
+    """
+    named = named_urls(settings)
+    if not named and settings.get("references") is False:
+        return []
+    most = model.references.most if model is not None and model.references is not None else None
+    return [*(named or rows)][:most]
+
+
+def pixels_of(going: Sequence[Going]) -> list[int | None]:
+    """How large each is; None for one that is known by its address alone."""
+    return [None if isinstance(one, str) else one.width * one.height for one in going]
+
+
+def going_with(resources: Resources, work: Work, *, model: Model | None) -> list[Going]:
+    """The references of this attempt, as they are now."""
+    characters_of = [character_of(resources, one) for one in work.character_ids]
+    return going_along(work.settings, [row for one in characters_of for row in one.references], model=model)
+
+
+def urls_of(resources: Resources, lane: Lane, going: Sequence[Going]) -> list[str]:
+    """Addresses under which the lane's provider can read them; a file without one is uploaded.
 
     Raises:
         RequestRefused: a reference has no address the provider could read.
         ServiceMissing: a reference is not in the store of this machine.
         ProviderError: uploading one failed.
     """
-    named = named_urls(work.settings)
-    if named:
-        return named
-    if work.settings.get("references") is False:
-        return []
-    whom = [character_of(resources, one) for one in work.character_ids]
-    return [row.source_url or _url(resources, lane, row) for character in whom for row in character.references]
+    return [one if isinstance(one, str) else one.source_url or _url(resources, lane, one) for one in going]
 
 
 def named_urls(settings: Mapping[str, Any]) -> list[str]:

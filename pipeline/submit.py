@@ -14,7 +14,16 @@ from datetime import timedelta
 from db import faults, history, lanes
 from db.moves import doubts, submission
 from db.work import Lease, Work
-from domain.errors import LikenessError, LostRace, MaybeSent, NotSent, ProviderError, RequestError, ServiceMissing
+from domain.errors import (
+    LikenessError,
+    LostRace,
+    MaybeSent,
+    NotSent,
+    ProviderError,
+    RequestError,
+    ServiceMissing,
+    UnknownThing,
+)
 from domain.ids import AttemptId
 from domain.retry import TryAgain, closing_reason, closure, concerns_lane, decide
 from pipeline import brake, further, late, references, replies
@@ -22,6 +31,7 @@ from pipeline.another_try import another_try
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Ask, Delivered, Lane
+from providers.catalogue import load
 from providers.clock import running_s
 
 log = logging.getLogger(__name__)
@@ -68,13 +78,18 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
 
 
 def _ask(resources: Resources, lane: Lane, work: Work) -> Ask:
+    try:
+        model = load().get(work.model)
+    except UnknownThing:
+        model = None
+    going = references.going_with(resources, work, model=model)
     return Ask(
         attempt_id=str(work.attempt_id),
         token=work.token,
         model=work.model,
         prompt=work.prompt,
         settings=work.settings,
-        reference_urls=references.urls_for(resources, lane, work),
+        reference_urls=references.urls_of(resources, lane, going),
         hook_url=f"{resources.public_url}/hooks/{work.lane}/{work.token}" if resources.public_url else None,
         action=further.action_of(resources, work),
     )

@@ -24,9 +24,13 @@ _WORDS_OF: Final[Mapping[str, Callable[[Mapping[str, Any], Model], Words]]] = {
     "openai": openai_body.words_of,
 }
 
-#: A reference picture's size is not known here: expected, and assumed to be at most.
+#: A reference whose size nobody knows: expected as one megapixel, and held as four, the largest picture that the models
+#: priced by megapixels make themselves. A larger one is found before it is sent, where it can be measured.
 INPUT_MP: Final = 1
 INPUT_MP_AT_MOST: Final = 4
+PIXELS_AT_MOST: Final = INPUT_MP_AT_MOST * 1_000_000
+#: A model's own megapixel may be 1024 x 1024. Source: PROVIDERS.md 2.6, no service says how it rounds.
+_MOST_PIXELS_PER_MP: Final = 1024 * 1024
 _BYTES_PER_TOKEN: Final = 4
 
 
@@ -38,11 +42,13 @@ class Price:
         usd: expected charge.
         at_most_usd: the most it can cost; what is held.
         source: where the figure comes from, and of which day.
+        estimate: a figure of ours, which the service's own word replaces, or what the caller named.
     """
 
     usd: Decimal
     at_most_usd: Decimal
     source: str
+    estimate: bool = False
 
 
 def price(
@@ -51,7 +57,7 @@ def price(
     *,
     on: date,
     max_image_cost: Decimal | None = None,
-    references: int = 0,
+    references: Sequence[int | None] = (),
     prompt: str = "",
 ) -> Price:
     """What one call with these settings costs on that day.
@@ -60,7 +66,7 @@ def price(
         max_image_cost: the most that the caller is willing to pay for one call. It stands in for a price that
             nobody knows, and for one that is only an estimate; never for one that these settings do not have. Where
             None, the setting of that name counts.
-        references: how many reference pictures go along.
+        references: pixels of each reference picture that goes along, None where nobody has measured it.
         prompt: the text; models priced by tokens count it.
 
     Raises:
@@ -70,16 +76,13 @@ def price(
             cannot be read.
     """
     most = max_image_cost if max_image_cost is not None else _maximum(settings)
-    rows = [row for row in model.prices if row.holds_on(on)]
-    words = _words(model, settings) if rows else Words()
-    row = _fitting(rows, model, words) if rows else None
-    if most is not None and (row is None or row.estimate):
-        return Price(usd=usd(most), at_most_usd=usd(most), source="the maximum that the caller named")
-    if row is None:
+    found = listed(model, settings, on=on, references=references, prompt=prompt)
+    if most is not None and (found is None or found.estimate):
+        return Price(usd=usd(most), at_most_usd=usd(most), source="the maximum that the caller named", estimate=True)
+    if found is None:
         raise PriceUnknown(
             f"no price is known for {model.name!r} on {on}; name the most that one call may cost with --max-image-cost"
         )
-    found = _listed(row, model, settings, words=words, references=references, prompt=prompt)
     if most is not None and found.at_most_usd > most:
         raise LimitTooSmall(
             f"one call to {model.name!r} can cost {show(found.at_most_usd)} USD,"
@@ -88,15 +91,30 @@ def price(
     return found
 
 
-def _listed(
-    row: PriceRow, model: Model, settings: Mapping[str, Any], *, words: Words, references: int, prompt: str
-) -> Price:
+def listed(
+    model: Model, settings: Mapping[str, Any], *, on: date, references: Sequence[int | None] = (), prompt: str = ""
+) -> Price | None:
+    """What the catalogue says, whatever maximum the caller names; None for a model without a price on that day.
+
+    Raises:
+        BadInput: as `price`.
+    """
+    rows = [row for row in model.prices if row.holds_on(on)]
+    if not rows:
+        return None
+    words = _words(model, settings)
+    row = _fitting(rows, model, words)
     if row.tokens is not None:
-        expected, at_most = _by_tokens(row.tokens, words, references=references, prompt=prompt)
+        expected, at_most = _by_tokens(row.tokens, words, references=len(references), prompt=prompt)
     else:
         expected, at_most = _by_call(row, words, references=references)
     count = _count(model, settings)
-    return Price(usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source)
+    return Price(usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source, estimate=row.estimate)
+
+
+def by_reference_size(model: Model, *, on: date) -> bool:
+    """Whether a call costs more the larger its references are."""
+    return any(row.usd_per_input_mp > 0 for row in model.prices if row.holds_on(on))
 
 
 def _maximum(settings: Mapping[str, Any]) -> Decimal | None:
@@ -146,23 +164,37 @@ def _count(model: Model, settings: Mapping[str, Any]) -> int:
     return int(wish)
 
 
-def _by_call(row: PriceRow, words: Words, *, references: int) -> tuple[Decimal, Decimal]:
+def _by_call(row: PriceRow, words: Words, *, references: Sequence[int | None]) -> tuple[Decimal, Decimal]:
     base = row.usd or Decimal(0)
     most = row.at_most_usd if row.at_most_usd is not None else base
     if not row.usd_per_output_mp and not row.usd_per_input_mp:
         return base, most
-    out = row.usd_per_output_mp * _megapixels(words.size or "1 MP")
-    one = row.usd_per_input_mp * references
-    return base + out + one * INPUT_MP, most + out + one * INPUT_MP_AT_MOST
+    size = words.size or "1 MP"
+    return (
+        base
+        + row.usd_per_output_mp * _output_mp(size, pixels_per_mp=1_000_000)
+        + row.usd_per_input_mp * _input_mp(references, unknown=INPUT_MP),
+        most
+        + row.usd_per_output_mp * _output_mp(size, pixels_per_mp=_MOST_PIXELS_PER_MP)
+        + row.usd_per_input_mp * _input_mp(references, unknown=INPUT_MP_AT_MOST),
+    )
 
 
-def _megapixels(size: str) -> int:
-    """Rounded up, since no service says how it rounds."""
+def _input_mp(references: Sequence[int | None], *, unknown: int) -> int:
+    return sum(unknown if pixels is None else _started_mp(pixels) for pixels in references)
+
+
+def _output_mp(size: str, *, pixels_per_mp: int) -> int:
     number, _, unit = size.partition(" ")
     if unit == "MP":
-        return math.ceil(Decimal(number))
+        return _started_mp(Decimal(number) * pixels_per_mp)
     width, height = token_prices.pixels(size)
-    return -(-width * height // 1_000_000)
+    return _started_mp(width * height)
+
+
+def _started_mp(pixels: Decimal | int) -> int:
+    """Rounded up, each picture by itself: no service says how it rounds."""
+    return math.ceil(Decimal(pixels) / 1_000_000)
 
 
 def _by_tokens(rates: TokenRates, words: Words, *, references: int, prompt: str) -> tuple[Decimal, Decimal]:

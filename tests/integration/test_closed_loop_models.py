@@ -89,7 +89,7 @@ def test_the_next_dearer_model_is_asked_at_its_own_price(bench: Bench) -> None:
     waiting = _judged(bench, _first(bench))
     model = load().get(waiting.model)
     assert (waiting.state, waiting.provider) == ("queued", "replicate")
-    listed = price(model, {"mode": "turbo"}, on=waiting.created_at.date(), references=1, prompt="a pig")
+    listed = price(model, {"mode": "turbo"}, on=waiting.created_at.date(), references=[512 * 512], prompt="a pig")
     assert (waiting.hold_usd, waiting.price_usd) == (listed.at_most_usd, listed.usd)
     assert listed.usd > Decimal("0.10"), "an imagine is 0.40 USD and four pictures"
     assert waiting.changes["settings"] == {}
@@ -100,7 +100,7 @@ def test_the_next_dearer_model_is_asked_at_its_own_price(bench: Bench) -> None:
     third = _judged(bench, second)
     assert third.cost > listed.usd
     assert third.model not in {"midjourney", model.name}
-    dearer = price(load().get(third.model), {}, on=third.created_at.date(), references=1, prompt="a pig")
+    dearer = price(load().get(third.model), {}, on=third.created_at.date(), references=[512 * 512], prompt="a pig")
     assert dearer.usd > listed.usd
 
 

@@ -129,7 +129,7 @@ def test_every_live_model_makes_a_picture_at_the_catalogue_s_price(lane: HttpLan
     assert len(lane.fetch_picture(done.picture_urls[0])) > 100
     assert lane.check_live(asked, on=TODAY) == []
     if row.prices:
-        assert bill() == [price(row, {}, on=TODAY, references=len(urls)).usd]
+        assert bill() == [price(row, {}, on=TODAY, references=[512 * 512] * len(urls)).usd]
 
 
 def test_every_model_of_the_stand_in_has_its_table_and_takes_what_it_sends() -> None:

@@ -84,7 +84,8 @@ def test_the_references_of_all_of_them_go_along(bench: Bench, cast: tuple[Charac
     assert work is not None
     assert work.character_ids == cast
     bench.books.sql("UPDATE character_references SET source_url = 'https://example.com/' || character_id")
-    found = references.urls_for(bench.resources, bench.resources.lanes["sandbox"], work)
+    going = references.going_with(bench.resources, work, model=load().get(work.model))
+    found = references.urls_of(bench.resources, bench.resources.lanes["sandbox"], going)
     assert found == [f"https://example.com/{one}" for one in cast]
 
 
