@@ -1,4 +1,7 @@
-"""A small memory of reference pictures: what stands under a content digest never changes, so nothing is invalidated."""
+"""A small memory of reference pictures: what stands under a content digest never changes, so nothing is invalidated.
+
+What stands under an address that a person named is taken to stay, too.
+"""
 
 import threading
 from collections import OrderedDict
@@ -38,7 +41,7 @@ class _Recent(Generic[_Key, _Value]):
 
 
 class Shelf:
-    """Bytes of references by digest, and the addresses under which a lane's provider can read them.
+    """Bytes of references by digest, the addresses under which a lane's provider can read them, and their sizes.
 
     Args:
         size: pictures kept; each takes what its file takes.
@@ -49,8 +52,15 @@ class Shelf:
         # An address that holds the whole picture is made anew faster than it is worth keeping.
         self._urls: _Recent[tuple[str, str], str] = _Recent(16 * size, keeps=lambda url: not url.startswith("data:"))
 
+        self._pixels: _Recent[str, int] = _Recent(16 * size)
+
     def content(self, sha256: str, read: Callable[[], bytes]) -> bytes:
         return self._content.get(sha256, read)
 
     def url(self, lane: str, sha256: str, upload: Callable[[], str]) -> str:
         return self._urls.get((lane, sha256), upload)
+
+    def pixels(self, url: str, measure: Callable[[], int]) -> int:
+        """How large the picture behind an address is; a failure to measure it is not remembered."""
+        # An address that holds the whole picture is measured faster than it is worth keeping.
+        return measure() if url.startswith("data:") else self._pixels.get(url, measure)

@@ -7,6 +7,7 @@ certainly not accepted, accepted, or in doubt.
 """
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -25,13 +26,14 @@ from domain.errors import (
     UnknownThing,
 )
 from domain.ids import AttemptId
+from domain.money import show
 from domain.retry import TryAgain, closing_reason, closure, concerns_lane, decide
-from pipeline import brake, further, late, references, replies
+from pipeline import brake, costs, further, late, references, replies
 from pipeline.another_try import another_try
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Ask, Delivered, Lane
-from providers.catalogue import load
+from providers.catalogue import Model, load
 from providers.clock import running_s
 
 log = logging.getLogger(__name__)
@@ -55,11 +57,9 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
     if work is None:
         return None
     resources.points.reach("submit.looked")
-    if work.cancel_requested:
-        _give_back_unclaimed(resources, work, NotSent("a person has canceled it"))
-        return None
-    if not lane_open:
-        _give_back_unclaimed(resources, work, NotSent(f"lane {work.lane!r} is closed"))
+    if work.cancel_requested or not lane_open:
+        why = "a person has canceled it" if work.cancel_requested else f"lane {work.lane!r} is closed"
+        _give_back_unclaimed(resources, work, NotSent(why))
         return None
     lane = resources.lanes.get(work.lane)
     if lane is None:
@@ -69,20 +69,29 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
         _give_back_unclaimed(resources, work, missing)
         return None
     try:
-        ask = _ask(resources, lane, work)
+        model = _model(work)
+        going = references.going_with(resources, work, model=model)
+        ask = _ask(resources, lane, work, going)
         sent_prompt = lane.prompt_text(ask)
+        cost = None if model is None else costs.as_sent(resources, lane, work, model=model, going=going)
     except (ProviderError, RequestError, ServiceMissing) as failure:
         _before_the_intent(resources, work, failure)
         return None
-    return _claim_and_post(resources, lane, work, ask=ask, sent_prompt=sent_prompt)
+    if cost is not None and cost.at_most_usd > work.hold_usd:
+        _hold_more(resources, work, cost)
+        return None
+    priced = work if cost is None else replace(work, price_usd=cost.usd)
+    return _claim_and_post(resources, lane, priced, ask=ask, sent_prompt=sent_prompt)
 
 
-def _ask(resources: Resources, lane: Lane, work: Work) -> Ask:
+def _model(work: Work) -> Model | None:
     try:
-        model = load().get(work.model)
+        return load().get(work.model)
     except UnknownThing:
-        model = None
-    going = references.going_with(resources, work, model=model)
+        return None
+
+
+def _ask(resources: Resources, lane: Lane, work: Work, going: Sequence[references.Going]) -> Ask:
     return Ask(
         attempt_id=str(work.attempt_id),
         token=work.token,
@@ -101,7 +110,9 @@ def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, s
     begin_by = running_s() + min(resources.timing.intent_to_post.total_seconds(), lease.seconds / 2)
     try:
         with resources.database.transaction() as connection:
-            submission.claim(connection, work.attempt_id, lease=lease, sent_prompt=sent_prompt)
+            submission.claim(
+                connection, work.attempt_id, lease=lease, sent_prompt=sent_prompt, price_usd=work.price_usd
+            )
     except LostRace:
         return None
     resources.points.reach("submit.intent")
@@ -232,6 +243,19 @@ def _failed_try(resources: Resources, work: Work, lease: Lease, failure: Provide
             failure=failure,
             wait=usual if outage is None else outage,
             counts=outage is None,
+        )
+
+
+def _hold_more(resources: Resources, work: Work, cost: costs.Cost) -> None:
+    """The hold was for less than this call can cost: the budget must be asked again, and is only where it is taken."""
+    failure = NotSent(
+        f"the call can cost {show(cost.at_most_usd)} USD as it would be sent now, and {show(work.hold_usd)} USD are"
+        " held for it; nothing was sent, and it waits for the larger hold"
+    )
+    log.info("attempt %s: %s", work.attempt_id, failure)
+    with suppress(LostRace), resources.database.transaction() as connection:
+        submission.hold_more(
+            connection, work.attempt_id, failure=failure, hold_usd=cost.at_most_usd, price_usd=cost.usd
         )
 
 

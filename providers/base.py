@@ -345,8 +345,11 @@ class Lane(CalledBack, Protocol):
         """
         ...
 
-    def fetch_picture(self, url: str) -> bytes:
+    def fetch_picture(self, url: str, *, total_s: float | None = None) -> bytes:
         """The file behind `url`, whole.
+
+        Args:
+            total_s: for a caller who cannot wait; None for as long as a large picture may take.
 
         Raises:
             PictureAway: not to be had now.

@@ -56,8 +56,11 @@ class PictureFetcher:
             kept=16,
         )
 
-    def fetch(self, url: str) -> bytes:
+    def fetch(self, url: str, *, total_s: float | None = None) -> bytes:
         """The file behind `url`, after up to three tries: a 404 or a page of HTML may be a host's first reaction only.
+
+        Args:
+            total_s: instead of the fetcher's own, for a caller who cannot wait; no try begins after it.
 
         Raises:
             PictureAway: not to be had now.
@@ -66,14 +69,15 @@ class PictureFetcher:
         """
         if url.startswith("data:"):
             return self._inside(url)
+        total_s = self._total_s if total_s is None else total_s
         tries = Retrying(
-            stop=stop_after_attempt(TRIES) | stop_after_delay(self._total_s),
+            stop=stop_after_attempt(TRIES) | stop_after_delay(total_s),
             wait=wait_exponential_jitter(multiplier=self._wait_s, max=4 * self._wait_s, jitter=self._wait_s / 2),
             retry=retry_if_exception_type(PictureError),
             reraise=True,
         )
         try:
-            return tries(self._fetch_once, url)
+            return tries(self._fetch_once, url, total_s)
         except ReplyTooLarge:
             raise NotAPicture(f"the file at {_host(url)} has more than {self._most_bytes} bytes") from None
 
@@ -93,14 +97,14 @@ class PictureFetcher:
             raise NotAPicture(f"the reply holds a file, calls it {head[:60]!r}, and it is no picture")
         return content
 
-    def _fetch_once(self, url: str) -> bytes:
-        call_time = CallTime.starting_now(total_s=self._total_s, connect_s=CONNECT_S)
+    def _fetch_once(self, url: str, total_s: float) -> bytes:
+        call_time = CallTime.starting_now(total_s=total_s, connect_s=CONNECT_S)
         host = _host(url)
         try:
             with within(call_time):
                 for _ in range(REDIRECTS + 1):
                     host = _host(url)
-                    found = self._follow(url)
+                    found = self._follow(url, total_s)
                     if isinstance(found, bytes):
                         return found
                     url = found
@@ -110,9 +114,9 @@ class PictureFetcher:
             raise PictureAway(f"the picture at {host} is not to be had now: {why(failure)}") from failure
         raise PictureAway(f"the picture at {host} is behind more than {REDIRECTS} redirects")
 
-    def _follow(self, url: str) -> bytes | str:
+    def _follow(self, url: str, total_s: float) -> bytes | str:
         """The file, or the address to which the host redirects."""
-        timeout = httpx2.Timeout(self._total_s, pool=CONNECT_S)
+        timeout = httpx2.Timeout(total_s, pool=CONNECT_S)
         with self._client.stream("GET", _fetchable(url), timeout=timeout) as response:
             location = response.headers.get("location")
             if response.status_code in {301, 302, 303, 307, 308} and location:

@@ -261,8 +261,8 @@ class HttpLane:
         """Sentences about wishes that are left out of the submission, usually none."""
         return self._adapter.warnings(ask) if isinstance(self._adapter, Adviser) else ()
 
-    def fetch_picture(self, url: str) -> bytes:
-        return self._pictures.fetch(url)
+    def fetch_picture(self, url: str, *, total_s: float | None = None) -> bytes:
+        return self._pictures.fetch(url, total_s=total_s)
 
     @property
     def takes_files(self) -> bool:

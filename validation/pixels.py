@@ -26,6 +26,7 @@ __all__ = [
     "Preprocessing",
     "decode",
     "model_input",
+    "pixels_in",
     "read_preprocessing",
 ]
 
@@ -142,6 +143,19 @@ def decode(content: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX
         except _DECODER_ERRORS as error:
             raise NotAPicture(f"the {kind} picture is truncated or damaged: {error}") from error
     return Picture(image=image, media_type=_MEDIA_TYPES[kind], size_bytes=len(content))
+
+
+def pixels_in(content: bytes) -> int:
+    """How many pixels the picture in `content` has, by its header; nothing of it is decoded.
+
+    Raises:
+        NotAPicture: no picture at all, or of a kind that is not read here.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+            return opened.width * opened.height
+    except _DECODER_ERRORS as error:
+        raise NotAPicture(_what_else(content)) from error
 
 
 def _what_else(content: bytes) -> str:

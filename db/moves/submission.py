@@ -6,12 +6,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from db import ledger
 from db.moves import events
 from db.moves.rows import charge, due_now, error_columns, finish, leased_by, owning, set_attempt, set_generation, take
-from db.schema import attempts
+from db.schema import attempts, generations
 from db.texts import storable, storable_json
 from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, LostRace
@@ -35,8 +35,13 @@ def look(connection: Connection, attempt_id: AttemptId) -> Work | None:
     return None if row is None else work_of(row)
 
 
-def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease, sent_prompt: str) -> Work:
+def claim(
+    connection: Connection, attempt_id: AttemptId, *, lease: Lease, sent_prompt: str, price_usd: Decimal | None = None
+) -> Work:
     """Write the intent: after this commit the request may be on its way.
+
+    Args:
+        price_usd: what this very request costs, where it was found out; else what the admission wrote holds.
 
     Raises:
         LostRace: another worker has it, it is not admitted any more, or a person has canceled it.
@@ -49,6 +54,7 @@ def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease, sent_p
         work,
         AttemptState.SUBMITTING,
         sent_prompt=sent_prompt,
+        price_usd=work.price_usd if price_usd is None else price_usd,
         intent_at=func.now(),
         step_tries=work.step_tries + 1,
         **leased_by(lease),
@@ -216,6 +222,24 @@ def give_back(
     """
     work = take(connection, attempt_id, states=_ADMITTED if token is None else _SUBMITTING, token=token)
     return finish(connection, work, GenerationState.QUEUED, outcome=Outcome.GIVEN_BACK, failure=failure, wait=wait)
+
+
+def hold_more(
+    connection: Connection, attempt_id: AttemptId, *, failure: LikenessError, hold_usd: Decimal, price_usd: Decimal
+) -> GenerationState:
+    """Nothing was sent, since more than the hold could be charged: the generation waits in the queue with a new one.
+
+    The hold is taken, and every budget asked, when the next attempt is admitted.
+    """
+    reached = give_back(connection, attempt_id, token=None, failure=failure)
+    connection.execute(
+        update(generations)
+        .where(
+            generations.c.id == select(attempts.c.generation_id).where(attempts.c.id == attempt_id).scalar_subquery()
+        )
+        .values(hold_usd=hold_usd, price_usd=price_usd)
+    )
+    return reached
 
 
 def refuse(

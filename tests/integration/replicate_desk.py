@@ -4,7 +4,7 @@ A `Desk` belongs to one test: its key is its own, so that what the bill says of 
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -47,13 +47,16 @@ class Desk:
     url: str
     key: str
 
-    def planned(self, *prompts: str, model: str = NANO, **settings: Any) -> tuple[Order, Plan]:
+    def planned(
+        self, *prompts: str, model: str = NANO, order: Mapping[str, Any] | None = None, **settings: Any
+    ) -> tuple[Order, Plan]:
         rows = [
             PromptRow(position=at, line=at + 1, prompt=prompt, settings=settings, extra={})
             for at, prompt in enumerate(prompts)
         ]
-        order = Order(name=f"batch {uuid.uuid4()}", user_id=USER, provider="replicate", model=model)
-        return order, plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
+        name = f"batch {uuid.uuid4()}"
+        wanted = Order(name=name, user_id=USER, provider="replicate", model=model, **(order or {}))
+        return wanted, plan(self.resources, load(), wanted, rows, today=datetime.now(UTC).date())
 
     def attempts(self, *prompts: str, model: str = NANO) -> list[AttemptId]:
         """Of a new batch, admitted and published."""

@@ -137,6 +137,10 @@ class BooksModel(RuleBasedStateMachine):
             return
         match row.state:
             case "admitted":
+                more = data.draw(st.sampled_from([None, None, None, row.hold_usd + HOLD]))
+                if more is not None:
+                    self._hold_more(row, hold_usd=more)
+                    return
                 with suppress(LostRace):  # a person has canceled it
                     self.books.claim(row.id)
             case "submitting":
@@ -150,6 +154,10 @@ class BooksModel(RuleBasedStateMachine):
             case "validating":
                 core = data.draw(st.sampled_from([0.1, 0.9]))
                 self._validate(row, core=core, what=data.draw(st.sampled_from(VERDICTS)))
+
+    def _hold_more(self, row: Any, *, hold_usd: Decimal) -> None:
+        failure = NotSent("x")
+        self._do(lambda c: submission.hold_more(c, row.id, failure=failure, hold_usd=hold_usd, price_usd=row.price_usd))
 
     def _answer(self, row: Any, *, what: str, known: bool) -> None:
         token = row.lease_token if known else NEVER

@@ -132,6 +132,32 @@ def test_a_claimed_attempt_cannot_be_given_back_by_a_stranger(books: Books) -> N
             submission.give_back(connection, attempt_id, token=token, failure=QueueFull("499"))
 
 
+def test_a_call_that_costs_more_than_its_hold_waits_for_a_larger_one(books: Books) -> None:
+    attempt_id = books.admitted(limit=2 * HOLD)
+    with books.database.transaction() as connection:
+        reached = submission.hold_more(
+            connection, attempt_id, failure=NotSent("dearer"), hold_usd=2 * HOLD, price_usd=HOLD
+        )
+    row, generation = books.attempt(attempt_id), books.generation_of(attempt_id)
+    assert (reached, row.outcome, row.hold_state, row.hold_usd) == ("queued", "given_back", "released", HOLD)
+    assert (generation.hold_usd, generation.price_usd, generation.tries) == (2 * HOLD, HOLD, 0)
+    (again,) = books.admit()
+    assert books.attempt(again.attempt_id).hold_usd == 2 * HOLD
+    books.claim(again.attempt_id)
+    with pytest.raises(LostRace), books.database.transaction() as connection:
+        submission.hold_more(connection, again.attempt_id, failure=NotSent("dearer"), hold_usd=3 * HOLD, price_usd=HOLD)
+    assert books.generation_of(attempt_id).hold_usd == 2 * HOLD
+
+
+def test_the_intent_says_what_the_request_costs(books: Books) -> None:
+    one, other = books.admitted(), books.admitted()
+    with books.database.transaction() as connection:
+        submission.claim(connection, one, lease=lease(), sent_prompt="as sent", price_usd=HOLD / 4)
+        submission.claim(connection, other, lease=lease(), sent_prompt="as sent")
+    assert books.attempt(one).price_usd == HOLD / 4
+    assert books.attempt(other).price_usd == books.generation_of(other).price_usd
+
+
 def test_a_given_back_attempt_of_a_canceled_generation_is_canceled(books: Books) -> None:
     attempt_id, token = books.submitting()
     _cancel(books, attempt_id)

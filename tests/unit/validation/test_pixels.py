@@ -13,7 +13,7 @@ from PIL import Image
 
 from domain.errors import NotAPicture
 from tests.integration.scoring_pictures import KINDS, deep, saved, scene, turned, with_alpha
-from validation.pixels import MAX_SIDE, decode, model_input
+from validation.pixels import MAX_SIDE, decode, model_input, pixels_in
 from validation.preprocessing import CLIP_DEFAULT
 
 MEDIA_TYPES = {
@@ -35,6 +35,15 @@ def test_every_kind_becomes_an_upright_rgb_picture(kind: str) -> None:
     assert {picture.width, picture.height} == {61, 40}
     assert picture.media_type == MEDIA_TYPES[kind.partition("-")[0]]
     assert picture.size_bytes == len(content)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_of_every_kind_is_measured_without_decoding_it(kind: str) -> None:
+    content = KINDS[kind](scene(1, (96, 64)))
+    found = decode(content)
+    assert pixels_in(content) == found.width * found.height
+    with pytest.raises(NotAPicture, match="HTML page"):
+        pixels_in(b"<!doctype html>" + content)
 
 
 def test_the_extension_is_the_usual_one() -> None:
