@@ -1,9 +1,9 @@
 """`models`: the catalogue, for people and for scripts. It needs no server, and so starts none."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, product
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +16,7 @@ from cli.terminal import speaking
 from domain.errors import PriceUnknown, RequestError, UnknownThing
 from domain.money import show
 from providers.catalogue import Catalogue, Model, load
-from providers.prices import price
+from providers.prices import listed, price
 
 
 def models_command(
@@ -74,11 +74,33 @@ def _document(model: Model, day: date) -> dict[str, Any]:
         "aspect_ratios": list(model.aspect_ratios),
         "qualities": list(model.qualities),
         "modes": list(model.modes),
+        "formats": list(model.formats),
+        "expected_s": dict(model.expected_s),
+        "prices": list(_prices(model, day)),
         "negative_prompt": model.negative_prompt,
         "max_prompt_chars": model.max_prompt_chars,
         "confirmed": model.sure,
         "source": model.source,
     }
+
+
+def _prices(model: Model, day: date) -> Iterator[dict[str, Any]]:
+    """What a call without references costs in every size, quality and mode; nothing for what nobody knows."""
+    for size, quality, mode in product(*(each or (None,) for each in (model.sizes, model.qualities, model.modes))):
+        said = {"size": size, "quality": quality, "mode": mode}
+        found = listed(model, {name: word for name, word in said.items() if word is not None}, on=day)
+        if found is None or found.row is None:
+            return
+        row = found.row
+        yield said | {
+            "usd": show(found.usd),
+            "at_most_usd": show(found.at_most_usd),
+            "usd_per_reference_mp": show(row.usd_per_input_mp) if row.usd_per_input_mp else None,
+            "estimate": found.estimate,
+            "from": None if row.since == date.min else row.since.isoformat(),
+            "until": None if row.until == date.max else row.until.isoformat(),
+            "source": found.source,
+        }
 
 
 def _table(found: Sequence[Model], day: date) -> Table | Text:

@@ -43,12 +43,14 @@ class Price:
         at_most_usd: the most it can cost; what is held.
         source: where the figure comes from, and of which day.
         estimate: a figure of ours, which the service's own word replaces, or what the caller named.
+        row: of the catalogue; None for a maximum that the caller named.
     """
 
     usd: Decimal
     at_most_usd: Decimal
     source: str
     estimate: bool = False
+    row: PriceRow | None = None
 
 
 def price(
@@ -109,7 +111,9 @@ def listed(
     else:
         expected, at_most = _by_call(row, words, references=references)
     count = _count(model, settings)
-    return Price(usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source, estimate=row.estimate)
+    return Price(
+        usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source, estimate=row.estimate, row=row
+    )
 
 
 def by_reference_size(model: Model, *, on: date) -> bool:

@@ -175,6 +175,42 @@ def test_models_need_no_server(likeness: CommandLine, monkeypatch: pytest.Monkey
     assert list(home.iterdir()) == [], "nothing was started, and nothing was written"
 
 
+def test_models_tell_every_price_with_its_source_and_its_time(likeness: CommandLine) -> None:
+    said = {model["name"]: model for model in likeness.document("models", "--on", "2026-05-01")["models"]}
+    dall_e = said["dall-e-3"]
+    assert (dall_e["formats"], dall_e["expected_s"]) == (["png"], {"usual": 20.0})
+    assert {(one["size"], one["quality"]): one["usd"] for one in dall_e["prices"]} == {
+        ("1024x1024", "standard"): "0.04",
+        ("1024x1024", "hd"): "0.08",
+        ("1792x1024", "standard"): "0.08",
+        ("1792x1024", "hd"): "0.12",
+        ("1024x1792", "standard"): "0.08",
+        ("1024x1792", "hd"): "0.12",
+    }
+    assert {(one["from"], one["until"]) for one in dall_e["prices"]} == {(None, "2026-05-12")}
+    flux = said["black-forest-labs/flux-2-pro"]["prices"][1]
+    assert flux == {
+        "size": "1 MP",
+        "quality": None,
+        "mode": None,
+        "usd": "0.03",
+        "at_most_usd": "0.045",
+        "usd_per_reference_mp": "0.015",
+        "estimate": False,
+        "from": None,
+        "until": None,
+        "source": "replicate.com model page, 2026-09-24",
+    }
+    assert [(one["mode"], one["estimate"]) for one in said["midjourney"]["prices"]] == [
+        ("relax", True),
+        ("fast", True),
+        ("turbo", True),
+    ]
+    assert said["midjourney"]["expected_s"] == {"relax": 300.0, "fast": 60.0, "turbo": 30.0}
+    assert len(said["gpt-image-2"]["prices"]) == 4 * 4
+    assert said["runwayml/gen4-image"]["prices"] == []
+
+
 def test_models_die_on_their_day_and_name_their_successors(likeness: CommandLine) -> None:
     before = likeness.document("models", "--live", "--on", "2025-12-01")["models"]
     after = likeness.document("models", "--on", "2026-11-21")["models"]
