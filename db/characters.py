@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, null, select, update
@@ -16,7 +17,11 @@ from domain.verdict import Thresholds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceRow:
-    """One reference picture; `r2_key` is its place in our own store."""
+    """One reference picture; `r2_key` is its place in our own store.
+
+    Args:
+        uploaded_at: when it was in the bucket; None while it is kept in a folder alone, or there is no bucket.
+    """
 
     position: int
     sha256: str
@@ -24,7 +29,7 @@ class ReferenceRow:
     media_type: str
     width: int
     height: int
-    source_url: str | None
+    uploaded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +101,7 @@ def put(
                 "media_type": reference.media_type,
                 "width": reference.width,
                 "height": reference.height,
-                "source_url": reference.source_url,
+                "uploaded_at": reference.uploaded_at,
             }
             for reference in references
         ],

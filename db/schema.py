@@ -262,7 +262,9 @@ generation_assets = Table(
     Column("missing_reason", Text, comment="set where the picture could not be had"),
     Column("metadata", JSONB, nullable=False, server_default=NOTHING),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
-    Column("uploaded_at", Moment, comment="when it was in the bucket; null while it is kept in a folder alone"),
+    Column(
+        "uploaded_at", Moment, comment="when it, and its grid, were in the bucket; null while one is in a folder alone"
+    ),
     Column("upload_tried_at", Moment, comment="when somebody last set out to upload it"),
     UniqueConstraint("attempt_id", "position"),
     CheckConstraint("(r2_key IS NULL) = (missing_reason IS NOT NULL)", name="stored_or_missing"),

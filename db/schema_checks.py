@@ -27,7 +27,8 @@ character_references = Table(
     Column("media_type", Text, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
-    Column("source_url", Text, comment="where a provider can read it, if it has a public address"),
+    Column("uploaded_at", Moment, comment="when it was in the bucket; null while it is kept in a folder alone"),
+    Column("upload_tried_at", Moment, comment="when somebody last set out to upload it"),
 )
 
 threshold_versions = Table(

@@ -125,8 +125,8 @@ def _keep(resources: Resources, position: int, read: tuple[bytes, str, str, int,
         media_type=media_type,
         width=width,
         height=height,
-        # Without one, a submission that needs an address asks the store, which by then may have it.
-        source_url=stored.url,
+        # Without it, `asset.upload` brings the file there, or the first submission that needs an address.
+        uploaded_at=stored.uploaded_at,
     )
 
 

@@ -216,8 +216,9 @@ class _Loop:
         return self._carried(settings).references
 
     def _readable_by(self, provider: str, model: Model, settings: Mapping[str, Any]) -> bool:
-        """Whether the references can get to the provider: by an address of their own, or as files."""
-        if all(isinstance(one, str) or one.source_url is not None for one in self._going(model, settings)):
+        """Whether the references can get to the provider: by an address, or as files."""
+        named = all(isinstance(one, str) for one in self._going(model, settings))
+        if named or self._resources.store.public_base is not None:
             return True
         lane = next((one for one in self._resources.lanes.values() if one.provider == provider), None)
         if lane is not None:

@@ -5,7 +5,7 @@ A grid without its single pictures is cut. What is kept of an attempt, and when 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from db.moves.collection import NewAsset
@@ -78,9 +78,11 @@ class Collector:
         if pictures is None:
             why = f"{grid.width} x {grid.height} pixels are no grid of pictures of {aspect}"
             return [self._stored(0, content, grid, metadata={"source_url": _shown(url), "not_cut": why})]
-        key = self.resources.store.put(content, ending=_ending(grid)).key
-        metadata = {"source_url": _shown(url), "cut_from_grid": True, "grid_key": key}
-        return [self._stored(at, *one, metadata=metadata) for at, one in enumerate(pictures)]
+        kept = self.resources.store.put(content, ending=_ending(grid))
+        metadata = {"source_url": _shown(url), "cut_from_grid": True, "grid_key": kept.key}
+        found = [self._stored(at, *one, metadata=metadata) for at, one in enumerate(pictures)]
+        # Quarters of a grid that waits for the bucket wait with it, so that whoever uploads them brings both.
+        return [one if kept.uploaded_at is not None else replace(one, uploaded_at=None) for one in found]
 
     def filled(self, found: Sequence[NewAsset | PictureError], places: Places) -> list[NewAsset | PictureError]:
         """The same, with quarters of the grid in the places of single pictures that are not to be had."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from db import batches, characters, lanes
 from db.batches import Enqueued, NewGeneration
-from db.characters import CharacterRow, ReferenceRow
+from db.characters import CharacterRow
 from domain.errors import BadInput, LimitTooSmall, RequestRefused, ServiceMissing
 from domain.escalation import Policy, wishes
 from domain.ids import row_identity
@@ -26,7 +26,7 @@ from pipeline.drafts import draft
 from pipeline.fitted import misfits
 from pipeline.multiply import multiplied
 from pipeline.prompt_file import PromptRow
-from pipeline.references import Going, going_along, named_urls, pixels_of
+from pipeline.references import Going, can_be_read, going_along, named_urls, pixels_of
 from pipeline.resources import Resources
 from providers.base import Ask
 from providers.catalogue import Catalogue, Model
@@ -305,12 +305,11 @@ class _Planner:
         lane = next((one for one in self._resources.lanes.values() if one.provider == provider), None)
         if lane is None:
             raise ServiceMissing(f"no lane serves {provider!r} here; set its key, see .env.example")
-        unaddressed = [one for one in going if isinstance(one, ReferenceRow) and one.source_url is None]
-        files = [one.name for one in cast if any(reference in unaddressed for reference in one.references)]
-        if files and not lane.takes_files:
+        files = [one.name for one in cast if any(reference in going for reference in one.references)]
+        if files and not can_be_read(self._resources, lane):
             raise BadInput(
-                f"the references of {' and '.join(map(repr, files))} have no address that {provider!r} could"
-                " read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings and add the character again",
+                f"the references of {' and '.join(map(repr, files))} have no address that {provider!r}"
+                " could read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings",
                 line=row.line,
             )
         ask = draft(model.name, row.prompt, settings, references=len(going))

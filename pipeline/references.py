@@ -12,6 +12,7 @@ from domain.ids import CharacterId
 from pipeline.resources import Resources
 from providers.base import Lane
 from providers.catalogue import Model
+from storage.base import StoreAway
 from validation.base import Reference
 from validation.embedder import Source
 
@@ -51,10 +52,10 @@ def urls_of(resources: Resources, lane: Lane, going: Sequence[Going]) -> list[st
 
     Raises:
         RequestRefused: a reference has no address the provider could read.
-        ServiceMissing: a reference is not in the store of this machine.
+        ServiceMissing: a reference is not in the store of this machine, or waits for a bucket that is away.
         ProviderError: uploading one failed.
     """
-    return [one if isinstance(one, str) else one.source_url or _url(resources, lane, one) for one in going]
+    return [one if isinstance(one, str) else _url(resources, lane, one) for one in going]
 
 
 def named_urls(settings: Mapping[str, Any]) -> list[str]:
@@ -86,22 +87,46 @@ def _content(resources: Resources, row: ReferenceRow) -> bytes:
     try:
         return resources.shelf.content(row.sha256, lambda: resources.store.get(row.r2_key))
     except (OSError, PictureLost) as error:
-        raise ServiceMissing(
-            f"reference {row.position + 1} cannot be read from the picture store of this worker ({error});"
-            " share the store among the workers, or add the character again"
-        ) from error
+        raise _not_here(row, error) from error
+
+
+def _not_here(row: ReferenceRow, error: Exception) -> ServiceMissing:
+    return ServiceMissing(
+        f"reference {row.position + 1} cannot be read from the picture store of this worker ({error});"
+        " share the store among the workers, or add the character again"
+    )
+
+
+def can_be_read(resources: Resources, lane: Lane) -> bool:
+    """Whether references can get to the lane's provider: as files, or by an address of the bucket's."""
+    return lane.takes_files or resources.store.public_base is not None
 
 
 def _url(resources: Resources, lane: Lane, row: ReferenceRow) -> str:
-    def upload() -> str:
-        url = lane.upload_reference(_content(resources, row), row.media_type)
-        if url is None:
-            url = resources.store.publish(row.r2_key).url
-        if url is None:
-            raise RequestRefused(
-                f"reference {row.position + 1} has no address that {lane.provider!r} could read; "
-                "configure R2 (R2_ENDPOINT_URL, R2_CDN_URL) or pass --cref-urls"
-            )
-        return url
+    """The address of one reference today: never one from the books, since the bucket's may have changed since."""
+    base = resources.store.public_base
+    if base is not None and row.uploaded_at is not None:
+        return base + row.r2_key
+    return resources.shelf.url(lane.name, row.sha256, partial(_brought, resources, lane, row))
 
-    return resources.shelf.url(lane.name, row.sha256, upload)
+
+def _brought(resources: Resources, lane: Lane, row: ReferenceRow) -> str:
+    """The address of a reference that was not known to be in the bucket, after it was left with the lane or there."""
+    url = lane.upload_reference(_content(resources, row), row.media_type)
+    if url is None:
+        url = _published(resources, row)
+    if url is None:
+        raise RequestRefused(
+            f"reference {row.position + 1} has no address that {lane.provider!r} could read; "
+            "set R2_CDN_URL and the other R2 settings, or pass --cref-urls"
+        )
+    return url
+
+
+def _published(resources: Resources, row: ReferenceRow) -> str | None:
+    try:
+        return resources.store.publish(row.r2_key).url
+    except StoreAway as failure:
+        raise ServiceMissing(f"reference {row.position + 1} waits for the bucket: {failure}") from failure
+    except (OSError, PictureLost) as error:
+        raise _not_here(row, error) from error

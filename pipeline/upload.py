@@ -1,6 +1,7 @@
-"""Bring to the bucket what is kept on this machine: what was made while the bucket was away, or before there was one.
+"""Bring to the bucket what is kept on this machine: what was stored while the bucket was away, or before there was one.
 
-A picture is claimed for a while, published under its own digest, and marked; whoever dies in between has lost nothing.
+Pictures with the grids they were cut from, and characters' references. One is claimed for a while, published under its
+own digest, and marked; whoever dies in between has lost nothing.
 """
 
 import logging
@@ -16,7 +17,6 @@ from typing import Final
 from db import uploads
 from db.uploads import Waiting
 from domain.errors import LikenessError
-from domain.ids import AssetId
 from pipeline.resources import Resources
 from storage.base import PictureStore, StoreAway, Stored
 
@@ -33,14 +33,14 @@ _AGAIN_AFTER: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tried:
-    """What became of one claimed picture.
+    """What became of one claimed picture, and of its grid.
 
     Args:
         stored: where it is now, or None.
         give_back: nothing is known against it; it waits for the bucket alone.
     """
 
-    asset_id: AssetId
+    waiting: Waiting
     stored: Stored | None = None
     give_back: bool = False
 
@@ -81,28 +81,31 @@ def readdress(resources: Resources) -> int:
 def _publish(store: PictureStore, away: threading.Event, waiting: Waiting) -> _Tried:
     if away.is_set():
         # One wait for a bucket that does not answer is enough.
-        return _Tried(asset_id=waiting.asset_id, give_back=True)
+        return _Tried(waiting=waiting, give_back=True)
     try:
-        return _Tried(asset_id=waiting.asset_id, stored=store.publish(waiting.r2_key))
+        stored = store.publish(waiting.r2_key)
+        if waiting.grid_key is not None:
+            store.publish(waiting.grid_key)
+        return _Tried(waiting=waiting, stored=stored)
     except StoreAway as failure:
         if not away.is_set():
             log.warning("pictures wait on this machine for the bucket: %s", failure)
         away.set()
-        return _Tried(asset_id=waiting.asset_id, give_back=True)
+        return _Tried(waiting=waiting, give_back=True)
     except FileNotFoundError:
-        log.info("asset %s is not on this machine; the one that has it will upload it", waiting.asset_id)
+        log.info("%s is not whole on this machine; the one that has it will upload it", waiting.r2_key)
     except (LikenessError, OSError) as failure:
-        log.warning("asset %s cannot be uploaded: %s", waiting.asset_id, failure)
-    return _Tried(asset_id=waiting.asset_id)
+        log.warning("%s cannot be uploaded: %s", waiting.r2_key, failure)
+    return _Tried(waiting=waiting)
 
 
 def _note(resources: Resources, tried: Sequence[_Tried]) -> int:
     found = {
-        one.asset_id: (one.stored.url, one.stored.uploaded_at)
+        one.waiting: (one.stored.url, one.stored.uploaded_at)
         for one in tried
         if one.stored is not None and one.stored.uploaded_at is not None
     }
     with resources.database.transaction() as connection:
         uploads.uploaded(connection, found)
-        uploads.give_back(connection, [one.asset_id for one in tried if one.give_back])
+        uploads.give_back(connection, [one.waiting for one in tried if one.give_back])
     return len(found)

@@ -36,7 +36,7 @@ class NewAsset:
     """One picture of an attempt: stored, or missing with the reason.
 
     Args:
-        uploaded_at: when it was in the bucket, or None while it is kept in a folder alone.
+        uploaded_at: when it, and the grid it was cut from, were in the bucket; None while one is in a folder alone.
         model_input: pixels, edge and preprocessing digest for the check, or None where nothing is to be checked.
     """
 

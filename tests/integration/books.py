@@ -69,7 +69,6 @@ class Books:
             media_type="image/png",
             width=64,
             height=64,
-            source_url=f"http://127.0.0.1:9/{name}.png",
         )
         with self.database.transaction() as connection:
             return put_character(

@@ -1,6 +1,7 @@
 """Pictures that must show several characters: who is asked for, what goes along, and who decides."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.characters import NewCharacter, add
 from pipeline.enqueue import Order, plan
 from pipeline.prompt_file import PromptRow, rows_of
 from providers.catalogue import load
+from storage.r2 import Bucket, R2Store
 from tests.conftest import Sent
 from tests.integration.books import USER, asset
 from tests.integration.steps import EXAMPLE, PREPROCESSING, Bench, bench_of
@@ -83,10 +85,19 @@ def test_the_references_of_all_of_them_go_along(bench: Bench, cast: tuple[Charac
         work = validation.look(connection, attempt_id)
     assert work is not None
     assert work.character_ids == cast
-    bench.books.sql("UPDATE character_references SET source_url = 'https://example.com/' || character_id")
-    going = references.going_with(bench.resources, work, model=load().get(work.model))
-    found = references.urls_of(bench.resources, bench.resources.lanes["sandbox"], going)
-    assert found == [f"https://example.com/{one}" for one in cast]
+    bench.books.sql("UPDATE character_references SET r2_key = 'references/' || character_id, uploaded_at = now()")
+    bucket = Bucket(
+        endpoint_url="http://127.0.0.1:9",
+        name="pictures",
+        access_key_id="key",
+        secret_access_key="secret",
+        cdn_url="https://example.com",
+    )
+    with closing(R2Store(bucket)) as store:
+        resources = replace(bench.resources, store=store)
+        going = references.going_with(resources, work, model=load().get(work.model))
+        found = references.urls_of(resources, resources.lanes["sandbox"], going)
+    assert found == [f"https://example.com/references/{one}" for one in cast]
 
 
 @pytest.mark.parametrize(("core", "state"), [(0.7, "rejected"), (0.9, "completed")])

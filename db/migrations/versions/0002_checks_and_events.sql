@@ -59,9 +59,22 @@ ALTER TABLE generation_assets
     ADD CONSTRAINT generation_assets_near_duplicate_of_fkey
         FOREIGN KEY(near_duplicate_of) REFERENCES generation_assets (id) ON DELETE SET NULL;
 
+COMMENT ON COLUMN generation_assets.uploaded_at IS
+    'when it, and its grid, were in the bucket; null while one is in a folder alone';
+
 COMMENT ON COLUMN generation_assets.text_alignment IS 'cosine of the picture with its prompt';
 
 COMMENT ON COLUMN generation_assets.near_duplicate_score IS 'cosine of the two pictures';
+
+-- An address of our own is made of the bucket's and the key where it is used.
+ALTER TABLE character_references
+    DROP COLUMN source_url,
+    ADD COLUMN uploaded_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN upload_tried_at TIMESTAMP WITH TIME ZONE;
+
+COMMENT ON COLUMN character_references.uploaded_at IS 'when it was in the bucket; null while it is kept in a folder alone';
+
+COMMENT ON COLUMN character_references.upload_tried_at IS 'when somebody last set out to upload it';
 
 ALTER TABLE lanes
     ADD COLUMN concurrency_origin TEXT DEFAULT 'setting' NOT NULL,
