@@ -10,6 +10,7 @@ from typing import Any
 
 from sandbox.faults import Fault
 from sandbox.jobs import Job
+from sandbox.moderation import objections
 from sandbox.openai_bodies import NotAccepted, blocked, invalid, missing, no_fidelity, no_model, unknown
 from sandbox.openai_models import COMMON, EDITS, Model, live, pixels, price_micros, usage
 from sandbox.settings import Settings
@@ -23,16 +24,6 @@ STEP = 16
 LIKENESS = 0.9  # of a drawing to its references; these models keep to them by themselves
 SIZES = ("1024x1024", "1536x1024", "1024x1536", "auto")
 FORMATS = ("png", "jpeg", "webp")
-MODERATED: Mapping[str, str] = {
-    "gore": "violence",
-    "beheaded": "violence",
-    "bloodbath": "violence",
-    "massacre": "violence",
-    "nsfw": "sexual",
-    "nude": "sexual",
-    "naked": "sexual",
-    "lingerie": "sexual",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +61,8 @@ def wanted(kind: str, fields: Mapping[str, Any], *, references: Sequence[str], n
     if kind == "edit" and not references:
         raise missing("image")
     job_id = f"req_{uuid.uuid4().hex}"
-    found = [MODERATED[word] for word in re.findall(r"[a-z]+", prompt.lower()) if word in MODERATED]
-    if found:
-        raise blocked(job_id, why=found[0])
+    if found := objections(prompt):
+        raise blocked(job_id, why=next(iter(found.values())).category)
     return Wanted(
         job_id=job_id,
         kind=kind,

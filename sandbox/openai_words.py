@@ -4,7 +4,6 @@ What the words say is of no use: a text repeats what it was asked, a schema is f
 """
 
 import json
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.jobs import Job
+from sandbox.moderation import objections
 from sandbox.openai_bodies import NotAccepted, missing, no_model
 from sandbox.openai_models import live, words_micros
-from sandbox.openai_submit import MODERATED, PROVIDER
+from sandbox.openai_submit import PROVIDER
 from sandbox.settings import Settings
 
 PICTURE_TOKENS = 85  # of one picture looked at in low detail
@@ -75,7 +75,7 @@ def _check_strict(schema: Mapping[str, Any]) -> None:
 
 def answer(question: Question) -> tuple[str, bool]:
     """What is said, and whether it is a refusal."""
-    if any(word in MODERATED for word in re.findall(r"[a-z]+", question.text.lower())):
+    if objections(question.text):
         return REFUSED, True
     last = question.text.strip().rpartition("\n")[2][:200]
     return (last if question.schema is None else json.dumps(_plainest(question.schema, last))), False

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from sandbox.faults import Fault
 from sandbox.jobs import Job, micros
+from sandbox.moderation import objections
 from sandbox.replicate_bodies import invalid, problem
 from sandbox.replicate_models import MODELS, Model
 from sandbox.settings import Settings
@@ -27,7 +28,6 @@ LEAST_LIFE_S = 5
 QUEUE_SHARE = 0.2  # of a job's time is spent waiting
 SPREAD = (0.7, 1.4)  # of a job's time around the usual
 STOPPED_LATER_S = 60.0  # a prediction that is to be stopped must neither begin nor end before
-SENSITIVE = frozenset({"nsfw", "nude", "naked", "gore", "beheaded", "bloodbath", "massacre", "lingerie"})
 E005 = "The input or output was flagged as sensitive. Please try again with different inputs. (E005) ({job_id})"
 E001 = "An error occurred while processing your request (E001)"
 UNREADABLE = "Invalid input: an image could not be downloaded or is no image (E006)"
@@ -92,7 +92,7 @@ def wanted(name: str, fields: Mapping[str, Any], headers: Mapping[str, str], *, 
         given=given,
         hook_url=_hook_url(fields),
         life_s=read_life_s(headers.get("cancel-after")),
-        message=model.gone or (E005.format(job_id=job_id[:10]) if _sensitive(str(given["prompt"])) else ""),
+        message=model.gone or (E005.format(job_id=job_id[:10]) if objections(str(given["prompt"])) else ""),
     )
 
 
@@ -193,10 +193,6 @@ def _hook_url(fields: Mapping[str, Any]) -> str | None:
         raise NotAccepted(invalid([("format", "webhook", "webhook must be an HTTPS URL")]))
     # Events before the end are not played.
     return str(address) if "completed" in events else None
-
-
-def _sensitive(prompt: str) -> bool:
-    return not SENSITIVE.isdisjoint(re.findall(r"[a-z]+", prompt.lower()))
 
 
 def _plan(wanted: Wanted, *, size_px: int) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from sandbox.bill import digest_of
 from sandbox.callbacks import Manner
 from sandbox.faults import UNHEARD, Fault, Faults, Where, misbehave
 from sandbox.jobs import Job, JobStore, Refused, Terms, usd
+from sandbox.moderation import BY_READING, objections
 from sandbox.settings import Settings
-from sandbox.ttapi_prompt import refused_words
 from sandbox.ttapi_side_jobs import wanted_blend, wanted_describe, wanted_inpaint
 from sandbox.ttapi_submit import (
     MODE_FACTORS,
@@ -214,7 +214,8 @@ class TTAPI:
         return bodies.envelope([bodies.list_row(job, now_s=now_s, base_url=request.base_url) for job in jobs])
 
     def prompt_check(self, request: Request, _fault: Fault | None) -> object:
-        words = refused_words(read_text(request.fields(), "prompt"))
+        """Free, and before any job: what stands in the prompt is found, what only its picture will show is not."""
+        words = objections(read_text(request.fields(), "prompt"), BY_READING)
         if words:
             return bodies.failure(f"banned prompt words: {', '.join(words)}")
         return bodies.envelope(None, "Prompt verification successful.")

@@ -9,16 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.moderation import Stage, objections
+
 DEFAULT_VERSION = "7"  # since 2025-06-17
 VERSIONS = frozenset({"5", "5.0", "5.1", "5.2", "6", "6.0", "6.1", "7", "7.0", "8", "8.0", "8.1"})
 NIJI_VERSIONS = frozenset({"5", "6", "7"})
 MAX_SEED = 4_294_967_295
-
-# Words the keyword filter refuses before a job exists; they do not count as illegal prompts.
-REFUSED_WORDS = frozenset({"nsfw", "gore", "nude", "beheaded"})
-# Words that Midjourney itself finds once the job runs.
-BANNED_WORDS = frozenset({"bloodbath", "massacre", "naked"})
-DENIED_WORDS = frozenset({"lingerie"})
 
 FULL_WEIGHT_OW = 400  # the highest omni weight that is advised; more does not come closer
 DEFAULT_OW = 100
@@ -51,17 +47,11 @@ class Wish:
     aspect: tuple[int, int]
 
 
-def refused_words(prompt: str) -> list[str]:
-    """What the keyword filter finds; each word counts alone, those behind `--no` too."""
-    return sorted(_words(prompt) & REFUSED_WORDS)
-
-
 def read_prompt(prompt: str) -> Wish:
     """Raises `IllegalPrompt` with the message of the failed job."""
-    words = _words(prompt)
-    if words & BANNED_WORDS:
-        raise IllegalPrompt(f"[Banned prompt detected] {', '.join(sorted(words & BANNED_WORDS))}")
-    if words & DENIED_WORDS:
+    if words := objections(prompt, frozenset({Stage.PROMPT})):
+        raise IllegalPrompt(f"[Banned prompt detected] {', '.join(words)}")
+    if objections(prompt, frozenset({Stage.PICTURE})):
         raise IllegalPrompt("[Image denied] The image was denied by a filter.")
     images, text, flags = _split(prompt)
     if not text and not images:
@@ -76,10 +66,6 @@ def read_prompt(prompt: str) -> Wish:
         seed=flags.get("seed"),
         aspect=flags.get("ar", (1, 1)),
     )
-
-
-def _words(prompt: str) -> set[str]:
-    return set(re.findall(r"[a-z]+", prompt.lower()))
 
 
 def _split(prompt: str) -> tuple[list[str], str, dict[str, Any]]:

@@ -13,8 +13,7 @@ from typing import Any
 
 from sandbox.jobs import Job
 from sandbox.shapes import own_seed, size_of
-from sandbox.ttapi_prompt import refused_words
-from sandbox.ttapi_submit import MODE_FACTORS, NotAccepted, Wanted, varied, wanted_after
+from sandbox.ttapi_submit import MODE_FACTORS, NotAccepted, Wanted, check_at_the_door, varied, wanted_after
 
 SHAPES = {"PORTRAIT": (2, 3), "SQUARE": (1, 1), "LANDSCAPE": (3, 2)}
 BLENDED = (2, 5)
@@ -76,8 +75,7 @@ def wanted_inpaint(fields: Mapping[str, Any], parent: Job) -> Wanted:
     prompt, mask = fields.get("prompt"), fields.get("mask")
     if not isinstance(prompt, str) or not prompt.strip():
         raise NotAccepted(400, "The prompt field is required.")
-    if words := refused_words(prompt):
-        raise NotAccepted(400, f"banned prompt words: {', '.join(words)}")
+    check_at_the_door(prompt)
     content = _bytes(mask, "mask")
     _check_readable(content, "mask")
     side = 2 if len(parent.plan["tiles"]) == 4 else 1

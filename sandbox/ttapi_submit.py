@@ -12,10 +12,11 @@ from typing import Any
 
 from sandbox.faults import Fault
 from sandbox.jobs import Job, QueueFull, Refused, TooManySubmits, WalletEmpty, micros
+from sandbox.moderation import Stage, objections
 from sandbox.settings import Settings
 from sandbox.shapes import own_seed, size_of
 from sandbox.ttapi_bodies import components_of
-from sandbox.ttapi_prompt import IllegalPrompt, Wish, read_prompt, refused_words
+from sandbox.ttapi_prompt import IllegalPrompt, Wish, read_prompt
 
 PROVIDER = "ttapi"
 
@@ -65,8 +66,7 @@ class Wanted:
 
 def wanted_imagine(fields: Mapping[str, Any], *, size_px: int) -> Wanted:
     prompt = read_text(fields, "prompt")
-    if words := refused_words(prompt):
-        raise NotAccepted(400, f"banned prompt words: {', '.join(words)}")
+    check_at_the_door(prompt)
     mode = fields.get("mode", "fast")
     if not isinstance(mode, str) or mode not in MODE_FACTORS:
         raise NotAccepted(400, f"The mode must be one of {', '.join(MODE_FACTORS)}.")
@@ -151,6 +151,12 @@ def read_text(fields: Mapping[str, Any], name: str) -> str:
     except UnicodeEncodeError as error:
         raise NotAccepted(400, f"The {name} field is not valid text.") from error
     return text
+
+
+def check_at_the_door(prompt: str) -> None:
+    """Raises `NotAccepted` for words that the keyword filter does not let in."""
+    if words := objections(prompt, frozenset({Stage.DOOR})):
+        raise NotAccepted(400, f"banned prompt words: {', '.join(words)}")
 
 
 def read_timeout_s(fields: Mapping[str, Any], mode: str) -> int:

@@ -59,6 +59,12 @@ def test_every_row_that_the_provider_refuses_is_named_and_nothing_is_enqueued(be
     assert bench.caller.bill() == []
 
 
+@pytest.mark.parametrize("word", ["massacre", "bloodbath", "naked"])
+def test_a_word_that_would_be_a_strike_is_found_beforehand(bench: Bench, word: str) -> None:
+    with pytest.raises(BadInput, match=f"banned prompt words: {word}"):
+        refuse_objectionable(bench.resources, rows_of(bench, "a pig", f"a {word}"))
+
+
 def test_the_text_that_is_checked_is_the_text_that_would_be_sent(bench: Bench) -> None:
     with pytest.raises(BadInput, match=r"row 0 .*nude"):
         refuse_objectionable(bench.resources, rows_of(bench, "a pig", no="nude"))

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from sandbox.moderation import WORDS, Stage
 from sandbox.process import running
 from tests.integration.sandbox_client import Caller, Listener, until
 
@@ -273,6 +274,24 @@ def test_the_prompt_check_is_free(caller: Caller) -> None:
     refused = caller.post("promptCheck", prompt="a nude pig").json()
     assert (refused["status"], refused["message"]) == ("FAILED", "banned prompt words: nude")
     assert caller.bill() == []
+
+
+@pytest.mark.parametrize("word", sorted(WORDS))
+def test_what_the_prompt_check_lets_pass_is_no_strike_unless_only_the_picture_shows_it(
+    caller: Caller, word: str
+) -> None:
+    prompt = f"a {word} pig"
+    checked = caller.post("promptCheck", prompt=prompt).json()
+    made = caller.imagine(prompt)
+    ended = caller.ended(made.json()["data"]["jobId"])["message"] if made.status_code == 200 else made.json()["message"]
+    objected, said = {
+        Stage.DOOR: (True, f"banned prompt words: {word}"),
+        Stage.PROMPT: (True, f"[Banned prompt detected] {word}"),
+        Stage.PICTURE: (False, "[Image denied]"),
+    }[WORDS[word].stage]
+    assert (checked["status"] == "FAILED") == objected
+    assert made.status_code == (400 if WORDS[word].stage is Stage.DOOR else 200)
+    assert ended.startswith(said)
 
 
 def test_the_account_shows_its_queue_and_its_balance(waiting: Caller) -> None:

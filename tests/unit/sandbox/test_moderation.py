@@ -1,0 +1,37 @@
+"""One list of words that the services object to, and every wire's way of saying so."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sandbox import openai_submit, openai_words, replicate_submit
+from sandbox.moderation import BY_READING, WORDS, Stage, objections
+from sandbox.openai_bodies import NotAccepted
+from sandbox.ttapi_prompt import IllegalPrompt, read_prompt
+
+NOW_S = datetime(2026, 11, 26, tzinfo=UTC).timestamp()
+
+
+def test_each_word_counts_alone_whatever_its_case_and_behind_flags_too() -> None:
+    assert list(objections("No GORE, please --no nude")) == ["gore", "nude"]
+    assert objections("a category of gorets") == {}
+
+
+def test_every_stage_has_a_word_and_only_the_last_is_hidden_from_a_reader() -> None:
+    assert {one.stage for one in WORDS.values()} == set(Stage)
+    hidden = WORDS.keys() - objections(" ".join(WORDS), BY_READING).keys()
+    assert {WORDS[word].stage for word in hidden} == {Stage.PICTURE}
+
+
+@pytest.mark.parametrize("word", sorted(WORDS))
+def test_every_service_objects_to_every_word(word: str) -> None:
+    prompt = f"a {word} pig"
+    if WORDS[word].stage is not Stage.DOOR:
+        with pytest.raises(IllegalPrompt):
+            read_prompt(prompt)
+    nano = {"input": {"prompt": prompt}}
+    assert "(E005)" in replicate_submit.wanted("google/nano-banana-pro", nano, {}, retired="failed").message
+    with pytest.raises(NotAccepted, match=rf"safety_violations=\[{WORDS[word].category}\]"):
+        openai_submit.wanted("generation", {"model": "gpt-image-2", "prompt": prompt}, references=(), now_s=NOW_S)
+    asked = {"model": "gpt-5.6-luna", "messages": [{"role": "user", "content": prompt}]}
+    assert openai_words.answer(openai_words.asked("chat", asked, now_s=NOW_S)) == (openai_words.REFUSED, True)
