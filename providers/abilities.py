@@ -86,7 +86,8 @@ class PromptJudge(Protocol):
 class SideWorker(Protocol):
     """What a wire has besides, where jobs of other kinds are made: each is paid for, and none can be found again.
 
-    What a job of these came to is asked with `Poller.build_poll`.
+    For tools outside the books: nothing of ours makes such a job, so no budget or limit knows of it. What
+    a job of these came to is asked with `Poller.build_poll`.
     """
 
     def build_blend(self, pictures: Sequence[bytes], *, shape: str, settings: Mapping[str, Any]) -> Call:

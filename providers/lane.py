@@ -189,8 +189,11 @@ class HttpLane:
             return None
         return self._adapter.read_prompt_check(self._sender.send(self._adapter.build_prompt_check(text)))
 
+    # The next four make jobs for tools outside the books: no intent, no hold, no place, and nothing finds a job whose
+    # reply was lost. They are not in the contract that the steps hold, and a test keeps everything of ours off them.
+
     def blend(self, picture_urls: Sequence[str], *, shape: str, settings: Mapping[str, Any]) -> Accepted:
-        """A paid job that no attempt stands for: pictures made of two to five others; `poll` says what it came to.
+        """Pay for a job outside the books: pictures made of two to five others; `poll` says what it came to.
 
         Args:
             shape: `PORTRAIT` (2:3), `SQUARE` or `LANDSCAPE` (3:2).
@@ -203,21 +206,21 @@ class HttpLane:
         return self._side_job(self._side_worker.build_blend(pictures, shape=shape, settings=settings))
 
     def describe(self, picture: bytes) -> Accepted:
-        """A paid job that no attempt stands for: texts for a picture; `description` says what it came to."""
+        """Pay for a job outside the books: texts for a picture; `description` says what it came to."""
         return self._side_job(self._side_worker.build_describe(picture))
 
     def description(self, job_id: str) -> Running | Described:
         return self._side_worker.read_description(self._fetch(job_id))
 
     def ask_seed(self, job_id: str) -> Accepted:
-        """A job that finds out the seed of a finished one; `seed` says what it came to."""
+        """Make a job outside the books that finds out the seed of a finished one; `seed` says what it came to."""
         return self._side_job(self._side_worker.build_seed(job_id))
 
     def seed(self, job_id: str) -> Running | int:
         return self._side_worker.read_seed(self._fetch(job_id))
 
     def inpaint(self, job_id: str, *, mask: bytes, prompt: str, settings: Mapping[str, Any]) -> Accepted:
-        """A paid job that no attempt stands for: a part of a picture drawn anew; `poll` says what it came to."""
+        """Pay for a job outside the books: a part of a picture drawn anew; `poll` says what it came to."""
         return self._side_job(self._side_worker.build_inpaint(job_id, mask=mask, prompt=prompt, settings=settings))
 
     def _side_job(self, call: Call) -> Accepted:
