@@ -19,8 +19,8 @@ from pipeline.status import BatchStatus
 #: Whatever else befell it must have been got over.
 EXPLAINED_BY: Final[Mapping[str, Sequence[tuple[str, re.Pattern[str]]]]] = {
     "content_refused": [("submit", re.compile("(refused|failed_body):.*(Banned prompt|safety|flagged)"))],
-    "request_refused": [("submit", re.compile("refused:input|status:403"))],
-    "job_failed": [("submit", re.compile("failed_body:"))],
+    "request_refused": [("submit", re.compile("refused:input|status:403")), ("reference", re.compile(""))],
+    "job_failed": [("submit", re.compile("failed_body:")), ("reference", re.compile(""))],
     "job_timed_out": [("submit", re.compile("aborted"))],
     "picture_lost": [
         ("picture", re.compile("")),

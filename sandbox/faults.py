@@ -1,156 +1,23 @@
-"""Misbehaviour on request: which faults there are, which are armed, and what the shared ones do to a reply.
+"""Misbehaviour on request: which faults are armed, and what the shared ones do to a reply.
 
-`KINDS` is the table of all faults. Faults that concern one wire only (the odd shapes of its bodies, the fate of a
-job) are carried out by that wire; here they are named, armed, rolled for and counted. Armed faults are kept in
+`sandbox.fault_kinds` has the table of all faults. Faults that concern one wire only (the odd shapes of its bodies, the
+fate of a job) are carried out by that wire; here they are armed, rolled for and counted. Armed faults are kept in
 memory: a sandbox that starts again behaves well.
 """
 
+import io
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from sandbox.fault_kinds import KINDS, Kind, Where
 from sandbox.web import BadRequest, Reply, Request
 
-Where = Literal["submit", "fetch", "list", "picture", "callback"]
-Argument = Literal["", "status", "seconds", "text"]
-
-SUBMIT: frozenset[Where] = frozenset({"submit"})
-READS: frozenset[Where] = frozenset({"fetch", "list", "picture"})
-REPLIES: frozenset[Where] = SUBMIT | READS
-BODIES: frozenset[Where] = frozenset({"submit", "fetch", "list"})
-PICTURE: frozenset[Where] = frozenset({"picture"})
-CALLBACK: frozenset[Where] = frozenset({"callback"})
-FETCH: frozenset[Where] = frozenset({"fetch"})
-
-TTAPI, REPLICATE, OPENAI = frozenset({"ttapi"}), frozenset({"replicate"}), frozenset({"openai"})
-EVERY_WIRE = TTAPI | REPLICATE | OPENAI
-# OpenAI's one call brings the picture itself: there is nothing to ask about, to list or to be called back for.
-WIRES: Mapping[Where, frozenset[str]] = {
-    "submit": EVERY_WIRE,
-    "fetch": TTAPI | REPLICATE,
-    "list": TTAPI | REPLICATE,
-    "picture": TTAPI | REPLICATE,
-    "callback": TTAPI | REPLICATE,
-}
-
-# What can befall a picture that stands in a reply as well as one that is fetched.
-INSIDE_TOO: Mapping[Where, frozenset[str]] = {"picture": EVERY_WIRE}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One kind of fault.
-
-    Attributes:
-        argument: what it takes behind a colon.
-        default: the argument when none is given; None means that it must be given.
-        only: the wires that can do it, where they are not all that have such a call.
-    """
-
-    where: frozenset[Where]
-    meaning: str
-    argument: Argument = ""
-    default: str | None = None
-    only: Mapping[Where, frozenset[str]] = field(default_factory=dict)
-
-    def wires(self, where: Where) -> frozenset[str]:
-        """The providers whose wire can do this at that call."""
-        return self.only.get(where, WIRES[where]) if where in self.where else frozenset()
-
-
-KINDS: Mapping[str, Kind] = {
-    "drop_before": Kind(
-        where=REPLIES,
-        meaning="the connection ends and nothing was accepted; without `match` before a submission's body is read",
-    ),
-    "drop_after": Kind(where=REPLIES, meaning="accepted and on the bill, then the connection ends without a reply"),
-    "truncated": Kind(
-        where=REPLIES, meaning="accepted; the headers and half of the promised body are sent, the connection ends"
-    ),
-    "status": Kind(
-        where=REPLIES,
-        argument="status",
-        meaning="answers with this status, nothing accepted; `status:500_after` accepts first, `_before` is the rule",
-    ),
-    "html": Kind(where=BODIES, meaning="200 with an HTML page as a proxy sends it; nothing accepted"),
-    "html_after": Kind(where=SUBMIT, meaning="accepted, then 200 with an HTML page"),
-    "slow": Kind(where=REPLIES, argument="seconds", default="3", meaning="the body arrives in drips over this time"),
-    "delay": Kind(where=REPLIES, argument="seconds", meaning="done at once, answered after this time"),
-    "delay_before": Kind(
-        where=SUBMIT, argument="seconds", meaning="accepted only after this time, even if the client has gone"
-    ),
-    "refused": Kind(
-        where=SUBMIT,
-        argument="text",
-        meaning="not accepted, with this message: TTAPI's 200 with FAILED, Replicate's 422,"
-        " OpenAI's 400 of a moderated prompt",
-    ),
-    "throttled": Kind(
-        where=SUBMIT,
-        argument="text",
-        default="plain",
-        only={"submit": REPLICATE | OPENAI},
-        meaning="not accepted, each with its own body: Replicate's 429 (plain, old, low_credit or no_payment),"
-        " OpenAI's limits of speed and money (plain, quota, no_credits or hard_limit)",
-    ),
-    "canceled": Kind(
-        where=SUBMIT, only={"submit": REPLICATE}, meaning="accepted; stopped after it began, and charged (Replicate)"
-    ),
-    "aborted": Kind(
-        where=SUBMIT, only={"submit": REPLICATE}, meaning="accepted; stopped before it began, and free (Replicate)"
-    ),
-    "failed_body": Kind(where=SUBMIT, argument="text", meaning="accepted; the job ends FAILED with this message"),
-    "stuck": Kind(where=SUBMIT, meaning="accepted; the job never ends, until the faults are cleared"),
-    "old_shape": Kind(
-        where=SUBMIT | FETCH,
-        only={"submit": TTAPI, "fetch": TTAPI},
-        meaning="the other documented spelling: job_id; actions, a number for quota, a percent sign, no images",
-    ),
-    "no_images": Kind(
-        where=SUBMIT | FETCH,
-        only={"submit": OPENAI},
-        meaning="a success without the four single images: only the grid; at Replicate without output,"
-        " at OpenAI without data",
-    ),
-    "hidden": Kind(where=frozenset({"list"}), meaning="the list says that there are no jobs (TTAPI, Replicate)"),
-    "data_removed": Kind(
-        where=BODIES - SUBMIT,
-        only={"fetch": REPLICATE, "list": REPLICATE},
-        meaning="as after its hour: without input and output (Replicate)",
-    ),
-    "data_output": Kind(
-        where=FETCH,
-        only={"fetch": REPLICATE},
-        meaning="the pictures stand in the reply, as data: addresses (Replicate)",
-    ),
-    "unknown_status": Kind(where=FETCH, meaning="a status that no page documents, while the job goes on"),
-    "expired": Kind(where=PICTURE, meaning="404, as a link past its time"),
-    "wrong_type": Kind(where=PICTURE, only=INSIDE_TOO, meaning="200 with an HTML page instead of the picture"),
-    "fake": Kind(where=PICTURE, only=INSIDE_TOO, meaning="an HTML page that calls itself image/png"),
-    "unreadable": Kind(where=PICTURE, only=INSIDE_TOO, meaning="the right size and first bytes, noise behind them"),
-    "cut_file": Kind(where=PICTURE, only=INSIDE_TOO, meaning="a complete reply that holds the first half of the file"),
-    "duplicate_callback": Kind(where=CALLBACK, meaning="the callback is delivered twice"),
-    "late_callback": Kind(where=CALLBACK, argument="seconds", default="5", meaning="delivered this much later"),
-    "early_callback": Kind(
-        where=CALLBACK, meaning="the reply to the submission goes out after the callback of its job was delivered"
-    ),
-    "lost_callback": Kind(where=CALLBACK, meaning="never delivered"),
-    "stale_callback": Kind(where=CALLBACK, meaning="signed ten minutes ago, as somebody replays it"),
-    "forged_callback": Kind(
-        where=CALLBACK, meaning="right after acceptance somebody else claims success with pictures of his own"
-    ),
-}
-
-INSIDE = frozenset(name for name, kind in KINDS.items() if kind.only is INSIDE_TOO)
-
 Profile = Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
-
-# Faults that leave a wire unasked: it neither does nor refuses anything.
-UNHEARD = frozenset({"drop_before", "html"})
 
 HTML_PAGE = b"<!doctype html><html><head><title>Just a moment...</title></head><body>Please wait.</body></html>"
 
@@ -346,20 +213,38 @@ def _spoil(fault: Fault, reply: Reply, refuse: Callable[[int], Reply]) -> Reply:
 
 def spoil_picture(fault: Fault | None, reply: Reply) -> Reply:
     """What the faults that concern picture files alone do to one."""
-    size = len(reply.body)
-    match fault.name if fault else "":
-        case "expired":
-            return Reply(status=404, body=b"This content is no longer available.", content_type="text/plain")
-        case "wrong_type":
-            return Reply(body=HTML_PAGE, content_type="text/html")
-        case "fake":
-            return replace(reply, body=HTML_PAGE)
-        case "unreadable":
-            return replace(reply, body=reply.body[:16] + random.Random(size).randbytes(max(0, size - 16)))
-        case "cut_file":
-            return replace(reply, body=reply.body[: size // 2])
-        case _:
-            return reply
+    name = fault.name if fault else ""
+    if name == "expired":
+        return Reply(status=404, body=b"This content is no longer available.", content_type="text/plain")
+    if name == "page":
+        return Reply(body=HTML_PAGE, content_type="text/html")
+    if name == "wrong_type":
+        return replace(reply, content_type="text/plain")
+    spoilt = _SPOILT.get(name)
+    return reply if spoilt is None else replace(reply, body=spoilt(reply.body))
+
+
+def _noise(picture: bytes) -> bytes:
+    return picture[:16] + random.Random(len(picture)).randbytes(max(0, len(picture) - 16))
+
+
+def _in_another_format(picture: bytes) -> bytes:
+    """The same picture as JPEG, or as PNG where it is no PNG."""
+    from PIL import Image
+
+    written = io.BytesIO()
+    with Image.open(io.BytesIO(picture)) as read:
+        read.convert("RGB").save(written, format="JPEG" if read.format == "PNG" else "PNG")
+    return written.getvalue()
+
+
+#: What becomes of a picture's bytes; its media type stays.
+_SPOILT: Mapping[str, Callable[[bytes], bytes]] = {
+    "fake": lambda _: HTML_PAGE,
+    "unreadable": _noise,
+    "cut_file": lambda picture: picture[: len(picture) // 2],
+    "other_format": _in_another_format,
+}
 
 
 def answer_faults(faults: Faults, request: Request, *, profile: Profile) -> dict[str, object]:

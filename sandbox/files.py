@@ -8,6 +8,8 @@ from pathlib import Path
 from sandbox.web import BadRequest, Reply, Request, json_reply
 
 ROUTE = "/_sandbox/files"
+# A service names in it the job for which it fetches a file.
+FOR_JOB = "x-sandbox-job"
 TYPES = (
     (b"\x89PNG\r\n\x1a\n", "png", "image/png"),
     (b"\xff\xd8\xff", "jpg", "image/jpeg"),

@@ -21,7 +21,8 @@ from sandbox import openai_bodies as bodies
 from sandbox import openai_words as words
 from sandbox.bill import digest_of
 from sandbox.callbacks import Manner
-from sandbox.faults import INSIDE, UNHEARD, Fault, Faults, Where, misbehave, spoil_picture
+from sandbox.fault_kinds import INSIDE, UNHEARD, Where
+from sandbox.faults import Fault, Faults, misbehave, spoil_picture
 from sandbox.files import ROUTE as FILES_ROUTE
 from sandbox.jobs import Job, JobStore, QueueFull, Refused, Terms, TooManySubmits, WalletEmpty
 from sandbox.openai_bodies import NotAccepted
@@ -89,9 +90,7 @@ class OpenAI:
         if route is None:
             said = f"Invalid URL ({request.method} {request.path.removeprefix(PREFIX)})"
             return self._refused(NotAccepted(404, said), request_id=_request_id())
-        fault = None
-        if route.where is not None:
-            fault = self._faults.choose(route.where, PROVIDER, prompt=_prompt_of(request))
+        fault = self._faults.choose(route.where, PROVIDER, prompt=_prompt_of(request))
         if fault is not None and fault.name in UNHEARD:
             self._note_refusal(request, f"fault {fault.name}")
         return misbehave(
@@ -332,7 +331,7 @@ def _key_digest(request: Request) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     method: str
-    where: Where | None
+    where: Where
     handler: Callable[[OpenAI, Request, Fault | None], Reply]
 
 
@@ -341,9 +340,9 @@ ROUTES: Mapping[str, Route] = {
     "/v1/images/edits": Route(method="POST", where="submit", handler=OpenAI.edit),
     "/v1/chat/completions": Route(method="POST", where="submit", handler=OpenAI.chat),
     "/v1/responses": Route(method="POST", where="submit", handler=OpenAI.respond),
-    "/v1/models": Route(method="GET", where=None, handler=OpenAI.models),
+    "/v1/models": Route(method="GET", where="model", handler=OpenAI.models),
 }
-ONE_MODEL = Route(method="GET", where=None, handler=OpenAI.model)
+ONE_MODEL = Route(method="GET", where="model", handler=OpenAI.model)
 
 
 def _route(method: str, path: str) -> Route | None:

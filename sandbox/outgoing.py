@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import httpx2
 
+from sandbox.files import FOR_JOB
+
 MAX_REFERENCE_BYTES = 32 * 1024 * 1024
 TIMEOUT_S = 10.0
 
@@ -20,12 +22,16 @@ class Unreachable(Exception):
     """A reference address that gave no picture."""
 
 
-def fetch_reference(url: str) -> bytes:
-    """The bytes behind an address, or in it; raises `Unreachable` for anything but a 200 with a body."""
+def fetch_reference(url: str, *, job_id: str | None = None) -> bytes:
+    """The bytes behind an address, or in it; raises `Unreachable` for anything but a 200 with a body.
+
+    Args:
+        job_id: of the job that needs it, so that a fault at it is known to be that job's.
+    """
     if url.startswith("data:"):
         return _inside(url)
     try:
-        reply = CLIENT.get(url, follow_redirects=True)
+        reply = CLIENT.get(url, follow_redirects=True, headers={} if job_id is None else {FOR_JOB: job_id})
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise Unreachable(f"{url}: {type(error).__name__}") from error
     if reply.status_code != 200 or not reply.content or len(reply.content) > MAX_REFERENCE_BYTES:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from sandbox.callbacks import AT_THE_END, AT_THE_REPLY, AT_THE_START
-from sandbox.faults import KINDS, WIRES, Where
+from sandbox.fault_kinds import KINDS, WIRES, Where
 from sandbox.web import BadRequest
 
 NAMES = ("chaos",)
@@ -23,6 +23,13 @@ ARGUMENTS: Mapping[tuple[str, str, str], Sequence[str]] = {
     ("status", "fetch", ""): ("429", "500"),
     ("status", "list", ""): ("429", "503"),
     ("status", "picture", ""): ("403", "503"),
+    ("status", "cancel", ""): ("429", "500"),
+    ("status", "account", ""): ("401", "429", "500"),
+    ("status", "model", ""): ("429", "500"),
+    ("status", "secret", ""): ("429", "503"),
+    ("status", "check", ""): ("429", "500"),
+    ("status", "upload", ""): ("429", "503"),
+    ("status", "reference", ""): ("403", "503"),
     ("throttled", "submit", "replicate"): ("plain", "old", "low_credit", "no_payment"),
     ("throttled", "submit", "openai"): ("plain", "quota", "no_credits", "hard_limit"),
     ("refused", "submit", "ttapi"): ("[Banned prompt detected] failed: not this one",),

@@ -20,7 +20,8 @@ from urllib.parse import urlencode
 from sandbox import replicate_bodies as bodies
 from sandbox.bill import digest_of
 from sandbox.callbacks import Manner
-from sandbox.faults import UNHEARD, Fault, Faults, Where, misbehave
+from sandbox.fault_kinds import UNHEARD, Where
+from sandbox.faults import Fault, Faults, misbehave
 from sandbox.jobs import Job, JobStore, QueueFull, Refused, Terms, TooManySubmits, WalletEmpty, usd
 from sandbox.pictures import media_type_of
 from sandbox.replicate_models import MODELS
@@ -87,9 +88,7 @@ class Replicate:
         if found is None:
             return json_reply(bodies.problem(404), 404)
         route, names = found
-        fault = None
-        if route.where is not None:
-            fault = self._faults.choose(route.where, PROVIDER, prompt=self._prompt_of(route.where, request, names))
+        fault = self._faults.choose(route.where, PROVIDER, prompt=self._prompt_of(route.where, request, names))
         if fault is not None and fault.name in UNHEARD:
             self._note_refusal(request, f"fault {fault.name}")
         return misbehave(
@@ -120,7 +119,7 @@ class Replicate:
 
     def _prompt_of(self, where: Where, request: Request, names: tuple[str, ...]) -> str:
         """The text that a fault's `match` is looked for in."""
-        if where == "fetch":
+        if where in {"fetch", "cancel"}:
             job = self._store.get(names[0])
             return job.prompt if job else ""
         try:
@@ -347,7 +346,7 @@ def _moment_in(query: Mapping[str, str], name: str, default: float) -> float:
 class Route:
     method: str
     path: re.Pattern[str]
-    where: Where | None
+    where: Where
     handler: Callable[[Replicate, Request, tuple[str, ...], Fault | None], Reply]
 
 
@@ -360,10 +359,10 @@ ROUTES = (
     Route(method="POST", path=_path("/predictions"), where="submit", handler=Replicate.create_by_version),
     Route(method="GET", path=_path("/predictions"), where="list", handler=Replicate.listing),
     Route(method="GET", path=_path("/predictions/*"), where="fetch", handler=Replicate.get),
-    Route(method="POST", path=_path("/predictions/*/cancel"), where=None, handler=Replicate.cancel),
-    Route(method="GET", path=_path("/models/*/*"), where=None, handler=Replicate.model),
-    Route(method="GET", path=_path("/webhooks/default/secret"), where=None, handler=Replicate.secret),
-    Route(method="GET", path=_path("/account"), where=None, handler=Replicate.account),
+    Route(method="POST", path=_path("/predictions/*/cancel"), where="cancel", handler=Replicate.cancel),
+    Route(method="GET", path=_path("/models/*/*"), where="model", handler=Replicate.model),
+    Route(method="GET", path=_path("/webhooks/default/secret"), where="secret", handler=Replicate.secret),
+    Route(method="GET", path=_path("/account"), where="account", handler=Replicate.account),
 )
 
 

@@ -10,9 +10,10 @@ from typing import IO, Protocol
 
 from sandbox.bill import bill, log
 from sandbox.callbacks import Callbacks, Manner
-from sandbox.faults import Faults, Where, answer_faults, misbehave, spoil_picture
+from sandbox.fault_kinds import Where
+from sandbox.faults import Faults, answer_faults, misbehave, spoil_picture
+from sandbox.files import FOR_JOB, Files
 from sandbox.files import ROUTE as FILES_ROUTE
-from sandbox.files import Files
 from sandbox.jobs import Job, JobStore, Terms
 from sandbox.openai import PREFIX as OPENAI_PREFIX
 from sandbox.openai import OpenAI
@@ -39,7 +40,7 @@ class Wire(Protocol):
     manner: Manner
 
     def where(self, method: str, path: str) -> Where | None:
-        """Which kind of call this is to the faults; None for one that no fault befalls."""
+        """Which kind of call this is to the faults; None for an address that the wire does not have."""
 
     def answer(self, request: Request) -> Reply: ...
 
@@ -155,7 +156,7 @@ class Sandbox:
     def _control(self, request: Request) -> Reply:
         path = request.path.rstrip("/")
         if path == FILES_ROUTE or path.startswith(f"{FILES_ROUTE}/"):
-            return self._files.answer(request)
+            return self._file(request)
         if path == "/_sandbox/faults":
             return self._switch_faults(request)
         told: dict[str, Callable[[], object]] = {
@@ -167,6 +168,23 @@ class Sandbox:
         if path not in told:
             return json_reply({"error": f"no such address: {request.path}", "wires": sorted(self._wires)}, 404)
         return json_reply(told[path]())
+
+    def _file(self, request: Request) -> Reply:
+        """A file that somebody leaves here, or a reference that a service fetches for one of its jobs.
+
+        Who fetches it for himself says for no job, and no fault befalls him.
+        """
+        job = self.store.get(request.header(FOR_JOB))
+        fault = None
+        if request.method in {"PUT", "POST"}:
+            fault = self.faults.choose("upload", "files")
+        elif job is not None:
+            fault = self.faults.choose("reference", job.provider, prompt=job.prompt)
+        return misbehave(
+            fault,
+            act=lambda: self._files.answer(request),
+            refuse=lambda status: json_reply({"error": f"fault {status}"}, status),
+        )
 
     def _switch_faults(self, request: Request) -> Reply:
         document = answer_faults(self.faults, request, profile=profile)

@@ -111,8 +111,8 @@ class Studio:
         from sandbox.outgoing import fetch_reference
 
         for url in job.plan["also_reachable"]:
-            fetch_reference(url)
-        fetched = [fetch_reference(url) for url in job.plan["references"]]
+            fetch_reference(url, job_id=job.job_id)
+        fetched = [fetch_reference(url, job_id=job.job_id) for url in job.plan["references"]]
         if "billed" in job.plan:
             from sandbox.measuring import started_megapixels
 

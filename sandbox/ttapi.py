@@ -15,7 +15,8 @@ from typing import Any
 from sandbox import ttapi_bodies as bodies
 from sandbox.bill import digest_of
 from sandbox.callbacks import Manner
-from sandbox.faults import UNHEARD, Fault, Faults, Where, misbehave
+from sandbox.fault_kinds import UNHEARD, Where
+from sandbox.faults import Fault, Faults, misbehave
 from sandbox.jobs import Job, JobStore, Refused, Terms, usd
 from sandbox.moderation import BY_READING, objections
 from sandbox.settings import Settings
@@ -41,7 +42,7 @@ LARGEST_PAGE = 100
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     methods: frozenset[str]
-    where: Where | None
+    where: Where
     handler: Callable[["TTAPI", Request, Fault | None], object]
 
 
@@ -74,9 +75,7 @@ class TTAPI:
         route = _route(request.method, request.path)
         if route is None:
             return json_reply(bodies.failure(f"no such endpoint: {request.method} {request.path}"), 404)
-        fault = None
-        if route.where is not None:
-            fault = self._faults.choose(route.where, PROVIDER, prompt=self._prompt_of(route.where, request))
+        fault = self._faults.choose(route.where, PROVIDER, prompt=self._prompt_of(route.where, request))
         if fault is not None and fault.name in UNHEARD:
             self._note_refusal(request, f"fault {fault.name}")
         return misbehave(
@@ -105,7 +104,7 @@ class TTAPI:
             fields = _asked(request)
         except BadRequest:
             return ""
-        if where == "submit" and "prompt" in fields:
+        if where in {"submit", "check"} and "prompt" in fields:
             return str(fields["prompt"])
         job = self._store.get(str(fields.get("jobId", "")))
         return job.prompt if job else ""
@@ -283,7 +282,7 @@ ROUTES: Mapping[str, Route] = {
     "/midjourney/v1/inpaint": Route(methods=POST, where="submit", handler=TTAPI.inpaint),
     "/midjourney/v1/fetch": Route(methods=BOTH, where="fetch", handler=TTAPI.fetch),
     "/midjourney/v1/fetch-list": Route(methods=BOTH, where="list", handler=TTAPI.fetch_list),
-    "/midjourney/v1/promptCheck": Route(methods=POST, where=None, handler=TTAPI.prompt_check),
-    "/midjourney/v1/info": Route(methods=BOTH, where=None, handler=TTAPI.info),
-    "/midjourney/status": Route(methods=GET, where=None, handler=TTAPI.modes),
+    "/midjourney/v1/promptCheck": Route(methods=POST, where="check", handler=TTAPI.prompt_check),
+    "/midjourney/v1/info": Route(methods=BOTH, where="account", handler=TTAPI.info),
+    "/midjourney/status": Route(methods=GET, where="account", handler=TTAPI.modes),
 }

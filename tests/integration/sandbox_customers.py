@@ -45,7 +45,7 @@ class Customer(ABC):
         return http().request(method, url, headers=self.headers, timeout=self.timeout_s, **content)
 
     @abstractmethod
-    def submit(self, hook_url: str | None = None) -> httpx2.Response: ...
+    def submit(self, hook_url: str | None = None, *, reference: str | None = None) -> httpx2.Response: ...
 
     @abstractmethod
     def job_id(self, reply: httpx2.Response) -> str: ...
@@ -86,9 +86,10 @@ class AtTTAPI(JobCustomer):
     def headers(self) -> dict[str, str]:
         return {"TT-API-KEY": self.key}
 
-    def submit(self, hook_url: str | None = None) -> httpx2.Response:
+    def submit(self, hook_url: str | None = None, *, reference: str | None = None) -> httpx2.Response:
         hook = {} if hook_url is None else {"hookUrl": hook_url}
-        return self.call("POST", "/midjourney/v1/imagine", json={"prompt": PROMPT, "mode": "fast", **hook})
+        prompt = PROMPT if reference is None else f"{PROMPT} --v 7 --oref {reference}"
+        return self.call("POST", "/midjourney/v1/imagine", json={"prompt": prompt, "mode": "fast", **hook})
 
     def job_id(self, reply: httpx2.Response) -> str:
         data = reply.json()["data"]
@@ -109,10 +110,11 @@ class AtTTAPI(JobCustomer):
 
 
 class AtReplicate(JobCustomer):
-    def submit(self, hook_url: str | None = None) -> httpx2.Response:
+    def submit(self, hook_url: str | None = None, *, reference: str | None = None) -> httpx2.Response:
         hook = {} if hook_url is None else {"webhook": hook_url, "webhook_events_filter": ["completed"]}
         path = "/v1/models/google/nano-banana-pro/predictions"
-        return self.call("POST", path, json={"input": {"prompt": PROMPT}, **hook})
+        pictures = {} if reference is None else {"image_input": [reference]}
+        return self.call("POST", path, json={"input": {"prompt": PROMPT, **pictures}, **hook})
 
     def job_id(self, reply: httpx2.Response) -> str:
         return str(reply.json()["id"])
@@ -134,8 +136,8 @@ class AtReplicate(JobCustomer):
 class AtOpenAI(Customer):
     """Its one call is the order and the picture; there is nothing to look at afterwards."""
 
-    def submit(self, hook_url: str | None = None) -> httpx2.Response:
-        assert hook_url is None
+    def submit(self, hook_url: str | None = None, *, reference: str | None = None) -> httpx2.Response:
+        assert (hook_url, reference) == (None, None)
         asked = {"model": "gpt-image-2.5-flare", "prompt": PROMPT, "quality": "low"}
         return self.call("POST", "/v1/images/generations", json=asked)
 

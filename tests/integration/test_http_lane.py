@@ -239,9 +239,7 @@ def test_a_spoilt_poll_says_nothing_about_the_job(
     assert made(lane, job_id).picture_urls
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"), [("expired", PictureLost), ("wrong_type", NotAPicture), ("fake", NotAPicture)]
-)
+@pytest.mark.parametrize(("fault", "kind"), [("expired", PictureLost), ("page", NotAPicture), ("fake", NotAPicture)])
 def test_a_spoilt_picture_is_told_from_a_whole_one(
     sandbox: str, lane: HttpLane, fault: str, kind: type[Exception]
 ) -> None:

@@ -426,7 +426,7 @@ def test_a_store_that_is_away_for_a_moment_loses_nothing(desk: Desk, monkeypatch
     assert desk.collected(attempt_id).state == "completed"
 
 
-@pytest.mark.parametrize("what", ["fake", "wrong_type", "unreadable", "cut_file"])
+@pytest.mark.parametrize("what", ["fake", "page", "unreadable", "cut_file"])
 def test_a_reply_that_holds_no_picture_is_charged_and_lost_at_once(desk: Desk, what: str) -> None:
     attempt_id = desk.attempt()
     desk.arm(what, where="picture")
@@ -434,6 +434,16 @@ def test_a_reply_that_holds_no_picture_is_charged_and_lost_at_once(desk: Desk, w
     assert collect.collect(desk.resources, attempt_id, preprocessing=PREPROCESSING) is None, "there is no other copy"
     generation = desk.books.generation_of(attempt_id)
     assert (generation.state, generation.error_code, generation.cost) == ("failed", "picture_lost", LOW)
+
+
+def test_a_reply_in_another_format_than_asked_for_is_the_picture_that_was_paid_for(desk: Desk) -> None:
+    attempt_id = desk.attempt()
+    desk.arm("other_format", where="picture")
+    desk.submit(attempt_id)
+    assert collect.collect(desk.resources, attempt_id, preprocessing=PREPROCESSING) is None
+    (asset,) = desk.books.rows(generation_assets)
+    assert (asset.media_type, asset.r2_key.rpartition(".")[2]) == ("image/jpeg", "jpg")
+    assert desk.books.generation_of(attempt_id).state == "completed"
 
 
 def test_a_success_without_a_picture_is_in_doubt(desk: Desk) -> None:

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from sandbox.faults import KINDS, Where
+from sandbox.fault_kinds import KINDS, Where
 from sandbox.process import running
 from tests.integration.callback_listener import CallbackListener
 from tests.integration.sandbox_client import until
@@ -21,7 +21,10 @@ from tests.integration.sandbox_customers import AtOpenAI, JobCustomer, customer,
 
 MODERATED = "Your request was rejected. safety_violations=[gore]."
 #: What each fault with an argument is armed with, and what comes of it where that differs; the others come as they are.
+BESIDE: tuple[Where, ...] = ("cancel", "account", "model", "secret", "check", "upload", "reference")
 VARIANTS: dict[tuple[str, Where, str], tuple[str, ...]] = {
+    **{("status", where, ""): ("429", "503") for where in BESIDE},
+    **{(name, where, ""): ("0.05",) for name in ("slow", "delay") for where in BESIDE},
     ("status", "submit", "ttapi"): ("401", "402", "429", "499", "500", "503_before", "503_after"),
     ("status", "submit", "replicate"): ("401", "402", "429", "500", "502_before", "502_after"),
     ("status", "submit", "openai"): ("401", "402", "403", "429", "500", "503_before", "503_after"),
@@ -122,12 +125,18 @@ def reply_of(call: Any) -> httpx2.Response | None:
     return reply
 
 
-def is_picture(content: bytes) -> bool:
+def format_of(content: bytes) -> str | None:
+    """What a picture is by its own bytes; None for what is no whole picture."""
     try:
-        Image.open(io.BytesIO(content)).load()
+        picture = Image.open(io.BytesIO(content))
+        picture.load()
     except (OSError, SyntaxError, UnidentifiedImageError):
-        return False
-    return True
+        return None
+    return picture.format
+
+
+def is_picture(content: bytes) -> bool:
+    return format_of(content) is not None
 
 
 @pytest.mark.parametrize("case", cases("submit"), ids=str)
@@ -206,7 +215,7 @@ def test_a_look_can_meet_it(sandbox: str, finished: dict[str, tuple[JobCustomer,
     assert look().status_code == 200, "the job itself has lost nothing"
 
 
-def check_look(case: Case, one: JobCustomer, reply: httpx2.Response) -> None:
+def check_look(case: Case, one: JobCustomer | AtOpenAI, reply: httpx2.Response) -> None:
     match case.name:
         case "status":
             assert reply.status_code == int(case.argument)
@@ -232,6 +241,59 @@ def check_look(case: Case, one: JobCustomer, reply: httpx2.Response) -> None:
             assert reply.json()
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A call beside a picture's way, as its wire has it."""
+
+    method: str
+    path: str
+    content: dict[str, Any]
+
+
+def call_beside(case: Case, one: JobCustomer | AtOpenAI, job_id: str) -> Beside:
+    asked: dict[tuple[str, str], Beside] = {
+        ("account", "ttapi"): Beside("GET", "/midjourney/v1/info", {}),
+        ("check", "ttapi"): Beside("POST", "/midjourney/v1/promptCheck", {"json": {"prompt": "a pig"}}),
+        ("account", "replicate"): Beside("GET", "/v1/account", {}),
+        ("model", "replicate"): Beside("GET", "/v1/models/google/nano-banana-pro", {}),
+        ("secret", "replicate"): Beside("GET", "/v1/webhooks/default/secret", {}),
+        ("cancel", "replicate"): Beside("POST", f"/v1/predictions/{job_id}/cancel", {}),
+        ("model", "openai"): Beside("GET", "/v1/models/gpt-image-2", {}),
+        ("upload", "files"): Beside("PUT", f"{one.url}/_sandbox/files", {"content": b"a file"}),
+    }
+    return asked[case.where, case.wire]
+
+
+@pytest.mark.parametrize("case", [one for where in BESIDE if where != "reference" for one in cases(where)], ids=str)
+def test_a_call_beside_a_picture_s_way_can_meet_it(
+    sandbox: str, finished: dict[str, tuple[JobCustomer, str, str]], case: Case
+) -> None:
+    one, job_id, _ = finished.get(case.wire, (customer("openai", sandbox), "", ""))
+    call = call_beside(case, one, job_id)
+    arm(sandbox, case)
+    reply = reply_of(lambda: one.call(call.method, call.path, **call.content))
+    assert happened(sandbox, case) == 1
+    if case.name in {"drop_before", "drop_after", "truncated"}:
+        assert reply is None
+    else:
+        assert reply is not None
+        check_look(case, one, reply)
+    assert one.call(call.method, call.path, **call.content).status_code == 200, "the next one meets nothing"
+
+
+@pytest.mark.parametrize("case", cases("reference"), ids=str)
+def test_a_reference_that_a_service_fetches_can_meet_it(sandbox: str, case: Case) -> None:
+    drawn = Image.new("RGB", (64, 64), "pink")
+    drawn.save(written := io.BytesIO(), format="PNG")
+    address = http().put(f"{sandbox}/_sandbox/files", content=written.getvalue()).json()["url"]
+    one = job_customer(case.wire, sandbox)
+    arm(sandbox, case)
+    body = one.ended(one.job_id(one.submit(reference=address)))
+    assert happened(sandbox, case) == 1
+    assert one.status(body) == ("made" if case.name in {"slow", "delay"} else "failed")
+    assert http().get(address).content == written.getvalue(), "who fetches it for himself meets nothing"
+
+
 @pytest.mark.parametrize("case", cases("picture"), ids=str)
 def test_a_picture_can_be_anything_but_the_picture(
     sandbox: str, finished: dict[str, tuple[JobCustomer, str, str]], case: Case
@@ -240,7 +302,7 @@ def test_a_picture_can_be_anything_but_the_picture(
     if case.wire == "openai":
         taker = customer("openai", sandbox)
         assert isinstance(taker, AtOpenAI)
-        assert not is_picture(taker.picture(taker.submit()))
+        assert format_of(taker.picture(taker.submit())) == ("JPEG" if case.name == "other_format" else None)
         assert happened(sandbox, case) == 1
         return
     one, _, address = finished[case.wire]
@@ -254,8 +316,11 @@ def test_a_picture_can_be_anything_but_the_picture(
     if refused:
         assert reply.status_code == refused
         return
-    assert is_picture(reply.content) == (case.name in {"slow", "delay"})
-    assert reply.headers["content-type"].startswith("text/html") == (case.name == "wrong_type")
+    asked, other = ("PNG", "JPEG") if case.wire == "ttapi" else ("JPEG", "PNG")
+    expected = {"slow": asked, "delay": asked, "wrong_type": asked, "other_format": other}.get(case.name)
+    assert format_of(reply.content) == expected
+    called = {"page": "text/html", "wrong_type": "text/plain"}.get(case.name, f"image/{asked.lower()}")
+    assert reply.headers["content-type"] == called
 
 
 @pytest.mark.parametrize("case", cases("callback"), ids=str)

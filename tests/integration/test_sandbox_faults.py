@@ -182,7 +182,7 @@ def test_a_picture_can_be_anything_but_the_picture(caller: Caller) -> None:
 
     assert faulty("expired").status_code == 404
     assert faulty("status:403").status_code == 403
-    assert faulty("wrong_type").headers["content-type"] == "text/html"
+    assert faulty("page").headers["content-type"] == "text/html"
     fake = faulty("fake")
     assert fake.headers["content-type"] == "image/png"
     assert fake.content.startswith(b"<!doctype")

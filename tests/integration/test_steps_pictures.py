@@ -70,11 +70,24 @@ def test_an_address_that_ran_out_is_renewed(bench: Bench, sandbox_url: str, host
     assert bench.books.generation_of(attempt_id).state == "completed"
 
 
-@pytest.mark.parametrize("what", ["expired", "fake", "unreadable", "cut_file", "wrong_type", "drop_before"])
+@pytest.mark.parametrize("what", ["expired", "fake", "unreadable", "cut_file", "page", "drop_before"])
 def test_a_picture_that_comes_spoilt_is_fetched_again(bench: Bench, what: str) -> None:
     attempt_id = bench.collecting("a pig")
     bench.caller.arm({"where": "picture", "what": what, "count": 4})
     _collect_to_the_end(bench, attempt_id)
+    assert bench.books.generation_of(attempt_id).state == "completed"
+
+
+@pytest.mark.parametrize(("what", "is_one"), [("wrong_type", "image/png"), ("other_format", "image/jpeg")])
+def test_a_picture_is_what_its_bytes_are_whatever_was_asked_for_and_whatever_it_is_called(
+    bench: Bench, what: str, is_one: str
+) -> None:
+    attempt_id = bench.collecting("a pig")
+    bench.caller.arm({"where": "picture", "what": what})
+    assert bench.collect(attempt_id) is None
+    rows = bench.books.rows(generation_assets)
+    assert {row.media_type for row in rows} == {is_one}
+    assert {row.r2_key.rpartition(".")[2] for row in rows} == {{"image/png": "png", "image/jpeg": "jpg"}[is_one]}
     assert bench.books.generation_of(attempt_id).state == "completed"
 
 

@@ -1,10 +1,13 @@
 """Faults: what can be armed, when one fires, and that a seed gives the same run again."""
 
 import random
+from typing import get_args
 
 import pytest
 
-from sandbox.faults import KINDS, Fault, Faults, misbehave, read_fault, spoil_picture
+from sandbox import openai, replicate, ttapi
+from sandbox.fault_kinds import KINDS, WIRES, Where
+from sandbox.faults import Fault, Faults, misbehave, read_fault, spoil_picture
 from sandbox.web import BadRequest, Reply
 
 
@@ -102,7 +105,26 @@ def test_every_fault_says_where_it_can_be_and_what_it_does() -> None:
         assert kind.meaning, name
 
 
-@pytest.mark.parametrize("what", ["expired", "wrong_type", "fake", "unreadable", "cut_file"])
+@pytest.mark.parametrize("what", ["expired", "page", "fake", "unreadable", "cut_file"])
 def test_a_spoilt_picture_is_not_the_picture(what: str) -> None:
     whole = Reply(body=b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4, content_type="image/png")
     assert spoil_picture(fault(what, "picture"), whole).body != whole.body
+
+
+@pytest.mark.parametrize(
+    ("wire", "routes"),
+    [
+        ("ttapi", [*ttapi.ROUTES.values()]),
+        ("replicate", [*replicate.ROUTES]),
+        ("openai", [*openai.ROUTES.values(), openai.ONE_MODEL]),
+    ],
+)
+def test_every_call_of_every_wire_can_meet_a_fault(wire: str, routes: list[ttapi.Route]) -> None:
+    for where in {route.where for route in routes}:
+        assert wire in WIRES[where]
+        assert [name for name, kind in KINDS.items() if wire in kind.wires(where)]
+
+
+def test_every_kind_of_call_is_some_wire_s_and_has_its_faults() -> None:
+    possible = {where for kind in KINDS.values() for where in kind.where}
+    assert possible == set(WIRES) == set(get_args(Where))

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from sandbox.faults import KINDS, WIRES, Faults
+from sandbox.fault_kinds import KINDS, WIRES
+from sandbox.faults import Faults
 from sandbox.profiles import chaos, profile
 from sandbox.web import BadRequest
 
