@@ -19,7 +19,9 @@ from domain.errors import (
     JobTimedOut,
     LikenessError,
     LostRace,
+    ProviderDown,
     ProviderError,
+    ReplyUnreadable,
     RequestRefused,
 )
 from domain.retry import wish_of
@@ -80,11 +82,13 @@ def _until_next(resources: Resources, lane_name: str) -> float | None:
 def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work: Work) -> bool:
     """One look at one job, claimed at `began`; whether it came to an end."""
     assert work.job_id is not None
-    if work.cancel_requested and work.stop_asked_at is None:
-        _ask_to_stop(resources, lane, work, lease)
+    to_stop = work.cancel_requested and work.stop_asked_at is None
+    perhaps_asked = to_stop and _ask_to_stop(resources, lane, work, lease)
     try:
         progress = lane.poll(work.job_id)
     except _LAST_WORDS as failure:
+        if perhaps_asked:
+            _note_stop(resources, work, lease)
         return _gave_up(resources, work, lease, failure)
     except ProviderError as failure:
         _silent(resources, work, lease, failure)
@@ -93,22 +97,32 @@ def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work:
     if isinstance(progress, Running):
         _running(resources, lane, work, lease=lease, percent=progress.percent, since=began)
         return False
+    if perhaps_asked:
+        _note_stop(resources, work, lease)
     return _made(resources, work, lease, progress)
 
 
-def _ask_to_stop(resources: Resources, lane: Lane, work: Work, lease: Lease) -> None:
+def _ask_to_stop(resources: Resources, lane: Lane, work: Work, lease: Lease) -> bool:
     """Tell the provider that a person gave the job up; whether it stopped, and what it cost, the looks say.
 
     Asking is harmless a second time, so a death between the two halves costs one more call and nothing else.
+
+    Returns:
+        Whether the answer was lost: if the job has ended now, the wish may be why, and nobody can be asked again.
     """
     assert work.job_id is not None
     try:
         if not lane.cancel(work.job_id):
-            return
+            return False
     except ProviderError as failure:
         log.info("job %s could not be asked to stop (%s); the next look asks again", work.job_id, failure)
-        return
+        return isinstance(failure, ProviderDown | ReplyUnreadable)
     resources.points.reach("poll.stop_asked")
+    _note_stop(resources, work, lease)
+    return False
+
+
+def _note_stop(resources: Resources, work: Work, lease: Lease) -> None:
     with resources.database.transaction() as connection:
         polling.stop_asked(connection, work.attempt_id, token=lease.token)
 

@@ -108,6 +108,19 @@ def test_a_prediction_that_has_not_begun_is_stopped_and_free(idle_desk: Desk) ->
     assert idle_desk.bill() == [Decimal(0)]
 
 
+@pytest.mark.parametrize("what", ["drop_after", "truncated", "status:500_after"])
+def test_a_job_that_stopped_though_the_answer_to_the_wish_was_lost_is_canceled_and_not_failed(
+    desk: Desk, what: str
+) -> None:
+    attempt_id = _at_work(desk)
+    desk.arm("cancel", what)
+    _cancel(desk, attempt_id)
+    assert desk.last_word(attempt_id).state == "collecting"
+    assert desk.collected(attempt_id).charged_usd == Decimal("0.15")
+    assert desk.books.generation_of(attempt_id).state == "canceled"
+    assert desk.bill() == [Decimal("0.15")]
+
+
 def test_a_wish_that_comes_too_late_keeps_the_picture_and_its_charge(desk: Desk) -> None:
     (attempt_id,) = desk.submitted("a pig that was quicker")
     until(lambda: _status(desk, attempt_id) == "succeeded", what="the prediction to end")
