@@ -20,11 +20,12 @@ from cli.opening import Opened, opened, tending
 from cli.terminal import Terminal
 from cli.watching import Watch, conclude
 from cli.wish import Wish
-from domain.errors import KeyRefused, OutOfMoney, ServiceMissing
+from domain.errors import KeyRefused, OutOfMoney, ProviderError, ServiceMissing
 from domain.ids import BatchId
 from domain.money import show, usd
 from pipeline import lanes
-from pipeline.enqueue import enqueue
+from pipeline.enqueue import Plan, enqueue
+from pipeline.prompt_check import refuse_objectionable
 from pipeline.provider_books import by_provider, going
 from pipeline.status import BatchStatus
 from runtime.children import Child
@@ -90,10 +91,20 @@ def chaos_demo(terminal: Terminal, storm: Storm, *, report: Path, latency_s: flo
         weather.rise()
         wish = Wish(prompts=PROMPTS, name=stand_in.batch_name(site, _NAME, is_over=lambda one: _is_over(site, one)))
         checked = enqueueing.check(wish, site.settings)
-        written = enqueue(site.resources, checked.order, enqueueing.planned(site, checked))
+        planned = enqueueing.planned(site, checked)
+        _check_prompts(site, terminal, planned)
+        written = enqueue(site.resources, checked.order, planned)
         enqueueing.say_enqueued(terminal, written, checked)
         watch = Watch(site.resources, written.batch_id, terminal, tend=lambda: weather.pass_over(written.batch_id))
         return _conclude(site, watch.until_over(), terminal, weather, report=report)
+
+
+def _check_prompts(site: Opened, terminal: Terminal, planned: Plan) -> None:
+    """Ask beforehand, as `--check-prompts` does; in a storm a check that cannot be had is no reason to stay at home."""
+    try:
+        terminal.note(f"{refuse_objectionable(site.resources, planned.rows)} prompts have passed the provider's check")
+    except ProviderError as failure:
+        terminal.note(f"the prompts could not be checked beforehand: {failure}")
 
 
 def _is_over(site: Opened, batch: BatchStatus) -> bool:
@@ -179,10 +190,12 @@ def _conclude(site: Opened, ended: BatchStatus, terminal: Terminal, weather: Wea
     failures = chaos_books.failures(site, ended, happened)
     breaches = chaos_books.breaches(site, parts, failures)
     met = Counter(one["provider"] for one in happened)
+    calls = Counter(one["where"] for one in happened)
     more = {
         "promises": "broken" if breaches else "kept",
         "breaches": breaches,
         "providers": [{**part.as_json(), "faults_met": met[part.books.provider]} for part in parts],
+        "faults_met_by_call": dict(calls),
         "failures": [failure.as_json() for failure in failures],
         "bill_usd": show(usd(sum((part.bill_usd for part in parts), Decimal(0)))),
         "rate": weather.storm.rate,

@@ -3,10 +3,15 @@
 import csv
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
+from pipeline import actions
+from sandbox.process import running
 from tests.acceptance import commands
+from tests.acceptance.system import settings_of, system_of
 
 PROMPTS = commands.ROOT / "examples" / "chaos" / "prompts.csv"
 FINAL = {"completed", "rejected", "failed"}
@@ -44,4 +49,38 @@ def test_in_a_storm_every_prompt_comes_to_an_end_and_the_books_equal_the_bill(ho
     assert all(failure["explained"] for failure in said["failures"]), said["failures"]
     assert len(said["failures"]) == said["counts"]["failed"]
     assert said["counts"]["completed"] >= 12, "most prompts got through"
+    assert {"submit", "fetch", "picture"} <= set(said["faults_met_by_call"])
     commands.wait_for(lambda: not commands.processes_of(home), what="every process to be gone", timeout_s=60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_batch_that_is_canceled_in_a_storm_comes_to_an_end_and_its_books_equal_the_bill(
+    home: Path, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    with running(tmp_path / "sandbox", latency_s=3, size_px=64) as url:
+        settings = settings_of(home, database_url=database_url, redis_url=redis_url, sandbox=url, listings_apart_s=2.0)
+        with system_of(settings, "io", "beat", log=tmp_path / "workers.log") as system:
+            storm = {"profile": "chaos", "rate": 0.1, "seed": 7}
+            lost = [{"where": "cancel", "what": what, "rate": 0.5} for what in ("drop_before", "drop_after")]
+            for wanted in ({"faults": lost}, storm):
+                httpx2.post(f"{url}/_sandbox/faults", json=wanted, trust_env=False).raise_for_status()
+            batch = system.enqueue("called off", [f"a pig on hill {n}" for n in range(12)], provider="replicate")
+            system.until(lambda: _jobs_of(url) >= 4, what="jobs at work", timeout_s=60)
+            actions.cancel(system.resources, batch)
+            system.until_final(batch, timeout_s=200)
+            books, happened = system.standing(batch).as_json(), _said(url, "happened")["happened"]
+            billed = sum(Decimal(job["charged_usd"]) for job in _said(url, "bill")["jobs"])
+    assert any(one["where"] == "cancel" for one in happened), "a cancel met a fault"
+    assert books["counts"]["canceled"] >= 1
+    assert (books["held_usd"], books["in_doubt_usd"]) == ("0.00", "0.00")
+    assert Decimal(books["charged_usd"]) == billed
+
+
+def _said(url: str, what: str) -> dict[str, Any]:
+    said: dict[str, Any] = httpx2.get(f"{url}/_sandbox/{what}", trust_env=False, timeout=60).json()
+    return said
+
+
+def _jobs_of(url: str) -> int:
+    return len(_said(url, "bill")["jobs"])
