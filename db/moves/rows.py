@@ -165,22 +165,16 @@ def finish(
 ) -> GenerationState:
     """End the attempt, release what is still held, and move the generation to `target`.
 
-    A generation whose earlier tries were judged does not fail with a further one: the best of its pictures stands for
-    it, and it is rejected.
-
     Args:
         outcome: `given_back` does not count as a try of the generation: not accepted, or failed like everybody's.
         wait: for a generation that is queued again, the least time until its next attempt.
     """
     hold_state = ledger.release(connection, work, reason=failure.code if failure else outcome)
     errors = error_columns(failure)
-    if target is GenerationState.FAILED and _another_try_waits(connection, work):
-        target = GenerationState.QUEUED
-        _note_still_to_come(connection, work, failure)
-    after_all = target is GenerationState.FAILED and _has_verdicts(connection, work)
-    reached = _or_canceled(work, GenerationState.REJECTED if after_all else target)
-    if after_all and reached is GenerationState.REJECTED:
-        _note_rejected_after_all(connection, work, failure)
+    reached = _instead_of_failing(connection, work) if target is GenerationState.FAILED else target
+    reached = _or_canceled(work, reached)
+    if reached is not target and reached is not GenerationState.CANCELED:
+        _note_instead(connection, work, reached, failure)
     set_generation(
         connection,
         work,
@@ -207,45 +201,40 @@ def finish(
     return reached
 
 
-def _another_try_waits(connection: Connection, work: Work) -> bool:
-    """Whether a further try was decided on before the job of this attempt, an earlier one, turned up."""
-    if work.kind is AttemptKind.LATE or work.cancel_requested:
-        return False
-    decided = select(generations.c.changes).where(generations.c.id == work.generation_id)
-    return bool(connection.execute(decided).scalar_one() != work.changes)
+def _instead_of_failing(connection: Connection, work: Work) -> GenerationState:
+    """What else than failed a generation becomes whose attempt has failed for good.
 
-
-def _note_still_to_come(connection: Connection, work: Work, failure: LikenessError | None) -> None:
-    why = f" ({failure.code})" if failure is not None else ""
-    history.note(
-        connection,
-        generation_id=work.generation_id,
-        attempt_id=work.attempt_id,
-        from_state=work.state,
-        to_state=GenerationState.QUEUED,
-        actor=CLOSED_LOOP,
-        reason=f"a job that turned up late failed{why}; the try that was decided on is still to come",
-    )
-
-
-def _has_verdicts(connection: Connection, work: Work) -> bool:
-    """Whether pictures of an earlier attempt were judged, so that there is one to stand for the generation."""
+    One for which a further try was decided on before the job of this attempt, an earlier one, turned up, waits for
+    that try. One whose earlier tries were judged is rejected: the best of their pictures stands for it.
+    """
+    if work.kind is not AttemptKind.LATE and not work.cancel_requested:
+        decided = select(generations.c.changes).where(generations.c.id == work.generation_id)
+        if connection.execute(decided).scalar_one() != work.changes:
+            return GenerationState.QUEUED
     judged = select(attempts.c.id).where(
         attempts.c.generation_id == work.generation_id, attempts.c.outcome == Outcome.REJECTED
     )
-    return work.kind is AttemptKind.IMAGE and connection.execute(judged.limit(1)).first() is not None
+    if work.kind is AttemptKind.IMAGE and connection.execute(judged.limit(1)).first() is not None:
+        return GenerationState.REJECTED
+    return GenerationState.FAILED
 
 
-def _note_rejected_after_all(connection: Connection, work: Work, failure: LikenessError | None) -> None:
+_INSTEAD = {
+    GenerationState.QUEUED: "a job that turned up late failed{why}; the try that was decided on is still to come",
+    GenerationState.REJECTED: "the further try failed{why}; the best picture of the earlier ones stays",
+}
+
+
+def _note_instead(connection: Connection, work: Work, reached: GenerationState, failure: LikenessError | None) -> None:
     why = f" ({failure.code})" if failure is not None else ""
     history.note(
         connection,
         generation_id=work.generation_id,
         attempt_id=work.attempt_id,
         from_state=work.state,
-        to_state=GenerationState.REJECTED,
+        to_state=reached,
         actor=CLOSED_LOOP,
-        reason=f"the further try failed{why}; the best picture of the earlier ones stays",
+        reason=_INSTEAD[reached].format(why=why),
     )
 
 
