@@ -34,6 +34,7 @@ BODIES: frozenset[Where] = SUBMIT | LOOKS | BESIDE
 PICTURE: frozenset[Where] = frozenset({"picture"})
 CALLBACK: frozenset[Where] = frozenset({"callback"})
 FETCH: frozenset[Where] = frozenset({"fetch"})
+LIST: frozenset[Where] = frozenset({"list"})
 
 TTAPI, REPLICATE, OPENAI = frozenset({"ttapi"}), frozenset({"replicate"}), frozenset({"openai"})
 EVERY_WIRE = TTAPI | REPLICATE | OPENAI
@@ -134,7 +135,13 @@ KINDS: Mapping[str, Kind] = {
         meaning="a success without the four single images: only the grid; at Replicate without output,"
         " at OpenAI without data",
     ),
-    "hidden": Kind(where=frozenset({"list"}), meaning="the list says that there are no jobs (TTAPI, Replicate)"),
+    "hidden": Kind(where=LIST, meaning="the list says that there are no jobs (TTAPI, Replicate)"),
+    "respelt": Kind(
+        where=LIST, meaning="the list tells requests in other words: `--fast` (TTAPI), a default (Replicate) added"
+    ),
+    "slow_clock": Kind(
+        where=LIST, argument="seconds", default="300", meaning="the list comes from a clock that is so far behind"
+    ),
     "data_removed": Kind(
         where=LOOKS,
         only={"fetch": REPLICATE, "list": REPLICATE},

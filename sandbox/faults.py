@@ -21,7 +21,6 @@ Profile = Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 
 HTML_PAGE = b"<!doctype html><html><head><title>Just a moment...</title></head><body>Please wait.</body></html>"
 
-
 # So many are remembered; a referee who wants more asks earlier.
 MOST_REMEMBERED = 20_000
 
@@ -43,6 +42,10 @@ class Fault:
     @property
     def seconds(self) -> float:
         return float(self.argument)
+
+    @property
+    def clock_s(self) -> float:
+        return -self.seconds if self.name == "slow_clock" else 0.0
 
     def rolls(self) -> bool:
         """Whether it fires this time; uses up one roll and, if so, one of its count."""
@@ -208,6 +211,7 @@ def _spoil(fault: Fault, reply: Reply, refuse: Callable[[int], Reply]) -> Reply:
         cut=fault.name == "truncated",
         drip_s=fault.seconds if fault.name == "slow" else 0.0,
         delay_s=fault.seconds if fault.name == "delay" else 0.0,
+        clock_s=fault.clock_s,
     )
 
 

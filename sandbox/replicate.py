@@ -244,7 +244,10 @@ class Replicate:
         jobs = self._store.before(PROVIDER, _key_digest(request), newest=newest, oldest_s=oldest_s, limit=limit + 1)
         if fault is not None and fault.name == "hidden":
             jobs = []
-        results = [self._body(job, request.base_url) for job in jobs[:limit]]
+        clock_s = fault.clock_s if fault is not None else 0.0
+        results = [self._body(_shifted(job, clock_s), request.base_url) for job in jobs[:limit]]
+        if fault is not None and fault.name == "respelt":
+            results = [bodies.respelt(body) for body in results]
         if fault is not None and fault.name == "data_removed":
             results = [body | _REMOVED for body in results]
         following = None
@@ -281,6 +284,10 @@ class Replicate:
         name = output.rpartition("/")[2]
         content = self._read(name) or b""
         return f"data:{media_type_of(name)};base64,{base64.b64encode(content).decode()}"
+
+
+def _shifted(job: Job, by_s: float) -> Job:
+    return replace(job, accepted_at_s=job.accepted_at_s + by_s) if by_s else job
 
 
 _REMOVED: dict[str, object] = {"input": {}, "output": None, "logs": "", "data_removed": True}

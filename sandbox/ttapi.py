@@ -210,7 +210,11 @@ class TTAPI:
         )
         if fault is not None and fault.name == "hidden":
             jobs = []
-        return bodies.envelope([bodies.list_row(job, now_s=now_s, base_url=request.base_url) for job in jobs])
+        clock_s = fault.clock_s if fault is not None else 0.0
+        rows = [bodies.list_row(job, now_s=now_s, base_url=request.base_url, clock_s=clock_s) for job in jobs]
+        if fault is not None and fault.name == "respelt":
+            rows = [bodies.respelt(row) for row in rows]
+        return bodies.envelope(rows)
 
     def prompt_check(self, request: Request, _fault: Fault | None) -> object:
         """Free, and before any job: what stands in the prompt is found, what only its picture will show is not."""

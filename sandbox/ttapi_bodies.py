@@ -127,8 +127,12 @@ def without_images(body: Mapping[str, Any]) -> dict[str, object]:
     return {**body, "data": {**body["data"], "images": None}}
 
 
-def list_row(job: Job, *, now_s: float, base_url: str) -> dict[str, object]:
-    """A row of the history list: snake case, numbers for status and quota, `model` for the mode."""
+def list_row(job: Job, *, now_s: float, base_url: str, clock_s: float = 0.0) -> dict[str, object]:
+    """A row of the history list: snake case, numbers for status and quota, `model` for the mode.
+
+    Args:
+        clock_s: how far the clock that writes its times is off.
+    """
     status = status_of(job, now_s)
     address = result_url(base_url, job) if status == "SUCCESS" and job.plan.get("tiles") else None
     amount = quota(job)
@@ -146,9 +150,14 @@ def list_row(job: Job, *, now_s: float, base_url: str) -> dict[str, object]:
         "components": list(components_of(job)) if status == "SUCCESS" else None,
         "seed": None,
         "message": job.message if status == "FAILED" else "",
-        "created_at": clock(job.accepted_at_s),
-        "updated_at": clock(job.finished_at_s or job.accepted_at_s),
+        "created_at": clock(job.accepted_at_s + clock_s),
+        "updated_at": clock((job.finished_at_s or job.accepted_at_s) + clock_s),
     }
+
+
+def respelt(row: Mapping[str, object]) -> dict[str, object]:
+    """A row whose prompt says the mode too, which was sent beside it."""
+    return {**row, "prompt": f"{row['prompt']} --{row['model']}"}
 
 
 def clock(at_s: float) -> str:

@@ -60,6 +60,7 @@ class Reply:
         drip_s: the body takes this long, in pieces.
         cut: the headers promise the whole body, half of it is sent, the connection ends.
         dropped: the connection ends without a byte.
+        clock_s: how far the clock that writes its Date is off.
     """
 
     status: int = 200
@@ -70,6 +71,7 @@ class Reply:
     drip_s: float = 0.0
     cut: bool = False
     dropped: bool = False
+    clock_s: float = 0.0
 
 
 def json_reply(document: object, status: int = 200) -> Reply:
@@ -80,7 +82,7 @@ def _head(reply: Reply) -> bytes:
     fields = [
         # The wires answer with statuses that have no registered phrase (499).
         f"HTTP/1.1 {reply.status} {responses.get(reply.status, 'Refused')}",
-        f"Date: {formatdate(usegmt=True)}",
+        f"Date: {formatdate(time.time() + reply.clock_s, usegmt=True)}",
         f"Content-Type: {reply.content_type}",
         f"Content-Length: {len(reply.body)}",
         *(f"{name}: {value}" for name, value in reply.headers),

@@ -7,6 +7,8 @@ import base64
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -47,6 +49,7 @@ VARIANTS: dict[tuple[str, Where, str], tuple[str, ...]] = {
     ("delay", "fetch", ""): ("0.05",),
     ("delay", "list", ""): ("0.05",),
     ("delay", "picture", ""): ("0.05",),
+    ("slow_clock", "list", ""): ("300",),
     ("delay_before", "submit", ""): ("0.05",),
     ("late_callback", "callback", ""): ("0.05",),
 }
@@ -211,7 +214,8 @@ def test_a_look_can_meet_it(sandbox: str, finished: dict[str, tuple[JobCustomer,
         assert reply is None
     else:
         assert reply is not None
-        check_look(case, one, reply)
+        check = check_list if case.name in {"respelt", "slow_clock"} else check_look
+        check(case, one, reply)
     assert look().status_code == 200, "the job itself has lost nothing"
 
 
@@ -232,6 +236,8 @@ def check_look(case: Case, one: JobCustomer | AtOpenAI, reply: httpx2.Response) 
         case "data_removed":
             body = reply.json() if case.where == "fetch" else reply.json()["results"][0]
             assert (body["data_removed"], body["input"], body["output"]) == (True, {}, None)
+        case "respelt" if case.wire == "ttapi":
+            assert rows(reply)[0]["prompt"] == f"{rows(one.listing())[0]['prompt']} --fast"
         case "data_output":
             head, _, content = reply.json()["output"].partition(",")
             assert head.startswith("data:image/")
@@ -292,6 +298,27 @@ def test_a_reference_that_a_service_fetches_can_meet_it(sandbox: str, case: Case
     assert happened(sandbox, case) == 1
     assert one.status(body) == ("made" if case.name in {"slow", "delay"} else "failed")
     assert http().get(address).content == written.getvalue(), "who fetches it for himself meets nothing"
+
+
+def check_list(case: Case, one: JobCustomer, spoilt: httpx2.Response) -> None:
+    right = one.listing()
+    told, meant = rows(spoilt)[0], rows(right)[0]
+    if case.name == "slow_clock":
+        behind, now = (datetime.fromisoformat(row["created_at"]) for row in (told, meant))
+        assert now - behind == timedelta(seconds=300)
+        behind, now = (parsedate_to_datetime(each.headers["date"]) for each in (spoilt, right))
+        assert now - behind >= timedelta(seconds=300)
+    elif case.wire == "ttapi":
+        assert told["prompt"] == f"{meant['prompt']} --fast"
+    else:
+        assert told["input"] == {"disable_safety_checker": False, **meant["input"]}
+
+
+def rows(reply: httpx2.Response) -> list[dict[str, Any]]:
+    """Of a page of the list."""
+    body = reply.json()
+    found: list[dict[str, Any]] = body["data"] if "data" in body else body["results"]
+    return found
 
 
 @pytest.mark.parametrize("case", cases("picture"), ids=str)
