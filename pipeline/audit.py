@@ -18,7 +18,8 @@ from domain.money import ZERO, show
 from domain.states import AttemptState
 from pipeline.listing import MARGIN, Listing, read_listing
 from pipeline.resources import Resources
-from providers.base import Lane, ListedJob
+from providers.base import Lane
+from providers.listed import ListedJob
 
 _ENDED = frozenset({AttemptState.COLLECTING, AttemptState.VALIDATING, AttemptState.FINISHED})
 

@@ -24,7 +24,8 @@ from pipeline import candidates, late, replies
 from pipeline.admit import admit
 from pipeline.listing import MARGIN, Listing, read_listing
 from pipeline.resources import Resources, Timing
-from providers.base import Lane, ListedJob
+from providers.base import Lane
+from providers.listed import ListedJob
 from providers.registry import is_synchronous
 
 __all__ = ["Doubt", "Settled", "every", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]

@@ -8,7 +8,8 @@ from typing import Final
 from db.moves import doubts
 from domain.errors import ReplyUnreadable
 from pipeline.resources import Resources
-from providers.base import Lane, ListedJob
+from providers.base import Lane
+from providers.listed import ListedJob
 
 #: Clocks differ; a listing must reach back this far before the intent.
 MARGIN: Final = timedelta(minutes=1)

@@ -36,6 +36,15 @@ class Actor(Protocol):
         ...
 
 
+@runtime_checkable
+class Marker(Protocol):
+    """What a wire has besides, where a submission carries a mark of its attempt's that the list shows."""
+
+    def bears_mark_of(self, attempt_id: str, listed: str) -> bool:
+        """As `providers.listed.Lists.bears_mark_of`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
     """What a service sees in a picture.

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
+from providers.listed import ListedPage, Lists
 from providers.notices import CalledBack
 
 
@@ -158,40 +159,6 @@ Progress = Running | Made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListedJob:
-    """A job as the service lists it, for finding one whose id was lost.
-
-    Args:
-        prompt: comparable with `Provider.prompt_text`; None where the service has forgotten it, so that the job
-            may be anybody's.
-        created_at: Unix time, or None where the service does not say, or says it without a time zone.
-        status: the service's own number or word for it; a listing may use others than a poll.
-        action: of a job that carries another one further, what it does; None for a fresh one.
-        charged_usd: what the service says it charged, or has set aside while it works; None where it does not say.
-    """
-
-    job_id: str
-    prompt: str | None
-    created_at: float | None
-    status: str | None = None
-    action: str | None = None
-    charged_usd: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedPage:
-    """One page of a listing.
-
-    Args:
-        jobs: newest first.
-        next_page: what to ask for after this one, in the adapter's own words; None behind the last page.
-    """
-
-    jobs: Sequence[ListedJob]
-    next_page: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountInfo:
     """What a service says about the account behind a key; None where it does not say.
 
@@ -199,11 +166,13 @@ class AccountInfo:
         balance_usd: money left, what is set aside for running jobs not included.
         held_usd: money the service has set aside for running jobs.
         most_jobs: how many jobs may be in flight at once.
+        served_at: Unix time by the service's clock when it answered.
     """
 
     balance_usd: Decimal | None = None
     held_usd: Decimal | None = None
     most_jobs: int | None = None
+    served_at: float | None = None
 
 
 class Provider(Protocol):
@@ -283,12 +252,16 @@ class Lister(Protocol):
         """
         ...
 
+    def resembles(self, sent: str, listed: str) -> bool:
+        """As `providers.listed.Lists.resembles`."""
+        ...
+
     def build_info(self) -> Call: ...
 
     def read_info(self, reply: Reply) -> AccountInfo: ...
 
 
-class Lane(CalledBack, Protocol):
+class Lane(CalledBack, Lists, Protocol):
     """One account with a service: an adapter, a base URL, a key and a client behind one face.
 
     `submit` is the only paid call and is sent at most once.
@@ -369,15 +342,6 @@ class Lane(CalledBack, Protocol):
 
     def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:
         """When most jobs of this kind are done; on a synchronous lane, when most submissions come back."""
-        ...
-
-    @property
-    def list_parts(self) -> Sequence[str]:
-        """The parts of the account's job list, as `Lister` has them; none where the service lists no jobs."""
-        ...
-
-    def listed_jobs(self, *, part: str, page: str | None = None) -> ListedPage | None:
-        """One page of one part, the first or a later one by its name; None where the service lists no jobs."""
         ...
 
     def account(self) -> AccountInfo | None:

@@ -5,10 +5,12 @@ a value that can be used. What a value means is the adapter's business.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+#: No clock on a wall is further behind UTC than this.
+_WESTERNMOST = timedelta(hours=12)
 #: Unix times beyond this are milliseconds; in seconds it is the year 5138.
 _MILLISECONDS_FROM = 100_000_000_000
 
@@ -86,9 +88,21 @@ def unix_time(source: Mapping[str, Any], *names: str) -> float | None:
     found = number(source, *names)
     if found is not None:
         return float(found / 1000 if found > _MILLISECONDS_FROM else found)
+    moment = _moment(source, *names)
+    return moment.timestamp() if moment is not None and moment.tzinfo is not None else None
+
+
+def latest_unix_time(source: Mapping[str, Any], *names: str) -> float | None:
+    """Of a time without a zone, the latest moment at which a clock on any wall shows it."""
+    moment = _moment(source, *names)
+    if moment is None or moment.tzinfo is not None:
+        return None
+    return (moment.replace(tzinfo=UTC) + _WESTERNMOST).timestamp()
+
+
+def _moment(source: Mapping[str, Any], *names: str) -> datetime | None:
     written = text(source, *names)
     try:
-        moment = datetime.fromisoformat(written) if written else None
+        return datetime.fromisoformat(written) if written else None
     except ValueError:
         return None
-    return moment.timestamp() if moment is not None and moment.tzinfo is not None else None

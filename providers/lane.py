@@ -23,6 +23,7 @@ from providers.abilities import (
     Canceller,
     Described,
     InlineReader,
+    Marker,
     PromptChecker,
     SchemaKeeper,
     SideWorker,
@@ -34,7 +35,6 @@ from providers.base import (
     Ask,
     Call,
     Delivered,
-    ListedPage,
     Lister,
     Poller,
     Progress,
@@ -45,7 +45,9 @@ from providers.base import (
 from providers.catalogue import load
 from providers.fetch import PictureFetcher
 from providers.http import Sender, checked_base_url, checked_key
+from providers.listed import ListedPage
 from providers.notices import Notice, Told, Unproven, can_call_back
+from providers.served import served_at
 from providers.signatures import EVENT_ID, Signatures
 
 UPLOAD_TRIES = 3
@@ -124,21 +126,26 @@ class HttpLane:
 
     @property
     def list_parts(self) -> Sequence[str]:
-        """The parts of the account's job list, as `providers.base.Lister`; none where the service lists no jobs."""
         return self._adapter.list_parts if isinstance(self._adapter, Lister) else ()
 
     def listed_jobs(self, *, part: str, page: str | None = None) -> ListedPage | None:
-        """One page of one part, the first or a later one by its name; None where the service lists no jobs."""
         if not isinstance(self._adapter, Lister):
             return None
-        call = self._adapter.build_fetch_list(part=part, page=page)
-        return self._adapter.read_fetch_list(self._sender.send(call), page=page)
+        reply = self._sender.send(self._adapter.build_fetch_list(part=part, page=page))
+        return replace(self._adapter.read_fetch_list(reply, page=page), served_at=served_at(reply))
+
+    def resembles(self, sent: str, listed: str) -> bool:
+        return isinstance(self._adapter, Lister) and self._adapter.resembles(sent, listed)
+
+    def bears_mark_of(self, attempt_id: str, listed: str) -> bool:
+        return isinstance(self._adapter, Marker) and self._adapter.bears_mark_of(attempt_id, listed)
 
     def account(self) -> AccountInfo | None:
         """What the service says about the account; None where it has no such call."""
         if not isinstance(self._adapter, Lister):
             return None
-        return self._adapter.read_info(self._sender.send(self._adapter.build_info()))
+        reply = self._sender.send(self._adapter.build_info())
+        return replace(self._adapter.read_info(reply), served_at=served_at(reply))
 
     @property
     def cancels(self) -> bool:

@@ -229,6 +229,17 @@ def aspect_in(text: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
+def seed_in(text: str) -> int | None:
+    """The seed that a text as it was sent, or as a service lists it, names; None where it names none, or several."""
+    found = {int(seed) for seed in re.findall(r"--seed[ =](\d{1,10})(?=\s|$)", text)}
+    return found.pop() if len(found) == 1 else None
+
+
+def words_of(text: str) -> str:
+    """What stands before the first flag of a text as it was sent."""
+    return re.split(r"(?:^|(?<=\s))--[A-Za-z]", text, maxsplit=1)[0]
+
+
 def _taken_apart(prompt: str) -> tuple[str, dict[str, str]]:
     """The words of `prompt`, and the flags in it by name, checked and in canonical spelling."""
     if re.search(r"\{[^{}]*,[^{}]*\}", prompt):

@@ -22,10 +22,12 @@ from domain.errors import (
     RequestRefused,
     UnknownThing,
 )
+from domain.ids import normalised
 from providers import json_values as read
 from providers import replicate_inputs as inputs
-from providers.base import Accepted, AccountInfo, Ask, Call, ListedJob, ListedPage, Made, Progress, Reply, Running
+from providers.base import Accepted, AccountInfo, Ask, Call, Made, Progress, Reply, Running
 from providers.catalogue import Model, load
+from providers.listed import ListedJob, ListedPage
 from providers.notices import Told, is_local
 from providers.replicate_failures import failure_of, refusal_of
 from providers.retry_after import retry_after_s
@@ -160,6 +162,13 @@ class Replicate:
             raise ReplyUnreadable(shown("reply_unreadable", code="list", message="a page that is its own next"))
         return ListedPage(jobs=[_listed(row) for row in rows], next_page=following)
 
+    def resembles(self, sent: str, listed: str) -> bool:
+        """By model and prompt; what the list does not say of them may be ours."""
+        ours, theirs = json.loads(sent), json.loads(listed)
+        said = read.text(read.mapping(theirs, "input"), "prompt")
+        wanted = read.text(read.mapping(ours, "input"), "prompt") or ""
+        return theirs["model"] in {None, ours["model"]} and (said is None or normalised(said) == normalised(wanted))
+
     def build_info(self) -> Call:
         return Call(method="GET", path="/v1/account", repeatable=True)
 
@@ -232,7 +241,17 @@ def _path_of(model: Model) -> str:
 
 
 def _canonical(model: str | None, sent: Mapping[str, Any]) -> str:
-    return json.dumps({"model": model, "input": sent}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    told = {"model": model, "input": _numbers(sent)}
+    return json.dumps(told, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _numbers(value: Any) -> Any:
+    """`value` with whole numbers in one spelling: a service may echo 3.0 as 3, and 3 as 3.0."""
+    if isinstance(value, Mapping):
+        return {name: _numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _body_of(reply: Reply) -> dict[str, Any] | None:

@@ -3,12 +3,12 @@
 A service's number, wherever it stands, goes through `meant_s`: an epoch time, a sign or `nan` is no pause.
 """
 
-import email.utils
 import math
 from datetime import UTC, datetime
 
 from domain.retry import LONGEST_WISH
 from providers.base import Reply
+from providers.served import http_date
 
 
 def retry_after_s(reply: Reply) -> float | None:
@@ -22,11 +22,11 @@ def retry_after_s(reply: Reply) -> float | None:
     try:
         return meant_s(float(wish))
     except ValueError:
-        until = _moment(wish)
+        until = http_date(wish)
     if until is None:
         return None
     # A moment that has passed is no pause, and yet the service's word.
-    return meant_s(max(0.0, (until - (_moment(reply.headers.get("date", "")) or datetime.now(UTC))).total_seconds()))
+    return meant_s(max(0.0, (until - (http_date(reply.headers.get("date", "")) or datetime.now(UTC))).total_seconds()))
 
 
 def meant_s(seconds: float) -> float | None:
@@ -34,11 +34,3 @@ def meant_s(seconds: float) -> float | None:
     if not math.isfinite(seconds) or seconds < 0:
         return None
     return min(seconds, LONGEST_WISH.total_seconds())
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

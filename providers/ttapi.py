@@ -13,10 +13,12 @@ from typing import Any, Final
 
 from domain.errors import ReplyUnreadable, RequestRefused
 from domain.escalation import Carried
+from domain.ids import normalised
 from providers import json_values as read
 from providers import midjourney
 from providers import ttapi_replies as replies
-from providers.base import Accepted, AccountInfo, Action, Ask, Call, ListedPage, Progress, Reply, Running
+from providers.base import Accepted, AccountInfo, Action, Ask, Call, Progress, Reply, Running
+from providers.listed import ListedPage
 from providers.notices import Told
 from providers.seeds import seed_of
 from providers.ttapi_modes import FIRST_LOOK, job_timeout_s, mode_of
@@ -145,6 +147,17 @@ class TTAPI(SideJobs):
         return ListedPage(
             jobs=[replies.listed(row) for row in rows], next_page=str(int(page or "1") + 1) if rows else None
         )
+
+    def resembles(self, sent: str, listed: str) -> bool:
+        """By the seed, which every text of ours has; of a text without one, by the words before its flags."""
+        seed = midjourney.seed_in(listed)
+        if seed is None:
+            return normalised(midjourney.words_of(listed)) == normalised(midjourney.words_of(sent))
+        return seed == midjourney.seed_in(sent)
+
+    def bears_mark_of(self, attempt_id: str, listed: str) -> bool:
+        """By the seed that `prompt_text` gave it, unless the person fixed another."""
+        return midjourney.seed_in(listed) == seed_of(attempt_id)
 
     def build_info(self) -> Call:
         return Call(method="GET", path="/midjourney/v1/info", repeatable=True)

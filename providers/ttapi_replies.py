@@ -24,7 +24,8 @@ from domain.errors import (
 from domain.money import usd
 from providers import json_values as read
 from providers import midjourney
-from providers.base import Accepted, ListedJob, Made, Reply, Running
+from providers.base import Accepted, Made, Reply, Running
+from providers.listed import ListedJob
 from providers.notices import Told
 from providers.retry_after import retry_after_s
 from providers.ttapi_failures import failure_of, is_known, refusal_of
@@ -40,6 +41,7 @@ _SINGLE: Final = ("upsample", "upscale", "redo_upscale")
 #: Between an action and the text of the job it began with; no prompt of a person's begins like this.
 _FROM: Final = " <- "
 _FURTHER: Final = re.compile(rf"[a-z0-9_]+{_FROM}")
+_CREATED: Final = ("created_at", "createdAt", "submitTime", "submit_time")
 _DETAIL: Final = frozenset({"action", "actions", "components", "quota", "width", "height", "seed", "prompt", "mode"})
 
 
@@ -198,12 +200,14 @@ def listed(row: Mapping[str, Any]) -> ListedJob:
     job_id = read.text(row, "job_id", "jobId")
     if not job_id:
         raise ReplyUnreadable("TTAPI lists a job without an id")
-    action, prompt = action_in(row), read.text(row, "prompt") or ""
+    action, prompt = action_in(row), read.text(row, "prompt")
     further = None if action in {None, IMAGINE} else action
     return ListedJob(
         job_id=job_id,
-        prompt=prompt if further is None else further_text(further, prompt),
-        created_at=read.unix_time(row, "created_at", "createdAt", "submitTime", "submit_time"),
+        # A fresh job of which the list does not say the prompt may be anybody's.
+        prompt=prompt if further is None else further_text(further, prompt or ""),
+        created_at=read.unix_time(row, *_CREATED),
+        created_before=read.latest_unix_time(row, *_CREATED),
         status=read.text(row, "status"),
         action=further,
         charged_usd=dollars(read.number(row, "quota")),

@@ -6,7 +6,7 @@ An adapter joins by a row in `WIRES`; a test fails when the registry knows an ad
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -24,7 +24,7 @@ from domain.errors import (
     RateLimited,
     RequestRefused,
 )
-from providers.base import Accepted, Ask, Call, Delivered, Made, Poller, Provider, Reply, Running
+from providers.base import Accepted, Ask, Call, Delivered, Lister, Made, Poller, Provider, Reply, Running
 from providers.openai import OpenAI
 from providers.registry import SERVICES
 from providers.replicate import Replicate
@@ -364,6 +364,15 @@ def test_our_own_ids_are_not_sent(wire: Wire) -> None:
 
 def test_an_acceptance_gives_the_job_s_id(job_wire: JobWire) -> None:
     assert job_wire.adapter.read_submit(job_wire.accepted) == Accepted(job_id=JOB)
+
+
+def test_a_list_is_searched_for_the_text_that_is_kept(job_wire: JobWire) -> None:
+    adapter = job_wire.adapter
+    assert isinstance(adapter, Lister)
+    kept = job_wire.adapter.prompt_text(ask(job_wire))
+    other = replace(ask(job_wire), attempt_id="attempt-2", prompt="another pig")
+    assert adapter.resembles(kept, kept)
+    assert not adapter.resembles(kept, job_wire.adapter.prompt_text(other))
 
 
 def test_a_wire_without_jobs_gives_the_pictures_at_once(wire: Wire) -> None:

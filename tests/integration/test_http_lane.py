@@ -22,8 +22,9 @@ from domain.errors import (
     ReplyUnreadable,
     RequestRefused,
 )
-from providers.base import Ask, Lane, ListedJob, Made, Running
+from providers.base import Ask, Lane, Made, Running
 from providers.lane import HttpLane
+from providers.listed import ListedJob
 from providers.registry import open_lane
 from providers.seeds import seed_of
 from sandbox.process import running

@@ -24,9 +24,10 @@ from domain.errors import (
     ReplyUnreadable,
     RequestRefused,
 )
-from providers.base import Ask, Lane, ListedJob, Made, Running
+from providers.base import Ask, Lane, Made, Running
 from providers.catalogue import load
 from providers.lane import HttpLane
+from providers.listed import ListedJob
 from providers.prices import price
 from providers.registry import open_lane
 from providers.replicate_inputs import TABLE

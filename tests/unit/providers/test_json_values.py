@@ -7,6 +7,7 @@ import pytest
 from providers import json_values as read
 from providers.base import Reply
 from providers.retry_after import retry_after_s
+from providers.served import served_at
 
 
 def test_the_first_name_with_a_usable_value_wins() -> None:
@@ -47,6 +48,33 @@ def test_rows_may_lie_one_step_deeper() -> None:
 )
 def test_a_time_without_a_zone_is_not_guessed(value: object, seconds: float | None) -> None:
     assert read.unix_time({"t": value}, "t") == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("2026-11-21 10:00:00", 1795255200.0 + 12 * 3600),
+        ("2026-11-21T10:00:00Z", None),
+        (1795255200, None),
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+def test_a_time_without_a_zone_is_over_everywhere_half_a_day_later(value: object, seconds: float | None) -> None:
+    assert read.latest_unix_time({"t": value}, "t") == seconds
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("Sat, 21 Nov 2026 10:00:00 GMT", 1795255200.0),
+        ("Sat, 21 Nov 2026 10:00:00 -0000", 1795255200.0),
+        ("soon", None),
+    ],
+)
+def test_a_reply_tells_the_time_of_its_service(written: str, seconds: float | None) -> None:
+    assert served_at(Reply(status=200, headers={"date": written}, content=b"")) == seconds
+    assert served_at(Reply(status=200, headers={}, content=b"")) is None
 
 
 @pytest.mark.parametrize(

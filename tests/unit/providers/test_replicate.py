@@ -21,9 +21,10 @@ from domain.errors import (
     RequestRefused,
 )
 from providers.abilities import Adviser, Canceller, SchemaKeeper
-from providers.base import Accepted, Ask, ListedJob, Lister, Made, Reply, Running
+from providers.base import Accepted, Ask, Lister, Made, Reply, Running
 from providers.catalogue import load
 from providers.fetch import PictureFetcher
+from providers.listed import ListedJob
 from providers.replicate import Replicate, unknown_inputs
 
 ADAPTER = Replicate()
@@ -393,6 +394,33 @@ def test_a_listed_prediction_is_compared_by_model_and_input() -> None:
         reply({"next": None, "results": [prediction("processing", input=echoed, model="google/nano-banana-2.1")]})
     )
     assert other.jobs[0].prompt != ADAPTER.prompt_text(asked)
+
+
+@pytest.mark.parametrize(
+    ("listed", "same"),
+    [
+        ({"input": {"prompt": "a pig", "seed": 1}}, True),
+        ({"input": {"prompt": " a\u00a0 pig "}}, True),
+        ({"input": {"text": "a pig"}}, True),
+        ({"input": {"prompt": "a pig"}, "model": None}, True),
+        ({"input": {"prompt": "a cow"}}, False),
+        ({"input": {"prompt": "a pig"}, "model": "google/nano-banana-2.1"}, False),
+    ],
+)
+def test_a_listed_prediction_resembles_ours_by_model_and_prompt(listed: dict[str, Any], *, same: bool) -> None:
+    page = ADAPTER.read_fetch_list(reply({"next": None, "results": [prediction("processing", **listed)]}))
+    assert page.jobs[0].prompt is not None
+    assert ADAPTER.resembles(ADAPTER.prompt_text(ask()), page.jobs[0].prompt) is same
+
+
+@pytest.mark.parametrize("echoed", [3, 3.0])
+def test_a_whole_number_is_compared_as_one(echoed: float) -> None:
+    asked = ask("black-forest-labs/flux-2-flex", settings={"guidance": "3"})
+    call = ADAPTER.build_submit(asked)
+    assert call.json is not None
+    listed = prediction("processing", model=asked.model, input=call.json["input"] | {"guidance": echoed})
+    page = ADAPTER.read_fetch_list(reply({"next": None, "results": [listed]}))
+    assert page.jobs[0].prompt == ADAPTER.prompt_text(asked)
 
 
 @pytest.mark.parametrize("gone", [{"data_removed": True}, {"input": {}}, {"input": None}])

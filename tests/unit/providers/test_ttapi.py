@@ -22,7 +22,8 @@ from domain.errors import (
     ReplyUnreadable,
     RequestRefused,
 )
-from providers.base import Accepted, Ask, ListedJob, Made, Reply, Running
+from providers.base import Accepted, Ask, Made, Reply, Running
+from providers.listed import ListedJob
 from providers.seeds import seed_of
 from providers.ttapi import TTAPI
 from providers.ttapi_modes import job_timeout_s
@@ -488,6 +489,34 @@ def test_the_parts_of_the_list_follow_a_job_s_life() -> None:
     assert ADAPTER.list_parts == ("PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED")
 
 
+SENT = "a pig, 4k --v 7 --seed 123"
+
+
+@pytest.mark.parametrize(
+    ("listed", "same"),
+    [
+        (SENT, True),
+        ("a pig, 4k --v 7 --seed 123 --fast", True),
+        ("https://s.mj.run/abc a piglet --seed 123", True),
+        ("a pig, 4k", True),
+        ("a  pig, 4k --v 7", True),
+        ("a pig, 4k --v 7 --seed 124", False),
+        ("a cow", False),
+        ("", False),
+    ],
+)
+def test_a_listed_text_is_ours_by_its_seed_else_by_its_words(listed: str, *, same: bool) -> None:
+    assert ADAPTER.resembles(SENT, listed) is same
+
+
+def test_a_seed_of_ours_marks_its_attempt_and_no_other() -> None:
+    text = ADAPTER.prompt_text(ask())
+    assert ADAPTER.bears_mark_of("a-1", f"{text} --fast")
+    assert not ADAPTER.bears_mark_of("a-2", text)
+    assert not ADAPTER.bears_mark_of("a-1", ADAPTER.prompt_text(ask(settings={"seed": 7})))
+    assert not ADAPTER.bears_mark_of("a-1", f"{text} --seed 8"), "two seeds are none"
+
+
 @pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"total": 2, "list": rows}])
 def test_listed_jobs_keep_their_numbers(wrap: Any) -> None:
     rows = [
@@ -497,7 +526,7 @@ def test_listed_jobs_keep_their_numbers(wrap: Any) -> None:
     page = ADAPTER.read_fetch_list(reply({"status": "SUCCESS", "data": wrap(rows)}))
     assert page.jobs == [
         ListedJob(job_id=JOB, prompt="a pig --seed 7", created_at=1795255200.0, status="2"),
-        ListedJob(job_id="other", prompt="", created_at=None, status="1"),
+        ListedJob(job_id="other", prompt=None, created_at=None, created_before=1795298400.0, status="1"),
     ]
     assert page.next_page == "2"
 

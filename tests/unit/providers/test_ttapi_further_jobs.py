@@ -9,7 +9,8 @@ import pytest
 
 from domain.errors import ContentRefused, MaybeSent, ProviderDown, ProviderError, ReplyUnreadable, RequestRefused
 from providers.abilities import Actor, Described, PromptChecker, SideWorker
-from providers.base import Accepted, Action, Ask, Call, ListedJob, Made, Reply, Running
+from providers.base import Accepted, Action, Ask, Call, Made, Reply, Running
+from providers.listed import ListedJob
 from providers.midjourney import aspect_in
 from providers.ttapi import TTAPI
 
