@@ -178,6 +178,7 @@ attempts = Table(
     Column("intent_at", Moment, comment="written before the request leaves"),
     Column("doubted_at", Moment, comment="when the reply was given up; the job may exist"),
     Column("absent_since", Moment, comment="begin of the first complete listing that did not show the job"),
+    Column("unsettled_because", Text, comment="why the last listing could not settle the doubt"),
     Column("late_look_at", Moment, comment="settled as lost: when to look for its job again; null: never"),
     Column("found_late_at", Moment, comment="when its job turned up although it had been settled as lost"),
     Column("accepted_at", Moment),
@@ -215,6 +216,8 @@ Index(
     attempts.c.state,
     postgresql_where=text(f"state IN ({quoted(IN_FLIGHT)})"),
 )
+# What a listing must show: the jobs that were asked for since a doubt's intent.
+Index("attempts_asked_idx", attempts.c.lane, attempts.c.intent_at, postgresql_where=text("job_id IS NOT NULL"))
 Index("attempts_live_idx", attempts.c.state, attempts.c.published_at, postgresql_where=text("state <> 'finished'"))
 Index(
     "attempts_late_look_idx",

@@ -62,6 +62,8 @@ def _compared(resources: Resources, lane: Lane, *, window: timedelta) -> LaneFig
         listing = read_listing(resources, lane, began_at=now, back_to=since - MARGIN)
     except ProviderError as failure:
         return LaneFigures(lane=lane.name, listed=True, unreachable=str(failure))
+    if listing.shows_since > since:
+        return LaneFigures(lane=lane.name, listed=True, unreachable="its list could not be read back so far")
     with resources.database.transaction() as connection:
         # What is younger than the listing may be missing from it, and what is older than the window too.
         mine = books.booked(connection, lane.name, since=since, until=now - MARGIN)

@@ -1,36 +1,27 @@
-"""Settle doubts by the provider's own list: a job found is adopted, a job proven absent frees its money.
+"""Doubts: submissions of which nobody knows whether they are paid, and the ways to settle them.
 
-What a listing must be like to prove anything: complete, part after part to the last page; begun when our request could
-no longer be in the air; and followed by a second one, at least `Timing.listings_apart` later, that shows nothing
-either. Only then is it certain that the submission was not accepted. There is no other way to "assume it was lost".
-A service forgets: a job that nobody owns, and of which the list no longer says what was asked for, proves nothing.
+The provider's list settles most (`pipeline.settling`), our own store those of a synchronous lane (`pipeline.replies`),
+a person the rest.
 """
 
-import logging
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from db import history, lanes
+from db import history
 from db.moves import doubts
 from db.moves import late as late_moves
 from db.moves.doubts import Doubt, NeverArrived
 from db.work import Work
-from domain.errors import BadInput, LostRace, PictureLost, ProviderError, UnknownThing
-from domain.ids import AttemptId, normalised
-from pipeline import candidates, late, replies
+from domain.errors import BadInput, LostRace, PictureLost, UnknownThing
+from domain.ids import AttemptId
+from pipeline import late, replies
 from pipeline.admit import admit
-from pipeline.listing import MARGIN, Listing, read_listing
-from pipeline.resources import Resources, Timing
-from providers.base import Lane
-from providers.listed import ListedJob
+from pipeline.resources import Resources
+from pipeline.settling import settle_by_listing
 from providers.registry import is_synchronous
 
 __all__ = ["Doubt", "Settled", "every", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
-
-log = logging.getLogger(__name__)
 
 _NOT_IN_DOUBT = "attempt {} is not in doubt; `likeness doubts` lists those that are"
 
@@ -50,168 +41,6 @@ def settle(resources: Resources, lane_name: str) -> int:
     if lane is not None and lane.synchronous:
         return replies.adopt_stored(resources, lane_name)
     return settle_by_listing(resources, lane_name)
-
-
-def settle_by_listing(resources: Resources, lane_name: str) -> int:
-    """One round for one lane; returns how many doubts were settled."""
-    lane = resources.lanes.get(lane_name)
-    by_webhook = 0 if lane is None else _settle_by_webhooks(resources, lane)
-    with resources.database.transaction() as connection:
-        doubtful = doubts.of_lane(connection, lane_name)
-        watched = late_moves.watched(connection, lane_name)
-        began_at = doubts.now(connection)
-    if lane is None or not (doubtful or watched) or not lane.list_parts:
-        return by_webhook
-    works = [*(doubt.work for doubt in doubtful), *watched]
-    intents = [work.intent_at for work in works if work.intent_at is not None]
-    try:
-        listing = read_listing(resources, lane, began_at=began_at, back_to=min(intents, default=began_at) - MARGIN)
-    except ProviderError as failure:
-        log.info("lane %s could not be listed (%s); its doubts wait", lane_name, failure)
-        with resources.database.transaction() as connection:
-            lanes.note_error(connection, lane_name, failure)
-        return by_webhook
-    resources.points.reach("doubts.listed")
-    settled = sum(_settle(resources, lane, doubt, listing) for doubt in doubtful)
-    # After the doubts, which are in more need of a job that could be either's.
-    settled += sum(_look_back(resources, lane, work, listing) for work in watched)
-    late.looked(resources, watched)
-    if settled:
-        resources.points.reach("doubts.settled")
-        admit(resources, lane.provider)
-    return settled + by_webhook
-
-
-def _settle_by_webhooks(resources: Resources, lane: Lane) -> int:
-    """Adopt the jobs that webhooks named, where fetching them shows our own request; returns how many."""
-    with resources.database.transaction() as connection:
-        doubtful = [doubt.work for doubt in doubts.of_lane(connection, lane.name)]
-        watched = late_moves.watched(connection, lane.name)
-    jobs = candidates.proven(resources, lane, [*doubtful, *watched])
-    found = [
-        _found_by_webhook(resources, lane, one, jobs[one.attempt_id]) for one in doubtful if one.attempt_id in jobs
-    ]
-    found += [
-        late.adopt(resources, one, job_id=jobs[one.attempt_id], actor=history.A_WEBHOOK)
-        for one in watched
-        if one.attempt_id in jobs
-    ]
-    return sum(found)
-
-
-def _found_by_webhook(resources: Resources, lane: Lane, work: Work, job_id: str) -> bool:
-    try:
-        with resources.database.transaction() as connection:
-            doubts.found(
-                connection,
-                work.attempt_id,
-                job_id=job_id,
-                first_look=timedelta(0),
-                deadline=lane.first_look_after(work.settings, model=work.model) * 2 + resources.timing.job_deadline,
-                actor=history.A_WEBHOOK,
-            )
-    except LostRace as race:
-        log.info("doubt of attempt %s was settled by somebody else: %s", work.attempt_id, race)
-        return False
-    log.info("doubt of attempt %s: its job is %s, as a webhook said", work.attempt_id, job_id)
-    return True
-
-
-class _Shows(StrEnum):
-    """What a listing without the job says about a doubt."""
-
-    TOO_EARLY = "the submission may still have been in the air"
-    FORGOTTEN = "one of the jobs may be ours, and the service no longer says so"
-    ONCE = "the job is absent, and was not looked for long enough ago"
-    NEVER_ARRIVED = "the job is absent for the second time"
-
-
-def _settle(resources: Resources, lane: Lane, doubt: Doubt, listing: Listing) -> bool:
-    work, shows = doubt.work, None
-    try:
-        with resources.database.transaction() as connection:
-            if doubts.identical_is_submitting(connection, work):
-                # The job on the list may be that attempt's, whose id is not stored yet.
-                doubts.saw_something(connection, work.attempt_id)
-                return False
-            owned = doubts.owned(connection, lane.name, _ids(listing))
-            job = _unowned_match(listing, work, owned)
-            if job is not None:
-                doubts.found(
-                    connection,
-                    work.attempt_id,
-                    job_id=job.job_id,
-                    first_look=timedelta(0),
-                    deadline=lane.first_look_after(work.settings, model=work.model) * 2 + resources.timing.job_deadline,
-                )
-            elif (shows := _shows(resources.timing, doubt, listing, owned)) is _Shows.FORGOTTEN:
-                doubts.saw_something(connection, work.attempt_id)
-            elif shows is _Shows.ONCE:
-                doubts.saw_nothing(connection, work.attempt_id, began_at=listing.began_at)
-            elif shows is _Shows.NEVER_ARRIVED:
-                proven = f"two complete listings of lane {lane.name!r} do not show the job, so it was not accepted"
-                doubts.not_accepted(connection, work.attempt_id, failure=NeverArrived(proven))
-    except LostRace as race:
-        log.info("doubt of attempt %s was settled by somebody else: %s", work.attempt_id, race)
-        return False
-    log.info("doubt of attempt %s: %s", work.attempt_id, f"its job is {job.job_id}" if job is not None else shows)
-    return job is not None or shows is _Shows.NEVER_ARRIVED
-
-
-def _look_back(resources: Resources, lane: Lane, work: Work, listing: Listing) -> bool:
-    """Whether the list shows the job of an attempt whose doubt was settled as lost."""
-    with resources.database.transaction() as connection:
-        if doubts.identical_is_unanswered(connection, work):
-            return False
-        owned = doubts.owned(connection, lane.name, _ids(listing))
-    call = resources.timing.call_totals.get(lane.name, resources.timing.call_total)
-    latest = (work.intent_at or listing.began_at) + call + resources.timing.in_the_air + MARGIN
-    in_time = [job for job in listing.jobs if job.created_at is None or job.created_at <= latest.timestamp()]
-    job = _unowned_match(replace(listing, jobs=in_time), work, owned)
-    return job is not None and late.adopt(resources, work, job_id=job.job_id)
-
-
-def _shows(timing: Timing, doubt: Doubt, listing: Listing, owned: Mapping[str, object]) -> _Shows:
-    latest = doubt.doubted_at + timing.in_the_air + MARGIN
-    if any(_may_be_forgotten(job, doubt.work, by=latest) for job in listing.jobs if job.job_id not in owned):
-        return _Shows.FORGOTTEN
-    if listing.began_at < doubt.doubted_at + timing.in_the_air:
-        return _Shows.TOO_EARLY
-    if doubt.absent_since is None or listing.began_at < doubt.absent_since + timing.listings_apart:
-        return _Shows.ONCE
-    return _Shows.NEVER_ARRIVED
-
-
-def _ids(listing: Listing) -> list[str]:
-    return [job.job_id for job in listing.jobs]
-
-
-def _unowned_match(listing: Listing, work: Work, owned: dict[str, datetime | None]) -> ListedJob | None:
-    """A job with our very request that no attempt owns; identical requests are interchangeable."""
-    if work.sent_prompt is None:
-        return None
-    wanted = normalised(work.sent_prompt)
-    for job in listing.jobs:
-        known = job.prompt is not None and job.job_id not in owned
-        if known and _is_recent(job, work) and normalised(job.prompt or "") == wanted:
-            return job
-    return None
-
-
-def _is_recent(job: ListedJob, work: Work) -> bool:
-    earliest = (work.intent_at - MARGIN).timestamp() if work.intent_at is not None else 0.0
-    return job.created_at is None or job.created_at >= earliest
-
-
-def _may_be_forgotten(job: ListedJob, work: Work, *, by: datetime) -> bool:
-    """Whether a job was made in the doubt's time and the service does not say, or not surely, what it was for.
-
-    Whether a service lists a further job under the very text it began with is not documented: one that does the same
-    as ours, under another text, may be ours.
-    """
-    in_time = job.created_at is None or job.created_at <= by.timestamp()
-    further = job.action is not None and job.action == work.changes.get("action", {}).get("name")
-    return (job.prompt is None or further) and in_time and _is_recent(job, work)
 
 
 def every(resources: Resources, *, user_id: str) -> list[Doubt]:

@@ -16,6 +16,7 @@ from db import history, ledger
 from db.moves import late, submission
 from db.moves.rows import charge, finish, owning, set_attempt, take
 from db.schema import attempts, generations
+from db.texts import storable
 from db.work import Work, select_work, work_of
 from domain.errors import LikenessError, ProviderError
 from domain.ids import AttemptId
@@ -37,18 +38,38 @@ class Doubt:
     Args:
         doubted_at: when its reply was given up.
         absent_since: begin of the first complete listing without it, or None.
+        unsettled_because: why the last listing could not settle it; None where none has been read, or it only takes
+            a second one.
     """
 
     work: Work
     doubted_at: datetime
     absent_since: datetime | None
+    unsettled_because: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A job that the service has accepted from a lane.
+
+    Args:
+        is_further: it carries another job further, and is listed under that one's text.
+    """
+
+    job_id: str
+    sent_prompt: str | None
+    intent_at: datetime
+    is_further: bool
+
+
+_DOUBT = (attempts.c.doubted_at, attempts.c.absent_since, attempts.c.unsettled_because)
 
 
 def of_lane(connection: Connection, lane: str) -> list[Doubt]:
     """The lane's doubts, oldest intent first."""
     rows = connection.execute(
         select_work()
-        .add_columns(attempts.c.doubted_at, attempts.c.absent_since)
+        .add_columns(*_DOUBT)
         .where(attempts.c.lane == lane, attempts.c.state == AttemptState.IN_DOUBT)
         .order_by(attempts.c.intent_at, attempts.c.id)
     ).all()
@@ -63,14 +84,17 @@ def unanswered(connection: Connection, lane: str) -> list[Work]:
 
 
 def _doubt(row: Row[Any]) -> Doubt:
-    return Doubt(work=work_of(row), doubted_at=row.doubted_at, absent_since=row.absent_since)
+    return Doubt(
+        work=work_of(row),
+        doubted_at=row.doubted_at,
+        absent_since=row.absent_since,
+        unsettled_because=row.unsettled_because,
+    )
 
 
 def one(connection: Connection, attempt_id: AttemptId) -> Doubt | None:
     row = connection.execute(
-        select_work()
-        .add_columns(attempts.c.doubted_at, attempts.c.absent_since)
-        .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.IN_DOUBT)
+        select_work().add_columns(*_DOUBT).where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.IN_DOUBT)
     ).one_or_none()
     return None if row is None else _doubt(row)
 
@@ -82,13 +106,33 @@ def now(connection: Connection) -> datetime:
 
 
 def owned(connection: Connection, lane: str, job_ids: Sequence[str]) -> dict[str, datetime | None]:
-    """Of these jobs, those that an attempt owns, with the moment of its intent."""
+    """Of these jobs, those that an attempt owns, with the moment when it was told so."""
     rows = connection.execute(
-        select(attempts.c.job_id, attempts.c.intent_at).where(
+        select(attempts.c.job_id, attempts.c.accepted_at).where(
             attempts.c.lane == lane, attempts.c.job_id.in_(list(job_ids))
         )
     )
-    return {str(row.job_id): row.intent_at for row in rows}
+    return {str(row.job_id): row.accepted_at for row in rows}
+
+
+def accepted(connection: Connection, lane: str, *, since: datetime, until: datetime) -> list[Accepted]:
+    """The jobs that an attempt of the lane owns, asked for since then and accepted by then, oldest intent first."""
+    rows = connection.execute(
+        select(
+            attempts.c.job_id,
+            attempts.c.sent_prompt,
+            attempts.c.intent_at,
+            attempts.c.changes.has_key("action").label("is_further"),
+        )
+        .where(
+            attempts.c.lane == lane,
+            attempts.c.job_id.is_not(None),
+            attempts.c.intent_at >= since,
+            attempts.c.accepted_at <= until,
+        )
+        .order_by(attempts.c.intent_at, attempts.c.id)
+    )
+    return [Accepted(**row) for row in rows.mappings()]
 
 
 def identical_is_submitting(connection: Connection, work: Work) -> bool:
@@ -116,16 +160,16 @@ def saw_nothing(connection: Connection, attempt_id: AttemptId, *, began_at: date
     connection.execute(
         update(attempts)
         .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.IN_DOUBT)
-        .values(absent_since=func.coalesce(attempts.c.absent_since, began_at))
+        .values(absent_since=func.coalesce(attempts.c.absent_since, began_at), unsettled_because=None)
     )
 
 
-def saw_something(connection: Connection, attempt_id: AttemptId) -> None:
-    """A listing was inconclusive, so what earlier ones did not show proves nothing any more."""
+def saw_something(connection: Connection, attempt_id: AttemptId, *, why: str) -> None:
+    """A listing was inconclusive, so what earlier ones did not show proves nothing any more; `why` is for people."""
     connection.execute(
         update(attempts)
         .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.IN_DOUBT)
-        .values(absent_since=None)
+        .values(absent_since=None, unsettled_because=storable(why))
     )
 
 
@@ -209,7 +253,7 @@ def every(connection: Connection, *, user_id: str) -> list[Doubt]:
     """All doubts of a user's batches, oldest first."""
     rows = connection.execute(
         select_work()
-        .add_columns(attempts.c.doubted_at, attempts.c.absent_since)
+        .add_columns(*_DOUBT)
         .where(attempts.c.state == AttemptState.IN_DOUBT, generations.c.user_id == user_id)
         .order_by(attempts.c.doubted_at)
     ).all()

@@ -58,13 +58,13 @@ class Desk:
         wanted = Order(name=name, user_id=USER, provider="replicate", model=model, **(order or {}))
         return wanted, plan(self.resources, load(), wanted, rows, today=datetime.now(UTC).date())
 
-    def attempts(self, *prompts: str, model: str = NANO) -> list[AttemptId]:
+    def attempts(self, *prompts: str, model: str = NANO, **settings: Any) -> list[AttemptId]:
         """Of a new batch, admitted and published."""
-        enqueue(self.resources, *self.planned(*prompts, model=model))
+        enqueue(self.resources, *self.planned(*prompts, model=model, **settings))
         return self.sent.take("submit")
 
-    def submitted(self, *prompts: str, model: str = NANO) -> list[AttemptId]:
-        attempts = self.attempts(*prompts, model=model)
+    def submitted(self, *prompts: str, model: str = NANO, **settings: Any) -> list[AttemptId]:
+        attempts = self.attempts(*prompts, model=model, **settings)
         for attempt_id in attempts:
             assert submit.submit(self.resources, attempt_id) is None
         return attempts

@@ -20,6 +20,7 @@ COMMENT ON COLUMN generations.changes IS 'what the next try asks for instead';
 ALTER TABLE attempts
     ADD COLUMN price_usd NUMERIC(14, 6),
     ADD COLUMN changes JSONB DEFAULT '{}'::jsonb NOT NULL,
+    ADD COLUMN unsettled_because TEXT,
     ADD COLUMN late_look_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN found_late_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN illegal_prompt BOOLEAN DEFAULT false NOT NULL,
@@ -31,6 +32,8 @@ COMMENT ON COLUMN attempts.price_usd IS 'expected charge of this call; null wher
 COMMENT ON COLUMN attempts.changes IS 'what this try asked for instead';
 
 COMMENT ON COLUMN attempts.stop_asked_at IS 'when the provider took our wish to stop the job';
+
+COMMENT ON COLUMN attempts.unsettled_because IS 'why the last listing could not settle the doubt';
 
 COMMENT ON COLUMN attempts.late_look_at IS 'settled as lost: when to look for its job again; null: never';
 
@@ -47,6 +50,8 @@ CREATE INDEX attempts_illegal_prompts_idx ON attempts (lane, finished_at) WHERE 
 CREATE INDEX attempts_faults_idx ON attempts (lane, finished_at) WHERE error_code IN ('job_failed', 'job_timed_out');
 
 CREATE INDEX attempts_made_idx ON attempts (lane, made_at) WHERE made_at IS NOT NULL;
+
+CREATE INDEX attempts_asked_idx ON attempts (lane, intent_at) WHERE job_id IS NOT NULL;
 
 CREATE INDEX attempts_late_look_idx ON attempts (lane, late_look_at) WHERE late_look_at IS NOT NULL;
 
