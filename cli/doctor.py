@@ -137,6 +137,7 @@ def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
     yield Check(name="Postgres", found=f"{number}, {_where(site, site.settings.database_url)}")
     yield _lanes(resources)
     yield _tick(resources)
+    yield _guarded("clocks", lambda: doctor_services.clocks(resources))
     yield from doctor_services.models(resources)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cli.checks import Check, Health
+from pipeline import clocks as service_clocks
 from pipeline import live_models
 from pipeline.resources import Resources
 from runtime.resources import open_store
@@ -48,6 +49,25 @@ def public_url(settings: Settings) -> Check:
         advice = "set LIKENESS_PUBLIC_URL where services may call back; without it they are asked instead"
         return Check(name="public URL", health=Health.NOTE, found="not set", advice=advice)
     return Check(name="public URL", found=str(settings.public_url))
+
+
+def clocks(resources: Resources) -> Check:
+    """Whether the services' clocks and Postgres' agree, without which no job counts as never accepted."""
+    found = list(service_clocks.look(resources))
+    off = [one for one in found if one.is_off]
+    if off:
+        wrong = ", ".join(f"{one.lane} is {service_clocks.told(one.ahead_s or 0.0)}" for one in off)
+        advice = "set the clock of the machine that runs PostgreSQL; until then doubts there wait for their jobs"
+        return Check(name="clocks", health=Health.NOTE, found=wrong, advice=advice)
+    silent = [one.lane for one in found if one.ahead_s is None]
+    if silent:
+        told = f"{', '.join(silent)} did not tell the time"
+        advice = "check the key and the way there; each listing looks at the clock again"
+        return Check(name="clocks", health=Health.NOTE, found=told, advice=advice)
+    if not found:
+        return Check(name="clocks", found="no lane's list is searched by time")
+    names = ", ".join(one.lane for one in found)
+    return Check(name="clocks", found=f"PostgreSQL's agrees with {names} within {service_clocks.MOST_OFF_S:.0f} s")
 
 
 def models(resources: Resources) -> Iterator[Check]:

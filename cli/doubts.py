@@ -55,6 +55,7 @@ def _document(doubt: doubts.Doubt) -> dict[str, str | None]:
         "intent_at": work.intent_at.isoformat() if work.intent_at else None,
         "doubted_at": doubt.doubted_at.isoformat(),
         "absent_since": doubt.absent_since.isoformat() if doubt.absent_since else None,
+        "unsettled_because": doubt.unsettled_because,
         "sent_prompt": work.sent_prompt,
     }
 
@@ -103,6 +104,9 @@ def _table(terminal: Terminal, found: list[doubts.Doubt]) -> None:
         sent_at = work.intent_at.strftime("%m-%d %H:%M:%S") if work.intent_at else ""
         table.add_row(str(work.attempt_id), work.lane, f"${show(work.hold_usd)}", sent_at, work.sent_prompt or "")
     terminal.out.print(table)
+    for doubt in found:
+        if doubt.unsettled_because is not None:
+            terminal.note(f"{doubt.work.attempt_id}: {doubt.unsettled_because}")
     terminal.note(
         "look for the job in the provider's own list; then `likeness doubts settle ATTEMPT --paid JOB`,"
         " or `--lost` if it is certain that there is none;"

@@ -1,12 +1,12 @@
 """Reading a service's own list of jobs to its end, or back to a moment; what that proves, `pipeline.proof` says."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from db.moves import doubts
+from pipeline.clocks import Clock
 from pipeline.resources import Resources
 from providers.base import Lane
 from providers.listed import ListedJob
@@ -28,29 +28,23 @@ class Listing:
         jobs: newest first within each part.
         shows_since: every job made since then is among them; by the service's clock, or by ours where a job of ours
             shows how far the reading went.
-        clock_off_s: how much further the service's clock and Postgres' are apart than its replies took, in seconds.
+        ahead_s: by how many seconds the service's clock is ahead of Postgres', negative where it is behind; of all
+            its replies the worst.
     """
 
     began_at: datetime
     jobs: Sequence[ListedJob]
     shows_since: datetime
-    clock_off_s: float
+    ahead_s: float
 
 
-class _Clock:
-    """How far a service's clock is off, by what it writes on its replies."""
+@dataclass(slots=True, kw_only=True)
+class _Part:
+    """What has been read of one part of the list; the fields are those of `Listing`."""
 
-    def __init__(self, began_at: datetime) -> None:
-        self._started = time.monotonic() - began_at.timestamp()
-        self.off_s = 0.0
-
-    def now(self) -> float:
-        return time.monotonic() - self._started
-
-    def compare(self, served_at: float | None, *, asked_at: float) -> None:
-        """The reply was written between then and now; in the second that it names."""
-        if served_at is not None:
-            self.off_s = max(self.off_s, asked_at - (served_at + 1), served_at - self.now())
+    jobs: list[ListedJob] = field(default_factory=list)
+    shows_since: datetime = _NOTHING
+    ahead_s: float = 0.0
 
 
 def read_listing(resources: Resources, lane: Lane, *, began_at: datetime, back_to: datetime) -> Listing:
@@ -59,31 +53,32 @@ def read_listing(resources: Resources, lane: Lane, *, began_at: datetime, back_t
     Raises:
         ProviderError: a page could not be read; a listing with a hole proves nothing.
     """
-    found: list[ListedJob] = []
-    clock = _Clock(began_at)
-    since = [_read_part(resources, lane, part, back_to=back_to, clock=clock, found=found) for part in lane.list_parts]
-    return Listing(began_at=began_at, jobs=found, shows_since=max(since, default=_ALL), clock_off_s=clock.off_s)
+    clock = Clock(began_at)
+    parts = [_read_part(resources, lane, part, back_to=back_to, clock=clock) for part in lane.list_parts]
+    return Listing(
+        began_at=began_at,
+        jobs=[job for one in parts for job in one.jobs],
+        shows_since=max((one.shows_since for one in parts), default=_ALL),
+        ahead_s=max((one.ahead_s for one in parts), key=abs, default=0.0),
+    )
 
 
-def _read_part(
-    resources: Resources, lane: Lane, part: str, *, back_to: datetime, clock: _Clock, found: list[ListedJob]
-) -> datetime:
-    """Add the part's jobs to `found`; returns since when every job is among them."""
-    next_page, since = None, _NOTHING
+def _read_part(resources: Resources, lane: Lane, part: str, *, back_to: datetime, clock: Clock) -> _Part:
+    found = _Part()
+    next_page = None
     for _ in range(_MOST_PAGES):
-        asked_at = clock.now()
+        asked_at_s = clock.now_s()
         page = lane.listed_jobs(part=part, page=next_page)
         if page is None:
-            return _ALL
-        clock.compare(page.served_at, asked_at=asked_at)
-        found.extend(page.jobs)
-        next_page = page.next_page
-        if next_page is None:
-            return _ALL
-        since = min(since, _reached(resources, lane, page.jobs))
-        if since < back_to:
+            found.shows_since = _ALL
             break
-    return since
+        found.ahead_s = max(found.ahead_s, clock.ahead_s(page.served_at, asked_at_s=asked_at_s), key=abs)
+        found.jobs.extend(page.jobs)
+        next_page = page.next_page
+        found.shows_since = _ALL if next_page is None else min(found.shows_since, _reached(resources, lane, page.jobs))
+        if found.shows_since < back_to:
+            break
+    return found
 
 
 def _reached(resources: Resources, lane: Lane, jobs: Sequence[ListedJob]) -> datetime:

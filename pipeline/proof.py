@@ -14,14 +14,13 @@ from typing import Final
 from db.moves.doubts import Accepted, Doubt
 from db.work import Work
 from domain.ids import normalised
+from pipeline import clocks
 from pipeline.listing import MARGIN, Listing
 from providers.base import Lane
 from providers.listed import ListedJob
 
 #: The times on a service's list may be off by so much, whatever its replies say, and hide no job of ours.
 CLOCKS: Final = timedelta(minutes=10)
-#: A service whose clock is further off than this has a list whose times prove nothing.
-MOST_OFF_S: Final = 30.0
 _EVERY: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -86,8 +85,8 @@ def complaints(lane: Lane, listing: Listing, known: Sequence[Accepted]) -> list[
             why=f"the list of lane {name} could not be read back to when this was sent: it proves nothing",
         )
     ]
-    if listing.clock_off_s > MOST_OFF_S:
-        why = f"the clock of lane {name} is {listing.clock_off_s:.0f} s off ours: the times on its list prove nothing"
+    if abs(listing.ahead_s) > clocks.MOST_OFF_S:
+        why = f"the clock of lane {name} is {clocks.told(listing.ahead_s)}: the times on its list prove nothing"
         found.append(Complaint(until=_EVERY, why=why))
     for one in known:
         # A further job may have its parent's id, with its action added by the adapter: the list has one row for both.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from db.moves import submission
+from db.moves import doubts, submission
 from domain.errors import ContentRefused, MaybeSent
 from domain.ids import BatchId
 from tests.integration.books import Books
@@ -101,6 +101,18 @@ def test_what_was_settled_as_lost_and_turns_up_is_shown_with_its_history(likenes
     assert moves[0] == ("a person", "in_doubt", "queued")
     assert moves[1][0] == "a person"
     assert "job job-7 turned up" in " ".join(likeness("show", "farm/0").out.split())
+
+
+def test_a_doubt_says_why_the_list_has_not_settled_it(likeness: CommandLine, books: Books) -> None:
+    attempt_id, token = books.submitting(name="farm")
+    with books.database.transaction() as connection:
+        submission.doubt(connection, attempt_id, token=token, failure=MaybeSent("the reply is lost"))
+    assert likeness.document("doubts")["doubts"][0]["unsettled_because"] is None
+    with books.database.transaction() as connection:
+        doubts.saw_something(connection, attempt_id, why="the list lacks job-7")
+    assert likeness.document("doubts")["doubts"][0]["unsettled_because"] == "the list lacks job-7"
+    shown = likeness("doubts")
+    assert f"{attempt_id}: the list lacks job-7" in " ".join((shown.out + shown.err).split())
 
 
 def test_an_audit_that_cannot_reach_a_service_says_so_and_one_offline_asks_nobody(

@@ -228,6 +228,7 @@ def test_the_doctor_finds_what_is_there_and_shows_no_key(
     likeness: CommandLine, monkeypatch: pytest.MonkeyPatch, books: Books
 ) -> None:
     monkeypatch.setenv("TTAPI_API_KEY", "a-very-secret-key")
+    monkeypatch.setenv("TTAPI_BASE_URL", "http://127.0.0.1:9")
     with books.database.transaction() as connection:
         ticks.tick(connection, "queue.admit")
     said = likeness.document("doctor")

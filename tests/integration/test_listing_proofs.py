@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 import pipeline.listing
+from cli import doctor_services
+from cli.checks import Health
 from db.session import Database
 from domain.ids import AttemptId
 from pipeline import doubts
-from providers.base import Lane
+from providers.base import AccountInfo, Lane
 from providers.listed import ListedJob, ListedPage
 from sandbox.process import running
 from tests.conftest import Sent
@@ -146,6 +148,7 @@ def test_a_list_of_a_clock_five_minutes_behind_proves_nothing(desk: Desk) -> Non
     desk.arm("list", "slow_clock", count=3)
     assert [desk.settle() for _ in range(3)] == [0, 0, 0]
     assert "the clock of lane 'replicate' is" in _why(desk)
+    assert "s behind ours" in _why(desk)
     assert (desk.settle(), desk.settle()) == (0, 1)
     assert desk.books.attempt(lost).hold_state == "released"
 
@@ -273,3 +276,27 @@ def test_a_list_that_cannot_be_read_back_far_enough_says_so(bench: Bench, monkey
     assert bench.books.attempt(lost).state == "in_doubt"
     assert "could not be read back to when this was sent" in _why(bench)
     assert "could not be read back" in bench.lane().last_error
+
+
+def test_the_doctor_tells_whose_clock_is_off(bench: Bench) -> None:
+    agreed = doctor_services.clocks(bench.resources)
+    assert (agreed.health, "sandbox" in agreed.found) == (Health.OK, True)
+    lane: Any = _Late(bench.resources.lanes["sandbox"])
+    wrong = doctor_services.clocks(replace(bench.resources, lanes={"sandbox": lane}))
+    assert (wrong.health, "sandbox is 3" in wrong.found, "behind ours" in wrong.found) == (Health.NOTE, True, True)
+
+
+@dataclass(slots=True)
+class _Late:
+    """A lane of a service whose clock is five minutes behind."""
+
+    lane: Lane
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.lane, name)
+
+    def account(self) -> AccountInfo:
+        said = self.lane.account()
+        assert said is not None
+        assert said.served_at is not None
+        return replace(said, served_at=said.served_at - 310)
