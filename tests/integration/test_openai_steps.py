@@ -4,15 +4,10 @@ The reply is the picture and there is no list: whatever dies with a reply in han
 what never came is settled by a person.
 """
 
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import pytest
 
 from db.schema import generation_assets, lanes, ledger_entries
@@ -23,38 +18,12 @@ from pipeline import collect, doubts, rescue, submit
 from pipeline.admit import admit
 from pipeline.characters import NewCharacter, add
 from pipeline.doubts import Settled
-from pipeline.enqueue import Order, enqueue, plan
-from pipeline.leases import Leases
-from pipeline.prompt_file import PromptRow
-from pipeline.resources import Resources, Timing
-from providers.catalogue import load
-from providers.registry import open_lane
-from sandbox.bill import digest_of
 from sandbox.process import running
 from storage.folder import FolderStore
 from tests.conftest import Sent
-from tests.integration.books import USER, Books
+from tests.integration.openai_desk import LOW, Desk, desk_of
 from tests.integration.steps import EXAMPLE, PREPROCESSING
 from validation.pixels import decode
-
-FLARE = "gpt-image-2.5-flare"
-#: 196 tokens of picture and 3 of words, at the model's rates.
-LOW = Decimal("0.005895")
-
-
-class Died(BaseException):
-    """Stands for a death of the process: nothing of ours catches it."""
-
-
-@dataclass(frozen=True)
-class DieAt:
-    """A fault point that ends the step instead of the process."""
-
-    point: str
-
-    def reach(self, name: str) -> None:
-        if name == self.point:
-            raise Died
 
 
 @pytest.fixture(scope="module")
@@ -63,105 +32,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@dataclass(slots=True)
-class Desk:
-    """The steps of one worker with an OpenAI account of its own."""
-
-    resources: Resources
-    books: Books
-    sent: Sent
-    url: str
-    key: str
-
-    def attempts(
-        self,
-        *prompts: str,
-        settings: Mapping[str, Any] | None = None,
-        character: str | None = None,
-        limit: Decimal | None = None,
-    ) -> list[AttemptId]:
-        """Of a new batch, admitted and published."""
-        rows = [
-            PromptRow(position=at, line=at + 1, prompt=prompt, settings={}, extra={})
-            for at, prompt in enumerate(prompts)
-        ]
-        order = Order(
-            name=f"batch {uuid.uuid4()}",
-            user_id=USER,
-            provider="openai",
-            model=FLARE,
-            settings={"quality": "low"} if settings is None else settings,
-            character=character,
-            limit_usd=limit,
-        )
-        planned = plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
-        enqueue(self.resources, order, planned)
-        return self.sent.take("submit")
-
-    def attempt(self, prompt: str = "a pink pig", **order: Any) -> AttemptId:
-        (attempt_id,) = self.attempts(prompt, **order)
-        return attempt_id
-
-    def submit(self, attempt_id: AttemptId, *, dying_at: str | None = None) -> None:
-        if dying_at is None:
-            assert submit.submit(self.resources, attempt_id) is None
-            return
-        with pytest.raises(Died):
-            submit.submit(replace(self.resources, points=DieAt(dying_at)), attempt_id)
-        self.books.lapse(seconds=3600)
-
-    def doubted(self, what: str = "drop_after", **order: Any) -> AttemptId:
-        attempt_id = self.attempt(**order)
-        self.arm(what)
-        self.submit(attempt_id)
-        assert self.books.attempt(attempt_id).state == "in_doubt"
-        return attempt_id
-
-    def collected(self, attempt_id: AttemptId) -> Any:
-        while collect.collect(self.resources, attempt_id, preprocessing=PREPROCESSING) is not None:
-            self.books.sql("UPDATE attempts SET published_at = now() - interval '1 second'")
-        return self.books.generation_of(attempt_id)
-
-    def arm(self, what: str, *, where: str = "submit") -> None:
-        fault = {"where": where, "what": what, "count": 1, "provider": "openai"}
-        httpx2.post(f"{self.url}/_sandbox/faults", json={"faults": [fault]}, trust_env=False).raise_for_status()
-
-    def bill(self) -> list[Decimal]:
-        """What this account is charged, call by call."""
-        return [Decimal(job["charged_usd"]) for job in self.jobs()]
-
-    def jobs(self) -> list[dict[str, Any]]:
-        jobs = httpx2.get(f"{self.url}/_sandbox/bill", trust_env=False).json()["jobs"]
-        return [job for job in jobs if job["key_digest"] == digest_of(self.key)]
-
-    def money(self, attempt_id: AttemptId) -> tuple[Decimal, Decimal, Decimal]:
-        """Held, in doubt and charged of its batch."""
-        row = self.books.row(self.books.attempt(attempt_id).batch_id)
-        return row.held_usd, row.in_doubt_usd, row.charged_usd
-
-
 @pytest.fixture
 def desk(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    """The books are right at its end."""
-    httpx2.delete(f"{sandbox}/_sandbox/faults", trust_env=False)
-    key = f"sk-{uuid.uuid4()}"
-    books = Books(database)
-    books.lane("openai", provider="openai", concurrency=4)
-    leases = Leases(database, seconds=30)
-    with open_lane("openai", "openai", base_url=f"{sandbox}/openai", key=key, submit_total_s=120) as lane:
-        resources = Resources(
-            database=database,
-            lanes={"openai": lane},
-            store=FolderStore(home / "pictures"),
-            dispatch=sent,
-            leases=leases,
-            luck=lambda: 0.0,
-            timing=Timing(collect_tries=3, call_totals={"openai": timedelta(seconds=125)}),
-        )
-        yield Desk(resources=resources, books=books, sent=sent, url=sandbox, key=key)
-        books.check()
-    leases.close()
-    httpx2.delete(f"{sandbox}/_sandbox/faults", trust_env=False)
+    with desk_of(database, url=sandbox, sent=sent, home=home) as opened:
+        yield opened
 
 
 def test_a_prompt_in_another_script_is_held_for_all_of_its_bytes(desk: Desk) -> None:
@@ -460,7 +334,7 @@ def test_half_the_replies_lost_leaves_no_prompt_billed_twice(desk: Desk) -> None
         if number % 2:
             desk.arm("drop_after" if number % 4 == 1 else "drop_before")
         desk.submit(attempt_id)
-        httpx2.delete(f"{desk.url}/_sandbox/faults", trust_env=False)
+        desk.clear()
     states = [desk.books.attempt(attempt_id).state for attempt_id in attempts]
     assert states == ["collecting", "in_doubt"] * 6
     prompts = [job["prompt"] for job in desk.jobs()]
