@@ -63,6 +63,7 @@ def settle_as_paid(
 
     Raises:
         UnknownThing: the attempt is neither in doubt nor was settled as lost.
+        StoreAway: its reply may be in the store, which cannot be read now.
         BadInput: the job belongs to another attempt, or an amount is named that the job itself will tell.
     """
     doubt = _find_or_none(resources, attempt_id)
@@ -100,7 +101,7 @@ def _found_after_all(
     if work is None:
         raise UnknownThing(_NOT_IN_DOUBT.format(attempt_id))
     if is_synchronous(work.provider):
-        if replies.adopt(resources, work):
+        if _reply_adopted(resources, work):
             return Settled.REPLY_ADOPTED
         try:
             late.charge(resources, attempt_id, call=job_id, amount_usd=amount_usd)
@@ -113,7 +114,7 @@ def _found_after_all(
 
 
 def _settle_without_job(resources: Resources, work: Work, *, call: str, amount_usd: Decimal | None) -> Settled:
-    if replies.adopt(resources, work):
+    if _reply_adopted(resources, work):
         return Settled.REPLY_ADOPTED
     lost = PictureLost(f"a person has found call {call!r} on the bill, and its reply was lost with its picture")
     try:
@@ -132,6 +133,15 @@ def _settle_without_job(resources: Resources, work: Work, *, call: str, amount_u
     return Settled.CHARGED
 
 
+def _reply_adopted(resources: Resources, work: Work) -> bool:
+    """As `replies.adopt`, for a call that a person has found on the bill: with a damaged note its picture is lost."""
+    try:
+        return replies.adopt(resources, work)
+    except PictureLost as failure:
+        log.warning("%s", failure)
+        return False
+
+
 def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> Settled:
     """A person knows that the job does not exist: the hold is released and the generation goes on.
 
@@ -139,6 +149,8 @@ def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> Settled:
 
     Raises:
         UnknownThing: the attempt is not in doubt.
+        StoreAway: the reply may be in the store, which cannot be read now.
+        PictureLost: the reply is there and damaged; it was billed, so that the doubt can only be settled as paid.
     """
     doubt = _find_or_none(resources, attempt_id)
     if doubt is None:

@@ -15,12 +15,13 @@ from typing import Any, Final
 
 from db.moves import doubts, late, submission
 from db.work import Work
-from domain.errors import LostRace, MaybeSent, PictureAway
+from domain.errors import LostRace, MaybeSent, PictureAway, PictureLost
 from domain.ids import AttemptId, LeaseToken
 from pipeline.admit import admit
 from pipeline.late import looked
 from pipeline.resources import Resources
 from providers.base import Delivered
+from storage.base import StoreAway
 
 log = logging.getLogger(__name__)
 
@@ -132,17 +133,31 @@ def _told(work: Work, kept: Kept) -> dict[str, Any]:
 
 
 def adopt_stored(resources: Resources, lane_name: str) -> int:
-    """Go on with what was left behind on a lane and has its reply in the store; returns how many attempts."""
+    """Go on with what was left behind on a lane and has its reply in the store; returns how many attempts.
+
+    One whose reply cannot be looked for now waits for the next round, and keeps nobody else from going on.
+    """
     with resources.database.transaction() as connection:
         unanswered = doubts.unanswered(connection, lane_name)
         watched = late.watched(connection, lane_name)
-    adopted = sum(adopt(resources, work) for work in [*unanswered, *watched])
-    looked(resources, watched)
+    adopted, seen = 0, set()
+    for work in [*unanswered, *watched]:
+        try:
+            adopted += adopt(resources, work)
+            seen.add(work.attempt_id)
+        except (StoreAway, PictureLost) as failure:
+            log.warning("the reply to attempt %s cannot be looked for: %s", work.attempt_id, failure)
+    looked(resources, [work for work in watched if work.attempt_id in seen])
     return adopted
 
 
 def adopt(resources: Resources, work: Work) -> bool:
-    """Whether the reply to this attempt was in the store, and is booked now."""
+    """Whether the reply to this attempt was in the store, and is booked now.
+
+    Raises:
+        StoreAway: the store cannot be read now, so nobody knows whether it was.
+        PictureLost: the reply came, and the note about it is damaged.
+    """
     kept = _find(resources, work.attempt_id)
     if kept is None or not book(resources, work, kept, token=None):
         return False
@@ -151,8 +166,17 @@ def adopt(resources: Resources, work: Work) -> bool:
 
 
 def _find(resources: Resources, attempt_id: AttemptId) -> Kept | None:
+    """None only where the store itself says that there is nothing: any other failure proves no absence."""
     try:
-        note = json.loads(resources.store.get_reply(attempt_id))
+        content = resources.store.get_reply(attempt_id)
+    except FileNotFoundError:
+        return None
+    except StoreAway:
+        raise
+    except OSError as error:
+        raise StoreAway(f"the picture store cannot say whether it has a reply to {attempt_id}: {error}") from error
+    try:
+        note = json.loads(content)
         charged = note["charged_usd"]
         return Kept(
             keys=[str(key) for key in note["keys"]],
@@ -160,11 +184,9 @@ def _find(resources: Resources, attempt_id: AttemptId) -> Kept | None:
             request_id=note["request_id"],
             detail=note["detail"],
         )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, InvalidOperation) as error:
-        log.warning("the note about the reply to attempt %s cannot be read: %s", attempt_id, error)
-        return None
+    except (ValueError, KeyError, TypeError, InvalidOperation) as error:
+        said = f"the reply to attempt {attempt_id} came, and the note about it in the store is damaged ({error!r})"
+        raise PictureLost(said) from error
 
 
 def picture(resources: Resources, key: str) -> bytes:
