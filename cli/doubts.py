@@ -121,6 +121,9 @@ def settle_command(
     amount: Annotated[
         str | None, typer.Option(metavar="USD", help="What was billed, where the picture came with the lost reply.")
     ] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Believe JOB although the service does not show our request under it.")
+    ] = False,
     lost: Annotated[bool, typer.Option("--lost", help="The provider never had it; release the money.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -130,6 +133,8 @@ def settle_command(
             raise BadInput("say either --paid JOB or --lost")
         if amount is not None and lost:
             raise BadInput("--amount is for --paid; what never arrived costs nothing")
+        if unchecked and lost:
+            raise BadInput("--unchecked is for --paid")
         billed = None if amount is None else read_limit(amount, what="--amount")
         try:
             attempt_id = AttemptId(UUID(attempt))
@@ -137,7 +142,9 @@ def settle_command(
             raise BadInput(f"{attempt!r} is no id of an attempt; `likeness doubts` lists them") from None
         with opened() as site:
             if paid is not None:
-                settled = doubts.settle_as_paid(site.resources, attempt_id, job_id=paid, amount_usd=billed)
+                settled = doubts.settle_as_paid(
+                    site.resources, attempt_id, job_id=paid, amount_usd=billed, unchecked=unchecked
+                )
             else:
                 settled = doubts.settle_as_lost(site.resources, attempt_id)
         terminal.document({"attempt_id": str(attempt_id), "settled": "paid" if paid else "lost", "outcome": settled})

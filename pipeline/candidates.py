@@ -1,6 +1,6 @@
-"""Jobs that webhooks named for attempts in doubt: fetched, and believed only if they show our own request.
+"""Jobs that webhooks or people named for attempts in doubt: fetched, and believed only if they show our own request.
 
-What is proven here is adopted by `pipeline.doubts`; a webhook alone adopts nothing.
+What is proven here is adopted by `pipeline.doubts`; a webhook alone adopts nothing, and a person has to say so.
 """
 
 import logging
@@ -9,7 +9,7 @@ from typing import Final
 
 from db.moves import doubts, events
 from db.work import Work
-from domain.errors import ProviderError
+from domain.errors import BadInput, ProviderError, ServiceMissing
 from domain.ids import AttemptId, normalised
 from pipeline.resources import Resources
 from providers.base import Lane
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: Whoever holds a token may name any number of jobs; so many of them are fetched in a round.
 _MOST: Final = 4
+_MOST_SHOWN: Final = 300
+_UNCHECKED: Final = "check the id, or say --unchecked if you know better"
 
 
 def proven(resources: Resources, lane: Lane, works: Sequence[Work]) -> dict[AttemptId, str]:
@@ -67,3 +69,42 @@ def shows(told: Told, work: Work) -> bool:
     if told.prompt is None or work.sent_prompt is None:
         return False
     return normalised(told.prompt) == normalised(work.sent_prompt)
+
+
+def check(resources: Resources, work: Work, job_id: str) -> None:
+    """Whether a job that a person named was made by the submission of this attempt.
+
+    A slip of the hand would give the attempt no job at all, or that of another doubt, which would then be proven absent
+    and paid again.
+
+    Raises:
+        BadInput: the job is another attempt's, cannot be fetched, or shows another request; the sentence says which.
+        ServiceMissing: there is no key for the lane here, so that nobody can be asked.
+    """
+    with resources.database.transaction() as connection:
+        if doubts.owned(connection, work.lane, [job_id]):
+            raise BadInput(f"job {job_id!r} belongs to another attempt already")
+    lane = resources.lanes.get(work.lane)
+    if lane is None:
+        raise ServiceMissing(f"there is no key for lane {work.lane!r} here to fetch job {job_id!r} with; {_UNCHECKED}")
+    try:
+        told = lane.told_by(job_id)
+    except ProviderError as failure:
+        raise BadInput(f"job {job_id!r} cannot be fetched ({failure}); {_UNCHECKED}") from failure
+    if told is None or not shows(told, work):
+        raise BadInput(f"job {job_id!r} {_seen(told, work)}; {_UNCHECKED}")
+
+
+def _seen(told: Told | None, work: Work) -> str:
+    if told is None or (told.prompt is None and told.hook_url is None):
+        return "does not say what it was made for"
+    if told.prompt is not None and normalised(told.prompt) == normalised(work.sent_prompt or ""):
+        return "has our text and calls back for another attempt"
+    return f"was made for {_cut(told.prompt)}, and attempt {work.attempt_id} has sent {_cut(work.sent_prompt)}"
+
+
+def _cut(text: str | None) -> str:
+    """Long enough to tell two prompts apart."""
+    if text is None:
+        return "another submission"
+    return repr(text) if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]!r}..."

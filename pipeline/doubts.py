@@ -50,7 +50,12 @@ def every(resources: Resources, *, user_id: str) -> list[Doubt]:
 
 
 def settle_as_paid(
-    resources: Resources, attempt_id: AttemptId, *, job_id: str, amount_usd: Decimal | None = None
+    resources: Resources,
+    attempt_id: AttemptId,
+    *,
+    job_id: str,
+    amount_usd: Decimal | None = None,
+    unchecked: bool = False,
 ) -> Settled:
     """A person has found the job: it belongs to this attempt, and the next poll says what became of it.
 
@@ -60,19 +65,23 @@ def settle_as_paid(
     Args:
         job_id: the service's name for the job, or for the call.
         amount_usd: what the service billed, for one without jobs; None for the whole hold.
+        unchecked: believe the id; otherwise the job is fetched, and must show the attempt's own request.
 
     Raises:
         UnknownThing: the attempt is neither in doubt nor was settled as lost.
         StoreAway: its reply may be in the store, which cannot be read now.
-        BadInput: the job belongs to another attempt, or an amount is named that the job itself will tell.
+        BadInput: the job belongs to another attempt, shows another request or cannot be fetched, or an amount is named
+            that the job itself will tell.
     """
     doubt = _find_or_none(resources, attempt_id)
     if doubt is None:
-        return _found_after_all(resources, attempt_id, job_id=job_id, amount_usd=amount_usd)
+        return _found_after_all(resources, attempt_id, job_id=job_id, amount_usd=amount_usd, unchecked=unchecked)
     if is_synchronous(doubt.work.provider):
         return _settle_without_job(resources, doubt.work, call=job_id, amount_usd=amount_usd)
     if amount_usd is not None:
         raise BadInput(f"what job {job_id!r} cost is asked of {doubt.work.provider!r}; leave the amount out")
+    if not unchecked:
+        candidates.check(resources, doubt.work, job_id)
     lane = resources.lanes.get(doubt.work.lane)
     expected = (
         lane.first_look_after(doubt.work.settings, model=doubt.work.model) if lane is not None else timedelta(minutes=5)
@@ -93,7 +102,7 @@ def settle_as_paid(
 
 
 def _found_after_all(
-    resources: Resources, attempt_id: AttemptId, *, job_id: str, amount_usd: Decimal | None
+    resources: Resources, attempt_id: AttemptId, *, job_id: str, amount_usd: Decimal | None, unchecked: bool
 ) -> Settled:
     """The same, of an attempt whose doubt was settled as lost."""
     with resources.database.transaction() as connection:
@@ -108,6 +117,8 @@ def _found_after_all(
         except LostRace as race:
             raise BadInput(f"the doubt cannot be settled so: {race}") from race
         return Settled.CHARGED
+    if not unchecked:
+        candidates.check(resources, work, job_id)
     if not late.adopt(resources, work, job_id=job_id, actor=history.PERSON):
         raise BadInput(f"job {job_id!r} belongs to another attempt already, or the attempt has moved on")
     return Settled.JOB_ADOPTED

@@ -1,6 +1,7 @@
 """`pause`, `resume`, `cancel`, `retry`: what a person decides is in the books when the command ends."""
 
 from pathlib import Path
+from uuid import uuid4
 
 from db.moves import doubts, submission
 from domain.errors import ContentRefused, MaybeSent
@@ -89,7 +90,8 @@ def test_what_was_settled_as_lost_and_turns_up_is_shown_with_its_history(likenes
         submission.doubt(connection, attempt_id, token=token, failure=MaybeSent("the reply is lost"))
     assert len(likeness.document("doubts")["doubts"]) == 1
     likeness("doubts", "settle", str(attempt_id), "--lost")
-    likeness("doubts", "settle", str(attempt_id), "--paid", "job-7")
+    assert "--unchecked" in likeness.refused("doubts", "settle", str(attempt_id), "--paid", "job-7")
+    likeness("doubts", "settle", str(attempt_id), "--paid", "job-7", "--unchecked")
     said = likeness.document("doubts")
     (found,) = said["found_late"]
     assert said["doubts"] == []
@@ -113,6 +115,11 @@ def test_a_doubt_says_why_the_list_has_not_settled_it(likeness: CommandLine, boo
     assert likeness.document("doubts")["doubts"][0]["unsettled_because"] == "the list lacks job-7"
     shown = likeness("doubts")
     assert f"{attempt_id}: the list lacks job-7" in " ".join((shown.out + shown.err).split())
+
+
+def test_an_unchecked_loss_makes_no_sense(likeness: CommandLine) -> None:
+    said = likeness.refused("doubts", "settle", str(uuid4()), "--lost", "--unchecked")
+    assert "--unchecked is for --paid" in said
 
 
 def test_an_audit_that_cannot_reach_a_service_says_so_and_one_offline_asks_nobody(

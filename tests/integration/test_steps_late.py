@@ -11,7 +11,7 @@ import pytest
 from db import history
 from db.moves import rescue
 from db.session import Database
-from domain.errors import BadInput, UnknownThing
+from domain.errors import BadInput, ServiceMissing, UnknownThing
 from domain.ids import AttemptId
 from pipeline import actions, doubts, late
 from pipeline.doubts import Settled
@@ -106,6 +106,45 @@ def test_a_person_who_said_lost_may_say_paid_after_all(bench: Bench) -> None:
         doubts.settle_as_paid(bench.resources, attempt_id, job_id="another")
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_mistyped_job_is_refused_and_the_doubt_stays(bench: Bench, *, lost: bool) -> None:
+    attempt_id = _doubted(bench)
+    if lost:
+        doubts.settle_as_lost(bench.resources, attempt_id)
+    (line,) = bench.caller.bill()
+    with pytest.raises(BadInput, match="'no-such-job' cannot be fetched"):
+        doubts.settle_as_paid(bench.resources, attempt_id, job_id="no-such-job")
+    assert doubts.settle_as_paid(bench.resources, attempt_id, job_id=line["job_id"]) is Settled.JOB_ADOPTED
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_job_of_another_doubt_is_refused_with_what_it_shows(bench: Bench, *, lost: bool) -> None:
+    attempt_id, other = _doubted(bench), _second_doubt(bench, "drop_after")
+    if lost:
+        doubts.settle_as_lost(bench.resources, attempt_id)
+    (its_job,) = (line["job_id"] for line in bench.caller.bill() if "third" in line["prompt"])
+    with pytest.raises(BadInput, match=r"was made for 'a third pig.* has sent 'a pig"):
+        doubts.settle_as_paid(bench.resources, attempt_id, job_id=its_job)
+    assert doubts.settle_as_paid(bench.resources, other, job_id=its_job) is Settled.JOB_ADOPTED
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_person_who_knows_better_is_believed_unchecked(bench: Bench, *, lost: bool) -> None:
+    attempt_id = _doubted(bench)
+    if lost:
+        doubts.settle_as_lost(bench.resources, attempt_id)
+    settled = doubts.settle_as_paid(bench.resources, attempt_id, job_id="told-by-the-support", unchecked=True)
+    assert settled is Settled.JOB_ADOPTED
+    assert bench.books.attempt(attempt_id).job_id == "told-by-the-support"
+
+
+def test_without_the_key_of_a_lane_its_jobs_cannot_be_checked(bench: Bench) -> None:
+    attempt_id = _doubted(bench)
+    (line,) = bench.caller.bill()
+    with pytest.raises(ServiceMissing, match="no key for lane 'sandbox'"):
+        doubts.settle_as_paid(replace(bench.resources, lanes={}), attempt_id, job_id=line["job_id"])
+
+
 def test_a_job_that_another_attempt_owns_cannot_be_paid_twice(bench: Bench) -> None:
     first = bench.generating("another pig")
     attempt_id = _second_doubt(bench)
@@ -115,8 +154,8 @@ def test_a_job_that_another_attempt_owns_cannot_be_paid_twice(bench: Bench) -> N
         doubts.settle_as_paid(bench.resources, attempt_id, job_id=owned)
 
 
-def _second_doubt(bench: Bench) -> AttemptId:
-    bench.caller.arm({"where": "submit", "what": "drop_before", "count": 1, "match": "pig"})
+def _second_doubt(bench: Bench, what: str = "drop_before") -> AttemptId:
+    bench.caller.arm({"where": "submit", "what": what, "count": 1, "match": "pig"})
     attempt_id = bench.admitted("a third pig", name="second batch")
     bench.submit(attempt_id)
     assert bench.books.attempt(attempt_id).state == "in_doubt"
