@@ -9,11 +9,12 @@ from domain.errors import BadInput
 
 MICRO = Decimal("0.000001")
 ZERO = Decimal(0)
-_LARGEST = Decimal(99_999_999)
+#: What a column of the books holds at the most, in whole dollars.
+LARGEST = Decimal(99_999_999)
 
 
 def usd(value: Decimal | int | str) -> Decimal:
-    """`value` in dollars, rounded to a millionth, half to even."""
+    """`value` in dollars, rounded to a millionth, half to even; it must be finite, and at most `LARGEST` either way."""
     return Decimal(value).quantize(MICRO, rounding=ROUND_HALF_EVEN)
 
 
@@ -36,6 +37,6 @@ def read_limit(text: str, *, what: str) -> Decimal:
     except InvalidOperation:
         raise BadInput(f"{what} is {text!r}, which is no amount of dollars; write it like 12.50") from None
     # In this order: what is far too large cannot be rounded, and what rounds to nothing is no limit.
-    if not value.is_finite() or not 0 < value <= _LARGEST or usd(value) == 0:
-        raise BadInput(f"{what} is {text!r}; it must be above 0 and at most {_LARGEST} dollars")
+    if not value.is_finite() or not 0 < value <= LARGEST or usd(value) == 0:
+        raise BadInput(f"{what} is {text!r}; it must be above 0 and at most {LARGEST} dollars")
     return usd(value)

@@ -4,6 +4,7 @@ The provider's list settles most (`pipeline.settling`), our own store those of a
 a person the rest.
 """
 
+import logging
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -15,13 +16,15 @@ from db.moves.doubts import Doubt, NeverArrived
 from db.work import Work
 from domain.errors import BadInput, LostRace, PictureLost, UnknownThing
 from domain.ids import AttemptId
-from pipeline import late, replies
+from pipeline import candidates, late, replies
 from pipeline.admit import admit
 from pipeline.resources import Resources
 from pipeline.settling import settle_by_listing
 from providers.registry import is_synchronous
 
 __all__ = ["Doubt", "Settled", "every", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
+
+log = logging.getLogger(__name__)
 
 _NOT_IN_DOUBT = "attempt {} is not in doubt; `likeness doubts` lists those that are"
 

@@ -21,6 +21,7 @@ from pipeline.admit import admit
 from pipeline.late import looked
 from pipeline.resources import Resources
 from providers.base import Delivered
+from providers.said import said_usd
 from storage.base import StoreAway
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ def _find(resources: Resources, attempt_id: AttemptId) -> Kept | None:
         charged = note["charged_usd"]
         return Kept(
             keys=[str(key) for key in note["keys"]],
-            charged_usd=None if charged is None else Decimal(charged),
+            charged_usd=None if charged is None else said_usd(Decimal(charged), by="a reply in the store"),
             request_id=note["request_id"],
             detail=note["detail"],
         )

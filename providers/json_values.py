@@ -13,6 +13,9 @@ from typing import Any
 _WESTERNMOST = timedelta(hours=12)
 #: Unix times beyond this are milliseconds; in seconds it is the year 5138.
 _MILLISECONDS_FROM = 100_000_000_000
+#: No service counts further, and arithmetic with an exponent of millions fails or takes for ever.
+_MOST_DIGITS = 100
+_MOST = 2**63 - 1
 
 
 def _values(source: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
@@ -63,21 +66,22 @@ def number(source: Mapping[str, Any], *names: str) -> Decimal | None:
             found = Decimal(str(value).strip())
         except InvalidOperation:
             continue
-        if found.is_finite():
+        if found.is_finite() and found.adjusted() < _MOST_DIGITS:
             return found
     return None
 
 
 def whole(source: Mapping[str, Any], *names: str) -> int | None:
+    """A whole number; None also beyond what 64 bits hold."""
     found = number(source, *names)
-    return None if found is None or found != found.to_integral_value() else int(found)
+    return None if found is None or abs(found) > _MOST or found != found.to_integral_value() else int(found)
 
 
 def percent(source: Mapping[str, Any], *names: str) -> int | None:
     """0 to 100; a `%` after the number is understood."""
     cleaned = {name: value.rstrip("% ") if isinstance(value, str) else value for name, value in source.items()}
     found = number(cleaned, *names)
-    return None if found is None else min(100, max(0, int(found)))
+    return None if found is None else int(min(Decimal(100), max(Decimal(0), found)))
 
 
 def unix_time(source: Mapping[str, Any], *names: str) -> float | None:

@@ -14,12 +14,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from domain.errors import KeyRefused, MaybeSent, ReplyUnreadable, RequestRefused, UnknownThing
-from domain.money import usd
 from providers import json_values as read
 from providers.base import Ask, Call, Delivered, Reply
 from providers.catalogue import Model, load
 from providers.openai_body import body_for, left_out
 from providers.openai_failures import body_of, refusal_of
+from providers.said import said_usd
 from providers.token_prices import dollars
 
 #: The longest that OpenAI's own client waits; a picture takes 40 to 80 s on an ordinary day, more with `max`.
@@ -127,15 +127,19 @@ def _pictures(body: Mapping[str, Any]) -> list[bytes]:
 
 
 def charge_of(usage: Mapping[str, Any], model: str) -> Decimal | None:
-    """Dollars for the tokens that the service counted; None where it did not count, or nobody knows its rates."""
+    """Dollars for the tokens that the service counted; None where it did not count, or nobody knows its rates.
+
+    None too where the count is absurd: the picture is in the same reply, and must not be lost for it.
+    """
     rates = load().get(model).billed if model else None
     inputs = read.mapping(usage, "input_tokens_details")
     text, images = read.whole(inputs, "text_tokens"), read.whole(inputs, "image_tokens")
     out = read.whole(usage, "output_tokens")
     if rates is None or text is None or images is None or out is None or min(text, images, out) < 0:
         return None
-    return usd(
+    return said_usd(
         dollars(text, usd_per_million=rates.text_in)
         + dollars(images, usd_per_million=rates.image_in)
-        + dollars(out, usd_per_million=rates.image_out)
+        + dollars(out, usd_per_million=rates.image_out),
+        by="OpenAI",
     )

@@ -5,14 +5,15 @@ call. What is priced are the words that are sent (`providers.words`), read by th
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from domain.errors import BadInput, LimitTooSmall, PriceUnknown, RequestRefused
-from domain.money import show, usd
+from domain.money import LARGEST, read_limit, show, usd
 from providers import openai_body, replicate_inputs, token_prices, ttapi_modes
 from providers.catalogue import Model, PriceRow, TokenRates
 from providers.words import Words
@@ -111,6 +112,8 @@ def listed(
     else:
         expected, at_most = _by_call(row, words, references=references)
     count = _count(model, settings)
+    if at_most * count > LARGEST:
+        raise BadInput(f"{count} pictures of {model.name!r} in one call would cost more than the books can hold")
     return Price(
         usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source, estimate=row.estimate, row=row
     )
@@ -125,13 +128,7 @@ def _maximum(settings: Mapping[str, Any]) -> Decimal | None:
     wish = settings.get("max_image_cost")
     if wish is None or wish == "":
         return None
-    try:
-        found = Decimal(str(wish))
-    except InvalidOperation:
-        found = Decimal(-1)
-    if not found.is_finite() or found <= 0:
-        raise BadInput(f"max_image_cost is {wish!r}; it must be an amount of dollars above 0")
-    return found
+    return read_limit(str(wish), what="max_image_cost")
 
 
 def _words(model: Model, settings: Mapping[str, Any]) -> Words:
@@ -163,7 +160,7 @@ def _count(model: Model, settings: Mapping[str, Any]) -> int:
     wish = settings.get("n")
     if wish is None or wish == "" or model.pictures > 1:
         return 1
-    if isinstance(wish, bool) or not str(wish).isdecimal() or int(wish) < 1:
+    if isinstance(wish, bool) or not re.fullmatch(r"0*[1-9]\d{0,8}", str(wish), re.ASCII):
         raise BadInput(f"n is {wish!r}; it must be a whole number above 0")
     return int(wish)
 

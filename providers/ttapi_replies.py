@@ -21,13 +21,13 @@ from domain.errors import (
     ReplyUnreadable,
     RequestRefused,
 )
-from domain.money import usd
 from providers import json_values as read
 from providers import midjourney
 from providers.base import Accepted, Made, Reply, Running
 from providers.listed import ListedJob
 from providers.notices import Told
 from providers.retry_after import retry_after_s
+from providers.said import said_usd
 from providers.ttapi_failures import failure_of, is_known, refusal_of
 from providers.wording import shown
 
@@ -187,7 +187,8 @@ def told(reply: Reply) -> Told:
 
 
 def dollars(quota: Decimal | None) -> Decimal | None:
-    return None if quota is None or quota < 0 else usd(quota / QUOTA_PER_USD)
+    """What a number of quota is worth; None where it is not said, or can't be."""
+    return None if quota is None else said_usd(quota / QUOTA_PER_USD, by="TTAPI")
 
 
 def further_text(action: str, parent_text: str) -> str:

@@ -177,6 +177,8 @@ def test_a_limit_given_again_lets_a_stopped_batch_go_on(bench: Bench) -> None:
         ({}, {"limit_usd": Decimal("0.399999")}, LimitTooSmall),
         ({}, {"max_image_cost": Decimal("0.50"), "limit_usd": Decimal("0.49")}, LimitTooSmall),
         ({"settings": {"max_image_cost": "much"}}, {}, BadInput),
+        ({"settings": {"max_image_cost": "1e30"}}, {}, BadInput),
+        ({"settings": {"max_image_cost": "1e-7"}}, {}, BadInput),
     ],
 )
 def test_what_is_wrong_in_the_last_row_enqueues_nothing(

@@ -1,5 +1,6 @@
 """OpenAI while the store or Postgres is away: what is not known proves nothing, and what is certain is written down."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,18 @@ def test_one_reply_that_cannot_be_read_keeps_no_other_from_going_on(
     assert doubts.settle(desk.resources, "openai") == 1
     assert desk.books.attempt(fine).state == "collecting"
     assert {desk.books.attempt(one).state for one in (away, damaged)} == {"submitting"}
+
+
+def test_an_absurd_charge_in_a_stored_reply_counts_as_not_said(desk: Desk) -> None:
+    absurd, other = desk.attempts("one", "two")
+    for attempt_id in (absurd, other):
+        desk.submit(attempt_id, dying_at="submit.kept")
+    note = json.loads(desk.resources.store.get_reply(absurd)) | {"charged_usd": "1e12"}
+    desk.resources.store.put_reply(absurd, json.dumps(note).encode())
+    assert doubts.settle(desk.resources, "openai") == 2
+    row = desk.books.attempt(absurd)
+    assert (row.state, row.charged_usd) == ("collecting", row.price_usd)
+    assert desk.books.attempt(other).charged_usd in desk.bill()
 
 
 def test_a_late_reply_that_could_not_be_looked_for_is_looked_for_as_soon_again(

@@ -27,6 +27,16 @@ def test_what_is_no_number_is_none(value: object) -> None:
     assert read.number({"x": value}, "x") is None
 
 
+@pytest.mark.parametrize(("value", "found"), [(7, 7), ("7.0", 7), (7.5, None), (2**63, None), ("1e999999999", None)])
+def test_a_whole_number_is_one_that_a_row_can_hold(value: object, found: int | None) -> None:
+    assert read.whole({"x": value}, "x") == found
+
+
+@pytest.mark.parametrize(("value", "found"), [("31%", 31), (99.9, 99), (-1, 0), ("1e50", 100), ("1e999999999", None)])
+def test_a_percentage_stays_one(value: object, found: int | None) -> None:
+    assert read.percent({"x": value}, "x") == found
+
+
 def test_rows_may_lie_one_step_deeper() -> None:
     assert read.rows({"data": [{"a": 1}]}, "data") == [{"a": 1}]
     assert read.rows({"data": {"total": 1, "rows": [{"a": 1}]}}, "data") == [{"a": 1}]

@@ -214,6 +214,11 @@ def test_a_charge_that_was_not_counted_is_unknown_and_not_zero(said: dict[str, A
     assert charge_of(usage(out=5), "dall-e-3") is None
 
 
+@pytest.mark.parametrize("tokens", [10**30, 10**14, "1e999999999", -5])
+def test_an_absurd_count_is_not_said_and_loses_no_picture(tokens: int | str) -> None:
+    assert charge_of(usage(out=196) | {"output_tokens": tokens}, FLARE) is None
+
+
 def test_a_reply_is_the_result() -> None:
     row = {"b64_json": base64.b64encode(PICTURE).decode(), "revised_prompt": "a rosy pig"}
     reply = answer(headers={"x-request-id": "req_7"}, data=[row], size="1024x1024", usage=usage(out=196))

@@ -181,13 +181,24 @@ def test_the_historic_prices_are_kept() -> None:
     assert of("dall-e-3", on=before, size="1792x1024", quality="hd") == both("0.12")
 
 
-@pytest.mark.parametrize("wish", ["0", "-1", "free", "nan"])
+@pytest.mark.parametrize("wish", ["0", "-1", "free", "nan", "1e30", "1e-7", "inf", True])
 def test_a_maximum_must_be_an_amount(wish: object) -> None:
     with pytest.raises(BadInput, match="max_image_cost"):
         of("midjourney", max_image_cost=wish)
 
 
-@pytest.mark.parametrize("n", [0, -1, "two", True])
+@pytest.mark.parametrize("settings", [{"size": "1e30 MP"}, {"size": "inf MP"}, {"size": "nan MP"}, {"size": "0 MP"}])
+def test_an_absurd_size_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="takes one of 0.5 MP, 1 MP"):
+        of("black-forest-labs/flux-2-pro", **settings)
+
+
+def test_a_count_that_no_book_can_hold_is_refused() -> None:
+    with pytest.raises(BadInput, match="more than the books can hold"):
+        of("openai/gpt-image-2", n=999_999_999)
+
+
+@pytest.mark.parametrize("n", [0, -1, "two", True, 10**10, "9" * 5000])
 def test_a_count_must_be_one(n: object) -> None:
     with pytest.raises(BadInput, match="n is"):
         of("bytedance/seedream-4.5", n=n)

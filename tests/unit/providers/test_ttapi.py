@@ -340,7 +340,7 @@ def test_quota_becomes_dollars(quota: object, dollars: str) -> None:
     assert made.charged_usd == Decimal(dollars)
 
 
-@pytest.mark.parametrize("quota", [None, "", "n/a", -1, True, {}])
+@pytest.mark.parametrize("quota", [None, "", "n/a", -1, True, {}, "1e30", 10**10, "1e999999999"])
 def test_a_quota_that_says_nothing_is_unknown_and_not_zero(quota: object) -> None:
     made = ADAPTER.read_poll(finished(quota=quota))
     assert isinstance(made, Made)
