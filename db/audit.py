@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
+from db import spending
+from db.closed_loop import paid_unasked
 from db.reading import books_disagree
-from db.schema import attempts, batches, generations, ledger_entries
+from db.schema import attempts, batches, generations, ledger_entries, spending_limits
+from db.spending import Scope
 from domain.ids import AttemptId
-from domain.states import FINAL, LIVE, AttemptKind, AttemptState, GenerationState, HoldState, LedgerKind
+from domain.states import FINAL, LIVE, AttemptKind, AttemptState, GenerationState, HoldState
 
 #: One that was found late lives beside its generation, whatever has become of that.
 _DECIDES = attempts.c.kind == AttemptKind.IMAGE
+#: How a pause says that a limit is passed (`db.ledger`); any other pause tells nobody.
+_TOLD = ("above its hold", "the limit is passed")
 
 
 def differences(connection: Connection) -> list[str]:
@@ -21,7 +26,11 @@ def differences(connection: Connection) -> list[str]:
     found = books_disagree(connection)
     for sentence, statement in _CHECKS:
         found += [sentence.format(*row) for row in connection.execute(statement.limit(100))]
-    return found
+    found += [
+        f"attempt {attempt_id} was charged after a charged one of its generation, and nobody asked for another"
+        for attempt_id in paid_unasked(connection)[:100]
+    ]
+    return found + _caps_passed(connection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,15 +114,80 @@ def _live_without_attempt() -> Select[tuple[object, ...]]:
     )
 
 
+def _lines_apart() -> Select[tuple[object, ...]]:
+    """Attempt by attempt: two whose lines are exchanged leave the sums of their batch as they were."""
+    lines = (
+        select(
+            ledger_entries.c.attempt_id,
+            func.sum(ledger_entries.c.charged_usd).label("charged"),
+            func.sum(ledger_entries.c.held_usd).label("held"),
+            func.sum(ledger_entries.c.in_doubt_usd).label("in_doubt"),
+        )
+        .group_by(ledger_entries.c.attempt_id)
+        .subquery()
+    )
+    mine: tuple[ColumnElement[Decimal], ...] = (
+        func.coalesce(attempts.c.charged_usd, 0),
+        case((attempts.c.hold_state == HoldState.HELD, attempts.c.hold_usd), else_=0),
+        case((attempts.c.hold_state == HoldState.IN_DOUBT, attempts.c.hold_usd), else_=0),
+    )
+    theirs = tuple(func.coalesce(amount, 0) for amount in (lines.c.charged, lines.c.held, lines.c.in_doubt))
+    return (
+        select(attempts.c.id, *mine, *theirs)
+        .outerjoin(lines, lines.c.attempt_id == attempts.c.id)
+        .where(or_(*(one != other for one, other in zip(mine, theirs, strict=True))))
+    )
+
+
+def _lines_elsewhere() -> Select[tuple[object, ...]]:
+    """What counts against a user's month and a lane's day is read off the lines alone."""
+    line = ledger_entries.c
+    return (
+        select(line.id, line.attempt_id, line.user_id, line.lane, generations.c.user_id, attempts.c.lane)
+        .join_from(ledger_entries, attempts, attempts.c.id == line.attempt_id)
+        .join(generations, generations.c.id == attempts.c.generation_id)
+        .where(
+            or_(
+                line.user_id != generations.c.user_id,
+                line.lane != attempts.c.lane,
+                line.batch_id != attempts.c.batch_id,
+            )
+        )
+    )
+
+
+def _more() -> ColumnElement[bool]:
+    """A line that takes more of a limit than there was before it: a hold, or a charge above one."""
+    return ledger_entries.c.held_usd + ledger_entries.c.in_doubt_usd + ledger_entries.c.charged_usd > 0
+
+
 def _above_the_limit() -> Select[tuple[object, ...]]:
     # A limit may be set below what is used already; then it is right as long as nothing more was set aside.
-    more = ledger_entries.c.kind == LedgerKind.HOLD, ledger_entries.c.held_usd + ledger_entries.c.in_doubt_usd > 0
-    new = *more, ledger_entries.c.at > batches.c.limit_set_at
-    set_aside = select(ledger_entries.c.id).where(ledger_entries.c.batch_id == batches.c.id, *new)
+    new = ledger_entries.c.batch_id == batches.c.id, ledger_entries.c.at > batches.c.limit_set_at
     used = batches.c.charged_usd + batches.c.held_usd + batches.c.in_doubt_usd
+    told = or_(*(batches.c.paused_reason.contains(one) for one in _TOLD))
     return select(batches.c.name, used, batches.c.limit_usd).where(
-        used > batches.c.limit_usd, batches.c.paused_reason.is_(None), set_aside.exists()
+        used > batches.c.limit_usd,
+        func.coalesce(told, False).is_(False),
+        select(ledger_entries.c.id).where(*new, _more()).exists(),
     )
+
+
+def _caps_passed(connection: Connection) -> list[str]:
+    """As for a batch's limit: one that was set below what is used is right until something is set aside under it."""
+    found = []
+    for cap in spending.every(connection):
+        column = ledger_entries.c.user_id if cap.scope is Scope.USER_MONTH else ledger_entries.c.lane
+        set_at = (
+            select(spending_limits.c.set_at)
+            .where(spending_limits.c.scope == cap.scope, spending_limits.c.subject == cap.subject)
+            .scalar_subquery()
+        )
+        new = select(ledger_entries.c.id).where(column == cap.subject, ledger_entries.c.at > set_at, _more()).limit(1)
+        if cap.used > cap.limit and connection.execute(new).first() is not None:
+            whose = "user {!r} for the month" if cap.scope is Scope.USER_MONTH else "lane {!r} for the day"
+            found.append(f"{cap.used} USD are used of the {cap.limit} USD of {whose.format(cap.subject)}")
+    return found
 
 
 _CHECKS: Sequence[tuple[str, Select[tuple[object, ...]]]] = (
@@ -121,5 +195,7 @@ _CHECKS: Sequence[tuple[str, Select[tuple[object, ...]]]] = (
     ("attempt {} is still {} though its generation is {}", _held_though_final()),
     ("generation {} is {} while its live attempt is {}", _words_apart()),
     ("generation {} is {} and has no live attempt", _live_without_attempt()),
-    ("batch {!r} has used {} USD of {} USD, set aside more, and is not paused", _above_the_limit()),
+    ("batch {!r} has used {} USD of {} USD, set aside more, and is not paused for it", _above_the_limit()),
+    ("attempt {}: charged, held, in doubt are ({}, {}, {}) in its row and ({}, {}, {}) in the ledger", _lines_apart()),
+    ("line {} of attempt {} is under user {!r} and lane {!r}, and its attempt under {!r} and {!r}", _lines_elsewhere()),
 )

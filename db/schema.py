@@ -342,6 +342,7 @@ spending_limits = Table(
     Column("scope", Text, primary_key=True),
     Column("subject", Text, primary_key=True, comment="a user, or a lane"),
     Column("limit_usd", Usd, nullable=False),
+    Column("set_at", Moment, nullable=False, server_default=func.now()),
     one_of("scope", ("user_month", "lane_day")),
     CheckConstraint("limit_usd > 0", name="limit"),
 )

@@ -93,7 +93,8 @@ def put(connection: Connection, scope: Scope, subject: str, limit_usd: Decimal) 
     statement = upsert(spending_limits).values(scope=scope, subject=subject, limit_usd=limit_usd)
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=[spending_limits.c.scope, spending_limits.c.subject], set_={"limit_usd": limit_usd}
+            index_elements=[spending_limits.c.scope, spending_limits.c.subject],
+            set_={"limit_usd": limit_usd, "set_at": func.now()},
         )
     )
 

@@ -103,9 +103,21 @@ def _difference(lane: Lane, mine: Booked, job: ListedJob | None) -> str | None:
             f"attempt {mine.attempt_id} was charged {show(charged)} USD for job {mine.job_id},"
             f" which the list of lane {lane.name!r} does not show"
         )
-    if job.charged_usd is None or job.charged_usd == charged:
+    if job.charged_usd is None:
+        return _difference_by_its_end(lane, mine, job)
+    if job.charged_usd == charged:
         return None
     return (
         f"attempt {mine.attempt_id} was charged {show(charged)} USD, and lane {lane.name!r} says"
         f" {show(job.charged_usd)} USD for job {mine.job_id}"
     )
+
+
+def _difference_by_its_end(lane: Lane, mine: Booked, job: ListedJob) -> str | None:
+    """For a service that names no money: what is billed by the way it ended must be charged, and nothing else."""
+    ended = f"lane {lane.name!r} says that job {mine.job_id} has {job.status}"
+    if job.billed is True and mine.charged_usd is None:
+        return f"attempt {mine.attempt_id} was charged nothing, and {ended}, which is billed"
+    if job.billed is False and mine.charged_usd:
+        return f"attempt {mine.attempt_id} was charged {show(mine.charged_usd)} USD, and {ended}, which costs nothing"
+    return None

@@ -21,6 +21,8 @@ class ListedJob:
         status: the service's own number or word for it; a listing may use others than a poll.
         action: of a job that carries another one further, what it does; None for a fresh one.
         charged_usd: what the service says it charged, or has set aside while it works; None where it does not say.
+        billed: where no amount is named, whether a job that has ended so is billed; None where that is not sure, and
+            while it works.
     """
 
     job_id: str
@@ -30,6 +32,7 @@ class ListedJob:
     status: str | None = None
     action: str | None = None
     charged_usd: Decimal | None = None
+    billed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,9 @@ MOST_TIMEOUT_S: Final = 3600
 _REPLY_MAX_BYTES: Final = 64 * 2**20
 _DETAIL: Final = ("id", "model", "version", "input", "metrics", "created_at", "started_at", "completed_at", "urls")
 _AT_WORK: Final = frozenset({"starting", "processing"})
+#: How a prediction ended and whether it is billed, as `read_poll` books it. Of a failed one Replicate does not say.
+#: Source: PROVIDERS.md 6, traps 9 and 14.
+_BILLED: Final = {"succeeded": True, "canceled": True, "aborted": False}
 
 
 class Replicate:
@@ -311,9 +314,11 @@ def _listed(row: Mapping[str, Any]) -> ListedJob:
         raise ReplyUnreadable("Replicate lists a prediction without an id")
     sent = read.mapping(row, "input")
     forgotten = row.get("data_removed") is True or not sent
+    status = read.text(row, "status")
     return ListedJob(
         job_id=job_id,
         prompt=None if forgotten else _canonical(read.text(row, "model"), sent),
         created_at=read.unix_time(row, "created_at"),
-        status=read.text(row, "status"),
+        status=status,
+        billed=_BILLED.get(status or ""),
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from db.session import Database
-from pipeline import audit
+from pipeline import actions, audit
 from pipeline.audit import LaneFigures
+from sandbox.process import running
 from tests.conftest import Sent
+from tests.integration.replicate_desk import Desk, desk_of
 from tests.integration.steps import PRICE, Bench, bench_of, sandbox_at
 
 
@@ -68,3 +70,52 @@ def test_a_list_that_cannot_be_read_is_said_and_is_no_difference(bench: Bench) -
     figures = _figures(bench)
     assert figures.unreachable is not None
     assert figures.differences == ()
+
+
+@pytest.fixture
+def desk(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Desk]:
+    with desk_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def slow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Leaves a job waiting for longer than any test lasts."""
+    with running(tmp_path_factory.mktemp("slow"), latency_s=3600, size_px=64) as url:
+        yield url
+
+
+def _said_of(desk: Desk) -> list[str]:
+    (figures,) = audit.with_services(desk.resources, window=timedelta(days=1))
+    return list(figures.differences)
+
+
+def test_a_prediction_that_is_done_and_was_released_here_is_named(desk: Desk) -> None:
+    (attempt_id,) = desk.submitted("a pig")
+    desk.last_word(attempt_id)
+    row = desk.collected(attempt_id)
+    desk.books.sql("UPDATE attempts SET intent_at = intent_at - interval '2 minutes'")
+    assert _said_of(desk) == []
+    desk.books.sql("UPDATE attempts SET hold_state = 'released', charged_usd = NULL, outcome = 'failed'")
+    (said,) = _said_of(desk)
+    assert f"attempt {attempt_id} was charged nothing" in said
+    assert f"says that job {row.job_id} has succeeded, which is billed" in said
+    desk.books.sql(
+        "UPDATE attempts SET hold_state = 'charged', charged_usd = :charged, outcome = 'completed'",
+        charged=row.charged_usd,
+    )
+
+
+def test_a_charge_for_a_prediction_that_never_began_is_named(
+    database: Database, slow_url: str, sent: Sent, home: Path
+) -> None:
+    with desk_of(database, url=slow_url, sent=sent, home=home) as desk:
+        (attempt_id,) = desk.submitted("a pig")
+        actions.cancel(desk.resources, desk.books.attempt(attempt_id).batch_id)
+        row = desk.last_word(attempt_id)
+        desk.books.sql("UPDATE attempts SET intent_at = intent_at - interval '2 minutes'")
+        assert _said_of(desk) == []
+        desk.books.sql("UPDATE attempts SET hold_state = 'charged', charged_usd = 0.03")
+        (said,) = _said_of(desk)
+        assert f"says that job {row.job_id} has aborted, which costs nothing" in said
+        desk.books.sql("UPDATE attempts SET hold_state = 'released', charged_usd = NULL")

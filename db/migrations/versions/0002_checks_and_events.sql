@@ -6,6 +6,9 @@ COMMENT ON COLUMN batches.limit_set_at IS 'or confirmed by a resume';
 
 COMMENT ON COLUMN batches.try_policy IS 'further tries after a rejection';
 
+ALTER TABLE spending_limits
+    ADD COLUMN set_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL;
+
 ALTER TABLE generations
     ADD COLUMN further_character_ids UUID[] DEFAULT '{}' NOT NULL,
     ADD COLUMN try_policy JSONB DEFAULT '{}'::jsonb NOT NULL,

@@ -423,6 +423,15 @@ def test_a_whole_number_is_compared_as_one(echoed: float) -> None:
     assert page.jobs[0].prompt == ADAPTER.prompt_text(asked)
 
 
+@pytest.mark.parametrize(
+    ("status", "billed"),
+    [("succeeded", True), ("canceled", True), ("aborted", False), ("failed", None), ("processing", None)],
+)
+def test_the_list_tells_by_how_a_prediction_ended_whether_it_is_billed(status: str, *, billed: bool | None) -> None:
+    page = ADAPTER.read_fetch_list(reply({"next": None, "results": [prediction(status)]}))
+    assert page.jobs[0].billed is billed
+
+
 @pytest.mark.parametrize("gone", [{"data_removed": True}, {"input": {}}, {"input": None}])
 def test_a_prediction_whose_input_was_deleted_may_be_anybody_s(gone: dict[str, Any]) -> None:
     page = ADAPTER.read_fetch_list(reply({"next": None, "results": [prediction("succeeded") | gone]}))
