@@ -21,7 +21,7 @@ from cli.checks import Check, Health
 from cli.options import AsJson
 from cli.terminal import OK, Terminal, speaking
 from domain.errors import LikenessError, ServiceMissing
-from pipeline import lanes, ticks
+from pipeline import daily_audit, lanes, ticks
 from pipeline.resources import Resources
 from runtime.embedded.binaries import installed
 from runtime.resources import open_producer
@@ -30,6 +30,8 @@ from runtime.site import Site, is_embedded, open_site
 from validation.weights import weight_files
 
 _LITTLE_SPACE, _NO_SPACE = 2_000_000_000, 200_000_000
+#: One is made every day.
+_OLD_AUDIT_S = 2 * 24 * 3600.0
 _SERVER_ADDRESSES = frozenset({"database_url", "redis_url"})
 _BUCKET = ("r2_access_key_id", "r2_secret_access_key", "r2_bucket_name", "r2_endpoint_url", "r2_cdn_url")
 
@@ -138,6 +140,7 @@ def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
     yield _lanes(resources)
     yield _tick(resources)
     yield _guarded("clocks", lambda: doctor_services.clocks(resources))
+    yield _audit(resources)
     yield from doctor_services.models(resources)
 
 
@@ -166,6 +169,22 @@ def _tick(resources: Resources) -> Check:
     found = "no tick yet" if silence is None else f"last tick {silence:,.0f} s ago"
     advice = "nothing moves now; `likeness run` brings its workers, `likeness up` keeps them running"
     return Check(name="beat", health=Health.NOTE, found=found, advice=advice)
+
+
+def _audit(resources: Resources) -> Check:
+    """What the daily audit has found; `likeness audit` finds it out now."""
+    look = daily_audit.latest(resources)
+    if look is None:
+        advice = "beat has one made once a day; `likeness audit` makes one now"
+        return Check(name="audit", health=Health.NOTE, found="none yet", advice=advice)
+    ago = f"{look.age_s / 3600:.0f} h ago"
+    if look.said:
+        found = f"{ago}: {len(look.said)} differences, the first: {look.said[0]}"
+        return Check(name="audit", health=Health.NOTE, found=found, advice="`likeness audit` names them all as of now")
+    if look.age_s > _OLD_AUDIT_S:
+        advice = "is beat running? `likeness audit` makes one now"
+        return Check(name="audit", health=Health.NOTE, found=f"the last one was {ago}", advice=advice)
+    return Check(name="audit", found=f"{ago}: the books add up")
 
 
 def _keys(settings: Settings) -> Iterator[Check]:

@@ -352,6 +352,7 @@ ticks = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("at", Moment, nullable=False),
+    Column("said", JSONB, comment="by a look that finds something: a list of sentences"),
 )
 
 

@@ -1,9 +1,27 @@
-"""Signs of life of what must run: when beat's last tick was carried out."""
+"""Signs of life of what must run, and what a look that runs now and then has found."""
 
-from sqlalchemy import Connection, extract, func, select
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection, extract, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.schema import ticks
+from db.texts import storable_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The latest look of a kind that was carried out.
+
+    Args:
+        age_s: seconds since its end, by the clock of Postgres.
+        said: what it found, in sentences.
+    """
+
+    age_s: float
+    said: Sequence[str]
 
 
 def tick(connection: Connection, name: str) -> None:
@@ -17,3 +35,33 @@ def age_s(connection: Connection, name: str) -> float | None:
         select(extract("epoch", func.now() - ticks.c.at)).where(ticks.c.name == name)
     ).scalar_one_or_none()
     return None if seconds is None else float(seconds)
+
+
+def claim(connection: Connection, name: str, *, every: timedelta, again: timedelta) -> bool:
+    """Whether the caller is the one to look now: the last look is `every` ago, and nobody has begun one since.
+
+    Args:
+        again: after this long the claim of a caller who died before `tell` is void.
+    """
+    due_again = func.now() - every + again
+    statement = upsert(ticks).values(name=name, at=due_again)
+    statement = statement.on_conflict_do_update(
+        index_elements=[ticks.c.name], set_={"at": due_again}, where=ticks.c.at <= func.now() - every
+    )
+    return connection.execute(statement.returning(ticks.c.name)).first() is not None
+
+
+def tell(connection: Connection, name: str, said: Sequence[str]) -> None:
+    """The look that was claimed has ended so."""
+    told = storable_json(list(said))
+    connection.execute(update(ticks).where(ticks.c.name == name).values(at=func.now(), said=told))
+
+
+def told(connection: Connection, name: str) -> Look | None:
+    """The latest look, or None where none has ended yet."""
+    row = connection.execute(
+        select(extract("epoch", func.now() - ticks.c.at).label("age_s"), ticks.c.said).where(
+            ticks.c.name == name, ticks.c.said.is_not(None)
+        )
+    ).one_or_none()
+    return None if row is None else Look(age_s=float(row.age_s), said=row.said)

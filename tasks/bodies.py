@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery, Task
 
 from domain.ids import AttemptId
-from pipeline import accounts, admit, collect, doubts, poll, rescue, submit, ticks, upload, validate
+from pipeline import accounts, admit, collect, daily_audit, doubts, poll, rescue, submit, ticks, upload, validate
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Lane
@@ -82,6 +82,10 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
     def upload_waiting() -> None:
         upload.upload(resources)
 
+    @_task(app, name=names.AUDIT, send_events=False)
+    def audit_books() -> None:
+        daily_audit.look_if_due(resources)
+
     @_task(app, name=names.DOUBTS, send_events=False)
     def settle_doubts(lane: str) -> None:
         doubts.settle(resources, lane)
@@ -126,6 +130,8 @@ def beat_schedule(lanes: Mapping[str, Lane]) -> dict[str, object]:
         "admit": every(1.0, names.ADMIT, names.QUEUE_TICK),
         "rescue": every(2.0, names.RESCUE, names.QUEUE_TICK),
         "upload": every(10.0, names.UPLOAD, names.QUEUE_TICK),
+        # The row says whether a day has gone by since the last one.
+        "audit": every(600.0, names.AUDIT, names.QUEUE_POLL),
     }
     for name, lane in lanes.items():
         if not lane.synchronous:

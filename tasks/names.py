@@ -9,6 +9,7 @@ VALIDATE = "attempt.validate"
 ADMIT = "queue.admit"
 RESCUE = "queue.rescue"
 UPLOAD = "asset.upload"
+AUDIT = "books.audit"
 
 QUEUE_SUBMIT = "io.submit.{lane}"
 QUEUE_POLL = "io.poll"

@@ -240,6 +240,20 @@ def test_the_doctor_finds_what_is_there_and_shows_no_key(
     assert all(check["advice"] for check in said["checks"] if check["health"] != "ok")
 
 
+def test_the_doctor_tells_how_the_latest_audit_came_out(likeness: CommandLine, books: Books) -> None:
+    def audit() -> dict[str, str]:
+        (found,) = [one for one in likeness.document("doctor")["checks"] if one["name"] == "audit"]
+        return found
+
+    assert (audit()["health"], audit()["found"]) == ("note", "none yet")
+    books.sql("INSERT INTO ticks (name, at, said) VALUES ('books.audit', now() - interval '3 h', '[]')")
+    assert (audit()["health"], audit()["found"]) == ("ok", "3 h ago: the books add up")
+    books.sql("UPDATE ticks SET at = now() - interval '3 d'")
+    assert (audit()["health"], audit()["found"]) == ("note", "the last one was 72 h ago")
+    books.sql("""UPDATE ticks SET said = '["one is wrong", "and another"]'""")
+    assert (audit()["health"], "2 differences, the first: one is wrong" in audit()["found"]) == ("note", True)
+
+
 @pytest.mark.parametrize(("url", "health"), [("https://likeness.example", "ok"), ("http://likeness.example", "note")])
 def test_the_doctor_knows_who_calls_back_where(
     likeness: CommandLine, monkeypatch: pytest.MonkeyPatch, url: str, health: str

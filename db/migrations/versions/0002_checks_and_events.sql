@@ -9,6 +9,11 @@ COMMENT ON COLUMN batches.try_policy IS 'further tries after a rejection';
 ALTER TABLE spending_limits
     ADD COLUMN set_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL;
 
+ALTER TABLE ticks
+    ADD COLUMN said JSONB;
+
+COMMENT ON COLUMN ticks.said IS 'by a look that finds something: a list of sentences';
+
 ALTER TABLE generations
     ADD COLUMN further_character_ids UUID[] DEFAULT '{}' NOT NULL,
     ADD COLUMN try_policy JSONB DEFAULT '{}'::jsonb NOT NULL,
