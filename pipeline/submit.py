@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Final
 
-from db import faults, history, lanes
-from db.moves import doubts, submission
+from db import history, lanes
+from db.moves import doubts, refusals, submission
+from db.session import DatabaseAway
 from db.work import Lease, Work
 from domain.errors import (
     LikenessError,
@@ -44,6 +47,8 @@ _UNREACHABLE = timedelta(seconds=30)
 _MISSING_HERE = timedelta(seconds=60)
 #: The provider's own upload of a reference failed.
 _NOT_WRITTEN = timedelta(seconds=5)
+#: For what this process alone knows, while Postgres is away.
+_KEEP_TRYING_S: Final = 60.0
 
 
 def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
@@ -109,10 +114,7 @@ def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, s
     # From before the claim, as the lease runs from there: the answer to its commit may be long on the way.
     begin_by = running_s() + min(resources.timing.intent_to_post.total_seconds(), lease.seconds / 2)
     try:
-        with resources.database.transaction() as connection:
-            submission.claim(
-                connection, work.attempt_id, lease=lease, sent_prompt=sent_prompt, price_usd=work.price_usd
-            )
+        _claim(resources, work, lease, sent_prompt)
     except LostRace:
         return None
     resources.points.reach("submit.intent")
@@ -134,6 +136,33 @@ def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, s
             _store_job(resources, lane, work, lease=lease, job_id=answer.job_id)
     resources.points.reach("submit.stored")
     return None
+
+
+def _claim(resources: Resources, work: Work, lease: Lease, sent_prompt: str) -> None:
+    """Write the intent; where it is unknown whether it was written, it is undone.
+
+    Nothing was sent then, which this process alone knows: a doubt about it would be a person's to settle at OpenAI.
+
+    Raises:
+        LostRace: the intent does not stand, and must not be acted on.
+    """
+    try:
+        with resources.database.transaction() as connection:
+            submission.claim(
+                connection, work.attempt_id, lease=lease, sent_prompt=sent_prompt, price_usd=work.price_usd
+            )
+    except DatabaseAway as away:
+        failure = NotSent(f"nothing was sent, since it is unknown whether the intent was written: {away}")
+        try:
+            resources.database.insist(
+                lambda connection: submission.give_back(
+                    connection, work.attempt_id, token=lease.token, failure=failure
+                ),
+                seconds=_KEEP_TRYING_S,
+            )
+        except LostRace:
+            _settle_by_refusal(resources, work, failure)
+        raise LostRace(str(failure)) from away
 
 
 def _still_fresh(begin_by: float) -> None:
@@ -196,8 +225,13 @@ def _settle_by_refusal(resources: Resources, work: Work, failure: ProviderError)
     """Rescue has put the attempt in doubt meanwhile; a refusal that is certain is the answer to the doubt."""
     if isinstance(failure, MaybeSent):
         return
-    with suppress(LostRace), resources.database.transaction() as connection:
-        doubts.not_accepted(connection, work.attempt_id, failure=failure, wait=_UNREACHABLE, actor=history.THE_REPLY)
+    with suppress(LostRace):
+        resources.database.insist(
+            lambda connection: doubts.not_accepted(
+                connection, work.attempt_id, failure=failure, wait=_UNREACHABLE, actor=history.THE_REPLY
+            ),
+            seconds=_KEEP_TRYING_S,
+        )
 
 
 def _doubt(resources: Resources, work: Work, lease: Lease, failure: MaybeSent) -> None:
@@ -208,42 +242,28 @@ def _doubt(resources: Resources, work: Work, lease: Lease, failure: MaybeSent) -
 
 
 def _refused(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> Again | None:
-    """Certainly not accepted: the same attempt again, the queue again, another try of the generation, or the end."""
+    """Certainly not accepted: the same attempt again, the queue again, another try of the generation, or the end.
+
+    Insisted on while Postgres is away, since who knows it is this process alone; where an earlier write was committed
+    and only the answer got lost, the next one loses its race, and nothing is left to do.
+    """
     decision = decide(failure, tries=work.step_tries + 1, limit=resources.timing.submit_tries, luck=resources.luck())
-    closing = closure(failure)
+    closing, token = closure(failure), lease.token
+    insist = partial(resources.database.insist, seconds=_KEEP_TRYING_S)
     if closing is None and isinstance(decision, TryAgain):
-        with resources.database.transaction() as connection:
-            lanes.note_error(connection, work.lane, failure)
-            goes_on = submission.again(
-                connection, work.attempt_id, token=lease.token, failure=failure, wait=decision.wait
-            )
-        return Again(decision.wait) if goes_on else None
+        again = decision.wait
+        goes_on = insist(lambda connection: refusals.again(connection, work, token=token, failure=failure, wait=again))
+        return Again(again) if goes_on else None
     if not concerns_lane(failure):
-        _failed_try(resources, work, lease, failure)
+        usual = another_try(resources, work, failure)
+        insist(lambda connection: refusals.failed_try(connection, work, token=token, failure=failure, wait=usual))
         return None
-    with resources.database.transaction() as connection:
-        lanes.note_error(connection, work.lane, failure)
-        log.warning("lane %s is closed: %s", work.lane, failure)
-        # In one transaction: an open lane would be given the same generation again at once.
-        lanes.close(connection, work.lane, reason=closing_reason(failure), wait=closing or _UNREACHABLE)
-        submission.give_back(connection, work.attempt_id, token=lease.token, failure=failure)
+    log.warning("lane %s is closed: %s", work.lane, failure)
+    reason, wait = closing_reason(failure), closing or _UNREACHABLE
+    insist(
+        lambda connection: refusals.close_lane(connection, work, token=token, failure=failure, reason=reason, wait=wait)
+    )
     return None
-
-
-def _failed_try(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> None:
-    """The provider will not have this request: another try of the generation, where it has one, or its end."""
-    usual = another_try(resources, work, failure)
-    with resources.database.transaction() as connection:
-        lanes.note_error(connection, work.lane, failure)
-        outage = faults.weigh(connection, work, failure)
-        submission.refuse(
-            connection,
-            work.attempt_id,
-            token=lease.token,
-            failure=failure,
-            wait=usual if outage is None else outage,
-            counts=outage is None,
-        )
 
 
 def _hold_more(resources: Resources, work: Work, cost: costs.Cost) -> None:

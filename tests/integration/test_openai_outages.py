@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ import pytest
 from db.session import Database
 from domain.errors import PictureLost
 from domain.ids import AttemptId
-from pipeline import doubts, rescue
+from pipeline import doubts, rescue, submit
 from pipeline.doubts import Settled
 from sandbox.process import running
 from storage.base import StoreAway
 from storage.folder import FolderStore
 from tests.conftest import Sent
 from tests.integration.openai_desk import LOW, Desk, desk_of
+from tests.integration.outages import Flaky, Loses
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,29 @@ def test_an_absurd_charge_in_a_stored_reply_counts_as_not_said(desk: Desk) -> No
     row = desk.books.attempt(absurd)
     assert (row.state, row.charged_usd) == ("collecting", row.price_usd)
     assert desk.books.attempt(other).charged_usd in desk.bill()
+
+
+@pytest.mark.parametrize("loses", list(Loses))
+def test_a_claim_whose_commit_nobody_knows_of_leaves_no_doubt_for_a_person(desk: Desk, loses: Loses) -> None:
+    attempt_id = desk.attempt()
+    flaky = Flaky(desk.resources.database, at=2, loses=loses)
+    assert submit.submit(replace(desk.resources, database=flaky), attempt_id) is None
+    assert desk.books.attempt(attempt_id).state in {"finished", "admitted"}
+    assert desk.bill() == []
+    rescue.take_over(desk.resources)
+    assert desk.money(attempt_id)[1] == 0
+
+
+@pytest.mark.parametrize("loses", list(Loses))
+@pytest.mark.parametrize("fault", ["throttled:plain", "throttled:quota", "status:400"])
+def test_a_certain_refusal_is_written_down_though_postgres_restarts(desk: Desk, fault: str, loses: Loses) -> None:
+    attempt_id = desk.attempt()
+    desk.arm(fault)
+    flaky = Flaky(desk.resources.database, at=3, loses=loses)
+    submit.submit(replace(desk.resources, database=flaky), attempt_id)
+    assert desk.books.attempt(attempt_id).state == "finished"
+    assert desk.money(attempt_id) == (0, 0, 0)
+    assert desk.bill() == []
 
 
 def test_a_late_reply_that_could_not_be_looked_for_is_looked_for_as_soon_again(
