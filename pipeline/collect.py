@@ -13,6 +13,7 @@ from functools import partial
 from db.moves import collection, validation
 from db.moves.collection import NewAsset
 from db.moves.rows import hand_back
+from db.session import DatabaseAway
 from db.work import Lease, Work
 from domain.errors import (
     LikenessError,
@@ -28,6 +29,7 @@ from domain.retry import TryAgain, decide
 from domain.states import GenerationState
 from pipeline import replies
 from pipeline.collected import Collector, Places, places_in
+from pipeline.outages import let_go
 from pipeline.outcome import Again
 from pipeline.poll import result_of
 from pipeline.resources import Resources
@@ -55,16 +57,18 @@ def collect(resources: Resources, attempt_id: AttemptId, *, preprocessing: Prepr
 
 def _claim_and_collect(resources: Resources, attempt_id: AttemptId, preprocessing: Preprocessing) -> Again | None:
     lease = resources.leases.new()
-    with resources.database.transaction() as connection:
-        work = collection.claim(connection, attempt_id, lease=lease)
     try:
+        with resources.database.transaction() as connection:
+            work = collection.claim(connection, attempt_id, lease=lease)
         if work is None:
-            return _rebuild(resources, attempt_id, preprocessing)
+            return _rebuild(resources, attempt_id, lease, preprocessing)
         with resources.leases.held(lease):
             return _collect(resources, work, lease, preprocessing)
     except LostRace:
         log.info("attempt %s was taken over meanwhile", attempt_id)
         return None
+    except DatabaseAway as away:
+        return let_go(resources, attempt_id, lease, away)
 
 
 def _wait_for_this_machine(resources: Resources, work: Work, lease: Lease, missing: ServiceMissing) -> Again:
@@ -177,7 +181,7 @@ def _keep(resources: Resources, work: Work, lease: Lease, assets: Sequence[NewAs
         resources.dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)
 
 
-def _rebuild(resources: Resources, attempt_id: AttemptId, preprocessing: Preprocessing) -> Again | None:
+def _rebuild(resources: Resources, attempt_id: AttemptId, lease: Lease, preprocessing: Preprocessing) -> Again | None:
     """The check found no input, or one made for another model: make it anew from the stored originals."""
     with resources.database.transaction() as connection:
         work = validation.look(connection, attempt_id)
@@ -185,7 +189,6 @@ def _rebuild(resources: Resources, attempt_id: AttemptId, preprocessing: Preproc
     stale = [row for row in rows if row.pixels is None or row.preprocessing != preprocessing.digest]
     if not stale:
         return None
-    lease = resources.leases.new()
     with resources.database.transaction() as connection:
         work = validation.claim(connection, attempt_id, lease=lease)
     if work is None:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from db.moves import validation
 from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict, StoredInput
+from db.session import DatabaseAway
 from db.work import Lease, Work
 from domain.errors import LostRace, ModelUnloadable, ScorerError, ServiceMissing, UnfitPicture
 from domain.ids import AssetId, AttemptId
@@ -18,6 +19,7 @@ from domain.states import GenerationState
 from domain.verdict import Verdict, best_for_all
 from pipeline import closed_loop, references
 from pipeline.fitted import misfit
+from pipeline.outages import let_go
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from validation.base import Aggregation, Embedding, ModelInput, Reference, Scored
@@ -47,17 +49,19 @@ def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
 
 def _claim_and_validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
     lease = resources.leases.new()
-    with resources.database.transaction() as connection:
-        work = validation.claim(connection, attempt_id, lease=lease)
-        inputs = validation.inputs(connection, attempt_id) if work is not None else []
-    if work is None:
-        return None
-    with resources.leases.held(lease):
-        try:
-            return _validate(resources, work, lease, inputs)
-        except LostRace:
-            log.info("attempt %s was taken over while it was checked", attempt_id)
+    try:
+        with resources.database.transaction() as connection:
+            work = validation.claim(connection, attempt_id, lease=lease)
+            inputs = validation.inputs(connection, attempt_id) if work is not None else []
+        if work is None:
             return None
+        with resources.leases.held(lease):
+            return _validate(resources, work, lease, inputs)
+    except LostRace:
+        log.info("attempt %s was taken over while it was checked", attempt_id)
+        return None
+    except DatabaseAway as away:
+        return let_go(resources, attempt_id, lease, away)
 
 
 def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[StoredInput]) -> Again | None:

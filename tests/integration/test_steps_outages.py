@@ -1,4 +1,4 @@
-"""Postgres goes away in the middle of a step: nothing sent is no doubt."""
+"""Postgres goes away in the middle of a step: nothing sent is no doubt, and a worker that lives is no death."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import Connection
 
 from db.session import Database
-from pipeline import submit
+from pipeline import collect, submit, validate
+from pipeline.outcome import Again
 from providers.registry import open_lane
 from tests.conftest import Sent
 from tests.integration.outages import Flaky, Loses
-from tests.integration.steps import Bench, bench_of, sandbox_at
+from tests.integration.steps import PREPROCESSING, PRICE, Bench, bench_of, sandbox_at
 
 Result = TypeVar("Result")
 
@@ -93,3 +94,35 @@ def test_an_unreachable_service_is_tried_again_though_postgres_restarts(bench: B
     bench.due()
     bench.submit(attempt_id)
     assert bench.books.attempt(attempt_id).state == "generating"
+
+
+@pytest.mark.parametrize("loses", list(Loses))
+@pytest.mark.parametrize("at", [2, 3])
+def test_an_outage_while_pictures_are_fetched_is_no_death(bench: Bench, at: int, loses: Loses) -> None:
+    attempt_id = bench.collecting("a pig")
+    flaky = _without_postgres(bench, at=at, loses=loses, times=2)
+    again = collect.collect(flaky.resources, attempt_id, preprocessing=PREPROCESSING)
+    assert isinstance(again, Again)
+    bench.books.lapse()
+    bench.rescue()
+    row = bench.books.attempt(attempt_id)
+    assert (row.deaths, row.lease_token) == (0, None)
+    bench.due()
+    bench.collect(attempt_id)
+    assert bench.books.generation_of(attempt_id).state == "completed"
+    assert bench.charged() == [PRICE]
+
+
+@pytest.mark.parametrize("loses", list(Loses))
+@pytest.mark.parametrize("at", [2, 4])
+def test_an_outage_while_pictures_are_checked_is_no_death(bench: Bench, at: int, loses: Loses) -> None:
+    attempt_id = bench.validating("a pig")
+    flaky = _without_postgres(bench, at=at, loses=loses, times=2)
+    assert isinstance(validate.validate(flaky.resources, attempt_id), Again)
+    bench.books.lapse()
+    bench.rescue()
+    row = bench.books.attempt(attempt_id)
+    assert (row.deaths, row.lease_token) == (0, None)
+    bench.due()
+    bench.validate(attempt_id)
+    assert bench.books.generation_of(attempt_id).state == "completed"
