@@ -4,8 +4,8 @@
 
 Workers, Redis and PostgreSQL are killed (SIGKILL) or stopped for longer than a lease (SIGSTOP), fault points are armed,
 submissions lose their connection before and after acceptance. At the end every invariant of `tests.crash.invariants`
-must hold for each service, and no sample taken on the way may show a batch above its limit. The record is appended to
-`benchmarks/results/crash.jsonl`.
+must hold for each service, and no sample taken on the way may show a batch, the user's month or a lane's day above its
+limit. The record is appended to `benchmarks/results/crash.jsonl`.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from sandbox.process import running
 from tests.acceptance.commands import ROOT, bill
 from tests.crash import wires
 from tests.crash.enemy import Enemy
-from tests.crash.invariants import above_the_limit, breaches, outcome_of, waiting
-from tests.crash.person import cancel_one, settle_what_nobody_lists
+from tests.crash.invariants import above_the_limit, breaches, caps_passed, outcome_of, waiting
+from tests.crash.person import cancel_one, limit_spending, raise_a_limit, settle_what_nobody_lists
 from tests.crash.record import Record
 from tests.crash.wires import WIRES
 
@@ -52,6 +52,8 @@ _DOUBTS_LEFT = 3
 _SETTLING_S = 300
 #: The share of rounds in which the person gives a batch up.
 _CANCELS = 0.04
+#: The share in which a limit of the user or of a lane is raised: the run goes on, and reaches it again.
+_RAISES = 0.2
 
 
 class Driver:
@@ -75,6 +77,7 @@ class Driver:
             # The driver itself must not die at a point.
             crew = stack.enter_context(self._crew(settings.model_copy(update={"die_at": ",".join(_POINTS)})))
             self._character(resources)
+            limit_spending(resources)
             self._arm(url)
             watch = threading.Thread(target=self._sample, args=(resources,), daemon=True)
             watch.start()
@@ -145,6 +148,8 @@ class Driver:
                     self._enqueue(resources)
                 if self._luck.random() < _CANCELS:
                     self._record.canceled += cancel_one(resources, self._luck)
+                if self._luck.random() < _RAISES:
+                    self._record.raised += raise_a_limit(resources, self._luck)
                 self._record.settled_by_person += settle_what_nobody_lists(resources, bill(url), left=_DOUBTS_LEFT)
                 strike()
             except (ServiceMissing, OSError) as failure:
@@ -171,7 +176,7 @@ class Driver:
     def _sample(self, resources: Resources) -> None:
         while not self._done.wait(0.3):
             try:
-                over = above_the_limit(resources.database)
+                over = above_the_limit(resources.database) + caps_passed(resources.database)
             except ServiceMissing:
                 continue
             self._record.samples += 1

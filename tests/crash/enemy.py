@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.crash.record import Record
@@ -14,8 +15,6 @@ STOP_S = 5.0
 #: Servers that all others need are the few, workers the many.
 _WEIGHTS = {"redis": 1, "postgres": 1}
 _USUAL_WEIGHT = 3
-#: A server that stands still looks like one that is dead; it is killed instead.
-_NEVER_STOPPED = frozenset({"redis", "postgres"})
 
 
 class Enemy:
@@ -49,19 +48,25 @@ class Enemy:
         try:
             if dice < 0.2:
                 self._arm()
-            elif dice < 0.4 and kind not in _NEVER_STOPPED:
-                self._stop(kind, victims[name])
+            elif dice < 0.4:
+                self.stop(kind, victims[name])
             else:
                 os.kill(victims[name], signal.SIGKILL)
                 self._record.kills[kind] += 1
         except ProcessLookupError:
             return
 
-    def _stop(self, kind: str, pid: int) -> None:
-        os.kill(pid, signal.SIGSTOP)
-        self._record.stops[kind] += 1
-        time.sleep(STOP_S)
-        os.kill(pid, signal.SIGCONT)
+    def stop(self, kind: str, pid: int) -> None:
+        """Let a process and its children stand still for `STOP_S`, and then go on."""
+        stopped = family(pid)
+        try:
+            for one in stopped:
+                _send(one, signal.SIGSTOP)
+            self._record.stops[kind] += 1
+            time.sleep(STOP_S)
+        finally:
+            for one in stopped:
+                _send(one, signal.SIGCONT)
 
     def _arm(self) -> None:
         point = self._luck.choice(self._points)
@@ -78,3 +83,24 @@ class Enemy:
         self._count_points()
         for point in self._armed:
             (self._folder / point).touch()
+
+
+def family(pid: int) -> list[int]:
+    """The process and its children: Postgres is many, and only all of them together stand still.
+
+    Only the process itself where the kernel does not list children (not Linux).
+    """
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return [pid]
+    found = [pid]
+    for thread in threads:
+        with suppress(OSError):  # a thread may end between the two
+            found += map(int, (thread / "children").read_text().split())
+    return found
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -31,10 +31,29 @@ def _rows(database: Database, statement: str, **values: Any) -> list[dict[str, A
         return [dict(row) for row in connection.execute(text(statement), values).mappings()]
 
 
-#: Queued, and the batch has neither the money nor the leave to go on.
+#: The limits of users and lanes with what is used of each, counted from the attempts and the moments of their charges.
+#: One statement: two would see a hold that becomes a charge in neither, or a limit from before it was raised.
+_CAPS = """(
+    SELECT s.scope, s.subject, s.limit_usd,
+           coalesce(sum(CASE WHEN a.hold_state IN ('held', 'in_doubt') THEN a.hold_usd
+                             WHEN c.at >= date_trunc(
+                                 CASE s.scope WHEN 'user_month' THEN 'month' ELSE 'day' END, now(), 'UTC'
+                             ) THEN a.charged_usd END), 0) AS used,
+           coalesce(sum(a.hold_usd) FILTER (WHERE a.found_late_at IS NOT NULL), 0) AS late
+    FROM spending_limits s
+    JOIN attempts a ON true
+    JOIN batches b ON b.id = a.batch_id
+    LEFT JOIN ledger_entries c ON c.attempt_id = a.id AND c.kind = 'charge'
+    WHERE s.subject = CASE s.scope WHEN 'user_month' THEN b.user_id ELSE a.lane END
+    GROUP BY s.scope, s.subject, s.limit_usd
+) caps"""
+#: Queued, and the batch, the user or the lane has neither the money nor the leave to go on. Lanes are named as their
+#: providers here.
 _HALTED = (
     "(g.state = 'queued' AND (b.stopped_reason IS NOT NULL OR b.paused_reason IS NOT NULL"
-    " OR b.charged_usd + b.held_usd + b.in_doubt_usd + g.hold_usd > b.limit_usd))"
+    " OR b.charged_usd + b.held_usd + b.in_doubt_usd + g.hold_usd > b.limit_usd"
+    f" OR EXISTS (SELECT FROM {_CAPS} WHERE caps.subject IN (b.user_id, g.provider)"
+    " AND caps.used + g.hold_usd > caps.limit_usd)))"
 )
 _UNFINISHED = "g.state NOT IN ('completed', 'rejected', 'failed', 'canceled')"
 
@@ -60,6 +79,14 @@ def above_the_limit(database: Database) -> list[str]:
             "SELECT name FROM batches WHERE limit_usd < charged_usd + held_usd + in_doubt_usd"
             " AND paused_reason IS NULL",
         )
+    ]
+
+
+def caps_passed(database: Database) -> list[str]:
+    """Months of users and days of lanes of which more is used than they allow, but for jobs that turned up late."""
+    return [
+        f"{row['scope']} {row['subject']!r}: {row['used']} USD are used of {row['limit_usd']} USD"
+        for row in _rows(database, f"SELECT * FROM {_CAPS} WHERE used > limit_usd + late")
     ]
 
 

@@ -1,4 +1,4 @@
-"""The person of a crash run: gives batches up, and settles by the bill what no list can tell."""
+"""The person of a crash run: gives batches up, raises limits, and settles by the bill what no list can tell."""
 
 import random
 from decimal import Decimal
@@ -8,9 +8,13 @@ from sqlalchemy import select
 
 from db.schema import attempts
 from domain.errors import BadInput, UnknownThing
-from pipeline import actions, doubts, status
+from pipeline import actions, doubts, limits, status
+from pipeline.limits import Scope
 from pipeline.resources import Resources
-from tests.crash.wires import OPENAI
+from tests.crash.wires import OPENAI, WIRES
+
+#: Of the person in whose name everything is enqueued: a few calls at a time, whatever they are.
+_MONTH_USD = Decimal("2.50")
 
 
 def settle_what_nobody_lists(resources: Resources, bill: dict[str, Any], *, left: int) -> int:
@@ -48,4 +52,19 @@ def cancel_one(resources: Resources, luck: random.Random) -> int:
     if not at_work:
         return 0
     actions.cancel(resources, luck.choice(at_work).batch.id)
+    return 1
+
+
+def limit_spending(resources: Resources) -> None:
+    """A month for the user and a day for each lane, all of them so small that they are soon reached."""
+    limits.put(resources, Scope.USER_MONTH, "local", _MONTH_USD)
+    for wire in WIRES:
+        limits.put(resources, Scope.LANE_DAY, wire.provider, wire.tight_usd)
+
+
+def raise_a_limit(resources: Resources, luck: random.Random) -> int:
+    """Allow as much again under one of the limits, so that the run goes on; returns how many."""
+    steps = {(Scope.USER_MONTH, "local"): _MONTH_USD} | {(Scope.LANE_DAY, one.provider): one.tight_usd for one in WIRES}
+    cap = luck.choice(limits.every(resources))
+    limits.put(resources, cap.scope, cap.subject, cap.limit + steps[cap.scope, cap.subject])
     return 1

@@ -19,9 +19,10 @@ class Record:
         points: fault points that were armed and ended a worker.
         settled_by_person: doubts at a service without a listing, settled by what the bill says.
         canceled: batches that the person gave up.
+        raised: limits of the user's month or a lane's day that the person raised.
         found_late: jobs that turned up after their doubt had been settled as lost.
         wires: the outcome per service.
-        samples: looks at the batches' limits.
+        samples: looks at the limits of batches, user and lanes.
         breaches: sentences; empty when the promise was kept.
     """
 
@@ -32,6 +33,7 @@ class Record:
     points: Counter[str] = dataclasses.field(default_factory=Counter)
     settled_by_person: int = 0
     canceled: int = 0
+    raised: int = 0
     found_late: int = 0
     batches: int = 0
     generations: int = 0

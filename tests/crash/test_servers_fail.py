@@ -1,6 +1,7 @@
-"""PostgreSQL is restarted and Redis forgets everything, under load: nothing fails of it, and nothing is forgotten."""
+"""PostgreSQL restarts, Redis forgets everything, both stand still, under load: nothing fails of it or is forgotten."""
 
 import os
+import random
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 from pydantic import SecretStr
@@ -24,7 +26,9 @@ from runtime.settings import Settings
 from sandbox.process import running
 from tests.acceptance.commands import ROOT, bill, wait_for
 from tests.crash.conftest import crew_of
+from tests.crash.enemy import Enemy, family
 from tests.crash.invariants import breaches, waiting
+from tests.crash.record import Record
 from tests.crash.wires import OPENAI, REPLICATE, TTAPI, WIRES, ordered, settings_for
 
 #: The promise of `docs/reliability.md`.
@@ -76,6 +80,44 @@ def test_no_error_of_a_restarted_postgres_reaches_a_final_state(own_servers: Ser
             counts = dict(_rows(resources, "SELECT state, count(*) FROM generations GROUP BY state"))
             assert counts == {"completed": 80}, "no error of the server has reached a final state"
             assert breaches(resources, bill(url)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_servers_that_stand_still_for_longer_than_a_lease_cost_nothing(own_servers: Servers, tmp_path: Path) -> None:
+    servers = own_servers
+    with running(tmp_path / "sandbox", latency_s=0.3, size_px=64) as url:
+        settings = settings_for(
+            url,
+            home=servers.home,
+            database_url=SecretStr(servers.libpq_url),
+            redis_url=SecretStr(servers.redis_url),
+        )
+        enemy = Enemy(Record(seed=1, minutes=0), random.Random(1), points=(), folder=tmp_path / "deaths")
+        with open_producer(settings, application="likeness crash test") as resources:
+            for wire, number in ((TTAPI, 30), (REPLICATE, 20), (OPENAI, 10)):
+                hills = [f"a pig on {wire.provider} hill {i}" for i in range(number)]
+                ordered(resources, wire, tmp_path / f"{wire.provider}.csv", hills)
+            with crew_of(settings, roles=("io", "io-sync", "beat")):
+                for enough, kind, pid in (
+                    (5, "postgres", servers.postgres_pid),
+                    (15, "redis", servers.redis_pid),
+                    (25, "postgres", servers.postgres_pid),
+                ):
+                    wait_for(partial(_have_ended, resources, enough), what=f"{enough} ends", timeout_s=120)
+                    enemy.stop(kind, pid)
+                wait_for(lambda: _quiet(resources), what="every generation to end", timeout_s=300)
+            counts = dict(_rows(resources, "SELECT state, count(*) FROM generations GROUP BY state"))
+            assert counts == {"completed": 60}
+            assert breaches(resources, bill(url)) == []
+            assert revive(servers) == servers, "both are the processes that they were"
+
+
+def test_every_process_of_a_server_is_found(own_servers: Servers) -> None:
+    """Only all of them together stand still: a session that goes on is no outage."""
+    with psycopg.connect(own_servers.libpq_url) as session:
+        assert {own_servers.postgres_pid, session.info.backend_pid} <= set(family(own_servers.postgres_pid))
+    assert family(own_servers.redis_pid) == [own_servers.redis_pid]
 
 
 def _restarted(servers: Servers) -> Servers:
