@@ -78,8 +78,8 @@ def _switch(flag: str, value: object) -> str:
 
 
 def _words(flag: str, value: object) -> str:
-    parts = value if isinstance(value, list | tuple) else str(value).split(",")
-    words = [" ".join(str(part).split()) for part in parts]
+    parts = value if isinstance(value, list | tuple) else [value]
+    words = [" ".join(word.split()) for part in parts for word in str(part).split(",")]
     words = [word for word in words if word]
     if not words or any("--" in word for word in words):
         raise RequestRefused(f"{flag} is {value!r}; it takes words with commas between them, and no other flag")

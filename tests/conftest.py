@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from db.migrate import migrate
 from db.session import Database
@@ -23,6 +24,10 @@ from runtime.embedded.stack import Servers, throwaway
 _OURS = ("LIKENESS_", "TTAPI_", "REPLICATE_", "OPENAI_", "R2_", "SANDBOX_", "CLIP_", "DATABASE_URL", "REDIS_URL")
 _TEMPLATE = "likeness_template"
 _numbers = itertools.count(1)
+
+# How long an example takes says something about the machine and who else uses it, and nothing about the code.
+settings.register_profile("likeness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("likeness")
 
 
 @pytest.fixture(autouse=True)

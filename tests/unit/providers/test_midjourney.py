@@ -228,6 +228,19 @@ def test_a_prompt_that_would_count_as_illegal_or_cost_more_is_refused(prompt: st
         text(prompt)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [(["text, logo", "frame"], "text, logo, frame"), (["a,", ", b"], "a, b"), ("a,,b,", "a, b")]
+)
+def test_what_is_not_wanted_is_told_word_by_word(value: object, said: str) -> None:
+    assert text(negative_prompt=value).endswith(f"--no {said}")
+
+
+@pytest.mark.parametrize("value", [",", [","], ["", " "]])
+def test_commas_alone_name_nothing_that_is_not_wanted(value: object) -> None:
+    with pytest.raises(RequestRefused):
+        text(negative_prompt=value)
+
+
 def test_words_that_only_look_like_flags_stay_words() -> None:
     assert text("a pig -- asleep, semi--detached {house}") == "a pig -- asleep, semi--detached {house} --v 7"
 
