@@ -11,7 +11,7 @@ from db import spending
 from db.closed_loop import paid_unasked
 from db.reading import books_disagree
 from db.schema import attempts, batches, generations, ledger_entries, spending_limits
-from db.spending import Scope
+from db.spending import WHOSE, Cap, Scope
 from domain.ids import AttemptId
 from domain.states import FINAL, LIVE, AttemptKind, AttemptState, GenerationState, HoldState
 
@@ -174,7 +174,10 @@ def _above_the_limit() -> Select[tuple[object, ...]]:
 
 
 def _caps_passed(connection: Connection) -> list[str]:
-    """As for a batch's limit: one that was set below what is used is right until something is set aside under it."""
+    """As for a batch's limit: one that was set below what is used is right until something is set aside under it.
+
+    And one that a pause has told of is known.
+    """
     found = []
     for cap in spending.every(connection):
         column = ledger_entries.c.user_id if cap.scope is Scope.USER_MONTH else ledger_entries.c.lane
@@ -184,10 +187,20 @@ def _caps_passed(connection: Connection) -> list[str]:
             .scalar_subquery()
         )
         new = select(ledger_entries.c.id).where(column == cap.subject, ledger_entries.c.at > set_at, _more()).limit(1)
-        if cap.used > cap.limit and connection.execute(new).first() is not None:
+        told = select(batches.c.id).where(
+            _concerned(cap), batches.c.paused_reason.contains(f"{WHOSE[cap.scope]} is passed")
+        )
+        silent = connection.execute(told.limit(1)).first() is None
+        if cap.used > cap.limit and silent and connection.execute(new).first() is not None:
             whose = "user {!r} for the month" if cap.scope is Scope.USER_MONTH else "lane {!r} for the day"
             found.append(f"{cap.used} USD are used of the {cap.limit} USD of {whose.format(cap.subject)}")
     return found
+
+
+def _concerned(cap: Cap) -> ColumnElement[bool]:
+    if cap.scope is Scope.USER_MONTH:
+        return batches.c.user_id == cap.subject
+    return select(attempts.c.id).where(attempts.c.batch_id == batches.c.id, attempts.c.lane == cap.subject).exists()
 
 
 _CHECKS: Sequence[tuple[str, Select[tuple[object, ...]]]] = (

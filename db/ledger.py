@@ -11,12 +11,10 @@ from sqlalchemy import ColumnElement, Connection, func, insert, update
 
 from db import spending
 from db.schema import attempts, batches, ledger_entries
-from db.spending import Scope
 from db.work import Work
 from domain.money import ZERO
 from domain.states import HoldState, LedgerKind
 
-_WHOSE = {Scope.USER_MONTH: "the limit of the user's month", Scope.LANE_DAY: "the limit of the lane's day"}
 _LONGEST_REASON = 2000
 
 
@@ -103,7 +101,7 @@ def hold_again(connection: Connection, work: Work, *, reason: str) -> None:
 def pause_above_other_limits(connection: Connection, work: Work) -> None:
     """Once the attempt lives again: a month or a day that is passed with it is told as a batch's own limit is."""
     for cap in spending.passed(connection, user_id=work.user_id, lane=work.lane):
-        said = f"the job of attempt {work.attempt_id} turned up late, and with it {_WHOSE[cap.scope]} is passed"
+        said = f"the job of attempt {work.attempt_id} turned up late, and with it {spending.WHOSE[cap.scope]} is passed"
         _pause(connection, work, said)
 
 

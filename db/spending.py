@@ -25,6 +25,8 @@ class Scope(StrEnum):
     LANE_DAY = "lane_day"
 
 
+#: In sentences: of a pause that it caused, and of the audit that looks for that pause.
+WHOSE = {Scope.USER_MONTH: "the limit of the user's month", Scope.LANE_DAY: "the limit of the lane's day"}
 _PERIOD = {Scope.USER_MONTH: "month", Scope.LANE_DAY: "day"}
 
 

@@ -71,7 +71,9 @@ def _settled_as_lost(books: Books, attempt_id: AttemptId) -> None:
         (Scope.LANE_DAY, "sandbox", "of lane 'sandbox' for the day"),
     ],
 )
-def test_a_cap_that_is_passed_is_named(books: Books, scope: Scope, subject: str, said: str) -> None:
+def test_a_cap_that_is_passed_is_named_unless_a_pause_says_so(
+    books: Books, scope: Scope, subject: str, said: str
+) -> None:
     attempt_id = books.admitted()
     with books.database.transaction() as connection:
         spending.put(connection, scope, subject, HOLD + PRICE)
@@ -80,6 +82,8 @@ def test_a_cap_that_is_passed_is_named(books: Books, scope: Scope, subject: str,
     books.accept(other.attempt_id, books.claim(other.attempt_id))
     assert _differences(books) == []
     _turned_up_late(books, attempt_id)
+    assert _differences(books) == [], "the pause says that the limit is passed"
+    books.sql("UPDATE batches SET paused_reason = 'lunch'")
     assert any(said in one for one in _differences(books))
 
 
