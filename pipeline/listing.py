@@ -87,7 +87,7 @@ def _reached(resources: Resources, lane: Lane, jobs: Sequence[ListedJob]) -> dat
     By the service's time of the last job. Where it writes no zone, the last of our own jobs on the page may reach
     further back: it was made before we were told its id.
     """
-    if not jobs:
+    if not jobs or _is_newest_last(jobs):
         return _NOTHING
     oldest = jobs[-1]
     if oldest.created_at is not None:
@@ -97,3 +97,9 @@ def _reached(resources: Resources, lane: Lane, jobs: Sequence[ListedJob]) -> dat
         owned = doubts.owned(connection, lane.name, [job.job_id for job in jobs])
     known = [accepted_at for job in jobs if (accepted_at := owned.get(job.job_id)) is not None]
     return min(surely, known[-1]) if known else surely
+
+
+def _is_newest_last(jobs: Sequence[ListedJob]) -> bool:
+    """Whether the page runs the other way round than it was asked for, so that its end says nothing."""
+    first, last = (job.created_at or job.created_before for job in (jobs[0], jobs[-1]))
+    return first is not None and last is not None and first < last

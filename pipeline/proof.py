@@ -76,7 +76,7 @@ def complaints(lane: Lane, listing: Listing, known: Sequence[Accepted]) -> list[
     """What is wrong with the listing as a whole; empty where it can prove an absence.
 
     Args:
-        known: the jobs that the service accepted from this lane, from `known_since` to the listing's beginning.
+        known: the jobs that the service accepted from this lane, asked for since `known_since`.
     """
     name, jobs = repr(lane.name), {job.job_id: job for job in listing.jobs}
     found = [

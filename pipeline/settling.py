@@ -70,7 +70,9 @@ def _settle_all(resources: Resources, lane: Lane, doubtful: Sequence[Doubt], lis
     oldest = min(proof.sent_at(doubt) for doubt in doubtful)
     with resources.database.transaction() as connection:
         since = proof.known_since(listing, oldest)
-        known = doubts.accepted(connection, lane.name, since=since, until=listing.began_at)
+        # Two listings so far apart presume that a list lags by no more.
+        until = listing.began_at - resources.timing.listings_apart
+        known = doubts.accepted(connection, lane.name, since=since, until=until)
     search = proof.Search(lane=lane, listing=listing, complaints=proof.complaints(lane, listing, known))
     concern = search.concern(oldest)
     if concern is not None:
@@ -172,7 +174,7 @@ def _look_back_for(resources: Resources, lane: Lane, watched: Sequence[Work], li
     One that was sent long ago needs a longer listing than the doubts do, which may fail and must not hold them up.
     """
     near = [work for work in watched if listing is not None and _is_covered(work, listing)]
-    far = [work for work in watched if work not in near]
+    far = [work for work in watched if listing is None or not _is_covered(work, listing)]
     farther = _read(resources, lane, far, further_back=MARGIN)
     looks = [(near, listing), (far, farther)]
     found = [_look_back(resources, lane, one, read) for works, read in looks if read is not None for one in works]

@@ -113,6 +113,17 @@ def test_the_lane_says_which_job_its_list_lacks(bench: Bench) -> None:
     assert f"lacks job {bench.books.attempt(known).job_id}" in bench.lane().last_error
 
 
+def test_a_list_may_lag_by_the_time_between_two_listings(bench: Bench) -> None:
+    bench.generating("a known pig")
+    lost = _lost(bench)
+    bench.caller.arm({"where": "list", "what": "hidden"})
+    apart = replace(bench.resources.timing, listings_apart=timedelta(hours=1))
+    assert doubts.settle(replace(bench.resources, timing=apart), "sandbox") == 0
+    assert bench.books.attempt(lost).absent_since is not None, "absent once, which proves nothing yet"
+    assert _rounds(bench) == 0
+    assert bench.books.attempt(lost).absent_since is None
+
+
 def test_the_list_of_another_account_proves_nothing(bench: Bench) -> None:
     bench.collect(bench.collecting("a pig that was made before"))
     lost = _lost(bench)
@@ -211,11 +222,12 @@ def test_a_job_of_ttapis_whose_prompt_the_list_leaves_out_may_be_ours(bench: Ben
 
 @dataclass(slots=True)
 class _Busy:
-    """A lane whose list has a page for every stretch of time, one job of somebody else's on each, and no end."""
+    """A lane whose list has a page for every stretch of time, two jobs of somebody else's on each, and no end."""
 
     lane: Lane
     stretch: timedelta
     zone: bool = True
+    backwards: bool = False
     read: list[int] = field(default_factory=list)
     list_parts: tuple[str, ...] = ("all",)
 
@@ -226,13 +238,16 @@ class _Busy:
         number = int(page or "0")
         self.read.append(number)
         made_at = (datetime.now(UTC) - self.stretch * number).timestamp()
-        job = ListedJob(
-            job_id=f"other-{number}",
-            prompt="somebody else's --seed 12",
-            created_at=made_at if self.zone else None,
-            created_before=None if self.zone else made_at + 12 * 3600,
-        )
-        return ListedPage(jobs=[job], next_page=str(number + 1))
+        jobs = [
+            ListedJob(
+                job_id=f"other-{number}-{second}",
+                prompt="somebody else's --seed 12",
+                created_at=made_at - second if self.zone else None,
+                created_before=None if self.zone else made_at - second + 12 * 3600,
+            )
+            for second in (0, 1)
+        ]
+        return ListedPage(jobs=jobs[::-1] if self.backwards else jobs, next_page=str(number + 1))
 
 
 def _busy(bench: Bench, **list_of: Any) -> tuple[Bench, _Busy]:
@@ -266,6 +281,17 @@ def test_a_list_of_old_jobs_without_zones_is_read_no_further_than_needed(bench: 
     assert _rounds(busy) == 1
     assert bench.books.attempt(lost).state == "finished"
     assert max(lane.read) == 13, "at worst the service writes the time of the westernmost zone"
+
+
+def test_a_list_that_runs_the_other_way_round_is_not_read_to_its_end_by_its_first_page(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.listing, "_MOST_PAGES", 5)
+    busy, lane = _busy(bench, stretch=timedelta(hours=1), backwards=True)
+    lost = _lost(busy, fault="drop_before")
+    assert _rounds(busy) == 0
+    assert max(lane.read) == 4
+    assert bench.books.attempt(lost).state == "in_doubt"
 
 
 def test_a_list_that_cannot_be_read_back_far_enough_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
