@@ -19,7 +19,7 @@ from domain.ids import AttemptId
 from pipeline import candidates, late, replies
 from pipeline.admit import admit
 from pipeline.resources import Resources
-from pipeline.settling import settle_by_listing
+from pipeline.settling import settle, settle_by_listing
 from providers.registry import is_synchronous
 
 __all__ = ["Doubt", "Settled", "every", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
@@ -36,14 +36,6 @@ class Settled(StrEnum):
     REPLY_ADOPTED = "reply_adopted"
     CHARGED = "charged"
     RELEASED = "released"
-
-
-def settle(resources: Resources, lane_name: str) -> int:
-    """One round for one lane, by our own store where a reply is the result, else by the service's list."""
-    lane = resources.lanes.get(lane_name)
-    if lane is not None and lane.synchronous:
-        return replies.adopt_stored(resources, lane_name)
-    return settle_by_listing(resources, lane_name)
 
 
 def every(resources: Resources, *, user_id: str) -> list[Doubt]:

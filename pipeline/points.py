@@ -26,8 +26,8 @@ POINTS: Final = (
     "validate.judged",
     "rescue.buried",
     "rescue.published",
-    "doubts.listed",
-    "doubts.settled",
+    "settling.listed",
+    "settling.settled",
 )
 
 #: Reached where a reply is the result itself.

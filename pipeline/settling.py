@@ -17,13 +17,21 @@ from db.moves import late as late_moves
 from db.moves.doubts import Doubt, NeverArrived
 from db.work import Work
 from domain.errors import LostRace, ProviderError, ReplyUnreadable
-from pipeline import candidates, late, proof
+from pipeline import candidates, late, proof, replies
 from pipeline.admit import admit
 from pipeline.listing import MARGIN, Listing, read_listing
 from pipeline.resources import Resources, Timing
 from providers.base import Lane
 
 log = logging.getLogger(__name__)
+
+
+def settle(resources: Resources, lane_name: str) -> int:
+    """One round for one lane, by our own store where a reply is the result, else by the service's list."""
+    lane = resources.lanes.get(lane_name)
+    if lane is not None and lane.synchronous:
+        return replies.adopt_stored(resources, lane_name)
+    return settle_by_listing(resources, lane_name)
 
 
 def settle_by_listing(resources: Resources, lane_name: str) -> int:
@@ -42,7 +50,7 @@ def settle_by_listing(resources: Resources, lane_name: str) -> int:
     # After the doubts, which are in more need of a job that could be either's.
     settled += _look_back_for(resources, lane, watched, listing)
     if settled:
-        resources.points.reach("doubts.settled")
+        resources.points.reach("settling.settled")
         admit(resources, lane.provider)
     return settled + by_webhook
 
@@ -62,7 +70,7 @@ def _read(resources: Resources, lane: Lane, works: Sequence[Work], *, further_ba
         with resources.database.transaction() as connection:
             lanes.note_error(connection, lane.name, failure)
         return None
-    resources.points.reach("doubts.listed")
+    resources.points.reach("settling.listed")
     return listing
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery, Task
 
 from domain.ids import AttemptId
-from pipeline import accounts, admit, collect, daily_audit, doubts, poll, rescue, submit, ticks, upload, validate
+from pipeline import accounts, admit, collect, daily_audit, poll, rescue, settling, submit, ticks, upload, validate
 from pipeline.outcome import Again
 from pipeline.resources import Resources
 from providers.base import Lane
@@ -88,7 +88,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
 
     @_task(app, name=names.DOUBTS, send_events=False)
     def settle_doubts(lane: str) -> None:
-        doubts.settle(resources, lane)
+        settling.settle(resources, lane)
 
     @_task(app, name=names.ACCOUNT, send_events=False)
     def ask_account(lane: str) -> None:
