@@ -6,7 +6,7 @@ begin with the same references embed them once.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from threading import Lock
 
 from domain.errors import ScorerError
@@ -37,7 +37,8 @@ class EmbeddingMemory:
 
         Args:
             sources: digests of original files; may repeat.
-            make: embeds those that nobody has; called at most once, with each source once.
+            make: embeds those that nobody has, each once; called again only for what another thread had begun to make
+                and gave up, whose failure is that thread's own.
         """
         mine: list[str] = []
         futures: dict[str, Future[Embedding]] = {}
@@ -49,7 +50,10 @@ class EmbeddingMemory:
                     mine.append(source)
         if mine:
             self._settle(mine, make)
-        return [_outcome(futures[source]) for source in sources]
+        outcomes = {source: _outcome(future) for source, future in futures.items()}
+        given_up = [source for source, outcome in outcomes.items() if outcome is None]
+        again = dict(zip(given_up, self.get(given_up, make), strict=True)) if given_up else {}
+        return [outcomes[source] or again[source] for source in sources]
 
     def _known(self, source: str) -> Future[Embedding]:
         """What is kept (done), what is coming, or a new future; the caller holds the lock."""
@@ -69,8 +73,11 @@ class EmbeddingMemory:
         finally:
             with self._lock:
                 for source in mine:
-                    outcome = outcomes.get(source, ScorerError("the embedding was given up by the thread that made it"))
+                    outcome = outcomes.get(source)
                     future = self._coming.pop(source)
+                    if outcome is None:
+                        future.cancel()
+                        continue
                     if isinstance(outcome, ScorerError):
                         future.set_exception(outcome)
                         continue
@@ -93,8 +100,11 @@ class EmbeddingMemory:
         return {**found, **made}
 
 
-def _outcome(future: Future[Embedding]) -> Embedding | ScorerError:
+def _outcome(future: Future[Embedding]) -> Embedding | ScorerError | None:
+    """None where the thread that was to make it gave up."""
     try:
         return future.result()
+    except CancelledError:
+        return None
     except ScorerError as error:
         return error
