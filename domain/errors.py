@@ -30,7 +30,8 @@
     │   ├── PictureLost         paid for, and not to be had any more
     │   └── NotAPicture         wrong type, truncated, a bomb
     ├── ScorerError             the check
-    │   ├── OutOfMemory         the device is full; a smaller batch may fit
+    │   ├── OutOfMemory         the operator: the device is full; a smaller batch may fit, or the same one later
+    │   ├── ScorerBroken        the operator: nothing can be scored in this process; a new one may do better
     │   ├── UnfitPicture        this picture cannot be scored; its neighbours can
     │   ├── ModelUnloadable     weights missing, wrong, or too large
     │   └── Poison              the step kills every worker that takes it (pipeline.rescue)
@@ -209,7 +210,18 @@ class ScorerError(LikenessError):
 
 
 class OutOfMemory(ScorerError):
+    blame = Blame.OPERATOR
     retryable = True
+
+
+class ScorerBroken(ScorerError):
+    """Not even a picture that is known to be good can be scored: no picture is to blame.
+
+    Not retryable, because a CUDA context that has failed once fails for ever; in another process it may go.
+    """
+
+    blame = Blame.OPERATOR
+    exit_code = 3
 
 
 class UnfitPicture(ScorerError):

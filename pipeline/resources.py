@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Protocol
 
 from db.session import Database
+from domain.errors import LikenessError
 from domain.ids import AttemptId, GenerationId
+from pipeline.fullness import Fullness
 from pipeline.gate import Gate
 from pipeline.leases import Leases
 from pipeline.lookalikes import Lookalikes
@@ -44,7 +46,7 @@ class Timing:
         sweep: how long one `lane.poll` goes on while jobs are due.
         submit_tries: of one attempt, while nothing reaches the provider.
         collect_tries: of one attempt, before its pictures count as lost.
-        validate_tries: of one attempt.
+        validate_tries: of one attempt whose stored original cannot be read.
         generation_tries: attempts of one generation that failed at the provider and cost nothing.
         job_deadline: added to the expected duration; a job older than both is overdue.
         listings_apart: two complete listings this far apart prove that a job does not exist.
@@ -86,6 +88,7 @@ class Resources:
         luck: uniform in [0, 1).
         public_url: where providers can call back, or None.
         estimates: per provider, what is held for a call whose price in the catalogue is an estimate.
+        retire: told why this process can do its work no more; it then ends in order, for another to take its place.
     """
 
     database: Database
@@ -102,4 +105,6 @@ class Resources:
     estimates: Mapping[str, Decimal] = field(default_factory=dict)
     lookalikes: Lookalikes = field(default_factory=Lookalikes)
     gate: Gate = field(default_factory=Gate)
+    fullness: Fullness = field(default_factory=Fullness)
+    retire: Callable[[LikenessError], None] = lambda _: None
     points: Points = field(default_factory=Unarmed)

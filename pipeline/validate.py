@@ -12,9 +12,16 @@ from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict, StoredInput
 from db.session import DatabaseAway
 from db.work import Lease, Work
-from domain.errors import LostRace, ModelUnloadable, ScorerError, ServiceMissing, UnfitPicture
+from domain.errors import (
+    LostRace,
+    ModelUnloadable,
+    OutOfMemory,
+    ScorerBroken,
+    ScorerError,
+    ServiceMissing,
+    UnfitPicture,
+)
 from domain.ids import AssetId, AttemptId
-from domain.retry import TryAgain, decide
 from domain.states import GenerationState
 from domain.verdict import Verdict, best_for_all
 from pipeline import closed_loop, references
@@ -27,7 +34,8 @@ from validation.similarity import alignment
 
 log = logging.getLogger(__name__)
 
-#: A reference is not in this worker's store: until somebody sees to it, and long enough to spare the log.
+#: A reference is not in this worker's store, or its scorer is broken: until somebody sees to it, or another worker
+#: takes it, and long enough to spare the log.
 _MISSING_HERE = timedelta(seconds=20)
 
 
@@ -73,14 +81,13 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
     assert work.character_id is not None
     try:
         found, embeddings = _verdicts(resources, work, inputs)
+    except (ServiceMissing, ScorerBroken, OutOfMemory) as failure:
+        return _handed_back(resources, work, lease, failure)
     except ScorerError as failure:
-        return _again_or_unfit(resources, work, lease, failure)
-    except ServiceMissing as missing:
-        # The operator's business; it costs a paid attempt none of its tries.
-        log.warning("attempt %s waits: %s", work.attempt_id, missing)
         with resources.database.transaction() as connection:
-            hand_back(connection, work.attempt_id, token=lease.token, failure=missing, wait=_MISSING_HERE)
-        return Again(_MISSING_HERE)
+            validation.unfit(connection, work.attempt_id, token=lease.token, failure=failure)
+        return None
+    resources.fullness.over()
     resources.points.reach("validate.scored")
     winner = _winner(found)
     aligned = _aligned(resources, work, embeddings)
@@ -103,6 +110,19 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
     return None
 
 
+def _handed_back(
+    resources: Resources, work: Work, lease: Lease, failure: ServiceMissing | ScorerBroken | OutOfMemory
+) -> Again:
+    """The operator's business: it costs a paid attempt none of its tries, however long it lasts."""
+    log.warning("attempt %s waits: %s", work.attempt_id, failure)
+    wait = resources.fullness.wait() if isinstance(failure, OutOfMemory) else _MISSING_HERE
+    with resources.database.transaction() as connection:
+        hand_back(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
+    if isinstance(failure, ScorerBroken):
+        resources.retire(failure)
+    return Again(wait)
+
+
 def _ask_anew(resources: Resources, work: Work, lease: Lease) -> None:
     """The inputs went with a crash of Postgres, or suit another model: an I/O worker makes them from the originals."""
     with resources.database.transaction() as connection:
@@ -116,7 +136,7 @@ def _verdicts(
     """One verdict for each picture and character, and the embeddings: a picture is embedded once for all of them.
 
     Raises:
-        UnfitPicture, ScorerError: as `_score`.
+        UnfitPicture, OutOfMemory, ScorerBroken, ScorerError: as `_score`.
         ServiceMissing: a reference is not in the store of this machine.
     """
     found: list[NewVerdict] = []
@@ -181,6 +201,8 @@ def _score(
 
     Raises:
         UnfitPicture: none can.
+        OutOfMemory, ScorerBroken: the device, and no picture, is what fails.
+        ScorerError: the references are no use.
     """
     assert resources.scorer is not None
     ready = [_ready(one) for one in inputs]
@@ -206,13 +228,3 @@ def _ready(stored: StoredInput) -> ModelInput:
     assert stored.size is not None
     assert stored.preprocessing is not None
     return ModelInput(pixels=stored.pixels, size=stored.size, preprocessing=stored.preprocessing, source=stored.sha256)
-
-
-def _again_or_unfit(resources: Resources, work: Work, lease: Lease, failure: ScorerError) -> Again | None:
-    decision = decide(failure, tries=work.step_tries, limit=resources.timing.validate_tries, luck=resources.luck())
-    with resources.database.transaction() as connection:
-        if isinstance(decision, TryAgain):
-            validation.again(connection, work.attempt_id, token=lease.token, failure=failure, wait=decision.wait)
-            return Again(decision.wait)
-        validation.unfit(connection, work.attempt_id, token=lease.token, failure=failure)
-    return None

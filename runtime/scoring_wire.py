@@ -21,6 +21,7 @@ from domain.errors import (
     ModelUnloadable,
     NotAPicture,
     OutOfMemory,
+    ScorerBroken,
     ScorerError,
     ServiceMissing,
     UnfitPicture,
@@ -30,6 +31,7 @@ _FAILURES: tuple[type[LikenessError], ...] = (
     ModelUnloadable,
     NotAPicture,
     OutOfMemory,
+    ScorerBroken,
     ServiceMissing,
     UnfitPicture,
 )

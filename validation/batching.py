@@ -13,7 +13,7 @@ from threading import Condition, Lock, Thread
 from traceback import clear_frames
 from typing import Generic, TypeVar
 
-from domain.errors import OutOfMemory, ScorerError, UnfitPicture
+from domain.errors import OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,7 +68,7 @@ class BatchRun(Generic[Item, Result]):
 
         Args:
             batch: at least one item.
-            sound: the probe has passed since the first failure: what fails now is an item.
+            sound: the probe has passed since the first failure: what fails now is most likely an item.
         """
         try:
             outcomes = list(self._run(batch))
@@ -82,9 +82,10 @@ class BatchRun(Generic[Item, Result]):
             return self._halved(batch, sound=sound)
         except Exception as error:  # noqa: BLE001 - callers in other threads wait for it; here is the top of this one
             _let_go(error)
-            broken = None if sound else self._broken()
+            # Asked again before an item is blamed: the device may have broken since, and an item is paid for.
+            broken = None if sound and len(batch) > 1 else self._broken()
             if broken is not None:
-                return [_because(ScorerError(f"the scorer is broken: {broken}"), broken) for _ in batch]
+                return [_not_theirs(broken) for _ in batch]
             if len(batch) == 1:
                 return [_unfit(error)]
             return self._halved(batch, sound=True)
@@ -108,6 +109,13 @@ def _let_go(error: BaseException | None) -> None:
     while error is not None:
         clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
+
+
+def _not_theirs(broken: Exception) -> ScorerError:
+    """What failed the probe, as everybody's failure and nobody's fault."""
+    if isinstance(broken, OutOfMemory):
+        return _because(OutOfMemory(f"not even one picture that is known to be good fits: {broken}"), broken)
+    return _because(ScorerBroken(f"the scorer is broken: {broken}"), broken)
 
 
 def _because(failure: ScorerError, cause: Exception) -> ScorerError:
@@ -163,7 +171,8 @@ class MicroBatcher(Generic[Item, Result]):
 
         Raises:
             UnfitPicture: this item cannot be scored.
-            ScorerError: the run failed, or the batcher is closed.
+            OutOfMemory: not even one item fits now.
+            ScorerBroken: no item can be scored, or the batcher is closed.
         """
         return self.put(item).result()
 
@@ -181,13 +190,13 @@ class MicroBatcher(Generic[Item, Result]):
         """The result to come; blocks only while `capacity` items wait.
 
         Raises:
-            ScorerError: the batcher is closed.
+            ScorerBroken: the batcher is closed.
         """
         future: Future[Result] = Future()
         with self._lock:
             self._room.wait_for(lambda: self._closed or len(self._queue) < self._capacity)
             if self._closed:
-                raise ScorerError("the scorer is closed and takes no more pictures")
+                raise ScorerBroken("the scorer is closed and takes no more pictures")
             self._queue.append((item, future))
             self._filled.notify()
         return future

@@ -7,6 +7,7 @@ character's, and a verdict is `domain.verdict`.
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self, TypeVar
@@ -314,7 +315,8 @@ class ClipScorer:
         """Finish what was handed in, refuse what comes, free the device. Any number of calls."""
         self._batcher.close()
         if self.engine.device.type == "cuda":
-            torch.cuda.empty_cache()
+            with suppress(RuntimeError):  # a broken device has nothing to free, and the reason is told already
+                torch.cuda.empty_cache()
 
     def _compared(
         self,

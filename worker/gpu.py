@@ -4,18 +4,17 @@ With `--pipe` it takes pictures from a command instead of the queue, and needs n
 """
 
 import sys
+from dataclasses import replace
 
-from runtime.settings import read_settings
+from runtime.settings import Settings, read_settings
+from validation.base import Scorer
 from validation.clip import ClipScorer
 from worker.scoring import serve
 
 
 def gpu() -> None:
     # Here, because a scoring process has no queue and no server, and should start quickly.
-    from runtime.resources import open_embeddings, open_resources
-    from tasks import names
-    from tasks.bodies import register_gpu
-    from worker.start import consume
+    from runtime.resources import open_embeddings
 
     settings = read_settings()
     with (
@@ -23,12 +22,26 @@ def gpu() -> None:
         ClipScorer.load(settings.clip_model, device=settings.clip_device, cache=kept) as scorer,
     ):
         kept.keep_model(scorer.model)
-        with open_resources(settings, application="likeness gpu", threads=settings.gpu_threads, scorer=scorer) as (
-            resources,
-            app,
-        ):
-            register_gpu(app, resources)
-            consume(app, role="gpu", queues=[names.QUEUE_GPU], threads=settings.gpu_threads)
+        check(settings, scorer)
+
+
+def check(settings: Settings, scorer: Scorer) -> None:
+    """Check pictures from the queue with `scorer` until told to stop.
+
+    Raises:
+        ScorerBroken: this process can score nothing more; what it had claimed is handed back.
+    """
+    from runtime.resources import open_resources
+    from tasks import names
+    from tasks.bodies import register_gpu
+    from worker.start import Retirement, consume
+
+    threads = settings.gpu_threads
+    with open_resources(settings, application="likeness gpu", threads=threads, scorer=scorer) as (resources, app):
+        retirement = Retirement()
+        register_gpu(app, replace(resources, retire=retirement))
+        consume(app, role="gpu", queues=[names.QUEUE_GPU], threads=threads)
+        retirement.settle()
 
 
 def pipe() -> int:

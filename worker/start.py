@@ -2,17 +2,20 @@
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from celery import Celery
 
+from domain.errors import LikenessError
 from pipeline import lanes, live_models
 from pipeline.resources import Resources
 from runtime.process import main_of
 
-__all__ = ["consume", "main_of", "share_lane_limits"]
+__all__ = ["Retirement", "consume", "main_of", "share_lane_limits"]
 
 
 def share_lane_limits(app: Celery, resources: Resources) -> None:
@@ -45,3 +48,29 @@ def consume(app: Celery, *, role: str, queues: Sequence[str], threads: int) -> N
             "--loglevel=WARNING",
         ]
     )
+
+
+class Retirement:
+    """The way out of a worker that has found out that it can do its work no more; thread-safe.
+
+    It stops as if somebody had sent SIGTERM: what runs comes to its end, the rest goes back to the broker. Then the
+    reason is raised, so that the process ends as a failure and whoever runs it starts another.
+    """
+
+    def __init__(self) -> None:
+        self._reason: LikenessError | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, reason: LikenessError) -> None:
+        """Begin to stop; only the first reason counts."""
+        with self._lock:
+            if self._reason is not None:
+                return
+            self._reason = reason
+        # In Celery's own words: a flag set from a thread of the pool would be its private affair.
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def settle(self) -> None:
+        """Raise the reason, if there is one; to be called when the worker has stopped."""
+        if self._reason is not None:
+            raise self._reason

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import AutoModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from domain.errors import NotAPicture, OutOfMemory, ScorerError, UnfitPicture
+from domain.errors import NotAPicture, OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
 from tests.integration.scoring_models import TINY_PX, save_tiny_clip, save_tiny_siglip
 from tests.integration.scoring_pictures import saved, scene
 from validation.base import Aggregation, Embedding, ModelInput, Reference, Scored, Scorer
@@ -181,7 +181,7 @@ def test_a_broken_device_is_not_blamed_on_the_pictures(scorer: ClipScorer) -> No
     scorer.embed_references([reference(1)])
     Watch(scorer, refuse_all)
     outcomes = scorer.score_each([made(scorer, n) for n in range(8)], [reference(1)])
-    assert {type(each) for each in outcomes} == {ScorerError}
+    assert {type(each) for each in outcomes} == {ScorerBroken}
     assert "illegal memory access" in str(outcomes[0])
 
 

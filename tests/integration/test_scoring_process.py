@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from db.session import Database
-from domain.errors import LikenessError, ModelUnloadable, NotAPicture, ScorerError, UnfitPicture
+from domain.errors import LikenessError, ModelUnloadable, NotAPicture, ScorerBroken, ScorerError, UnfitPicture
 from domain.ids import sha256
 from pipeline.embeddings import KeptEmbeddings
 from runtime import scoring_wire as wire
@@ -115,6 +115,6 @@ def test_messages_come_through_whole_or_not_at_all() -> None:
 
 
 def test_a_failure_crosses_the_wire_with_its_class() -> None:
-    for failure in (UnfitPicture("a"), ModelUnloadable("b"), ScorerError("c")):
+    for failure in (UnfitPicture("a"), ModelUnloadable("b"), ScorerError("c"), ScorerBroken("d")):
         arrived = wire.failure_of(wire.told(failure))
         assert (type(arrived), str(arrived)) == (type(failure), str(failure))

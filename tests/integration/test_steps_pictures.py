@@ -10,8 +10,9 @@ import pytest
 from db.schema import generation_assets
 from db.schema_checks import model_inputs
 from db.session import Database
-from domain.errors import LikenessError, OutOfMemory, ScorerError, UnfitPicture
+from domain.errors import LikenessError, OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
 from domain.ids import AttemptId
+from pipeline.fullness import Fullness
 from pipeline.outcome import Again
 from storage.base import Stored
 from tests.conftest import Sent
@@ -239,30 +240,48 @@ def test_a_worker_without_the_lanes_key_loses_no_paid_picture(bench: Bench) -> N
     assert bench.books.generation_of(attempt_id).state == "completed"
 
 
-def test_a_device_that_is_full_is_asked_again(bench: Bench) -> None:
+def test_a_device_that_is_full_costs_a_paid_attempt_none_of_its_tries(bench: Bench) -> None:
     attempt_id = bench.validating()
-    bench.scorer.failures = [OutOfMemory("full"), OutOfMemory("full")]
-    for _ in range(2):
-        assert isinstance(bench.validate(attempt_id), Again)
+    seconds = iter(range(100))
+    full = replace(bench, resources=replace(bench.resources, fullness=Fullness(clock=lambda: float(next(seconds) * 3))))
+    bench.scorer.failures = [OutOfMemory("full") for _ in range(TRIES + 20)]
+    waits = []
+    while bench.scorer.failures:
+        again = full.validate(attempt_id)
+        assert again is not None
+        waits.append(again.wait.total_seconds())
+        row = bench.books.attempt(attempt_id)
+        assert (row.state, row.step_tries, row.deaths, row.error_code) == ("validating", 0, 0, "out_of_memory")
         bench.due()
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (1, 60)
+    assert full.validate(attempt_id) is None
+    assert bench.books.generation_of(attempt_id).state == "completed"
+
+
+def test_a_scorer_that_is_broken_costs_no_paid_picture_and_ends_its_process(bench: Bench) -> None:
+    attempt_id = bench.validating()
+    retired: list[LikenessError] = []
+    broken = replace(bench, resources=replace(bench.resources, retire=retired.append))
+    bench.scorer.failures = [ScorerBroken("an illegal memory access") for _ in range(TRIES + 3)]
+    told = list(bench.scorer.failures)
+    while bench.scorer.failures:
+        assert isinstance(broken.validate(attempt_id), Again)
+        row = bench.books.attempt(attempt_id)
+        assert (row.state, row.step_tries, row.deaths, row.error_code) == ("validating", 0, 0, "scorer_broken")
+        assert bench.validate(attempt_id) is None, "nobody else takes it before its time"
+        bench.due()
+    assert retired == told
     assert bench.validate(attempt_id) is None
     assert bench.books.generation_of(attempt_id).state == "completed"
 
 
-@pytest.mark.parametrize(
-    ("failure", "tries"), [(OutOfMemory("full"), QUICK.validate_tries), (ScorerError("broken"), 1)]
-)
-def test_a_check_that_never_succeeds_fails_charged_and_keeps_the_pictures(
-    bench: Bench, failure: LikenessError, tries: int
-) -> None:
+def test_a_check_that_cannot_be_made_at_all_fails_charged_and_keeps_the_pictures(bench: Bench) -> None:
     attempt_id = bench.validating()
-    bench.scorer.failures = [failure] * 50
-    for _ in range(tries):
-        assert bench.books.attempt(attempt_id).state == "validating"
-        bench.validate(attempt_id)
-        bench.due()
+    bench.scorer.failures = [ScorerError("a reference of the character cannot be used")]
+    assert bench.validate(attempt_id) is None
     generation = bench.books.generation_of(attempt_id)
-    assert (generation.state, generation.error_code, generation.cost) == ("failed", failure.code, PRICE)
+    assert (generation.state, generation.error_code, generation.cost) == ("failed", "scorer_error", PRICE)
     assert len(bench.books.rows(generation_assets)) == 4
 
 

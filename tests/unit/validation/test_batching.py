@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 import pytest
 
-from domain.errors import OutOfMemory, ScorerError, UnfitPicture
+from domain.errors import OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
 from validation.batching import BatchRun, MicroBatcher, bucket
 
 PATIENCE_S = 60
@@ -160,9 +160,28 @@ def test_a_poisoned_item_that_comes_alone_is_unfit_because_the_probe_runs() -> N
 def test_a_run_that_fails_for_everything_is_not_the_items_fault_and_is_not_tried_in_pieces() -> None:
     doubler = Doubler(broken=True)
     outcomes = doubler.run()(range(64))
-    assert {type(outcome) for outcome in outcomes} == {ScorerError}
+    assert {type(outcome) for outcome in outcomes} == {ScorerBroken}
     assert len(doubler.batches) == 1
     assert len({id(outcome) for outcome in outcomes}) == 64  # one instance per caller
+
+
+def test_a_device_that_breaks_while_a_poisoned_item_is_looked_for_is_not_blamed_on_the_items() -> None:
+    doubler = Doubler(poison=frozenset({3}))
+
+    def run(items: Sequence[int]) -> list[int | ScorerError]:
+        doubler.broken = doubler.broken or len(items) == 2  # the batch of four was spoilt by an item; then this
+        return doubler(items)
+
+    outcomes = BatchRun(run, probe=doubler.probe, max_batch=4)(range(4))
+    assert {type(outcome) for outcome in outcomes} == {ScorerBroken}
+
+
+def test_when_not_even_a_good_item_fits_nobody_is_unfit() -> None:
+    def full() -> None:
+        raise OutOfMemory("full")
+
+    outcomes = BatchRun(Doubler(poison=frozenset({1})), probe=full, max_batch=4)([0, 1])
+    assert {type(outcome) for outcome in outcomes} == {OutOfMemory}
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_stays_halved() -> None:
