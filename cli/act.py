@@ -1,12 +1,11 @@
 """`pause`, `resume`, `cancel`, `retry`: what a person does to a whole batch."""
 
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli.opening import Opened, opened
+from cli.opening import opened
 from cli.options import AsJson, Batch
 from cli.terminal import Terminal, speaking
 from cli.wish import Escalate, MaxTries, policy_of
@@ -71,9 +70,14 @@ def retry_command(
     reason: Annotated[str | None, typer.Option(metavar="CODE", help="Only what failed with this code.")] = None,
     max_tries: MaxTries = None,
     escalate: Escalate = None,
+    new_pictures: Annotated[
+        bool, typer.Option("--new-pictures", help="Also where the stored pictures could be checked again.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Queue failed generations again; each new attempt may be charged.
+
+    Where only the check has failed, the stored pictures are checked again instead, at no cost.
 
     With --max-tries or --escalate, rejected ones go on with the next step up instead, as a batch does that had this
     policy from its beginning.
@@ -82,25 +86,21 @@ def retry_command(
         said = policy_of(max_tries, escalate)
         if said and (reason is not None or set(state or [Retriable.REJECTED]) != {Retriable.REJECTED}):
             raise BadInput("--max-tries and --escalate are for rejected ones; leave --reason and other states out")
+        if said and new_pictures:
+            raise BadInput("--max-tries and --escalate make new pictures anyway; leave --new-pictures out")
         with opened() as site:
-            _retry(site, terminal, batch, states=state or [Retriable.FAILED], reason=reason, said=said)
+            found = status.find(site.resources, batch, user_id=site.settings.user).batch.id
+            if said:
+                done = actions.try_further(site.resources, found, said=said)
+            else:
+                wanted = [GenerationState(one) for one in state or [Retriable.FAILED]]
+                done = actions.retry(site.resources, found, states=wanted, reason=reason, anew=new_pictures)
+        _say_retried(terminal, done)
 
 
-def _retry(
-    site: Opened,
-    terminal: Terminal,
-    batch: str,
-    *,
-    states: Sequence[Retriable],
-    reason: str | None,
-    said: Mapping[str, Any],
-) -> None:
-    found = status.find(site.resources, batch, user_id=site.settings.user)
-    if said:
-        done = actions.try_further(site.resources, found.batch.id, said=said)
-    else:
-        wanted = [GenerationState(one) for one in states]
-        done = actions.retry(site.resources, found.batch.id, states=wanted, reason=reason)
-    terminal.document({**done.status.as_json(), "retried": done.queued, "nothing_left": done.left})
+def _say_retried(terminal: Terminal, done: actions.Retried) -> None:
+    told = {"retried": done.queued, "checked_again": done.checked, "nothing_left": done.left}
+    terminal.document({**done.status.as_json(), **told})
+    checked = f"; of {done.checked:,} the stored pictures are checked again, at no cost" if done.checked else ""
     left = f"; for {done.left:,} nothing is left to try" if done.left else ""
-    terminal.note(f"batch {found.batch.name!r}: {done.queued:,} generations are queued again{left}")
+    terminal.note(f"batch {done.status.batch.name!r}: {done.queued:,} generations are queued again{checked}{left}")

@@ -39,10 +39,11 @@ MOVES: dict[GenerationState, frozenset[GenerationState]] = {
     S.GENERATING: frozenset({S.COLLECTING, S.QUEUED, S.REJECTED, S.FAILED, S.CANCELED}),
     S.COLLECTING: frozenset({S.VALIDATING, S.COMPLETED, S.QUEUED, S.REJECTED, S.FAILED, S.CANCELED}),
     S.VALIDATING: frozenset({S.COMPLETED, S.REJECTED, S.QUEUED, S.FAILED, S.CANCELED}),
-    # By a person, or by a new threshold version; each leaves a history row.
+    # By a person, or by a new threshold version; each leaves a history row. To `validating` where the check is what
+    # failed: its pictures are paid and stored.
     S.COMPLETED: frozenset({S.REJECTED}),
     S.REJECTED: frozenset({S.COMPLETED, S.QUEUED}),
-    S.FAILED: frozenset({S.QUEUED}),
+    S.FAILED: frozenset({S.QUEUED, S.VALIDATING}),
     S.CANCELED: frozenset({S.QUEUED}),
 }
 

@@ -86,22 +86,32 @@ class Retried:
 
     Args:
         queued: generations that wait again.
+        checked: generations whose stored pictures are checked again, at no cost.
         left: rejected ones for which the policy of further tries has nothing left.
     """
 
     queued: int
+    checked: int = 0
     left: int = 0
     status: BatchStatus
 
 
 def retry(
-    resources: Resources, batch_id: BatchId, *, states: Sequence[GenerationState], reason: str | None = None
+    resources: Resources,
+    batch_id: BatchId,
+    *,
+    states: Sequence[GenerationState],
+    reason: str | None = None,
+    anew: bool = False,
 ) -> Retried:
     """Put final generations back into the queue; each may be charged again.
+
+    Where only the check has failed, the stored pictures are checked again instead.
 
     Args:
         states: some of `RETRIED`.
         reason: only what failed with this code.
+        anew: make new pictures also where the stored ones could be checked again.
 
     Raises:
         UnknownThing: nothing failed with that code; the sentence names the codes there are.
@@ -110,9 +120,23 @@ def retry(
         if reason is not None and reason not in (known := people.reasons(connection, batch_id)):
             there = ", ".join(f"{code} ({number})" for code, number in sorted(known.items()))
             raise UnknownThing(f"nothing failed with {reason!r}; {f'there are {there}' if there else 'nothing failed'}")
-        queued = people.retry(connection, batch_id, states=states, reason=reason)
+    checked = 0 if anew or GenerationState.FAILED not in states else _check_again(resources, batch_id, reason=reason)
+    with resources.database.transaction() as connection:
+        queued = people.retry(connection, batch_id, states=states, reason=reason, anew=anew)
     admit_everywhere(resources)
-    return Retried(queued=queued, status=of_batch(resources, batch_id))
+    return Retried(queued=queued, checked=checked, status=of_batch(resources, batch_id))
+
+
+def _check_again(resources: Resources, batch_id: BatchId, *, reason: str | None) -> int:
+    checked = 0
+    while True:
+        with resources.database.transaction() as connection:
+            works = people.check_again(connection, batch_id, reason=reason)
+        if not works:
+            return checked
+        for work in works:
+            resources.dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)
+        checked += len(works)
 
 
 def try_further(resources: Resources, batch_id: BatchId, *, said: Mapping[str, Any]) -> Retried:

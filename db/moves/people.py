@@ -1,15 +1,19 @@
-"""What a person may do to generations at any moment: cancel, retry."""
+"""What a person may do to generations at any moment: cancel, retry, have their check made again."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
 from sqlalchemy.dialects.postgresql import array
 
 from db import history
-from db.moves.rows import finish, take_free
-from db.schema import attempts, generations
+from db.moves.rows import error_columns, finish, set_attempt, set_generation, take_free
+from db.schema import attempts, generation_assets, generations
+from db.work import Work
 from domain.ids import BatchId, GenerationId
-from domain.states import FINAL, AttemptState, GenerationState, Outcome, sources_of
+from domain.states import FINAL, AttemptKind, AttemptState, GenerationState, Outcome, sources_of
+
+#: What ends a check without a word about the picture. Not `unfit_picture`: checking that again says the same.
+CHECK_FAILED = ("scorer_error", "scorer_broken", "out_of_memory", "model_unloadable", "poison")
 
 
 def request_cancel(connection: Connection, batch_id: BatchId) -> int:
@@ -78,21 +82,80 @@ def hasten_cancelled(connection: Connection) -> int:
     return connection.execute(hastened).rowcount
 
 
+def check_again(connection: Connection, batch_id: BatchId, *, reason: str | None = None) -> list[Work]:
+    """Put generations whose check failed, and whose pictures are stored, back to their check; returns their attempts.
+
+    Nothing is sent to a provider for it, and nothing charged: an attempt goes on where it ended. Its deaths stay, so
+    that poison runs alone. At most 500 in one call; in a transaction of its own, as `cancel_admitted`.
+
+    Args:
+        reason: only those with this `error_code`.
+    """
+    wanted = [generations.c.batch_id == batch_id, *_checkable()]
+    if reason is not None:
+        wanted.append(generations.c.error_code == reason)
+    works = take_free(connection, *wanted)
+    failed = select(generations.c.id, generations.c.error_code)
+    codes = dict(connection.execute(failed.where(generations.c.id.in_([work.generation_id for work in works]))).all())
+    for work in works:
+        history.note(
+            connection,
+            generation_id=work.generation_id,
+            attempt_id=work.attempt_id,
+            from_state=GenerationState.FAILED,
+            to_state=GenerationState.VALIDATING,
+            actor=history.PERSON,
+            reason=f"the check of its stored pictures is asked for again after {codes[work.generation_id]}",
+        )
+        set_attempt(
+            connection,
+            work,
+            AttemptState.VALIDATING,
+            outcome=None,
+            finished_at=None,
+            step_tries=0,
+            published_at=func.now(),
+            blame=None,
+            **error_columns(None),
+        )
+        set_generation(connection, work, GenerationState.VALIDATING, cancel_requested_at=None, **error_columns(None))
+    return works
+
+
+def _checkable() -> list[ColumnElement[bool]]:
+    """Attempts joined with their generations: the last one's check failed, and there is something to check."""
+    later = attempts.alias("later")
+    return [
+        generations.c.state == GenerationState.FAILED,
+        generations.c.character_id.is_not(None),
+        attempts.c.kind == AttemptKind.IMAGE,
+        attempts.c.outcome == Outcome.FAILED,
+        attempts.c.error_code.in_(CHECK_FAILED),
+        exists().where(generation_assets.c.attempt_id == attempts.c.id, generation_assets.c.r2_key.is_not(None)),
+        ~exists().where(
+            later.c.generation_id == attempts.c.generation_id,
+            later.c.kind == AttemptKind.IMAGE,
+            later.c.number > attempts.c.number,
+        ),
+    ]
+
+
 def retry(
-    connection: Connection, batch_id: BatchId, *, states: Sequence[GenerationState], reason: str | None = None
+    connection: Connection,
+    batch_id: BatchId,
+    *,
+    states: Sequence[GenerationState],
+    reason: str | None = None,
+    anew: bool = False,
 ) -> int:
     """Put final generations back into the queue; returns how many.
 
     Args:
         states: which final states; `completed` is never among them.
         reason: only those with this `error_code`.
+        anew: those too whose stored pictures can be checked again, which would cost nothing.
     """
-    wanted: list[ColumnElement[bool]] = [
-        generations.c.batch_id == batch_id,
-        generations.c.state.in_(sources_of(GenerationState.QUEUED) & FINAL & set(states)),
-    ]
-    if reason is not None:
-        wanted.append(generations.c.error_code == reason)
+    wanted = _retriable(batch_id, states=states, reason=reason, anew=anew)
     # In the order in which a cancel locks them, so that the two may meet.
     chosen = (
         select(generations.c.id, generations.c.state, generations.c.error_code)
@@ -123,6 +186,20 @@ def retry(
         said = f"asked for again after {code}" if code else "asked for again"
         history.note_all(connection, before, to_state=GenerationState.QUEUED, actor=history.PERSON, reason=said)
     return len(rows)
+
+
+def _retriable(
+    batch_id: BatchId, *, states: Sequence[GenerationState], reason: str | None, anew: bool
+) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = [
+        generations.c.batch_id == batch_id,
+        generations.c.state.in_(sources_of(GenerationState.QUEUED) & FINAL & set(states)),
+    ]
+    if reason is not None:
+        wanted.append(generations.c.error_code == reason)
+    if not anew:
+        wanted.append(~exists().where(attempts.c.generation_id == generations.c.id, *_checkable()))
+    return wanted
 
 
 def reasons(connection: Connection, batch_id: BatchId) -> dict[str, int]:

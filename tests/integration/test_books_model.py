@@ -358,6 +358,11 @@ class BooksModel(RuleBasedStateMachine):
         batch = data.draw(st.sampled_from(self.batches))
         self._do(lambda c: people.retry(c, batch, states=[state]), again=False)
 
+    @rule(data=st.data())
+    def check_again(self, data: st.DataObject) -> None:
+        batch = data.draw(st.sampled_from(self.batches))
+        self._do(lambda c: people.check_again(c, batch), again=False)
+
     @rule(data=st.data(), paused=st.booleans())
     def pause(self, data: st.DataObject, paused: bool) -> None:  # noqa: FBT001 -- drawn
         batch = data.draw(st.sampled_from(self.batches))

@@ -3,8 +3,8 @@
 from pathlib import Path
 from uuid import uuid4
 
-from db.moves import doubts, submission
-from domain.errors import ContentRefused, MaybeSent
+from db.moves import doubts, submission, validation
+from domain.errors import ContentRefused, MaybeSent, ScorerError
 from domain.ids import BatchId
 from tests.integration.books import Books
 from tests.integration.command_line import CommandLine
@@ -82,6 +82,17 @@ def test_a_retry_can_be_for_one_reason_or_for_other_states(likeness: CommandLine
     said = likeness.document("retry", "farm", "--state", "canceled", "--state", "rejected")
     assert said["retried"] == 3
     assert books.counts(batch) == {"admitted": 3}
+
+
+def test_a_retry_says_how_many_stored_pictures_are_only_checked_again(likeness: CommandLine, books: Books) -> None:
+    attempt_id, _ = books.validating(name="farm")
+    token = books.claim_validation(attempt_id)
+    with books.database.transaction() as connection:
+        validation.unfit(connection, attempt_id, token=token, failure=ScorerError("no reference can be used"))
+    assert "0 generations are queued again; of 1 the stored pictures are checked again" in likeness("retry", "farm").err
+    assert books.generation_of(attempt_id).state == "validating"
+    said = likeness.document("retry", "farm", "--new-pictures")
+    assert (said["retried"], said["checked_again"], said["counts"]["validating"]) == (0, 0, 1)
 
 
 def test_what_was_settled_as_lost_and_turns_up_is_shown_with_its_history(likeness: CommandLine, books: Books) -> None:

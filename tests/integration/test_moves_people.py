@@ -1,15 +1,17 @@
 """What people may do at any moment, and what rescue does for the dead."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from db import batches, history
-from db.moves import people, polling, rescue, submission
+from db.moves import people, polling, rescue, submission, validation
 from db.schema import generations
-from domain.errors import ContentRefused, LostRace, ScorerError
-from domain.ids import BatchId
+from domain.errors import ContentRefused, LikenessError, LostRace, ScorerError, UnfitPicture
+from domain.ids import AttemptId, BatchId
 from domain.states import FINAL, GenerationState
+from pipeline.rescue import Poison
 from tests.integration.books import A_MINUTE, Books, lease
 
 CALL = timedelta(seconds=60)
@@ -258,3 +260,70 @@ def test_what_a_person_asked_for_is_in_the_history(books: Books) -> None:
         ("a person", "queued", "canceled", "a cancel was asked for"),
         ("a person", "canceled", "queued", "asked for again"),
     ]
+
+
+def _unfit(books: Books, failure: LikenessError, **batch: Any) -> AttemptId:
+    """An attempt whose pictures are stored and whose check has ended in `failure`."""
+    attempt_id, _ = books.validating(**batch)
+    with books.database.transaction() as connection:
+        validation.unfit(connection, attempt_id, token=books.claim_validation(attempt_id), failure=failure)
+    assert books.generation_of(attempt_id).state == "failed"
+    return attempt_id
+
+
+def _check_again(books: Books, batch_id: BatchId, *, reason: str | None = None) -> list[AttemptId]:
+    with books.database.transaction() as connection:
+        return [work.attempt_id for work in people.check_again(connection, batch_id, reason=reason)]
+
+
+def test_what_failed_in_its_check_is_checked_again_and_not_made_again(books: Books) -> None:
+    attempt_id = _unfit(books, ScorerError("the scorer is broken"))
+    batch, cost = BatchId(books.attempt(attempt_id).batch_id), books.generation_of(attempt_id).cost
+    assert _retry(books, batch, GenerationState.FAILED) == 0, "a retry that pays leaves it alone"
+    assert _check_again(books, batch, reason="picture_lost") == []
+    assert _check_again(books, batch, reason="scorer_error") == [attempt_id]
+    generation, attempt = books.generation_of(attempt_id), books.attempt(attempt_id)
+    assert (generation.state, generation.cost, generation.error_code) == ("validating", cost, None)
+    assert (attempt.state, attempt.outcome, attempt.step_tries, attempt.number) == ("validating", None, 0, 1)
+    assert _check_again(books, batch) == [], "once is enough"
+    with books.database.transaction() as connection:
+        (line,) = history.of(connection, generation.id)
+    assert (line.from_state, line.to_state, line.actor) == ("failed", "validating", history.PERSON)
+    assert "after scorer_error" in line.reason
+
+
+def test_new_pictures_are_made_where_a_person_wants_them_anyway(books: Books) -> None:
+    attempt_id = _unfit(books, ScorerError("the scorer is broken"))
+    batch = BatchId(books.attempt(attempt_id).batch_id)
+    with books.database.transaction() as connection:
+        assert people.retry(connection, batch, states=[GenerationState.FAILED], anew=True) == 1
+    assert books.counts(batch) == {"queued": 1}
+
+
+def test_a_picture_that_cannot_be_scored_is_made_again_and_not_checked_again(books: Books) -> None:
+    attempt_id = _unfit(books, UnfitPicture("it is no number"))
+    batch = BatchId(books.attempt(attempt_id).batch_id)
+    assert _check_again(books, batch) == []
+    assert _retry(books, batch, GenerationState.FAILED) == 1
+
+
+def test_only_the_last_try_of_a_generation_is_checked_again(books: Books) -> None:
+    attempt_id = _unfit(books, ScorerError("the scorer is broken"))
+    batch = BatchId(books.attempt(attempt_id).batch_id)
+    with books.database.transaction() as connection:
+        people.retry(connection, batch, states=[GenerationState.FAILED], anew=True)
+    (again,) = books.admit()
+    token = books.claim(again.attempt_id)
+    with books.database.transaction() as connection:
+        submission.refuse(connection, again.attempt_id, token=token, failure=ContentRefused("not that prompt"))
+    assert _check_again(books, batch) == []
+    assert _retry(books, batch, GenerationState.FAILED) == 1
+
+
+def test_poison_that_is_checked_again_runs_alone(books: Books) -> None:
+    attempt_id, _ = books.validating()
+    books.sql("UPDATE attempts SET deaths = 3")
+    with books.database.transaction() as connection:
+        rescue.poison(connection, attempt_id, failure=Poison("three workers died"))
+    assert _check_again(books, BatchId(books.attempt(attempt_id).batch_id)) == [attempt_id]
+    assert books.attempt(attempt_id).deaths == 3

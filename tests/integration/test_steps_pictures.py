@@ -12,6 +12,8 @@ from db.schema_checks import model_inputs
 from db.session import Database
 from domain.errors import LikenessError, OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
 from domain.ids import AttemptId
+from domain.states import GenerationState
+from pipeline import actions
 from pipeline.fullness import Fullness
 from pipeline.outcome import Again
 from storage.base import Stored
@@ -283,6 +285,25 @@ def test_a_check_that_cannot_be_made_at_all_fails_charged_and_keeps_the_pictures
     generation = bench.books.generation_of(attempt_id)
     assert (generation.state, generation.error_code, generation.cost) == ("failed", "scorer_error", PRICE)
     assert len(bench.books.rows(generation_assets)) == 4
+
+
+def test_a_retry_after_a_failed_check_checks_the_stored_pictures_and_pays_nothing(bench: Bench) -> None:
+    attempt_id = bench.validating()
+    bench.scorer.failures = [ScorerError("a reference of the character cannot be used")]
+    bench.validate(attempt_id)
+    bench.sent.tasks.clear()
+    done = actions.retry(bench.resources, bench.batch_of(attempt_id), states=[GenerationState.FAILED])
+    assert (done.queued, done.checked) == (0, 1)
+    assert bench.sent.take("submit") == []
+    assert bench.sent.take("validate") == [attempt_id]
+    assert bench.validate(attempt_id) is None, "what the model looks at went with the failure"
+    assert bench.sent.take("collect") == [attempt_id]
+    assert bench.collect(attempt_id) is None
+    assert bench.sent.take("validate") == [attempt_id]
+    assert bench.validate(attempt_id) is None
+    generation = bench.books.generation_of(attempt_id)
+    assert (generation.state, generation.cost) == ("completed", PRICE)
+    assert bench.charged() == [PRICE]
 
 
 def test_a_picture_that_cannot_be_scored_leaves_the_others_to_decide(bench: Bench) -> None:

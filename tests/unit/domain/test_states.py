@@ -15,7 +15,7 @@ from domain.states import (
 )
 
 S = GenerationState
-BY_A_PERSON = {(S.FAILED, S.QUEUED), (S.REJECTED, S.QUEUED), (S.CANCELED, S.QUEUED)}
+BY_A_PERSON = {(S.FAILED, S.QUEUED), (S.REJECTED, S.QUEUED), (S.CANCELED, S.QUEUED), (S.FAILED, S.VALIDATING)}
 
 
 def _reachable(start: GenerationState, *, without: frozenset[GenerationState] = frozenset()) -> set[GenerationState]:
