@@ -6,7 +6,7 @@ is decided in `validation.precision`; what the rows mean, in `validation.similar
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
 from time import perf_counter
@@ -102,7 +102,8 @@ class Engine:
         begun_s = perf_counter()
         size = self.preprocessing.size
         rows = len(pictures) if self.device.type == "cpu" else bucket(len(pictures))
-        host = torch.zeros((rows, size, size, 3), dtype=torch.uint8, pin_memory=self._on_cuda)  # (B, S, S, 3)
+        with self._current():
+            host = torch.zeros((rows, size, size, 3), dtype=torch.uint8, pin_memory=self._on_cuda)  # (B, S, S, 3)
         np.stack(pictures, out=host.numpy()[: len(pictures)])
         self._count(prepare_s=perf_counter() - begun_s)
         return host
@@ -141,7 +142,7 @@ class Engine:
             OutOfMemory, ScorerError: as `forward`.
         """
         begun_s = perf_counter()
-        with _device_errors(pictures):
+        with _device_errors(pictures), self._current():
             pixels = self._copied(host)  # (B, S, S, 3)
             cores, styles = self.forward(pixels)  # (B, D), (B, C)
             if not self._on_cuda:
@@ -154,7 +155,9 @@ class Engine:
                 done=done,
                 begun_s=begun_s,
             )
-            done.record()
+            # The stream is named: the current one may be another device's, which would be done at once, and `finish`
+            # would read rows that have not arrived.
+            done.record(torch.cuda.current_stream(self.device))
             return launched
 
     def finish(self, launched: Launched) -> list[Embedding | ScorerError]:
@@ -190,7 +193,7 @@ class Engine:
             OutOfMemory, ScorerError: as `forward`.
         """
         rows = len(next(iter(tokens.values())))
-        with self._lock, torch.inference_mode(), _device_errors(rows):
+        with self._lock, torch.inference_mode(), _device_errors(rows), self._current():
             on_device = {name: one.to(self.device) for name, one in tokens.items()}
             features = self.model.get_text_features(**on_device)  # type: ignore[operator]  # nn.Module is open
             return nn.functional.normalize(features.pooler_output.float(), dim=-1).cpu()  # (B, D)
@@ -198,6 +201,10 @@ class Engine:
     def embed(self, pictures: Sequence[Pixels]) -> list[Embedding | ScorerError]:
         """The three phases in a row, for at least one picture."""
         return self.finish(self.launch(self.prepare(pictures), pictures=len(pictures)))
+
+    def _current(self) -> AbstractContextManager[object]:
+        """This device as torch's current one, for whatever is made without naming a device: pinned memory, events."""
+        return torch.cuda.device(self.device) if self._on_cuda else nullcontext()
 
     def _copied(self, host: Tensor) -> Tensor:
         if self._copies is None:
