@@ -2,7 +2,8 @@
 
 Gathering adapts: a lone item runs at once, a full batch runs at once, and only where company was seen does the thread
 wait a few milliseconds for it to come back. Failures are told apart: a batch that does not fit is halved and the size
-remembered; an item that spoils its batch fails alone; a run that fails for everything is not the items' fault.
+remembered for a while; an item that spoils its batch fails alone; a run that fails for everything is not the items'
+fault.
 """
 
 import time
@@ -14,6 +15,9 @@ from traceback import clear_frames
 from typing import Generic, TypeVar
 
 from domain.errors import OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
+
+# A batch that does not fit costs the allocator all that it has cached, so it is not risked often.
+_FULL_BATCHES_BEFORE_MORE = 64
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,16 +46,30 @@ class BatchRun(Generic[Item, Result]):
     ) -> None:
         self._run = run
         self._probe = probe
-        self._limit = max(1, max_batch)
+        self._most = max(1, max_batch)
+        self._limit = self._most
+        self._full_batches = 0
 
     @property
     def limit(self) -> int:
-        """The largest batch that is still tried: `max_batch`, or half of the smallest that did not fit."""
+        """The largest batch that is tried now: `max_batch`, or less since one did not fit."""
         return self._limit
 
     def did_not_fit(self, size: int) -> None:
         """Remember that a batch of `size` was too large for the device."""
         self._limit = max(1, min(self._limit, size // 2))
+        self._full_batches = 0
+
+    def fitted(self, size: int) -> None:
+        """Remember that a batch of `size` ran; after 64 full ones twice as many are tried again.
+
+        Whatever squeezed the device may have gone: another process, or a moment of ours.
+        """
+        if size < self._limit or self._limit == self._most:
+            return
+        self._full_batches += 1
+        if self._full_batches >= _FULL_BATCHES_BEFORE_MORE:
+            self._limit, self._full_batches = min(2 * self._limit, self._most), 0
 
     def __call__(self, items: Sequence[Item]) -> list[Result | ScorerError]:
         """One outcome per item, in order; never raises for what `run` raised."""
@@ -89,6 +107,7 @@ class BatchRun(Generic[Item, Result]):
             if len(batch) == 1:
                 return [_unfit(error)]
             return self._halved(batch, sound=True)
+        self.fitted(len(batch))
         return outcomes
 
     def _halved(self, batch: Sequence[Item], *, sound: bool) -> list[Result | ScorerError]:
@@ -106,7 +125,9 @@ class BatchRun(Generic[Item, Result]):
 
 def _let_go(error: BaseException | None) -> None:
     """Empty the frames of a failed run: as long as the exception lives they hold what it had put on the device."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # one that is raised a second time may be its own context
+        seen.add(id(error))
         clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 

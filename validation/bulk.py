@@ -1,6 +1,6 @@
 """Many pictures at once: while one batch is on the device, the next is decoded and stacked. No scoring here."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +18,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """A batch on the host: an array or a failure per item, and the arrays stacked (None where there is no array)."""
+    """A batch on the host: an array or a failure per item, and the arrays stacked.
+
+    `host` is None where there is no array, or no room for them: then the batch is left to `run`.
+    """
 
     arrays: list[Pixels | LikenessError]
     host: Tensor | None
@@ -58,7 +61,7 @@ def embedded_in_bulk(
         def ready(batch: list[Item]) -> _Ready:
             arrays = list(decoding.map(array, batch))
             pictures = [each for each in arrays if not isinstance(each, LikenessError)]
-            return _Ready(arrays=arrays, host=engine.prepare(pictures) if pictures else None)
+            return _Ready(arrays=arrays, host=_prepared(engine, pictures))
 
         def begin_next() -> Future[_Ready] | None:
             batch = list(islice(source, run.limit))
@@ -77,8 +80,17 @@ def embedded_in_bulk(
             yield _outcomes(engine, run, *under_way)
 
 
+def _prepared(engine: Engine, pictures: Sequence[Pixels]) -> Tensor | None:
+    if not pictures:
+        return None
+    try:
+        return engine.prepare(pictures)
+    except ScorerError:  # `run` meets it again, and halves the batch or finds out who is to blame
+        return None
+
+
 def _launched(engine: Engine, run: BatchRun[Pixels, Embedding], batch: _Ready) -> Launched | None:
-    """The forward pass of `batch` under way; None where there is nothing to do or it is left to `_outcomes`."""
+    """The forward pass of `batch` under way; None where there is nothing to do, or `_outcomes` is to do it."""
     size = len(batch.pictures)
     if batch.host is None or size > run.limit:
         return None
@@ -96,7 +108,15 @@ def _outcomes(
 ) -> list[Embedding | LikenessError]:
     rows: Iterator[Embedding | ScorerError]
     try:
-        rows = iter(engine.finish(launched) if launched is not None else run(batch.pictures))
+        rows = iter(_finished(engine, run, launched) if launched is not None else run(batch.pictures))
     except ScorerError:
         rows = iter(run(batch.pictures))
     return [array if isinstance(array, LikenessError) else next(rows) for array in batch.arrays]
+
+
+def _finished(
+    engine: Engine, run: BatchRun[Pixels, Embedding], launched: Launched
+) -> Sequence[Embedding | ScorerError]:
+    rows = engine.finish(launched)
+    run.fitted(launched.pictures)
+    return rows

@@ -5,6 +5,7 @@ float32. Torch lives here and in the modules that `validation.clip`, its only do
 is decided in `validation.precision`; what the rows mean, in `validation.similarity`.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -30,6 +31,12 @@ _QUIET = 0.02
 # A patch two standard deviations more eventful than the average counts fully, one as much less counts for nothing.
 _STEEPNESS = 4.0
 _TINY = 1e-6
+# "out of memory" of the CUDA runtime and of MPS; "can't allocate memory" of torch on the CPU; and what the libraries
+# that take memory past torch's allocator return: CUBLAS_STATUS_ALLOC_FAILED, CUSOLVER_STATUS_ALLOC_FAILED,
+# CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED.
+_FULL = re.compile(
+    r"out of memory|(can't|cannot|could not|failed to) allocate|not enough memory|alloc(ation)?_failed", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +105,17 @@ class Engine:
         Returns:
             (B, S, S, 3) uint8, in pinned memory for CUDA. B is the number of pictures, or the next power of two on a
             device that prepares anew for every shape; rows beyond the pictures are black.
+
+        Raises:
+            OutOfMemory: not even the host has room.
+            ScorerError: pinned memory cannot be had from a device that has failed.
         """
         begun_s = perf_counter()
         size = self.preprocessing.size
         rows = len(pictures) if self.device.type == "cpu" else bucket(len(pictures))
-        with self._current():
+        with _device_errors(len(pictures)), self._current():
             host = torch.zeros((rows, size, size, 3), dtype=torch.uint8, pin_memory=self._on_cuda)  # (B, S, S, 3)
-        np.stack(pictures, out=host.numpy()[: len(pictures)])
+            np.stack(pictures, out=host.numpy()[: len(pictures)])
         self._count(prepare_s=perf_counter() - begun_s)
         return host
 
@@ -278,13 +289,12 @@ def _tower(model: nn.Module, size: int) -> tuple[nn.ModuleList, int]:
 
 @contextmanager
 def _device_errors(pictures: int) -> Iterator[None]:
-    """Torch's failures as ours. Only CUDA has a class for a full device; the others say it in words."""
+    """Torch's failures as ours. Its own allocator has a class for a full device; all the others say it in words."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(f"a batch of {pictures} does not fit on the device") from error
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(f"a batch of {pictures} does not fit: {error}") from error
     except RuntimeError as error:
-        words = str(error).lower()
-        if "out of memory" in words or "can't allocate memory" in words or "not enough memory" in words:
-            raise OutOfMemory(f"a batch of {pictures} does not fit in memory") from error
+        if _FULL.search(str(error)):
+            raise OutOfMemory(f"a batch of {pictures} does not fit: {error}") from error
         raise ScorerError(f"the device failed on a batch of {pictures}: {error}") from error

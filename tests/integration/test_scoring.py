@@ -170,6 +170,32 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_size_is_remembered(scorer: 
     assert max(watch.batches) <= 4
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA ran out of memory outside PyTorch's allocator."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        MemoryError("Unable to allocate 1.2 GiB for an array"),
+    ],
+    ids=lambda said: str(said)[:40],
+)
+def test_a_full_device_is_known_in_whatever_words_it_says_so(scorer: ClipScorer, said: Exception) -> None:
+    def refuse(pixels: torch.Tensor) -> None:
+        if len(pixels) > 4:
+            raise said
+
+    Watch(scorer, refuse)
+    outcomes = scorer.score_each([made(scorer, n) for n in range(16)], [reference(1)])
+    assert all(isinstance(each, Scored) for each in outcomes)
+    assert scorer.batch_limit == 4
+
+
 def test_when_not_even_one_picture_fits_it_is_memory_and_worth_another_try(scorer: ClipScorer) -> None:
     Watch(scorer, refuse_above(0))
     with pytest.raises(OutOfMemory) as caught:
@@ -306,6 +332,26 @@ def test_a_chunk_whose_batches_do_not_fit_loses_nothing(clip_folder: Path) -> No
         assert all(isinstance(each, Scored) for each in outcomes)
         assert scorer.batch_limit == 4
         assert watch.batches.count(16) == 1  # the one made ready meanwhile is not even tried
+
+
+def test_a_chunk_outlives_a_host_without_room_for_its_next_batch(
+    clip_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's allocator on the processor gives room for sixteen pictures, as one does whose memory is nearly gone."""
+    zeros, refused = torch.zeros, list[int]()
+
+    def scarce(shape: Sequence[int], **how: Any) -> torch.Tensor:
+        if shape[0] > 16:
+            refused.append(shape[0])
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 786432 bytes")
+        return zeros(shape, **how)
+
+    with ClipScorer.load(str(clip_folder), device="cpu", max_batch=64) as scorer:
+        monkeypatch.setattr(torch, "zeros", scarce)
+        outcomes = scorer.score_chunk([made(scorer, n % 8) for n in range(130)], [reference(1)])
+        assert scorer.batch_limit == 16
+    assert all(isinstance(each, Scored) for each in outcomes)
+    assert refused
 
 
 def test_a_closed_scorer_says_so(clip_folder: Path) -> None:

@@ -194,6 +194,40 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_stays_halved() ->
     assert [len(batch) for batch in doubler.batches] == [8] * 8
 
 
+def test_a_squeeze_that_has_passed_does_not_keep_batches_small_for_ever() -> None:
+    doubler = Doubler(fits=0)
+    run = doubler.run(max_batch=64)
+    run(range(64))
+    assert run.limit == 1
+    doubler.fits = 64
+    run(range(64 * (1 + 2 + 4)))
+    assert run.limit == 8
+    run(range(64 * (8 + 16 + 32)))
+    assert run.limit == 64
+    doubler.batches.clear()
+    run(range(256))
+    assert {len(batch) for batch in doubler.batches} == {64}, "and never above what was asked for"
+
+
+def test_small_batches_prove_nothing_about_larger_ones() -> None:
+    doubler = Doubler(fits=10)
+    run = doubler.run(max_batch=64)
+    run(range(64))
+    for _ in range(200):
+        run(range(3))
+    assert run.limit == 8
+
+
+def test_what_still_does_not_fit_is_risked_once_in_a_while_and_loses_nothing() -> None:
+    doubler = Doubler(fits=10)
+    run = doubler.run(max_batch=64)
+    assert run(range(8 * 640)) == [2 * n for n in range(8 * 640)]
+    too_large = [len(batch) for batch in doubler.batches if len(batch) > 10]
+    on_the_way_down = 7  # 64, and both halves of what did not fit
+    assert on_the_way_down < len(too_large) <= on_the_way_down + 640 // 64
+    assert run.limit == 8
+
+
 def test_a_batch_that_did_not_fit_is_let_go_before_a_smaller_one_is_tried() -> None:
     """The frames of an exception keep what the failed run had allocated; on a full device the next try needs it."""
     alive: weakref.WeakSet[Tensor] = weakref.WeakSet()
