@@ -131,6 +131,8 @@ class ClipScorer:
             raise
         except ScorerError as error:
             raise ModelUnloadable(f"{model!r} is loaded but does not run on {at}: {error}") from error
+        if at.type == "cuda":
+            torch.cuda.empty_cache()  # what the engines that were not chosen have left behind
         logger.info("model %r on %s in %s (%s)", model, at, precision.dtype, precision.chosen)
         identity = Identity(model=model, revision=revision(model))
         return cls(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from threading import Lock
 from time import perf_counter
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 import torch
@@ -86,7 +87,10 @@ class Engine:
         self.phases = Phases()
         blocks, self._patches = _tower(model, preprocessing.size)
         self.style_block = max(1, len(blocks) // 2)  # counted from 1
-        blocks[self.style_block - 1].register_forward_hook(self._keep_style)
+        # Weakly: the model must not hold the engine that holds it, or a rejected one keeps its gigabytes on the device
+        # until the collector of cycles happens to come by.
+        keeper = WeakMethod(self._keep_style)
+        blocks[self.style_block - 1].register_forward_hook(lambda *seen: _told(keeper, *seen))
         self._style: Tensor | None = None
         self._lock = Lock()
         self._on_cuda = device.type == "cuda"
@@ -242,6 +246,11 @@ class Engine:
                 forward_s=self.phases.forward_s + forward_s,
                 finish_s=self.phases.finish_s + finish_s,
             )
+
+
+def _told(keeper: WeakMethod[Any], block: nn.Module, inputs: Any, output: Any) -> None:
+    if (keep := keeper()) is not None:
+        keep(block, inputs, output)
 
 
 def style_statistics(patches: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """What can be wrong with a model, and the sentence that says what to do; which arithmetic is chosen, and why."""
 
+import gc
 import logging
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,32 @@ def test_a_type_that_is_too_far_from_float32_is_not_used_however_fast(
     monkeypatch.setattr(precision, "MOST_SCORE_DIFFERENCE", 0)
     _, chosen, _ = choose(maker(clip_folder), specimens(TINY_PX), wish="auto", device=torch.device("cpu"))
     assert chosen.dtype == "float32"
+
+
+@pytest.mark.parametrize("least_gain", [0, 1e9], ids=["the fast one wins", "the fast one loses"])
+def test_an_engine_that_was_not_chosen_is_gone_at_once(
+    clip_folder: Path, monkeypatch: pytest.MonkeyPatch, least_gain: float
+) -> None:
+    """Not when cycles are collected: until then it would keep its weights on the device."""
+    monkeypatch.setattr(precision, "_WORTH_MEASURING", 0)
+    monkeypatch.setattr(precision, "LEAST_GAIN", least_gain)
+    make, made = maker(clip_folder), list[tuple[weakref.ref[Any], weakref.ref[Any]]]()
+
+    def watched(dtype: torch.dtype) -> Engine:
+        engine: Engine = make(dtype)
+        made.append((weakref.ref(engine), weakref.ref(engine.model.visual_projection.weight)))
+        return engine
+
+    gc.collect()
+    gc.disable()
+    try:
+        chosen, _, _ = choose(watched, specimens(TINY_PX), wish="auto", device=torch.device("cpu"))
+        alive = [(engine() is not None, weights() is not None) for engine, weights in made]
+    finally:
+        gc.enable()
+    assert len(made) == 2
+    assert sorted(alive) == [(False, False), (True, True)]
+    assert chosen in [engine() for engine, _ in made]
 
 
 def test_closeness_sees_a_changed_embedding(clip_folder: Path) -> None:
