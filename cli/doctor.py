@@ -21,7 +21,7 @@ from cli.checks import Check, Health
 from cli.options import AsJson
 from cli.terminal import OK, Terminal, speaking
 from domain.errors import LikenessError, ServiceMissing
-from pipeline import daily_audit, lanes, ticks
+from pipeline import arithmetic, daily_audit, lanes, ticks
 from pipeline.resources import Resources
 from runtime.embedded.binaries import installed
 from runtime.resources import open_producer
@@ -141,6 +141,7 @@ def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
     yield _tick(resources)
     yield _guarded("clocks", lambda: doctor_services.clocks(resources))
     yield _audit(resources)
+    yield _arithmetic(resources)
     yield from doctor_services.models(resources)
 
 
@@ -185,6 +186,18 @@ def _audit(resources: Resources) -> Check:
         advice = "is beat running? `likeness audit` makes one now"
         return Check(name="audit", health=Health.NOTE, found=f"the last one was {ago}", advice=advice)
     return Check(name="audit", found=f"{ago}: the books add up")
+
+
+def _arithmetic(resources: Resources) -> Check:
+    """On which device the model was loaded, and how it computes there; only a scorer that ran can know."""
+    seen = arithmetic.seen(resources)
+    if not seen:
+        advice = "a gpu worker, or `likeness validate`, measures at its start which arithmetic is fast and close enough"
+        return Check(name="arithmetic", health=Health.NOTE, found="no scorer has run yet", advice=advice)
+    if len(seen) > 1:
+        advice = "scores of two are never mixed; each keeps embeddings of its own"
+        return Check(name="arithmetic", health=Health.NOTE, found="; before that ".join(seen), advice=advice)
+    return Check(name="arithmetic", found=seen[0])
 
 
 def _keys(settings: Settings) -> Iterator[Check]:

@@ -5,12 +5,14 @@ numbers mean is known to `validation` alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.schema_checks import embedding_frames, embeddings
+from db.texts import storable_json
 
 #: Rows of one statement: 500 embeddings of ViT-L/14 are 4 MB.
 _AT_ONCE = 500
@@ -23,6 +25,7 @@ class FrameRow:
     Args:
         fingerprint: under which its embeddings are kept.
         core_centre, style_centre, style_spread: little-endian float32.
+        arithmetic: on which device it was loaded last, and what was measured there.
     """
 
     fingerprint: str
@@ -33,6 +36,7 @@ class FrameRow:
     core_centre: bytes
     style_centre: bytes
     style_spread: bytes
+    arithmetic: Mapping[str, Any] = field(default_factory=dict)
 
 
 def get_many(connection: Connection, sources: Sequence[str], *, fingerprint: str) -> dict[str, tuple[bytes, bytes]]:
@@ -64,13 +68,13 @@ def put_many(connection: Connection, rows: Mapping[str, tuple[bytes, bytes]], *,
 
 
 def put_frame(connection: Connection, frame: FrameRow) -> None:
-    """Keep a model's frame; one that is there already is only seen again, under the name it has now."""
+    """Keep a model's frame; one that is there already is only seen again, under its name and on its device of now."""
+    values = {**asdict(frame), "arithmetic": storable_json(frame.arithmetic)}
+    seen = {"seen_at": func.now(), "model": frame.model, "arithmetic": values["arithmetic"]}
     connection.execute(
         upsert(embedding_frames)
-        .values(**asdict(frame))
-        .on_conflict_do_update(
-            index_elements=[embedding_frames.c.fingerprint], set_={"seen_at": func.now(), "model": frame.model}
-        )
+        .values(**values)
+        .on_conflict_do_update(index_elements=[embedding_frames.c.fingerprint], set_=seen)
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from db.columns import Moment, metadata, one_of
+from db.columns import NOTHING, Moment, metadata, one_of
 
 character_references = Table(
     "character_references",
@@ -112,5 +112,6 @@ embedding_frames = Table(
     Column("core_centre", LargeBinary, nullable=False),
     Column("style_centre", LargeBinary, nullable=False),
     Column("style_spread", LargeBinary, nullable=False),
+    Column("arithmetic", JSONB, nullable=False, server_default=NOTHING, comment="device, and what was measured there"),
     Column("seen_at", Moment, nullable=False, server_default=func.now(), comment="when it was last loaded"),
 )

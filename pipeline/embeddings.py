@@ -60,6 +60,7 @@ class KeptEmbeddings:
             core_centre=_packed(model.frame.core_centre),
             style_centre=_packed(model.frame.style_centre),
             style_spread=_packed(model.frame.style_spread),
+            arithmetic=model.arithmetic,
         )
         with self._database.transaction() as connection:
             embeddings.put_frame(connection, row)
@@ -92,6 +93,7 @@ def _model_of(row: FrameRow) -> ScoringModel:
             style_centre=_unpacked(row.style_centre),
             style_spread=_unpacked(row.style_spread),
         ),
+        arithmetic=row.arithmetic,
     )
 
 

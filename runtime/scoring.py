@@ -296,7 +296,7 @@ def _recipe_of(said: dict[str, Any]) -> Preprocessing:
     return Preprocessing(**{**said, "mean": tuple(said["mean"]), "std": tuple(said["std"])})
 
 
-def _model_of(said: dict[str, str], vectors: Sequence[bytes]) -> ScoringModel:
+def _model_of(said: dict[str, Any], vectors: Sequence[bytes]) -> ScoringModel:
     core_centre, style_centre, style_spread = (
         np.frombuffer(vector, dtype="<f4").astype(np.float32) for vector in vectors
     )

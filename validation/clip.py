@@ -133,7 +133,7 @@ class ClipScorer:
             raise ModelUnloadable(f"{model!r} is loaded but does not run on {at}: {error}") from error
         if at.type == "cuda":
             torch.cuda.empty_cache()  # what the engines that were not chosen have left behind
-        logger.info("model %r on %s in %s (%s)", model, at, precision.dtype, precision.chosen)
+        _log(model, precision)
         identity = Identity(model=model, revision=revision(model))
         return cls(
             engine,
@@ -169,6 +169,7 @@ class ClipScorer:
             preprocessing=self.preprocessing,
             dtype=self.precision.dtype,
             frame=self.frame,
+            arithmetic=self.precision.as_json(),
         )
 
     @property
@@ -368,3 +369,9 @@ class ClipScorer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _log(model: str, precision: Precision) -> None:
+    for trial in precision.trials:
+        logger.info("%s", trial)
+    logger.info("model %r on %s in %s (%s)", model, precision.device, precision.dtype, precision.chosen)

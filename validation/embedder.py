@@ -4,8 +4,8 @@ With a `ScoringModel` and stored embeddings, scores are computed without the mod
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from domain.errors import LikenessError
 from domain.ids import sha256
@@ -37,6 +37,7 @@ class ScoringModel:
         preprocessing: digest of the preprocessing that came with the weights.
         dtype: arithmetic of the forward pass.
         frame: where its embeddings lie.
+        arithmetic: for people: on which device it was loaded last, and what was measured of each arithmetic there.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ScoringModel:
     preprocessing: str
     dtype: str
     frame: Frame
+    arithmetic: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def fingerprint(self) -> str:

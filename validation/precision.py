@@ -1,12 +1,15 @@
 """Which arithmetic a scorer uses: float32, unless a faster one is measured to be faster and close enough.
 
 Measured at start on the fixed generated pictures (`validation.specimens`), on the device that will do the work, and
-recorded: nobody has to believe that half the bits are good enough.
+recorded with its figures: nobody has to believe that half the bits are good enough. Of several types that are, the
+first in a fixed order is taken: embeddings are kept under their arithmetic, and which of two equals is faster by a hair
+changes from start to start.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,20 +39,32 @@ class Trial:
 
     Args:
         dtype: `bfloat16` or `float16`.
-        gain: time of float32 divided by time of this.
-        cosine: of the embeddings of the same picture, the lowest.
-        score_difference: of core and style scores between the pictures, the largest.
+        gain: time of float32 divided by time of this; None where it could not be tried.
+        cosine: of the embeddings of the same picture, the lowest; likewise.
+        score_difference: of core and style scores between the pictures, the largest; likewise.
+        why_not: why it could not be tried; None where it was.
     """
 
     dtype: str
-    gain: float
-    cosine: float
-    score_difference: float
+    gain: float | None = None
+    cosine: float | None = None
+    score_difference: float | None = None
+    why_not: str | None = None
 
     @property
     def accepted(self) -> bool:
+        if self.gain is None or self.cosine is None or self.score_difference is None:
+            return False
         close = self.cosine >= LEAST_COSINE and self.score_difference <= MOST_SCORE_DIFFERENCE
         return close and self.gain >= LEAST_GAIN
+
+    def __str__(self) -> str:
+        if self.gain is None:
+            return f"{self.dtype} could not be tried: {self.why_not}"
+        return (
+            f"{self.dtype} is {self.gain:.2f} times as fast as float32, lowest cosine {self.cosine:.5f}, "
+            f"largest difference of a score {self.score_difference:.4f}: {'taken' if self.accepted else 'not taken'}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +74,19 @@ class Precision:
     Args:
         dtype: `float32`, `bfloat16` or `float16`.
         chosen: `measured`, `configured`, or why nothing was measured.
-        trials: in the order tried; empty when nothing was measured.
+        device: where, with its name where it tells one.
+        trials: in the order tried, up to the first that was accepted; empty when nothing was measured.
     """
 
     dtype: str
     chosen: str
+    device: str
     trials: tuple[Trial, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept with the model's frame."""
+        trials = [{**asdict(trial), "accepted": trial.accepted} for trial in self.trials]
+        return {"device": self.device, "chosen": self.chosen, "trials": trials}
 
 
 def choose(
@@ -82,33 +104,51 @@ def choose(
         ModelUnloadable: `make` could not load.
         ScorerError: the model gives no numbers for the fixed pictures.
     """
+    if device.type == "cuda":
+        _make_float32_exact()
+    name = _name_of(device)
     if wish != "auto":
         engine = make(_DTYPES[wish])
-        return engine, Precision(dtype=wish, chosen="configured"), frame_of(*unpack(_measured(engine, pictures)))
+        configured = Precision(dtype=wish, chosen="configured", device=name)
+        return engine, configured, frame_of(*unpack(_measured(engine, pictures)))
     honest = make(torch.float32)
     embedded = _measured(honest, pictures)
     frame = frame_of(*unpack(embedded))
     if sum(parameter.numel() for parameter in honest.model.parameters()) < _WORTH_MEASURING:
-        return honest, Precision(dtype="float32", chosen="too small a model to gain by less"), frame
+        return honest, Precision(dtype="float32", chosen="too small a model to gain by less", device=name), frame
     trials: list[Trial] = []
-    best, best_gain = honest, 1.0
+    chosen = honest
     for dtype in _FAST[device.type]:
-        if (trial := _tried(make, dtype, pictures, against=(honest, embedded, frame))) is None:
-            continue
-        fast, result = trial
-        trials.append(result)
-        if result.accepted and result.gain > best_gain:
-            best, best_gain = fast, result.gain
-    return best, Precision(dtype=_name(best.dtype), chosen="measured", trials=tuple(trials)), frame
+        fast, trial = _tried(make, dtype, pictures, against=(honest, embedded, frame))
+        trials.append(trial)
+        if fast is not None:
+            chosen = fast
+            break
+    return chosen, Precision(dtype=_name(chosen.dtype), chosen="measured", device=name, trials=tuple(trials)), frame
 
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # float16 on a CPU is emulated almost everywhere; Apple's GPUs have it in hardware.
+# bfloat16 first: it is the less exact of the two, and the only one that cannot overflow, which would be a paid picture
+# without a score.
 _FAST = {"cuda": (torch.bfloat16, torch.float16), "mps": (torch.float16,), "cpu": (torch.bfloat16,)}
 
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def _name_of(device: torch.device) -> str:
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def _make_float32_exact() -> None:
+    """Convolutions would round their inputs to 10 bits (TensorFloat-32) and still be called float32.
+
+    By the older of torch's two sets of switches: whoever asks the one after the other was set is refused.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _tried(
@@ -117,17 +157,18 @@ def _tried(
     pictures: NDArray[np.uint8],
     *,
     against: tuple[Engine, Sequence[Embedding], Frame],
-) -> tuple[Engine, Trial] | None:
-    """An engine in `dtype` and how it did; None where the device cannot do this type at all."""
+) -> tuple[Engine | None, Trial]:
+    """How an engine in `dtype` did, and the engine where it is accepted."""
     honest, embedded, frame = against
     try:
         engine = make(dtype)
         candidate = _measured(engine, pictures)
         gain = _gain(honest, engine, pictures)
-    except ScorerError:
-        return None
+    except ScorerError as failure:
+        return None, Trial(dtype=_name(dtype), why_not=str(failure))
     cosine, difference = closeness(candidate, embedded, frame=frame)
-    return engine, Trial(dtype=_name(dtype), gain=gain, cosine=cosine, score_difference=difference)
+    trial = Trial(dtype=_name(dtype), gain=gain, cosine=cosine, score_difference=difference)
+    return (engine if trial.accepted else None), trial
 
 
 def closeness(candidate: Sequence[Embedding], honest: Sequence[Embedding], *, frame: Frame) -> tuple[float, float]:

@@ -81,6 +81,7 @@ def _say_ready(out: BinaryIO, scorer: BulkScorer) -> None:
             "revision": model.revision,
             "preprocessing": model.preprocessing,
             "dtype": model.dtype,
+            "arithmetic": model.arithmetic,
         },
         "preprocessing": asdict(scorer.recipe),
         "chunk": scorer.chunk,

@@ -2,11 +2,13 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from db import lanes, ticks
+from db import embeddings, lanes, ticks
+from db.embeddings import FrameRow
 from domain.errors import OutOfMoney, QueueFull
 from domain.retry import closing_reason
 from domain.states import GenerationState
@@ -252,6 +254,44 @@ def test_the_doctor_tells_how_the_latest_audit_came_out(likeness: CommandLine, b
     assert (audit()["health"], audit()["found"]) == ("note", "the last one was 72 h ago")
     books.sql("""UPDATE ticks SET said = '["one is wrong", "and another"]'""")
     assert (audit()["health"], "2 differences, the first: one is wrong" in audit()["found"]) == ("note", True)
+
+
+def test_the_doctor_tells_on_which_device_the_model_was_loaded_and_how_it_computes(
+    likeness: CommandLine, monkeypatch: pytest.MonkeyPatch, books: Books
+) -> None:
+    monkeypatch.setenv("CLIP_MODEL", "somebody/clip")
+
+    def said() -> Any:
+        (found,) = [one for one in likeness.document("doctor")["checks"] if one["name"] == "arithmetic"]
+        return found
+
+    def loaded(dtype: str, arithmetic: dict[str, Any], *, revision: str = "1") -> None:
+        vectors = dict.fromkeys(("core_centre", "style_centre", "style_spread"), b"")
+        frame = FrameRow(
+            fingerprint=dtype + revision,
+            model="somebody/clip",
+            revision=revision,
+            preprocessing="p",
+            dtype=dtype,
+            arithmetic=arithmetic,
+            **vectors,
+        )
+        with books.database.transaction() as connection:
+            embeddings.put_frame(connection, frame)
+
+    assert (said()["health"], said()["found"]) == ("note", "no scorer has run yet")
+    loaded("float32", {"device": "cpu", "chosen": "configured", "trials": []}, revision="0")
+    trial = {"dtype": "bfloat16", "gain": 5.04, "cosine": 0.9996, "score_difference": 0.0021, "why_not": None}
+    on_gpu = {"device": "cuda:0 (H100)", "chosen": "measured", "trials": [{**trial, "accepted": True}]}
+    loaded("bfloat16", on_gpu)
+    assert said()["found"] == (
+        "bfloat16 on cuda:0 (H100), measured (bfloat16 5.0 times as fast, scores within 0.0021, taken)"
+    ), "what other weights did is of no interest"
+    assert said()["health"] == "ok"
+    refused = {**dict.fromkeys(("gain", "cosine", "score_difference")), "dtype": "bfloat16", "why_not": "no room"}
+    loaded("float32", {"device": "cpu", "chosen": "measured", "trials": [{**refused, "accepted": False}]})
+    assert said()["health"] == "note", "two workers disagree"
+    assert said()["found"].startswith("float32 on cpu, measured (bfloat16 could not be tried: no room); before that bf")
 
 
 @pytest.mark.parametrize(("url", "health"), [("https://likeness.example", "ok"), ("http://likeness.example", "note")])

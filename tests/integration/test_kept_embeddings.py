@@ -88,6 +88,7 @@ def test_verdicts_can_be_computed_from_what_is_kept_without_the_model(
 ) -> None:
     expected = _scored(scorer)
     (model,) = kept.models(str(folder))
+    assert model.arithmetic == scorer.model.arithmetic != {}
     assert model.fingerprint == scorer.fingerprint
     sources = [_reference(number).sha256 for number in (0, 1, 2, 3, 8, 9)]
     found = kept.get_many(sources, model=model.fingerprint)

@@ -136,6 +136,7 @@ def test_threads_are_set_as_configured(clip_folder: Path) -> None:
         (Trial(dtype="bfloat16", gain=1.1, cosine=1, score_difference=0), False),
         (Trial(dtype="bfloat16", gain=3, cosine=0.998, score_difference=0.002), False),
         (Trial(dtype="bfloat16", gain=3, cosine=0.9995, score_difference=0.006), False),
+        (Trial(dtype="bfloat16", why_not="the device cannot do it"), False),
     ],
 )
 def test_a_fast_type_must_be_faster_and_close(trial: Trial, *, accepted: bool) -> None:
@@ -159,6 +160,47 @@ def test_what_was_measured_is_recorded_and_decides(clip_folder: Path, monkeypatc
     assert trial.cosine > 0.99
     assert chosen.dtype == ("bfloat16" if trial.accepted else "float32")
     assert str(engine.dtype) == f"torch.{chosen.dtype}"
+
+
+def test_of_two_types_that_will_do_the_first_is_taken_however_the_clock_falls(
+    clip_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The arithmetic is part of the key under which embeddings are kept: it must not change from start to start."""
+    monkeypatch.setattr(precision, "_WORTH_MEASURING", 0)
+    monkeypatch.setattr(precision, "_FAST", {"cpu": (torch.bfloat16, torch.float16)})
+    monkeypatch.setattr(precision, "MOST_SCORE_DIFFERENCE", 1)
+    monkeypatch.setattr(precision, "LEAST_COSINE", 0.9)
+    for gains in ((5.0, 5.1), (5.1, 5.0)):
+        clock = iter(gains)
+        monkeypatch.setattr(precision, "_gain", lambda *_, clock=clock: next(clock))
+        _, chosen, _ = choose(maker(clip_folder), specimens(TINY_PX), wish="auto", device=torch.device("cpu"))
+        assert (chosen.dtype, [trial.gain for trial in chosen.trials]) == ("bfloat16", [gains[0]])
+
+
+def test_a_type_that_could_not_be_tried_says_why(clip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_WORTH_MEASURING", 0)
+    make = maker(clip_folder)
+
+    def refuse(dtype: torch.dtype) -> Engine:
+        if dtype is torch.bfloat16:
+            raise ModelUnloadable("it does not fit into memory")
+        engine: Engine = make(dtype)
+        return engine
+
+    _, chosen, _ = choose(refuse, specimens(TINY_PX), wish="auto", device=torch.device("cpu"))
+    assert (chosen.dtype, chosen.chosen, chosen.device) == ("float32", "measured", "cpu")
+    [trial] = chosen.as_json()["trials"]
+    assert (trial["dtype"], trial["gain"], trial["accepted"]) == ("bfloat16", None, False)
+    assert "does not fit" in trial["why_not"]
+
+
+def test_what_was_measured_is_told_in_figures(
+    clip_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(precision, "_WORTH_MEASURING", 0)
+    with caplog.at_level(logging.INFO), ClipScorer.load(str(clip_folder), device="cpu") as scorer:
+        [trial] = scorer.model.arithmetic["trials"]
+    assert f"bfloat16 is {trial['gain']:.2f} times as fast as float32, lowest cosine" in caplog.text
 
 
 def test_a_type_that_is_too_far_from_float32_is_not_used_however_fast(

@@ -146,6 +146,7 @@ CREATE TABLE embedding_frames (
     core_centre BYTEA NOT NULL,
     style_centre BYTEA NOT NULL,
     style_spread BYTEA NOT NULL,
+    arithmetic JSONB DEFAULT '{}'::jsonb NOT NULL,
     seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT embedding_frames_pkey PRIMARY KEY (fingerprint)
 );
@@ -155,6 +156,8 @@ COMMENT ON COLUMN embedding_frames.model IS 'name or path as configured';
 COMMENT ON COLUMN embedding_frames.revision IS 'digest of the weights';
 
 COMMENT ON COLUMN embedding_frames.preprocessing IS 'its digest';
+
+COMMENT ON COLUMN embedding_frames.arithmetic IS 'device, and what was measured there';
 
 COMMENT ON COLUMN embedding_frames.seen_at IS 'when it was last loaded';
 
