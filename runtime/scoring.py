@@ -61,7 +61,8 @@ class ScoringProcess:
         self._process = process
         self._kept = kept
         self._log = log
-        self._decoders = decoders or min(8, os.cpu_count() or 2)
+        # One core for the process that embeds; a GPU takes as many pictures as all the others can decode.
+        self._decoders = decoders or max(1, (os.cpu_count() or 2) - 1)
         self._chunk = int(said["chunk"])
         self._recipe = _recipe_of(said["preprocessing"])
         self._model = _model_of(said["model"], ready.parts)

@@ -18,11 +18,11 @@ import torch
 from domain.errors import LikenessError, ModelUnloadable, NotAPicture, ScorerError, UnfitPicture
 from domain.verdict import Origin
 from validation.base import Aggregation, Embedding, EmbeddingCache, ModelInput, Reference, Scored
-from validation.batching import BatchRun, MicroBatcher
+from validation.batching import BatchRun, MicroBatcher, bucket
 from validation.bulk import embedded_in_bulk
 from validation.embedder import ScoringModel
 from validation.engine import Engine, Phases, Pixels
-from validation.loading import fetch, load_model, pick_device
+from validation.loading import fetch, load_model, pick_device, why_no_cuda
 from validation.memory import EmbeddingMemory
 from validation.pixels import decode, model_input
 from validation.precision import Precision, choose
@@ -31,6 +31,8 @@ from validation.similarity import Frame, compare
 from validation.specimens import specimens
 from validation.texts import TextTower, open_texts
 from validation.weights import revision
+
+__all__ = ["ClipScorer", "Identity", "why_no_cuda"]
 
 logger = logging.getLogger(__name__)
 
@@ -134,16 +136,32 @@ class ClipScorer:
         if at.type == "cuda":
             torch.cuda.empty_cache()  # what the engines that were not chosen have left behind
         _log(model, precision)
-        identity = Identity(model=model, revision=revision(model))
         return cls(
             engine,
-            identity=identity,
+            identity=Identity(model=model, revision=revision(model)),
             precision=precision,
             frame=frame,
             max_batch=max_batch,
             wait_ms=wait_ms,
             cache=cache,
         )
+
+    def warm(self) -> None:
+        """Run what the queue will ask for once, so that no paid picture waits for it: every shape, and the text tower.
+
+        Raises:
+            OutOfMemory: not even one picture fits.
+            ScorerBroken: no picture can be scored.
+        """
+        pictures = list(specimens(self.recipe.size))
+        rows = 1
+        while rows <= self.batch_limit and self.engine.device.type != "cpu":  # a CPU prepares nothing for a shape
+            batch = [pictures[at % len(pictures)] for at in range(rows)]
+            for outcome in self._run(batch):
+                if isinstance(outcome, ScorerError):
+                    raise outcome
+            rows = bucket(rows + 1)
+        self.embed_text("a picture")
 
     @property
     def preprocessing(self) -> str:

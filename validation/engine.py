@@ -42,7 +42,10 @@ _FULL = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
-    """Where the time went since the engine was made, in seconds, over `pictures` pictures."""
+    """Where the time went since the engine was made, in seconds, over `pictures` pictures.
+
+    `forward_s` is the device's time: of batches that overlap, none counts what it waited for the one before.
+    """
 
     pictures: int = 0
     prepare_s: float = 0.0
@@ -58,14 +61,15 @@ class Launched:
         pictures: rows that are wanted; the rest is padding.
         cores: (B, D) float32 on the host once `done` has happened.
         styles: (B, C) float32, likewise.
-        done: None where the forward pass has returned only when it was over.
+        passed: marks at the begin and the end of the pass; None where `launch` has returned only when it was over.
+        forward_s: how long it took then.
     """
 
     pictures: int
     cores: Tensor
     styles: Tensor
-    done: torch.cuda.Event | None
-    begun_s: float
+    passed: tuple[torch.cuda.Event, torch.cuda.Event] | None = None
+    forward_s: float = 0.0
 
 
 class Engine:
@@ -158,22 +162,14 @@ class Engine:
         """
         begun_s = perf_counter()
         with _device_errors(pictures), self._current():
+            begun = self._mark() if self._on_cuda else None
             pixels = self._copied(host)  # (B, S, S, 3)
             cores, styles = self.forward(pixels)  # (B, D), (B, C)
-            if not self._on_cuda:
-                return Launched(pictures=pictures, cores=cores.cpu(), styles=styles.cpu(), done=None, begun_s=begun_s)
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch
-            launched = Launched(
-                pictures=pictures,
-                cores=cores.to("cpu", non_blocking=True),
-                styles=styles.to("cpu", non_blocking=True),
-                done=done,
-                begun_s=begun_s,
-            )
-            # The stream is named: the current one may be another device's, which would be done at once, and `finish`
-            # would read rows that have not arrived.
-            done.record(torch.cuda.current_stream(self.device))
-            return launched
+            if begun is None:
+                cores, styles = cores.cpu(), styles.cpu()
+                return Launched(pictures=pictures, cores=cores, styles=styles, forward_s=perf_counter() - begun_s)
+            cores, styles = cores.to("cpu", non_blocking=True), styles.to("cpu", non_blocking=True)
+            return Launched(pictures=pictures, cores=cores, styles=styles, passed=(begun, self._mark()))
 
     def finish(self, launched: Launched) -> list[Embedding | ScorerError]:
         """Wait for a forward pass and take its rows; `UnfitPicture` stands where a row is no number.
@@ -181,9 +177,12 @@ class Engine:
         Raises:
             OutOfMemory, ScorerError: as `forward`, where the device reports only now.
         """
+        forward_s = launched.forward_s
         with _device_errors(launched.pictures):
-            if launched.done is not None:
-                launched.done.synchronize()
+            if launched.passed is not None:
+                begun, done = launched.passed
+                done.synchronize()
+                forward_s = begun.elapsed_time(done) / 1000
         over_s = perf_counter()
         cores = launched.cores[: launched.pictures].numpy()  # (N, D)
         styles = launched.styles[: launched.pictures].numpy()  # (N, C)
@@ -192,7 +191,7 @@ class Engine:
             pack(core, style) if number else UnfitPicture(f"its embedding is not a number in {self.dtype}")
             for core, style, number in zip(cores, styles, numbers, strict=True)
         ]
-        self._count(pictures=launched.pictures, forward_s=over_s - launched.begun_s, finish_s=perf_counter() - over_s)
+        self._count(pictures=launched.pictures, forward_s=forward_s, finish_s=perf_counter() - over_s)
         return rows
 
     def embed_tokens(self, tokens: Mapping[str, Tensor]) -> Tensor:
@@ -208,10 +207,13 @@ class Engine:
             OutOfMemory, ScorerError: as `forward`.
         """
         rows = len(next(iter(tokens.values())))
-        with self._lock, torch.inference_mode(), _device_errors(rows), self._current():
-            on_device = {name: one.to(self.device) for name, one in tokens.items()}
-            features = self.model.get_text_features(**on_device)  # type: ignore[operator]  # nn.Module is open
-            return nn.functional.normalize(features.pooler_output.float(), dim=-1).cpu()  # (B, D)
+        with torch.inference_mode(), _device_errors(rows), self._current():
+            with self._lock:
+                on_device = {name: one.to(self.device) for name, one in tokens.items()}
+                features = self.model.get_text_features(**on_device)  # type: ignore[operator]  # nn.Module is open
+                told = nn.functional.normalize(features.pooler_output.float(), dim=-1)  # (B, D)
+            # Waits for the device, and so without the lock: pictures may be launched meanwhile.
+            return told.cpu()
 
     def embed(self, pictures: Sequence[Pixels]) -> list[Embedding | ScorerError]:
         """The three phases in a row, for at least one picture."""
@@ -220,6 +222,16 @@ class Engine:
     def _current(self) -> AbstractContextManager[object]:
         """This device as torch's current one, for whatever is made without naming a device: pinned memory, events."""
         return torch.cuda.device(self.device) if self._on_cuda else nullcontext()
+
+    def _mark(self) -> torch.cuda.Event:
+        """Something that happens when this device has come so far.
+
+        Its stream is named: the current one may be another device's, which would be done at once, and `finish` would
+        read rows that have not arrived.
+        """
+        mark = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch
+        mark.record(torch.cuda.current_stream(self.device))
+        return mark
 
     def _copied(self, host: Tensor) -> Tensor:
         if self._copies is None:

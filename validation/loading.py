@@ -38,6 +38,18 @@ def pick_device(wish: str) -> torch.device:
     return device
 
 
+def why_no_cuda(wish: str) -> str | None:
+    """Why `auto` does not choose CUDA although this torch was built for it; None where there is nothing to say."""
+    built: bool = torch.backends.cuda.is_built()  # type: ignore[no-untyped-call]  # torch
+    if wish != "auto" or not built or torch.cuda.is_available():
+        return None
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch
+    except (RuntimeError, AssertionError) as error:
+        return _first_line(error)
+    return "torch finds no device"
+
+
 def fetch(model: str) -> None:
     """Make sure that the files of `model` are on this machine; says in the log when it downloads.
 

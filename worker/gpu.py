@@ -3,12 +3,13 @@
 With `--pipe` it takes pictures from a command instead of the queue, and needs no server (`runtime.scoring`).
 """
 
+import logging
 import sys
 from dataclasses import replace
 
 from runtime.settings import Settings, read_settings
 from validation.base import Scorer
-from validation.clip import ClipScorer
+from validation.clip import ClipScorer, why_no_cuda
 from worker.scoring import serve
 
 
@@ -17,11 +18,16 @@ def gpu() -> None:
     from runtime.resources import open_embeddings
 
     settings = read_settings()
+    if (why := why_no_cuda(settings.clip_device)) is not None:
+        logging.getLogger("likeness").warning(
+            "pictures are checked without CUDA (%s); LIKENESS_DEVICE=cpu says that this is meant", why
+        )
     with (
         open_embeddings(settings, application="likeness gpu embeddings") as kept,
         ClipScorer.load(settings.clip_model, device=settings.clip_device, cache=kept) as scorer,
     ):
         kept.keep_model(scorer.model)
+        scorer.warm()
         check(settings, scorer)
 
 

@@ -17,6 +17,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from domain.errors import NotAPicture, OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
 from tests.integration.scoring_models import TINY_PX, save_tiny_clip, save_tiny_siglip
 from tests.integration.scoring_pictures import saved, scene
+from validation import engine
 from validation.base import Aggregation, Embedding, ModelInput, Reference, Scored, Scorer
 from validation.clip import ClipScorer
 from validation.pixels import decode, model_input
@@ -370,6 +371,26 @@ def test_a_configured_arithmetic_is_used_and_recorded(clip_folder: Path, scorer:
     assert {each.origin.dtype for each in ours} == {"bfloat16"}
     assert fast.fingerprint != scorer.fingerprint
     assert [each.scores.core for each in ours] == pytest.approx([each.scores.core for each in theirs], abs=0.005)
+
+
+def test_of_batches_that_overlap_no_second_is_counted_twice(
+    scorer: ClipScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bulk a batch is finished when the next one is launched. A clock that goes on a second at each look."""
+    host = scorer.engine.prepare([np.zeros((TINY_PX, TINY_PX, 3), np.uint8)])
+    before, seconds = scorer.phases, iter(range(100))
+    monkeypatch.setattr(engine, "perf_counter", lambda: float(next(seconds)))
+    under_way = [scorer.engine.launch(host, pictures=1) for _ in range(4)]
+    for launched in under_way:
+        scorer.engine.finish(launched)
+    after = scorer.phases
+    assert (after.forward_s - before.forward_s, after.finish_s - before.finish_s) == (4, 4)
+
+
+def test_a_scorer_that_was_warmed_up_has_read_a_text_and_scores_as_before(scorer: ClipScorer) -> None:
+    expected = scorer.score([made(scorer, 1)], [reference(1)])
+    scorer.warm()
+    assert scorer.score([made(scorer, 1)], [reference(1)]) == expected
 
 
 def test_each_phase_can_be_called_alone_and_is_timed(scorer: ClipScorer) -> None:

@@ -113,6 +113,20 @@ def test_a_device_that_is_not_there_is_named(clip_folder: Path) -> None:
         assert "use 'auto' or 'cpu'" in refused(clip_folder, device="cuda")
 
 
+def test_a_torch_for_cuda_without_a_driver_says_why_it_uses_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    def no_driver() -> None:
+        raise RuntimeError("Found no NVIDIA driver on your system.\nPlease check")
+
+    monkeypatch.setattr(torch.cuda, "init", no_driver)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    assert loading.why_no_cuda("auto") == "Found no NVIDIA driver on your system."
+    assert loading.why_no_cuda("cpu") is None, "asked for"
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: False)
+    assert loading.why_no_cuda("auto") is None, "this torch knows no CUDA"
+
+
 def test_weights_larger_than_the_memory_are_refused_before_the_system_kills_us(
     clip_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
