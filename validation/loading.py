@@ -15,6 +15,7 @@ from validation.weights import weight_files
 
 logger = logging.getLogger(__name__)
 
+_BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model")
 _SMALLER = "choose a smaller model, such as 'openai/clip-vit-base-patch32', or a machine with more memory"
 
 
@@ -62,7 +63,9 @@ def fetch(model: str) -> None:
 
     logger.warning("model %r is not on this machine: downloading it from the hub", model)
     with _failures(model):
-        folder = snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
+        folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "*.safetensors"])
+        if not weight_files(model):  # many repositories have both, and the second is as large again
+            folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "pytorch_model*.bin"])
     logger.info("model %r downloaded to %s", model, folder)
 
 
