@@ -19,6 +19,7 @@ from pipeline.characters import CharacterRow
 from pipeline.embeddings import KeptEmbeddings
 from pipeline.examples import gather
 from reports.plots import check_ending, write_separation
+from reports.wording import held_against
 from runtime.scoring import open_scoring
 from validation.calibration import Errors, Examined, Interval, Rule
 
@@ -91,9 +92,7 @@ def _end(terminal: Terminal, found: Calibration, made: CharacterRow | None) -> N
     name = found.character.name
     if made is not None:
         told = made.thresholds
-        terminal.note(
-            f"version {told.version} of {name!r}: core {told.core:.3f}, style {told.style:.3f}; {told.origin}"
-        )
+        terminal.note(f"version {told.version} of {name!r}: {held_against(told)}")
         terminal.note(f"earlier verdicts follow with `likeness rescore --character {name}`")
     elif found.calibrated:
         terminal.note("nothing was changed; --apply makes the recommended thresholds a new version")
@@ -106,6 +105,8 @@ def _whole(found: Calibration) -> list[RenderableType]:
     for name, kinds in found.counts.items():
         facts.add_row(name, Text(", ".join(f"{count:,} {kind}" for kind, count in kinds.items())))
     facts.add_row("model", Text(f"{found.model.name} in {found.model.dtype}"))
+    now = found.character.thresholds
+    facts.add_row("now", Text(f"version {now.version}: {held_against(now)}"))
     return [
         Text(found.character.name, style="bold"),
         facts,

@@ -16,10 +16,11 @@ from cli.options import AsJson
 from cli.spread import looked_at, remembered, spread_document, spread_lines
 from cli.terminal import speaking
 from domain.errors import BadInput
-from domain.verdict import DEFAULT, origin_in_words
+from domain.verdict import DEFAULT
 from pipeline import calibrate, characters
 from pipeline.calibrate import ThresholdVersion
 from pipeline.characters import CharacterRow, NewCharacter
+from reports.wording import held_against, source
 from runtime.settings import Settings
 from validation.base import Aggregation
 
@@ -127,6 +128,7 @@ def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
             "style": one.thresholds.style,
             "version": one.thresholds.version,
             "origin": one.thresholds.origin,
+            "in_words": held_against(one.thresholds),
             "aggregation": one.aggregation,
         },
         "references": [
@@ -156,7 +158,7 @@ def _versions(versions: Sequence[ThresholdVersion]) -> RenderableType:
             f"{one.style:.3f}",
             one.aggregation,
             one.created_at.astimezone(UTC).strftime("%Y-%m-%d"),
-            Text(origin_in_words(one.origin)),
+            Text(source(one.thresholds)),
         )
     return table
 
@@ -167,8 +169,7 @@ def _path(site: Opened, key: str) -> str | None:
 
 
 def _thresholds(one: CharacterRow) -> str:
-    told = one.thresholds
-    return f"thresholds: core {told.core:.2f}, style {told.style:.2f}; {origin_in_words(told.origin)}"
+    return f"thresholds: {held_against(one.thresholds)}"
 
 
 def _table(found: list[CharacterRow]) -> RenderableType:
@@ -181,9 +182,9 @@ def _table(found: list[CharacterRow]) -> RenderableType:
         table.add_row(
             one_line(one.name),
             str(len(one.references)),
-            f"{told.core:.2f}",
-            f"{told.style:.2f}",
-            Text(origin_in_words(told.origin)),
+            f"{told.core:.3f}",
+            f"{told.style:.3f}",
+            Text(source(told)),
         )
     return table
 

@@ -16,18 +16,30 @@ from cli.opening import opened
 from cli.options import AsJson
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, speaking
 from domain.errors import BadInput
-from domain.verdict import Verdict, origin_in_words
+from domain.verdict import Verdict
 from pipeline import characters
 from pipeline.embeddings import KeptEmbeddings
 from pipeline.fitted import misfit
 from pipeline.picture_files import picture_files
 from pipeline.standalone import Checked, CheckedPicture, check
+from reports.wording import held_against, source
 from runtime.scoring import open_scoring
 
 Threshold = Annotated[
     float | None, typer.Option(min=-1, max=1, help="Instead of the character's; a cosine.", show_default=False)
 ]
-_CSV = ("path", "passed", "core", "core_threshold", "style", "style_threshold", "nearest_reference", "error")
+_CSV = (
+    "path",
+    "passed",
+    "core",
+    "core_threshold",
+    "style",
+    "style_threshold",
+    "threshold_version",
+    "thresholds_from",
+    "nearest_reference",
+    "error",
+)
 
 
 def validate_command(
@@ -92,7 +104,11 @@ def document_of(done: Checked) -> dict[str, Any]:
     """The document of `--json`."""
     return {
         "character": done.character.name,
-        "thresholds": {"version": done.thresholds.version, "origin": done.thresholds.origin},
+        "thresholds": {
+            "version": done.thresholds.version,
+            "origin": done.thresholds.origin,
+            "in_words": held_against(done.thresholds),
+        },
         "aggregation": done.character.aggregation,
         "model": {"name": done.origin.model, "revision": done.origin.revision, "dtype": done.origin.dtype},
         "passed": done.passed,
@@ -131,7 +147,7 @@ def _write_csv(done: Checked) -> None:
     writer.writerow(_CSV)
     for one in done.pictures:
         if one.verdict is None or one.detail is None:
-            writer.writerow([one.path, "false", "", "", "", "", "", one.failure])
+            writer.writerow([one.path, "false", *[""] * (len(_CSV) - 3), one.failure])
             continue
         scores, thresholds = one.verdict.scores, one.verdict.thresholds
         writer.writerow(
@@ -142,6 +158,8 @@ def _write_csv(done: Checked) -> None:
                 thresholds.core,
                 f"{scores.style:.6f}",
                 thresholds.style,
+                thresholds.version,
+                source(thresholds),
                 one.detail.nearest,
                 "",
             ]
@@ -157,10 +175,9 @@ def _shown(done: Checked) -> Sequence[RenderableType]:
             continue
         verdict = one.verdict
         table.add_row(path, f"{verdict.scores.core:.3f}", f"{verdict.scores.style:.3f}", _word(verdict))
-    thresholds = done.thresholds
     said = f"{done.passed} of {len(done.pictures)} pass as {done.character.name!r}"
-    where = f"thresholds core {thresholds.core:.2f}, style {thresholds.style:.2f}: {origin_in_words(thresholds.origin)}"
-    return [table, f"{said}; {where}", *_warnings(done)]
+    where = f"thresholds, version {done.thresholds.version}: {held_against(done.thresholds)}"
+    return [table, said, where, *_warnings(done)]
 
 
 def _word(verdict: Verdict) -> Text:

@@ -11,6 +11,7 @@ from db.schema import characters, generation_assets, generations
 from db.schema_checks import character_references, threshold_versions
 from domain.ids import CharacterId
 from domain.states import GenerationState
+from domain.verdict import Thresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,10 @@ class ThresholdVersion:
     model: str | None
     calibration: Mapping[str, Any] | None
     created_at: datetime
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return Thresholds(version=self.version, core=self.core, style=self.style, origin=self.origin)
 
 
 def versions(connection: Connection, character_id: CharacterId) -> list[ThresholdVersion]:

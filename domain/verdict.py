@@ -82,11 +82,6 @@ class Verdict:
         return min(self.scores.core - self.thresholds.core, self.scores.style - self.thresholds.style)
 
 
-def origin_in_words(origin: str) -> str:
-    """Where thresholds come from, as people read it beside a verdict."""
-    return "default threshold" if origin == DEFAULT else origin
-
-
 def best(verdicts: Sequence[Verdict]) -> int:
     """Index of the best picture of an attempt: passed first, then the higher core score, then the earlier.
 

@@ -36,6 +36,7 @@ from pipeline.report import report_of
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus
 from providers.catalogue import load
+from reports.wording import source
 from runtime.lanes import require_lane
 from runtime.resources import open_producer
 from runtime.scoring import open_scoring
@@ -253,6 +254,8 @@ class Connection:
                 style=one.verdict.scores.style if one.verdict else None,
                 core_threshold=done.thresholds.core,
                 style_threshold=done.thresholds.style,
+                threshold_version=done.thresholds.version,
+                thresholds_from=source(done.thresholds),
                 error=str(one.failure) if one.failure else None,
             )
             for one in done.pictures

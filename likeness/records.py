@@ -64,6 +64,8 @@ class CheckedPicture:
     Args:
         core, style: scores, cosines in [-1, 1]; None where the file could not be checked.
         core_threshold, style_threshold: what they were held against.
+        threshold_version: the character's version of them; thresholds named in the call stand in for some of its.
+        thresholds_from: `default threshold`, `calibrated (...)`, or who set them.
         error: why the file could not be checked, or None.
     """
 
@@ -73,6 +75,8 @@ class CheckedPicture:
     style: float | None
     core_threshold: float
     style_threshold: float
+    threshold_version: int
+    thresholds_from: str
     error: str | None
 
 

@@ -21,6 +21,7 @@ from pipeline.examples import Example, Examples
 from pipeline.resources import Resources
 from pipeline.standalone import reference_embeddings
 from reports.separation import Cut, Separation
+from reports.wording import held_against
 from validation.base import Aggregation, Embedding
 from validation.calibration import Errors, Examined, Rule, examine, roc
 from validation.embedder import Embedded, Scoring, ScoringModel
@@ -197,6 +198,11 @@ def as_json(calibration: Calibration) -> dict[str, Any]:
             "revision": calibration.model.revision,
             "preprocessing": calibration.model.preprocessing,
             "dtype": calibration.model.dtype,
+        },
+        "now": {
+            "version": calibration.character.thresholds.version,
+            "origin": calibration.character.thresholds.origin,
+            "in_words": held_against(calibration.character.thresholds),
         },
         "examples": {name: dict(kinds) for name, kinds in calibration.counts.items()},
         "left_out": list(calibration.left_out),

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from db.characters import CharacterRow
-from domain.verdict import Thresholds, origin_in_words
+from domain.verdict import Thresholds
+from reports import wording
 
 
 def same_model(fitted_to: str | None, name: str) -> bool:
@@ -31,18 +32,13 @@ def misfits(characters: Iterable[CharacterRow], *, model: str) -> set[str]:
     return {one for one in told if one is not None}
 
 
-def in_words(thresholds: Thresholds) -> str:
-    """Thresholds and where they come from."""
-    return f"core {thresholds.core:.3f}, style {thresholds.style:.3f}; {origin_in_words(thresholds.origin)}"
-
-
 def told(verdict: Mapping[str, Any]) -> str:
     """Against what a verdict held its picture, and where that comes from.
 
     Args:
         verdict: its row, with `thresholds_fitted_to` beside it.
     """
-    said = in_words(
+    said = wording.held_against(
         Thresholds(
             version=verdict["threshold_version"],
             core=verdict["core_threshold"],

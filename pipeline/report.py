@@ -15,6 +15,7 @@ from pipeline import fitted
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus, of_batch
 from pipeline.tries import tries_of
+from reports import wording
 from reports.records import AssetLine, GenerationLine, Picture, Report
 
 
@@ -85,7 +86,7 @@ def _thresholds(cast: Sequence[CharacterRow], stories: Sequence[Story]) -> str |
     for one in cast:
         if not told[one.name]:
             now = one.thresholds
-            told[one.name] = {f"version {now.version}: {fitted.in_words(now)}": None}
+            told[one.name] = {f"version {now.version}: {wording.held_against(now)}": None}
     each = [f"{name}, {line}" for name, lines in told.items() for line in sorted(lines)]
     return f"Thresholds of {'; of '.join(each)}" if each else None
 

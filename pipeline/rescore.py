@@ -22,6 +22,7 @@ from pipeline import references
 from pipeline.fitted import misfits
 from pipeline.resources import Resources
 from pipeline.standalone import reference_embeddings
+from reports.wording import held_against
 from validation.base import Aggregation, Embedding
 from validation.embedder import Embedded, Scoring, Source
 from validation.similarity import compare
@@ -236,11 +237,8 @@ def _rejudged(
 
 
 def _told(character: CharacterRow) -> str:
-    told = character.thresholds
-    return (
-        f"{character.name!r} by thresholds of version {told.version}"
-        f" (core {told.core:.3f}, style {told.style:.3f}; {told.origin})"
-    )
+    now = character.thresholds
+    return f"{character.name!r} by thresholds of version {now.version} ({held_against(now)})"
 
 
 def _usable(picture: StoredPicture, embedded: Embedded) -> bool:

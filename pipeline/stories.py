@@ -12,6 +12,7 @@ from domain.errors import BadInput, UnknownThing
 from domain.ids import BatchId
 from domain.money import show
 from domain.states import GenerationState
+from pipeline import fitted
 from pipeline.resources import Resources
 
 __all__ = ["Cost", "Story", "as_json", "costs", "find", "page", "summed"]
@@ -65,7 +66,9 @@ def as_json(story: Story) -> dict[str, Any]:
         **_told(story.generation),
         "attempts": [_told(row) for row in story.attempts],
         "assets": [_told(row) for row in story.assets],
-        "verdicts": [_told(row) for rows in story.verdicts.values() for row in rows],
+        "verdicts": [
+            _told(row) | {"thresholds_in_words": fitted.told(row)} for rows in story.verdicts.values() for row in rows
+        ],
         "history": [_told(row) for row in story.history],
         "feedback": [_told(row) for row in story.feedback],
     }

@@ -1,10 +1,11 @@
-"""How amounts, times and verdicts are put into words, the same on the page, in the log and in the terminal."""
+"""How amounts, times, thresholds and verdicts are put into words: on the page, in the log and in the terminal."""
 
 from datetime import datetime
 from decimal import Decimal
 
 from domain import money
 from domain.states import GenerationState
+from domain.verdict import DEFAULT, Thresholds
 from reports.records import AssetLine, GenerationLine, Report
 
 S = GenerationState
@@ -54,6 +55,16 @@ def moment(at: datetime | None) -> str:
 def listed(parts: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def source(thresholds: Thresholds) -> str:
+    """Where thresholds come from."""
+    return "default threshold" if thresholds.origin == DEFAULT else thresholds.origin
+
+
+def held_against(thresholds: Thresholds) -> str:
+    """Against what scores are held and where that comes from: the words beside every score, wherever it is shown."""
+    return f"core {thresholds.core:.3f}, style {thresholds.style:.3f}; {source(thresholds)}"
 
 
 def outcome(report: Report) -> str:

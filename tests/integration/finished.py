@@ -15,6 +15,7 @@ from storage.folder import FolderStore
 from tests.integration.books import Books
 
 ORIGIN = Origin(model="small", revision="r", preprocessing="p", dtype="float32", references="f")
+DEFAULTS = Thresholds(version=1, core=0.75, style=0.6, origin="default")
 
 
 def picture(home: Path, colour: str, position: int = 0) -> NewAsset:
@@ -41,10 +42,11 @@ def collect(books: Books, attempt_id: AttemptId, *assets: NewAsset) -> Generatio
     return books.collect(attempt_id, books.claim_collection(attempt_id), *assets)
 
 
-def judge(books: Books, attempt_id: AttemptId, character: CharacterId, *cores: float) -> None:
+def judge(
+    books: Books, attempt_id: AttemptId, character: CharacterId, *cores: float, thresholds: Thresholds = DEFAULTS
+) -> None:
     """Verdicts with these core scores for the attempt's pictures in their order; the highest is the best."""
     token = books.claim_validation(attempt_id)
-    thresholds = Thresholds(version=1, core=0.75, style=0.6, origin="default")
     with books.database.transaction() as connection:
         assets = [stored.asset_id for stored in validation.inputs(connection, attempt_id)]
         found = [_verdict(asset, thresholds, core) for asset, core in zip(assets, cores, strict=True)]

@@ -145,6 +145,31 @@ def test_applied_thresholds_are_a_new_version_that_keeps_its_figures(
     assert likeness.document("character", "show", lulu)["thresholds"]["version"] == 2, "it says the same"
 
 
+def test_wherever_scores_are_shown_the_same_words_say_where_the_thresholds_come_from(
+    likeness: CommandLine, lulu: str, good: Path, bad: Path, books: Books, home: Path
+) -> None:
+    calibrating = ("calibrate", lulu, "--positives", good, "--negatives", bad)
+    likeness.document(*calibrating, "--apply")
+    shown = likeness.document("character", "show", lulu)["thresholds"]
+    words = shown["in_words"]
+    assert words == f"core {shown['core']:.3f}, style {shown['style']:.3f}; {shown['origin']}"
+    with books.database.transaction() as connection:
+        row = characters.find(connection, lulu)
+    attempt_id = books.admitted(name="one", character=row.id)
+    collect(books, attempt_id, picture(home, "teal"))
+    judge(books, attempt_id, row.id, 0.9, thresholds=row.thresholds)
+    (verdict,) = likeness.document("show", "one/0")["verdicts"]
+    assert verdict["thresholds_in_words"].startswith(words)
+    assert likeness.document(*calibrating)["now"]["in_words"] == words
+    checking = ("validate", good, "--character", lulu)
+    assert likeness.document(*checking)["thresholds"]["in_words"] == words
+    for command in (("show", "one/0"), calibrating, checking, ("character", "show", lulu)):
+        assert words in " ".join(likeness(*command).out.split()), command
+    assert likeness(*checking, "--csv").out.count(shown["origin"]) == 30
+    likeness("report", "one", "--out", "one.html")
+    assert words in Path("one.html").read_text(encoding="utf-8")
+
+
 def test_adding_a_character_again_keeps_its_calibration_while_its_references_stay(
     likeness: CommandLine, lulu: str, gallery: Gallery, good: Path, bad: Path, tmp_path: Path
 ) -> None:

@@ -63,11 +63,13 @@ def test_pictures_are_checked_without_a_queue_and_the_second_look_needs_no_model
     ended = likeness("validate", folder, "--character", "lulu", "--csv")
     rows = list(csv.DictReader(io.StringIO(ended.out)))
     assert (ended.code, [row["passed"] for row in rows]) == (1, ["true", "false"])
+    assert {(row["threshold_version"], row["thresholds_from"]) for row in rows} == {("1", "set by a person")}
 
     with face.connect() as connection:
         looked = connection.validate(sorted(folder.glob("*.*g")), character="lulu")
         assert [one.passed for one in looked] == [True, False]
         assert looked[0].core == pytest.approx(1.0, abs=1e-5)
+        assert {(one.threshold_version, one.thresholds_from) for one in looked} == {(1, "set by a person")}
 
     (folder / "new.png").write_bytes(saved(scene(4, (80, 72)), "PNG"))
     assert "nowhere" in likeness.refused("validate", folder, "--character", "lulu", code=3)
@@ -87,7 +89,14 @@ def test_a_character_is_added_where_its_references_cannot_be_compared(
 def test_thresholds_that_a_person_sets_are_a_new_version(likeness: CommandLine) -> None:
     likeness.document("character", "add", "lulu", EXAMPLE / "lulu_pig_ref_1.png", "--core", "0.8", "--no-check")
     told = likeness.document("character", "set", "lulu", "--style", "0.4", "--aggregation", "mean")["thresholds"]
-    assert told == {"core": 0.8, "style": 0.4, "version": 2, "origin": "set by a person", "aggregation": "mean"}
+    assert told == {
+        "core": 0.8,
+        "style": 0.4,
+        "version": 2,
+        "origin": "set by a person",
+        "in_words": "core 0.800, style 0.400; set by a person",
+        "aggregation": "mean",
+    }
     assert "say what to set" in likeness.refused("character", "set", "lulu")
 
 
