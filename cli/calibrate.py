@@ -25,6 +25,10 @@ from validation.calibration import Errors, Examined, Interval, Rule
 
 #: Pictures left out that are named; the rest are counted.
 _NAMED = 5
+_ADVISORY = (
+    "style is advisory and decides nothing: the examples do not show that its score tells them apart"
+    " (its interval must begin above 0.5)"
+)
 _WRONG = ("false rejects, %", "false accepts, %")
 
 
@@ -130,6 +134,8 @@ def _aspect(title: str, one: Examined) -> list[RenderableType]:
     if one.rule is Rule.FLOOR:
         said = "recommended is a floor: it turns away what lies far below every positive, and nothing else"
         parts.append(Text(said, style="dim"))
+        if not one.tells:
+            parts.append(Text(_ADVISORY, style="yellow"))
     return parts
 
 
@@ -137,7 +143,8 @@ def _both(found: Calibration) -> list[RenderableType]:
     table = table_of("", *_WRONG, numbers=_WRONG)
     for name, both in (("now", found.now), ("recommended", found.then)):
         table.add_row(name, f"{100 * both.false_reject:.1f}", f"{100 * both.false_accept:.1f}")
-    return ["", Text("both checks, as verdicts have it", style="bold"), table]
+    said = "both checks, as verdicts have it" if found.style_decides else "as verdicts have it, style being advisory"
+    return ["", Text(said, style="bold"), table]
 
 
 def _rates(errors: Errors) -> tuple[str, str]:

@@ -128,6 +128,7 @@ def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
             "style": one.thresholds.style,
             "version": one.thresholds.version,
             "origin": one.thresholds.origin,
+            "style_decides": one.thresholds.style_decides,
             "in_words": held_against(one.thresholds),
             "aggregation": one.aggregation,
         },

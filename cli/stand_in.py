@@ -92,8 +92,9 @@ def add_example_character(opened: Opened) -> None:
             references=[EXAMPLE / name for name in described["references"]],
             core=fitted["core"],
             style=fitted["style"],
-            origin=f"{fitted['origin']} ({fitted['date']}, n={fitted['n']}, AUC {fitted['auc']:.3f})",
+            origin=f"{fitted['origin']} ({fitted['date']}, n={fitted['n']}, core AUC {fitted['auc']:.3f})",
             model=fitted["model"],
+            style_decides=fitted["style_decides"],
         ),
     )
 

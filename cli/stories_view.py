@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.layout import facts_of, one_line, table_of
 from domain.states import GenerationState
 from pipeline import stories
-from pipeline.fitted import told
+from pipeline.fitted import margin, told
 from pipeline.report import line_of
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus
@@ -236,7 +236,7 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
     for asset in story.assets:
         label = labels[asset["id"]]
         # Of several characters the one that it meets least well, which is the one that decides.
-        verdict = min(story.verdicts.get(asset["id"], []), key=_margin, default=None)
+        verdict = min(story.verdicts.get(asset["id"], []), key=margin, default=None)
         size = f"{asset['width']} x {asset['height']}" if asset["width"] else "–"
         where = _picture(resources, asset) or asset["missing_reason"] or "the file is not on this machine"
         table.add_row(
@@ -264,13 +264,12 @@ def _thresholds(story: Story) -> list[RenderableType]:
     return [Text(f"thresholds of {line}") for line in lines]
 
 
-def _margin(verdict: dict[str, Any]) -> float:
-    distances = (verdict[what] - verdict[f"{what}_threshold"] for what in ("core", "style"))
-    return float(min(distances))
-
-
 def _against(verdict: dict[str, Any] | None, what: str) -> str:
-    return "–" if verdict is None else f"{verdict[what]:.3f} / {verdict[f'{what}_threshold']:.2f}"
+    if verdict is None:
+        return "–"
+    if what == "style" and not verdict["style_decides"]:
+        return f"{verdict[what]:.3f} advisory"
+    return f"{verdict[what]:.3f} / {verdict[f'{what}_threshold']:.2f}"
 
 
 def _said(verdict: dict[str, Any] | None, *, best: bool) -> Text:

@@ -35,6 +35,7 @@ _CSV = (
     "core_threshold",
     "style",
     "style_threshold",
+    "style_decides",
     "threshold_version",
     "thresholds_from",
     "nearest_reference",
@@ -107,6 +108,7 @@ def document_of(done: Checked) -> dict[str, Any]:
         "thresholds": {
             "version": done.thresholds.version,
             "origin": done.thresholds.origin,
+            "style_decides": done.thresholds.style_decides,
             "in_words": held_against(done.thresholds),
         },
         "aggregation": done.character.aggregation,
@@ -136,6 +138,7 @@ def _image(done: Checked, one: CheckedPicture) -> dict[str, Any]:
             "score": verdict.scores.style,
             "threshold": verdict.thresholds.style,
             "passed": verdict.style_passed,
+            "decides": verdict.thresholds.style_decides,
             "raw": detail.style_raw,
         },
         "nearest_reference": done.character.references[detail.nearest].position,
@@ -158,6 +161,7 @@ def _write_csv(done: Checked) -> None:
                 thresholds.core,
                 f"{scores.style:.6f}",
                 thresholds.style,
+                str(thresholds.style_decides).lower(),
                 thresholds.version,
                 source(thresholds),
                 one.detail.nearest,
@@ -167,7 +171,8 @@ def _write_csv(done: Checked) -> None:
 
 
 def _shown(done: Checked) -> Sequence[RenderableType]:
-    table = table_of("picture", "core", "style", "verdict", numbers=("core", "style"), giving=("picture", "verdict"))
+    style = "style" if done.thresholds.style_decides else "style (advisory)"
+    table = table_of("picture", "core", style, "verdict", numbers=("core", style), giving=("picture", "verdict"))
     for one in done.pictures:
         path = one_line(str(one.path))
         if one.verdict is None:
@@ -183,7 +188,8 @@ def _shown(done: Checked) -> Sequence[RenderableType]:
 def _word(verdict: Verdict) -> Text:
     if verdict.passed:
         return Text("passed", style="green")
-    missed = [name for name, fine in (("core", verdict.core_passed), ("style", verdict.style_passed)) if not fine]
+    style_fine = verdict.style_passed or not verdict.thresholds.style_decides
+    missed = [name for name, fine in (("core", verdict.core_passed), ("style", style_fine)) if not fine]
     return Text(f"failed: {' and '.join(missed)}", style="red")
 
 

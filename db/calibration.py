@@ -37,6 +37,7 @@ class ThresholdVersion:
         aggregation: over the references.
         model: that the thresholds were fitted to, or None.
         calibration: every figure behind them, or None.
+        style_decides: whether the style threshold is more than advice.
     """
 
     version: int
@@ -46,11 +47,18 @@ class ThresholdVersion:
     aggregation: str
     model: str | None
     calibration: Mapping[str, Any] | None
+    style_decides: bool
     created_at: datetime
 
     @property
     def thresholds(self) -> Thresholds:
-        return Thresholds(version=self.version, core=self.core, style=self.style, origin=self.origin)
+        return Thresholds(
+            version=self.version,
+            core=self.core,
+            style=self.style,
+            origin=self.origin,
+            style_decides=self.style_decides,
+        )
 
 
 def versions(connection: Connection, character_id: CharacterId) -> list[ThresholdVersion]:

@@ -41,6 +41,7 @@ class NewThresholds:
         model: the scoring model they were fitted to; None for defaults.
         aggregation: `max` or `mean` over the references; None keeps what the newest version says, at first `max`.
         calibration: what was found where they were calibrated, as JSON.
+        style_decides: whether the style threshold is more than advice.
     """
 
     core: float
@@ -49,6 +50,7 @@ class NewThresholds:
     model: str | None = None
     aggregation: str | None = None
     calibration: Mapping[str, Any] | None = None
+    style_decides: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ def set_thresholds(connection: Connection, character_id: CharacterId, new: NewTh
         "model": new.model,
         "aggregation": aggregation,
         "calibration": new.calibration,
+        "style_decides": new.style_decides,
     }
     if newest is not None and all(getattr(newest, name) == value for name, value in wanted.items()):
         return int(newest.version)
@@ -170,7 +173,13 @@ def get(connection: Connection, character_id: CharacterId) -> CharacterRow:
         name=row.name,
         description=row.description,
         references=[ReferenceRow(**reference) for reference in references],
-        thresholds=Thresholds(version=newest.version, core=newest.core, style=newest.style, origin=newest.origin),
+        thresholds=Thresholds(
+            version=newest.version,
+            core=newest.core,
+            style=newest.style,
+            origin=newest.origin,
+            style_decides=newest.style_decides,
+        ),
         aggregation=newest.aggregation,
         fitted_to=newest.model,
         calibration=newest.calibration,

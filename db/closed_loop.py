@@ -141,7 +141,9 @@ class BestPicture:
 
 def _ranked(generation_id: GenerationId) -> Select[Any]:
     """Judged pictures, the best first: as `domain.verdict.best_for_all` has it, in SQL."""
-    margin = func.least(verdicts.c.core - verdicts.c.core_threshold, verdicts.c.style - verdicts.c.style_threshold)
+    # Null where style is advice, and LEAST passes over nulls.
+    style = case((verdicts.c.style_decides, verdicts.c.style - verdicts.c.style_threshold))
+    margin = func.least(verdicts.c.core - verdicts.c.core_threshold, style)
     return (
         select(
             generation_assets.c.id.label("asset_id"),

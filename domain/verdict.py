@@ -40,13 +40,15 @@ class Thresholds:
 
     Args:
         version: counts from 1 per character.
-        origin: `DEFAULT`, `calibrated (date, n, AUC)` or who set them, shown beside every verdict.
+        origin: `DEFAULT`, `calibrated (date, n, core AUC)` or who set them, shown beside every verdict.
+        style_decides: whether a picture must reach the style threshold too; where not, it is advice.
     """
 
     version: int
     core: float
     style: float
     origin: str
+    style_decides: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +72,18 @@ class Verdict:
 
     @property
     def style_passed(self) -> bool:
+        """Whether the style threshold is reached, decisive or not."""
         return self.scores.style >= self.thresholds.style
 
     @property
     def passed(self) -> bool:
-        return self.core_passed and self.style_passed
+        return self.core_passed and (self.style_passed or not self.thresholds.style_decides)
 
     @property
     def margin(self) -> float:
-        """The smaller of the two distances to the thresholds; negative when a threshold is missed."""
-        return min(self.scores.core - self.thresholds.core, self.scores.style - self.thresholds.style)
+        """The smallest distance to a threshold that decides; negative when one is missed."""
+        core, style = self.scores.core - self.thresholds.core, self.scores.style - self.thresholds.style
+        return min(core, style) if self.thresholds.style_decides else core
 
 
 def best(verdicts: Sequence[Verdict]) -> int:

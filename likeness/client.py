@@ -254,6 +254,7 @@ class Connection:
                 style=one.verdict.scores.style if one.verdict else None,
                 core_threshold=done.thresholds.core,
                 style_threshold=done.thresholds.style,
+                style_decides=done.thresholds.style_decides,
                 threshold_version=done.thresholds.version,
                 thresholds_from=source(done.thresholds),
                 error=str(one.failure) if one.failure else None,

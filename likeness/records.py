@@ -64,6 +64,7 @@ class CheckedPicture:
     Args:
         core, style: scores, cosines in [-1, 1]; None where the file could not be checked.
         core_threshold, style_threshold: what they were held against.
+        style_decides: whether the style threshold is more than advice.
         threshold_version: the character's version of them; thresholds named in the call stand in for some of its.
         thresholds_from: `default threshold`, `calibrated (...)`, or who set them.
         error: why the file could not be checked, or None.
@@ -75,6 +76,7 @@ class CheckedPicture:
     style: float | None
     core_threshold: float
     style_threshold: float
+    style_decides: bool
     threshold_version: int
     thresholds_from: str
     error: str | None

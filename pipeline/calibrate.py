@@ -32,7 +32,7 @@ __all__ = ["Calibration", "ThresholdVersion", "apply", "as_json", "calibrate", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """What both checks of a picture do at a pair of thresholds: shares from 0 to 1."""
+    """What the checks that decide do at a pair of thresholds: shares from 0 to 1."""
 
     false_reject: float
     false_accept: float
@@ -72,7 +72,12 @@ class Calibration:
     def origin(self) -> str:
         """Shown beside every verdict under these thresholds."""
         n = self.core.positives + self.core.negatives
-        return f"calibrated ({self.made_on.isoformat()}, n={n}, AUC {self.core.auc:.3f})"
+        return f"calibrated ({self.made_on.isoformat()}, n={n}, core AUC {self.core.auc:.3f})"
+
+    @property
+    def style_decides(self) -> bool:
+        """Whether the examples show that the style score tells anything; otherwise its threshold becomes advice."""
+        return self.style.tells
 
     @property
     def summary(self) -> str:
@@ -85,20 +90,22 @@ class Calibration:
     @property
     def now(self) -> Together:
         """Under the thresholds in force."""
-        return self._together(self.core.present.cut, self.style.present.cut)
+        present = self.character.thresholds
+        return self._together(present.core, present.style if present.style_decides else None)
 
     @property
     def then(self) -> Together:
         """Under the recommended thresholds."""
-        return self._together(self.core.recommended.cut, self.style.recommended.cut)
+        return self._together(self.core.recommended.cut, self.style.recommended.cut if self.style_decides else None)
 
     def scores(self, aspect: Aspect) -> tuple[list[float], list[float]]:
         """Of the positives and of the negatives."""
         return _of(self.positives, aspect), _of(self.negatives, aspect)
 
-    def _together(self, core: float, style: float) -> Together:
+    def _together(self, core: float, style: float | None) -> Together:
+        """Args: style: None where it decides nothing."""
         passed = [
-            sum(one.core >= core and one.style >= style for one in scores) / len(scores)
+            sum(one.core >= core and (style is None or one.style >= style) for one in scores) / len(scores)
             for scores in (self.positives, self.negatives)
         ]
         return Together(false_reject=1 - passed[0], false_accept=passed[1])
@@ -167,6 +174,7 @@ def apply(resources: Resources, calibration: Calibration) -> CharacterRow:
         model=calibration.model.name,
         aggregation=calibration.aggregation.value,
         calibration=as_json(calibration),
+        style_decides=calibration.style_decides,
     )
     with resources.database.transaction() as connection:
         now = characters.get(connection, calibration.character.id)
@@ -209,6 +217,7 @@ def as_json(calibration: Calibration) -> dict[str, Any]:
         "notes": list(calibration.notes),
         "core": _figures(calibration.core),
         "style": _figures(calibration.style),
+        "style_decides": calibration.style_decides,
         "both_now": asdict(calibration.now),
         "both_recommended": asdict(calibration.then),
     }
@@ -216,9 +225,10 @@ def as_json(calibration: Calibration) -> dict[str, Any]:
 
 def separations(calibration: Calibration) -> list[Separation]:
     """What to draw of each kind of score, for `reports.plots`."""
+    advisory = "" if calibration.style_decides else " (advisory)"
     titles = {
         Aspect.CORE: f"Core: is it {calibration.character.name}?",
-        Aspect.STYLE: "Style: is it drawn this way?",
+        Aspect.STYLE: f"Style: is it drawn this way?{advisory}",
     }
     return [_separation(calibration, aspect, title) for aspect, title in titles.items()]
 
@@ -254,9 +264,10 @@ def _digests(character: CharacterRow) -> list[str]:
 def _are_in_force(fitted: NewThresholds, now: CharacterRow) -> bool:
     """Whether the newest version says the same; the figures behind it hold those of its predecessor, and so differ."""
     told = now.thresholds
-    return (fitted.core, fitted.style, fitted.origin, fitted.model, fitted.aggregation) == (
+    return (fitted.core, fitted.style, fitted.style_decides, fitted.origin, fitted.model, fitted.aggregation) == (
         told.core,
         told.style,
+        told.style_decides,
         told.origin,
         now.fitted_to,
         now.aggregation,

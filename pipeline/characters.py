@@ -27,6 +27,7 @@ class NewCharacter:
         origin: where the thresholds come from, shown beside every verdict.
         model: the scoring model they were fitted to, or None for defaults.
         aggregation: `max` or `mean` over the references; None keeps a known character's, `max` for a new one.
+        style_decides: whether the style threshold is more than advice.
     """
 
     name: str
@@ -37,6 +38,7 @@ class NewCharacter:
     origin: str
     model: str | None = None
     aggregation: str | None = None
+    style_decides: bool = True
 
 
 def add(resources: Resources, new: NewCharacter) -> CharacterRow:
@@ -54,7 +56,12 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
     read = [_read(path) for path in new.references]
     rows = [_keep(resources, position, one) for position, one in enumerate(read)]
     given = NewThresholds(
-        core=new.core, style=new.style, origin=new.origin, model=new.model, aggregation=new.aggregation
+        core=new.core,
+        style=new.style,
+        origin=new.origin,
+        model=new.model,
+        aggregation=new.aggregation,
+        style_decides=new.style_decides,
     )
     with resources.database.transaction() as connection:
         kept = None
@@ -85,6 +92,7 @@ def _kept(known: CharacterRow, new: NewCharacter, rows: Sequence[ReferenceRow]) 
         model=known.fitted_to,
         aggregation=new.aggregation,
         calibration=known.calibration,
+        style_decides=now.style_decides,
     )
 
 
@@ -98,7 +106,8 @@ def set_thresholds(
 ) -> CharacterRow:
     """Give a character other thresholds, or another way to take its references together; None keeps what is.
 
-    Thresholds that were calibrated are so no longer, whatever is changed about them.
+    Thresholds that were calibrated are so no longer, whatever is changed about them. A style threshold that a person
+    names decides.
 
     Raises:
         UnknownThing: there is no such character.
@@ -110,6 +119,7 @@ def set_thresholds(
             style=now.thresholds.style if style is None else style,
             origin="set by a person",
             aggregation=aggregation,
+            style_decides=now.thresholds.style_decides or style is not None,
         )
         characters.set_thresholds(connection, now.id, new)
         return characters.get(connection, now.id)

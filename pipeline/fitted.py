@@ -32,6 +32,12 @@ def misfits(characters: Iterable[CharacterRow], *, model: str) -> set[str]:
     return {one for one in told if one is not None}
 
 
+def margin(verdict: Mapping[str, Any]) -> float:
+    """As `domain.verdict.Verdict.margin`, of its row."""
+    core, style = (float(verdict[what] - verdict[f"{what}_threshold"]) for what in ("core", "style"))
+    return min(core, style) if verdict["style_decides"] else core
+
+
 def told(verdict: Mapping[str, Any]) -> str:
     """Against what a verdict held its picture, and where that comes from.
 
@@ -44,6 +50,7 @@ def told(verdict: Mapping[str, Any]) -> str:
             core=verdict["core_threshold"],
             style=verdict["style_threshold"],
             origin=verdict["threshold_origin"],
+            style_decides=verdict["style_decides"],
         )
     )
     fitted_to, model = verdict["thresholds_fitted_to"], verdict["origin"]["model"]

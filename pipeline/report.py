@@ -18,6 +18,8 @@ from pipeline.tries import tries_of
 from reports import wording
 from reports.records import AssetLine, GenerationLine, Picture, Report
 
+_JUDGED = ("core", "core_threshold", "style", "style_threshold", "style_decides", "passed")
+
 
 def report_of(resources: Resources, batch_id: BatchId) -> Report:
     """The batch as its report tells it, at this moment."""
@@ -145,19 +147,10 @@ def _duration_s(story: Story) -> float | None:
     return (ended - min(begun)).total_seconds() if begun and ended is not None else None
 
 
-def _margin(verdict: dict[str, Any]) -> float:
-    core, style = verdict["core"] - verdict["core_threshold"], verdict["style"] - verdict["style_threshold"]
-    return float(min(core, style))
-
-
 def _asset(resources: Resources, story: Story, asset: dict[str, Any], *, rows: Mapping[UUID, str]) -> AssetLine:
     # With several characters the one that is met least well: the picture passes when that one does.
-    verdict = min(story.verdicts.get(asset["id"], []), key=_margin, default=None)
-    judged = (
-        {}
-        if verdict is None
-        else {name: verdict[name] for name in ("core", "core_threshold", "style", "style_threshold", "passed")}
-    )
+    verdict = min(story.verdicts.get(asset["id"], []), key=fitted.margin, default=None)
+    judged = {} if verdict is None else {name: verdict[name] for name in _JUDGED}
     return AssetLine(
         position=asset["position"],
         path=_path(resources, asset["r2_key"]),

@@ -112,6 +112,7 @@ def _overridden(thresholds: Thresholds, *, core: float | None, style: float | No
         core=thresholds.core if core is None else core,
         style=thresholds.style if style is None else style,
         origin="set for this call",
+        style_decides=thresholds.style_decides or style is not None,
     )
 
 

@@ -19,7 +19,11 @@ _ORDER = ("failed", "canceled", "rejected", "unfinished", "accepted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A score as a bar with a tick at its threshold; shares of the bar's width in percent."""
+    """A score as a bar with a tick at its threshold; shares of the bar's width in percent.
+
+    Args:
+        decides: whether the threshold is more than advice.
+    """
 
     name: str
     score: str
@@ -27,6 +31,7 @@ class Bar:
     fill: float
     tick: float
     passed: bool
+    decides: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +180,9 @@ def _card(
 
 def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: GenerationLine) -> Shown:
     number = f"Picture {asset.position + 1} of {len(generation.assets)}"
+    style = "style" if asset.style_decides else "advisory style"
     scores = [
-        f"{name} {score:.2f}" for name, score in (("core", asset.core), ("style", asset.style)) if score is not None
+        f"{name} {score:.2f}" for name, score in (("core", asset.core), (style, asset.style)) if score is not None
     ]
     said = {True: "passes", False: "does not pass", None: ""}[asset.passed]
     row = f"row {generation.index or generation.position}"
@@ -202,9 +208,9 @@ def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: Generation
 
 def _bars(asset: AssetLine, *, axis: Axis) -> list[Bar]:
     bars = []
-    for name, score, threshold in (
-        ("Core", asset.core, asset.core_threshold),
-        ("Style", asset.style, asset.style_threshold),
+    for name, score, threshold, decides in (
+        ("Core", asset.core, asset.core_threshold, True),
+        ("Style", asset.style, asset.style_threshold, asset.style_decides),
     ):
         if score is not None and threshold is not None:
             places = 2 if f"{score:.2f}" != f"{threshold:.2f}" or score >= threshold else 4
@@ -216,6 +222,7 @@ def _bars(asset: AssetLine, *, axis: Axis) -> list[Bar]:
                     fill=axis.share(score),
                     tick=axis.share(threshold),
                     passed=score >= threshold,
+                    decides=decides,
                 )
             )
     return bars

@@ -37,6 +37,7 @@ class AssetLine:
         best: whether this is the picture of the attempt.
         core, style: scores, cosines in [-1, 1]; None where nothing was checked.
         core_threshold, style_threshold: the thresholds in force when it was checked.
+        style_decides: whether the style threshold was more than advice.
         passed: the verdict, or None without one.
         text_alignment: cosine of the picture with its prompt, or None.
         like: what it is too like, such as `row 3`, or None.
@@ -53,6 +54,7 @@ class AssetLine:
     core_threshold: float | None = None
     style: float | None = None
     style_threshold: float | None = None
+    style_decides: bool = True
     passed: bool | None = None
     text_alignment: float | None = None
     like: str | None = None
@@ -60,8 +62,9 @@ class AssetLine:
 
     @property
     def margin(self) -> float | None:
-        """The smaller distance of a score to its threshold, negative when one is missed; None without a verdict."""
-        pairs = ((self.core, self.core_threshold), (self.style, self.style_threshold))
+        """The smallest distance to a threshold that decides, negative when one is missed; None without a verdict."""
+        style = (self.style, self.style_threshold) if self.style_decides else (None, None)
+        pairs = ((self.core, self.core_threshold), style)
         distances = [score - threshold for score, threshold in pairs if score is not None and threshold is not None]
         return min(distances, default=None)
 

@@ -58,8 +58,9 @@ def listed(parts: list[str]) -> str:
 
 
 def source(thresholds: Thresholds) -> str:
-    """Where thresholds come from."""
-    return "default threshold" if thresholds.origin == DEFAULT else thresholds.origin
+    """Where thresholds come from, and whether both of them decide."""
+    origin = "default threshold" if thresholds.origin == DEFAULT else thresholds.origin
+    return origin if thresholds.style_decides else f"{origin}; style is advisory and decides nothing"
 
 
 def held_against(thresholds: Thresholds) -> str:
@@ -118,13 +119,14 @@ def _rejected(generation: GenerationLine) -> str:
 
 def _distances(asset: AssetLine) -> str:
     parts: list[str] = []
-    for name, score, threshold in (
-        ("core", asset.core, asset.core_threshold),
-        ("style", asset.style, asset.style_threshold),
+    for name, score, threshold, decides in (
+        ("core", asset.core, asset.core_threshold, True),
+        ("style", asset.style, asset.style_threshold, asset.style_decides),
     ):
         if score is not None and threshold is not None:
             side = "above" if score >= threshold else "below"
-            parts.append(f"{name} {_apart(abs(score - threshold))} {side}{'' if parts else ' its threshold'}")
+            end = f"{'' if parts else ' its threshold'}{'' if decides else ' (advisory)'}"
+            parts.append(f"{name} {_apart(abs(score - threshold))} {side}{end}")
     return ", ".join(parts)
 
 

@@ -22,6 +22,8 @@ MOST_REJECTED = 0.05
 LEAST_EXAMPLES = 20
 #: The lower end of the interval of the AUC must reach this.
 LEAST_AUC = 0.80
+#: The AUC of a score that says nothing.
+_GUESSING = 0.5
 RESAMPLES = 1000
 _SEED = 20260
 #: Share outside the intervals, half of it at each end.
@@ -96,6 +98,12 @@ class Examined:
     @property
     def calibrated(self) -> bool:
         return not self.lacking
+
+    @property
+    def tells(self) -> bool:
+        """Whether the examples suffice to say that positives score above negatives at all: that it is no guessing."""
+        enough = min(self.positives, self.negatives) >= LEAST_EXAMPLES
+        return enough and self.auc_interval.low > _GUESSING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,6 +138,7 @@ def write_verdict(connection: Connection, character_id: CharacterId, new: NewVer
         "core_threshold": new.verdict.thresholds.core,
         "style": new.verdict.scores.style,
         "style_threshold": new.verdict.thresholds.style,
+        "style_decides": new.verdict.thresholds.style_decides,
         "threshold_version": new.verdict.thresholds.version,
         "threshold_origin": new.verdict.thresholds.origin,
         "origin": asdict(new.origin),

@@ -43,17 +43,22 @@ def collect(books: Books, attempt_id: AttemptId, *assets: NewAsset) -> Generatio
 
 
 def judge(
-    books: Books, attempt_id: AttemptId, character: CharacterId, *cores: float, thresholds: Thresholds = DEFAULTS
+    books: Books,
+    attempt_id: AttemptId,
+    character: CharacterId,
+    *cores: float,
+    style: float = 0.9,
+    thresholds: Thresholds = DEFAULTS,
 ) -> None:
     """Verdicts with these core scores for the attempt's pictures in their order; the highest is the best."""
     token = books.claim_validation(attempt_id)
     with books.database.transaction() as connection:
         assets = [stored.asset_id for stored in validation.inputs(connection, attempt_id)]
-        found = [_verdict(asset, thresholds, core) for asset, core in zip(assets, cores, strict=True)]
+        found = [_verdict(asset, thresholds, core, style) for asset, core in zip(assets, cores, strict=True)]
         best = max(found, key=lambda one: one.verdict.scores.core).asset_id
         validation.judged(connection, attempt_id, token=token, character_id=character, found=found, best=best)
 
 
-def _verdict(asset: AssetId, thresholds: Thresholds, core: float) -> NewVerdict:
-    verdict = Verdict(scores=Scores(core=core, style=0.9), thresholds=thresholds)
+def _verdict(asset: AssetId, thresholds: Thresholds, core: float, style: float) -> NewVerdict:
+    verdict = Verdict(scores=Scores(core=core, style=style), thresholds=thresholds)
     return NewVerdict(asset_id=asset, verdict=verdict, origin=ORIGIN)

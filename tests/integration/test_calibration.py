@@ -98,11 +98,11 @@ def test_three_characters_keep_their_promise_on_drawings_they_were_not_calibrate
         (left_out,) = found.left_out
         assert left_out.startswith(str(train / "page.png"))
         assert (found.core.positives, found.core.negatives) == (EACH, 2 * EACH)
-        assert found.origin == f"calibrated (2026-11-21, n={3 * EACH}, AUC {found.core.auc:.3f})"
+        assert found.origin == f"calibrated (2026-11-21, n={3 * EACH}, core AUC {found.core.auc:.3f})"
         calibrate.apply(resources, found)
     for name in CAST:
         character = characters.find(resources, name)
-        assert character.thresholds.origin.startswith("calibrated (2026-11-21, n=180, AUC ")
+        assert character.thresholds.origin.startswith("calibrated (2026-11-21, n=180, core AUC ")
         own, others = (
             [one.verdict for one in standalone.check(resources, scoring, character, paths).pictures]
             for paths in (_held_out(tmp_path, name), _held_out(tmp_path, *(other for other in CAST if other != name)))

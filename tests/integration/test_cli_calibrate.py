@@ -126,7 +126,7 @@ def test_applied_thresholds_are_a_new_version_that_keeps_its_figures(
     said = likeness.document(*asked)
     assert said["applied_version"] == 2
     made = likeness.document("character", "show", lulu)
-    origin = f"calibrated ({said['made_on']}, n=60, AUC 1.000)"
+    origin = f"calibrated ({said['made_on']}, n=60, core AUC 1.000)"
     now = made["thresholds"]
     assert (now["version"], now["origin"]) == (2, origin)
     assert now["core"] == said["core"]["recommended"]["cut"]
@@ -227,6 +227,48 @@ def test_style_gets_a_floor_that_loses_no_positive(likeness: CommandLine, lulu: 
     assert (style["rule"], style["recommended"]["cut"]) == ("floor", pytest.approx(0.6, abs=0.005))
     assert style["unseen"]["false_reject"] == 0
     assert "recommended is a floor" in likeness(*asked).out
+
+
+def test_a_style_score_that_tells_nothing_is_advice_and_every_place_says_so(
+    likeness: CommandLine, lulu: str, gallery: Gallery, books: Books, home: Path
+) -> None:
+    good = gallery.set_of("good", spread(0.8, 0.95), spread(0.4, 0.9))
+    bad = gallery.set_of("bad", spread(0.1, 0.6), spread(0.4, 0.9))
+    calibrating = ("calibrate", lulu, "--positives", good, "--negatives", bad)
+    said = likeness.document(*calibrating)
+    assert (said["calibrated"], said["style_decides"]) == (True, False), "core may be calibrated all the same"
+    assert said["style"]["auc_interval"]["low"] < 0.5 < said["style"]["auc_interval"]["high"]
+    words = "style is advisory and decides nothing"
+    assert words in " ".join(likeness(*calibrating).out.split())
+    likeness.document(*calibrating, "--apply")
+
+    below = gallery.file("below.png", core=0.9, style=-0.5)
+    checked = likeness.document("validate", below, "--character", lulu)
+    (image,) = checked["images"]
+    assert (image["passed"], image["style"]["passed"], image["style"]["decides"]) == (True, False, False)
+    strict = likeness.document("validate", below, "--character", lulu, "--style", "0.6", code=1)
+    assert strict["thresholds"]["style_decides"], "a threshold that somebody names is meant"
+
+    with books.database.transaction() as connection:
+        row = characters.find(connection, lulu)
+    attempt_id = books.admitted(name="one", character=row.id)
+    collect(books, attempt_id, picture(home, "teal"))
+    judge(books, attempt_id, row.id, 0.9, style=-0.5, thresholds=row.thresholds)
+    told = likeness.document("show", "one/0")
+    (verdict,) = told["verdicts"]
+    assert (told["state"], verdict["passed"], verdict["style_passed"]) == ("completed", True, False)
+    for command in (("show", "one/0"), ("validate", below, "--character", lulu), ("character", "show", lulu)):
+        assert words in " ".join(likeness(*command).out.split()), command
+    assert words in verdict["thresholds_in_words"]
+    assert words in likeness("validate", below, "--character", lulu, "--csv").out
+    likeness("report", "one", "--out", "one.html")
+    page = Path("one.html").read_text(encoding="utf-8")
+    assert words in page
+    assert "below (advisory)" in page
+
+    set_by_hand = likeness.document("character", "set", lulu, "--core", "0.7")["thresholds"]
+    assert not set_by_hand["style_decides"], "that was not asked for"
+    assert likeness.document("character", "set", lulu, "--style", "0.5")["thresholds"]["style_decides"]
 
 
 def test_without_folders_references_and_other_characters_are_the_examples(

@@ -94,6 +94,7 @@ def test_thresholds_that_a_person_sets_are_a_new_version(likeness: CommandLine) 
         "style": 0.4,
         "version": 2,
         "origin": "set by a person",
+        "style_decides": True,
         "in_words": "core 0.800, style 0.400; set by a person",
         "aggregation": "mean",
     }

@@ -113,9 +113,14 @@ COMMENT ON COLUMN lanes.account_jobs IS 'jobs in flight that the provider allows
 ALTER TABLE threshold_versions
     ADD COLUMN aggregation TEXT DEFAULT 'max' NOT NULL,
     ADD COLUMN calibration JSONB,
+    ADD COLUMN style_decides BOOLEAN DEFAULT true NOT NULL,
     ADD CONSTRAINT threshold_versions_aggregation_check CHECK (aggregation IN ('max', 'mean'));
 
 COMMENT ON COLUMN threshold_versions.aggregation IS 'over the references';
+
+COMMENT ON COLUMN threshold_versions.style_decides IS 'else style is advice only';
+
+COMMENT ON COLUMN threshold_versions.origin IS '''default'' or ''calibrated (date, n, core AUC)''';
 
 COMMENT ON COLUMN threshold_versions.calibration IS 'what was found where the thresholds were calibrated';
 
@@ -124,7 +129,17 @@ ALTER TABLE verdicts
     ADD COLUMN core_corrected FLOAT,
     ADD COLUMN style_raw FLOAT,
     ADD COLUMN style_corrected FLOAT,
-    ADD COLUMN nearest INTEGER;
+    ADD COLUMN nearest INTEGER,
+    ADD COLUMN style_decides BOOLEAN DEFAULT true NOT NULL;
+
+-- Its expression cannot be changed in place.
+ALTER TABLE verdicts DROP COLUMN passed;
+
+ALTER TABLE verdicts
+    ADD COLUMN passed BOOLEAN
+    GENERATED ALWAYS AS (core >= core_threshold AND (style >= style_threshold OR NOT style_decides)) STORED;
+
+COMMENT ON COLUMN verdicts.style_decides IS 'else style is advice only';
 
 COMMENT ON COLUMN verdicts.nearest IS 'position of the reference with the highest core_raw';
 

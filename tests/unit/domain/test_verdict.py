@@ -1,5 +1,7 @@
 """Scores become verdicts, and the best of an attempt's pictures is chosen."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,13 @@ def test_a_score_at_its_threshold_passes_and_both_are_needed(core: float, style:
 def test_the_margin_is_the_smaller_distance() -> None:
     assert _verdict(0.80, 0.61).margin == pytest.approx(0.01)
     assert _verdict(0.70, 0.90).margin == pytest.approx(-0.05)
+
+
+def test_a_style_threshold_that_is_advice_decides_nothing() -> None:
+    advice = replace(THRESHOLDS, style_decides=False)
+    told = Verdict(scores=Scores(core=0.80, style=-0.9), thresholds=advice)
+    assert (told.passed, told.style_passed, told.margin) == (True, False, pytest.approx(0.05))
+    assert not Verdict(scores=Scores(core=0.74, style=0.9), thresholds=advice).passed
 
 
 def test_a_picture_that_passed_is_better_than_one_that_is_only_alike() -> None:

@@ -14,6 +14,7 @@ def verdict(*, fitted_to: str | None, origin: str) -> dict[str, Any]:
         "threshold_version": 2,
         "core_threshold": 0.46,
         "style_threshold": 0.005,
+        "style_decides": True,
         "threshold_origin": origin,
         "thresholds_fitted_to": fitted_to,
         "origin": {"model": CLIP},
@@ -35,7 +36,7 @@ def test_thresholds_of_another_model_are_told_with_what_to_do() -> None:
 
 def test_a_verdict_says_whose_thresholds_it_was_held_against() -> None:
     assert told(verdict(fitted_to=None, origin="default")) == "core 0.460, style 0.005; default threshold"
-    calibrated = "calibrated (2026-11-21, n=120, AUC 1.000)"
+    calibrated = "calibrated (2026-11-21, n=120, core AUC 1.000)"
     assert told(verdict(fitted_to=CLIP, origin=calibrated)) == f"core 0.460, style 0.005; {calibrated}"
     said = told(verdict(fitted_to=SMALL, origin=calibrated))
     assert said == f"core 0.460, style 0.005; {calibrated}, fitted to {SMALL!r} but scored by {CLIP!r}"

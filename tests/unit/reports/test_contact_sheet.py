@@ -121,6 +121,17 @@ def test_the_outcome_is_one_sentence(report: MakeReport) -> None:
     assert sentence in page.words
 
 
+def test_a_style_that_is_advice_is_nowhere_shown_as_what_decided(report: MakeReport, asset: MakeAsset) -> None:
+    best = asset(0.80, style=0.1, style_decides=False, passed=True)
+    page = render(report(generations=[GenerationLine(position=0, prompt="a", state=S.COMPLETED, assets=[best])]))
+    words = Page(page).words
+    assert "On model: core 0.05 above its threshold, style 0.50 below (advisory)." in words
+    assert "advisory, 0.60" in words
+    assert "needs 0.60" not in words
+    assert 'class="track miss"' not in page
+    assert "core 0.80, advisory style 0.10, passes" in page
+
+
 def test_the_verdict_is_in_words(report: MakeReport) -> None:
     words = Page(render(report())).words
     assert "Off model: core 0.01 below its threshold, style 0.10 above." in words
