@@ -80,7 +80,11 @@ def _calibrated(
         open_scoring(site.settings, kept=kept, say=terminal.note) as scoring,
         progress(terminal, total=len(examples.sources)) as each,
     ):
-        found = calibrate.calibrate(examples, scoring, today=datetime.now(UTC).date(), each=each)
+        found = calibrate.calibrate(
+            examples, scoring, alike=site.settings.near_duplicate, today=datetime.now(UTC).date(), each=each
+        )
+    for note in found.notes[len(examples.notes) :]:
+        terminal.note(note)
     for sentence in found.left_out[:_NAMED]:
         terminal.note(f"left out: {sentence}")
     if len(found.left_out) > _NAMED:

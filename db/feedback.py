@@ -20,6 +20,7 @@ class JudgedPicture:
     """
 
     accepted: bool
+    generation_id: GenerationId
     sha256: str
     r2_key: str
 
@@ -73,7 +74,12 @@ def judged_by_people(connection: Connection, character_id: CharacterId, *, most:
     among: Any = literal(character_id) == any_(generations.c.further_character_ids)
     accepted = words.c.feedback_type == FeedbackType.ACCEPTED
     rows = connection.execute(
-        select(accepted.label("accepted"), generation_assets.c.sha256, generation_assets.c.r2_key)
+        select(
+            accepted.label("accepted"),
+            generation_assets.c.generation_id,
+            generation_assets.c.sha256,
+            generation_assets.c.r2_key,
+        )
         .join(generation_assets, generation_assets.c.id == words.c.asset_id)
         .join(generations, generations.c.id == generation_assets.c.generation_id)
         .where(

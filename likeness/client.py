@@ -283,7 +283,8 @@ class Connection:
         examples = gather(self.resources, character, positives=positives, negatives=negatives)
         kept = KeptEmbeddings(self.resources.database)
         with open_scoring(self._site.settings, kept=kept) as scoring:
-            found = calibrate.calibrate(examples, scoring, today=datetime.now(UTC).date())
+            alike = self._site.settings.near_duplicate
+            found = calibrate.calibrate(examples, scoring, alike=alike, today=datetime.now(UTC).date())
         if apply:
             calibrate.apply(self.resources, found)
         return found

@@ -14,18 +14,18 @@ from db import calibration as stored
 from db import characters
 from db.calibration import ThresholdVersion
 from db.characters import CharacterRow, NewThresholds
-from domain.errors import BadInput, LikenessError
+from domain.errors import BadInput
 from domain.ids import CharacterId
 from domain.verdict import Aspect, Scores
-from pipeline.examples import Example, Examples
+from pipeline.examples import Examples
 from pipeline.resources import Resources
+from pipeline.scored_examples import of, scored
 from pipeline.standalone import reference_embeddings
 from reports.separation import Cut, Separation
 from reports.wording import held_against
-from validation.base import Aggregation, Embedding
+from validation.base import Aggregation
 from validation.calibration import Errors, Examined, Rule, examine, roc
-from validation.embedder import Embedded, Scoring, ScoringModel
-from validation.similarity import compare
+from validation.embedder import Scoring, ScoringModel
 
 __all__ = ["Calibration", "ThresholdVersion", "apply", "as_json", "calibrate", "separations", "versions"]
 
@@ -71,7 +71,7 @@ class Calibration:
     @property
     def origin(self) -> str:
         """Shown beside every verdict under these thresholds."""
-        n = self.core.positives + self.core.negatives
+        n = self.core.positive_groups + self.core.negative_groups
         return f"calibrated ({self.made_on.isoformat()}, n={n}, core AUC {self.core.auc:.3f})"
 
     @property
@@ -100,7 +100,7 @@ class Calibration:
 
     def scores(self, aspect: Aspect) -> tuple[list[float], list[float]]:
         """Of the positives and of the negatives."""
-        return _of(self.positives, aspect), _of(self.negatives, aspect)
+        return of(self.positives, aspect), of(self.negatives, aspect)
 
     def _together(self, core: float, style: float | None) -> Together:
         """Args: style: None where it decides nothing."""
@@ -112,11 +112,13 @@ class Calibration:
 
 
 def calibrate(
-    examples: Examples, scoring: Scoring, *, today: date, each: Callable[[], None] = lambda: None
+    examples: Examples, scoring: Scoring, *, alike: float, today: date, each: Callable[[], None] = lambda: None
 ) -> Calibration:
     """Score the examples and say what the scores tell.
 
     Args:
+        alike: cosine from which two pictures are all but the same: of examples they count as one, and a positive that
+            is all but a reference is left out, for it would be held against itself.
         each: called for every embedding, as it comes.
 
     Raises:
@@ -130,16 +132,23 @@ def calibrate(
     left_out: list[str] = []
     aggregation = Aggregation(examples.character.aggregation)
     positives, negatives = (
-        _scores(some, embedded, references, aggregation=aggregation, left_out=left_out)
-        for some in (examples.positives, examples.negatives)
+        scored(some, embedded, references, aggregation=aggregation, alike=alike, copies=copies, left_out=left_out)
+        for some, copies in ((examples.positives, False), (examples.negatives, True))
     )
     for what, found in (("positives", positives), ("negatives", negatives)):
-        if not found:
+        if not found.scores:
             raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
     thresholds = examples.character.thresholds
-    core = examine(_of(positives, Aspect.CORE), _of(negatives, Aspect.CORE), present=thresholds.core)
+    groups = positives.groups, negatives.groups
+    core = examine(
+        of(positives.scores, Aspect.CORE), of(negatives.scores, Aspect.CORE), present=thresholds.core, groups=groups
+    )
     style = examine(
-        _of(positives, Aspect.STYLE), _of(negatives, Aspect.STYLE), present=thresholds.style, rule=Rule.FLOOR
+        of(positives.scores, Aspect.STYLE),
+        of(negatives.scores, Aspect.STYLE),
+        present=thresholds.style,
+        groups=groups,
+        rule=Rule.FLOOR,
     )
     return Calibration(
         character=examples.character,
@@ -147,11 +156,11 @@ def calibrate(
         model=embedded.model,
         core=core,
         style=style,
-        positives=positives,
-        negatives=negatives,
+        positives=positives.scores,
+        negatives=negatives.scores,
         counts=examples.counts(),
         left_out=left_out,
-        notes=examples.notes,
+        notes=[*examples.notes, *_groups_told(core, alike=alike)],
         made_on=today,
     )
 
@@ -278,28 +287,12 @@ def _figures(examined: Examined) -> dict[str, Any]:
     return {**asdict(examined), "calibrated": examined.calibrated, "lacking": list(examined.lacking)}
 
 
-def _scores(
-    examples: Sequence[Example],
-    embedded: Embedded,
-    references: Mapping[str, Embedding],
-    *,
-    aggregation: Aggregation,
-    left_out: list[str],
-) -> list[Scores]:
-    """Each example held against the references, a reference among them against the others alone."""
-    found = []
-    for one in examples:
-        outcome = embedded.outcomes[one.source.sha256]
-        others = [embedding for digest, embedding in references.items() if digest != one.source.sha256]
-        if isinstance(outcome, LikenessError):
-            left_out.append(f"{one.named}: {outcome}")
-        elif not others:
-            left_out.append(f"{one.named}: it is the only reference, and cannot be held against itself")
-        else:
-            [(scores, _)] = compare([outcome], others, frame=embedded.model.frame, aggregation=aggregation)
-            found.append(scores)
-    return found
-
-
-def _of(scores: Sequence[Scores], aspect: Aspect) -> list[float]:
-    return [one.core if aspect is Aspect.CORE else one.style for one in scores]
+def _groups_told(core: Examined, *, alike: float) -> list[str]:
+    """What to tell a person where examples are not independent."""
+    pairs = (("positives", core.positives, core.positive_groups), ("negatives", core.negatives, core.negative_groups))
+    return [
+        f"the {found} {what} count as {groups}:"
+        f" pictures of one generation, and pictures with a cosine of {alike:g} or more, are one example"
+        for what, found, groups in pairs
+        if groups < found
+    ]

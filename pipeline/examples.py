@@ -18,6 +18,7 @@ from db.calibration import OtherPicture
 from db.characters import CharacterRow
 from db.feedback import JudgedPicture
 from domain.errors import BadInput
+from domain.ids import GenerationId
 from pipeline import references
 from pipeline.picture_files import file_source, picture_files
 from pipeline.resources import Resources
@@ -37,11 +38,13 @@ class Example:
     Args:
         named: the file, or what else a person knows it by.
         kind: where it comes from, as the report counts it.
+        generation_id: whose picture it is, where several of one may be examples; they count once.
     """
 
     source: Source
     named: str
     kind: str
+    generation_id: GenerationId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,7 @@ def _by_people(
             source=Source(sha256=one.sha256, read=_from_store(resources, one.r2_key)),
             named=f"a picture {word} for {character.name}",
             kind=f"pictures {word} by a person",
+            generation_id=one.generation_id,
         )
         for one in judged
         if one.accepted is accepted

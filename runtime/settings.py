@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = Field(
         0.98,
         validation_alias="LIKENESS_NEAR_DUPLICATE",
-        description="two pictures of a batch with a higher cosine are flagged as too alike",
+        description="two pictures with a higher cosine are too alike: flagged in a batch, one example in a calibration",
     )
     clip_device: str = Field("auto", validation_alias="LIKENESS_DEVICE", description="auto, cuda, mps or cpu")
 

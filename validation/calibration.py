@@ -1,8 +1,10 @@
 """How well scores tell a character's pictures from others, and which cut tells them best: numpy alone, no I/O.
 
 *Positives* are scores of pictures that show the character, *negatives* of pictures that do not; a score at or above a
-cut is accepted. The rule of the recommended cut and the numbers below which nothing is called calibrated are argued in
-`docs/decisions/0018-recommended-cut.md`; what the figures mean for a reader stands in `docs/calibration.md`.
+cut is accepted. Scores that depend on each other, as those of one generation's pictures do, are a *group*, which is
+drawn as a whole in resamples and counts as one example. The rule of the recommended cut and the numbers below which
+nothing is called calibrated are argued in `docs/decisions/0018-recommended-cut.md`; what the figures mean for a reader
+stands in `docs/calibration.md`.
 """
 
 import math
@@ -11,14 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from validation.groups import Drawn, Grouped, Values, grouped
 
 #: Of new positives, a recommended cut is expected to turn away at most this share.
 MOST_REJECTED = 0.05
-#: With fewer of either kind, figures are shown and nothing is called calibrated. Of fewer than 19 positives even the
-#: lowest is expected to lie above more than `MOST_REJECTED` of the new ones.
+#: With fewer groups of either kind, figures are shown and nothing is called calibrated. Of fewer than 19 positives even
+#: the lowest is expected to lie above more than `MOST_REJECTED` of the new ones.
 LEAST_EXAMPLES = 20
 #: The lower end of the interval of the AUC must reach this.
 LEAST_AUC = 0.80
@@ -70,6 +71,7 @@ class Examined:
     """What one kind of score can tell.
 
     Args:
+        positive_groups, negative_groups: how many of them are independent of each other.
         auc: the chance that a positive scores above a negative, ties half.
         eer: the share of errors where a cut would turn away as many positives as it accepts negatives.
         present: at the threshold in force.
@@ -83,6 +85,8 @@ class Examined:
 
     positives: int
     negatives: int
+    positive_groups: int
+    negative_groups: int
     auc: float
     auc_interval: Interval
     eer: float
@@ -102,7 +106,7 @@ class Examined:
     @property
     def tells(self) -> bool:
         """Whether the examples suffice to say that positives score above negatives at all: that it is no guessing."""
-        enough = min(self.positives, self.negatives) >= LEAST_EXAMPLES
+        enough = min(self.positive_groups, self.negative_groups) >= LEAST_EXAMPLES
         return enough and self.auc_interval.low > _GUESSING
 
 
@@ -111,13 +115,13 @@ class _Ladder:
     """Shares of errors at every cut that makes a difference, for B drawings of positives and negatives at once.
 
     Args:
-        positives: in each drawing.
+        groups: of positives in each drawing.
         values: (K,) every score once, rising.
         false_reject: (B, K + 1) at a cut on each value, and at one above all.
         false_accept: (B, K + 1).
     """
 
-    positives: int
+    groups: int
     values: Values
     false_reject: Values
     false_accept: Values
@@ -128,6 +132,7 @@ def examine(
     negatives: Sequence[float],
     *,
     present: float,
+    groups: tuple[Sequence[int], Sequence[int]] | None = None,
     rule: Rule = Rule.BETWEEN,
     resamples: int = RESAMPLES,
     seed: int = _SEED,
@@ -137,35 +142,40 @@ def examine(
     Args:
         positives, negatives: at least one finite score each.
         present: the threshold in force.
+        groups: of each positive and of each negative, any number that those of one group share; None: each is its own.
         rule: of the recommended cut.
-        resamples: drawn with replacement from positives and negatives apart.
+        resamples: groups drawn with replacement, of positives and negatives apart.
         seed: of those drawings; the same seed gives the same figures.
     """
-    shown, others = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
-    values = np.unique(np.concatenate([shown, others]))  # (K,)
-    once = (_counts(shown, values)[None], _counts(others, values)[None])  # 2 of (1, K)
-    whole = _ladder(values, *once)
+    both = [np.asarray(scores, np.float64) for scores in (positives, negatives)]
+    values = np.unique(np.concatenate(both))  # (K,)
+    labels = groups or tuple(range(len(scores)) for scores in both)
+    shown, others = (grouped(scores, label, values) for scores, label in zip(both, labels, strict=True))
+    whole = _ladder(values, shown.whole, others.whole, groups=shown.groups)
     rng = np.random.default_rng(seed)
-    again = (_drawn(once[0][0], rng, resamples), _drawn(once[1][0], rng, resamples))  # 2 of (B, K)
-    drawn = _ladder(values, *again)
+    again = shown.drawn(rng, resamples), others.drawn(rng, resamples)
+    drawn = _ladder(values, again[0].taken, again[1].taken, groups=shown.groups)
+    counts = shown.groups, others.groups
     auc_interval = _interval(_areas(drawn))
     auc = float(_areas(whole)[0])
     cuts_of = _cuts if rule is Rule.BETWEEN else _floors
     recommended = float(cuts_of(whole)[0])
     cuts = cuts_of(drawn)
     return Examined(
-        positives=len(shown),
-        negatives=len(others),
+        positives=len(positives),
+        negatives=len(negatives),
+        positive_groups=shown.groups,
+        negative_groups=others.groups,
         auc=auc,
         auc_interval=auc_interval,
         eer=float(_crossings(whole)[0]),
         eer_interval=_interval(_crossings(drawn)),
-        present=_errors(present, whole, drawn, counts=(len(shown), len(others))),
-        recommended=_errors(recommended, whole, drawn, counts=(len(shown), len(others))),
-        unseen=_left_out(recommended, cuts, values, once, again),
+        present=_errors(present, whole, drawn, counts=counts),
+        recommended=_errors(recommended, whole, drawn, counts=counts),
+        unseen=_left_out(recommended, cuts, values, again, counts=counts),
         cut_interval=_interval(cuts),
         rule=rule,
-        lacking=_lacking(len(shown), len(others), auc, auc_interval),
+        lacking=_lacking(shown, others, auc, auc_interval),
         resamples=resamples,
     )
 
@@ -213,7 +223,7 @@ def roc(positives: Sequence[float], negatives: Sequence[float]) -> tuple[Values,
 def _whole(positives: Sequence[float], negatives: Sequence[float]) -> _Ladder:
     shown, others = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
     values = np.unique(np.concatenate([shown, others]))
-    return _ladder(values, _counts(shown, values)[None], _counts(others, values)[None])
+    return _ladder(values, _counts(shown, values)[None], _counts(others, values)[None], groups=len(shown))
 
 
 def _counts(scores: Values, values: Values) -> Values:
@@ -221,19 +231,13 @@ def _counts(scores: Values, values: Values) -> Values:
     return np.bincount(np.searchsorted(values, scores), minlength=len(values)).astype(np.float64)
 
 
-def _drawn(counts: Values, rng: np.random.Generator, resamples: int) -> Values:
-    """(B, K) as many scores again as there are, drawn with replacement, counted."""
-    total = int(counts.sum())
-    return rng.multinomial(total, counts / total, size=resamples).astype(np.float64)
-
-
-def _ladder(values: Values, positives: Values, negatives: Values) -> _Ladder:
+def _ladder(values: Values, positives: Values, negatives: Values, *, groups: int) -> _Ladder:
     """From (B, K) counts."""
     below = [
         np.concatenate([np.zeros((len(counts), 1)), counts.cumsum(axis=1)], axis=1) / counts.sum(axis=1, keepdims=True)
         for counts in (positives, negatives)
     ]  # 2 of (B, K + 1)
-    return _Ladder(positives=int(positives[0].sum()), values=values, false_reject=below[0], false_accept=1 - below[1])
+    return _Ladder(groups=groups, values=values, false_reject=below[0], false_accept=1 - below[1])
 
 
 def _areas(ladder: _Ladder) -> Values:
@@ -260,7 +264,7 @@ def _cuts(ladder: _Ladder) -> Values:
     """(B,) recommended cuts."""
     rows = np.arange(len(ladder.false_reject))
     last = len(ladder.values) - 1
-    share = spared(ladder.positives) / ladder.positives
+    share = spared(ladder.groups) / ladder.groups
     kept = (ladder.false_reject <= share + _SLACK).sum(axis=1) - 1  # (B,) the strictest cut allowed
     fewest = ladder.false_accept[rows, kept][:, None]
     low = (ladder.false_accept <= fewest + _SLACK).argmax(axis=1)  # (B,) the laxest that accepts as few
@@ -302,20 +306,19 @@ def _errors(cut: float, whole: _Ladder, drawn: _Ladder, *, counts: tuple[int, in
 
 
 def _left_out(
-    recommended: float, cuts: Values, values: Values, once: tuple[Values, Values], again: tuple[Values, Values]
+    recommended: float, cuts: Values, values: Values, again: tuple[Drawn, Drawn], *, counts: tuple[int, int]
 ) -> Errors:
-    """The errors of each resample's own cut among the scores that it left out (about 37 of 100).
+    """The errors of each resample's own cut among the scores of the groups that it left out (about 37 of 100).
 
     Source: Efron and Tibshirani 1997, "Improvements on Cross-Validation: The .632+ Bootstrap Method", section 2.
     """
     rejected = values[None] < cuts[:, None]  # (B, K)
-    left = [np.where(drawn == 0, counts, 0.0) for counts, drawn in zip(once, again, strict=True)]  # 2 of (B, K)
+    left = [drawn.left for drawn in again]  # 2 of (B, K)
     wrong = [(left[0] * rejected).sum(axis=1), (left[1] * ~rejected).sum(axis=1)]  # 2 of (B,)
     totals = [one.sum(axis=1) for one in left]  # 2 of (B,)
     shares = [w[n > 0] / n[n > 0] for w, n in zip(wrong, totals, strict=True)]
     # A handful of examples may never leave one out; then nothing unseen is known, and the share is as bad as can be.
     means = [float(share.mean()) if len(share) else 1.0 for share in shares]
-    counts = [int(counts.sum()) for counts in once]
     intervals = [
         _share_interval(share, share=mean, count=count) if len(share) else Interval(low=0.0, high=1.0)
         for share, mean, count in zip(shares, means, counts, strict=True)
@@ -338,6 +341,9 @@ def _share_interval(drawn: Values, *, share: float, count: int) -> Interval:
     """As `_interval`, but for what a bootstrap cannot imagine: an error that occurs and was not among `count`.
 
     Where none (or nothing but errors) was seen, the open end is the exact binomial limit.
+
+    Args:
+        count: groups, for those of one are not independent.
     """
     limit = (_OUTSIDE / 2) ** (1 / count)
     found = _interval(drawn)
@@ -349,12 +355,15 @@ def _share_interval(drawn: Values, *, share: float, count: int) -> Interval:
     return Interval(low=min(found.low, share), high=max(found.high, share))
 
 
-def _lacking(positives: int, negatives: int, area: float, area_interval: Interval) -> list[str]:
-    lacking = [
-        f"{LEAST_EXAMPLES - count} more {kind} ({count} of at least {LEAST_EXAMPLES})"
-        for kind, count in (("positives", positives), ("negatives", negatives))
-        if count < LEAST_EXAMPLES
-    ]
+def _lacking(positives: Grouped, negatives: Grouped, area: float, area_interval: Interval) -> list[str]:
+    lacking = []
+    for kind, one in (("positives", positives), ("negatives", negatives)):
+        missing = LEAST_EXAMPLES - one.groups
+        if missing > 0:
+            alone = one.groups == one.scores
+            found = f"{one.groups}" if alone else f"{one.scores} count as {one.groups}"
+            more = kind if alone else f"independent {kind}"
+            lacking.append(f"{missing} more {more} ({found} of at least {LEAST_EXAMPLES})")
     if area_interval.low < LEAST_AUC:
         lacking.append(
             f"a score that tells them apart (AUC {area:.3f}, its interval from {area_interval.low:.3f};"

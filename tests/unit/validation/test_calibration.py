@@ -1,6 +1,7 @@
 """From scores to figures and cuts, held against counting by hand."""
 
 from itertools import product
+from math import erf, sqrt
 
 import numpy as np
 import pytest
@@ -147,6 +148,69 @@ def test_the_intervals_hold_the_true_values_about_as_often_as_they_say() -> None
         assert found.auc_interval.low <= found.auc <= found.auc_interval.high
         assert found.cut_interval.low <= found.recommended.cut <= found.cut_interval.high
     assert held >= 51
+
+
+def grids(rng: np.random.Generator, number: int, *, apart: float) -> tuple[list[float], list[int]]:
+    """Scores of so many generations of four alike pictures, and which generation each is of."""
+    middles = np.repeat(rng.normal(apart, 0.1, number), 4)
+    return list(middles + rng.normal(0, 0.02, 4 * number)), [at // 4 for at in range(4 * number)]
+
+
+def coverage(number: int, *, grouped: bool) -> tuple[int, int]:
+    """Of 60 calibrations on so many grids of each kind: intervals that hold the truth, and calibrations so called."""
+    deviation = sqrt(0.1**2 + 0.02**2)
+    truth = (1 + erf(0.15 / deviation / 2)) / 2
+    held = called = 0
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        (positives, of_positives), (negatives, of_negatives) = (
+            grids(rng, number, apart=0.15),
+            grids(rng, number, apart=0),
+        )
+        groups = (of_positives, of_negatives) if grouped else None
+        found = examine(positives, negatives, present=0.1, groups=groups, resamples=200)
+        held += found.auc_interval.low <= truth <= found.auc_interval.high
+        called += found.calibrated
+    return held, called
+
+
+def test_pictures_of_one_generation_are_not_taken_for_independent_ones() -> None:
+    held, called = coverage(5, grouped=False)
+    assert held < 45, "what was wrong: twenty pictures that are five"
+    held_grouped, called_grouped = coverage(5, grouped=True)
+    assert held_grouped > held + 8
+    assert (called > 0, called_grouped) == (True, 0), "five are too few, however many pictures each has"
+
+
+def test_the_intervals_of_groups_hold_the_true_value_about_as_often_as_they_say() -> None:
+    held, _ = coverage(25, grouped=True)
+    assert held >= 51
+
+
+def test_groups_of_one_are_no_groups() -> None:
+    positives, negatives = drawn(2, apart=0.2, count=25)
+    alone = (list(range(25)), list(range(100, 125)))
+    assert examine(positives, negatives, present=0.1, groups=alone) == examine(positives, negatives, present=0.1)
+
+
+def test_what_is_lacking_counts_groups() -> None:
+    found = examine([0.9] * 40, [0.1] * 40, present=0.75, groups=([at // 4 for at in range(40)], list(range(40))))
+    assert found.lacking == ["10 more independent positives (40 count as 10 of at least 20)"]
+    assert not found.tells
+    assert (found.positives, found.positive_groups, found.negative_groups) == (40, 10, 40)
+
+
+def test_a_group_counts_once_for_what_may_be_turned_away() -> None:
+    # Of forty independent positives one may be lost; of ten grids of four none.
+    positives = [0.2] * 4 + [0.9] * 36
+    groups = ([at // 4 for at in range(40)], list(range(30)))
+    assert examine(positives, [0.5] * 30, present=0.75, groups=groups).recommended.false_reject == 0
+
+
+def test_a_score_tells_where_it_is_no_guessing() -> None:
+    assert examine(*drawn(1, apart=0.2, count=30), present=0.1).tells
+    assert not examine(*drawn(1, apart=0.0, count=30), present=0.1).tells
+    assert not examine(*drawn(1, apart=-0.2, count=30), present=0.1).tells, "nor where it is the wrong way round"
 
 
 def test_what_to_expect_of_new_pictures_is_worse_than_what_the_cut_was_made_of() -> None:
