@@ -5,7 +5,8 @@ and what does it cost beside?
 Hypothesis: the comparison is one small matrix product, so fetching only what is new and multiplying in the worker beats
 a search in the database, whose index knows no batch and has to be kept up at every insert.
 Control: the same vectors, the same Postgres (the embedded one, which has pgvector), the same answers; pgvector exactly
-(a scan of the batch) and with its HNSW index over the whole table.
+(a scan of the batch) and with its HNSW index over the whole table. Beside it the worst case of the worker's own
+comparison: a first look at a batch of which every picture is like every other.
 Run: python benchmarks/bench_near_duplicates.py [PICTURES]; appends a line to results/near_duplicates.jsonl.
 """
 
@@ -18,13 +19,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from uuid import UUID
 
 import numpy as np
 import psycopg
 
+from domain.ids import AssetId
+from pipeline.lookalikes import _Seen, _too_alike
 from runtime.embedded.stack import throwaway
 
 SIDE = 768
+ALL_ALIKE = 3000
 LOOKS = 20
 BURN_IN = 3
 RESULTS = Path(__file__).parent / "results" / "near_duplicates.jsonl"
@@ -92,6 +97,22 @@ def with_pgvector(connection: psycopg.Connection, vectors: np.ndarray) -> dict[s
     return {"pgvector_exact_look_s": exact, "hnsw_build_s": built, "hnsw_look_s": timed(look)}
 
 
+def all_alike() -> dict[str, float]:
+    """Seconds of a first look, and of a later one at four new pictures, by the worker's own comparison."""
+    seen = _Seen(
+        vectors=np.full((ALL_ALIKE, SIDE), SIDE**-0.5, np.float32),
+        assets=[AssetId(UUID(int=number)) for number in range(ALL_ALIKE)],
+        generations=[number // 4 for number in range(ALL_ALIKE)],
+    )
+    begun = time.perf_counter()
+    _too_alike(seen, 0, least=0.98)
+    first = time.perf_counter() - begun
+    return {
+        "all_alike_first_look_s": first,
+        "all_alike_look_s": timed(lambda _: _too_alike(seen, ALL_ALIKE - 4, least=0.98)),
+    }
+
+
 def main() -> None:
     pictures = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     draw = np.random.default_rng(1)
@@ -106,9 +127,12 @@ def main() -> None:
             "dimensions": SIDE,
             **with_numpy(connection, pictures),
             **with_pgvector(connection, vectors),
+            "all_alike": ALL_ALIKE,
+            **all_alike(),
         }
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    record |= {"commit": commit.stdout.strip(), "machine": platform.machine(), "cores": os.cpu_count()}
+    machine = {"machine": platform.machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    record |= {"commit": commit.stdout.strip(), **machine}
     record = {name: round(value, 5) if isinstance(value, float) else value for name, value in record.items()}
     with RESULTS.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")

@@ -136,18 +136,61 @@ class Lookalikes:
                 lookalikes.flag(connection, found)
 
 
+@dataclass(slots=True, kw_only=True)
+class _Nearest:
+    """For each picture the number of the earlier one that it is most like so far, and the cosine; -1 for none."""
+
+    score: NDArray[np.float32]
+    number: NDArray[np.intp]
+
+    def take(self, pictures: NDArray[np.intp], numbers: NDArray[np.intp], scores: NDArray[np.float32]) -> None:
+        """What is more alike replaces what is known; of equals the known one stays. No picture occurs twice."""
+        better = scores > self.score[pictures]
+        self.score[pictures[better]] = scores[better]
+        self.number[pictures[better]] = numbers[better]
+
+
 def _too_alike(seen: _Seen, first: int, *, least: float) -> dict[AssetId, tuple[AssetId, float]]:
     """Of every pair with a new picture: the later one, and the earlier that it is most like."""
     total = len(seen.assets)
     generations = np.asarray(seen.generations)
-    found: dict[AssetId, tuple[AssetId, float]] = {}
+    nearest = _Nearest(score=np.full(total, -1, np.float32), number=np.full(total, -1))
     for at in range(first, total, _ROWS):
-        rows = slice(at, min(at + _ROWS, total))
-        cosines = seen.vectors[rows] @ seen.vectors[:total].T  # (R, N)
-        apart = generations[rows, None] != generations[None, :]  # (R, N)
-        for row, column in np.argwhere((cosines >= least) & apart):
-            pair = sorted((seen.assets[at + int(row)], seen.assets[int(column)]))
-            score = min(float(cosines[row, column]), 1.0)
-            if pair[1] not in found or score > found[pair[1]][1]:
-                found[pair[1]] = (pair[0], score)
-    return found
+        rows = np.arange(at, min(at + _ROWS, total))
+        cosines = np.minimum(seen.vectors[rows] @ seen.vectors[:total].T, 1)  # (R, N)
+        alike = cosines >= least
+        columns = np.flatnonzero(alike.any(axis=0))
+        # Mostly a handful of columns: the masks below are as small.
+        alike = alike[:, columns] & (generations[rows, None] != generations[None, columns])
+        if alike.any():
+            _pair(seen, nearest, rows, columns, np.where(alike, cosines[:, columns], -1))
+    return {
+        seen.assets[later]: (seen.assets[nearest.number[later]], float(nearest.score[later]))
+        for later in np.flatnonzero(nearest.number >= 0)
+    }
+
+
+def _pair(
+    seen: _Seen,
+    nearest: _Nearest,
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    cosines: NDArray[np.float32],
+) -> None:
+    """Keep the nearest earlier picture of every later one, by one maximum over rows and one over columns.
+
+    Args:
+        rows, columns: numbers of the pictures.
+        cosines: (R, C) of them; -1 where two are not alike, or variations of one prompt.
+    """
+    involved = np.union1d(rows, columns)
+    by_age = sorted(involved.tolist(), key=lambda number: seen.assets[number].int)  # ids count up
+    age = np.zeros(len(seen.assets), np.intp)
+    age[by_age] = np.arange(len(by_age))
+    row_is_later = age[rows, None] > age[None, columns]  # (R, C)
+    of_columns = np.where(row_is_later, -1, cosines)
+    winners = of_columns.argmax(axis=0)  # (C,)
+    nearest.take(columns, rows[winners], of_columns[winners, np.arange(len(columns))])
+    of_rows = np.where(row_is_later, cosines, -1)
+    winners = of_rows.argmax(axis=1)  # (R,)
+    nearest.take(rows, columns[winners], of_rows[np.arange(len(rows)), winners])
