@@ -113,8 +113,7 @@ def _whole(found: Calibration) -> list[RenderableType]:
     for name, kinds in found.counts.items():
         facts.add_row(name, Text(", ".join(f"{count:,} {kind}" for kind, count in kinds.items())))
     facts.add_row("model", Text(f"{found.model.name} in {found.model.dtype}"))
-    now = found.character.thresholds
-    facts.add_row("now", Text(f"version {now.version}: {held_against(now)}"))
+    facts.add_row("now", Text(f"version {found.character.thresholds.version}: {found.held_against}"))
     return [
         Text(found.character.name, style="bold"),
         facts,

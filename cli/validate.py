@@ -19,7 +19,7 @@ from domain.errors import BadInput
 from domain.verdict import Verdict
 from pipeline import characters
 from pipeline.embeddings import KeptEmbeddings
-from pipeline.fitted import misfit
+from pipeline.fitted import Weights, fitted_to, misfit
 from pipeline.picture_files import picture_files
 from pipeline.standalone import Checked, CheckedPicture, check
 from reports.wording import held_against, source
@@ -194,5 +194,6 @@ def _word(verdict: Verdict) -> Text:
 
 
 def _warnings(done: Checked) -> list[str]:
-    warning = misfit(done.character.name, fitted_to=done.character.fitted_to, model=done.origin.model)
+    scored_by = Weights(name=done.origin.model, revision=done.origin.revision)
+    warning = misfit(done.character.name, fitted_to=fitted_to(done.character), scored_by=scored_by)
     return [] if warning is None else [warning]

@@ -72,6 +72,13 @@ class CharacterRow:
     fitted_to: str | None = None
     calibration: Mapping[str, Any] | None = None
 
+    @property
+    def fitted_revision(self) -> str | None:
+        """Digest of the weights that its thresholds were fitted to, where a calibration keeps it."""
+        model = (self.calibration or {}).get("model", {})
+        found: str | None = model.get("revision")
+        return found
+
 
 def put(
     connection: Connection,

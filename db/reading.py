@@ -128,13 +128,14 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
 
 
 def _judged(ids: Sequence[UUID]) -> Select[Any]:
-    """The verdicts of these generations, each with the model that its thresholds were fitted to."""
+    """The verdicts of these generations, each with the model and weights that its thresholds were fitted to."""
     return (
         select(
             verdicts,
             generation_assets.c.generation_id,
             characters.c.name.label("character"),
             threshold_versions.c.model.label("thresholds_fitted_to"),
+            threshold_versions.c.calibration["model"]["revision"].astext.label("thresholds_fitted_revision"),
         )
         .join(generation_assets, generation_assets.c.id == verdicts.c.asset_id)
         .join(characters, characters.c.id == verdicts.c.character_id)

@@ -18,11 +18,11 @@ from domain.errors import BadInput
 from domain.ids import CharacterId
 from domain.verdict import Aspect, Scores
 from pipeline.examples import Examples
+from pipeline.fitted import Weights, fitted_to, in_words
 from pipeline.resources import Resources
 from pipeline.scored_examples import of, scored
 from pipeline.standalone import reference_embeddings
 from reports.separation import Cut, Separation
-from reports.wording import held_against
 from validation.base import Aggregation
 from validation.calibration import Errors, Examined, Rule, examine, roc
 from validation.embedder import Scoring, ScoringModel
@@ -78,6 +78,15 @@ class Calibration:
     def style_decides(self) -> bool:
         """Whether the examples show that the style score tells anything; otherwise its threshold becomes advice."""
         return self.style.tells
+
+    @property
+    def held_against(self) -> str:
+        """The thresholds in force, in the words that stand beside scores."""
+        return in_words(
+            self.character.thresholds,
+            fitted_to=fitted_to(self.character),
+            scored_by=Weights(name=self.model.name, revision=self.model.revision),
+        )
 
     @property
     def summary(self) -> str:
@@ -219,7 +228,7 @@ def as_json(calibration: Calibration) -> dict[str, Any]:
         "now": {
             "version": calibration.character.thresholds.version,
             "origin": calibration.character.thresholds.origin,
-            "in_words": held_against(calibration.character.thresholds),
+            "in_words": calibration.held_against,
         },
         "examples": {name: dict(kinds) for name, kinds in calibration.counts.items()},
         "left_out": list(calibration.left_out),

@@ -23,7 +23,7 @@ from pipeline import live_models
 from pipeline.admit import admit
 from pipeline.cast import find_all, joined, names_in
 from pipeline.drafts import draft
-from pipeline.fitted import misfits
+from pipeline.fitted import here, misfits
 from pipeline.multiply import multiplied
 from pipeline.prompt_file import PromptRow
 from pipeline.references import Going, can_be_read, going_along, named_urls, pixels_of
@@ -326,7 +326,7 @@ class _Planner:
             return ()
         if names not in self._casts:
             self._casts[names] = find_all(self._resources, names)
-            self.warnings |= misfits(self._casts[names], model=self._resources.scoring_model)
+            self.warnings |= misfits(self._casts[names], scored_by=here(self._resources.scoring_model))
         return self._casts[names]
 
     def _price(

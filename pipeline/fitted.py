@@ -1,35 +1,80 @@
 """Whether thresholds are meant for the model that scores: those fitted to another one say nothing about its scores."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from db.characters import CharacterRow
+from domain.errors import ModelUnloadable
 from domain.verdict import Thresholds
 from reports import wording
+from validation.weights import revision
 
 
-def same_model(fitted_to: str | None, name: str) -> bool:
-    """Whether thresholds fitted to one model are meant for the one called `name`; a folder may be told by its end."""
-    if fitted_to is None:
-        return True
-    longer, shorter = sorted((fitted_to.rstrip("/"), name.rstrip("/")), key=len, reverse=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Which weights.
+
+    Args:
+        name: name or path as somebody configured it.
+        revision: their digest; None where nobody knows it.
+    """
+
+    name: str
+    revision: str | None = None
+
+
+def here(name: str) -> Weights:
+    """The weights of that name, with their digest where they are on this machine."""
+    try:
+        return Weights(name=name, revision=revision(name))
+    except ModelUnloadable:
+        return Weights(name=name)
+
+
+def fitted_to(character: CharacterRow) -> Weights | None:
+    """The weights that its thresholds were fitted to; None for defaults, and for what a person set."""
+    return (
+        None if character.fitted_to is None else Weights(name=character.fitted_to, revision=character.fitted_revision)
+    )
+
+
+def same(one: Weights, other: Weights) -> bool:
+    """Whether they are the same weights: by their digests, else by their names; a folder may be told by its end.
+
+    Other weights at the same path are others, and the same ones are the same by whatever name.
+    """
+    if one.revision is not None and other.revision is not None:
+        return one.revision == other.revision
+    longer, shorter = sorted((one.name.rstrip("/"), other.name.rstrip("/")), key=len, reverse=True)
     return longer == shorter or longer.endswith(f"/{shorter.removeprefix('./')}")
 
 
-def misfit(name: str, *, fitted_to: str | None, model: str) -> str | None:
-    """What to tell a person about thresholds of character `name` that were not fitted to `model`; None if they suit."""
-    if same_model(fitted_to, model):
+def misfit(name: str, *, fitted_to: Weights | None, scored_by: Weights) -> str | None:
+    """What to tell a person about thresholds of character `name` that others were fitted to; None if they suit."""
+    if fitted_to is None or same(fitted_to, scored_by):
         return None
+    former = "other weights" if fitted_to.name == scored_by.name else repr(fitted_to.name)
     return (
-        f"the thresholds of {name!r} were fitted to {fitted_to!r}, and scores of {model!r} lie elsewhere:"
+        f"the thresholds of {name!r} were fitted to {former}, and scores of {scored_by.name!r} lie elsewhere:"
         f" `likeness calibrate {name}`, or set CLIP_MODEL"
     )
 
 
-def misfits(characters: Iterable[CharacterRow], *, model: str) -> set[str]:
+def misfits(characters: Iterable[CharacterRow], *, scored_by: Weights) -> set[str]:
     """The sentences of `misfit` about each of them that does not suit."""
-    told = (misfit(one.name, fitted_to=one.fitted_to, model=model) for one in characters)
+    told = (misfit(one.name, fitted_to=fitted_to(one), scored_by=scored_by) for one in characters)
     return {one for one in told if one is not None}
+
+
+def in_words(thresholds: Thresholds, *, fitted_to: Weights | None, scored_by: Weights) -> str:
+    """As `reports.wording.held_against`, with a word more where they were fitted to other weights than those."""
+    said = wording.held_against(thresholds)
+    if fitted_to is None or same(fitted_to, scored_by):
+        return said
+    if fitted_to.name == scored_by.name:
+        return f"{said}, fitted to other weights of {fitted_to.name!r}"
+    return f"{said}, fitted to {fitted_to.name!r} but scored by {scored_by.name!r}"
 
 
 def margin(verdict: Mapping[str, Any]) -> float:
@@ -42,16 +87,17 @@ def told(verdict: Mapping[str, Any]) -> str:
     """Against what a verdict held its picture, and where that comes from.
 
     Args:
-        verdict: its row, with `thresholds_fitted_to` beside it.
+        verdict: its row, with `thresholds_fitted_to` and `thresholds_fitted_revision` beside it.
     """
-    said = wording.held_against(
+    name, origin = verdict["thresholds_fitted_to"], verdict["origin"]
+    return in_words(
         Thresholds(
             version=verdict["threshold_version"],
             core=verdict["core_threshold"],
             style=verdict["style_threshold"],
             origin=verdict["threshold_origin"],
             style_decides=verdict["style_decides"],
-        )
+        ),
+        fitted_to=None if name is None else Weights(name=name, revision=verdict["thresholds_fitted_revision"]),
+        scored_by=Weights(name=origin["model"], revision=origin["revision"]),
     )
-    fitted_to, model = verdict["thresholds_fitted_to"], verdict["origin"]["model"]
-    return said if same_model(fitted_to, model) else f"{said}, fitted to {fitted_to!r} but scored by {model!r}"

@@ -19,7 +19,7 @@ from domain.ids import BatchId, CharacterId, GenerationId
 from domain.states import GenerationState
 from domain.verdict import Verdict, best_for_all, passed_by_all
 from pipeline import references
-from pipeline.fitted import misfits
+from pipeline.fitted import Weights, misfits
 from pipeline.resources import Resources
 from pipeline.standalone import reference_embeddings
 from reports.wording import held_against
@@ -116,9 +116,10 @@ def _judge(
 ) -> None:
     done.looked += len(chunk)
     changes: list[Rejudged] = []
-    done.warnings |= misfits(whom.values(), model=scoring.name)
     wanted = {one: references.sources_of(resources, row) for one, row in whom.items()}
     found, lost = _embedded(resources, scoring, chunk, wanted)
+    for revision in {embedded.model.revision for _, embedded in found}:
+        done.warnings |= misfits(whom.values(), scored_by=Weights(name=scoring.name, revision=revision))
     done.left += lost
     for generation, embedded in found:
         try:

@@ -25,7 +25,7 @@ from domain.ids import AssetId, AttemptId
 from domain.states import GenerationState
 from domain.verdict import Verdict, best_for_all
 from pipeline import closed_loop, references
-from pipeline.fitted import misfit
+from pipeline.fitted import Weights, fitted_to, misfit
 from pipeline.outages import let_go
 from pipeline.outcome import Again
 from pipeline.resources import Resources
@@ -145,7 +145,8 @@ def _verdicts(
         character = references.character_of(resources, character_id)
         pictures = references.pictures_of(resources, character)
         scored = _score(resources, inputs, pictures, aggregation=Aggregation(character.aggregation))
-        _tell_of_misfit(character.name, character.fitted_to, scored[0][1].origin.model)
+        origin = scored[0][1].origin
+        _tell_of_misfit(character.name, fitted_to(character), Weights(name=origin.model, revision=origin.revision))
         embeddings |= {one.asset_id: score.embedding for one, score in scored if score.embedding is not None}
         found += [
             NewVerdict(
@@ -161,9 +162,9 @@ def _verdicts(
 
 
 @lru_cache(maxsize=256)
-def _tell_of_misfit(name: str, fitted_to: str | None, model: str) -> None:
+def _tell_of_misfit(name: str, fitted_to: Weights | None, scored_by: Weights) -> None:
     """Once per worker: a verdict is still made, and says itself what it was made with."""
-    if (warning := misfit(name, fitted_to=fitted_to, model=model)) is not None:
+    if (warning := misfit(name, fitted_to=fitted_to, scored_by=scored_by)) is not None:
         log.warning("%s", warning)
 
 

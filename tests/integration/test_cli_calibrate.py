@@ -182,6 +182,24 @@ def test_wherever_scores_are_shown_the_same_words_say_where_the_thresholds_come_
     assert words in Path("one.html").read_text(encoding="utf-8")
 
 
+def test_a_verdict_of_the_same_weights_by_another_name_suits_and_of_others_by_the_same_name_does_not(
+    likeness: CommandLine, lulu: str, good: Path, bad: Path, books: Books, home: Path
+) -> None:
+    likeness.document("calibrate", lulu, "--positives", good, "--negatives", bad, "--apply")
+    with books.database.transaction() as connection:
+        row = characters.find(connection, lulu)
+    assert row.fitted_revision == MODEL.revision
+    attempt_id = books.admitted(name="one", character=row.id)
+    collect(books, attempt_id, picture(home, "teal"))
+    judge(books, attempt_id, row.id, 0.9, thresholds=row.thresholds)
+    (verdict,) = likeness.document("show", "one/0")["verdicts"]
+    assert (verdict["origin"]["model"], verdict["origin"]["revision"]) == ("small", MODEL.revision)
+    assert "fitted to" not in verdict["thresholds_in_words"]
+    books.sql(f"""UPDATE verdicts SET origin = origin || '{{"model": "{MODEL.name}", "revision": "other"}}'""")
+    (verdict,) = likeness.document("show", "one/0")["verdicts"]
+    assert verdict["thresholds_in_words"].endswith(f"fitted to other weights of {MODEL.name!r}")
+
+
 def test_adding_a_character_again_keeps_its_calibration_while_its_references_stay(
     likeness: CommandLine, lulu: str, gallery: Gallery, good: Path, bad: Path, tmp_path: Path
 ) -> None:

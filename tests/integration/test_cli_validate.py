@@ -10,7 +10,6 @@ import pytest
 
 import likeness as face
 import sandbox
-from pipeline.fitted import same_model
 from pipeline.picture_files import picture_files
 from tests.integration.command_line import CommandLine
 from tests.integration.scoring_pictures import saved, scene
@@ -114,10 +113,3 @@ def test_files_folders_and_patterns_name_each_picture_once(folder: Path, monkeyp
     assert names == ["other.jpg", "page.png", "lulu.png", "notes.txt"]
     monkeypatch.chdir(folder)
     assert picture_files(["*.jpg"]) == [Path("other.jpg")]
-
-
-def test_a_model_is_recognised_by_the_end_of_its_path() -> None:
-    assert same_model(None, "anything")
-    assert same_model("sandbox/clip", "/somewhere/sandbox/clip")
-    assert same_model("/somewhere/sandbox/clip", "./sandbox/clip")
-    assert not same_model("openai/clip-vit-large-patch14", "/somewhere/sandbox/clip")
