@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.layout import facts_of, one_line, table_of
 from domain.states import GenerationState
 from pipeline import stories
-from pipeline.fitted import margin, told
+from pipeline.fitted import margin, reader, told
 from pipeline.report import line_of
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus
@@ -247,6 +247,8 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
             "–" if asset["text_alignment"] is None else f"{asset['text_alignment']:.3f}",
             _said(verdict, best=asset["best"]),
         )
+        if (by := reader(asset, verdict)) is not None:
+            files.append(f"{label:>7}  its prompt was read by {by!r}, and it is judged by another model")
         if asset["near_duplicate_of"] is not None:
             alike = f"cosine {asset['near_duplicate_score']:.3f} with picture {asset['near_duplicate_of']}"
             files.append(f"{label:>7}  too like another of this batch: {alike}")

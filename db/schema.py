@@ -259,6 +259,7 @@ generation_assets = Table(
     Column("width", Integer),
     Column("height", Integer),
     Column("text_alignment", Float, comment="cosine of the picture with its prompt"),
+    Column("text_alignment_by", JSONB, comment="model and revision that read it"),
     Column("near_duplicate_of", UUID, ForeignKey("generation_assets.id", ondelete="SET NULL")),
     Column("near_duplicate_score", Float, comment="cosine of the two pictures"),
     Column("best", Boolean, nullable=False, server_default=text("false")),

@@ -101,3 +101,18 @@ def told(verdict: Mapping[str, Any]) -> str:
         fitted_to=None if name is None else Weights(name=name, revision=verdict["thresholds_fitted_revision"]),
         scored_by=Weights(name=origin["model"], revision=origin["revision"]),
     )
+
+
+def reader(asset: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str | None:
+    """Who read the prompt of a picture, where that is not the model of its verdict and the figures do not go together.
+
+    Args:
+        asset: its row.
+        verdict: the row of the verdict that is shown beside, or None.
+    """
+    by = asset["text_alignment_by"]
+    if by is None or verdict is None:
+        return None
+    origin = verdict["origin"]
+    judged_by = Weights(name=origin["model"], revision=origin["revision"])
+    return None if same(Weights(name=by["model"], revision=by["revision"]), judged_by) else str(by["model"])

@@ -159,6 +159,7 @@ def _asset(resources: Resources, story: Story, asset: dict[str, Any], *, rows: M
         height=asset["height"],
         best=asset["best"],
         text_alignment=asset["text_alignment"],
+        aligned_by=fitted.reader(asset, verdict),
         like=rows.get(asset["near_duplicate_of"], "another picture") if asset["near_duplicate_of"] else None,
         missing_reason=asset["missing_reason"],
         **judged,

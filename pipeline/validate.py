@@ -102,7 +102,7 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
             best=winner.asset_id,
             further=further,
         )
-        validation.align(connection, aligned)
+        validation.align(connection, aligned, origin=winner.origin)
     if reached is GenerationState.QUEUED:
         resources.points.reach("validate.queued_again")
     resources.points.reach("validate.judged")

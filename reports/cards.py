@@ -186,7 +186,8 @@ def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: Generation
     ]
     said = {True: "passes", False: "does not pass", None: ""}[asset.passed]
     row = f"row {generation.index or generation.position}"
-    prompt = "" if asset.text_alignment is None else f"prompt {asset.text_alignment:.2f}"
+    by = f" by {asset.aligned_by}" if asset.aligned_by else ""
+    prompt = "" if asset.text_alignment is None else f"prompt {asset.text_alignment:.2f}{by}"
     like = f"too like {asset.like}" if asset.like else ""
     caption = ", ".join(filter(None, [number, *scores, prompt, said, like]))
     # Only addresses that a browser fetches as pages become links; a script in a URL would run at a click.

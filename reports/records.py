@@ -40,6 +40,7 @@ class AssetLine:
         style_decides: whether the style threshold was more than advice.
         passed: the verdict, or None without one.
         text_alignment: cosine of the picture with its prompt, or None.
+        aligned_by: the model that says so, where it is not the one that made the scores.
         like: what it is too like, such as `row 3`, or None.
         missing_reason: why there is no file, as a sentence without its full stop.
     """
@@ -57,6 +58,7 @@ class AssetLine:
     style_decides: bool = True
     passed: bool | None = None
     text_alignment: float | None = None
+    aligned_by: str | None = None
     like: str | None = None
     missing_reason: str | None = None
 

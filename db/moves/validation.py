@@ -119,13 +119,16 @@ def judged(
     return reached
 
 
-def align(connection: Connection, alignments: Mapping[AssetId, float]) -> None:
-    """Keep how near each picture is to its prompt."""
+def align(connection: Connection, alignments: Mapping[AssetId, float], *, origin: Origin) -> None:
+    """Keep how near each picture is to its prompt, and whose word that is: a later verdict may be another model's."""
     for asset_id in sorted(alignments):
         connection.execute(
             update(generation_assets)
             .where(generation_assets.c.id == asset_id)
-            .values(text_alignment=alignments[asset_id])
+            .values(
+                text_alignment=alignments[asset_id],
+                text_alignment_by={"model": origin.model, "revision": origin.revision},
+            )
         )
 
 

@@ -7,13 +7,14 @@ from uuid import UUID
 import pytest
 
 import sandbox
+from db.moves import validation
 from db.schema_checks import verdicts
 from db.session import Database
 from domain.ids import CharacterId
 from pipeline.embeddings import KeptEmbeddings
 from tests.integration.books import Books
 from tests.integration.command_line import CommandLine
-from tests.integration.finished import collect, judge, picture
+from tests.integration.finished import ORIGIN, collect, judge, picture
 from tests.integration.scoring_models import save_tiny_clip
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
@@ -66,6 +67,27 @@ def test_another_model_judges_everything_anew_and_the_next_time_nothing(
     monkeypatch.setenv("LIKENESS_DEVICE", "nowhere")  # whoever loads the model now fails
     ended = likeness("rescore", "--model", other)
     assert (ended.code, "unchanged" in ended.out, "left as it is: generation" in ended.out) == (0, True, True), ended
+
+
+def test_what_another_model_read_is_not_shown_as_the_word_of_the_one_that_judged(
+    likeness: CommandLine, books: Books, home: Path
+) -> None:
+    added = likeness.document("character", "add", "lulu", EXAMPLE, "--no-check")
+    character = CharacterId(UUID(added["id"]))
+    attempt_id = books.admitted(name="one", character=character)
+    collect(books, attempt_id, picture(home, "teal"))
+    judge(books, attempt_id, character, 0.9)
+    with books.database.transaction() as connection:
+        (asset,) = validation.inputs(connection, attempt_id)
+        validation.align(connection, {asset.asset_id: 0.21}, origin=ORIGIN)
+    assert "was read by" not in likeness("show", "one/0").out
+    # As a rescore with another model leaves it.
+    books.sql("""UPDATE verdicts SET origin = origin || '{"model": "large", "revision": "other"}'""")
+    assert "its prompt was read by 'small', and it is judged by another model" in likeness("show", "one/0").out
+    (told,) = likeness.document("show", "one/0")["assets"]
+    assert told["text_alignment_by"] == {"model": "small", "revision": "r"}
+    likeness("report", "one", "--out", "one.html")
+    assert "prompt 0.21 by small" in Path("one.html").read_text(encoding="utf-8")
 
 
 def test_what_does_not_exist_is_refused(likeness: CommandLine) -> None:

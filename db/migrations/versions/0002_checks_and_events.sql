@@ -67,6 +67,7 @@ CREATE INDEX attempts_judged_idx ON attempts (batch_id, finished_at) WHERE outco
 
 ALTER TABLE generation_assets
     ADD COLUMN text_alignment FLOAT,
+    ADD COLUMN text_alignment_by JSONB,
     ADD COLUMN near_duplicate_of UUID,
     ADD COLUMN near_duplicate_score FLOAT,
     ADD CONSTRAINT generation_assets_near_duplicate_of_fkey
@@ -76,6 +77,8 @@ COMMENT ON COLUMN generation_assets.uploaded_at IS
     'when it, and its grid, were in the bucket; null while one is in a folder alone';
 
 COMMENT ON COLUMN generation_assets.text_alignment IS 'cosine of the picture with its prompt';
+
+COMMENT ON COLUMN generation_assets.text_alignment_by IS 'model and revision that read it';
 
 COMMENT ON COLUMN generation_assets.near_duplicate_score IS 'cosine of the two pictures';
 
