@@ -5,8 +5,8 @@
 *Style* asks whether it is drawn this way, and must not be the core score in disguise: it compares how the variation
 within a picture is shared out among the channels of a middle block (`validation.engine.style_statistics`), not what is
 where. All pictures share most of that, so the raw cosine of unrelated ones is high; the style score is taken after a
-fixed centre is subtracted and each channel brought to the same spread (`Frame`). The choice is argued, with
-measurements, in `docs/decisions/0005-style-score.md`.
+fixed centre is subtracted and each channel brought to the same spread (`Frame`). The choice is argued in
+`docs/decisions/0005-style-score.md`; how far it falls short, and what follows, in 0031 beside it.
 """
 
 from collections.abc import Sequence
