@@ -149,15 +149,12 @@ def calibrate(
             raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
     thresholds = examples.character.thresholds
     groups = positives.groups, negatives.groups
-    core = examine(
-        of(positives.scores, Aspect.CORE), of(negatives.scores, Aspect.CORE), present=thresholds.core, groups=groups
-    )
-    style = examine(
-        of(positives.scores, Aspect.STYLE),
-        of(negatives.scores, Aspect.STYLE),
-        present=thresholds.style,
-        groups=groups,
-        rule=Rule.FLOOR,
+    core, style = (
+        examine(of(positives.scores, one), of(negatives.scores, one), present=present, groups=groups, rule=rule)
+        for one, present, rule in (
+            (Aspect.CORE, thresholds.core, Rule.BETWEEN),
+            (Aspect.STYLE, thresholds.style, Rule.FLOOR),
+        )
     )
     return Calibration(
         character=examples.character,

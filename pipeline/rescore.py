@@ -118,8 +118,8 @@ def _judge(
     changes: list[Rejudged] = []
     wanted = {one: references.sources_of(resources, row) for one, row in whom.items()}
     found, lost = _embedded(resources, scoring, chunk, wanted)
-    for revision in {embedded.model.revision for _, embedded in found}:
-        done.warnings |= misfits(whom.values(), scored_by=Weights(name=scoring.name, revision=revision))
+    for model in {Weights(name=scoring.name, revision=one.model.revision) for _, one in found}:
+        done.warnings |= misfits(whom.values(), scored_by=model)
     done.left += lost
     for generation, embedded in found:
         try:
@@ -142,9 +142,12 @@ def _judge(
             done.left.append(Left(generation_id=change.generation_id, why="somebody has taken it up meanwhile"))
             continue
         done.verdicts += len(change.found)
-        before, now = moved[change.generation_id]
-        if before != now:
-            (done.accepted if now is GenerationState.COMPLETED else done.rejected).append(change.generation_id)
+        _count(done, change.generation_id, *moved[change.generation_id])
+
+
+def _count(done: Rescored, generation_id: GenerationId, before: GenerationState, now: GenerationState) -> None:
+    if before != now:
+        (done.accepted if now is GenerationState.COMPLETED else done.rejected).append(generation_id)
 
 
 def _embedded(

@@ -156,11 +156,9 @@ def examine(
     again = shown.drawn(rng, resamples), others.drawn(rng, resamples)
     drawn = _ladder(values, again[0].taken, again[1].taken, groups=shown.groups)
     counts = shown.groups, others.groups
-    auc_interval = _interval(_areas(drawn))
-    auc = float(_areas(whole)[0])
+    auc, auc_interval = float(_areas(whole)[0]), _interval(_areas(drawn))
     cuts_of = _cuts if rule is Rule.BETWEEN else _floors
-    recommended = float(cuts_of(whole)[0])
-    cuts = cuts_of(drawn)
+    recommended, cuts = float(cuts_of(whole)[0]), cuts_of(drawn)
     return Examined(
         positives=len(positives),
         negatives=len(negatives),
