@@ -22,7 +22,7 @@ def feedback_command(
         ),
     ],
     picture: Annotated[
-        str | None, typer.Option(help="As `show` numbers it: 1, or 2.1 for the second attempt's. The best one if none.")
+        str | None, typer.Option(help="As `show` and the report number it: 0, or 2.0. The best one if none.")
     ] = None,
     rating: Annotated[int | None, typer.Option(min=1, max=5, help="1 to 5.")] = None,
     comment: Annotated[str | None, typer.Option(help="In your own words.")] = None,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -190,23 +189,13 @@ def _history(story: Story) -> Table:
 def _feedback(story: Story) -> Table:
     """What people said, about which picture."""
     table = table_of("when (UTC)", "who", "picture", "said", giving=("said",))
-    labels = _labels(story)
+    labels = stories.labels(story)
     for one in story.feedback:
         rating = f"{one['rating']} of 5" if one["rating"] is not None else ""
         said = ", ".join(filter(None, (one["feedback_type"], rating, one["comment"])))
         when = one["created_at"].astimezone(UTC).strftime("%m-%d %H:%M:%S")
         table.add_row(when, one["user_id"], labels.get(one["asset_id"], "–"), Text(said, overflow="fold"))
     return table
-
-
-def _labels(story: Story) -> dict[UUID, str]:
-    """What each picture is called: with its attempt's number before it where there are several, as 2.1."""
-    numbers = {one["id"]: one["number"] for one in story.attempts}
-    several = len({asset["attempt_id"] for asset in story.assets}) > 1
-    return {
-        asset["id"]: f"{numbers[asset['attempt_id']]}.{asset['position']}" if several else str(asset["position"])
-        for asset in story.assets
-    }
 
 
 def _attempts(story: Story) -> Table:
@@ -232,7 +221,7 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
     numbers = ("picture", "core", "style", "prompt")
     table = table_of("picture", "size", "core", "style", "prompt", "verdict", numbers=numbers)
     files: list[RenderableType] = []
-    labels = _labels(story)
+    labels = stories.labels(story)
     for asset in story.assets:
         label = labels[asset["id"]]
         # Of several characters the one that it meets least well, which is the one that decides.

@@ -100,8 +100,9 @@ def _copies(told: Sequence[Story], folder: Path, batch: str, *, every_picture: b
         place = folder if accepted else folder / "rejected"
         place = place.joinpath(*(_fit(part) for part in (row["theme"], row["variation"]) if part))
         chosen = _chosen(story, every_picture=every_picture) if accepted or every_picture else []
-        for number, asset in enumerate(chosen, start=1):
-            which = f"-{number}" if every_picture else ""
+        called = stories.labels(story)
+        for asset in chosen:
+            which = f"-{called[asset['id']]}" if every_picture else ""
             name = f"{_fit(batch)}-{position:04d}{version}{which}{Path(asset['r2_key']).suffix}"
             yield _Copy(
                 row=position,

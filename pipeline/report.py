@@ -14,6 +14,7 @@ from domain.states import GenerationState
 from pipeline import fitted
 from pipeline.resources import Resources
 from pipeline.status import BatchStatus, of_batch
+from pipeline.stories import labels
 from pipeline.tries import tries_of
 from reports import wording
 from reports.records import AssetLine, GenerationLine, Picture, Report
@@ -98,8 +99,7 @@ def _path(resources: Resources, key: str | None) -> Path | None:
 
 
 def _row_of(story: Story) -> str:
-    index = story.generation["pipeline_data"].get("row", {}).get("index")
-    return f"row {index or story.generation['position']}"
+    return f"row {story.generation['position']}"
 
 
 def line_of(resources: Resources, story: Story, *, rows: Mapping[UUID, str] | None = None) -> GenerationLine:
@@ -153,6 +153,7 @@ def _asset(resources: Resources, story: Story, asset: dict[str, Any], *, rows: M
     judged = {} if verdict is None else {name: verdict[name] for name in _JUDGED}
     return AssetLine(
         position=asset["position"],
+        label=labels(story)[asset["id"]],
         path=_path(resources, asset["r2_key"]),
         url=asset["cdn_url"] or asset["metadata"].get("source_url"),
         width=asset["width"],

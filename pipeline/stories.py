@@ -15,7 +15,7 @@ from domain.states import GenerationState
 from pipeline import fitted
 from pipeline.resources import Resources
 
-__all__ = ["Cost", "Story", "as_json", "costs", "find", "page", "summed"]
+__all__ = ["Cost", "Story", "as_json", "costs", "find", "labels", "page", "summed"]
 
 #: Secrets, and what only a statement needs.
 _UNTOLD = frozenset({"token", "lease_token", "identity", "occurrence"})
@@ -58,6 +58,16 @@ def find(resources: Resources, wanted: str, *, user_id: str) -> Story:
         ids = ", ".join(str(one.generation["id"]) for one in found)
         raise BadInput(f"row {row} of {batch.name!r} has changed and stands for {len(found)} generations: {ids}")
     return found[0]
+
+
+def labels(story: Story) -> dict[UUID, str]:
+    """What each picture is called: its place from 0, after its attempt's number where several have pictures, as 2.1."""
+    numbers = {one["id"]: one["number"] for one in story.attempts}
+    several = len({asset["attempt_id"] for asset in story.assets}) > 1
+    return {
+        asset["id"]: f"{numbers[asset['attempt_id']]}.{asset['position']}" if several else str(asset["position"])
+        for asset in story.assets
+    }
 
 
 def as_json(story: Story) -> dict[str, Any]:

@@ -48,10 +48,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One generation on the page."""
+    """One generation on the page.
+
+    Args:
+        address: what commands take, BATCH/ROW.
+        index: the owner's own number of the row, or None.
+    """
 
     anchor: str
-    number: str
+    address: str
+    index: str | None
     heading: str
     theme: str
     end: str
@@ -106,7 +112,7 @@ def axis_of(generations: Sequence[GenerationLine]) -> Axis:
     return Axis(low=floor, high=max(1.0, max(values, default=1.0)))
 
 
-def make_cards(generations: Sequence[GenerationLine], *, axis: Axis, character: str | None) -> list[Card]:
+def make_cards(generations: Sequence[GenerationLine], *, axis: Axis, batch: str, character: str | None) -> list[Card]:
     """A card for each generation, in the order given; pictures are read from their files here."""
     bests = [generation.best for generation in generations]
     assets = [asset for generation in generations for asset in generation.assets]
@@ -122,7 +128,7 @@ def make_cards(generations: Sequence[GenerationLine], *, axis: Axis, character: 
     cards = []
     for place, generation in enumerate(generations):
         thumbnails = [made.get((place, number)) for number in range(len(generation.assets))]
-        cards.append(_card(generation, thumbnails, axis=axis, character=character))
+        cards.append(_card(generation, thumbnails, axis=axis, batch=batch, character=character))
     return cards
 
 
@@ -151,7 +157,12 @@ def distinct_themes(report: Report) -> list[str]:
 
 
 def _card(
-    generation: GenerationLine, thumbnails: Sequence[Thumbnail | None], *, axis: Axis, character: str | None
+    generation: GenerationLine,
+    thumbnails: Sequence[Thumbnail | None],
+    *,
+    axis: Axis,
+    batch: str,
+    character: str | None,
 ) -> Card:
     best = generation.best
     pairs = list(zip(generation.assets, thumbnails, strict=True))
@@ -160,7 +171,8 @@ def _card(
     margin = best.margin if best is not None else None
     return Card(
         anchor=f"g{generation.position}",
-        number=generation.index or str(generation.position),
+        address=f"{batch}/{generation.position}",
+        index=generation.index,
         heading=heading or character or "Untitled",
         theme=generation.theme or "",
         end=end_of(generation.state),
@@ -179,13 +191,13 @@ def _card(
 
 
 def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: GenerationLine) -> Shown:
-    number = f"Picture {asset.position + 1} of {len(generation.assets)}"
+    number = f"Picture {asset.label or asset.position}"
     style = "style" if asset.style_decides else "advisory style"
     scores = [
         f"{name} {score:.2f}" for name, score in (("core", asset.core), (style, asset.style)) if score is not None
     ]
     said = {True: "passes", False: "does not pass", None: ""}[asset.passed]
-    row = f"row {generation.index or generation.position}"
+    row = f"row {generation.position}"
     by = f" by {asset.aligned_by}" if asset.aligned_by else ""
     prompt = "" if asset.text_alignment is None else f"prompt {asset.text_alignment:.2f}{by}"
     like = f"too like {asset.like}" if asset.like else ""

@@ -71,7 +71,7 @@ def render(report: Report) -> str:
         scores=_histogram(told),
         spend=_spend(report),
         loop=loop_of(report),
-        cards=make_cards(shown, axis=axis, character=report.character),
+        cards=make_cards(shown, axis=axis, batch=report.name, character=report.character),
         unshown=len(told) - len(shown),
         waiting=waiting[:_MOST_WAITING],
         waiting_total=len(waiting),

@@ -31,6 +31,7 @@ class AssetLine:
 
     Args:
         position: 0-based among the pictures of the attempt.
+        label: what commands call it, `1`, or `2.1` where several attempts have pictures; None for its position.
         path: the stored file, or None where it is not on this machine.
         url: where the original can be read, or None.
         width, height: of the original in pixels; None where it was never collected.
@@ -46,6 +47,7 @@ class AssetLine:
     """
 
     position: int
+    label: str | None = None
     path: Path | None = None
     url: str | None = None
     width: int | None = None

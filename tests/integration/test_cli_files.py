@@ -62,10 +62,24 @@ def test_the_best_picture_of_what_was_accepted_is_exported_by_theme(
 def test_every_picture_is_exported_where_that_is_wanted(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
     assert likeness.document("export", "farm", "out", "--all")["written"] == 3
     assert _pictures(tmp_path / "out") == [
+        "Beach-day/0/farm-0000-0.png",
         "Beach-day/0/farm-0000-1.png",
-        "Beach-day/0/farm-0000-2.png",
-        "rejected/Beach-day/1/farm-0001-1.png",
+        "rejected/Beach-day/1/farm-0001-0.png",
     ]
+
+
+def test_a_picture_has_one_number_in_the_report_the_export_and_the_commands(
+    likeness: CommandLine, farm: Books, tmp_path: Path
+) -> None:
+    likeness.document("export", "farm", "out", "--all")
+    likeness.document("report", "farm", "--out", "farm.html")
+    page = (tmp_path / "farm.html").read_text(encoding="utf-8")
+    with Image.open(tmp_path / "out/Beach-day/0/farm-0000-1.png") as shown:
+        assert shown.getpixel((0, 0)) == (0, 128, 128)
+    teal = next(one for one in likeness.document("show", "farm/0")["assets"] if one["position"] == 1)
+    assert likeness.document("feedback", "farm/0", "accepted", "--picture", "1")["asset_id"] == teal["id"]
+    assert "Picture 1, core 0.90" in page, "the one that `feedback --picture 1` means"
+    assert "farm/0</code>" in page
 
 
 def test_an_export_goes_on_where_it_stood(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
@@ -108,7 +122,7 @@ def test_rows_that_share_a_place_in_the_file_get_names_of_their_own(
     farm.sql("UPDATE generations SET position = 0")
     likeness.document("export", "farm", "out", "--all")
     names = {Path(name).name for name in _pictures(tmp_path / "out")}
-    assert names == {"farm-0000-1.png", "farm-0000-2.png", "farm-0000v2-1.png"}
+    assert names == {"farm-0000-0.png", "farm-0000-1.png", "farm-0000v2-0.png"}
 
 
 def test_the_log_alone_goes_to_standard_output_or_to_a_file(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:

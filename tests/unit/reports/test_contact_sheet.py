@@ -111,8 +111,22 @@ def test_a_missing_picture_says_why(report: MakeReport, asset: MakeAsset, tmp_pa
 
 def test_every_picture_has_words_for_those_who_cannot_see_it(report: MakeReport) -> None:
     alts = re.findall(r'<img src="data:[^>]* alt="([^"]*)"', render(report()))
-    assert "Picture 1 of 2, core 0.95, style 0.70, passes; row 1" in alts
+    assert "Picture 0, core 0.95, style 0.70, passes; row 0" in alts
     assert all(alts)
+
+
+def test_a_card_shows_the_address_that_commands_take_beside_the_owners_number(
+    report: MakeReport, asset: MakeAsset
+) -> None:
+    assets = [asset(0.9, label="2.0"), asset(0.8, 1, label="2.1")]
+    told = GenerationLine(position=10, index="11", prompt="a", state=S.COMPLETED, assets=assets)
+    waits = GenerationLine(position=12, index="13", prompt="b", state=S.QUEUED)
+    html = render(report(generations=[told, waits]))
+    words = Page(html).words
+    assert "lulu-pig/10" in words
+    assert "lulu-pig/12" in words
+    assert '<span class="number">11</span>' in html
+    assert "Picture 2.1, core 0.80, style 0.70, passes; row 10" in html
 
 
 def test_the_outcome_is_one_sentence(report: MakeReport) -> None:
