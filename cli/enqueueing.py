@@ -107,7 +107,7 @@ def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
             )
         themes = {row.theme for row in made.rows if row.theme}
         if themes:
-            terminal.out.print(f"{len(themes)} themes: {', '.join(sorted(themes))}")
+            terminal.out.print(f"{len(themes)} theme{'' if len(themes) == 1 else 's'}: {', '.join(sorted(themes))}")
 
 
 def say_enqueued(terminal: Terminal, written: Enqueued, checked: Checked) -> None:

@@ -157,7 +157,7 @@ def _about_tries(order: Order, rows: Sequence[NewGeneration]) -> set[str]:
 
 
 def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:
-    """The time in which the lanes carry the rows away: bounded by their places and by their rate limits."""
+    """The time in which the lanes carry the rows away: bounded by places, rate limits and the longest job."""
     with resources.database.transaction() as connection:
         known = lanes.every(connection)
     longest = timedelta(0)
@@ -167,12 +167,12 @@ def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:
         lane = next((one for one in resources.lanes.values() if one.provider == provider), None)
         if lane is None or not serving:
             continue
-        busy = sum((lane.first_look_after(row.settings, model=row.model) for row in mine), timedelta(0))
-        by_places = busy / sum(one.concurrency for one in serving)
+        jobs = [lane.first_look_after(row.settings, model=row.model) for row in mine]
+        by_places = sum(jobs, timedelta(0)) / sum(one.concurrency for one in serving)
         rates = [per_second(one.rate_limit) for one in serving]
         limited = sum(rate for rate in rates if rate is not None) if None not in rates else None
         by_rate = timedelta(seconds=len(mine) / limited) if limited else timedelta(0)
-        longest = max(longest, by_places, by_rate)
+        longest = max(longest, by_places, by_rate, *jobs)
     return longest
 
 

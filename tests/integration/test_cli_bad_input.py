@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from providers.registry import STAND_IN_FIRST_LOOK
 from runtime.embedded.stack import Servers
 from tests.conftest import url_of
 from tests.integration.command_line import CommandLine, stand
@@ -104,6 +105,13 @@ def test_a_dry_run_enqueues_nothing(likeness: CommandLine, tmp_path: Path) -> No
     (tmp_path / "prompts.csv").write_bytes(_GOOD + b"a cow\n")
     said = likeness.document("enqueue", "prompts.csv", "--provider", "sandbox", "--dry-run", "--max-cost", "5")
     assert (said["dry_run"], said["total"], said["at_most_usd"], said["limit_usd"]) == (True, 2, "0.80", "5.00")
+
+
+def test_a_dry_run_takes_at_least_as_long_as_one_job(likeness: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "prompts.csv").write_bytes(b"prompt,theme\na pig,beach\na cow,beach\n")
+    said = likeness.document("enqueue", "prompts.csv", "--provider", "sandbox", "--dry-run")
+    assert said["at_least_s"] == STAND_IN_FIRST_LOOK.total_seconds()
+    assert "1 theme: beach" in likeness("enqueue", "prompts.csv", "--provider", "sandbox", "--dry-run").out
 
 
 REFERENCES = {
