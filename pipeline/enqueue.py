@@ -22,6 +22,7 @@ from domain.rates import per_second
 from pipeline import live_models
 from pipeline.admit import admit
 from pipeline.cast import find_all, joined, names_in
+from pipeline.columns import misspelt
 from pipeline.drafts import draft
 from pipeline.fitted import here, misfits
 from pipeline.multiply import multiplied
@@ -131,7 +132,7 @@ def plan(resources: Resources, catalogue: Catalogue, order: Order, rows: Sequenc
         rows=planned,
         expected_usd=sum((row.price_usd for row in planned), Decimal(0)),
         at_most_usd=sum((row.hold_usd for row in planned), Decimal(0)),
-        warnings=sorted(planner.warnings | _about_tries(order, planned)),
+        warnings=sorted({*planner.warnings, *_about_tries(order, planned), *_about_columns(rows)}),
         known=len(known),
         drafts=list(planner.drafts.values()),
         at_least=shortest,
@@ -154,6 +155,11 @@ def _about_tries(order: Order, rows: Sequence[NewGeneration]) -> set[str]:
     if any(row.character_id is None for row in trying):
         warnings.add("without a character nothing is rejected, so there is nothing to try again")
     return warnings
+
+
+def _about_columns(rows: Sequence[PromptRow]) -> Iterator[str]:
+    """Which columns look like known ones and are not; what they hold would be missed in every picture."""
+    return misspelt({column for row in rows if row.extra for column in row.extra})
 
 
 def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:

@@ -14,26 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
 from domain.errors import BadInput
 from domain.escalation import MOST_TRIES, read_steps, wishes
+from pipeline.columns import KNOWN, NUMBERS, SETTINGS, TRIES, WORDS, column_name
 from pipeline.json_rows import read_json_array, read_json_lines
 from pipeline.spreadsheet import read_lines, read_table
 
 #: The longest prompt that any service of the catalogue accepts (OpenAI's image models: 32,000 characters).
 LONGEST_PROMPT = 32_000
-
-_WORDS = ("index", "theme", "variation", "character", "provider", "model")
-#: Columns of whole numbers with their largest value. Source: Midjourney's parameter list; 1,000 is the end of `--ow`.
-_NUMBERS = {"seed": 4_294_967_295, "cref_weight": 1_000, "stylize": 1_000, "chaos": 100, "weird": 3_000}
-_SETTINGS = frozenset({"mode", "aspect_ratio", "negative_prompt", "quality", "size", "version", "style", "cref_urls"})
-_ALIASES = {"ar": "aspect_ratio", "cw": "cref_weight", "no": "negative_prompt", "negative": "negative_prompt"}
-#: About further tries, and so no part of what is asked of a model.
-_TRIES = frozenset({"max_tries", "escalate"})
-_KNOWN = frozenset({"prompt", *_WORDS, *_NUMBERS, *_SETTINGS, *_TRIES, "status", "approved"})
 
 #: One for all rows without settings: 200,000 empty dictionaries are worth a second of the garbage collector.
 _NOTHING: Mapping[str, Any] = {}
@@ -159,14 +150,6 @@ def rows_of(prompts: Iterable[str | Mapping[str, Any]], *, name: str = "prompts"
     return PromptRows(rows=rows, blank=sieve.blank, unapproved=0, usable=len(rows))
 
 
-@lru_cache(maxsize=1024)
-def column_name(written: str) -> str:
-    """The canonical name of a recognised column, however cased and spaced; another column's own name, stripped."""
-    folded = re.sub(r"[\s_-]+", "_", written.strip().casefold())
-    folded = _ALIASES.get(folded, folded)
-    return folded if folded in _KNOWN else written.strip()
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """A seekable source of the bytes; pipes and standard input are read whole first."""
@@ -237,7 +220,7 @@ def _format(path: Path, head: bytes, *, name: str) -> str:
 def _check_columns(columns: Sequence[str], *, name: str) -> None:
     if "prompt" in columns:
         return
-    near = [column for column in columns if column not in _KNOWN and "prompt" in column.casefold()]
+    near = [column for column in columns if column not in KNOWN and "prompt" in column.casefold()]
     near = near or get_close_matches("prompt", columns, n=2, cutoff=0.6)
     advice = (
         f"rename {near[0]!r} to 'prompt'"
@@ -322,13 +305,13 @@ class _Sieve:
         extra: dict[str, Any] = {}
         policy: dict[str, Any] = {}
         for column, value in fields.items():
-            if column in _WORDS:
+            if column in WORDS:
                 if word := self._text(value, column, line):
                     words[column] = word
-            elif column in _NUMBERS or column in _SETTINGS:
+            elif column in NUMBERS or column in SETTINGS:
                 if text := self._text(value, column, line):
                     settings[column] = self._setting(text, column, line)
-            elif column in _TRIES:
+            elif column in TRIES:
                 if text := self._text(value, column, line):
                     policy |= self._policy(text, column, line)
             elif value is not None and not (isinstance(value, str) and not value.strip()):
@@ -383,7 +366,7 @@ class _Sieve:
             # Spreadsheets take 16:9 for a time of day and save 16:09 or 16:09:00.
             ratio = re.fullmatch(r"(\d{1,5}) *[:x/] *(\d{1,5})(?::00)?", text)
             return f"{int(ratio[1])}:{int(ratio[2])}" if ratio else text
-        most = _NUMBERS.get(column)
+        most = NUMBERS.get(column)
         return text if most is None else self._number(text, column, line, most=most)
 
     def _number(self, text: str, column: str, line: int, *, most: int) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from db.session import Database
 from docs.generate import GENERATED, Command, commands
+from pipeline.columns import ALIASES, KNOWN
 from tasks import names
 from tests.architecture.source import PYPROJECT, ROOT, product, tracked
 
@@ -33,6 +34,11 @@ def test_every_task_and_queue_stands_in_the_architecture() -> None:
     constants = {value for name, value in vars(names).items() if name.isupper() and isinstance(value, str)}
     spelled = {name.replace("{lane}", "<lane>").rstrip(".") for name in constants}
     assert {name for name in spelled if name not in page} == set()
+
+
+def test_every_column_of_a_prompt_file_stands_in_the_operations() -> None:
+    page = _text("docs/operations.md")
+    assert {name for name in KNOWN | set(ALIASES) if f"`{name}`" not in page} == set()
 
 
 def test_the_newest_version_is_the_one_of_the_project() -> None:

@@ -114,6 +114,15 @@ def test_a_dry_run_takes_at_least_as_long_as_one_job(likeness: CommandLine, tmp_
     assert "1 theme: beach" in likeness("enqueue", "prompts.csv", "--provider", "sandbox", "--dry-run").out
 
 
+def test_a_column_that_looks_misspelt_is_warned_about(likeness: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "prompts.csv").write_bytes(b"prompt,sede,aspectratio,code,rating\na pig,7,16:9,x,5\n")
+    said = likeness.document("enqueue", "prompts.csv", "--provider", "sandbox", "--dry-run")
+    assert said["warnings"] == [
+        "the column 'aspectratio' steers nothing; if it should, call it 'aspect_ratio'",
+        "the column 'sede' steers nothing; if it should, call it 'seed'",
+    ]
+
+
 REFERENCES = {
     "no picture": b"this is no picture",
     "nothing": b"",

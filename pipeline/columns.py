@@ -1,0 +1,45 @@
+"""The columns of a prompt file: which are known, and which other one looks like a misspelt known one.
+
+`docs/operations.md` lists them for people.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from functools import lru_cache
+
+WORDS = ("index", "theme", "variation", "character", "provider", "model")
+#: Columns of whole numbers with their largest value. Source: Midjourney's parameter list; 1,000 is the end of `--ow`.
+NUMBERS = {"seed": 4_294_967_295, "cref_weight": 1_000, "stylize": 1_000, "chaos": 100, "weird": 3_000}
+SETTINGS = frozenset({"mode", "aspect_ratio", "negative_prompt", "quality", "size", "version", "style", "cref_urls"})
+ALIASES = {"ar": "aspect_ratio", "cw": "cref_weight", "no": "negative_prompt", "negative": "negative_prompt"}
+#: About further tries, and so no part of what is asked of a model.
+TRIES = frozenset({"max_tries", "escalate"})
+KNOWN = frozenset({"prompt", *WORDS, *NUMBERS, *SETTINGS, *TRIES, "status", "approved"})
+
+#: Two letters that changed places in a word of four, as in `sede`, are this alike.
+_ALIKE = 0.75
+
+
+@lru_cache(maxsize=1024)
+def column_name(written: str) -> str:
+    """The canonical name of a recognised column, however cased and spaced; another column's own name, stripped."""
+    folded = _folded(written)
+    folded = ALIASES.get(folded, folded)
+    return folded if folded in KNOWN else written.strip()
+
+
+def misspelt(columns: Iterable[str]) -> Iterator[str]:
+    """A warning for each column that is not known and looks like one that is.
+
+    Any other column is the owner's own and no mistake, so only names that begin alike count: `code` is not `mode`.
+    """
+    for column in sorted(set(columns) - KNOWN):
+        folded = _folded(column)
+        alike = [known for known in KNOWN if known[0] == folded[:1]]
+        if near := get_close_matches(folded, alike, n=1, cutoff=_ALIKE):
+            yield f"the column {column!r} steers nothing; if it should, call it {near[0]!r}"
+
+
+def _folded(written: str) -> str:
+    return re.sub(r"[\s_-]+", "_", written.strip().casefold())
