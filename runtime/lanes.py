@@ -102,4 +102,6 @@ def require_lane(settings: Settings, provider: str) -> None:
         return
     if known.key_setting is not None:
         raise ServiceMissing(f"{known.key_setting} is not set; put the key for {provider!r} into .env")
-    raise ServiceMissing(f"no {provider} is running; start `likeness sandbox` and set SANDBOX_BASE_URL, or use demo")
+    raise ServiceMissing(
+        "SANDBOX_BASE_URL is not set: start `likeness sandbox` and name its address, or use `likeness demo`"
+    )

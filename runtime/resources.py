@@ -36,11 +36,15 @@ def server_urls(settings: Settings) -> tuple[str, str]:
     """Addresses of Postgres and Redis.
 
     Raises:
-        ServiceMissing: one is not set; commands that may start embedded servers have set both by now.
+        ServiceMissing: one is not set; commands that may start embedded servers have set both by now, so it is a
+            worker that lacks them.
     """
     if settings.database_url is None or settings.redis_url is None:
         missing = "DATABASE_URL" if settings.database_url is None else "REDIS_URL"
-        raise ServiceMissing(f"{missing} is not set; set it too, or neither, and servers are started here")
+        raise ServiceMissing(
+            f"{missing} is not set; a worker needs DATABASE_URL and REDIS_URL, and starts no servers:"
+            " name yours, or use `likeness up`, which runs servers and workers here"
+        )
     return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
 
 

@@ -18,8 +18,9 @@ def is_embedded(settings: Settings) -> bool:
         BadInput: one of the two addresses is set and the other is not.
     """
     if (settings.database_url is None) != (settings.redis_url is None):
-        missing = "DATABASE_URL" if settings.database_url is None else "REDIS_URL"
-        raise BadInput(f"{missing} is not set while the other one is; set both, or neither for embedded servers")
+        names = ("DATABASE_URL", "REDIS_URL")
+        missing, there = names if settings.database_url is None else reversed(names)
+        raise BadInput(f"{missing} is not set while {there} is; set both, or neither for embedded servers")
     return settings.database_url is None
 
 

@@ -195,7 +195,8 @@ def test_one_server_without_the_other_is_refused(
     likeness: CommandLine, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.delenv(missing)
-    assert f"{missing} is not set" in likeness.refused("status")
+    other = {"DATABASE_URL": "REDIS_URL", "REDIS_URL": "DATABASE_URL"}[missing]
+    assert f"{missing} is not set while {other} is" in likeness.refused("status")
 
 
 def test_a_database_that_does_not_answer_is_a_missing_service(

@@ -4,6 +4,7 @@ import pytest
 
 from domain.errors import ServiceMissing, UnknownThing
 from runtime.lanes import open_lanes, plans, require_lane
+from runtime.resources import server_urls
 from runtime.settings import Settings, read_settings
 
 
@@ -57,6 +58,13 @@ def test_a_service_without_its_key_is_named_with_the_setting_it_lacks() -> None:
         require_lane(read_settings(), "replicate")
     with pytest.raises(UnknownThing, match="did you mean 'replicate'"):
         require_lane(read_settings(), "replicat")
+    with pytest.raises(ServiceMissing, match="SANDBOX_BASE_URL is not set"):
+        require_lane(read_settings(), "sandbox")
+
+
+def test_a_worker_without_servers_is_promised_none() -> None:
+    with pytest.raises(ServiceMissing, match="starts no servers"):
+        server_urls(read_settings())
 
 
 def test_a_service_with_its_key_can_serve(settings: Settings) -> None:
