@@ -80,5 +80,7 @@ def models(resources: Resources) -> Iterator[Check]:
         elif found.said:
             advice = "the catalogue is believed meanwhile" if found.silent else "choose another one before that day"
             yield Check(name=name, health=Health.NOTE, found=found.said, advice=advice)
+        elif not found.asked:
+            yield Check(name=name, found=f"not asked: {found.provider} says nothing about its models")
         else:
             yield Check(name=name, found=f"{found.provider} says nothing against it")

@@ -57,6 +57,7 @@ class Finding:
         said: for a person; empty where there is nothing to say.
         refused: the model cannot be used as we would use it.
         silent: the service could not be asked.
+        asked: False where the service says nothing about its models, so that only our own catalogue speaks.
     """
 
     provider: str
@@ -64,6 +65,7 @@ class Finding:
     said: str = ""
     refused: bool = False
     silent: bool = False
+    asked: bool = True
 
 
 def look(resources: Resources, *, on: date) -> Iterator[Finding]:
@@ -88,7 +90,7 @@ def _finding(lane: Lane, name: str, *, on: date) -> Finding:
         return Finding(provider=lane.provider, model=name, said=str(failure), refused=True)
     except LikenessError as failure:
         return Finding(provider=lane.provider, model=name, said=f"could not be asked: {failure}", silent=True)
-    return Finding(provider=lane.provider, model=name, said="; ".join(dict.fromkeys(said)))
+    return Finding(provider=lane.provider, model=name, said="; ".join(dict.fromkeys(said)), asked=lane.tells_models)
 
 
 def _lane_of(resources: Resources, provider: str) -> Lane | None:

@@ -280,6 +280,11 @@ class Lane(CalledBack, Lists, Protocol):
         """
         ...
 
+    @property
+    def tells_models(self) -> bool:
+        """Whether the service itself says anything about its models, so that `check_live` asks it."""
+        ...
+
     def check_live(self, ask: Ask, *, on: date) -> list[str]:
         """Hold what `ask` would send against what the service itself says about the model today.
 

@@ -162,6 +162,11 @@ class HttpLane:
         self._adapter.read_cancel(self._sender.send(self._adapter.build_cancel(job_id)))
         return True
 
+    @property
+    def tells_models(self) -> bool:
+        """As in the contract."""
+        return isinstance(self._adapter, (SchemaKeeper, Announcer))
+
     def check_live(self, ask: Ask, *, on: date) -> list[str]:
         """As in the contract. What the service said is remembered for `REMEMBERED_S`."""
         if isinstance(self._adapter, SchemaKeeper):

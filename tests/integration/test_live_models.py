@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cli import doctor_services
 from db.schema import generations
 from db.session import Database
 from domain.errors import BadInput, ModelRetired
@@ -120,3 +121,9 @@ def test_the_doctor_and_a_starting_worker_hear_of_every_model_in_use(desk: Desk,
     with closing(open_lane("replicate", "replicate", base_url="http://127.0.0.1:9", key="key")) as lane:
         (silent, _) = live_models.look(replace(desk.resources, lanes={"replicate": lane}), on=today)
     assert (silent.silent, silent.refused) == (True, False)
+
+
+def test_the_doctor_says_that_a_service_was_not_asked(desk: Desk) -> None:
+    with closing(open_lane("ttapi", "ttapi", base_url="http://127.0.0.1:9", key="key")) as lane:
+        (check,) = doctor_services.models(replace(desk.resources, lanes={"ttapi": lane}))
+    assert (check.name, check.found) == ("model midjourney", "not asked: ttapi says nothing about its models")
