@@ -70,7 +70,7 @@ def list_command(
                 "generations": [stories_view.line_document(site.resources, story) for story in page],
             }
         )
-        terminal.show(*stories_view.lines(found.batch.name, page, total=total, offset=offset))
+        terminal.show(*stories_view.lines(found.batch.name, page, state=state, total=total, offset=offset))
 
 
 def show_command(
@@ -98,7 +98,7 @@ def cost_command(
         costs = stories.costs(site.resources, user_id=site.settings.user, since=day)
         everything = stories.summed(costs)
         terminal.document({**_cost_document(everything), "batches": [_cost_of_batch(one) for one in costs]})
-        terminal.show(stories_view.costs(costs, everything))
+        terminal.show(stories_view.costs(costs, everything, since=day))
 
 
 def _cost_of_batch(cost: Cost) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """How batches, generations and costs look in a terminal, and the documents that lists of them are made of."""
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -71,10 +71,14 @@ def _halts(found: BatchStatus) -> list[str]:
     return halts
 
 
-def lines(name: str, page: Sequence[Story], *, total: int, offset: int) -> list[RenderableType]:
-    """Generations, one a line, with what to type to see more."""
+def lines(
+    name: str, page: Sequence[Story], *, state: GenerationState | None, total: int, offset: int
+) -> list[RenderableType]:
+    """Generations, one a line, with what to type to see more; only those in `state` where one is named."""
     if not page:
-        return [f"{name}: none of {total:,} generations from there on" if offset else f"{name}: no such generation"]
+        if offset:
+            return [f"{name}: none of {total:,} generations from there on"]
+        return [f"{name}: no generation of it is {state.replace('_', ' ')}" if state else f"{name}: it is empty"]
     said = "prompt or reason" if any(story.generation["error_message"] for story in page) else "prompt"
     columns = ("row", "state", "theme", "core", "cost", said)
     table = table_of(*columns, numbers=("row", "core", "cost"), giving=("theme", said))
@@ -268,10 +272,11 @@ def _said(verdict: dict[str, Any] | None, *, best: bool) -> Text:
     return Text(said + (", best" if best else ""), style="green" if verdict and verdict["passed"] else "")
 
 
-def costs(parts: Sequence[Cost], everything: Cost) -> RenderableType:
-    """A line per batch, and the sum."""
+def costs(parts: Sequence[Cost], everything: Cost, *, since: datetime | None) -> RenderableType:
+    """A line per batch, and the sum; `since` is the first day that was asked for."""
     if not parts:
-        return Text("nothing has been enqueued, so nothing was paid")
+        then = f" on {since:%Y-%m-%d} or later" if since else ""
+        return Text(f"no batch was made{then}, so nothing was paid")
     numbers = ("calls", "paid", "average", "not settled", "budget")
     table = table_of("batch", *numbers, numbers=numbers, giving=("batch",))
     for one in parts:

@@ -165,7 +165,7 @@ def find_generation(connection: Connection, text: str) -> GenerationId:
     try:
         wanted = UUID(text)
     except ValueError:
-        raise UnknownThing(f"{text!r} is no id of a generation; `likeness list` shows them") from None
+        raise UnknownThing(f"{text!r} is no id of a generation; for a row of a batch write {text}/0") from None
     if connection.execute(select(generations.c.id).where(generations.c.id == wanted)).first() is None:
         raise UnknownThing(f"there is no generation {wanted}; `likeness list` shows them")
     return GenerationId(wanted)

@@ -109,7 +109,9 @@ def read_prompts(path: Path, *, start: int = 0, end: int | None = None, approved
     Raises:
         BadInput: the file, a row of it, or the range cannot be used. Nothing is returned in part.
     """
-    if start < 0 or (end is not None and end <= start):
+    if start < 0:
+        raise BadInput(f"--start {start} is before the first row; rows count from 0")
+    if end is not None and end <= start:
         raise BadInput(f"--start {start} --end {end} is no range; rows count from 0, and the end comes after the start")
     name = "standard input" if str(path) == "-" else path.name
     with _opened(path) as source:

@@ -81,6 +81,8 @@ OPTIONS = {
     "no key": (["--provider", "ttapi"], 3, "TTAPI_API_KEY is not set"),
     "an unknown character": (["--provider", "sandbox", "--character", "lulu"], 2, "no character 'lulu'"),
     "an empty range": (["--provider", "sandbox", "--start", "5"], 2, "out of range"),
+    "a row before the first": (["--provider", "sandbox", "--start", "-1"], 2, "--start -1 is before the first row"),
+    "an end before its start": (["--provider", "sandbox", "--start", "3", "--end", "2"], 2, "--end 2 is no range"),
     "an option that is none": (["--provider", "sandbox", "--budget", "5"], 2, "--budget"),
     "a number that is none": (["--provider", "sandbox", "--start", "first"], 2, "--start"),
     "a number out of range": (["--provider", "sandbox", "--cref-weight", "101"], 2, "--cref-weight"),
@@ -171,6 +173,7 @@ MISUSED = {
     "an odd rate": (["lanes", "set", "sandbox", "--rate", "5/q"], "no rate limit"),
     "nothing to set": (["lanes", "set", "sandbox"], "--rate"),
     "an odd id": (["show", "12"], "no id of a generation"),
+    "a batch for a generation": (["show", "demo-4"], "for a row of a batch write demo-4/0"),
     "an unknown id": (["show", "01a1fc4d-0000-7000-8000-000000000000"], "no generation"),
     "no folder": (["export", "nope"], "--csv"),
     "no such catalogue": (["models", "--provider", "nope"], "no provider 'nope'"),
@@ -182,6 +185,13 @@ MISUSED = {
 def test_a_call_that_cannot_be_understood_is_one_sentence(likeness: CommandLine, what: str) -> None:
     arguments, says = MISUSED[what]
     assert says in likeness.refused(*arguments)
+
+
+def test_nothing_made_on_the_days_asked_for_is_said_so(likeness: CommandLine) -> None:
+    assert (
+        likeness("cost", "--since", "2999-01-01").out
+        == "no batch was made on 2999-01-01 or later, so nothing was paid\n"
+    )
 
 
 def test_no_command_at_all_shows_the_help_and_fails(likeness: CommandLine) -> None:

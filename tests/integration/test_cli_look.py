@@ -65,6 +65,7 @@ def test_a_list_is_in_the_order_of_the_file_and_comes_in_pages(likeness: Command
     assert (first["total"], first["limit"], rest["offset"]) == (5, 2, 2)
     rows = [*first["generations"], *rest["generations"]]
     assert [row["position"] for row in rows] == [0, 1, 2, 3, 4]
+    assert likeness("list", "farm", "--state", "in_doubt").out == "farm: no generation of it is in doubt\n"
     waiting = likeness.document("list", "farm", "--state", "queued")
     assert (waiting["total"], len(waiting["generations"])) == (4, 4)
     assert {row["status"] for row in waiting["generations"]} == {"pending"}
