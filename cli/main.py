@@ -11,6 +11,7 @@ from cli.lazy import Entry, PanelledGroup, group_of
 from cli.terminal import INTERRUPTED, OK, Terminal
 from cli.wish import one_address_each
 from domain.errors import BadInput
+from domain.wording import plainly
 
 _MAKE, _LOOK, _STEER, _CHARACTERS, _MACHINE = "Make pictures", "Look", "Steer", "Characters", "This machine"
 
@@ -91,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as mistake:
-        return _misused(terminal, mistake.format_message())
+        return _misused(terminal, plainly(mistake.format_message()))
     except Exception:
         # A defect of ours: the trace is for us, but who reads documents still gets one.
         terminal.document({"error": {"code": "defect", "message": "an unexpected failure; its trace is on stderr"}})

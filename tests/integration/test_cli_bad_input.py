@@ -187,6 +187,30 @@ def test_a_call_that_cannot_be_understood_is_one_sentence(likeness: CommandLine,
     assert says in likeness.refused(*arguments)
 
 
+SPOKEN = {
+    "a number out of range": (["list", "--limit", "0"], "'--limit': it must be greater than or equal to 1"),
+    "a number that is none": (["list", "--limit", "many"], "'--limit': it must be a valid integer;"),
+    "a word that is none": (["list", "--state", "done"], "'--state': 'done' is not one of"),
+}
+
+
+@pytest.mark.parametrize("what", SPOKEN)
+def test_a_wrong_value_is_told_in_words_of_ours(likeness: CommandLine, what: str) -> None:
+    arguments, says = SPOKEN[what]
+    assert says in likeness.refused(*arguments)
+
+
+def test_a_wrong_setting_is_told_in_words_of_ours(likeness: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_CONCURRENCY", "many")
+    monkeypatch.setenv("CLIP_THRESHOLD_CORE", "7")
+    monkeypatch.setenv("REDIS_URL", "somewhere")
+    said = likeness.refused("list")
+    assert "SANDBOX_CONCURRENCY: it must be a valid integer" in said
+    assert "CLIP_THRESHOLD_CORE: it must be less than or equal to 1" in said
+    assert "REDIS_URL: write it like redis://" in said
+    assert not any(word in said for word in ("Value error", "Input should", "unable to parse"))
+
+
 def test_nothing_made_on_the_days_asked_for_is_said_so(likeness: CommandLine) -> None:
     assert (
         likeness("cost", "--since", "2999-01-01").out
