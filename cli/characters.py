@@ -1,5 +1,6 @@
 """`character add|set|list|show`: whom the pictures must show, by reference pictures and thresholds."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC
@@ -24,7 +25,16 @@ from reports.wording import held_against, source
 from runtime.settings import Settings
 from validation.base import Aggregation
 
-app = typer.Typer(help="Whom the pictures must show: reference pictures and thresholds.", no_args_is_help=True)
+app = typer.Typer(help="Whom the pictures must show: reference pictures and thresholds.", invoke_without_command=True)
+
+
+@app.callback()
+def alone(context: typer.Context) -> None:
+    """Whom the pictures must show: reference pictures and thresholds."""
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+        raise typer.Exit(BadInput.exit_code)
+
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `--character` and the column `character` name it.")]
 Threshold = Annotated[

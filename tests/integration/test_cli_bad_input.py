@@ -218,10 +218,11 @@ def test_nothing_made_on_the_days_asked_for_is_said_so(likeness: CommandLine) ->
     )
 
 
-def test_no_command_at_all_shows_the_help_and_fails(likeness: CommandLine) -> None:
-    ended = likeness()
+@pytest.mark.parametrize("command", [[], ["character"]])
+def test_no_command_at_all_shows_the_help_and_fails(likeness: CommandLine, command: list[str]) -> None:
+    ended = likeness(*command)
     assert (ended.code, ended.err) == (2, "")
-    assert "Usage: likeness" in ended.out
+    assert f"Usage: {' '.join(['likeness', *command])}" in ended.out
 
 
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "REDIS_URL"])
