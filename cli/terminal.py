@@ -35,8 +35,8 @@ class Terminal:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.out = _Output(stderr=as_json, soft_wrap=True)
-        self.err = _Output(stderr=True, soft_wrap=True)
+        self.out: Console = _Output(stderr=as_json, soft_wrap=True)
+        self.err: Console = _Output(stderr=True, soft_wrap=True)
 
     def document(self, content: dict[str, Any]) -> None:
         """Print the one document of `--json`; for people, nothing."""
@@ -57,6 +57,20 @@ class Terminal:
                 self.out.print(one, style="dim", markup=False, highlight=False)
             else:
                 self.out.print(one, soft_wrap=False, width=None if measured else _WIDE)
+
+    @contextmanager
+    def beside(self, moving: Console) -> Iterator[None]:
+        """While something moves on that console, lines for people go through it, so that they land above what moves.
+
+        Where standard error is no terminal nothing there is in its way, and nothing changes.
+        """
+        usual = self.err
+        if usual.is_terminal:
+            self.err = moving
+        try:
+            yield
+        finally:
+            self.err = usual
 
     def note(self, text: str) -> None:
         """A line for people, beside the result."""

@@ -102,7 +102,10 @@ class Watch:
         return self._lines()
 
     def _live(self) -> BatchStatus:
-        with Live(console=self._terminal.out, refresh_per_second=4, transient=True) as live:
+        with (
+            Live(console=self._terminal.out, refresh_per_second=4, transient=True) as live,
+            self._terminal.beside(live.console),
+        ):
             while True:
                 now = self._look()
                 if now is not None:
