@@ -21,6 +21,10 @@ PARENT_PIPE = "LIKENESS_PARENT_PIPE"
 # A child that ran this long before it died starts again at once, as if for the first time.
 STEADY_AFTER_S = 30.0
 LONGEST_LINE_BYTES = 64 * 1024
+# Exit statuses by which a process of ours says that the next start will end the same way: what it was given cannot be
+# used, or what it needs is not there (`LikenessError.exit_code`). What may pass ends with another (`runtime.process`).
+FINAL_WORDS = frozenset({2, 3})
+FINAL_WORDS_BELIEVED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,8 @@ class Children:
         stop_order: names in waves: each wave is told to stop together, and the next waits for its end. Children that
             are not named stop first, the latest started first.
         first_pause_s: before the second of several starts in a row; doubles up to `longest_pause_s`.
-        gives_up_after: quick deaths in a row after which a child stays dead.
+        gives_up_after: quick deaths in a row after which a child stays dead. Where each of the last three said by its
+            exit status that the next will be the same, that is enough, however long it took to find out.
     """
 
     def __init__(
@@ -200,6 +205,7 @@ class _Life:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._quick_deaths = 0
+        self._final_words = 0
         self.is_over = False
 
     @property
@@ -288,15 +294,24 @@ class _Life:
         if self._told_to_stop.is_set():
             self._house.report(ChildReport(happening=Happening.STOPPED, name=name, pid=pid, status=status))
             return None
-        is_quick = time.monotonic() - self._started_at < STEADY_AFTER_S
-        self._quick_deaths = self._quick_deaths + 1 if is_quick else 1
-        pause_s = self._house.pause_s(self._quick_deaths) if self._child.restarts else None
+        pause_s = self._pause_s(status)
         self.is_over = pause_s is None
         has_given_up = self.is_over and self._child.restarts
         happening = Happening.GAVE_UP if has_given_up else Happening.ENDED
         report = ChildReport(happening=happening, name=name, pid=pid, status=status, again_in_s=pause_s)
         self._house.report(report)
         return pause_s
+
+    def _pause_s(self, status: int) -> float | None:
+        """The pause after a death by itself; None for no further start."""
+        is_final = status in FINAL_WORDS
+        # Loading torch alone takes longer than this on a busy machine; such a life was not steady.
+        is_quick = is_final or time.monotonic() - self._started_at < STEADY_AFTER_S
+        self._quick_deaths = self._quick_deaths + 1 if is_quick else 1
+        self._final_words = self._final_words + 1 if is_final else 0
+        if not self._child.restarts or self._final_words >= FINAL_WORDS_BELIEVED:
+            return None
+        return self._house.pause_s(self._quick_deaths)
 
     def _forward(self, output: IO[bytes]) -> None:
         with output, _appending(self._child.log) as log:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from runtime.settings import Settings
 _STOP_ORDER = (("beat", "flower", "api"), ("io", "io-sync", "gpu"), ("sandbox",))
 #: Without webhooks the poll finds out by itself, only later; Flower only looks.
 _SPARED = frozenset({"api", "flower"})
+#: A line as `runtime.process` has it written: level, logger, and the sentence.
+_ERROR = re.compile(r"(?:ERROR|CRITICAL)(?: [\w.]+:)? *(?P<sentence>.*)")
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -133,8 +136,8 @@ class Crew:
         """Why a member is not to be had, in one sentence, by the last error in its log."""
         log = self._logs / f"{name}.log"
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-        said = next((line for line in reversed(lines) if line.startswith(("ERROR", "CRITICAL"))), None)
-        reason = said or (lines[-1] if lines else "it said nothing")
+        said = next(filter(None, map(_ERROR.match, reversed(lines))), None)
+        reason = said["sentence"] if said else (lines[-1] if lines else "it said nothing")
         return f"the {name} worker keeps ending: {reason} (its log is {log})"
 
     def close(self) -> None:

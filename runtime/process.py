@@ -1,12 +1,15 @@
 """What every process of ours does around its work: it logs to standard error, and ends with whoever started it."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 
 from domain.errors import LikenessError
 from runtime.children import die_with_parent
 
+#: What may pass by itself, such as a Postgres that restarts; the other exit codes say that it will not.
+_MAY_PASS = os.EX_TEMPFAIL
 #: A line per request, migration or task says nothing that the rows do not say better.
 _CHATTY = ("httpx2", "httpcore2", "alembic", "celery", "kombu", "uvicorn")
 
@@ -21,4 +24,4 @@ def main_of(role: Callable[[], None]) -> None:
         role()
     except LikenessError as failure:
         logging.getLogger("likeness").error("%s", failure)  # noqa: TRY400 -- the sentence says it all
-        raise SystemExit(failure.exit_code) from None
+        raise SystemExit(_MAY_PASS if failure.retryable else failure.exit_code) from None

@@ -101,12 +101,39 @@ def test_a_child_that_died_is_started_again(witness: Witness) -> None:
 
 def test_a_child_that_keeps_dying_is_given_up_after_growing_pauses(witness: Witness) -> None:
     with family(witness, gives_up_after=4, longest_pause_s=0.02) as children:
-        children.start(python("beat", "raise SystemExit(3)"))
+        children.start(python("beat", "raise SystemExit(1)"))
         eventually(lambda: Happening.GAVE_UP in witness.happenings("beat"))
         assert children.given_up() == ("beat",)
     ends = [report for report in witness.reports if report.status is not None]
     assert [report.again_in_s for report in ends] == [0.01, 0.02, 0.02, None]
-    assert {report.status for report in ends} == {3}
+    assert {report.status for report in ends} == {1}
+
+
+@pytest.mark.parametrize("status", [2, 3])
+def test_a_child_that_says_three_times_that_it_cannot_run_is_given_up_however_long_it_took(
+    witness: Witness, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("runtime.children.STEADY_AFTER_S", 0.0)
+    with family(witness) as children:
+        children.start(python("gpu", f"raise SystemExit({status})"))
+        eventually(lambda: Happening.GAVE_UP in witness.happenings("gpu"))
+    ends = [report for report in witness.reports if report.status is not None]
+    assert [report.again_in_s for report in ends] == [0.01, 0.02, None]
+
+
+def test_a_child_that_dies_otherwise_in_between_is_not_taken_at_its_word(witness: Witness, tmp_path: Path) -> None:
+    lives = tmp_path / "lives"
+    code = (
+        "from pathlib import Path\n"
+        f"lives = Path({str(lives)!r})\n"
+        "number = len(lives.read_text()) if lives.exists() else 0\n"
+        "lives.write_text('x' * (number + 1))\n"
+        "raise SystemExit([3, 3, 75, 3, 3, 3][number])\n"
+    )
+    with family(witness) as children:
+        children.start(python("gpu", code))
+        eventually(lambda: Happening.GAVE_UP in witness.happenings("gpu"))
+    assert lives.read_text() == "x" * 6
 
 
 def test_children_stop_in_the_order_asked_for(witness: Witness) -> None:
