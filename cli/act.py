@@ -28,13 +28,21 @@ def pause_command(
     reason: Annotated[str, typer.Option(help="Shown to everybody who looks.")] = "a person paused it",
     as_json: AsJson = False,
 ) -> None:
-    """Start nothing more of a batch; what is at a provider runs to its end."""
+    """Send nothing more of a batch; what is at a provider runs to its end."""
     with speaking(as_json=as_json) as terminal, opened() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
         after = actions.pause(site.resources, found.batch.id, reason=reason)
         terminal.document(after.as_json())
-        running = f"; {after.standing.live} attempts run to their end" if after.standing.live else ""
-        terminal.note(f"batch {after.batch.name!r} is paused: {after.batch.paused_reason}{running}")
+        terminal.note(f"batch {after.batch.name!r} is paused: {after.batch.paused_reason}{_still_there(after)}")
+
+
+def _still_there(paused: status.BatchStatus) -> str:
+    """What becomes of the attempts that a paused batch still has."""
+    admitted = paused.standing.counts[GenerationState.ADMITTED]
+    running = paused.standing.live - admitted
+    sent = f"; {running:,} attempts run to their end" if running else ""
+    unsent = f"; {admitted:,} that were not sent yet go back to the queue" if admitted else ""
+    return sent + unsent
 
 
 def resume_command(

@@ -307,6 +307,11 @@ def pause(connection: Connection, batch_id: BatchId, *, reason: str) -> None:
     )
 
 
+def is_paused(connection: Connection, batch_id: BatchId) -> bool:
+    paused = select(batches.c.id).where(batches.c.id == batch_id, batches.c.paused_at.is_not(None))
+    return connection.execute(paused).first() is not None
+
+
 def resume(connection: Connection, batch_id: BatchId) -> None:
     connection.execute(
         update(batches)

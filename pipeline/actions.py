@@ -21,7 +21,10 @@ RETRIED = (GenerationState.FAILED, GenerationState.REJECTED, GenerationState.CAN
 
 
 def pause(resources: Resources, batch_id: BatchId, *, reason: str) -> BatchStatus:
-    """Admit nothing more of the batch; what is at a provider runs on. A batch already paused keeps its reason."""
+    """Send nothing more of the batch: what was admitted goes back to the queue, what is at a provider runs on.
+
+    A batch already paused keeps its reason.
+    """
     with resources.database.transaction() as connection:
         batches.pause(connection, batch_id, reason=reason)
     return of_batch(resources, batch_id)

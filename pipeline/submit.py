@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from db import history, lanes
+from db import batches, history, lanes
 from db.moves import doubts, refusals, submission
 from db.session import DatabaseAway
 from db.work import Lease, Work
@@ -56,15 +56,12 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
 
     A message twice, late or for an attempt that has moved on does nothing.
     """
-    with resources.database.transaction() as connection:
-        work = submission.look(connection, attempt_id)
-        lane_open = work is not None and lanes.is_open(connection, work.lane)
+    work, obstacle = _look(resources, attempt_id)
     if work is None:
         return None
     resources.points.reach("submit.looked")
-    if work.cancel_requested or not lane_open:
-        why = "a person has canceled it" if work.cancel_requested else f"lane {work.lane!r} is closed"
-        _give_back_unclaimed(resources, work, NotSent(why))
+    if obstacle is not None:
+        _give_back_unclaimed(resources, work, NotSent(obstacle))
         return None
     lane = resources.lanes.get(work.lane)
     if lane is None:
@@ -87,6 +84,21 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
         return None
     priced = work if cost is None else replace(work, price_usd=cost.usd)
     return _claim_and_post(resources, lane, priced, ask=ask, sent_prompt=sent_prompt)
+
+
+def _look(resources: Resources, attempt_id: AttemptId) -> tuple[Work | None, str | None]:
+    """The attempt, if it is admitted and may start now, and what came up since because of which nothing is sent."""
+    with resources.database.transaction() as connection:
+        work = submission.look(connection, attempt_id)
+        if work is None:
+            return None, None
+        if work.cancel_requested:
+            return work, "a person has canceled it"
+        if batches.is_paused(connection, work.batch_id):
+            return work, "its batch is paused"
+        if not lanes.is_open(connection, work.lane):
+            return work, f"lane {work.lane!r} is closed"
+        return work, None
 
 
 def _model(work: Work) -> Model | None:

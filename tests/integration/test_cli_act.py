@@ -32,6 +32,15 @@ def test_a_paused_batch_starts_nothing_until_it_is_resumed(likeness: CommandLine
     assert books.counts(batch) == {"admitted": 3}, "resuming admits in the same call"
 
 
+def test_a_pause_tells_what_was_sent_from_what_was_only_admitted(likeness: CommandLine, books: Books) -> None:
+    books.lane()
+    books.batch(4, name="farm")
+    first, _, _ = books.admit(places={"sandbox": 3})
+    books.accept(first.attempt_id, books.claim(first.attempt_id))
+    told = likeness("pause", "farm").err
+    assert "1 attempts run to their end; 2 that were not sent yet go back to the queue" in told.replace("\n", " ")
+
+
 def test_a_stopped_batch_goes_on_with_a_larger_budget(likeness: CommandLine, books: Books) -> None:
     books.lane()
     batch = books.batch(3, name="farm", limit="0.40")
