@@ -27,7 +27,12 @@ _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def address(home: Path) -> str:
     """Where the sandbox of a home is: the same each time, so that addresses of pictures stay good over a restart."""
-    return f"http://127.0.0.1:{port_of(home / 'sandbox')}"
+    return f"http://127.0.0.1:{port_of(_data_of(home))}"
+
+
+def _data_of(home: Path) -> Path:
+    """Not the folder of a `likeness sandbox` started by hand, which may run at the same time and locks its own."""
+    return home / "stand-in"
 
 
 def port_of(folder: Path) -> int:
@@ -50,8 +55,8 @@ def sandbox_child(settings: Settings, *, latency_s: float, size_px: int) -> Chil
         argv=python_module(
             "cli.main",
             "sandbox",
-            f"--port={port_of(settings.home / 'sandbox')}",
-            f"--data={settings.home.resolve() / 'sandbox'}",
+            f"--port={port_of(_data_of(settings.home))}",
+            f"--data={_data_of(settings.home).resolve()}",
             f"--latency={latency_s}",
             f"--size={size_px}",
         ),

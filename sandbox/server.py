@@ -216,5 +216,5 @@ def _take(path: Path) -> IO[str]:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock_file.close()
-        raise DataInUse(f"another sandbox uses {str(path.parent)!r}") from None
+        raise DataInUse(f"another sandbox uses {str(path.parent)!r}; stop it, or name another --data") from None
     return lock_file

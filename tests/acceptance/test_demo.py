@@ -27,7 +27,7 @@ def test_the_demo_makes_28_checked_pictures_and_its_books_equal_the_bill(home: P
 def test_a_demo_killed_in_the_middle_goes_on_and_pays_nothing_twice(home: Path, tmp_path: Path) -> None:
     fast = {"LIKENESS_LEASE_S": "3", "LIKENESS_UNCLAIMED_S": "3"}
     first = commands.start("demo", "--json", "--size", "128", home=home, cwd=tmp_path, **fast)
-    database = home / "sandbox"
+    database = home / "stand-in"
     commands.wait_for(
         lambda: database.exists() and any(database.rglob("*.png")), what="the first pictures", timeout_s=120
     )
