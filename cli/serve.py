@@ -18,6 +18,7 @@ from domain.errors import BadInput, ServiceMissing
 from runtime.children import Child, ChildReport, Happening, die_with_parent
 from runtime.crew import Crew, crew_of, logs_of, module_of, role, workers
 from runtime.settings import Settings, read_settings
+from sandbox.__main__ import LAST_PORT, dollars
 from sandbox.__main__ import main as sandbox_main
 
 
@@ -41,13 +42,21 @@ def worker_command(
     os.execv(command[0], command)  # noqa: S606 -- our own module, by this very Python
 
 
+def _checked_price(text: str) -> str:
+    try:
+        dollars(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
 def sandbox_command(
-    port: Annotated[int, typer.Option(help="0 lets the system choose.")] = 8700,
+    port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="0 lets the system choose.")] = 8700,
     data: Annotated[Path, typer.Option(help="Folder of its bill, pictures and files.")] = Path(".likeness/sandbox"),
     latency: Annotated[float, typer.Option(min=0, help="Usual seconds of a fast job.")] = 0.4,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side of one picture in pixels.")] = 512,
     concurrency: Annotated[int, typer.Option(min=1, help="Unfinished jobs per key.")] = 10,
-    price: Annotated[str, typer.Option(metavar="USD", help="Price of one job.")] = "0.02",
+    price: Annotated[str, typer.Option(metavar="USD", callback=_checked_price, help="Price of one job.")] = "0.02",
 ) -> None:
     """A stand-in for the image services, on loopback, with a bill of its own."""
     die_with_parent()

@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import threading
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from sandbox.server import DataInUse, Sandbox
 from sandbox.settings import Settings
 
 DEFAULTS = Settings(data=Path())
+LAST_PORT = 65535
 
 
 def read_arguments(arguments: list[str]) -> tuple[Settings, bool]:
@@ -29,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A stand-in for the paid image services.")
     parser.add_argument("--data", type=Path, required=True, help="folder of the bill, the pictures and the files")
     parser.add_argument("--host", default=DEFAULTS.host)
-    parser.add_argument("--port", type=int, default=DEFAULTS.port, help="0 lets the system choose (default)")
+    parser.add_argument("--port", type=_port, default=DEFAULTS.port, help="0 lets the system choose (default)")
     parser.add_argument("--public-url", help="the address others see, for links and callbacks")
     parser.add_argument(
         "--latency", dest="latency_s", type=float, default=DEFAULTS.latency_s, help="usual seconds of a fast job"
@@ -39,10 +40,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--concurrency", type=int, default=DEFAULTS.concurrency, help="unfinished jobs per key")
     parser.add_argument(
-        "--price", dest="price_usd", type=Decimal, default=DEFAULTS.price_usd, help="US dollars per picture job"
+        "--price", dest="price_usd", type=_dollars, default=DEFAULTS.price_usd, help="US dollars per picture job"
     )
     parser.add_argument(
-        "--wallet", dest="wallet_usd", type=Decimal, default=DEFAULTS.wallet_usd, help="US dollars each key can spend"
+        "--wallet", dest="wallet_usd", type=_dollars, default=DEFAULTS.wallet_usd, help="US dollars each key can spend"
     )
     parser.add_argument("--submits-per-minute", type=int, default=DEFAULTS.submits_per_minute, help="0: no limit")
     parser.add_argument("--illegal-limit", type=int, default=DEFAULTS.illegal_limit, help="given back per key and day")
@@ -65,6 +66,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to {LAST_PORT}")
+    return int(text)
+
+
+def _dollars(text: str) -> Decimal:
+    try:
+        return dollars(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def dollars(text: str) -> Decimal:
+    """An amount as a person typed it; nothing is one too.
+
+    Raises:
+        ValueError: not a number, not finite, or below zero.
+    """
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is no amount of dollars; write it like 0.02") from None
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(f"{text!r} is no amount of dollars from 0 up")
+    return amount
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to end; `arguments` are those of the command line where None."""
     settings, exit_with_stdin = read_arguments(sys.argv[1:] if arguments is None else arguments)
@@ -74,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sandbox = Sandbox(settings)
     except (DataInUse, OSError) as error:
-        print(f"sandbox: {error}", file=sys.stderr)
+        print(f"sandbox: {_why_not(settings, error)}", file=sys.stderr)
         sys.exit(2)
     sandbox.start()
     print(f"listening {sandbox.base_url}", flush=True)
@@ -85,6 +114,13 @@ def main(arguments: list[str] | None = None) -> None:
     sys.stdout.flush()
     # The threads that fetch and deliver may be waiting for a stranger's reply; nothing they could still do counts.
     os._exit(0)
+
+
+def _why_not(settings: Settings, error: DataInUse | OSError) -> str:
+    """Why it could not start; the system's own words name a file that is in the way, but no port."""
+    if isinstance(error, DataInUse) or error.filename is not None:
+        return str(error)
+    return f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}); name another --port"
 
 
 def _wait_for_end_of_input(told: threading.Event) -> None:

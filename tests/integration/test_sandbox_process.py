@@ -154,15 +154,20 @@ def test_the_sandbox_ends_when_its_parent_dies(tmp_path: Path) -> None:
 
 
 def test_two_sandboxes_never_share_a_data_folder(tmp_path: Path) -> None:
-    with running(tmp_path), pytest.raises(NotStarted, match="another sandbox uses"):
+    with (
+        running(tmp_path),
+        pytest.raises(NotStarted, match=r"another sandbox uses .*; stop it, or name another --data"),
+    ):
         SandboxProcess(tmp_path).start()
     with running(tmp_path):
         pass
 
 
-def test_a_taken_port_is_said(tmp_path: Path) -> None:
-    with running(tmp_path / "first") as url, pytest.raises(NotStarted, match="in use"):
-        SandboxProcess(tmp_path / "second", port=int(url.rpartition(":")[2])).start()
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with running(tmp_path / "first") as url:
+        port = int(url.rpartition(":")[2])
+        with pytest.raises(NotStarted, match=rf"127\.0\.0\.1:{port} cannot be listened on .*in use.*another --port"):
+            SandboxProcess(tmp_path / "second", port=port).start()
 
 
 def test_hundreds_of_connections_are_served_at_once(tmp_path: Path) -> None:
