@@ -26,6 +26,14 @@ class _Output(Console):
         raise BrokenPipeError
 
 
+def _output(*, errors: bool) -> Console:
+    output = _Output(stderr=errors, soft_wrap=True)
+    if not output.is_terminal and "COLUMNS" not in os.environ:
+        # A width for one call would not do: rich takes the smaller of that and the console's own, which is 80 here.
+        output.width = _WIDE
+    return output
+
+
 class Terminal:
     """Standard output for results, standard error for everything else.
 
@@ -35,8 +43,8 @@ class Terminal:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.out: Console = _Output(stderr=as_json, soft_wrap=True)
-        self.err: Console = _Output(stderr=True, soft_wrap=True)
+        self.out: Console = _output(errors=as_json)
+        self.err: Console = _output(errors=True)
 
     def document(self, content: dict[str, Any]) -> None:
         """Print the one document of `--json`; for people, nothing."""
@@ -51,12 +59,11 @@ class Terminal:
         """
         if self.as_json:
             return
-        measured = self.out.is_terminal or "COLUMNS" in os.environ
         for one in content:
             if isinstance(one, str):
                 self.out.print(one, style="dim", markup=False, highlight=False)
             else:
-                self.out.print(one, soft_wrap=False, width=None if measured else _WIDE)
+                self.out.print(one, soft_wrap=False)
 
     @contextmanager
     def beside(self, moving: Console) -> Iterator[None]:
