@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli import halts
 from cli.layout import facts_of, one_line, table_of
 from domain.states import GenerationState
 from pipeline import stories
@@ -56,19 +57,8 @@ def standing(found: BatchStatus) -> list[RenderableType]:
             table.add_row(label, value)
     final = found.standing.total - found.standing.unfinished
     head = Text.assemble((batch.name, "bold"), (f"  {final:,} of {found.standing.total:,} final", "dim"))
-    return [head, table, *_halts(found)]
-
-
-def _halts(found: BatchStatus) -> list[str]:
-    name = found.batch.name
-    halts: list[str] = []
-    if found.standing.unfinished == 0:
-        return halts
-    if found.batch.paused_reason is not None:
-        halts.append(f"paused: {found.batch.paused_reason}; `likeness resume {name}` goes on")
-    if found.batch.stopped_reason is not None:
-        halts.append(f"stopped: {found.batch.stopped_reason}; `likeness resume {name} --max-cost USD` goes on")
-    return halts
+    held_up = [*halts.paused(found), *halts.stopped(found)] if found.standing.unfinished else []
+    return [head, table, *held_up]
 
 
 def lines(

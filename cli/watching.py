@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.live import Live
 
+from cli import halts
 from cli.lanes import what_holds_up
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal
 from domain.errors import ServiceMissing
@@ -207,19 +208,7 @@ def conclude(
 def _advice(ended: BatchStatus) -> list[str]:
     """What a person may want to do next, in the words of commands."""
     name, counts = ended.batch.name, ended.standing.counts
-    advice = []
-    stopped_by = ended.batch.stopped_reason
-    if stopped_by and ended.standing.unfinished:
-        advice.append(
-            f"stopped: the {stopped_by} is used up and {counts[GenerationState.QUEUED]} generations wait;"
-            + (
-                f" `likeness resume {name} --max-cost USD` goes on"
-                if stopped_by == "budget"
-                else " `likeness limits` shows and changes it"
-            )
-        )
-    if ended.batch.paused_reason:
-        advice.append(f"paused: {ended.batch.paused_reason}; `likeness resume {name}` goes on")
+    advice = [*halts.stopped(ended), *halts.paused(ended)]
     if counts[GenerationState.FAILED]:
         advice.append(f"`likeness list {name} --state failed` says why; `likeness retry {name}` tries again")
     if counts[GenerationState.IN_DOUBT]:

@@ -35,12 +35,14 @@ class Standing:
         live: attempts that are not finished.
         paid: attempts that were charged.
         wall_s: from the first row to the last final state, or to now while something is not final.
+        next_hold_usd: what the first generation in the queue needs set aside; None where the queue is empty.
     """
 
     counts: dict[str, int]
     live: int
     paid: int
     wall_s: float
+    next_hold_usd: Decimal | None
 
     @property
     def total(self) -> int:
@@ -69,7 +71,19 @@ def standing(connection: Connection, batch_id: BatchId) -> Standing:
     ).one()
     over = all(counts[state] == 0 for state in GenerationState if state not in FINAL)
     wall_s = float((times[0] if over else times[1]) or 0)
-    return Standing(counts=counts, live=of_attempts[0], paid=of_attempts[1], wall_s=wall_s)
+    return Standing(
+        counts=counts,
+        live=of_attempts[0],
+        paid=of_attempts[1],
+        wall_s=wall_s,
+        next_hold_usd=_next_hold(connection, batch_id) if counts[GenerationState.QUEUED] else None,
+    )
+
+
+def _next_hold(connection: Connection, batch_id: BatchId) -> Decimal | None:
+    queued = generations.c.batch_id == batch_id, generations.c.state == GenerationState.QUEUED
+    in_order = select(generations.c.hold_usd).where(*queued).order_by(generations.c.position, generations.c.id)
+    return connection.execute(in_order.limit(1)).scalar_one_or_none()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
