@@ -202,7 +202,7 @@ def _conclude(site: Opened, ended: BatchStatus, terminal: Terminal, weather: Wea
         "seed": weather.storm.seed,
         "opened_again": dict(weather.opened_again),
     }
-    code = conclude(site.resources, ended, terminal, report=report, more=more)
+    code = conclude(site.resources, ended, terminal, report=report, more=more, advise=False)
     if not terminal.as_json:
         _say(terminal, site, parts, breaches=breaches, met=met)
     return code
@@ -239,7 +239,7 @@ def _say(
             terminal.note(f"broken: {sentence}")
     else:
         terminal.note(
-            "kept: nothing was paid twice, nothing is lost, and what was charged is what was billed"
+            "kept: nothing was paid twice, no generation is lost, and what was charged is what was billed"
             + ("" if all(part.books.in_doubt == 0 for part in parts) else ", but for what is in doubt")
         )
     terminal.note(f"its books are in a home of their own: LIKENESS_HOME={site.settings.home} likeness list")

@@ -186,9 +186,19 @@ class Watch:
 
 
 def conclude(
-    resources: Resources, ended: BatchStatus, terminal: Terminal, *, report: Path | None, more: dict[str, Any]
+    resources: Resources,
+    ended: BatchStatus,
+    terminal: Terminal,
+    *,
+    report: Path | None,
+    more: dict[str, Any],
+    advise: bool = True,
 ) -> int:
-    """Write the report, print the end, and return the exit code."""
+    """Write the report, print the end, and return the exit code.
+
+    Args:
+        advise: whether to name commands that go on with the batch; in another home than this one they find nothing.
+    """
     record = report_of(resources, ended.batch.id)
     where: str | None = None
     if report is not None:
@@ -198,7 +208,7 @@ def conclude(
     terminal.document({**ended.as_json(), "report": where, **more})
     if not terminal.as_json:
         terminal.out.print(end_table(record))
-        for line in _advice(ended):
+        for line in _advice(ended) if advise else ():
             terminal.note(line)
         if where:
             terminal.note(f"report: {where}")

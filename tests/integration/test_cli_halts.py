@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from cli.halts import stopped
+from cli.terminal import Terminal
+from cli.watching import conclude
 from db import spending
 from db.spending import Scope
 from domain.ids import BatchId
@@ -69,3 +71,16 @@ def test_a_limit_of_a_user_or_a_lane_is_not_answered_by_a_larger_budget(
     assert "`likeness limits`" in second
     assert "`likeness resume farm`" in second
     assert "--max-cost" not in first + second
+
+
+@pytest.mark.parametrize("advise", [True, False])
+def test_commands_are_named_only_where_they_find_the_batch(
+    resources: Resources,
+    books: Books,
+    capsys: pytest.CaptureFixture[str],
+    advise: bool,  # noqa: FBT001 -- pytest fills it in
+) -> None:
+    books.lane()
+    batch = books.batch(1, name="farm", limit="0.39")
+    conclude(resources, _stopped(resources, books, batch), Terminal(), report=None, more={}, advise=advise)
+    assert ("`likeness" in capsys.readouterr().err) is advise
