@@ -5,10 +5,11 @@ import os
 import sys
 from collections.abc import Callable
 
-from domain.errors import LikenessError
+from domain.errors import LikenessError, ScorerBroken
 from runtime.children import die_with_parent
 
-#: What may pass by itself, such as a Postgres that restarts; the other exit codes say that it will not.
+#: What may pass by itself or with a new process, as a Postgres that restarts or a device that broke; the other exit
+#: codes say that it will not.
 _MAY_PASS = os.EX_TEMPFAIL
 #: A line per request, migration or task says nothing that the rows do not say better.
 _CHATTY = ("httpx2", "httpcore2", "alembic", "celery", "kombu", "uvicorn")
@@ -24,4 +25,6 @@ def main_of(role: Callable[[], None]) -> None:
         role()
     except LikenessError as failure:
         logging.getLogger("likeness").error("%s", failure)  # noqa: TRY400 -- the sentence says it all
-        raise SystemExit(_MAY_PASS if failure.retryable else failure.exit_code) from None
+        # A scorer that is broken needs another process, and is no word about whether that one can run.
+        passes = failure.retryable or isinstance(failure, ScorerBroken)
+        raise SystemExit(_MAY_PASS if passes else failure.exit_code) from None

@@ -1,6 +1,7 @@
 """A device that breaks under a batch: the worker makes room for a new one, and no paid picture suffers."""
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -53,5 +54,5 @@ def test_a_worker_whose_device_breaks_is_replaced_and_every_picture_is_checked(
         assert breaches(resources, bill(str(settings.sandbox_base_url))) == []
     assert lives.read_text().splitlines() == ["a life", "a life"]
     ended = [report for report in reports if report.happening is Happening.ENDED]
-    assert [report.status for report in ended] == [3], "in order, as a failure that is the operator's"
+    assert [report.status for report in ended] == [os.EX_TEMPFAIL], "in order, and worth another start"
     assert any(line.startswith("ERROR likeness: the scorer is broken") for line in lines), lines[-20:]
