@@ -17,7 +17,7 @@ from tests.crash.invariants import breaches, waiting
 from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, ordered
 
 #: Steps that need none: they move no attempt and no money, and what a death leaves out the next tick does.
-_WITHOUT_POINTS = {"accounts", "ticks", "upload"}
+_WITHOUT_POINTS = {"accounts", "daily_audit", "ticks", "upload"}
 _EVERY = {point for name, tuple_ in vars(points).items() if name.endswith("POINTS") for point in tuple_}
 
 

@@ -329,7 +329,15 @@ def test_a_character_is_added_changed_and_shown(likeness: CommandLine, tmp_path:
     Image.new("RGB", (64, 48), "pink").save(tmp_path / "lulu.png")
     Image.new("RGB", (32, 32), "teal").save(tmp_path / "side.png")
     made = likeness.document("character", "add", "lulu", "lulu.png", "--description", "a pig")
-    assert made["thresholds"] == {"core": 0.75, "style": 0.6, "version": 1, "origin": "default", "aggregation": "max"}
+    assert made["thresholds"] == {
+        "core": 0.75,
+        "style": 0.6,
+        "style_decides": True,
+        "version": 1,
+        "origin": "default",
+        "aggregation": "max",
+        "in_words": "core 0.750, style 0.600; default threshold",
+    }
     assert [(one["width"], one["height"]) for one in made["references"]] == [(64, 48)]
     changed = likeness.document("character", "add", "lulu", "lulu.png", "side.png", "--core", "0.8")
     assert changed["id"] == made["id"]

@@ -82,8 +82,7 @@ def test_the_fifth_fault_in_a_row_closes_the_lane_and_what_is_under_way_is_given
     for attempt_id in under_way:
         bench.until_made(attempt_id)
     ended = [row for row in bench.books.rows(attempts) if row.state == "finished"]
-    ended.sort(key=lambda row: row.finished_at)
-    assert [row.outcome for row in ended] == ["failed"] * 4 + ["given_back"] * 3
+    assert Counter(row.outcome for row in ended) == {"failed": 4, "given_back": 3}
     assert _closed_for(bench, seconds=30)
     assert bench.admit() == []
     assert {row.error_code for row in ended} == {"job_failed"}
