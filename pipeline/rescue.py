@@ -12,9 +12,6 @@ from pipeline.resources import Resources
 
 log = logging.getLogger(__name__)
 
-#: One death may be anybody's fault; after it the step runs alone, and two more deaths there are its own.
-_DEATHS_ALLOWED = 2
-
 
 class Poison(ScorerError):
     """A step that killed every worker that took it."""
@@ -31,7 +28,8 @@ def take_over(resources: Resources) -> int:
         resources.points.reach("rescue.buried")
     for work in buried:
         log.warning("attempt %s was left %s by a worker that died (%d)", work.attempt_id, work.state, work.deaths)
-        if work.deaths > _DEATHS_ALLOWED and work.state is not AttemptState.GENERATING:
+        # The first death may be anybody's fault; after it the step runs alone, and further ones there are its own.
+        if work.deaths > resources.timing.deaths_alone and work.state is not AttemptState.GENERATING:
             _poison(resources, work)
     with resources.database.transaction() as connection:
         canceled = people.cancel_admitted(connection)
@@ -63,7 +61,7 @@ def _publish(resources: Resources, work: Work) -> None:
 def _poison(resources: Resources, work: Work) -> None:
     step = "fetching" if work.state is AttemptState.COLLECTING else "checking"
     failure = Poison(
-        f"{work.deaths} workers died while {step} the pictures of this attempt, two of them doing only that"
+        f"{work.deaths} workers died while {step} the pictures of this attempt, all but the first doing only that"
     )
     try:
         with resources.database.transaction() as connection:

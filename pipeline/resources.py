@@ -47,6 +47,7 @@ class Timing:
         submit_tries: of one attempt, while nothing reaches the provider.
         collect_tries: of one attempt, before its pictures count as lost.
         validate_tries: of one attempt whose stored original cannot be read.
+        deaths_alone: of a step that runs alone after a first death; then it is poison.
         generation_tries: attempts of one generation that failed at the provider and cost nothing.
         job_deadline: added to the expected duration; a job older than both is overdue.
         listings_apart: two complete listings this far apart prove that a job does not exist.
@@ -67,6 +68,7 @@ class Timing:
     submit_tries: int = 4
     collect_tries: int = 6
     validate_tries: int = 6
+    deaths_alone: int = 2
     generation_tries: int = 3
     job_deadline: timedelta = timedelta(minutes=20)
     listings_apart: timedelta = timedelta(seconds=20)

@@ -54,6 +54,7 @@ def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
     return Timing(
         unclaimed=timedelta(seconds=settings.unclaimed_s),
         listings_apart=timedelta(seconds=settings.listings_apart_s),
+        deaths_alone=settings.deaths_alone,
         call_total=max(totals.values(), default=_UNKNOWN_CALL),
         call_totals=totals,
         illegal_prompts=settings.ttapi_illegal_prompts,

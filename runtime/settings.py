@@ -187,6 +187,12 @@ class Settings(BaseSettings):
         gt=0.5,
         description="two complete listings this far apart prove that a job does not exist",
     )
+    deaths_alone: int = Field(
+        2,
+        validation_alias="LIKENESS_DEATHS_ALONE",
+        ge=1,
+        description="workers that may die of one step while it runs alone, before its generation fails",
+    )
     die_at: str = Field(
         "", validation_alias="LIKENESS_DIE_AT", description="for crash tests: fault points, with commas between"
     )
