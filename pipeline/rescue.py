@@ -28,7 +28,8 @@ def take_over(resources: Resources) -> int:
         resources.points.reach("rescue.buried")
     for work in buried:
         log.warning("attempt %s was left %s by a worker that died (%d)", work.attempt_id, work.state, work.deaths)
-        # The first death may be anybody's fault; after it the step runs alone, and further ones there are its own.
+        # The first death may be any step's fault; after it nothing else of its kind runs beside it. A sweep or a
+        # submission of the same process may, which is why more than one further death is asked for.
         if work.deaths > resources.timing.deaths_alone and work.state is not AttemptState.GENERATING:
             _poison(resources, work)
     with resources.database.transaction() as connection:
@@ -61,7 +62,8 @@ def _publish(resources: Resources, work: Work) -> None:
 def _poison(resources: Resources, work: Work) -> None:
     step = "fetching" if work.state is AttemptState.COLLECTING else "checking"
     failure = Poison(
-        f"{work.deaths} workers died while {step} the pictures of this attempt, all but the first doing only that"
+        f"{work.deaths} workers died while {step} the pictures of this attempt, all but the first time with nothing"
+        " else of the kind beside it"
     )
     try:
         with resources.database.transaction() as connection:
