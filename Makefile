@@ -24,7 +24,7 @@ crash:           ## kill and stop processes at random: make crash SEED=7 MINUTES
 	uv run python -m tests.crash.driver --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)
 
 docs:            ## write the parts of the documentation that code says already
-	uv run python -m docs.generate
+	uv run python -m tools.generate_docs
 
 demo:            ## 28 prompts through the whole system, on this machine
 	uv run likeness demo

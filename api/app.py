@@ -1,6 +1,7 @@
 """The application: where providers call back, and whether it is well.
 
-A route reads a request, calls one step and answers; what a webhook proves and does is `pipeline.events`' business.
+A route reads a request, calls one step and answers; what a webhook proves and does is `pipeline.attempts.webhooks`'
+business.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from starlette.requests import ClientDisconnect
 
 from domain.errors import ProviderError, ServiceMissing
-from pipeline import events, ticks
+from pipeline.attempts import webhooks
+from pipeline.operator import heartbeat
 from pipeline.resources import Resources
 
 log = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ def create_app(resources: Resources) -> FastAPI:
         """A provider calls back. 2xx: it need not come again; 404: not authentic; 503: it should come again."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            taken = events.receive(resources, lane, token, headers=headers, content=content)
+            taken = webhooks.receive(resources, lane, token, headers=headers, content=content)
         except (ProviderError, ServiceMissing) as failure:
             raise _again_later(failure) from None
         if not taken:
@@ -77,7 +79,7 @@ def create_app(resources: Resources) -> FastAPI:
     def health() -> dict[str, str | float | None]:
         """Whether webhooks can be taken, and how long ago the queue's last tick was; 503 without a database."""
         try:
-            return {"status": "ok", "tick_age_s": ticks.silence_s(resources)}
+            return {"status": "ok", "tick_age_s": heartbeat.silence_s(resources)}
         except ServiceMissing as failure:
             raise _again_later(failure) from None
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from domain.errors import ServiceMissing
-from pipeline import events
+from pipeline.attempts import webhooks
 from runtime.process import main_of
 from runtime.resources import open_producer
 from runtime.settings import read_settings
@@ -89,7 +89,7 @@ def api() -> None:
         bound(settings.api_host, settings.api_port) as listener,
         open_producer(settings, application="likeness api") as resources,
     ):
-        events.prepare(resources)
+        webhooks.prepare(resources)
         host, port = listener.getsockname()[:2]
         log.info("webhooks are taken at http://%s:%d", f"[{host}]" if ":" in host else host, port)
         server_of(create_app(resources)).run(sockets=[listener])

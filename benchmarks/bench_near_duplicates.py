@@ -25,7 +25,7 @@ import numpy as np
 import psycopg
 
 from domain.ids import AssetId
-from pipeline.lookalikes import _Seen, _too_alike
+from pipeline.process.near_duplicates import _Seen, _too_alike
 from runtime.embedded.stack import throwaway
 
 SIDE = 768

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 import sandbox
-from sandbox.characters import Likeness, invent
-from sandbox.drawing import paint, portrait
+from sandbox.drawing.characters import Likeness, invent
+from sandbox.drawing.picture import paint, portrait
 from validation.clip import ClipScorer
 from validation.pixels import model_input
 from validation.similarity import cosines, frame_of, standard, unpack

@@ -7,55 +7,117 @@ from typing import Annotated
 
 import typer
 
+from cli.batches.enqueue_options import one_address_each
 from cli.lazy import Entry, PanelledGroup, group_of
 from cli.terminal import INTERRUPTED, OK, Terminal
-from cli.wish import one_address_each
 from domain.errors import BadInput
 from domain.wording import plainly
 
 _MAKE, _LOOK, _STEER, _CHARACTERS, _MACHINE = "Make pictures", "Look", "Steer", "Characters", "This machine"
 
 COMMANDS = (
-    Entry(name="demo", target="cli.demo:demo_command", panel=_MAKE, says="28 prompts, a stand-in, nothing to set up"),
-    Entry(name="run", target="cli.batches:run_command", panel=_MAKE, says="Enqueue a file of prompts and watch it"),
-    Entry(name="enqueue", target="cli.batches:enqueue_command", panel=_MAKE, says="Enqueue it, for workers elsewhere"),
-    Entry(name="watch", target="cli.batches:watch_command", panel=_MAKE, says="Watch a batch to its end"),
-    Entry(name="status", target="cli.look:status_command", panel=_LOOK, says="How far a batch is"),
-    Entry(name="list", target="cli.look:list_command", panel=_LOOK, says="Generations, one a line"),
-    Entry(name="show", target="cli.look:show_command", panel=_LOOK, says="One generation's whole story"),
-    Entry(name="report", target="cli.files:report_command", panel=_LOOK, says="Write a batch's contact sheet"),
-    Entry(name="export", target="cli.files:export_command", panel=_LOOK, says="Copy pictures out, by theme"),
-    Entry(name="cost", target="cli.look:cost_command", panel=_LOOK, says="What was paid, per batch and in all"),
-    Entry(name="models", target="cli.models:models_command", panel=_LOOK, says="Models, prices, what they take"),
-    Entry(name="audit", target="cli.audit:audit_command", panel=_LOOK, says="Whether the books add up"),
-    Entry(name="pause", target="cli.act:pause_command", panel=_STEER, says="Start nothing more of a batch"),
-    Entry(name="resume", target="cli.act:resume_command", panel=_STEER, says="Go on, with another budget if wanted"),
-    Entry(name="cancel", target="cli.act:cancel_command", panel=_STEER, says="Stop a batch for good"),
-    Entry(name="retry", target="cli.act:retry_command", panel=_STEER, says="Queue failed generations again"),
-    Entry(name="doubts", target="cli.doubts:app", panel=_STEER, says="Submissions that may have been paid"),
-    Entry(name="limits", target="cli.limits:app", panel=_STEER, says="Caps per user and month, lane and day"),
-    Entry(name="lanes", target="cli.lanes:app", panel=_STEER, says="Accounts: limits, health, open or closed"),
-    Entry(name="character", target="cli.characters:app", panel=_CHARACTERS, says="Whom the pictures must show"),
     Entry(
-        name="validate", target="cli.validate:validate_command", panel=_CHARACTERS, says="Check any pictures at once"
+        name="demo",
+        target="cli.demo.commands:demo_command",
+        panel=_MAKE,
+        says="28 prompts, a stand-in, nothing to set up",
+    ),
+    Entry(
+        name="run",
+        target="cli.batches.commands:run_command",
+        panel=_MAKE,
+        says="Enqueue a file of prompts and watch it",
+    ),
+    Entry(
+        name="enqueue",
+        target="cli.batches.commands:enqueue_command",
+        panel=_MAKE,
+        says="Enqueue it, for workers elsewhere",
+    ),
+    Entry(name="watch", target="cli.batches.commands:watch_command", panel=_MAKE, says="Watch a batch to its end"),
+    Entry(name="status", target="cli.batches.looking:status_command", panel=_LOOK, says="How far a batch is"),
+    Entry(name="list", target="cli.batches.looking:list_command", panel=_LOOK, says="Generations, one a line"),
+    Entry(name="show", target="cli.batches.looking:show_command", panel=_LOOK, says="One generation's whole story"),
+    Entry(
+        name="report", target="cli.batches.reports:report_command", panel=_LOOK, says="Write a batch's contact sheet"
+    ),
+    Entry(name="export", target="cli.batches.reports:export_command", panel=_LOOK, says="Copy pictures out, by theme"),
+    Entry(
+        name="cost", target="cli.batches.looking:cost_command", panel=_LOOK, says="What was paid, per batch and in all"
+    ),
+    Entry(
+        name="models", target="cli.operations.models:models_command", panel=_LOOK, says="Models, prices, what they take"
+    ),
+    Entry(name="audit", target="cli.operations.audit:audit_command", panel=_LOOK, says="Whether the books add up"),
+    Entry(
+        name="pause",
+        target="cli.batches.batch_control:pause_command",
+        panel=_STEER,
+        says="Start nothing more of a batch",
+    ),
+    Entry(
+        name="resume",
+        target="cli.batches.batch_control:resume_command",
+        panel=_STEER,
+        says="Go on, with another budget if wanted",
+    ),
+    Entry(name="cancel", target="cli.batches.batch_control:cancel_command", panel=_STEER, says="Stop a batch for good"),
+    Entry(
+        name="retry",
+        target="cli.batches.batch_control:retry_command",
+        panel=_STEER,
+        says="Queue failed generations again",
+    ),
+    Entry(name="doubts", target="cli.operations.doubts:app", panel=_STEER, says="Submissions that may have been paid"),
+    Entry(
+        name="limits", target="cli.operations.limits:app", panel=_STEER, says="Caps per user and month, lane and day"
+    ),
+    Entry(
+        name="lanes", target="cli.operations.lanes:app", panel=_STEER, says="Accounts: limits, health, open or closed"
+    ),
+    Entry(
+        name="character", target="cli.characters.commands:app", panel=_CHARACTERS, says="Whom the pictures must show"
+    ),
+    Entry(
+        name="validate",
+        target="cli.characters.validate:validate_command",
+        panel=_CHARACTERS,
+        says="Check any pictures at once",
     ),
     Entry(
         name="feedback",
-        target="cli.feedback:feedback_command",
+        target="cli.characters.feedback:feedback_command",
         panel=_CHARACTERS,
         says="Say whether a picture is right",
     ),
-    Entry(name="rescore", target="cli.rescore:rescore_command", panel=_CHARACTERS, says="Judge final ones again"),
+    Entry(
+        name="rescore",
+        target="cli.characters.rescore:rescore_command",
+        panel=_CHARACTERS,
+        says="Judge final ones again",
+    ),
     Entry(
         name="calibrate",
-        target="cli.calibrate:calibrate_command",
+        target="cli.characters.calibrate:calibrate_command",
         panel=_CHARACTERS,
         says="Fit thresholds, with their error rates",
     ),
-    Entry(name="doctor", target="cli.doctor:doctor_command", panel=_MACHINE, says="What is missing, what to do"),
-    Entry(name="up", target="cli.serve:up_command", panel=_MACHINE, says="Run servers and workers in the foreground"),
-    Entry(name="worker", target="cli.serve:worker_command", panel=_MACHINE, says="Run one role of worker"),
-    Entry(name="sandbox", target="cli.serve:sandbox_command", panel=_MACHINE, says="Run the stand-in for the services"),
+    Entry(
+        name="doctor", target="cli.operations.doctor:doctor_command", panel=_MACHINE, says="What is missing, what to do"
+    ),
+    Entry(
+        name="up",
+        target="cli.operations.serve:up_command",
+        panel=_MACHINE,
+        says="Run servers and workers in the foreground",
+    ),
+    Entry(name="worker", target="cli.operations.serve:worker_command", panel=_MACHINE, says="Run one role of worker"),
+    Entry(
+        name="sandbox",
+        target="cli.operations.serve:sandbox_command",
+        panel=_MACHINE,
+        says="Run the stand-in for the services",
+    ),
 )
 
 app = typer.Typer(

@@ -34,7 +34,7 @@
     │   ├── ScorerBroken        the operator: nothing can be scored in this process; a new one may do better
     │   ├── UnfitPicture        this picture cannot be scored; its neighbours can
     │   ├── ModelUnloadable     weights missing, wrong, or too large
-    │   └── Poison              the step kills every worker that takes it (pipeline.rescue)
+    │   └── Poison              the step kills every worker that takes it (pipeline.attempts.rescue)
     └── StateError              the row
         └── LostRace            somebody else moved it first: an ordinary answer
 

@@ -139,7 +139,7 @@ class Variation:
 
     Args:
         picture: its place among the pictures of its job, from 0.
-        action: the attempt's `changes["action"]`, as `pipeline.further` reads it.
+        action: the attempt's `changes["action"]`, as `pipeline.attempts.follow_up_jobs` reads it.
     """
 
     picture: int

@@ -6,7 +6,7 @@ What is named here is the face; everything else may change between versions.
 from domain.errors import LikenessError, RequestError, ServiceMissing
 from likeness.client import Batch, Connection, connect
 from likeness.records import CheckedPicture, Progress, Result
-from pipeline.calibrate import Calibration
+from pipeline.calibration.calibrate import Calibration
 
 __all__ = [
     "Batch",

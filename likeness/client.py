@@ -23,18 +23,22 @@ from domain.money import read_limit
 from domain.states import GenerationState
 from likeness.records import CheckedPicture, Progress, Result, progress_of
 from likeness.workers import LocalWorkers
-from pipeline import calibrate, characters, enqueue, feedback, standalone, status, stories
-from pipeline.calibrate import Calibration
-from pipeline.cast import find_all, joined
-from pipeline.embeddings import KeptEmbeddings
-from pipeline.enqueue import Order
-from pipeline.examples import gather
-from pipeline.picture_files import picture_files
-from pipeline.prompt_file import rows_of
-from pipeline.provider_books import by_provider, going
-from pipeline.report import report_of
+from pipeline.calibration import calibrate
+from pipeline.calibration.calibrate import Calibration
+from pipeline.calibration.examples import gather
+from pipeline.characters import check_files, definitions
+from pipeline.characters.character_names import find_all, joined
+from pipeline.characters.picture_files import picture_files
+from pipeline.intake import enqueue
+from pipeline.intake.enqueue import Order
+from pipeline.intake.prompt_file import rows_of
+from pipeline.operator import feedback
+from pipeline.process.embedding_cache import KeptEmbeddings
 from pipeline.resources import Resources
-from pipeline.status import BatchStatus
+from pipeline.views import generations, status
+from pipeline.views.by_provider import by_provider, going
+from pipeline.views.report import report_of
+from pipeline.views.status import BatchStatus
 from providers.catalogue import load
 from reports.wording import source
 from runtime.lanes import require_lane
@@ -127,7 +131,7 @@ class Batch:
             RequestError: there is no such row, picture or kind, or a rating or comment without its content.
         """
         resources, user = self._connection.resources, self._connection.user
-        story = stories.find(resources, f"{self.id}/{row}", user_id=user)
+        story = generations.find(resources, f"{self.id}/{row}", user_id=user)
         about = read_kind(kind)
         feedback.give(resources, story, user_id=user, kind=about, picture=picture, rating=rating, comment=comment)
 
@@ -242,10 +246,10 @@ class Connection:
             LikenessError: the model cannot be loaded; the sentence says what to do.
         """
         paths = picture_files(images)
-        found = characters.find(self.resources, character)
+        found = definitions.find(self.resources, character)
         kept = KeptEmbeddings(self.resources.database)
         with open_scoring(self._site.settings, kept=kept) as scoring:
-            done = standalone.check(self.resources, scoring, found, paths, core=core, style=style)
+            done = check_files.check(self.resources, scoring, found, paths, core=core, style=style)
         return [
             CheckedPicture(
                 path=one.path,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from pipeline.status import BatchStatus
+from pipeline.views.status import BatchStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

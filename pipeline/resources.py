@@ -9,13 +9,13 @@ from typing import Protocol
 from db.session import Database
 from domain.errors import LikenessError
 from domain.ids import AttemptId, GenerationId
-from pipeline.fullness import Fullness
-from pipeline.gate import Gate
-from pipeline.leases import Leases
-from pipeline.lookalikes import Lookalikes
-from pipeline.points import Points, Unarmed
-from pipeline.shelf import Shelf
-from providers.base import Lane
+from pipeline.process.device_backoff import Fullness
+from pipeline.process.fault_points import Points, Unarmed
+from pipeline.process.leases import Leases
+from pipeline.process.near_duplicates import Lookalikes
+from pipeline.process.poison_gate import Gate
+from pipeline.process.reference_cache import Shelf
+from providers.contract import Lane
 from storage.base import PictureStore
 from validation.base import Scorer
 

@@ -1,6 +1,6 @@
 """What only some wires can do besides submitting, polling and listing; `providers.lane` asks for each by its protocol.
 
-Each is pure functions around one HTTP call, as in `providers.base`.
+Each is pure functions around one HTTP call, as in `providers.contract`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
 from domain.escalation import Carried
-from providers.base import Accepted, Ask, Call, Reply, Running
+from providers.contract import Accepted, Ask, Call, Reply, Running
 from providers.notices import Told
 
 

@@ -51,7 +51,7 @@ class UsageRates(_Row):
 
 
 class TokenRates(UsageRates):
-    """The same, with the family whose formula counts the tokens beforehand (`providers.token_prices`)."""
+    """The same, with the family whose formula counts the tokens beforehand (`providers.openai.token_prices`)."""
 
     family: str
 

@@ -29,7 +29,8 @@ from providers.abilities import (
     SideWorker,
     Signer,
 )
-from providers.base import (
+from providers.catalogue import load
+from providers.contract import (
     Accepted,
     AccountInfo,
     Ask,
@@ -42,13 +43,12 @@ from providers.base import (
     Reply,
     Running,
 )
-from providers.catalogue import load
-from providers.fetch import PictureFetcher
-from providers.http import Sender, checked_base_url, checked_key
 from providers.listed import ListedPage
 from providers.notices import Notice, Told, Unproven, can_call_back
-from providers.served import served_at
-from providers.signatures import EVENT_ID, Signatures
+from providers.transport.fetch import PictureFetcher
+from providers.transport.http import Sender, checked_base_url, checked_key
+from providers.transport.http_dates import served_at
+from providers.transport.signatures import EVENT_ID, Signatures
 
 UPLOAD_TRIES = 3
 #: What a service says about a model changes rarely; a long-lived process asks again after this.
@@ -58,7 +58,7 @@ _Answer = TypeVar("_Answer")
 
 
 class HttpLane:
-    """Implements `providers.base.Lane` over HTTP. Thread-safe; open it after a fork, close it at the end.
+    """Implements `providers.contract.Lane` over HTTP. Thread-safe; open it after a fork, close it at the end.
 
     Args:
         name: the lane's own, its provider's or like `ttapi-2`.

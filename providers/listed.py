@@ -1,6 +1,6 @@
 """What a service's list of jobs says: records, and the part of a lane that reads it.
 
-What a listing proves about a submission whose reply was lost is `pipeline.proof`'s business.
+What a listing proves about a submission whose reply was lost is `pipeline.doubts.evidence`'s business.
 """
 
 from collections.abc import Sequence
@@ -51,11 +51,11 @@ class ListedPage:
 
 
 class Lists(Protocol):
-    """The part of `providers.base.Lane` that is about the service's list of the account's jobs."""
+    """The part of `providers.contract.Lane` that is about the service's list of the account's jobs."""
 
     @property
     def list_parts(self) -> Sequence[str]:
-        """The parts of the list, as `providers.base.Lister` has them; none where the service lists no jobs."""
+        """The parts of the list, as `providers.contract.Lister` has them; none where the service lists no jobs."""
         ...
 
     def listed_jobs(self, *, part: str, page: str | None = None) -> ListedPage | None:

@@ -50,7 +50,7 @@ class Told:
 
 
 class CalledBack(Protocol):
-    """The part of `providers.base.Lane` that is about webhooks."""
+    """The part of `providers.contract.Lane` that is about webhooks."""
 
     def read_webhook(self, headers: Mapping[str, str], content: bytes) -> Notice | Unproven:
         """What a webhook for this lane says; names of `headers` in lower case.

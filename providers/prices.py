@@ -1,7 +1,7 @@
 """What one call costs, from the catalogue's price rows: what is expected, and the most it can be.
 
 An unknown price is not zero: for a model without a price, and without a maximum that the caller names, there is no
-call. What is priced are the words that are sent (`providers.words`), read by the wire that sends them.
+call. What is priced are the words that are sent (`providers.price_options`), read by the wire that sends them.
 """
 
 import math
@@ -14,15 +14,17 @@ from typing import Any, Final
 
 from domain.errors import BadInput, LimitTooSmall, PriceUnknown, RequestRefused
 from domain.money import LARGEST, read_limit, show, usd
-from providers import openai_body, replicate_inputs, token_prices, ttapi_modes
 from providers.catalogue import Model, PriceRow, TokenRates
-from providers.words import Words
+from providers.openai import body, token_prices
+from providers.price_options import Words
+from providers.replicate import inputs
+from providers.ttapi import modes
 
 #: Who writes the body of a model's calls, by the model's own provider; stand-ins speak its wire.
 _WORDS_OF: Final[Mapping[str, Callable[[Mapping[str, Any], Model], Words]]] = {
-    "ttapi": ttapi_modes.words_of,
-    "replicate": replicate_inputs.words_of,
-    "openai": openai_body.words_of,
+    "ttapi": modes.words_of,
+    "replicate": inputs.words_of,
+    "openai": body.words_of,
 }
 
 #: A reference whose size nobody knows: expected as one megapixel, and held as four, the largest picture that the models

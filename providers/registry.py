@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Final
 
 from domain.errors import UnknownThing
-from providers.base import Poller, Provider
-from providers.http import checked_base_url
+from providers.contract import Poller, Provider
 from providers.lane import HttpLane
-from providers.openai import OpenAI
-from providers.replicate import Replicate
-from providers.ttapi import TTAPI
+from providers.openai.adapter import OpenAI
+from providers.replicate.adapter import Replicate
+from providers.transport.http import checked_base_url
+from providers.ttapi.adapter import TTAPI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from runtime.children import Child, Children, ChildReport
 from runtime.embedded.locks import FileLock
 from runtime.lanes import synchronous
 from runtime.resources import server_urls
 from runtime.settings import Settings
+from runtime.supervisor import Child, Children, ChildReport
 
 #: Workers first, so that nothing new is begun; then beat; the stand-in for the providers last.
 _STOP_ORDER = (("beat", "flower", "api"), ("io", "io-sync", "gpu"), ("sandbox",))

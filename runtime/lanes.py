@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from db import lanes
+from db.records import lanes
 from db.session import Database
 from domain.errors import ServiceMissing
 from providers.lane import HttpLane

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from domain.errors import LikenessError, ScorerBroken
-from runtime.children import die_with_parent
+from runtime.supervisor import die_with_parent
 
 #: What may pass by itself or with a new process, as a Postgres that restarts or a device that broke; the other exit
 #: codes say that it will not.

@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from db.migrate import migrate
 from db.session import Database
 from domain.errors import ServiceMissing
-from pipeline.leases import Leases
-from pipeline.lookalikes import Lookalikes
-from pipeline.points import DieOnce, Points, Unarmed
+from pipeline.process.fault_points import DieOnce, Points, Unarmed
+from pipeline.process.leases import Leases
+from pipeline.process.near_duplicates import Lookalikes
 from pipeline.resources import Dispatch, Resources, Timing
-from providers.base import Lane
+from providers.contract import Lane
 from runtime.lanes import ensure_rows, open_lanes
 from runtime.settings import Settings
 from storage.base import PictureStore
@@ -26,7 +26,7 @@ from tasks.dispatch import CeleryDispatch
 from validation.base import Scorer
 
 if TYPE_CHECKING:
-    from pipeline.embeddings import KeptEmbeddings
+    from pipeline.process.embedding_cache import KeptEmbeddings
 
 #: What a process without lanes grants to the submissions of others.
 _UNKNOWN_CALL = timedelta(minutes=10)
@@ -119,7 +119,7 @@ def open_embeddings(settings: Settings, *, application: str) -> Iterator["KeptEm
         ServiceMissing: Postgres is not reachable, or its address is missing.
     """
     # NumPy comes along, which a command that only looks can do without.
-    from pipeline.embeddings import KeptEmbeddings
+    from pipeline.process.embedding_cache import KeptEmbeddings
 
     database_url, _ = server_urls(settings)
     database = Database(database_url, pool_size=2, application=application)

@@ -21,9 +21,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from domain.errors import BadInput, LikenessError, ScorerError
-from pipeline.embeddings import KeptEmbeddings
-from runtime import scoring_wire as wire
-from runtime.scoring_wire import Message
+from pipeline.process.embedding_cache import KeptEmbeddings
+from runtime import scoring_protocol as wire
+from runtime.scoring_protocol import Message
 from runtime.settings import Settings
 from validation.base import Embedding, ModelInput
 from validation.embedder import Embedded, ScoringModel, Source
@@ -143,7 +143,7 @@ def scoring_process(
     """A scorer in a process of its own, which ends with the block.
 
     Args:
-        kept: where embeddings are looked up and kept (`pipeline.embeddings.KeptEmbeddings`).
+        kept: where embeddings are looked up and kept (`pipeline.process.embedding_cache.KeptEmbeddings`).
         say: told what takes long, such as the download of a model.
         model: instead of the configured one.
 

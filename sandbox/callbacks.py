@@ -7,13 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from sandbox.faults import Faults
+from sandbox.faults.armed import Faults
+from sandbox.faults.kinds import AT_THE_END, AT_THE_REPLY, AT_THE_START
 from sandbox.jobs import Job, JobStore
 from sandbox.timetable import Timetable
 
-AT_THE_END = frozenset({"duplicate_callback", "late_callback", "lost_callback", "stale_callback"})
-AT_THE_START = frozenset({"forged_callback"})
-AT_THE_REPLY = frozenset({"early_callback"})
 EARLY_S = 20.0  # a reply waits no longer for a callback to overtake it
 STALE_S = 600.0  # beyond the five minutes that receivers of signed callbacks tolerate
 

@@ -10,22 +10,22 @@ from typing import IO, Protocol
 
 from sandbox.bill import bill, log
 from sandbox.callbacks import Callbacks, Manner
-from sandbox.fault_kinds import Where
-from sandbox.faults import Faults, answer_faults, misbehave, spoil_picture
+from sandbox.faults.armed import Faults, answer_faults, misbehave, spoil_picture
+from sandbox.faults.kinds import Where
+from sandbox.faults.profiles import profile
 from sandbox.files import FOR_JOB, Files
 from sandbox.files import ROUTE as FILES_ROUTE
 from sandbox.jobs import Job, JobStore, Terms
-from sandbox.openai import PREFIX as OPENAI_PREFIX
-from sandbox.openai import OpenAI
 from sandbox.pictures import ROUTE as PICTURES_ROUTE
 from sandbox.pictures import Pictures, job_id_of, media_type_of
-from sandbox.profiles import profile
-from sandbox.replicate import PREFIX as REPLICATE_PREFIX
-from sandbox.replicate import Replicate
 from sandbox.settings import Settings
 from sandbox.studio import Studio
-from sandbox.ttapi import PREFIX, TTAPI
 from sandbox.web import BadRequest, Reply, Request, Server, json_reply
+from sandbox.wires.openai.routes import PREFIX as OPENAI_PREFIX
+from sandbox.wires.openai.routes import OpenAI
+from sandbox.wires.replicate.routes import PREFIX as REPLICATE_PREFIX
+from sandbox.wires.replicate.routes import Replicate
+from sandbox.wires.ttapi.routes import PREFIX, TTAPI
 
 
 class DataInUse(Exception):

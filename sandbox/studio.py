@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
-from sandbox.desk import Artist, Order, UnreadableReference
+from sandbox.drawing_process import Artist, Order, UnreadableReference
 from sandbox.files import Files
 from sandbox.jobs import Job, JobStore, Terms
 from sandbox.pictures import Pictures
@@ -114,7 +114,7 @@ class Studio:
             fetch_reference(url, job_id=job.job_id)
         fetched = [fetch_reference(url, job_id=job.job_id) for url in job.plan["references"]]
         if "billed" in job.plan:
-            from sandbox.measuring import started_megapixels
+            from sandbox.picture_size import started_megapixels
 
             rates = job.plan["billed"]
             megapixels = sum(map(started_megapixels, fetched))

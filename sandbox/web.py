@@ -1,7 +1,7 @@
 """Requests, replies and the HTTP server under all wires; it knows no provider.
 
 A reply can be spoilt on its way out: dropped, cut short, sent late or in drips. Which reply is spoilt, and why,
-is decided elsewhere (`sandbox.faults`).
+is decided elsewhere (`sandbox.faults.armed`).
 """
 
 import json

@@ -10,10 +10,13 @@ from uuid import UUID
 from celery import Celery, Task
 
 from domain.ids import AttemptId
-from pipeline import accounts, admit, collect, daily_audit, poll, rescue, settling, submit, ticks, upload, validate
-from pipeline.outcome import Again
+from pipeline.attempts import admit, collect, poll, rescue, submit, upload, validate
+from pipeline.attempts.outcome import Again
+from pipeline.doubts import by_listing
+from pipeline.operator import accounts, heartbeat
 from pipeline.resources import Resources
-from providers.base import Lane
+from pipeline.views import daily_audit
+from providers.contract import Lane
 from tasks import names
 from tasks.rate_limit import ensure_fresh_token, is_fresh, open_token_store, token_taken_at
 from validation.preprocessing import Preprocessing
@@ -71,7 +74,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
     # Without events: ticks would push the prompts out of Flower's memory.
     @_task(app, name=names.ADMIT, send_events=False)
     def admit_tick() -> None:
-        ticks.ticked(resources)
+        heartbeat.ticked(resources)
         admit.admit_everywhere(resources)
 
     @_task(app, name=names.RESCUE, send_events=False)
@@ -88,7 +91,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
 
     @_task(app, name=names.DOUBTS, send_events=False)
     def settle_doubts(lane: str) -> None:
-        settling.settle(resources, lane)
+        by_listing.settle(resources, lane)
 
     @_task(app, name=names.ACCOUNT, send_events=False)
     def ask_account(lane: str) -> None:

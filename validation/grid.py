@@ -1,4 +1,4 @@
-"""A grid of two by two pictures cut into its four. Pure; what is done with them is `pipeline.collected`'s business."""
+"""Cut a grid of two by two pictures into its four. Pure; `pipeline.attempts.picture_ingest` decides when."""
 
 import io
 from typing import Final

@@ -1,6 +1,6 @@
 """The `io` role: submit, poll, collect, and the ticks. Starts without torch. Run as `python -m worker.main`."""
 
-from pipeline.upload import readdress
+from pipeline.attempts.upload import readdress
 from runtime.resources import open_resources
 from runtime.settings import read_settings
 from tasks import names

@@ -1,6 +1,6 @@
 """The other end of `runtime.scoring`: embeds what comes in at standard input until that ends.
 
-The scorer is handed in; only `worker.gpu` opens the door to it. The wire is told in `runtime.scoring_wire`.
+The scorer is handed in; only `worker.gpu` opens the door to it. The wire is told in `runtime.scoring_protocol`.
 """
 
 import logging
@@ -14,8 +14,8 @@ from threading import Thread
 from typing import BinaryIO, Protocol
 
 from domain.errors import LikenessError, ScorerError
-from runtime import scoring_wire as wire
-from runtime.scoring_wire import Message
+from runtime import scoring_protocol as wire
+from runtime.scoring_protocol import Message
 from validation.base import Embedding, ModelInput
 from validation.embedder import ScoringModel
 from validation.preprocessing import Preprocessing

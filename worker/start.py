@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from celery import Celery
 
 from domain.errors import LikenessError
-from pipeline import lanes, live_models
+from pipeline.intake import live_models
+from pipeline.operator import lanes
 from pipeline.resources import Resources
 from runtime.process import main_of
 

@@ -20,10 +20,10 @@ from db.moves.rows import (
     take,
     unleased,
 )
+from db.reads.work import Lease, Work, select_work, work_of
 from db.schema import attempts, generation_assets
 from db.schema_checks import model_inputs
 from db.texts import storable_json
-from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError
 from domain.ids import AssetId, AttemptId, LeaseToken
 from domain.states import AttemptKind, AttemptState, GenerationState, Outcome

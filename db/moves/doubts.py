@@ -1,7 +1,7 @@
 """Settling a doubt: found on the provider's list, proven absent from it, or decided by a person.
 
-Each leaves a row of history. What a listing must have been like to prove anything is `pipeline.doubts`' business; what
-turns up after a doubt was settled as lost is `db.moves.late`'s.
+Each leaves a row of history. What a listing must have been like to prove anything is `pipeline.doubts.by_person`'
+business; what turns up after a doubt was settled as lost is `db.moves.late_discovery`'s.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, or_, select, update
 
-from db import history, ledger
-from db.moves import late, submission
+from db.books import ledger
+from db.moves import late_discovery, submission
 from db.moves.rows import charge, finish, owning, set_attempt, take
+from db.reads.work import Work, select_work, work_of
+from db.records import history
 from db.schema import attempts, generations
 from db.texts import storable
-from db.work import Work, select_work, work_of
 from domain.errors import LikenessError, ProviderError
 from domain.ids import AttemptId
 from domain.states import AttemptState, GenerationState, HoldState, Outcome
@@ -213,7 +214,7 @@ def not_accepted(
     """The job does not exist: the hold is released and the generation goes on; should it turn up, `late` adopts it."""
     work = take(connection, attempt_id, states=_IN_DOUBT, token=None)
     reached = finish(connection, work, GenerationState.QUEUED, outcome=Outcome.GIVEN_BACK, failure=failure, wait=wait)
-    late.watch(connection, attempt_id)
+    late_discovery.watch(connection, attempt_id)
     _note(connection, work, reached, actor=actor, reason=f"the doubt is settled: {failure}")
     return reached
 

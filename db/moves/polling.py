@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, extract, func, select, update
 
-from db.moves import events
+from db.moves import webhooks
 from db.moves.rows import FREE_LEASE, charge, finish, leased_by, set_attempt, set_generation, take, unleased
+from db.reads.work import Lease, Work, select_work, work_of
 from db.schema import attempts, generations
 from db.texts import storable_json
-from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, ProviderError
 from domain.ids import AttemptId, LeaseToken
 from domain.states import AttemptState, GenerationState, HoldState, Outcome
@@ -60,7 +60,7 @@ def looked(
         since: when this look began, by the clock of Postgres; None where nobody counts webhooks.
         stoppable: whether the provider can be asked to stop the job, if a person gives it up.
     """
-    due = events.next_look(attempt_id, next_look, since=since or func.now())
+    due = webhooks.next_look(attempt_id, next_look, since=since or func.now())
     connection.execute(
         update(attempts)
         .where(

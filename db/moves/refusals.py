@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from db import faults, lanes
 from db.moves import submission
-from db.work import Work
+from db.reads.work import Work
+from db.records import faults, lanes
 from domain.errors import LikenessError
 from domain.ids import LeaseToken
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
-from db import history
 from db.moves.validation import NewVerdict, write_verdict
+from db.records import history
 from db.schema import generation_assets, generations
 from db.schema_checks import verdicts
 from domain.ids import AssetId, BatchId, CharacterId, GenerationId

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Interval, and_, case, func, literal, or_, sel
 
 from db.moves import submission
 from db.moves.rows import FREE_LEASE, finish, take, take_free, unleased
+from db.reads.work import Work, select_work, work_of
 from db.schema import attempts, lanes
-from db.work import Work, select_work, work_of
 from domain.errors import LikenessError, MaybeSent
 from domain.ids import AttemptId
 from domain.states import AttemptState, GenerationState, Outcome

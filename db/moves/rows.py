@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from db import history, ledger
+from db.books import ledger
+from db.reads.work import Lease, Work, select_work, work_of
+from db.records import history
 from db.schema import attempts, batches, generations
 from db.schema_checks import model_inputs
 from db.texts import storable
-from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, LostRace, ProviderError
 from domain.escalation import CLOSED_LOOP
 from domain.ids import AttemptId, LeaseToken

@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from db import ledger
-from db.moves import events
+from db.books import ledger
+from db.moves import webhooks
 from db.moves.rows import charge, due_now, error_columns, finish, leased_by, owning, set_attempt, set_generation, take
+from db.reads.work import Lease, Work, select_work, work_of
 from db.schema import attempts, generations
 from db.texts import storable, storable_json
-from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError, LostRace
 from domain.ids import AttemptId, LeaseToken
 from domain.states import AttemptState, GenerationState, HoldState, Outcome
@@ -114,7 +114,7 @@ def _generate(connection: Connection, work: Work, *, job_id: str, first_look: ti
             hold_state=HoldState.HELD,
             accepted_at=func.now(),
             # A webhook may have been faster than the reply to the submission.
-            due_at=events.next_look(work.attempt_id, first_look),
+            due_at=webhooks.next_look(work.attempt_id, first_look),
             deadline_at=func.now() + deadline,
             step_tries=0,
             deaths=0,

@@ -7,12 +7,12 @@ from datetime import timedelta
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db import closed_loop
-from db.closed_loop import Decision
 from db.moves.rows import due_now, error_columns, finish, leased_by, set_attempt, take, unleased
+from db.reads.work import Lease, Work, select_work, work_of
+from db.records import closed_loop
+from db.records.closed_loop import Decision
 from db.schema import attempts, generation_assets
 from db.schema_checks import model_inputs, verdicts
-from db.work import Lease, Work, select_work, work_of
 from domain.errors import LikenessError
 from domain.ids import AssetId, AttemptId, CharacterId, LeaseToken
 from domain.states import AttemptState, GenerationState, Outcome

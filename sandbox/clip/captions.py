@@ -1,8 +1,8 @@
-"""Sentences about drawings: who is in them, what is worn, done and seen. Only words that `sandbox.words` paints."""
+"""Captions of drawings: who is in them, what is worn, done and seen, in words that the sandbox can paint."""
 
 import random
 
-from sandbox.characters import Accessory, Likeness, Pattern, colour_name
+from sandbox.drawing.characters import Accessory, Likeness, Pattern, colour_name
 
 _NAMES = ("Lulu", "Momo", "Pip", "Bruno", "Nilo", "Tilda", "Olive", "Coco", "Hugo", "Mabel", "Juno", "Otto")
 

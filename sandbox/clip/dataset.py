@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sandbox.characters import Likeness, drift, invent
 from sandbox.clip.captions import scene, sentence
-from sandbox.drawing import paint, portrait
+from sandbox.drawing.characters import Likeness, drift, invent
+from sandbox.drawing.picture import paint, portrait
 
 MEMBERS = 4
 SCENES = 6

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from transformers import CLIPModel, CLIPTokenizer
 
-from sandbox.characters import Likeness, Species, invent
 from sandbox.clip.captions import scene, sentence
 from sandbox.clip.card import card
 from sandbox.clip.dataset import small
 from sandbox.clip.model import HOME, embed_images, embed_texts
-from sandbox.drawing import draw, paint, read_likeness
+from sandbox.drawing.characters import Likeness, Species, invent
+from sandbox.drawing.picture import draw, paint, read_likeness
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lulu-pig"
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)

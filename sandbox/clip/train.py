@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPModel, CLIPTokenizer
 
-from sandbox.characters import invent
 from sandbox.clip.captions import scene, sentence
 from sandbox.clip.dataset import MEMBERS, SCENES, SIDE, Pictures, render, reopen
 from sandbox.clip.measure import write_figures
 from sandbox.clip.model import CONTEXT, HOME, build_model, build_tokenizer, normalised, save
+from sandbox.drawing.characters import invent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from sandbox.process import running
-from tests.acceptance.system import System, settings_of, system_of
-from tests.integration.bucket import CDN, BucketServer, bucket_server
+from tests.support.bucket import CDN, BucketServer, bucket_server
+from tests.support.system import System, settings_of, system_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.process import running
-from tests.acceptance import commands
+from tests.support import commands
 
 
 @pytest.mark.slow

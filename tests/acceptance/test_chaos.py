@@ -8,10 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from pipeline import actions
+from pipeline.operator import batch_control
 from sandbox.process import running
-from tests.acceptance import commands
-from tests.acceptance.system import settings_of, system_of
+from tests.support import commands
+from tests.support.system import settings_of, system_of
 
 PROMPTS = commands.ROOT / "examples" / "chaos" / "prompts.csv"
 FINAL = {"completed", "rejected", "failed"}
@@ -67,7 +67,7 @@ def test_a_batch_that_is_canceled_in_a_storm_comes_to_an_end_and_its_books_equal
                 httpx2.post(f"{url}/_sandbox/faults", json=wanted, trust_env=False).raise_for_status()
             batch = system.enqueue("called off", [f"a pig on hill {n}" for n in range(12)], provider="replicate")
             system.until(lambda: _jobs_of(url) >= 4, what="jobs at work", timeout_s=60)
-            actions.cancel(system.resources, batch)
+            batch_control.cancel(system.resources, batch)
             system.until_final(batch, timeout_s=200)
             books, happened = system.standing(batch).as_json(), _said(url, "happened")["happened"]
             billed = sum(Decimal(job["charged_usd"]) for job in _said(url, "bill")["jobs"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.process import running
-from tests.acceptance import commands
+from tests.support import commands
 
 EXAMPLE = commands.ROOT / "examples" / "lulu-pig"
 SMALL_MODEL = str(commands.ROOT / "sandbox" / "clip")

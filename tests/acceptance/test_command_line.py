@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from sandbox.process import running
-from tests.acceptance import commands
+from tests.support import commands
 
 _SANDBOX = "http://127.0.0.1:9"  # never asked where nothing is made
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance import commands
+from tests.support import commands
 
 
 def test_the_demo_makes_28_checked_pictures_and_its_books_equal_the_bill(home: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from domain.ids import BatchId
 from sandbox.process import running
-from tests.acceptance.system import System, settings_of, system_of
+from tests.support.system import System, settings_of, system_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.quiet, pytest.mark.timeout(300)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.process import running
-from tests.acceptance.commands import ROOT, bill, kill_all, processes_of, run, start, wait_for, write_prompts
+from tests.support.commands import ROOT, bill, kill_all, processes_of, run, start, wait_for, write_prompts
 
 PROMPTS = [f"a pink pig on hill number {number}" for number in range(6)]
 MODEL = ("--provider=openai", "--model=gpt-image-2.5-flare", "--max-cost=5", "--json")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from providers.ttapi_modes import FIRST_LOOK
+from providers.ttapi.modes import FIRST_LOOK
 from sandbox.process import running
-from tests.acceptance.commands import ROOT, bill, processes_of, run, wait_for, write_prompts
+from tests.support.commands import ROOT, bill, processes_of, run, wait_for, write_prompts
 
 PROMPTS = [f"a pink pig on hill number {number}" for number in range(6)]
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from db.session import Database
-from docs.generate import GENERATED, Command, commands
-from pipeline.columns import ALIASES, KNOWN
+from pipeline.intake.columns import ALIASES, KNOWN
 from tasks import names
-from tests.architecture.source import PYPROJECT, ROOT, product, tracked
+from tests.support.source import PYPROJECT, ROOT, product, tracked
+from tools.generate_docs import GENERATED, Command, commands
 
 PAGES = [name for name in tracked() if name.endswith(".md")]
 MOST_WORDS = 20

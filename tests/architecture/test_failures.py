@@ -8,7 +8,7 @@ import pytest
 
 import domain.errors
 from domain.errors import Blame, LikenessError
-from tests.architecture.source import product
+from tests.support.source import product
 
 EXIT_CODES = {1, 2, 3}
 

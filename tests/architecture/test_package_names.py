@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import PACKAGES, PYPROJECT, ROOT, product
+from tests.support.source import PACKAGES, PYPROJECT, ROOT, product
 
 BESIDE = {"benchmarks", "docs", "tests"}
 

@@ -4,9 +4,9 @@ import ast
 
 import pytest
 
-from providers.base import Lane
+from providers.contract import Lane
 from providers.lane import HttpLane
-from tests.architecture.source import ROOT, Module, product
+from tests.support.source import ROOT, Module, product
 
 #: Where the calls are written, and where a stand-in answers them.
 THEIR_HOMES = ("providers/", "sandbox/")

@@ -3,8 +3,8 @@
 import ast
 import re
 
-from docs.failures import MONEY, kinds
-from tests.architecture.source import ROOT
+from tests.support.source import ROOT
+from tools.failure_table import MONEY, kinds
 
 PAGE = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
 TRAPS = 35

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.architecture.source import ROOT, Module, imported, modules_below, product
+from tests.support.source import ROOT, Module, imported, modules_below, product
 
 LONGEST_FUNCTION = 40
 LONGEST_FILE = 400

@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import LikenessError, MaybeSent, ProviderError, RequestRefused
 from providers.abilities import Actor, PromptChecker, SideWorker
-from providers.base import Accepted, Action, Ask, Call, Provider, Reply
+from providers.contract import Accepted, Action, Ask, Call, Provider, Reply
 from providers.registry import SERVICES, open_lane
 
 ADAPTERS: dict[type, Provider] = {type(one): one for one in (service.adapter() for service in SERVICES.values())}

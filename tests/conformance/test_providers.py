@@ -24,11 +24,11 @@ from domain.errors import (
     RateLimited,
     RequestRefused,
 )
-from providers.base import Accepted, Ask, Call, Delivered, Lister, Made, Poller, Provider, Reply, Running
-from providers.openai import OpenAI
+from providers.contract import Accepted, Ask, Call, Delivered, Lister, Made, Poller, Provider, Reply, Running
+from providers.openai.adapter import OpenAI
 from providers.registry import SERVICES
-from providers.replicate import Replicate
-from providers.ttapi import TTAPI
+from providers.replicate.adapter import Replicate
+from providers.ttapi.adapter import TTAPI
 
 JOB = "6d7765ac-f2dd-440b-8464-660e2f83f3a5"
 KEY = "sk-0123456789"

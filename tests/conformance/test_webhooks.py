@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from providers.base import Reply
+from providers.contract import Reply
 from providers.notices import Notice, Unproven, can_call_back
 from providers.registry import SERVICES, open_lane
 from sandbox.signing import signed

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from runtime.children import Children, ChildReport
 from runtime.crew import role
 from runtime.settings import Settings
+from runtime.supervisor import Children, ChildReport
 from sandbox.process import running
 from tests.crash.wires import settings_for
 

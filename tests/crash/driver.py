@@ -24,23 +24,23 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from domain.errors import ServiceMissing
-from pipeline import characters
-from pipeline.characters import NewCharacter
-from pipeline.points import POINTS, SYNCHRONOUS_POINTS
+from pipeline.characters import definitions
+from pipeline.characters.definitions import NewCharacter
+from pipeline.process.fault_points import POINTS, SYNCHRONOUS_POINTS
 from pipeline.resources import Resources
-from runtime.children import Children
 from runtime.crew import role
 from runtime.embedded.stack import Servers, revive, shared
 from runtime.resources import open_producer
 from runtime.settings import Settings
+from runtime.supervisor import Children
 from sandbox.process import running
-from tests.acceptance.commands import ROOT, bill
 from tests.crash import wires
-from tests.crash.enemy import Enemy
+from tests.crash.chaos import Enemy
 from tests.crash.invariants import above_the_limit, breaches, caps_passed, outcome_of, waiting
 from tests.crash.person import cancel_one, limit_spending, raise_a_limit, settle_what_nobody_lists
 from tests.crash.record import Record
 from tests.crash.wires import WIRES
+from tests.support.commands import ROOT, bill
 
 #: Every worker dies and stands still; beside them the two servers.
 _ROLES = ("io", "io", "io-sync", "gpu", "beat", "api")
@@ -133,7 +133,7 @@ class Driver:
 
     def _character(self, resources: Resources) -> None:
         reference = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
-        characters.add(
+        definitions.add(
             resources,
             NewCharacter(
                 name="lulu", description="", references=[reference], core=0.5, style=-1.0, origin="chosen for this test"

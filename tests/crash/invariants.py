@@ -10,7 +10,7 @@ from db.session import Database
 from domain.errors import LikenessError
 from domain.ids import sha256
 from pipeline.resources import Resources
-from pipeline.status import audit
+from pipeline.views.status import audit
 from tests.crash.wires import OPENAI, WIRES, Wire
 from validation.pixels import decode
 

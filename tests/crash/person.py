@@ -8,9 +8,11 @@ from sqlalchemy import select
 
 from db.schema import attempts
 from domain.errors import BadInput, UnknownThing
-from pipeline import actions, doubts, limits, status
-from pipeline.limits import Scope
+from pipeline.doubts import by_person
+from pipeline.operator import batch_control, limits
+from pipeline.operator.limits import Scope
 from pipeline.resources import Resources
+from pipeline.views import status
 from tests.crash.wires import OPENAI, WIRES
 
 #: Of the person in whose name everything is enqueued: a few calls at a time, whatever they are.
@@ -22,7 +24,7 @@ def settle_what_nobody_lists(resources: Resources, bill: dict[str, Any], *, left
 
     Prompts are told apart by their words, so a job on the bill is the attempt's whose prompt it has.
     """
-    found = [one for one in doubts.every(resources, user_id="local") if one.work.provider == OPENAI.provider]
+    found = [one for one in by_person.every(resources, user_id="local") if one.work.provider == OPENAI.provider]
     settled = 0
     for doubt in found[: max(0, len(found) - left)]:
         with resources.database.transaction() as connection:
@@ -37,9 +39,9 @@ def settle_what_nobody_lists(resources: Resources, bill: dict[str, Any], *, left
         try:
             if jobs:
                 amount = Decimal(jobs[0]["charged_usd"])
-                doubts.settle_as_paid(resources, doubt.work.attempt_id, job_id=jobs[0]["job_id"], amount_usd=amount)
+                by_person.settle_as_paid(resources, doubt.work.attempt_id, job_id=jobs[0]["job_id"], amount_usd=amount)
             else:
-                doubts.settle_as_lost(resources, doubt.work.attempt_id)
+                by_person.settle_as_lost(resources, doubt.work.attempt_id)
         except (BadInput, UnknownThing):
             continue  # settled by itself meanwhile
         settled += 1
@@ -51,7 +53,7 @@ def cancel_one(resources: Resources, luck: random.Random) -> int:
     at_work = [one for one in status.latest(resources, user_id="local", limit=5) if one.standing.live]
     if not at_work:
         return 0
-    actions.cancel(resources, luck.choice(at_work).batch.id)
+    batch_control.cancel(resources, luck.choice(at_work).batch.id)
     return 1
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.acceptance.commands import ROOT
+from tests.support.commands import ROOT
 
 
 @dataclasses.dataclass(slots=True)

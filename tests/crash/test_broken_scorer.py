@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from pipeline import characters
-from pipeline.characters import NewCharacter
-from runtime.children import Children, ChildReport, Happening
+from pipeline.characters import definitions
+from pipeline.characters.definitions import NewCharacter
 from runtime.crew import role
 from runtime.resources import open_producer
 from runtime.settings import Settings
-from tests.acceptance.commands import ROOT, bill, wait_for
+from runtime.supervisor import Children, ChildReport, Happening
 from tests.crash.conftest import crew_of
 from tests.crash.invariants import breaches, waiting
 from tests.crash.wires import TTAPI, ordered
+from tests.support.commands import ROOT, bill, wait_for
 
 PICTURES = 12
 
@@ -34,7 +34,7 @@ def test_a_worker_whose_device_breaks_is_replaced_and_every_picture_is_checked(
     with open_producer(settings, application="likeness crash test") as resources:
         reference = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
         new = NewCharacter(name="lulu", description="", references=[reference], core=0.5, style=-1.0, origin="chosen")
-        characters.add(resources, new)
+        definitions.add(resources, new)
         hills = [f"a pig on hill {number}" for number in range(PICTURES)]
         ordered(resources, TTAPI, tmp_path / "hills.csv", hills, character="lulu")
         lines: list[str] = []

@@ -6,19 +6,22 @@ from pathlib import Path
 import pytest
 
 from domain.states import FINAL
-from pipeline import actions, characters, points, status
-from pipeline.characters import NewCharacter
-from pipeline.points import DieOnce
+from pipeline.characters import definitions
+from pipeline.characters.definitions import NewCharacter
+from pipeline.operator import batch_control
+from pipeline.process import fault_points
+from pipeline.process.fault_points import DieOnce
+from pipeline.views import status
 from runtime.resources import open_producer
 from runtime.settings import Settings
-from tests.acceptance.commands import ROOT, bill, wait_for
 from tests.crash.conftest import crew_of
 from tests.crash.invariants import breaches, waiting
 from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, ordered
+from tests.support.commands import ROOT, bill, wait_for
 
 #: Steps that need none: they move no attempt and no money, and what a death leaves out the next tick does.
 _WITHOUT_POINTS = {"accounts", "daily_audit", "ticks", "upload"}
-_EVERY = {point for name, tuple_ in vars(points).items() if name.endswith("POINTS") for point in tuple_}
+_EVERY = {point for name, tuple_ in vars(fault_points).items() if name.endswith("POINTS") for point in tuple_}
 
 
 def _steps() -> set[str]:
@@ -56,8 +59,8 @@ def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings
     arm(url, {"where": "submit", "what": "stuck", "match": "stuck"})
     hills = [f"Lulu Pig on hill number {i}" for i in range(60)]
     with open_producer(settings, application="likeness crash test") as resources:
-        characters.add(resources, _character("lulu", core=0.5))
-        characters.add(resources, _character("strict", core=0.999))
+        definitions.add(resources, _character("lulu", core=0.5))
+        definitions.add(resources, _character("strict", core=0.999))
         checked = ordered(resources, TTAPI, tmp_path / "checked.csv", hills, character="lulu").batch_id
         unlisted = ordered(resources, OPENAI, tmp_path / "unlisted.csv", hills[:12]).batch_id
         # Rejected, and tried again with a stronger reference.
@@ -71,7 +74,7 @@ def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings
                 what="a job to stop",
                 timeout_s=300,
             )
-            actions.cancel(resources, stuck)
+            batch_control.cancel(resources, stuck)
             wait_for(
                 lambda: waiting(resources.database) == 0,
                 what="every generation to be final, or in doubt where nothing is listed",

@@ -4,18 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from db import closed_loop
+from db.records import closed_loop
 from domain.escalation import read_steps, wishes
 from domain.states import FINAL
-from pipeline import actions, characters, status
-from pipeline.characters import NewCharacter
-from pipeline.points import CLOSED_LOOP_POINTS
+from pipeline.characters import definitions
+from pipeline.characters.definitions import NewCharacter
+from pipeline.operator import batch_control
+from pipeline.process.fault_points import CLOSED_LOOP_POINTS
+from pipeline.views import status
 from runtime.resources import open_producer
 from runtime.settings import Settings
-from tests.acceptance.commands import ROOT, bill, wait_for
 from tests.crash.conftest import crew_of
 from tests.crash.invariants import breaches
 from tests.crash.wires import TTAPI, ordered
+from tests.support.commands import ROOT, bill, wait_for
 
 _REFERENCE = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
 _PROMPTS = 12
@@ -29,11 +31,11 @@ def test_a_death_after_the_decision_leads_to_one_further_attempt(settings: Setti
         name="lulu", description="", references=[_REFERENCE], core=1.0, style=1.0, origin="chosen for this test"
     )
     with open_producer(settings, application="likeness crash test") as resources:
-        characters.add(resources, unreachable)
+        definitions.add(resources, unreachable)
         prompts = [f"Lulu Pig on hill number {number}" for number in range(_PROMPTS)]
         written = ordered(resources, TTAPI, tmp_path / "hills.csv", prompts, character="lulu", cref_weight=25)
         said = wishes(max_tries=2, escalate=read_steps("weight"))
-        actions.try_further(resources, written.batch_id, said=said)
+        batch_control.try_further(resources, written.batch_id, said=said)
         with crew_of(settings, roles=("io", "gpu", "beat"), LIKENESS_DIE_AT=",".join(armed)):
 
             def ended() -> bool:

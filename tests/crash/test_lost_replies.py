@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import status
+from pipeline.views import status
 from runtime.resources import open_producer
 from runtime.settings import Settings
-from tests.acceptance.commands import bill, wait_for
 from tests.crash.conftest import crew_of
 from tests.crash.invariants import breaches, waiting
 from tests.crash.wires import OPENAI, REPLICATE, TTAPI, Wire, arm, ordered
+from tests.support.commands import bill, wait_for
 
 _IO = ("io", "beat")
 _PROMPTS = 200

@@ -17,19 +17,19 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from domain.errors import ServiceMissing
-from pipeline import characters
-from pipeline.characters import NewCharacter
+from pipeline.characters import definitions
+from pipeline.characters.definitions import NewCharacter
 from pipeline.resources import Resources
 from runtime.embedded.stack import Servers, revive, shared
 from runtime.resources import open_producer
 from runtime.settings import Settings
 from sandbox.process import running
-from tests.acceptance.commands import ROOT, bill, wait_for
+from tests.crash.chaos import Enemy, family
 from tests.crash.conftest import crew_of
-from tests.crash.enemy import Enemy, family
 from tests.crash.invariants import breaches, waiting
 from tests.crash.record import Record
 from tests.crash.wires import OPENAI, REPLICATE, TTAPI, WIRES, ordered, settings_for
+from tests.support.commands import ROOT, bill, wait_for
 
 #: The promise of `docs/reliability.md`.
 _AGAIN_WITHIN = timedelta(seconds=30)
@@ -181,7 +181,7 @@ _PUBLISHED = (
 
 def _character(resources: Resources) -> None:
     reference = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
-    characters.add(
+    definitions.add(
         resources,
         NewCharacter(
             name="lulu", description="", references=[reference], core=0.5, style=-1.0, origin="chosen for this test"

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from pipeline import characters
-from pipeline.characters import NewCharacter
+from pipeline.characters import definitions
+from pipeline.characters.definitions import NewCharacter
 from pipeline.resources import Resources
 from runtime.crew import role
 from runtime.resources import open_producer
 from runtime.settings import Settings
-from tests.acceptance.commands import ROOT, bill, wait_for
 from tests.crash.conftest import crew_of
 from tests.crash.invariants import breaches, waiting
 from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, ordered
+from tests.support.commands import ROOT, bill, wait_for
 
 _OTHERS = {"io": ("io-sync", "gpu", "beat"), "io-sync": ("io", "gpu", "beat"), "gpu": ("io", "io-sync", "beat")}
 #: What the role claims, and in which state.
@@ -96,7 +96,7 @@ def _suffering(resources: Resources) -> list[Any]:
 
 def _character(resources: Resources) -> None:
     reference = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
-    characters.add(
+    definitions.add(
         resources,
         NewCharacter(
             name="lulu", description="", references=[reference], core=0.5, style=-1.0, origin="chosen for this test"

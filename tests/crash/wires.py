@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import SecretStr
 
 from domain.escalation import wishes
-from pipeline.enqueue import Enqueued, Order, enqueue, plan
-from pipeline.prompt_file import read_prompts
+from pipeline.intake.enqueue import Enqueued, Order, enqueue, plan
+from pipeline.intake.prompt_file import read_prompts
 from pipeline.resources import Resources
 from providers.catalogue import load
 from runtime.settings import Settings
-from tests.acceptance.commands import ROOT, write_prompts
+from tests.support.commands import ROOT, write_prompts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from domain.errors import OutOfMemory, ScorerError
-from tests.integration.scoring_models import save_clip_b32, save_tiny_clip
-from tests.integration.scoring_pictures import saved, scene
+from tests.support.scoring_models import save_clip_b32, save_tiny_clip
+from tests.support.scoring_pictures import saved, scene
 from validation.base import Embedding, ModelInput, Reference, Scored
 from validation.clip import ClipScorer
 from validation.engine import Engine, Pixels

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from db.session import Database
-from tests.integration.books import Books, books_of
-from tests.integration.command_line import CommandLine, stand
+from tests.support.books import Books, books_of
+from tests.support.command_line import CommandLine, stand
 
 
 @pytest.fixture

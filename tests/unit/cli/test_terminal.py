@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.layout import table_of
+from cli.tables import table_of
 from cli.terminal import Terminal
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import likeness
 from domain.errors import BadInput
-from pipeline.prompt_file import rows_of
+from pipeline.intake.prompt_file import rows_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -36,7 +36,8 @@ def test_the_face_has_exactly_these_names() -> None:
         "import likeness",
         "import cli.main; assert cli.main.run(['--help']) == 0",
         "import cli.main; assert cli.main.run(['models']) == 0",
-        "import cli.look, cli.files, cli.act, cli.lanes, cli.characters, cli.doctor, cli.enqueueing, cli.demo",
+        "import cli.batches.looking, cli.batches.reports, cli.batches.batch_control, cli.batches.enqueueing",
+        "import cli.operations.lanes, cli.operations.doctor, cli.characters.commands, cli.demo.commands",
     ],
 )
 def test_starting_loads_no_weights(code: str) -> None:

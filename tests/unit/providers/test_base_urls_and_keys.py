@@ -3,7 +3,7 @@
 import pytest
 
 from domain.errors import ServiceMissing
-from providers.http import Sender, checked_base_url, checked_key
+from providers.transport.http import Sender, checked_base_url, checked_key
 
 
 @pytest.mark.parametrize(

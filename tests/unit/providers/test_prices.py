@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from domain.errors import BadInput, LimitTooSmall, PriceUnknown
-from providers.base import Ask
 from providers.catalogue import load
-from providers.openai import OpenAI
+from providers.contract import Ask
+from providers.openai.adapter import OpenAI
+from providers.openai.token_prices import dollars, output_tokens
 from providers.prices import price
-from providers.replicate import Replicate
-from providers.replicate_inputs import inputs_of
-from providers.token_prices import dollars, output_tokens
+from providers.replicate.adapter import Replicate
+from providers.replicate.inputs import inputs_of
 
 TODAY = date(2026, 11, 21)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.children import Child, Children
 from runtime.crew import Crew, crew_of, logs_of
 from runtime.embedded.locks import wait_until
+from runtime.supervisor import Child, Children
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sandbox import openai_submit, openai_words, replicate_submit
 from sandbox.moderation import BY_READING, WORDS, Stage, objections
-from sandbox.openai_bodies import NotAccepted
-from sandbox.ttapi_prompt import IllegalPrompt, read_prompt
+from sandbox.wires.openai import submit, text_calls
+from sandbox.wires.openai.bodies import NotAccepted
+from sandbox.wires.replicate import submit as replicate_submit
+from sandbox.wires.ttapi.prompt import IllegalPrompt, read_prompt
 
 NOW_S = datetime(2026, 11, 26, tzinfo=UTC).timestamp()
 
@@ -32,6 +33,6 @@ def test_every_service_objects_to_every_word(word: str) -> None:
     nano = {"input": {"prompt": prompt}}
     assert "(E005)" in replicate_submit.wanted("google/nano-banana-pro", nano, {}, retired="failed").message
     with pytest.raises(NotAccepted, match=rf"safety_violations=\[{WORDS[word].category}\]"):
-        openai_submit.wanted("generation", {"model": "gpt-image-2", "prompt": prompt}, references=(), now_s=NOW_S)
+        submit.wanted("generation", {"model": "gpt-image-2", "prompt": prompt}, references=(), now_s=NOW_S)
     asked = {"model": "gpt-5.6-luna", "messages": [{"role": "user", "content": prompt}]}
-    assert openai_words.answer(openai_words.asked("chat", asked, now_s=NOW_S)) == (openai_words.REFUSED, True)
+    assert text_calls.answer(text_calls.asked("chat", asked, now_s=NOW_S)) == (text_calls.REFUSED, True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from domain.errors import NotAPicture
-from tests.integration.scoring_pictures import KINDS, deep, saved, scene, turned, with_alpha
+from tests.support.scoring_pictures import KINDS, deep, saved, scene, turned, with_alpha
 from validation.pixels import MAX_SIDE, decode, model_input, pixels_in
 from validation.preprocessing import CLIP_DEFAULT
 

@@ -1,0 +1,1 @@
+"""Commands about batches: enqueue, watch, look, control, report."""

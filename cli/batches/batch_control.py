@@ -1,0 +1,115 @@
+"""`pause`, `resume`, `cancel`, `retry`: what a person does to a whole batch."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.batches.enqueue_options import Escalate, MaxTries, policy_of
+from cli.installation import opened
+from cli.options import AsJson, Batch
+from cli.terminal import Terminal, speaking
+from domain.errors import BadInput
+from domain.money import read_limit
+from domain.states import GenerationState
+from pipeline.operator import batch_control
+from pipeline.views import status
+
+
+class Retriable(StrEnum):
+    """States that `retry` takes."""
+
+    FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELED = "canceled"
+
+
+def pause_command(
+    batch: Batch,
+    reason: Annotated[str, typer.Option(help="Shown to everybody who looks.")] = "a person paused it",
+    as_json: AsJson = False,
+) -> None:
+    """Send nothing more of a batch; what is at a provider runs to its end."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = status.find(site.resources, batch, user_id=site.settings.user)
+        after = batch_control.pause(site.resources, found.batch.id, reason=reason)
+        terminal.document(after.as_json())
+        terminal.note(f"batch {after.batch.name!r} is paused: {after.batch.paused_reason}{_still_there(after)}")
+
+
+def _still_there(paused: status.BatchStatus) -> str:
+    """What becomes of the attempts that a paused batch still has."""
+    admitted = paused.standing.counts[GenerationState.ADMITTED]
+    running = paused.standing.live - admitted
+    sent = f"; {running:,} attempts run to their end" if running else ""
+    unsent = f"; {admitted:,} that were not sent yet go back to the queue" if admitted else ""
+    return sent + unsent
+
+
+def resume_command(
+    batch: Batch,
+    max_cost: Annotated[str | None, typer.Option(metavar="USD", help="The budget from now on.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a paused or stopped batch, with another budget if one is named."""
+    with speaking(as_json=as_json) as terminal:
+        limit = None if max_cost is None else read_limit(max_cost, what="--max-cost")
+        with opened() as site:
+            found = status.find(site.resources, batch, user_id=site.settings.user)
+            after = batch_control.resume(site.resources, found.batch.id, limit_usd=limit)
+            terminal.document(after.as_json())
+            waiting = after.standing.unfinished
+            terminal.note(f"batch {after.batch.name!r} goes on: {waiting:,} generations are not final")
+
+
+def cancel_command(batch: Batch, as_json: AsJson = False) -> None:
+    """Stop a batch for good; what is at a provider runs to the provider's last word, and is paid."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = status.find(site.resources, batch, user_id=site.settings.user)
+        done = batch_control.cancel(site.resources, found.batch.id)
+        terminal.document({**done.status.as_json(), "asked": done.asked, "running": done.running})
+        at_once = done.asked - done.running
+        rest = f"; {done.running:,} are at a provider and end with its last word" if done.running else ""
+        terminal.note(f"batch {done.status.batch.name!r}: {at_once:,} generations canceled{rest}")
+
+
+def retry_command(
+    batch: Batch,
+    state: Annotated[list[Retriable] | None, typer.Option(help="Which ones; may be repeated.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="CODE", help="Only what failed with this code.")] = None,
+    max_tries: MaxTries = None,
+    escalate: Escalate = None,
+    new_pictures: Annotated[
+        bool, typer.Option("--new-pictures", help="Also where the stored pictures could be checked again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Queue failed generations again; each new attempt may be charged.
+
+    Where only the check has failed, the stored pictures are checked again instead, at no cost.
+
+    With --max-tries or --escalate, rejected ones go on with the next step up instead, as a batch does that had this
+    policy from its beginning.
+    """
+    with speaking(as_json=as_json) as terminal:
+        said = policy_of(max_tries, escalate)
+        if said and (reason is not None or set(state or [Retriable.REJECTED]) != {Retriable.REJECTED}):
+            raise BadInput("--max-tries and --escalate are for rejected ones; leave --reason and other states out")
+        if said and new_pictures:
+            raise BadInput("--max-tries and --escalate make new pictures anyway; leave --new-pictures out")
+        with opened() as site:
+            found = status.find(site.resources, batch, user_id=site.settings.user).batch.id
+            if said:
+                done = batch_control.try_further(site.resources, found, said=said)
+            else:
+                wanted = [GenerationState(one) for one in state or [Retriable.FAILED]]
+                done = batch_control.retry(site.resources, found, states=wanted, reason=reason, anew=new_pictures)
+        _say_retried(terminal, done)
+
+
+def _say_retried(terminal: Terminal, done: batch_control.Retried) -> None:
+    told = {"retried": done.queued, "checked_again": done.checked, "nothing_left": done.left}
+    terminal.document({**done.status.as_json(), **told})
+    checked = f"; of {done.checked:,} the stored pictures are checked again, at no cost" if done.checked else ""
+    left = f"; for {done.left:,} nothing is left to try" if done.left else ""
+    terminal.note(f"batch {done.status.batch.name!r}: {done.queued:,} generations are queued again{checked}{left}")

@@ -1,0 +1,122 @@
+"""`status`, `list`, `show`, `cost`: looking, without starting a worker or changing a row."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from cli.batches import views
+from cli.batches.blocked_reasons import what_holds_up
+from cli.installation import Opened, opened
+from cli.options import AsJson, LatestBatch
+from cli.terminal import speaking
+from domain.errors import UnknownThing
+from domain.money import show
+from domain.states import GenerationState
+from pipeline.operator import lanes
+from pipeline.views import generations, status
+from pipeline.views.generations import Cost
+from pipeline.views.status import BatchStatus
+
+
+def batch_or_latest(site: Opened, name_or_id: str | None) -> BatchStatus:
+    """The batch of that name or id; without one, the latest.
+
+    Raises:
+        UnknownThing: there is none.
+    """
+    if name_or_id is not None:
+        return status.find(site.resources, name_or_id, user_id=site.settings.user)
+    latest = status.latest(site.resources, user_id=site.settings.user, limit=1)
+    if not latest:
+        raise UnknownThing("there is no batch yet; make one with `likeness run PROMPTS.csv`, or try `likeness demo`")
+    return latest[0]
+
+
+def status_command(batch: LatestBatch = None, as_json: AsJson = False) -> None:
+    """How far a batch is: its generations by state, and its money."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = batch_or_latest(site, batch)
+        terminal.document(found.as_json())
+        held_up = lanes.holding_up(site.resources, found.batch.id) if found.idle else []
+        terminal.show(*views.standing(found), *what_holds_up(held_up))
+
+
+def list_command(
+    batch: LatestBatch = None,
+    state: Annotated[GenerationState | None, typer.Option(help="Only those in this state.", show_choices=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="Pass over so many first.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """The generations of a batch in the order of its file, one a line."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = batch_or_latest(site, batch)
+        page = generations.page(
+            site.resources,
+            batch_id=found.batch.id,
+            user_id=found.batch.user_id,
+            state=state,
+            limit=limit,
+            offset=offset,
+        )
+        total = sum(found.standing.counts.values()) if state is None else found.standing.counts[state]
+        terminal.document(
+            {
+                "batch_id": str(found.batch.id),
+                "name": found.batch.name,
+                "total": total,
+                "limit": limit,
+                "offset": offset,
+                "generations": [views.line_document(site.resources, story) for story in page],
+            }
+        )
+        terminal.show(*views.lines(found.batch.name, page, state=state, total=total, offset=offset))
+
+
+def show_command(
+    generation: Annotated[
+        str, typer.Argument(metavar="GENERATION", help="Its id, or BATCH/ROW with rows counted from 0.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """The whole story of a generation: its attempts, its pictures, their verdicts, its cost."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        story = generations.find(site.resources, generation, user_id=site.settings.user)
+        terminal.document(views.document(site.resources, story))
+        terminal.show(*views.whole(site.resources, story))
+
+
+def cost_command(
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only batches made on that day (UTC) or later.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What was paid: per batch, in all, and on average for one charged call."""
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        day = None if since is None else since.replace(tzinfo=UTC)
+        costs = generations.costs(site.resources, user_id=site.settings.user, since=day)
+        everything = generations.summed(costs)
+        terminal.document({**_cost_document(everything), "batches": [_cost_of_batch(one) for one in costs]})
+        terminal.show(views.costs(costs, everything, since=day))
+
+
+def _cost_of_batch(cost: Cost) -> dict[str, object]:
+    return {
+        "batch_id": str(cost.batch_id),
+        "name": cost.name,
+        **_cost_document(cost),
+        "limit_usd": show(cost.limit_usd),
+    }
+
+
+def _cost_document(cost: Cost) -> dict[str, object]:
+    """The owner's three names, and what is not settled yet beside them."""
+    return {
+        "images_generated": cost.paid,
+        "total_cost": show(cost.charged_usd),
+        "avg_cost_per_image": show(cost.average_usd),
+        "held_usd": show(cost.held_usd),
+        "in_doubt_usd": show(cost.in_doubt_usd),
+    }

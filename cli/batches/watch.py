@@ -1,0 +1,227 @@
+"""Watch a batch until nothing will move any more, then say how it ended."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.live import Live
+
+from cli.batches import blocked_reasons
+from cli.batches.blocked_reasons import what_holds_up
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal
+from domain.errors import ServiceMissing
+from domain.ids import BatchId
+from domain.states import GenerationState
+from pipeline.operator import heartbeat, lanes
+from pipeline.resources import Resources
+from pipeline.views import status
+from pipeline.views.by_provider import by_provider, going
+from pipeline.views.report import report_of
+from pipeline.views.status import BatchStatus
+from reports.contact_sheet import write_report
+from reports.generation_log import write_log
+from reports.records import Progress
+from reports.tables import end_table, progress_view
+
+_PERIOD_S = 0.5
+_LINE_EVERY_S = 10.0
+#: A doubt that no listing has settled by then waits for a person, and so does not hold up the one who watches.
+_DOUBT_PATIENCE_S = 180.0
+#: The same where the service has no list: all that may still turn up is a reply that a dead worker had stored.
+_PARKED_PATIENCE_S = 12.0
+#: Workers that this very command has started need a moment before they tick.
+_START_PATIENCE_S = 20.0
+#: So often is it asked which lanes hold a batch up of which nothing is at work.
+_LANES_EVERY_S = 5.0
+#: How long a database that went away is waited for.
+_AWAY_PATIENCE_S = 60.0
+
+
+class _Pace:
+    """Generations that became final over the last minute, as watched from here."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def per_minute(self, final: int) -> float:
+        now = time.monotonic()
+        self._seen.append((now, final))
+        while now - self._seen[0][0] > 60:
+            self._seen.popleft()
+        elapsed = now - self._seen[0][0]
+        return (final - self._seen[0][1]) * 60 / elapsed if elapsed > 1 else 0.0
+
+
+def _progress(now: BatchStatus, pace: _Pace) -> Progress:
+    final = now.standing.total - now.standing.unfinished
+    rate = pace.per_minute(final)
+    return Progress(
+        name=now.batch.name,
+        total=now.standing.total,
+        counts=now.standing.counts,
+        charged_usd=now.batch.charged_usd,
+        held_usd=now.batch.held_usd,
+        in_doubt_usd=now.batch.in_doubt_usd,
+        limit_usd=now.batch.limit_usd,
+        rate_per_minute=rate,
+        eta_s=now.standing.unfinished * 60 / rate if rate > 0 else None,
+    )
+
+
+class Watch:
+    """One command's watch over one batch.
+
+    Args:
+        tend: called every round; keeps this machine's workers alive where they are this command's business.
+    """
+
+    def __init__(
+        self, resources: Resources, batch_id: BatchId, terminal: Terminal, *, tend: Callable[[], None]
+    ) -> None:
+        self._resources = resources
+        self._batch_id = batch_id
+        self._terminal = terminal
+        self._tend = tend
+        self._pace = _Pace()
+        self._doubtful_since: float | None = None
+        self._patience_s = _DOUBT_PATIENCE_S
+        self._away_since: float | None = None
+        self._warned = False
+        self._lanes_asked = float("-inf")
+        self._lanes_told: set[tuple[str, str | None]] = set()
+        self._began = time.monotonic()
+
+    def until_over(self) -> BatchStatus:
+        """Show progress until the batch is final, stopped, or waits for a person.
+
+        Raises:
+            ServiceMissing: Postgres stays away, or a worker of this machine cannot run.
+        """
+        if self._terminal.out.is_terminal:
+            return self._live()
+        return self._lines()
+
+    def _live(self) -> BatchStatus:
+        with (
+            Live(console=self._terminal.out, refresh_per_second=4, transient=True) as live,
+            self._terminal.beside(live.console),
+        ):
+            while True:
+                now = self._look()
+                if now is not None:
+                    live.update(progress_view(_progress(now, self._pace)))
+                    if self._is_over(now):
+                        return now
+                time.sleep(_PERIOD_S)
+
+    def _lines(self) -> BatchStatus:
+        spoken = time.monotonic() - _LINE_EVERY_S
+        while True:
+            now = self._look()
+            if now is not None:
+                over = self._is_over(now)
+                progress = _progress(now, self._pace)
+                if over or time.monotonic() - spoken >= _LINE_EVERY_S:
+                    self._terminal.err.print(progress_view(progress))
+                    spoken = time.monotonic()
+                if over:
+                    return now
+            time.sleep(_PERIOD_S)
+
+    def _look(self) -> BatchStatus | None:
+        """The batch's standing, or None while Postgres is away."""
+        self._tend()
+        try:
+            now = status.of_batch(self._resources, self._batch_id)
+            self._patience_s = self._patience(now)
+            self._warn_without_beat()
+            self._tell_of_closed_lanes(now)
+        except ServiceMissing as failure:
+            self._away_since = self._away_since or time.monotonic()
+            if not failure.retryable or time.monotonic() - self._away_since > _AWAY_PATIENCE_S:
+                raise
+            return None
+        self._away_since = None
+        return now
+
+    def _warn_without_beat(self) -> None:
+        silence = heartbeat.silence_s(self._resources)
+        patient = time.monotonic() - self._began < _START_PATIENCE_S
+        if not self._warned and not patient and (silence is None or silence > heartbeat.SILENCE_S):
+            self._warned = True
+            since = "ever" if silence is None else f"for {silence:.0f} s"
+            self._terminal.note(
+                f"no tick has come {since}: nothing is admitted without beat and an io worker;"
+                " start them with `likeness up` or `likeness worker beat` and `likeness worker io`"
+            )
+
+    def _tell_of_closed_lanes(self, now: BatchStatus) -> None:
+        """Each closure once, where nothing moves because of it."""
+        if not now.idle or time.monotonic() - self._lanes_asked < _LANES_EVERY_S:
+            return
+        self._lanes_asked = time.monotonic()
+        rows = lanes.holding_up(self._resources, self._batch_id)
+        new = [row for row in rows if (row.name, row.reason) not in self._lanes_told]
+        self._lanes_told |= {(row.name, row.reason) for row in new}
+        for sentence in what_holds_up(new):
+            self._terminal.note(sentence)
+
+    def _is_over(self, now: BatchStatus) -> bool:
+        if now.over:
+            return True
+        only_doubt = now.standing.unfinished == now.standing.counts[GenerationState.IN_DOUBT]
+        if not only_doubt:
+            self._doubtful_since = None
+            return False
+        self._doubtful_since = self._doubtful_since or time.monotonic()
+        return time.monotonic() - self._doubtful_since > self._patience_s
+
+    def _patience(self, now: BatchStatus) -> float:
+        """How long to wait where nothing but doubts is left."""
+        doubts = now.standing.counts[GenerationState.IN_DOUBT]
+        if doubts and any(map(going, by_provider(self._resources, self._batch_id))):
+            return _DOUBT_PATIENCE_S
+        return _PARKED_PATIENCE_S
+
+
+def conclude(
+    resources: Resources,
+    ended: BatchStatus,
+    terminal: Terminal,
+    *,
+    report: Path | None,
+    more: dict[str, Any],
+    advise: bool = True,
+) -> int:
+    """Write the report, print the end, and return the exit code.
+
+    Args:
+        advise: whether to name commands that go on with the batch; in another home than this one they find nothing.
+    """
+    record = report_of(resources, ended.batch.id)
+    where: str | None = None
+    if report is not None:
+        write_report(record, report)
+        write_log(record, report.with_name("batch_generation_log.csv"))
+        where = str(report)
+    terminal.document({**ended.as_json(), "report": where, **more})
+    if not terminal.as_json:
+        terminal.out.print(end_table(record))
+        for line in _advice(ended) if advise else ():
+            terminal.note(line)
+        if where:
+            terminal.note(f"report: {where}")
+    return OK if ended.all_accepted else ENDED_OTHERWISE
+
+
+def _advice(ended: BatchStatus) -> list[str]:
+    """What a person may want to do next, in the words of commands."""
+    name, counts = ended.batch.name, ended.standing.counts
+    advice = [*blocked_reasons.stopped(ended), *blocked_reasons.paused(ended)]
+    if counts[GenerationState.FAILED]:
+        advice.append(f"`likeness list {name} --state failed` says why; `likeness retry {name}` tries again")
+    if counts[GenerationState.IN_DOUBT]:
+        advice.append("`likeness doubts` shows what nobody knows whether it was paid")
+    return advice

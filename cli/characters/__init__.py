@@ -1,0 +1,1 @@
+"""Commands about characters: references, thresholds, checks, calibration, feedback."""

@@ -1,0 +1,199 @@
+"""`validate`: hold pictures of any origin against a character, at once, without the queue."""
+
+import csv
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from cli.installation import opened
+from cli.options import AsJson
+from cli.tables import one_line, table_of
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal, speaking
+from domain.errors import BadInput
+from domain.verdict import Verdict
+from pipeline.characters import definitions
+from pipeline.characters.check_files import Checked, CheckedPicture, check
+from pipeline.characters.picture_files import picture_files
+from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
+from pipeline.process.embedding_cache import KeptEmbeddings
+from reports.wording import held_against, source
+from runtime.scoring import open_scoring
+
+Threshold = Annotated[
+    float | None, typer.Option(min=-1, max=1, help="Instead of the character's; a cosine.", show_default=False)
+]
+_CSV = (
+    "path",
+    "passed",
+    "core",
+    "core_threshold",
+    "style",
+    "style_threshold",
+    "style_decides",
+    "threshold_version",
+    "thresholds_from",
+    "nearest_reference",
+    "error",
+)
+
+
+def validate_command(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES", help="Files, folders, or patterns such as 'out/**/*.png'.")
+    ],
+    character: Annotated[str, typer.Option(help="Whom the pictures must show.", show_default=False)],
+    core: Threshold = None,
+    style: Threshold = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A line a picture on standard output.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check pictures against a character; nothing is enqueued and no worker is needed.
+
+    Ends with 0 when all pass, with 1 when some do not, and with 2 when a file is no picture or none is named; the
+    others are judged all the same. Embeddings are kept, so that a second look costs nothing.
+    """
+    with speaking(as_json=as_json) as terminal:
+        if as_csv and as_json:
+            raise BadInput("--csv and --json both want standard output; leave one of them out")
+        paths = picture_files(images)
+        with opened() as site:
+            found = definitions.find(site.resources, character)
+            kept = KeptEmbeddings(site.resources.database)
+            with (
+                open_scoring(site.settings, kept=kept, say=terminal.note) as scoring,
+                progress(terminal, total=len(paths) + len(found.references)) as each,
+            ):
+                done = check(site.resources, scoring, found, paths, core=core, style=style, each=each)
+        terminal.document(document_of(done))
+        if as_csv:
+            _write_csv(done)
+        else:
+            terminal.show(*_shown(done))
+        raise typer.Exit(_code(done))
+
+
+def _code(done: Checked) -> int:
+    if done.unreadable:
+        return BadInput.exit_code
+    return OK if done.passed == len(done.pictures) else ENDED_OTHERWISE
+
+
+@contextmanager
+def progress(terminal: Terminal, *, total: int, what: str = "embedding") -> Iterator[Callable[..., None]]:
+    """A bar on standard error, where somebody looks on; called with how many more are done, one by default."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=terminal.err,
+        transient=True,
+        disable=not terminal.err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda more=1: bar.advance(task, more)
+
+
+def document_of(done: Checked) -> dict[str, Any]:
+    """The document of `--json`."""
+    return {
+        "character": done.character.name,
+        "thresholds": {
+            "version": done.thresholds.version,
+            "origin": done.thresholds.origin,
+            "style_decides": done.thresholds.style_decides,
+            "in_words": held_against(done.thresholds),
+        },
+        "aggregation": done.character.aggregation,
+        "model": {"name": done.origin.model, "revision": done.origin.revision, "dtype": done.origin.dtype},
+        "passed": done.passed,
+        "failed": len(done.pictures) - done.passed - done.unreadable,
+        "unreadable": done.unreadable,
+        "images": [_image(done, one) for one in done.pictures],
+    }
+
+
+def _image(done: Checked, one: CheckedPicture) -> dict[str, Any]:
+    if one.verdict is None or one.detail is None:
+        failure = one.failure or BadInput("not checked")
+        return {"path": str(one.path), "passed": False, "error": {"code": failure.code, "message": str(failure)}}
+    verdict, detail = one.verdict, one.detail
+    return {
+        "path": str(one.path),
+        "passed": verdict.passed,
+        "core": {
+            "score": verdict.scores.core,
+            "threshold": verdict.thresholds.core,
+            "passed": verdict.core_passed,
+            "corrected": detail.core_corrected,
+        },
+        "style": {
+            "score": verdict.scores.style,
+            "threshold": verdict.thresholds.style,
+            "passed": verdict.style_passed,
+            "decides": verdict.thresholds.style_decides,
+            "raw": detail.style_raw,
+        },
+        "nearest_reference": done.character.references[detail.nearest].position,
+    }
+
+
+def _write_csv(done: Checked) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(_CSV)
+    for one in done.pictures:
+        if one.verdict is None or one.detail is None:
+            writer.writerow([one.path, "false", *[""] * (len(_CSV) - 3), one.failure])
+            continue
+        scores, thresholds = one.verdict.scores, one.verdict.thresholds
+        writer.writerow(
+            [
+                one.path,
+                str(one.passed).lower(),
+                f"{scores.core:.6f}",
+                thresholds.core,
+                f"{scores.style:.6f}",
+                thresholds.style,
+                str(thresholds.style_decides).lower(),
+                thresholds.version,
+                source(thresholds),
+                one.detail.nearest,
+                "",
+            ]
+        )
+
+
+def _shown(done: Checked) -> Sequence[RenderableType]:
+    style = "style" if done.thresholds.style_decides else "style (advisory)"
+    table = table_of("picture", "core", style, "verdict", numbers=("core", style), giving=("picture", "verdict"))
+    for one in done.pictures:
+        path = one_line(str(one.path))
+        if one.verdict is None:
+            table.add_row(path, "", "", Text(str(one.failure), style="red"))
+            continue
+        verdict = one.verdict
+        table.add_row(path, f"{verdict.scores.core:.3f}", f"{verdict.scores.style:.3f}", _word(verdict))
+    said = f"{done.passed} of {len(done.pictures)} pass as {done.character.name!r}"
+    where = f"thresholds, version {done.thresholds.version}: {held_against(done.thresholds)}"
+    return [table, said, where, *_warnings(done)]
+
+
+def _word(verdict: Verdict) -> Text:
+    if verdict.passed:
+        return Text("passed", style="green")
+    style_fine = verdict.style_passed or not verdict.thresholds.style_decides
+    missed = [name for name, fine in (("core", verdict.core_passed), ("style", style_fine)) if not fine]
+    return Text(f"failed: {' and '.join(missed)}", style="red")
+
+
+def _warnings(done: Checked) -> list[str]:
+    scored_by = Weights(name=done.origin.model, revision=done.origin.revision)
+    warning = misfit(done.character.name, fitted_to=fitted_to(done.character), scored_by=scored_by)
+    return [] if warning is None else [warning]

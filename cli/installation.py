@@ -1,0 +1,79 @@
+"""How commands get at the installation: settings, servers, resources, and the workers of this machine."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cli.terminal import Terminal
+from domain.errors import ServiceMissing
+from pipeline.resources import Resources
+from runtime.crew import Crew, crew_of, workers
+from runtime.resources import open_producer
+from runtime.settings import Settings, read_settings
+from runtime.site import Site, is_embedded, open_site
+from runtime.supervisor import Child, ChildReport, Happening
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An installation that a command works on."""
+
+    site: Site
+    resources: Resources
+
+    @property
+    def settings(self) -> Settings:
+        return self.site.settings
+
+
+@contextlib.contextmanager
+def opened(settings: Settings | None = None) -> Iterator[Opened]:
+    """The installation of the environment, with embedded servers started if it names none."""
+    with (
+        open_site(settings or read_settings()) as site,
+        open_producer(site.settings, application="likeness cli") as resources,
+    ):
+        yield Opened(site=site, resources=resources)
+
+
+@contextlib.contextmanager
+def crew_if_embedded(opened: Opened, terminal: Terminal, *, checks: bool) -> Iterator[Callable[[], None]]:
+    """Workers for as long as this command watches, where the installation has none of its own.
+
+    Args:
+        checks: whether pictures are to be checked, so that the command cannot end well without the gpu worker.
+
+    Yields:
+        To be called now and then: takes the workers over from another command that has ended.
+    """
+    if not is_embedded(read_settings()):
+        yield lambda: None
+        return
+    with crew_of(opened.settings.home) as crew:
+        tend = tending(opened, crew, terminal, members=lambda: workers(opened.settings), checks=checks)
+        tend()
+        yield tend
+
+
+def tending(
+    opened: Opened, crew: Crew, terminal: Terminal, *, members: Callable[[], Sequence[Child]], checks: bool
+) -> Callable[[], None]:
+    """What a watching command does every round for the servers and workers of this machine."""
+
+    def on_report(report: ChildReport) -> None:
+        if report.happening is Happening.ENDED and report.again_in_s is not None:
+            terminal.note(f"worker {report.name} ended with status {report.status}; again in {report.again_in_s:.1f} s")
+
+    def tend() -> None:
+        opened.site.keep_alive()
+        crew.try_start(members, on_line=lambda _name, _line: None, on_report=on_report)
+        if missed := crew.missed(checks=checks):
+            raise ServiceMissing(crew.obituary(missed[0]))
+
+    return tend
+
+
+def python_module(module: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs one of our modules with this very Python."""
+    return (sys.executable, "-m", module, *arguments)

@@ -1,0 +1,260 @@
+"""`doctor`: what this installation has and lacks, each with what to do. It never shows a key."""
+
+import contextlib
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import get_args
+
+import redis
+import typer
+from pydantic import SecretStr
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cli.operations import doctor_services
+from cli.operations.doctor_checks import Check, Health
+from cli.options import AsJson
+from cli.terminal import OK, Terminal, speaking
+from domain.errors import LikenessError, ServiceMissing
+from pipeline.calibration import scorer_precision
+from pipeline.operator import heartbeat, lanes
+from pipeline.resources import Resources
+from pipeline.views import daily_audit
+from runtime.embedded.binaries import installed
+from runtime.resources import open_producer
+from runtime.settings import Settings, read_settings
+from runtime.site import Site, is_embedded, open_site
+from validation.weights import weight_files
+
+_LITTLE_SPACE, _NO_SPACE = 2_000_000_000, 200_000_000
+#: One is made every day.
+_OLD_AUDIT_S = 2 * 24 * 3600.0
+_SERVER_ADDRESSES = frozenset({"database_url", "redis_url"})
+_BUCKET = ("r2_access_key_id", "r2_secret_access_key", "r2_bucket_name", "r2_endpoint_url", "r2_cdn_url")
+
+
+def doctor_command(as_json: AsJson = False) -> None:
+    """Check this installation and say what is missing and what to do; starts no worker."""
+    with speaking(as_json=as_json) as terminal:
+        checks = list(examine(read_settings()))
+        well = all(check.health is not Health.MISSING for check in checks)
+        terminal.document(
+            {
+                "ok": well,
+                "checks": [
+                    {"name": one.name, "health": one.health, "found": one.found, "advice": one.advice} for one in checks
+                ],
+            }
+        )
+        _show(terminal, checks)
+        raise typer.Exit(OK if well else ServiceMissing.exit_code)
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check, in the order in which things need each other."""
+    yield Check(name="likeness", found=f"{version('likeness')} on Python {platform.python_version()}")
+    yield _guarded("home", lambda: _home(settings))
+    if is_embedded(settings):
+        yield _guarded("embedded servers", _wheels)
+    yield from _servers(settings)
+    yield _guarded("bucket", lambda: doctor_services.bucket(settings))
+    yield doctor_services.public_url(settings)
+    yield from _keys(settings)
+    if settings.public_url is not None:
+        yield _public_address(settings.public_url)
+    yield _guarded("scoring model", lambda: _weights(settings))
+    yield _torch()
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    """The check, or what kept it from being made."""
+    try:
+        return check()
+    except LikenessError as failure:
+        found, _, advice = str(failure).partition(". ")
+        return Check(name=name, health=Health.MISSING, found=found, advice=advice)
+    except OSError as failure:
+        found = f"{failure.filename or name}: {failure.strerror or failure}"
+        return Check(name=name, health=Health.MISSING, found=found, advice="check that path and its permissions")
+
+
+def _home(settings: Settings) -> Check:
+    home = settings.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    if not os.access(home, os.W_OK):
+        advice = "change its permissions, or set LIKENESS_HOME to a folder of your own"
+        return Check(name="home", health=Health.MISSING, found=f"{home} is not writable", advice=advice)
+    free = shutil.disk_usage(home).free
+    found = f"{home}, {free / 1e9:.1f} GB free"
+    if free < _LITTLE_SPACE:
+        health = Health.MISSING if free < _NO_SPACE else Health.NOTE
+        return Check(name="home", health=health, found=found, advice="free some space; four pictures take about 8 MB")
+    return Check(name="home", found=found)
+
+
+def _wheels() -> Check:
+    programs = installed()
+    return Check(name="embedded servers", found=f"from the wheels: {', '.join(one.name for one in programs.all())}")
+
+
+def _servers(settings: Settings) -> Iterator[Check]:
+    """Postgres and Redis, and what the books in Postgres say."""
+    with contextlib.ExitStack() as stack:
+        try:
+            site = stack.enter_context(open_site(settings))
+        except (LikenessError, OSError) as failure:
+            yield Check(name="servers", health=Health.MISSING, found=str(failure).partition("\n")[0])
+            return
+        yield _guarded("Redis", lambda: _redis(site))
+        yield from _books(site, stack)
+
+
+def _redis(site: Site) -> Check:
+    assert site.settings.redis_url is not None
+    try:
+        with redis.Redis.from_url(site.settings.redis_url.get_secret_value(), socket_timeout=5) as client:
+            found = f"{client.info('server')['redis_version']}, {_where(site, site.settings.redis_url)}"
+    except (redis.RedisError, ValueError) as failure:
+        return Check(
+            name="Redis", health=Health.MISSING, found=f"not reachable: {failure}", advice="start it, or set REDIS_URL"
+        )
+    return Check(name="Redis", found=found)
+
+
+def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
+    try:
+        # The bucket has a check of its own, and must not hide what the books say.
+        unstored = site.settings.model_copy(update=dict.fromkeys(_BUCKET))
+        resources = stack.enter_context(open_producer(unstored, application="likeness doctor"))
+    except (LikenessError, OSError) as failure:
+        advice = "start it, or correct DATABASE_URL"
+        yield Check(name="Postgres", health=Health.MISSING, found=str(failure).partition("\n")[0], advice=advice)
+        return
+    assert site.settings.database_url is not None
+    with resources.database.transaction() as connection:
+        number = ".".join(map(str, connection.dialect.server_version_info or ()))
+    yield Check(name="Postgres", found=f"{number}, {_where(site, site.settings.database_url)}")
+    yield _lanes(resources)
+    yield _tick(resources)
+    yield _guarded("clocks", lambda: doctor_services.clocks(resources))
+    yield _audit(resources)
+    yield _arithmetic(resources)
+    yield from doctor_services.models(resources)
+
+
+def _where(site: Site, address: SecretStr) -> str:
+    """Host, port and database, without user and password."""
+    place = address.get_secret_value().rpartition("@")[2].partition("?")[0]
+    return f"embedded at {place}" if site.servers is not None else place
+
+
+def _lanes(resources: Resources) -> Check:
+    rows = lanes.every(resources)
+    if not resources.lanes:
+        advice = "put a provider's key into .env, such as TTAPI_API_KEY; `likeness demo` needs none"
+        return Check(name="lanes", health=Health.MISSING, found="none has a key here", advice=advice)
+    closed = [f"{row.name} ({row.reason})" for row in rows if row.reason is not None]
+    if closed:
+        advice = "`likeness lanes` says until when; `likeness lanes open NAME` opens one"
+        return Check(name="lanes", health=Health.NOTE, found=f"closed: {', '.join(closed)}", advice=advice)
+    return Check(name="lanes", found=f"open: {', '.join(sorted(resources.lanes))}")
+
+
+def _tick(resources: Resources) -> Check:
+    silence = heartbeat.silence_s(resources)
+    if silence is not None and silence <= heartbeat.SILENCE_S:
+        return Check(name="beat", found=f"last tick {silence:.0f} s ago")
+    found = "no tick yet" if silence is None else f"last tick {silence:,.0f} s ago"
+    advice = "nothing moves now; `likeness run` brings its workers, `likeness up` keeps them running"
+    return Check(name="beat", health=Health.NOTE, found=found, advice=advice)
+
+
+def _audit(resources: Resources) -> Check:
+    """What the daily audit has found; `likeness audit` finds it out now."""
+    look = daily_audit.latest(resources)
+    if look is None:
+        advice = "beat has one made once a day; `likeness audit` makes one now"
+        return Check(name="audit", health=Health.NOTE, found="none yet", advice=advice)
+    ago = f"{look.age_s / 3600:.0f} h ago"
+    if look.said:
+        found = f"{ago}: {len(look.said)} differences, the first: {look.said[0]}"
+        return Check(name="audit", health=Health.NOTE, found=found, advice="`likeness audit` names them all as of now")
+    if look.age_s > _OLD_AUDIT_S:
+        advice = "is beat running? `likeness audit` makes one now"
+        return Check(name="audit", health=Health.NOTE, found=f"the last one was {ago}", advice=advice)
+    return Check(name="audit", found=f"{ago}: the books add up")
+
+
+def _arithmetic(resources: Resources) -> Check:
+    """On which device the model was loaded, and how it computes there; only a scorer that ran can know."""
+    seen = scorer_precision.seen(resources)
+    if not seen:
+        advice = "a gpu worker, or `likeness validate`, measures at its start which arithmetic is fast and close enough"
+        return Check(name="arithmetic", health=Health.NOTE, found="no scorer has run yet", advice=advice)
+    if len(seen) > 1:
+        advice = "scores of two are never mixed; each keeps embeddings of its own"
+        return Check(name="arithmetic", health=Health.NOTE, found="; before that ".join(seen), advice=advice)
+    return Check(name="arithmetic", found=seen[0])
+
+
+def _keys(settings: Settings) -> Iterator[Check]:
+    """Which secrets are set; never what they are."""
+    for name, field in Settings.model_fields.items():
+        if SecretStr in (field.annotation, *get_args(field.annotation)) and name not in _SERVER_ADDRESSES:
+            secret: SecretStr | None = getattr(settings, name)
+            there = secret is not None and secret.get_secret_value().strip() != ""
+            yield Check(
+                name=str(field.validation_alias or name),
+                health=Health.OK if there else Health.NOTE,
+                found="set" if there else "not set",
+                advice="" if there else str(field.description or ""),
+            )
+
+
+def _public_address(url: str) -> Check:
+    """Whether every service will call back there."""
+    if url.startswith("https://"):
+        return Check(name="public address", found=url)
+    advice = "put a proxy with TLS before `likeness worker api`, and name its https address"
+    return Check(
+        name="public address", health=Health.NOTE, found=f"{url}, where Replicate does not call back", advice=advice
+    )
+
+
+def _weights(settings: Settings) -> Check:
+    model = settings.clip_model
+    files = weight_files(model)
+    if files:
+        size = sum(path.stat().st_size for path in files)
+        return Check(name="scoring model", found=f"{_short(model)}, {size / 1e6:,.0f} MB on this machine")
+    advice = f"the first check downloads it; `hf download {model}` does so now"
+    return Check(name="scoring model", health=Health.NOTE, found=f"{model} is not on this machine", advice=advice)
+
+
+def _short(model: str) -> str:
+    return Path(model).name if Path(model).is_dir() else model
+
+
+def _torch() -> Check:
+    try:
+        return Check(name="torch", found=f"{version('torch')} with transformers {version('transformers')}")
+    except PackageNotFoundError as failure:
+        advice = "needed by the gpu role alone; `uv sync --group gpu` installs it"
+        return Check(name="torch", health=Health.NOTE, found=f"{failure.name} is not installed", advice=advice)
+
+
+def _show(terminal: Terminal, checks: list[Check]) -> None:
+    colours = {Health.OK: "green", Health.NOTE: "yellow", Health.MISSING: "bold red"}
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for one in checks:
+        said = Group(Text(one.found), Text(one.advice, style="dim")) if one.advice else Text(one.found)
+        table.add_row(Text(one.health, style=colours[one.health]), one.name, said)
+    terminal.show(table)

@@ -1,0 +1,82 @@
+"""`limits`: what a user may spend in a month, and a lane in a day."""
+
+from decimal import Decimal
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.installation import opened
+from cli.options import AsJson
+from cli.terminal import speaking
+from domain.errors import BadInput
+from domain.money import read_limit, show
+from pipeline.operator import limits
+from pipeline.operator.limits import Scope
+
+app = typer.Typer(help="What a user may spend in a month, and a lane in a day.", invoke_without_command=True)
+
+User = Annotated[str | None, typer.Option("--user", help="Limit this user's calendar month (UTC).")]
+LaneName = Annotated[str | None, typer.Option("--lane", help="Limit this lane's day (UTC).")]
+
+
+@app.callback()
+def list_command(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the limits and what is used of them."""
+    if context.invoked_subcommand is not None:
+        return
+    with speaking(as_json=as_json) as terminal, opened() as site:
+        found = limits.every(site.resources)
+        terminal.document({"limits": [_document(one) for one in found]})
+        if terminal.as_json:
+            return
+        if not found:
+            terminal.out.print("no limits but those of batches; `likeness limits set USD --user NAME` sets one")
+            return
+        table = Table(box=None, pad_edge=False)
+        for name in ("of", "per", "limit", "used"):
+            table.add_column(name, justify="right" if name in {"limit", "used"} else "left")
+        for one in found:
+            period = "user and month" if one.scope is Scope.USER_MONTH else "lane and day"
+            table.add_row(one.subject, period, f"${show(one.limit)}", f"${show(one.used)}")
+        terminal.out.print(table)
+
+
+def _document(cap: limits.Cap) -> dict[str, str | None]:
+    return {"scope": cap.scope, "subject": cap.subject, "limit_usd": show(cap.limit), "used_usd": show(cap.used)}
+
+
+def _subject(user: str | None, lane: str | None) -> tuple[Scope, str]:
+    if (user is None) == (lane is None):
+        raise BadInput("say either --user NAME or --lane NAME")
+    return (Scope.USER_MONTH, user) if user is not None else (Scope.LANE_DAY, lane or "")
+
+
+@app.command("set")
+def set_command(
+    usd: Annotated[str, typer.Argument(metavar="USD")],
+    user: User = None,
+    lane: LaneName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set a limit; it holds for the very next attempt."""
+    with speaking(as_json=as_json) as terminal:
+        scope, subject = _subject(user, lane)
+        amount: Decimal = read_limit(usd, what="the limit")
+        with opened() as site:
+            limits.put(site.resources, scope, subject, amount)
+        terminal.document({"scope": scope, "subject": subject, "limit_usd": show(amount)})
+        if not terminal.as_json:
+            terminal.out.print(f"{subject}: at most ${show(amount)} per {'month' if user else 'day'}")
+
+
+@app.command("remove")
+def remove_command(user: User = None, lane: LaneName = None, as_json: AsJson = False) -> None:
+    """Lift a limit."""
+    with speaking(as_json=as_json) as terminal:
+        scope, subject = _subject(user, lane)
+        with opened() as site:
+            limits.remove(site.resources, scope, subject)
+        terminal.document({"scope": scope, "subject": subject, "limit_usd": None})
+        if not terminal.as_json:
+            terminal.out.print(f"{subject}: no limit any more")

@@ -1,0 +1,146 @@
+"""`up`, `worker`, `sandbox`: the long-running processes."""
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.demo.commands import demo_settings
+from cli.demo.stand_in import sandbox_child
+from cli.installation import opened, python_module
+from cli.terminal import Terminal, speaking
+from domain.errors import BadInput, ServiceMissing
+from runtime.crew import Crew, crew_of, logs_of, module_of, role, workers
+from runtime.settings import Settings, read_settings
+from runtime.supervisor import Child, ChildReport, Happening, die_with_parent
+from sandbox.__main__ import LAST_PORT, dollars
+from sandbox.__main__ import main as sandbox_main
+
+
+class Role(StrEnum):
+    """Kinds of worker; each scales by itself."""
+
+    IO = "io"
+    IO_SYNC = "io-sync"
+    GPU = "gpu"
+    BEAT = "beat"
+    API = "api"
+    FLOWER = "flower"
+
+
+def worker_command(
+    role_name: Annotated[Role, typer.Argument(metavar="ROLE", help="io, io-sync, gpu, beat, api or flower.")],
+) -> None:
+    """Run one worker in the foreground; needs DATABASE_URL and REDIS_URL."""
+    # This process becomes the worker, so that signals and supervisors meet it and no shell in between.
+    command = python_module(module_of(role_name))
+    os.execv(command[0], command)  # noqa: S606 -- our own module, by this very Python
+
+
+def _checked_price(text: str) -> str:
+    try:
+        dollars(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
+def sandbox_command(
+    port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="0 lets the system choose.")] = 8700,
+    data: Annotated[Path, typer.Option(help="Folder of its bill, pictures and files.")] = Path(".likeness/sandbox"),
+    latency: Annotated[float, typer.Option(min=0, help="Usual seconds of a fast job.")] = 0.4,
+    size: Annotated[int, typer.Option(min=64, max=2048, help="Side of one picture in pixels.")] = 512,
+    concurrency: Annotated[int, typer.Option(min=1, help="Unfinished jobs per key.")] = 10,
+    price: Annotated[str, typer.Option(metavar="USD", callback=_checked_price, help="Price of one job.")] = "0.02",
+) -> None:
+    """A stand-in for the image services, on loopback, with a bill of its own."""
+    die_with_parent()
+    sandbox_main(
+        [
+            f"--port={port}",
+            f"--data={data}",
+            f"--latency={latency}",
+            f"--size={size}",
+            f"--concurrency={concurrency}",
+            f"--price={price}",
+        ]
+    )
+
+
+def up_command(
+    with_sandbox: Annotated[bool, typer.Option("--sandbox", help="Run the stand-in for the providers too.")] = False,
+    with_flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Flower on 127.0.0.1:5555.")] = True,
+) -> None:
+    """Run the whole stack in the foreground: workers, beat, Flower, and servers where none are named."""
+    with speaking() as terminal:
+        settings = demo_settings() if with_sandbox else read_settings()
+        up(terminal, settings, with_sandbox=with_sandbox, with_flower=with_flower)
+
+
+def up(terminal: Terminal, settings: Settings, *, with_sandbox: bool, with_flower: bool) -> None:
+    """Start everything, say so line by line, and stop it in order on SIGINT or SIGTERM.
+
+    Raises:
+        BadInput: another process runs the workers of this home.
+    """
+    enough = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: enough.set())
+    with opened(settings) as site, crew_of(site.settings.home) as crew:
+
+        def members() -> Sequence[Child]:
+            some: list[Child] = []
+            if with_sandbox:
+                some.append(sandbox_child(site.settings, latency_s=0.4, size_px=512))
+            some.extend(workers(site.settings))
+            if with_flower:
+                some.append(role("flower", site.settings, log=logs_of(site.settings.home) / "flower.log"))
+            return some
+
+        def on_line(name: str, line: str) -> None:
+            terminal.out.print(f"{name:>8} | {line}", markup=False, highlight=False)
+
+        if not crew.try_start(members, on_line=on_line, on_report=lambda report: _say(terminal, report)):
+            raise BadInput(f"another process runs the workers of {str(site.settings.home)!r}; stop it first")
+        terminal.out.print(f"    up   | Postgres {_shown(site.settings)}", markup=False, highlight=False)
+        mourned: set[str] = set()
+        while not enough.wait(1.0):
+            site.site.keep_alive()
+            _mourn(terminal, crew, mourned)
+        terminal.out.print("    up   | stopping: what runs is finished or given back", markup=False)
+
+
+def _mourn(terminal: Terminal, crew: Crew, mourned: set[str]) -> None:
+    """Say once of each worker that it stays down, and what waits for it.
+
+    Raises:
+        ServiceMissing: without it nothing moves.
+    """
+    if missed := crew.missed(checks=False):
+        raise ServiceMissing(crew.obituary(missed[0]))
+    for name in set(crew.given_up()) - mourned:
+        mourned.add(name)
+        waits = "; pictures of characters wait for it, all else goes on" if name == "gpu" else "; all else goes on"
+        terminal.note(crew.obituary(name) + waits)
+
+
+def _shown(settings: Settings) -> str:
+    """Host and port of Postgres without user and password."""
+    assert settings.database_url is not None
+    return settings.database_url.get_secret_value().rpartition("@")[2]
+
+
+def _say(terminal: Terminal, report: ChildReport) -> None:
+    said = {
+        Happening.STARTED: f"started, process {report.pid}",
+        Happening.ENDED: f"ended with status {report.status}"
+        + (f", again in {report.again_in_s:.1f} s" if report.again_in_s is not None else ""),
+        Happening.GAVE_UP: "ended too often in a row and stays down",
+        Happening.STOPPED: "stopped",
+    }[report.happening]
+    terminal.out.print(f"{report.name:>8} | {said}", markup=False, highlight=False)

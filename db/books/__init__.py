@@ -1,0 +1,1 @@
+"""Money in the tables: the ledger, spending limits and the audit of both."""

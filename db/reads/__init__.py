@@ -1,0 +1,1 @@
+"""Queries that only read; none locks a row or writes one."""

@@ -1,0 +1,1 @@
+"""Rows that are written and read but have no state to move."""

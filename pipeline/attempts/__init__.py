@@ -1,0 +1,1 @@
+"""The way of one attempt: admitted, submitted, polled, collected, validated, rescued, tried again."""

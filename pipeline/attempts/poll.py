@@ -1,0 +1,208 @@
+"""Sweep one lane: ask the provider about every job whose look is due, and write down what it said.
+
+The poll is the only thing that believes anything; a webhook merely makes a job due now.
+"""
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from db.moves import doubts, polling
+from db.reads.work import Lease, Work
+from db.records import faults, lanes
+from domain.errors import (
+    ContentRefused,
+    JobFailed,
+    JobTimedOut,
+    LikenessError,
+    LostRace,
+    ProviderDown,
+    ProviderError,
+    ReplyUnreadable,
+    RequestRefused,
+)
+from domain.retry import wish_of
+from domain.schedule import after_silence, next_look
+from pipeline.attempts import illegal_prompts
+from pipeline.attempts.admit import admit
+from pipeline.attempts.next_try import another_try
+from pipeline.resources import Resources
+from providers.contract import Lane, Made, Running
+
+log = logging.getLogger(__name__)
+
+#: The provider's last word about a job; every other failure of a poll says nothing about it.
+_LAST_WORDS = (JobFailed, JobTimedOut, ContentRefused, RequestRefused)
+_THREADS = 16
+#: A job that was asked to stop ends within seconds.
+_STOPPING = timedelta(seconds=2)
+
+
+def sweep(resources: Resources, lane_name: str) -> int:
+    """Look at what is due on the lane, for one tick's time; returns how many jobs came to an end."""
+    lane = resources.lanes.get(lane_name)
+    if lane is None:
+        return 0
+    ended = 0
+    until = time.monotonic() + resources.timing.sweep.total_seconds()
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix=f"poll-{lane_name}") as pool:
+        while True:
+            works, lease, began = _claim(resources, lane_name)
+            if works:
+                resources.points.reach("poll.claimed")
+            with resources.leases.held(lease):
+                over = sum(pool.map(partial(_look, resources, lane, lease, began), works))
+            ended += over
+            if over:
+                admit(resources, lane.provider)
+            pause = _until_next(resources, lane_name)
+            if pause is None or time.monotonic() + pause > until:
+                return ended
+            time.sleep(pause)
+
+
+def _claim(resources: Resources, lane_name: str) -> tuple[list[Work], Lease, datetime]:
+    lease = resources.leases.new()
+    with resources.database.transaction() as connection:
+        began = doubts.now(connection)
+        works = polling.claim_due(connection, lane_name, limit=resources.timing.sweep_size, lease=lease)
+    return works, lease, began
+
+
+def _until_next(resources: Resources, lane_name: str) -> float | None:
+    """Seconds until the next look is due, or None when nothing is at the provider."""
+    with resources.database.transaction() as connection:
+        pause = polling.seconds_to_next(connection, lane_name)
+    return None if pause is None else max(pause, 0.02)
+
+
+def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work: Work) -> bool:
+    """One look at one job, claimed at `began`; whether it came to an end."""
+    assert work.job_id is not None
+    to_stop = work.cancel_requested and work.stop_asked_at is None
+    perhaps_asked = to_stop and _ask_to_stop(resources, lane, work, lease)
+    try:
+        progress = lane.poll(work.job_id)
+    except _LAST_WORDS as failure:
+        if perhaps_asked:
+            _note_stop(resources, work, lease)
+        return _gave_up(resources, work, lease, failure)
+    except ProviderError as failure:
+        _silent(resources, work, lease, failure)
+        return False
+    resources.points.reach("poll.answered")
+    if isinstance(progress, Running):
+        _running(resources, lane, work, lease=lease, percent=progress.percent, since=began)
+        return False
+    if perhaps_asked:
+        _note_stop(resources, work, lease)
+    return _made(resources, work, lease, progress)
+
+
+def _ask_to_stop(resources: Resources, lane: Lane, work: Work, lease: Lease) -> bool:
+    """Tell the provider that a person gave the job up; whether it stopped, and what it cost, the looks say.
+
+    Asking is harmless a second time, so a death between the two halves costs one more call and nothing else.
+
+    Returns:
+        Whether the answer was lost: if the job has ended now, the wish may be why, and nobody can be asked again.
+    """
+    assert work.job_id is not None
+    try:
+        if not lane.cancel(work.job_id):
+            return False
+    except ProviderError as failure:
+        log.info("job %s could not be asked to stop (%s); the next look asks again", work.job_id, failure)
+        return isinstance(failure, ProviderDown | ReplyUnreadable)
+    resources.points.reach("poll.stop_asked")
+    _note_stop(resources, work, lease)
+    return False
+
+
+def _note_stop(resources: Resources, work: Work, lease: Lease) -> None:
+    with resources.database.transaction() as connection:
+        polling.stop_asked(connection, work.attempt_id, token=lease.token)
+
+
+def _running(
+    resources: Resources, lane: Lane, work: Work, *, lease: Lease, percent: int | None, since: datetime
+) -> None:
+    now = datetime.now(UTC)
+    age = now - (work.accepted_at or now)
+    overdue = work.deadline_at is not None and now > work.deadline_at
+    wait = next_look(age=age, expected=lane.first_look_after(work.settings, model=work.model), overdue=overdue)
+    if work.cancel_requested and lane.cancels and not overdue:
+        wait = min(wait, _STOPPING)
+    with resources.database.transaction() as connection:
+        polling.looked(
+            connection,
+            work.attempt_id,
+            token=lease.token,
+            percent=percent,
+            next_look=wait,
+            since=since,
+            # A look that knew of the wish has asked; if the wish did not arrive, it waits its turn like any other.
+            stoppable=lane.cancels and not work.cancel_requested,
+        )
+
+
+def _silent(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> None:
+    """The call said nothing about the job, so nothing is known about the job: look again later."""
+    usual = after_silence(silences=work.step_tries + 1)
+    wait = max(usual, wish_of(failure) or usual)
+    log.info("no word about job %s (%s); next look in %.0f s", work.job_id, failure, wait.total_seconds())
+    with resources.database.transaction() as connection:
+        lanes.note_error(connection, work.lane, failure)
+        polling.silent(connection, work.attempt_id, token=lease.token, next_look=wait)
+
+
+def _gave_up(resources: Resources, work: Work, lease: Lease, failure: LikenessError) -> bool:
+    usual = another_try(resources, work, failure)
+    try:
+        with resources.database.transaction() as connection:
+            lanes.note_error(connection, work.lane, failure)
+            outage = faults.weigh(connection, work, failure)
+            polling.gave_up(
+                connection,
+                work.attempt_id,
+                token=lease.token,
+                failure=failure,
+                wait=usual if outage is None else outage,
+                counts=outage is None,
+            )
+    except LostRace:
+        return False
+    illegal_prompts.pull(resources, work.lane, failure)
+    return True
+
+
+def _made(resources: Resources, work: Work, lease: Lease, made: Made) -> bool:
+    said = made.charged_usd is not None
+    try:
+        with resources.database.transaction() as connection:
+            polling.made(
+                connection,
+                work.attempt_id,
+                token=lease.token,
+                result=result_of(made),
+                charged_usd=made.charged_usd if made.charged_usd is not None else work.price_usd,
+                said_by="said by the provider" if said else "price of the catalogue",
+            )
+    except LostRace:
+        return False
+    resources.points.reach("poll.made")
+    resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
+    return True
+
+
+def result_of(made: Made) -> dict[str, Any]:
+    """What the attempt's row keeps of the provider's last word."""
+    return {
+        "picture_urls": list(made.picture_urls),
+        "grid_url": made.grid_url,
+        "detail": dict(made.detail),
+        "lost": made.lost,
+    }

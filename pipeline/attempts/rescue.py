@@ -1,0 +1,72 @@
+"""Take over from the dead: what nobody works on any more is put where somebody finds it."""
+
+import logging
+
+from db.moves import by_person, rescue
+from db.reads.work import Work
+from db.records import lanes
+from domain.errors import LostRace, ScorerError
+from domain.states import AttemptState
+from pipeline.attempts import webhooks
+from pipeline.resources import Resources
+
+log = logging.getLogger(__name__)
+
+
+class Poison(ScorerError):
+    """A step that killed every worker that took it."""
+
+
+def take_over(resources: Resources) -> int:
+    """One round of rescue; returns how many attempts were put back on their way."""
+    with resources.database.transaction() as connection:
+        timing = resources.timing
+        doubted = rescue.doubt_the_silent(connection, call_total=timing.call_total, by_lane=timing.call_totals)
+    with resources.database.transaction() as connection:
+        buried = rescue.bury(connection)
+    if buried:
+        resources.points.reach("rescue.buried")
+    for work in buried:
+        log.warning("attempt %s was left %s by a worker that died (%d)", work.attempt_id, work.state, work.deaths)
+        # The first death may be any step's fault; after it nothing else of its kind runs beside it. A sweep or a
+        # submission of the same process may, which is why more than one further death is asked for.
+        if work.deaths > resources.timing.deaths_alone and work.state is not AttemptState.GENERATING:
+            _poison(resources, work)
+    with resources.database.transaction() as connection:
+        canceled = by_person.cancel_admitted(connection)
+    # In a transaction of its own: everywhere else the row of a lane is locked before any other.
+    with resources.database.transaction() as connection:
+        lanes.forget_past_closures(connection)
+    webhooks.forget(resources)
+    with resources.database.transaction() as connection:
+        late = rescue.unclaimed(connection, older_than=resources.timing.unclaimed)
+    for work in late:
+        _publish(resources, work)
+        resources.points.reach("rescue.published")
+    return len(doubted) + len(buried) + len(canceled) + len(late)
+
+
+def _publish(resources: Resources, work: Work) -> None:
+    dispatch = resources.dispatch
+    match work.state:
+        case AttemptState.ADMITTED:
+            dispatch.submit(lane=work.lane, attempt_id=work.attempt_id, generation_id=work.generation_id)
+        case AttemptState.COLLECTING:
+            dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
+        case AttemptState.VALIDATING:
+            dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)
+        case _:
+            log.error("attempt %s is %s and has no task to publish", work.attempt_id, work.state)
+
+
+def _poison(resources: Resources, work: Work) -> None:
+    step = "fetching" if work.state is AttemptState.COLLECTING else "checking"
+    failure = Poison(
+        f"{work.deaths} workers died while {step} the pictures of this attempt, all but the first time with nothing"
+        " else of the kind beside it"
+    )
+    try:
+        with resources.database.transaction() as connection:
+            rescue.poison(connection, work.attempt_id, failure=failure)
+    except LostRace:
+        log.info("attempt %s went on after all", work.attempt_id)

@@ -1,0 +1,232 @@
+"""Check the pictures of one attempt against its character, and let the best one decide."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from functools import lru_cache
+
+from db.moves import validation
+from db.moves.rows import hand_back
+from db.moves.validation import NewVerdict, StoredInput
+from db.reads.work import Lease, Work
+from db.session import DatabaseAway
+from domain.errors import (
+    LostRace,
+    ModelUnloadable,
+    OutOfMemory,
+    ScorerBroken,
+    ScorerError,
+    ServiceMissing,
+    UnfitPicture,
+)
+from domain.ids import AssetId, AttemptId
+from domain.states import GenerationState
+from domain.verdict import Verdict, best_for_all
+from pipeline.attempts import closed_loop
+from pipeline.attempts.claims import let_go
+from pipeline.attempts.outcome import Again
+from pipeline.characters import references
+from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
+from pipeline.resources import Resources
+from validation.base import Aggregation, Embedding, ModelInput, Reference, Scored
+from validation.similarity import alignment
+
+log = logging.getLogger(__name__)
+
+#: A reference is not in this worker's store, or its scorer is broken: until somebody sees to it, or another worker
+#: takes it, and long enough to spare the log.
+_MISSING_HERE = timedelta(seconds=20)
+
+
+def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
+    """Carry an attempt from stored pictures to a verdict.
+
+    Raises:
+        ModelUnloadable: this process has no scorer.
+    """
+    if resources.scorer is None:
+        raise ModelUnloadable("this process has no scorer; the check runs in a worker of the gpu role")
+    with resources.database.transaction() as connection:
+        waiting = validation.look(connection, attempt_id)
+    if waiting is None:
+        return None
+    with resources.gate.passed(alone=waiting.deaths > 0):
+        return _claim_and_validate(resources, attempt_id)
+
+
+def _claim_and_validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
+    lease = resources.leases.new()
+    try:
+        with resources.database.transaction() as connection:
+            work = validation.claim(connection, attempt_id, lease=lease)
+            inputs = validation.inputs(connection, attempt_id) if work is not None else []
+        if work is None:
+            return None
+        with resources.leases.held(lease):
+            return _validate(resources, work, lease, inputs)
+    except LostRace:
+        log.info("attempt %s was taken over while it was checked", attempt_id)
+        return None
+    except DatabaseAway as away:
+        return let_go(resources, attempt_id, lease, away)
+
+
+def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[StoredInput]) -> Again | None:
+    assert resources.scorer is not None
+    if any(one.preprocessing != resources.scorer.preprocessing for one in inputs):
+        _ask_anew(resources, work, lease)
+        return None
+    resources.points.reach("validate.claimed")
+    assert work.character_id is not None
+    try:
+        found, embeddings = _verdicts(resources, work, inputs)
+    except (ServiceMissing, ScorerBroken, OutOfMemory) as failure:
+        return _handed_back(resources, work, lease, failure)
+    except ScorerError as failure:
+        with resources.database.transaction() as connection:
+            validation.unfit(connection, work.attempt_id, token=lease.token, failure=failure)
+        return None
+    resources.fullness.over()
+    resources.points.reach("validate.scored")
+    winner = _winner(found)
+    aligned = _aligned(resources, work, embeddings)
+    further = None if winner.verdict.passed else closed_loop.decide(resources, work, winner)
+    with resources.database.transaction() as connection:
+        reached = validation.judged(
+            connection,
+            work.attempt_id,
+            token=lease.token,
+            character_id=work.character_id,
+            found=found,
+            best=winner.asset_id,
+            further=further,
+        )
+        validation.align(connection, aligned, origin=winner.origin)
+    if reached is GenerationState.QUEUED:
+        resources.points.reach("validate.queued_again")
+    resources.points.reach("validate.judged")
+    resources.lookalikes.look(resources.database, work.batch_id, origin=winner.origin)
+    return None
+
+
+def _handed_back(
+    resources: Resources, work: Work, lease: Lease, failure: ServiceMissing | ScorerBroken | OutOfMemory
+) -> Again:
+    """The operator's business: it costs a paid attempt none of its tries, however long it lasts."""
+    log.warning("attempt %s waits: %s", work.attempt_id, failure)
+    wait = resources.fullness.wait() if isinstance(failure, OutOfMemory) else _MISSING_HERE
+    with resources.database.transaction() as connection:
+        hand_back(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
+    if isinstance(failure, ScorerBroken):
+        resources.retire(failure)
+    return Again(wait)
+
+
+def _ask_anew(resources: Resources, work: Work, lease: Lease) -> None:
+    """The inputs went with a crash of Postgres, or suit another model: an I/O worker makes them from the originals."""
+    with resources.database.transaction() as connection:
+        hand_back(connection, work.attempt_id, token=lease.token)
+    resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
+
+
+def _verdicts(
+    resources: Resources, work: Work, inputs: Sequence[StoredInput]
+) -> tuple[list[NewVerdict], Mapping[AssetId, Embedding]]:
+    """One verdict for each picture and character, and the embeddings: a picture is embedded once for all of them.
+
+    Raises:
+        UnfitPicture, OutOfMemory, ScorerBroken, ScorerError: as `_score`.
+        ServiceMissing: a reference is not in the store of this machine.
+    """
+    found: list[NewVerdict] = []
+    embeddings: dict[AssetId, Embedding] = {}
+    for character_id in work.character_ids:
+        character = references.character_of(resources, character_id)
+        pictures = references.pictures_of(resources, character)
+        scored = _score(resources, inputs, pictures, aggregation=Aggregation(character.aggregation))
+        origin = scored[0][1].origin
+        _tell_of_misfit(character.name, fitted_to(character), Weights(name=origin.model, revision=origin.revision))
+        embeddings |= {one.asset_id: score.embedding for one, score in scored if score.embedding is not None}
+        found += [
+            NewVerdict(
+                asset_id=one.asset_id,
+                character_id=character.id,
+                verdict=Verdict(scores=score.scores, thresholds=character.thresholds),
+                origin=score.origin,
+                readings=asdict(score.detail) if score.detail is not None else {},
+            )
+            for one, score in scored
+        ]
+    return found, embeddings
+
+
+@lru_cache(maxsize=256)
+def _tell_of_misfit(name: str, fitted_to: Weights | None, scored_by: Weights) -> None:
+    """Once per worker: a verdict is still made, and says itself what it was made with."""
+    if (warning := misfit(name, fitted_to=fitted_to, scored_by=scored_by)) is not None:
+        log.warning("%s", warning)
+
+
+def _aligned(resources: Resources, work: Work, embeddings: Mapping[AssetId, Embedding]) -> dict[AssetId, float]:
+    """How near each picture is to what was asked for; nothing where the model cannot read, for it decides nothing."""
+    assert resources.scorer is not None
+    try:
+        told = resources.scorer.embed_text(without_flags(work.prompt)) if embeddings else None
+    except ScorerError as failure:
+        log.warning("the prompt of attempt %s cannot be read: %s", work.attempt_id, failure)
+        return {}
+    return {} if told is None else dict(zip(embeddings, alignment(told, list(embeddings.values())), strict=True))
+
+
+def without_flags(prompt: str) -> str:
+    """What a prompt says to a reader: without Midjourney's flags at its end and without addresses."""
+    said = re.split(r"(?:^|\s)--(?=[a-z])", prompt, maxsplit=1, flags=re.IGNORECASE)[0]
+    return " ".join(re.sub(r"https?://\S+", " ", said).split())
+
+
+def _winner(found: Sequence[NewVerdict]) -> NewVerdict:
+    """The best picture, by the verdict of the character that it meets least well."""
+    by_picture: dict[AssetId, list[NewVerdict]] = {}
+    for one in found:
+        by_picture.setdefault(one.asset_id, []).append(one)
+    pictures = list(by_picture.values())
+    best = pictures[best_for_all([[one.verdict for one in verdicts] for verdicts in pictures])]
+    return min(best, key=lambda one: one.verdict.margin)
+
+
+def _score(
+    resources: Resources, inputs: Sequence[StoredInput], pictures: Sequence[Reference], *, aggregation: Aggregation
+) -> list[tuple[StoredInput, Scored]]:
+    """Scores of the pictures that can be scored.
+
+    Raises:
+        UnfitPicture: none can.
+        OutOfMemory, ScorerBroken: the device, and no picture, is what fails.
+        ScorerError: the references are no use.
+    """
+    assert resources.scorer is not None
+    ready = [_ready(one) for one in inputs]
+    try:
+        return list(zip(inputs, resources.scorer.score(ready, pictures, aggregation=aggregation), strict=True))
+    except UnfitPicture as failure:
+        if len(ready) == 1:
+            raise
+        log.warning("one of %d pictures cannot be scored (%s); each is tried by itself", len(ready), failure)
+    scored, last = [], UnfitPicture("no picture can be scored")
+    for stored, one in zip(inputs, ready, strict=True):
+        try:
+            scored.append((stored, resources.scorer.score([one], pictures, aggregation=aggregation)[0]))
+        except UnfitPicture as failure:
+            last = failure
+    if not scored:
+        raise last
+    return scored
+
+
+def _ready(stored: StoredInput) -> ModelInput:
+    assert stored.pixels is not None
+    assert stored.size is not None
+    assert stored.preprocessing is not None
+    return ModelInput(pixels=stored.pixels, size=stored.size, preprocessing=stored.preprocessing, source=stored.sha256)

@@ -1,0 +1,1 @@
+"""Thresholds fitted to examples, and final generations judged again by newer ones."""

@@ -1,0 +1,304 @@
+"""Fit a character's thresholds to pictures that show it and pictures that do not.
+
+The figures come from `validation.calibration`; here is which scores go in, and which thresholds come out. Core decides
+whether it is a calibration at all, and its cut lies between the sets. Style gets a floor: the negatives are other
+characters, and say nothing about other ways of drawing (`docs/decisions/0018-recommended-cut.md`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from db.reads import calibration as stored
+from db.reads.calibration import ThresholdVersion
+from db.records import characters
+from db.records.characters import CharacterRow, NewThresholds
+from domain.errors import BadInput
+from domain.ids import CharacterId
+from domain.verdict import Aspect, Scores
+from pipeline.calibration.examples import Examples
+from pipeline.calibration.scored_examples import of, scored
+from pipeline.characters.check_files import reference_embeddings
+from pipeline.characters.threshold_origin import Weights, fitted_to, in_words
+from pipeline.resources import Resources
+from reports.separation import Cut, Separation
+from validation.base import Aggregation
+from validation.calibration import Errors, Examined, Rule, examine, roc
+from validation.embedder import Scoring, ScoringModel
+
+__all__ = ["Calibration", "ThresholdVersion", "apply", "as_json", "calibrate", "separations", "versions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """What the checks that decide do at a pair of thresholds: shares from 0 to 1."""
+
+    false_reject: float
+    false_accept: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What the scores of a character's examples say.
+
+    Args:
+        core, style: of each kind of score, with the cut that would be applied.
+        positives, negatives: the scores behind it.
+        counts: examples of each kind, by set.
+        left_out: examples that cannot be scored, each with the reason.
+        notes: how the sets came about.
+        made_on: the day that the thresholds will carry.
+    """
+
+    character: CharacterRow
+    aggregation: Aggregation
+    model: ScoringModel
+    core: Examined
+    style: Examined
+    positives: Sequence[Scores]
+    negatives: Sequence[Scores]
+    counts: Mapping[str, Mapping[str, int]]
+    left_out: Sequence[str]
+    notes: Sequence[str]
+    made_on: date
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the thresholds may be called so: whether core has enough examples and tells them apart."""
+        return self.core.calibrated
+
+    @property
+    def origin(self) -> str:
+        """Shown beside every verdict under these thresholds."""
+        n = self.core.positive_groups + self.core.negative_groups
+        return f"calibrated ({self.made_on.isoformat()}, n={n}, core AUC {self.core.auc:.3f})"
+
+    @property
+    def style_decides(self) -> bool:
+        """Whether the examples show that the style score tells anything; otherwise its threshold becomes advice."""
+        return self.style.tells
+
+    @property
+    def held_against(self) -> str:
+        """The thresholds in force, in the words that stand beside scores."""
+        return in_words(
+            self.character.thresholds,
+            fitted_to=fitted_to(self.character),
+            scored_by=Weights(name=self.model.name, revision=self.model.revision),
+        )
+
+    @property
+    def summary(self) -> str:
+        """What the figures rest on, in one line."""
+        return (
+            f"{self.core.positives} positives and {self.core.negatives} negatives, scored by {self.model.name}"
+            f" in {self.model.dtype} on {self.made_on.isoformat()}; {self.core.resamples} resamples"
+        )
+
+    @property
+    def now(self) -> Together:
+        """Under the thresholds in force."""
+        present = self.character.thresholds
+        return self._together(present.core, present.style if present.style_decides else None)
+
+    @property
+    def then(self) -> Together:
+        """Under the recommended thresholds."""
+        return self._together(self.core.recommended.cut, self.style.recommended.cut if self.style_decides else None)
+
+    def scores(self, aspect: Aspect) -> tuple[list[float], list[float]]:
+        """Of the positives and of the negatives."""
+        return of(self.positives, aspect), of(self.negatives, aspect)
+
+    def _together(self, core: float, style: float | None) -> Together:
+        """Args: style: None where it decides nothing."""
+        passed = [
+            sum(one.core >= core and (style is None or one.style >= style) for one in scores) / len(scores)
+            for scores in (self.positives, self.negatives)
+        ]
+        return Together(false_reject=1 - passed[0], false_accept=passed[1])
+
+
+def calibrate(
+    examples: Examples, scoring: Scoring, *, alike: float, today: date, each: Callable[[], None] = lambda: None
+) -> Calibration:
+    """Score the examples and say what the scores tell.
+
+    Args:
+        alike: cosine from which two pictures are all but the same: of examples they count as one, and a positive that
+            is all but a reference is left out, for it would be held against itself.
+        each: called for every embedding, as it comes.
+
+    Raises:
+        BadInput: none of a set can be scored.
+        ScorerError: the model cannot be had, or a reference cannot be used.
+        ServiceMissing: a reference is not in the store of this machine.
+    """
+    embedded = scoring.embedded(examples.sources, each=each)
+    against = reference_embeddings(embedded, examples.references)
+    references = {source.sha256: one for source, one in zip(examples.references, against, strict=True)}
+    left_out: list[str] = []
+    aggregation = Aggregation(examples.character.aggregation)
+    positives, negatives = (
+        scored(some, embedded, references, aggregation=aggregation, alike=alike, copies=copies, left_out=left_out)
+        for some, copies in ((examples.positives, False), (examples.negatives, True))
+    )
+    for what, found in (("positives", positives), ("negatives", negatives)):
+        if not found.scores:
+            raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
+    thresholds = examples.character.thresholds
+    groups = positives.groups, negatives.groups
+    core, style = (
+        examine(of(positives.scores, one), of(negatives.scores, one), present=present, groups=groups, rule=rule)
+        for one, present, rule in (
+            (Aspect.CORE, thresholds.core, Rule.BETWEEN),
+            (Aspect.STYLE, thresholds.style, Rule.FLOOR),
+        )
+    )
+    return Calibration(
+        character=examples.character,
+        aggregation=aggregation,
+        model=embedded.model,
+        core=core,
+        style=style,
+        positives=positives.scores,
+        negatives=negatives.scores,
+        counts=examples.counts(),
+        left_out=left_out,
+        notes=[*examples.notes, *_groups_told(core, alike=alike)],
+        made_on=today,
+    )
+
+
+def apply(resources: Resources, calibration: Calibration) -> CharacterRow:
+    """Write the recommended thresholds as a new version.
+
+    Raises:
+        BadInput: it is no calibration; the sentence says what is missing. Or its references are gone.
+    """
+    if not calibration.calibrated:
+        raise BadInput(
+            f"nothing is applied, for this is no calibration of {calibration.character.name!r};"
+            f" it lacks {' and '.join(calibration.core.lacking)}"
+        )
+    fitted = NewThresholds(
+        core=calibration.core.recommended.cut,
+        style=calibration.style.recommended.cut,
+        origin=calibration.origin,
+        model=calibration.model.name,
+        aggregation=calibration.aggregation.value,
+        calibration=as_json(calibration),
+        style_decides=calibration.style_decides,
+    )
+    with resources.database.transaction() as connection:
+        now = characters.get(connection, calibration.character.id)
+        if _digests(now) != _digests(calibration.character):
+            raise BadInput(f"the references of {now.name!r} were exchanged meanwhile; calibrate again")
+        if _are_in_force(fitted, now):
+            return now
+        characters.set_thresholds(connection, now.id, fitted)
+        return characters.get(connection, now.id)
+
+
+def versions(resources: Resources, character_id: CharacterId) -> list[ThresholdVersion]:
+    """Every version of a character's thresholds, the newest first."""
+    with resources.database.transaction() as connection:
+        return stored.versions(connection, character_id)
+
+
+def as_json(calibration: Calibration) -> dict[str, Any]:
+    """Every figure, but not the scores themselves."""
+    return {
+        "character": calibration.character.name,
+        "calibrated": calibration.calibrated,
+        "lacking": list(calibration.core.lacking),
+        "made_on": calibration.made_on.isoformat(),
+        "aggregation": calibration.aggregation.value,
+        "model": {
+            "name": calibration.model.name,
+            "fingerprint": calibration.model.fingerprint,
+            "revision": calibration.model.revision,
+            "preprocessing": calibration.model.preprocessing,
+            "dtype": calibration.model.dtype,
+        },
+        "now": {
+            "version": calibration.character.thresholds.version,
+            "origin": calibration.character.thresholds.origin,
+            "in_words": calibration.held_against,
+        },
+        "examples": {name: dict(kinds) for name, kinds in calibration.counts.items()},
+        "left_out": list(calibration.left_out),
+        "notes": list(calibration.notes),
+        "core": _figures(calibration.core),
+        "style": _figures(calibration.style),
+        "style_decides": calibration.style_decides,
+        "both_now": asdict(calibration.now),
+        "both_recommended": asdict(calibration.then),
+    }
+
+
+def separations(calibration: Calibration) -> list[Separation]:
+    """What to draw of each kind of score, for `reports.plots`."""
+    advisory = "" if calibration.style_decides else " (advisory)"
+    titles = {
+        Aspect.CORE: f"Core: is it {calibration.character.name}?",
+        Aspect.STYLE: f"Style: is it drawn this way?{advisory}",
+    }
+    return [_separation(calibration, aspect, title) for aspect, title in titles.items()]
+
+
+def _separation(calibration: Calibration, aspect: Aspect, title: str) -> Separation:
+    positives, negatives = calibration.scores(aspect)
+    across, up = roc(positives, negatives)
+    examined = calibration.core if aspect is Aspect.CORE else calibration.style
+    between = examined.auc_interval
+    return Separation(
+        title=title,
+        positives=positives,
+        negatives=negatives,
+        accepted_negatives=across.tolist(),
+        accepted_positives=up.tolist(),
+        auc=f"{examined.auc:.3f} ({between.low:.3f} to {between.high:.3f})",
+        cuts=[(_word(examined), _drawn(examined.recommended)), ("now", _drawn(examined.present))],
+    )
+
+
+def _word(examined: Examined) -> str:
+    return "recommended" if examined.rule is Rule.BETWEEN else "recommended floor"
+
+
+def _drawn(errors: Errors) -> Cut:
+    return Cut(score=errors.cut, false_reject=errors.false_reject, false_accept=errors.false_accept)
+
+
+def _digests(character: CharacterRow) -> list[str]:
+    return [reference.sha256 for reference in character.references]
+
+
+def _are_in_force(fitted: NewThresholds, now: CharacterRow) -> bool:
+    """Whether the newest version says the same; the figures behind it hold those of its predecessor, and so differ."""
+    told = now.thresholds
+    return (fitted.core, fitted.style, fitted.style_decides, fitted.origin, fitted.model, fitted.aggregation) == (
+        told.core,
+        told.style,
+        told.style_decides,
+        told.origin,
+        now.fitted_to,
+        now.aggregation,
+    )
+
+
+def _figures(examined: Examined) -> dict[str, Any]:
+    return {**asdict(examined), "calibrated": examined.calibrated, "lacking": list(examined.lacking)}
+
+
+def _groups_told(core: Examined, *, alike: float) -> list[str]:
+    """What to tell a person where examples are not independent."""
+    pairs = (("positives", core.positives, core.positive_groups), ("negatives", core.negatives, core.negative_groups))
+    return [
+        f"the {found} {what} count as {groups}:"
+        f" pictures of one generation, and pictures with a cosine of {alike:g} or more, are one example"
+        for what, found, groups in pairs
+        if groups < found
+    ]

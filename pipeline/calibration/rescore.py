@@ -1,0 +1,285 @@
+"""Judge again what is final: from stored embeddings where thresholds changed, with the model where that changed.
+
+Works through the generations in the order of their ids, some at a time, each time in one transaction: whoever is
+killed begins anew, finds what is done unchanged, and comes to the same end. A generation that is being worked on is
+left alone, and so is one whose pictures cannot all be had; those are named.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+
+from db.moves import rescoring
+from db.moves.rescoring import JudgedGeneration, Rejudged, StoredPicture
+from db.moves.validation import NewVerdict
+from db.records import characters
+from db.records.characters import CharacterRow
+from domain.errors import BadInput, LikenessError, PictureLost, UnfitPicture
+from domain.ids import BatchId, CharacterId, GenerationId
+from domain.states import GenerationState
+from domain.verdict import Verdict, best_for_all, passed_by_all
+from pipeline.characters import references
+from pipeline.characters.check_files import reference_embeddings
+from pipeline.characters.threshold_origin import Weights, misfits
+from pipeline.resources import Resources
+from reports.wording import held_against
+from validation.base import Aggregation, Embedding
+from validation.embedder import Embedded, Scoring, Source
+from validation.similarity import compare
+
+#: Generations of one transaction: a second's work, and a moment's locks.
+_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A generation that was not judged again, and why."""
+
+    generation_id: GenerationId
+    why: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Rescored:
+    """What a rescore did, or would do.
+
+    Args:
+        model: the model's name as configured.
+        looked: generations that a verdict has ended.
+        unchanged: of these, those whose verdicts are what they would be.
+        verdicts: written anew.
+        accepted, rejected: generations that have become completed, and rejected.
+        left: those that could not be judged, and those that somebody took up meanwhile.
+        warnings: thresholds that were fitted to another model.
+    """
+
+    model: str
+    looked: int = 0
+    unchanged: int = 0
+    verdicts: int = 0
+    accepted: list[GenerationId] = field(default_factory=list)
+    rejected: list[GenerationId] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    warnings: set[str] = field(default_factory=set)
+
+
+def rescore(
+    resources: Resources,
+    scoring: Scoring,
+    *,
+    batch_id: BatchId | None = None,
+    character_id: CharacterId | None = None,
+    dry_run: bool = False,
+    each: Callable[[int], None] = lambda _: None,
+) -> Rescored:
+    """Judge every final generation that has a character, by today's thresholds and `scoring`'s model.
+
+    Args:
+        batch_id, character_id: only those of it.
+        dry_run: write no verdict and move nothing; embeddings that had to be made are kept all the same.
+        each: told how many generations are done, a transaction at a time.
+
+    Raises:
+        ModelUnloadable: an embedding is missing, and the model cannot be loaded.
+        ServiceMissing, ScorerError: a character's reference cannot be had, or is no use.
+    """
+    done = Rescored(model=scoring.name)
+    after: GenerationId | None = None
+    while True:
+        with resources.database.transaction() as connection:
+            chunk = rescoring.judged(
+                connection, batch_id=batch_id, character_id=character_id, after=after, limit=_AT_ONCE
+            )
+            ids = {one for generation in chunk for one in generation.character_ids}
+            whom = {one: characters.get(connection, one) for one in sorted(ids)}
+        if not chunk:
+            return done
+        after = chunk[-1].id
+        _judge(resources, scoring, chunk, whom, done, dry_run=dry_run)
+        each(len(chunk))
+
+
+def total(resources: Resources, *, batch_id: BatchId | None, character_id: CharacterId | None) -> int:
+    """How many generations a rescore would look at."""
+    with resources.database.transaction() as connection:
+        return rescoring.count(connection, batch_id=batch_id, character_id=character_id)
+
+
+def _judge(
+    resources: Resources,
+    scoring: Scoring,
+    chunk: Sequence[JudgedGeneration],
+    whom: Mapping[CharacterId, CharacterRow],
+    done: Rescored,
+    *,
+    dry_run: bool,
+) -> None:
+    done.looked += len(chunk)
+    changes: list[Rejudged] = []
+    wanted = {one: references.sources_of(resources, row) for one, row in whom.items()}
+    found, lost = _embedded(resources, scoring, chunk, wanted)
+    for model in {Weights(name=scoring.name, revision=one.model.revision) for _, one in found}:
+        done.warnings |= misfits(whom.values(), scored_by=model)
+    done.left += lost
+    for generation, embedded in found:
+        try:
+            change = _rejudged(generation, embedded, whom, wanted)
+        except (PictureLost, UnfitPicture) as failure:
+            done.left.append(Left(generation_id=generation.id, why=str(failure)))
+            continue
+        if change is None:
+            done.unchanged += 1
+        else:
+            changes.append(change)
+    states = {generation.id: generation.state for generation in chunk}
+    if dry_run:
+        moved = {change.generation_id: (states[change.generation_id], change.target) for change in changes}
+    else:
+        with resources.database.transaction() as connection:
+            moved = rescoring.rejudge(connection, changes, detail={"model": scoring.name})
+    for change in changes:
+        if change.generation_id not in moved:
+            done.left.append(Left(generation_id=change.generation_id, why="somebody has taken it up meanwhile"))
+            continue
+        done.verdicts += len(change.found)
+        _count(done, change.generation_id, *moved[change.generation_id])
+
+
+def _count(done: Rescored, generation_id: GenerationId, before: GenerationState, now: GenerationState) -> None:
+    if before != now:
+        (done.accepted if now is GenerationState.COMPLETED else done.rejected).append(generation_id)
+
+
+def _embedded(
+    resources: Resources,
+    scoring: Scoring,
+    chunk: Sequence[JudgedGeneration],
+    wanted: Mapping[CharacterId, Sequence[Source]],
+) -> tuple[list[tuple[JudgedGeneration, Embedded]], list[Left]]:
+    """Each generation with the embeddings of its pictures and references, all of one model; and those that have none.
+
+    The model is not loaded for generations that it could not help: those whose originals are gone.
+    """
+
+    def sources(generations: Sequence[JudgedGeneration]) -> list[Source]:
+        ids = dict.fromkeys(one for generation in generations for one in generation.character_ids)
+        pictures = [_source(resources, picture) for generation in generations for picture in generation.pictures]
+        return [*(source for one in ids for source in wanted[one]), *pictures]
+
+    whole = scoring.known(sources(chunk))
+    if whole is not None:
+        return [(generation, whole) for generation in chunk], []
+    # Workers of different arithmetic share the work of a batch; each generation was embedded by one of them.
+    known = {generation.id: scoring.known(sources([generation])) for generation in chunk}
+    unknown = [generation for generation in chunk if known[generation.id] is None]
+    gone = {generation.id: _gone(resources, generation) for generation in unknown}
+    rest = [generation for generation in unknown if gone[generation.id] is None]
+    made = scoring.embedded(sources(rest)) if rest else None
+    found = [(one, known[one.id] or made) for one in chunk if gone.get(one.id) is None]
+    lost = [
+        Left(generation_id=one, why=f"its original {key!r} is gone") for one, key in gone.items() if key is not None
+    ]
+    return [(generation, embedded) for generation, embedded in found if embedded is not None], lost
+
+
+def _gone(resources: Resources, generation: JudgedGeneration) -> str | None:
+    """The key of an original that is certainly not to be had; with a bucket only reading it can tell."""
+    if resources.store.publishes:
+        return None
+    for picture in generation.pictures:
+        try:
+            path = resources.store.path_of(picture.r2_key)
+        except BadInput:
+            return picture.r2_key
+        if path is not None and not path.exists():
+            return picture.r2_key
+    return None
+
+
+def _source(resources: Resources, picture: StoredPicture) -> Source:
+    def read(key: str) -> bytes:
+        try:
+            return resources.store.get(key)
+        except OSError as error:
+            raise PictureLost(f"the original {key!r} cannot be read: {error}") from error
+
+    return Source(sha256=picture.sha256, read=partial(read, picture.r2_key))
+
+
+def _rejudged(
+    generation: JudgedGeneration,
+    embedded: Embedded,
+    whom: Mapping[CharacterId, CharacterRow],
+    wanted: Mapping[CharacterId, Sequence[Source]],
+) -> Rejudged | None:
+    """What becomes of the generation; None where its verdicts are today's already.
+
+    Raises:
+        PictureLost: an original is gone; the others are not judged either, since they are compared with it.
+        UnfitPicture: not one of its pictures can be scored.
+    """
+    pictures = [one for one in generation.pictures if _usable(one, embedded)]
+    if not pictures:
+        raise UnfitPicture("none of its pictures can be scored")
+    found: list[tuple[CharacterId, NewVerdict]] = []
+    for one in generation.character_ids:
+        against = reference_embeddings(embedded, wanted[one])
+        found += [(one, new) for new in _verdicts(pictures, whom[one], embedded, against)]
+    if all(_same(picture, found) for picture in pictures):
+        return None
+    by_picture = [[new.verdict for _, new in found if new.asset_id == one.asset_id] for one in pictures]
+    winner = best_for_all(by_picture)
+    passed = passed_by_all(by_picture[winner])
+    return Rejudged(
+        generation_id=generation.id,
+        seen_at=generation.seen_at,
+        found=found,
+        best=pictures[winner].asset_id,
+        target=GenerationState.COMPLETED if passed else GenerationState.REJECTED,
+        reason="; ".join(_told(whom[one]) for one in generation.character_ids),
+    )
+
+
+def _told(character: CharacterRow) -> str:
+    now = character.thresholds
+    return f"{character.name!r} by thresholds of version {now.version} ({held_against(now)})"
+
+
+def _usable(picture: StoredPicture, embedded: Embedded) -> bool:
+    outcome = embedded.outcomes[picture.sha256]
+    if isinstance(outcome, PictureLost):
+        raise outcome
+    if isinstance(outcome, LikenessError) and not isinstance(outcome, UnfitPicture):
+        raise PictureLost(f"picture {picture.r2_key!r} cannot be scored now: {outcome}")
+    return isinstance(outcome, Embedding)
+
+
+def _verdicts(
+    pictures: Sequence[StoredPicture], character: CharacterRow, embedded: Embedded, against: Sequence[Embedding]
+) -> list[NewVerdict]:
+    outcomes = [embedded.outcomes[one.sha256] for one in pictures]
+    embeddings = [one for one in outcomes if isinstance(one, Embedding)]
+    compared = compare(embeddings, against, frame=embedded.model.frame, aggregation=Aggregation(character.aggregation))
+    origin = embedded.model.origin([row.sha256 for row in character.references])
+    return [
+        NewVerdict(
+            asset_id=picture.asset_id,
+            verdict=Verdict(scores=scores, thresholds=character.thresholds),
+            origin=origin,
+            readings=asdict(detail),
+        )
+        for picture, (scores, detail) in zip(pictures, compared, strict=True)
+    ]
+
+
+def _same(picture: StoredPicture, found: Sequence[tuple[CharacterId, NewVerdict]]) -> bool:
+    """Whether the picture's verdicts were made by the same model, references and version of the thresholds."""
+    for character_id, new in found:
+        if new.asset_id != picture.asset_id:
+            continue
+        row = picture.verdicts.get(character_id)
+        if row is None or row["core_raw"] is None:
+            return False
+        if row["origin"] != asdict(new.origin) or row["threshold_version"] != new.verdict.thresholds.version:
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""Characters: their references, their thresholds, and pictures checked against them without a queue."""

@@ -1,0 +1,161 @@
+"""Characters as people make them: pictures in, references and thresholds kept."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from db.records import characters
+from db.records.characters import CharacterRow, NewThresholds, ReferenceRow
+from domain.errors import BadInput, NotAPicture, UnknownThing
+from domain.ids import sha256
+from domain.verdict import DEFAULT
+from pipeline.characters.character_names import check_name
+from pipeline.resources import Resources
+from validation.pixels import decode
+
+__all__ = ["CharacterRow", "NewCharacter", "add", "every", "find", "set_thresholds"]
+
+_MOST_REFERENCES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCharacter:
+    """A character to be added, or changed under its name.
+
+    Args:
+        origin: where the thresholds come from, shown beside every verdict.
+        model: the scoring model they were fitted to, or None for defaults.
+        aggregation: `max` or `mean` over the references; None keeps a known character's, `max` for a new one.
+        style_decides: whether the style threshold is more than advice.
+    """
+
+    name: str
+    description: str
+    references: Sequence[Path]
+    core: float
+    style: float
+    origin: str
+    model: str | None = None
+    aggregation: str | None = None
+    style_decides: bool = True
+
+
+def add(resources: Resources, new: NewCharacter) -> CharacterRow:
+    """Read, verify and store the reference pictures, then write the character; all or nothing.
+
+    A known character to which no thresholds are given keeps its own; calibrated ones only with the references, and the
+    way to take them together, that they were calibrated with.
+
+    Raises:
+        BadInput: no name, no references, or one that cannot be read.
+    """
+    check_name(new.name)
+    if not 0 < len(new.references) <= _MOST_REFERENCES:
+        raise BadInput(f"a character needs 1 to {_MOST_REFERENCES} reference pictures, not {len(new.references)}")
+    read = [_read(path) for path in new.references]
+    rows = [_keep(resources, position, one) for position, one in enumerate(read)]
+    given = NewThresholds(
+        core=new.core,
+        style=new.style,
+        origin=new.origin,
+        model=new.model,
+        aggregation=new.aggregation,
+        style_decides=new.style_decides,
+    )
+    with resources.database.transaction() as connection:
+        kept = None
+        if new.origin == DEFAULT:
+            with contextlib.suppress(UnknownThing):
+                kept = _kept(characters.find(connection, new.name.strip()), new, rows)
+        character_id = characters.put(
+            connection,
+            name=new.name.strip(),
+            description=new.description,
+            references=rows,
+            thresholds=kept or given,
+        )
+        return characters.get(connection, character_id)
+
+
+def _kept(known: CharacterRow, new: NewCharacter, rows: Sequence[ReferenceRow]) -> NewThresholds | None:
+    """The thresholds that a known character goes on with; None where they were fitted to other references."""
+    same = [row.sha256 for row in rows] == [row.sha256 for row in known.references]
+    alike = new.aggregation in {None, known.aggregation}
+    if known.fitted_to is not None and not (same and alike):
+        return None
+    now = known.thresholds
+    return NewThresholds(
+        core=now.core,
+        style=now.style,
+        origin=now.origin,
+        model=known.fitted_to,
+        aggregation=new.aggregation,
+        calibration=known.calibration,
+        style_decides=now.style_decides,
+    )
+
+
+def set_thresholds(
+    resources: Resources,
+    name: str,
+    *,
+    core: float | None = None,
+    style: float | None = None,
+    aggregation: str | None = None,
+) -> CharacterRow:
+    """Give a character other thresholds, or another way to take its references together; None keeps what is.
+
+    Thresholds that were calibrated are so no longer, whatever is changed about them. A style threshold that a person
+    names decides.
+
+    Raises:
+        UnknownThing: there is no such character.
+    """
+    with resources.database.transaction() as connection:
+        now = characters.find(connection, name)
+        new = NewThresholds(
+            core=now.thresholds.core if core is None else core,
+            style=now.thresholds.style if style is None else style,
+            origin="set by a person",
+            aggregation=aggregation,
+            style_decides=now.thresholds.style_decides or style is not None,
+        )
+        characters.set_thresholds(connection, now.id, new)
+        return characters.get(connection, now.id)
+
+
+def _keep(resources: Resources, position: int, read: tuple[bytes, str, str, int, int]) -> ReferenceRow:
+    content, ending, media_type, width, height = read
+    stored = resources.store.put(content, ending=ending, prefix="references")
+    return ReferenceRow(
+        position=position,
+        sha256=sha256(content),
+        r2_key=stored.key,
+        media_type=media_type,
+        width=width,
+        height=height,
+        # Without it, `asset.upload` brings the file there, or the first submission that needs an address.
+        uploaded_at=stored.uploaded_at,
+    )
+
+
+def _read(path: Path) -> tuple[bytes, str, str, int, int]:
+    try:
+        content = path.read_bytes()
+        picture = decode(content)
+    except OSError as error:
+        raise BadInput(f"reference picture {str(path)!r} cannot be read: {error.strerror or error}") from None
+    except NotAPicture as error:
+        raise BadInput(f"reference picture {str(path)!r} is not usable: {error}") from None
+    return content, picture.extension.removeprefix("."), picture.media_type, picture.width, picture.height
+
+
+def find(resources: Resources, name: str) -> CharacterRow:
+    with resources.database.transaction() as connection:
+        return characters.find(connection, name)
+
+
+def every(resources: Resources) -> list[CharacterRow]:
+    with resources.database.transaction() as connection:
+        return characters.every(connection)

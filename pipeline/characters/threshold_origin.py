@@ -1,0 +1,118 @@
+"""Whether thresholds are meant for the model that scores: those fitted to another one say nothing about its scores."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from db.records.characters import CharacterRow
+from domain.errors import ModelUnloadable
+from domain.verdict import Thresholds
+from reports import wording
+from validation.weights import revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Which weights.
+
+    Args:
+        name: name or path as somebody configured it.
+        revision: their digest; None where nobody knows it.
+    """
+
+    name: str
+    revision: str | None = None
+
+
+def here(name: str) -> Weights:
+    """The weights of that name, with their digest where they are on this machine."""
+    try:
+        return Weights(name=name, revision=revision(name))
+    except ModelUnloadable:
+        return Weights(name=name)
+
+
+def fitted_to(character: CharacterRow) -> Weights | None:
+    """The weights that its thresholds were fitted to; None for defaults, and for what a person set."""
+    return (
+        None if character.fitted_to is None else Weights(name=character.fitted_to, revision=character.fitted_revision)
+    )
+
+
+def same(one: Weights, other: Weights) -> bool:
+    """Whether they are the same weights: by their digests, else by their names; a folder may be told by its end.
+
+    Other weights at the same path are others, and the same ones are the same by whatever name.
+    """
+    if one.revision is not None and other.revision is not None:
+        return one.revision == other.revision
+    longer, shorter = sorted((one.name.rstrip("/"), other.name.rstrip("/")), key=len, reverse=True)
+    return longer == shorter or longer.endswith(f"/{shorter.removeprefix('./')}")
+
+
+def misfit(name: str, *, fitted_to: Weights | None, scored_by: Weights) -> str | None:
+    """What to tell a person about thresholds of character `name` that others were fitted to; None if they suit."""
+    if fitted_to is None or same(fitted_to, scored_by):
+        return None
+    former = "other weights" if fitted_to.name == scored_by.name else repr(fitted_to.name)
+    return (
+        f"the thresholds of {name!r} were fitted to {former}, and scores of {scored_by.name!r} lie elsewhere:"
+        f" `likeness calibrate {name}`, or set CLIP_MODEL"
+    )
+
+
+def misfits(characters: Iterable[CharacterRow], *, scored_by: Weights) -> set[str]:
+    """The sentences of `misfit` about each of them that does not suit."""
+    told = (misfit(one.name, fitted_to=fitted_to(one), scored_by=scored_by) for one in characters)
+    return {one for one in told if one is not None}
+
+
+def in_words(thresholds: Thresholds, *, fitted_to: Weights | None, scored_by: Weights) -> str:
+    """As `reports.wording.held_against`, with a word more where they were fitted to other weights than those."""
+    said = wording.held_against(thresholds)
+    if fitted_to is None or same(fitted_to, scored_by):
+        return said
+    if fitted_to.name == scored_by.name:
+        return f"{said}, fitted to other weights of {fitted_to.name!r}"
+    return f"{said}, fitted to {fitted_to.name!r} but scored by {scored_by.name!r}"
+
+
+def margin(verdict: Mapping[str, Any]) -> float:
+    """As `domain.verdict.Verdict.margin`, of its row."""
+    core, style = (float(verdict[what] - verdict[f"{what}_threshold"]) for what in ("core", "style"))
+    return min(core, style) if verdict["style_decides"] else core
+
+
+def told(verdict: Mapping[str, Any]) -> str:
+    """Against what a verdict held its picture, and where that comes from.
+
+    Args:
+        verdict: its row, with `thresholds_fitted_to` and `thresholds_fitted_revision` beside it.
+    """
+    name, origin = verdict["thresholds_fitted_to"], verdict["origin"]
+    return in_words(
+        Thresholds(
+            version=verdict["threshold_version"],
+            core=verdict["core_threshold"],
+            style=verdict["style_threshold"],
+            origin=verdict["threshold_origin"],
+            style_decides=verdict["style_decides"],
+        ),
+        fitted_to=None if name is None else Weights(name=name, revision=verdict["thresholds_fitted_revision"]),
+        scored_by=Weights(name=origin["model"], revision=origin["revision"]),
+    )
+
+
+def reader(asset: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str | None:
+    """Who read the prompt of a picture, where that is not the model of its verdict and the figures do not go together.
+
+    Args:
+        asset: its row.
+        verdict: the row of the verdict that is shown beside, or None.
+    """
+    by = asset["text_alignment_by"]
+    if by is None or verdict is None:
+        return None
+    origin = verdict["origin"]
+    judged_by = Weights(name=origin["model"], revision=origin["revision"])
+    return None if same(Weights(name=by["model"], revision=by["revision"]), judged_by) else str(by["model"])

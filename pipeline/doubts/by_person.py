@@ -1,0 +1,179 @@
+"""Doubts: submissions of which nobody knows whether they are paid, and the ways to settle them.
+
+The provider's list settles most (`pipeline.doubts.by_listing`), our own store those of a synchronous lane
+(`pipeline.attempts.replies`), a person the rest.
+"""
+
+import logging
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from db.moves import doubts
+from db.moves import late_discovery as late_moves
+from db.moves.doubts import Doubt, NeverArrived
+from db.reads.work import Work
+from db.records import history
+from domain.errors import BadInput, LostRace, PictureLost, UnknownThing
+from domain.ids import AttemptId
+from pipeline.attempts import late_discovery, replies
+from pipeline.attempts.admit import admit
+from pipeline.doubts import by_webhook
+from pipeline.doubts.by_listing import settle, settle_by_listing
+from pipeline.resources import Resources
+from providers.registry import is_synchronous
+
+__all__ = ["Doubt", "Settled", "every", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
+
+log = logging.getLogger(__name__)
+
+_NOT_IN_DOUBT = "attempt {} is not in doubt; `likeness doubts` lists those that are"
+
+
+class Settled(StrEnum):
+    """How a doubt ended."""
+
+    JOB_ADOPTED = "job_adopted"
+    REPLY_ADOPTED = "reply_adopted"
+    CHARGED = "charged"
+    RELEASED = "released"
+
+
+def every(resources: Resources, *, user_id: str) -> list[Doubt]:
+    """All doubts of a user, oldest first."""
+    with resources.database.transaction() as connection:
+        return doubts.every(connection, user_id=user_id)
+
+
+def settle_as_paid(
+    resources: Resources,
+    attempt_id: AttemptId,
+    *,
+    job_id: str,
+    amount_usd: Decimal | None = None,
+    unchecked: bool = False,
+) -> Settled:
+    """A person has found the job: it belongs to this attempt, and the next poll says what became of it.
+
+    Where the service has no jobs there is nothing to fetch: unless the reply is in our store, the generation fails
+    with `picture_lost`.
+
+    Args:
+        job_id: the service's name for the job, or for the call.
+        amount_usd: what the service billed, for one without jobs; None for the whole hold.
+        unchecked: believe the id; otherwise the job is fetched, and must show the attempt's own request.
+
+    Raises:
+        UnknownThing: the attempt is neither in doubt nor was settled as lost.
+        StoreAway: its reply may be in the store, which cannot be read now.
+        BadInput: the job belongs to another attempt, shows another request or cannot be fetched, or an amount is named
+            that the job itself will tell.
+    """
+    doubt = _find_or_none(resources, attempt_id)
+    if doubt is None:
+        return _found_after_all(resources, attempt_id, job_id=job_id, amount_usd=amount_usd, unchecked=unchecked)
+    if is_synchronous(doubt.work.provider):
+        return _settle_without_job(resources, doubt.work, call=job_id, amount_usd=amount_usd)
+    if amount_usd is not None:
+        raise BadInput(f"what job {job_id!r} cost is asked of {doubt.work.provider!r}; leave the amount out")
+    if not unchecked:
+        by_webhook.check(resources, doubt.work, job_id)
+    lane = resources.lanes.get(doubt.work.lane)
+    expected = (
+        lane.first_look_after(doubt.work.settings, model=doubt.work.model) if lane is not None else timedelta(minutes=5)
+    )
+    try:
+        with resources.database.transaction() as connection:
+            doubts.found(
+                connection,
+                attempt_id,
+                job_id=job_id,
+                first_look=timedelta(0),
+                deadline=expected * 2 + resources.timing.job_deadline,
+                actor=history.PERSON,
+            )
+    except LostRace as race:
+        raise BadInput(f"the doubt cannot be settled so: {race}") from race
+    return Settled.JOB_ADOPTED
+
+
+def _found_after_all(
+    resources: Resources, attempt_id: AttemptId, *, job_id: str, amount_usd: Decimal | None, unchecked: bool
+) -> Settled:
+    """The same, of an attempt whose doubt was settled as lost."""
+    with resources.database.transaction() as connection:
+        work = late_moves.one(connection, attempt_id)
+    if work is None:
+        raise UnknownThing(_NOT_IN_DOUBT.format(attempt_id))
+    if is_synchronous(work.provider):
+        if _reply_adopted(resources, work):
+            return Settled.REPLY_ADOPTED
+        try:
+            late_discovery.charge(resources, attempt_id, call=job_id, amount_usd=amount_usd)
+        except LostRace as race:
+            raise BadInput(f"the doubt cannot be settled so: {race}") from race
+        return Settled.CHARGED
+    if not unchecked:
+        by_webhook.check(resources, work, job_id)
+    if not late_discovery.adopt(resources, work, job_id=job_id, actor=history.PERSON):
+        raise BadInput(f"job {job_id!r} belongs to another attempt already, or the attempt has moved on")
+    return Settled.JOB_ADOPTED
+
+
+def _settle_without_job(resources: Resources, work: Work, *, call: str, amount_usd: Decimal | None) -> Settled:
+    if _reply_adopted(resources, work):
+        return Settled.REPLY_ADOPTED
+    lost = PictureLost(f"a person has found call {call!r} on the bill, and its reply was lost with its picture")
+    try:
+        with resources.database.transaction() as connection:
+            doubts.paid_for_nothing(
+                connection,
+                work.attempt_id,
+                call=call,
+                amount=amount_usd,
+                said_by=f"said by a person: {call}"[:500],
+                failure=lost,
+            )
+    except LostRace as race:
+        raise BadInput(f"the doubt cannot be settled so: {race}") from race
+    admit(resources, work.provider)
+    return Settled.CHARGED
+
+
+def _reply_adopted(resources: Resources, work: Work) -> bool:
+    """As `replies.adopt`, for a call that a person has found on the bill: with a damaged note its picture is lost."""
+    try:
+        return replies.adopt(resources, work)
+    except PictureLost as failure:
+        log.warning("%s", failure)
+        return False
+
+
+def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> Settled:
+    """A person knows that the job does not exist: the hold is released and the generation goes on.
+
+    A reply in our own store knows better, and is adopted instead.
+
+    Raises:
+        UnknownThing: the attempt is not in doubt.
+        StoreAway: the reply may be in the store, which cannot be read now.
+        PictureLost: the reply is there and damaged; it was billed, so that the doubt can only be settled as paid.
+    """
+    doubt = _find_or_none(resources, attempt_id)
+    if doubt is None:
+        raise UnknownThing(_NOT_IN_DOUBT.format(attempt_id))
+    if is_synchronous(doubt.work.provider) and replies.adopt(resources, doubt.work):
+        return Settled.REPLY_ADOPTED
+    said = NeverArrived("a person has looked and says that the job does not exist")
+    try:
+        with resources.database.transaction() as connection:
+            doubts.not_accepted(connection, attempt_id, failure=said, actor=history.PERSON)
+    except LostRace as race:
+        raise BadInput(f"the doubt cannot be settled so: {race}") from race
+    admit(resources, doubt.work.provider)
+    return Settled.RELEASED
+
+
+def _find_or_none(resources: Resources, attempt_id: AttemptId) -> Doubt | None:
+    with resources.database.transaction() as connection:
+        return doubts.one(connection, attempt_id)

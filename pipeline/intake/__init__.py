@@ -1,0 +1,1 @@
+"""The way in: prompt files become checked, priced rows, and rows become generations."""

@@ -1,0 +1,93 @@
+"""Ask the providers before a batch, for nothing, which of its prompts they would refuse.
+
+TTAPI counts prompts that fail as illegal, and too many of them cost money: a template with a banned word in it is
+better found here.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+from db.records.batches import NewGeneration
+from domain.errors import BadInput, LikenessError
+from domain.retry import wish_of
+from pipeline.resources import Resources
+from providers.abilities import PromptJudge
+from providers.contract import Ask, Lane
+
+_THREADS: Final = 4
+_TRIES: Final = 4
+_LONGEST_WAIT_S: Final = 20.0
+#: So many rows are named; more would hide the sentence.
+_NAMED: Final = 20
+_NO_ATTEMPT: Final = "00000000-0000-7000-8000-000000000000"
+
+
+def refuse_objectionable(resources: Resources, rows: Sequence[NewGeneration]) -> int:
+    """Ask about every text once; rows of providers that have no such check are passed over.
+
+    Returns:
+        How many rows have passed.
+
+    Raises:
+        BadInput: the provider objects; every row is named with its objection. Or no row's provider has a check.
+        ProviderError: a provider could not be asked; nothing is known.
+    """
+    texts = _texts(resources, rows)
+    if rows and not texts:
+        raise BadInput("none of these prompts' providers can be asked beforehand; leave out --check-prompts")
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prompt-check") as pool:
+        said = pool.map(lambda one: _objection(*one), texts)
+        objections = {one: objection for one, objection in zip(texts, said, strict=True) if objection}
+    wrong = {position: objection for one, objection in objections.items() for position in texts[one]}
+    if wrong:
+        raise BadInput(_sentence(wrong))
+    return sum(len(positions) for positions in texts.values())
+
+
+def _texts(resources: Resources, rows: Sequence[NewGeneration]) -> Mapping[tuple[PromptJudge, str], list[int]]:
+    """The rows of each text, by the lane that is asked about it."""
+    judges = {lane.provider: lane for lane in resources.lanes.values() if _can_judge(lane)}
+    texts: defaultdict[tuple[PromptJudge, str], list[int]] = defaultdict(list)
+    for row in rows:
+        lane = judges.get(row.provider)
+        if lane is not None and isinstance(lane, PromptJudge):
+            texts[lane, _text(lane, row)].append(row.position)
+    return texts
+
+
+def _can_judge(lane: Lane) -> bool:
+    return isinstance(lane, PromptJudge) and lane.checks_prompts
+
+
+def _text(lane: Lane, row: NewGeneration) -> str:
+    """What would be sent, but for the references, which are addresses and no words."""
+    return lane.prompt_text(
+        Ask(attempt_id=_NO_ATTEMPT, token="", model=row.model, prompt=row.prompt, settings=row.settings)
+    )
+
+
+def _objection(lane: PromptJudge, text: str) -> str | None:
+    """The check is free and may be repeated."""
+    tries = Retrying(
+        stop=stop_after_attempt(_TRIES),
+        wait=_wait_s,
+        retry=retry_if_exception(lambda failure: isinstance(failure, LikenessError) and failure.retryable),
+        reraise=True,
+    )
+    return tries(lane.objection, text)
+
+
+def _wait_s(state: RetryCallState) -> float:
+    failure = state.outcome.exception() if state.outcome is not None else None
+    wish = wish_of(failure) if isinstance(failure, LikenessError) else None
+    return min(wish.total_seconds() if wish is not None else 0.5 * 2**state.attempt_number, _LONGEST_WAIT_S)
+
+
+def _sentence(wrong: Mapping[int, str]) -> str:
+    named = [f"row {position} ({wrong[position]})" for position in sorted(wrong)[:_NAMED]]
+    more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    return f"the provider refuses {len(wrong)} of the prompts, and nothing was enqueued: {', '.join(named)}{more}"

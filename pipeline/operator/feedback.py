@@ -1,0 +1,77 @@
+"""A person's word on a picture: kept, and an example for the next calibration. It moves no generation."""
+
+from typing import Any
+from uuid import UUID
+
+from db.records import feedback
+from domain.errors import BadInput, UnknownThing
+from domain.feedback import IDENTITY, FeedbackType
+from domain.ids import AssetId, GenerationId
+from pipeline.resources import Resources
+from pipeline.views.generations import Story
+
+
+def give(
+    resources: Resources,
+    story: Story,
+    *,
+    user_id: str,
+    kind: FeedbackType,
+    picture: str | None = None,
+    rating: int | None = None,
+    comment: str | None = None,
+) -> UUID | None:
+    """Keep what a person says about one picture of a generation.
+
+    Args:
+        picture: as `likeness show` numbers it, `1` or `2.1`; None for the best one.
+        rating: 1 to 5; goes with any kind, and must come with `rating`.
+
+    Returns:
+        The picture's id; None where there is no picture and the word is about the generation.
+
+    Raises:
+        BadInput: a rating without its number, a comment without its text, or a verdict on nothing.
+        UnknownThing: there is no such picture.
+    """
+    if (kind is FeedbackType.RATING and rating is None) or rating not in (None, 1, 2, 3, 4, 5):
+        raise BadInput("a rating is a number from 1 to 5: add --rating")
+    if kind is FeedbackType.COMMENT and not comment:
+        raise BadInput("a comment is words: add --comment")
+    asset = _asset(story, picture)
+    if asset is None and kind in IDENTITY:
+        raise BadInput("there is no stored picture yet of which to say that it shows the character")
+    if kind in IDENTITY and story.generation["character_id"] is None:
+        raise BadInput("this generation names no character; `heart`, `rating` and `comment` need none")
+    asset_id = None if asset is None else asset["id"]
+    with resources.database.transaction() as connection:
+        feedback.add(
+            connection,
+            generation_id=GenerationId(story.generation["id"]),
+            asset_id=None if asset_id is None else AssetId(asset_id),
+            user_id=user_id,
+            kind=kind,
+            rating=rating,
+            comment=comment,
+        )
+    return asset_id
+
+
+def _asset(story: Story, picture: str | None) -> dict[str, Any] | None:
+    stored = [one for one in story.assets if one["r2_key"] is not None]
+    if picture is None:
+        return next((one for one in stored if one["best"]), stored[0] if stored else None)
+    numbers = {one["id"]: one["number"] for one in story.attempts}
+    attempt, _, position = picture.rpartition(".")
+    meant = [
+        one
+        for one in stored
+        if str(one["position"]) == position and (not attempt or str(numbers[one["attempt_id"]]) == attempt)
+    ]
+    if not meant:
+        raise UnknownThing(
+            f"there is no stored picture {picture!r}; `likeness show {story.generation['id']}` numbers them"
+        )
+    if len(meant) > 1:
+        raise BadInput(f"several attempts have a picture {picture!r}: write ATTEMPT.PICTURE, as `likeness show` does")
+    return meant[0]

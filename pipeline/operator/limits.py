@@ -1,0 +1,39 @@
+"""Limits per user and month and per lane and day, as people set and read them."""
+
+from decimal import Decimal
+
+from db.books import spending
+from db.books.spending import Cap, Scope
+from db.records import lanes
+from domain.errors import UnknownThing
+from pipeline.resources import Resources
+
+__all__ = ["Cap", "Scope", "every", "put", "remove"]
+
+
+def every(resources: Resources) -> list[Cap]:
+    with resources.database.transaction() as connection:
+        return spending.every(connection)
+
+
+def put(resources: Resources, scope: Scope, subject: str, limit_usd: Decimal) -> None:
+    """Set a limit; it holds for the very next attempt.
+
+    Raises:
+        UnknownThing: there is no lane of that name.
+    """
+    with resources.database.transaction() as connection:
+        if scope is Scope.LANE_DAY and subject not in {row.name for row in lanes.every(connection)}:
+            raise UnknownThing(f"there is no lane {subject!r}; `likeness lanes` lists them")
+        spending.put(connection, scope, subject, limit_usd)
+
+
+def remove(resources: Resources, scope: Scope, subject: str) -> None:
+    """Lift a limit.
+
+    Raises:
+        UnknownThing: there is none.
+    """
+    with resources.database.transaction() as connection:
+        if not spending.remove(connection, scope, subject):
+            raise UnknownThing(f"there is no limit for {subject!r}; `likeness limits` lists them")

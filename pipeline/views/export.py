@@ -1,0 +1,165 @@
+"""Copy a batch's pictures out of the store into folders for people: by theme and variation, with a log beside them.
+
+A file that is there already and holds the same picture is left alone, so that an export that was interrupted, or a
+batch that has grown, goes on where it stood. One that holds something else is never written over unasked.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from domain.errors import BadInput, PictureLost
+from domain.ids import BatchId, sha256
+from domain.states import GenerationState
+from pipeline.resources import Resources
+from pipeline.views import generations, status
+from pipeline.views.generations import Story
+from pipeline.views.report import line_of, report_of, shown_attempt
+from reports.generation_log import write_log
+from reports.records import AssetLine, GenerationLine
+from reports.tries import write_tries
+
+#: What a name of a file cannot hold on some system, or what a shell or a person would stumble over.
+_UNFIT = re.compile(r"[^\w.()+-]+")
+_LONGEST = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export did.
+
+    Args:
+        written: pictures that are new in the folder.
+        kept: pictures that were there already.
+        lost: why each picture that should be there is not, as sentences.
+    """
+
+    written: int
+    kept: int
+    lost: Sequence[str]
+    log: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Copy:
+    """One picture on its way: what the store calls it, and where it goes."""
+
+    row: int
+    asset_id: Any
+    key: str
+    sha256: str
+    target: Path
+
+
+def export(
+    resources: Resources, batch_id: BatchId, folder: Path, *, every_picture: bool = False, overwrite: bool = False
+) -> Exported:
+    """Write the accepted pictures of the batch below `folder`, its log, and its tries where there were further ones.
+
+    Args:
+        every_picture: all stored pictures, those that were not accepted below a folder of their own, `rejected`.
+        overwrite: replace files that hold something else.
+
+    Raises:
+        BadInput: files of those names hold something else, and `overwrite` is False; nothing was written.
+        OSError: the folder cannot be used.
+    """
+    batch = status.of_batch(resources, batch_id).batch
+    told = generations.page(resources, batch_id=batch_id, user_id=batch.user_id)
+    copies = list(_copies(told, folder, batch.name, every_picture=every_picture))
+    if not overwrite:
+        _refuse_conflicts(copies, folder)
+    written, lost = 0, []
+    for copy in copies:
+        try:
+            written += _write(resources, copy)
+        except (FileNotFoundError, PictureLost) as failure:
+            lost.append(f"row {copy.row}: the store has lost {copy.key!r} ({type(failure).__name__})")
+    log = folder / f"{_fit(batch.name)}_generation_log.csv"
+    targets = {copy.asset_id: copy.target for copy in copies}
+    lines = [_with_targets(line_of(resources, story), story, targets) for story in told]
+    report = replace(report_of(resources, batch_id), generations=lines)
+    write_log(report, log)
+    write_tries(report, folder / f"{_fit(batch.name)}_tries.csv")
+    return Exported(written=written, kept=len(copies) - written - len(lost), lost=lost, log=log)
+
+
+def _copies(told: Sequence[Story], folder: Path, batch: str, *, every_picture: bool) -> Iterator[_Copy]:
+    seen: Counter[int] = Counter()
+    for story in told:
+        row = story.generation
+        position: int = row["position"]
+        seen[position] += 1
+        # A row that has changed stands for several generations, and the first keeps the name it had.
+        version = "" if seen[position] == 1 else f"v{seen[position]}"
+        accepted = row["state"] == GenerationState.COMPLETED
+        place = folder if accepted else folder / "rejected"
+        place = place.joinpath(*(_fit(part) for part in (row["theme"], row["variation"]) if part))
+        chosen = _chosen(story, every_picture=every_picture) if accepted or every_picture else []
+        called = generations.labels(story)
+        for asset in chosen:
+            which = f"-{called[asset['id']]}" if every_picture else ""
+            name = f"{_fit(batch)}-{position:04d}{version}{which}{Path(asset['r2_key']).suffix}"
+            yield _Copy(
+                row=position,
+                asset_id=asset["id"],
+                key=asset["r2_key"],
+                sha256=asset["sha256"],
+                target=place / name,
+            )
+
+
+def _chosen(story: Story, *, every_picture: bool) -> list[dict[str, Any]]:
+    stored = [asset for asset in story.assets if asset["r2_key"] is not None]
+    if every_picture:
+        return stored
+    return [asset for asset in stored if asset["best"]][-1:] or stored[:1]
+
+
+def _fit(name: str) -> str:
+    """`name` as part of a path on any system: never empty, never hidden, never a way out of the folder."""
+    fit = _UNFIT.sub("-", unicodedata.normalize("NFC", name)).strip("-. ")
+    return fit[:_LONGEST].rstrip("-. ") or "unnamed"
+
+
+def _refuse_conflicts(copies: Sequence[_Copy], folder: Path) -> None:
+    others = [copy.target for copy in copies if copy.target.exists() and not _holds(copy.target, copy.sha256)]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise BadInput(
+            f"{str(others[0])!r}{more} would be written over and hold something else;"
+            f" name another folder than {str(folder)!r}, or say --overwrite"
+        )
+
+
+def _holds(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256(path.read_bytes()) == digest
+
+
+def _write(resources: Resources, copy: _Copy) -> bool:
+    """Put the picture in its place; False when it was there.
+
+    Raises:
+        FileNotFoundError, PictureLost: the store does not have it, or has it damaged.
+    """
+    if _holds(copy.target, copy.sha256):
+        return False
+    content = resources.store.get(copy.key)
+    copy.target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = copy.target.with_name(f".{copy.target.name}.unfinished")
+    unfinished.write_bytes(content)
+    # In one step, so that an interrupted export leaves no half of a picture under its name.
+    unfinished.replace(copy.target)
+    return True
+
+
+def _with_targets(line: GenerationLine, story: Story, targets: dict[Any, Path]) -> GenerationLine:
+    """The line, with its pictures where they were written."""
+    attempt = shown_attempt(story)
+    shown = {one["position"]: targets.get(one["id"]) for one in story.assets if one["attempt_id"] == attempt}
+    assets: list[AssetLine] = [replace(one, path=shown.get(one.position) or one.path) for one in line.assets]
+    return replace(line, assets=assets)

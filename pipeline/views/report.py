@@ -1,0 +1,170 @@
+"""Fill the records of `reports` from the books."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from db.reads import generations
+from db.reads.generations import Story, Wanted
+from db.records import characters
+from db.records.characters import CharacterRow
+from domain.ids import BatchId, CharacterId
+from domain.states import GenerationState
+from pipeline.characters import threshold_origin
+from pipeline.resources import Resources
+from pipeline.views.generations import labels
+from pipeline.views.status import BatchStatus, of_batch
+from pipeline.views.tries import tries_of
+from reports import wording
+from reports.records import AssetLine, GenerationLine, Picture, Report
+
+_JUDGED = ("core", "core_threshold", "style", "style_threshold", "style_decides", "passed")
+
+
+def report_of(resources: Resources, batch_id: BatchId) -> Report:
+    """The batch as its report tells it, at this moment."""
+    status = of_batch(resources, batch_id)
+    with resources.database.transaction() as connection:
+        stories = generations.stories(connection, Wanted(batch_id=batch_id))
+        spend = generations.spend_over_time(connection, batch_id)
+        cast = [characters.get(connection, one) for one in _cast(status, stories)]
+    rows = {asset["id"]: _row_of(story) for story in stories for asset in story.assets}
+    lines = [line_of(resources, story, rows=rows) for story in stories]
+    told = _thresholds(cast, stories)
+    return _report(resources, status, lines, spend=spend, cast=cast, thresholds=told)
+
+
+def _report(
+    resources: Resources,
+    status: BatchStatus,
+    lines: Sequence[GenerationLine],
+    *,
+    spend: Sequence[Any],
+    cast: Sequence[CharacterRow],
+    thresholds: str | None,
+) -> Report:
+    finished = [line.finished_at for line in lines if line.finished_at is not None]
+    return Report(
+        batch_id=str(status.batch.id),
+        name=status.batch.name,
+        title=status.batch.name,
+        created_at=status.batch.created_at,
+        finished_at=max(finished) if finished and status.standing.unfinished == 0 else None,
+        wall_s=status.standing.wall_s,
+        character=" and ".join(one.name for one in cast) or None,
+        references=[_reference(resources, one.name, row.r2_key) for one in cast for row in one.references],
+        counts=status.standing.counts,
+        total=status.standing.total,
+        accepted=status.accepted,
+        charged_usd=status.batch.charged_usd,
+        held_usd=status.batch.held_usd,
+        in_doubt_usd=status.batch.in_doubt_usd,
+        limit_usd=status.batch.limit_usd,
+        avg_cost_per_image_usd=status.avg_cost_per_image_usd,
+        generations=lines,
+        spend=spend,
+        thresholds=thresholds,
+    )
+
+
+def _cast(status: BatchStatus, stories: Sequence[Story]) -> list[CharacterId]:
+    """The batch's character, and those that appear beside it."""
+    if status.batch.character_id is None:
+        return []
+    beside = (one for story in stories for one in story.generation["further_character_ids"])
+    return list(dict.fromkeys([status.batch.character_id, *map(CharacterId, beside)]))
+
+
+def _reference(resources: Resources, name: str, key: str) -> Picture:
+    return Picture(path=_path(resources, key), label=f"reference of {name}")
+
+
+def _thresholds(cast: Sequence[CharacterRow], stories: Sequence[Story]) -> str | None:
+    """Against what the pictures were held; where none has been, the thresholds that are in force."""
+    told: dict[str, dict[str, None]] = {one.name: {} for one in cast}
+    for verdict in (one for story in stories for verdicts in story.verdicts.values() for one in verdicts):
+        if verdict["character"] in told:
+            told[verdict["character"]][f"version {verdict['threshold_version']}: {threshold_origin.told(verdict)}"] = (
+                None
+            )
+    for one in cast:
+        if not told[one.name]:
+            now = one.thresholds
+            told[one.name] = {f"version {now.version}: {wording.held_against(now)}": None}
+    each = [f"{name}, {line}" for name, lines in told.items() for line in sorted(lines)]
+    return f"Thresholds of {'; of '.join(each)}" if each else None
+
+
+def _path(resources: Resources, key: str | None) -> Path | None:
+    return None if key is None else resources.store.path_of(key)
+
+
+def _row_of(story: Story) -> str:
+    return f"row {story.generation['position']}"
+
+
+def line_of(resources: Resources, story: Story, *, rows: Mapping[UUID, str] | None = None) -> GenerationLine:
+    """One generation as reports tell it: with the pictures of the attempt that stands for it.
+
+    Args:
+        rows: what to call the generation of another picture, by that picture's id.
+    """
+    row = story.generation
+    last = story.attempts[-1] if story.attempts else None
+    shown = shown_attempt(story)
+    return GenerationLine(
+        position=row["position"],
+        index=row["pipeline_data"].get("row", {}).get("index"),
+        theme=row["theme"],
+        variation=row["variation"],
+        prompt=row["prompt"],
+        state=GenerationState(row["state"]),
+        provider=row["provider"],
+        model=row["model"],
+        task_id=last["job_id"] if last else None,
+        cost_usd=row["cost"],
+        duration_s=_duration_s(story),
+        tries=sum(attempt["accepted_at"] is not None for attempt in story.attempts),
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        finished_at=row["completed_at"],
+        assets=[
+            _asset(resources, story, asset, rows=rows or {}) for asset in story.assets if asset["attempt_id"] == shown
+        ],
+        tried=tries_of(story),
+    )
+
+
+def shown_attempt(story: Story) -> Any:
+    """The attempt whose pictures stand for the generation: the one with the best picture, else the last with any."""
+    best = [asset["attempt_id"] for asset in story.assets if asset["best"]]
+    every = [asset["attempt_id"] for asset in story.assets]
+    return (best or every or [None])[-1]
+
+
+def _duration_s(story: Story) -> float | None:
+    begun: list[datetime] = [one["intent_at"] for one in story.attempts if one["intent_at"] is not None]
+    ended = story.generation["completed_at"]
+    return (ended - min(begun)).total_seconds() if begun and ended is not None else None
+
+
+def _asset(resources: Resources, story: Story, asset: dict[str, Any], *, rows: Mapping[UUID, str]) -> AssetLine:
+    # With several characters the one that is met least well: the picture passes when that one does.
+    verdict = min(story.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None)
+    judged = {} if verdict is None else {name: verdict[name] for name in _JUDGED}
+    return AssetLine(
+        position=asset["position"],
+        label=labels(story)[asset["id"]],
+        path=_path(resources, asset["r2_key"]),
+        url=asset["cdn_url"] or asset["metadata"].get("source_url"),
+        width=asset["width"],
+        height=asset["height"],
+        best=asset["best"],
+        text_alignment=asset["text_alignment"],
+        aligned_by=threshold_origin.reader(asset, verdict),
+        like=rows.get(asset["near_duplicate_of"], "another picture") if asset["near_duplicate_of"] else None,
+        missing_reason=asset["missing_reason"],
+        **judged,
+    )

@@ -1,0 +1,119 @@
+"""How far a batch is, in the shape that commands print and scripts read."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from db.books.audit import differences
+from db.reads import generations
+from db.reads.generations import Standing
+from db.records import batches
+from db.records.batches import BatchRow
+from domain.ids import BatchId
+from domain.money import show
+from domain.states import GenerationState
+from pipeline.resources import Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """A batch, its money, and where its generations stand."""
+
+    batch: BatchRow
+    standing: Standing
+
+    @property
+    def accepted(self) -> int:
+        return self.standing.counts[GenerationState.COMPLETED]
+
+    @property
+    def remaining_usd(self) -> Decimal | None:
+        """What may still be set aside; None without a limit, and never below zero."""
+        if self.batch.limit_usd is None:
+            return None
+        used = self.batch.charged_usd + self.batch.held_usd + self.batch.in_doubt_usd
+        return max(self.batch.limit_usd - used, Decimal(0))
+
+    @property
+    def avg_cost_per_image_usd(self) -> Decimal | None:
+        """Charged per accepted generation; None before the first."""
+        return self.batch.charged_usd / self.accepted if self.accepted else None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will move any more without a person: all final, stopped, or paused with nothing live."""
+        if self.standing.unfinished == 0:
+            return True
+        halted = self.batch.stopped_reason is not None or self.batch.paused_reason is not None
+        return halted and self.standing.live == 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether generations wait and nothing is at work for them."""
+        return self.standing.live == 0 and self.standing.counts[GenerationState.QUEUED] > 0
+
+    @property
+    def all_accepted(self) -> bool:
+        return self.accepted == self.standing.total
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`: money is a decimal in a string."""
+        return {
+            "batch_id": str(self.batch.id),
+            "name": self.batch.name,
+            "total": self.standing.total,
+            "counts": self.standing.counts,
+            "accepted": self.accepted,
+            "charged_usd": show(self.batch.charged_usd),
+            "held_usd": show(self.batch.held_usd),
+            "in_doubt_usd": show(self.batch.in_doubt_usd),
+            "limit_usd": show(self.batch.limit_usd),
+            "remaining_usd": show(self.remaining_usd),
+            "avg_cost_per_image_usd": show(self.avg_cost_per_image_usd),
+            "wall_s": round(self.standing.wall_s, 3),
+            "stopped": self.batch.stopped_reason,
+            "paused": self.batch.paused_reason,
+            "report": None,
+        }
+
+
+def of_batch(resources: Resources, batch_id: BatchId) -> BatchStatus:
+    with resources.database.transaction() as connection:
+        return BatchStatus(batch=batches.get(connection, batch_id), standing=generations.standing(connection, batch_id))
+
+
+def find(resources: Resources, name_or_id: str, *, user_id: str) -> BatchStatus:
+    """The batch of that name or id.
+
+    Raises:
+        UnknownThing: there is none.
+    """
+    with resources.database.transaction() as connection:
+        batch = batches.find(connection, name_or_id, user_id=user_id)
+        return BatchStatus(batch=batch, standing=generations.standing(connection, batch.id))
+
+
+def latest(resources: Resources, *, user_id: str, limit: int = 20) -> list[BatchStatus]:
+    with resources.database.transaction() as connection:
+        return [
+            BatchStatus(batch=batch, standing=generations.standing(connection, batch.id))
+            for batch in batches.latest_batches(connection, user_id=user_id, limit=limit)
+        ]
+
+
+def books_disagree(resources: Resources) -> list[str]:
+    """Every difference in the books, as sentences; empty when they are right."""
+    with resources.database.transaction() as connection:
+        return generations.books_disagree(connection)
+
+
+def jobs_of_other_batches(resources: Resources, batch_id: BatchId) -> set[str]:
+    """Ids of the jobs that belong to attempts of other batches."""
+    with resources.database.transaction() as connection:
+        return generations.jobs_of_other_batches(connection, batch_id)
+
+
+def audit(resources: Resources) -> list[str]:
+    """Every difference between balances, ledger, attempts and states, as sentences; empty when the books are right."""
+    with resources.database.transaction() as connection:
+        return differences(connection)

@@ -1,0 +1,97 @@
+"""The tries of a generation, put together from its attempts, its verdicts and its history."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from db.reads.generations import Story
+from domain.escalation import CLOSED_LOOP
+from domain.states import AttemptKind, GenerationState, Outcome
+from reports.records import TryLine
+
+Row = Mapping[str, Any]
+
+#: Of the closed loop's decisions, what people call the steps when they are counted over a batch.
+_KINDS = {"references": "more references", "action": "a variation", "model": "another model"}
+
+
+def tries_of(story: Story) -> list[TryLine]:
+    """One line for each try that was begun or waits; none where nothing was submitted.
+
+    A try ends with a verdict, or with the generation; attempts that were given back or failed before one are part of
+    it, with what they cost.
+    """
+    lines: list[TryLine] = []
+    group: list[Row] = []
+    asked: Row | None = None
+    for attempt in story.attempts:
+        if attempt["kind"] != AttemptKind.IMAGE:
+            continue
+        group.append(attempt)
+        if attempt["outcome"] in {Outcome.REJECTED, Outcome.COMPLETED}:
+            lines.append(_line(story, group, asked, number=len(lines) + 1))
+            asked = _asked_after(story, attempt)
+            group = []
+    if group:
+        lines.append(_line(story, group, asked, number=len(lines) + 1))
+    elif lines and asked is not None and story.generation["state"] == GenerationState.QUEUED:
+        changed, kind = _named(asked)
+        hold = story.generation["hold_usd"]
+        lines.append(TryLine(number=len(lines) + 1, changed=changed, kind=kind, waits_for_usd=hold))
+    return lines
+
+
+def _line(story: Story, group: Sequence[Row], asked: Row | None, *, number: int) -> TryLine:
+    last = group[-1]
+    core, style = _best_scores(story, {one["id"] for one in group})
+    ended = last["outcome"] not in {None, Outcome.GIVEN_BACK}
+    failed = None if core is not None or not ended else f"it came to nothing ({last['error_code'] or last['outcome']})"
+    changed, kind = _named(asked)
+    return TryLine(
+        number=number,
+        changed=changed,
+        kind=kind,
+        core=core,
+        style=style,
+        accepted=last["outcome"] == Outcome.COMPLETED and core is not None,
+        cost_usd=sum((one["charged_usd"] or Decimal(0) for one in group), Decimal(0)),
+        failed=failed,
+    )
+
+
+def _best_scores(story: Story, attempt_ids: set[Any]) -> tuple[float | None, float | None]:
+    """Of the best picture of these attempts; its lowest scores where there are several characters."""
+    judged = [
+        (
+            all(one["passed"] for one in verdicts),
+            min(one["core"] for one in verdicts),
+            min(one["style"] for one in verdicts),
+        )
+        for asset in story.assets
+        if asset["attempt_id"] in attempt_ids and (verdicts := story.verdicts.get(asset["id"]))
+    ]
+    if not judged:
+        return None, None
+    _, core, style = max(judged)
+    return core, style
+
+
+def _asked_after(story: Story, attempt: Row) -> Row | None:
+    """Who asked for another try after this one: the first word of the history about it."""
+    return next(
+        (
+            one
+            for one in story.history
+            if one["to_state"] == GenerationState.QUEUED and one["at"] >= attempt["finished_at"]
+        ),
+        None,
+    )
+
+
+def _named(asked: Row | None) -> tuple[str | None, str | None]:
+    """What was changed, and what that is counted under."""
+    if asked is None or asked["actor"] != CLOSED_LOOP:
+        return None, None
+    detail = asked["detail"]
+    says: str | None = detail.get("says")
+    return says, _KINDS.get(detail.get("step", ""), says)

@@ -1,0 +1,1 @@
+"""OpenAI's picture models: their calls, bodies, failures and token prices."""

@@ -1,0 +1,1 @@
+"""Replicate's official models: their calls, inputs and failures."""

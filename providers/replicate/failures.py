@@ -1,0 +1,123 @@
+"""What Replicate's refusals and failed predictions mean: from status, body and error text to a class of ours.
+
+Source: PROVIDERS.md 2.3 and 6 (trap 31): production strings of 2026, and Replicate's own pages where they exist.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from domain.errors import (
+    ContentRefused,
+    JobFailed,
+    KeyRefused,
+    OutOfMoney,
+    ProviderError,
+    RateLimited,
+    RequestRefused,
+    UnknownThing,
+)
+from providers.catalogue import load
+from providers.contract import Reply
+from providers.transport import json_values as read
+from providers.transport.failure_text import shown
+from providers.transport.retry_after import meant_s, retry_after_s
+
+#: Of a 403, in lower case: words that hold for every request of the token. None is recorded; all others are taken to
+#: be about the model.
+_OF_THE_ACCOUNT: Final = re.compile(
+    r"\btoken\b|\baccount\b.*\b(?:suspended|disabled|deactivated|blocked|banned)\b|\b(?:country|region)\b"
+)
+
+REFUSALS: Final[Mapping[int, type[ProviderError]]] = {
+    400: RequestRefused,
+    401: KeyRefused,
+    402: OutOfMoney,
+    403: RequestRefused,
+    404: RequestRefused,
+    422: RequestRefused,
+    429: RateLimited,
+}
+
+#: Of a failed prediction's error text, compared in lower case.
+_MODERATED: Final = re.compile(
+    r"\(e005\)|flagged|sensitive|safety (?:system|filter|checker)|nsfw|moderat|content polic|prohibited"
+)
+#: An upstream that answers 404 has shut the model down, or cannot find what the request points at.
+_NOT_THERE: Final = re.compile(r"\b404\b|not[ _]found|no longer (?:available|supported)|has been (?:shut down|retired)")
+_WAIT: Final = re.compile(r"(?:resets in ~?|available in )(?P<seconds>\d+(?:\.\d+)?) ?s")
+
+
+def refusal_of(reply: Reply, body: Mapping[str, Any]) -> ProviderError | None:
+    """The error of a status that is documented as a refusal of a create; None for every other status.
+
+    A 403 is about the model, unless it speaks of the token or the account: the lane stays open for the others.
+    """
+    kind = REFUSALS.get(reply.status)
+    if kind is None:
+        return None
+    message = _words_of(body)
+    if reply.status == 404:
+        message = f"{message or 'not found'}; {_what_became_of(model_in(reply.path))}"
+    if reply.status == 403 and _OF_THE_ACCOUNT.search(message.lower()):
+        kind = KeyRefused
+    elif reply.status == 403:
+        message = f"{message or 'forbidden'}; {_not_allowed(model_in(reply.path))}"
+    text = shown(kind("").code, code=str(reply.status), message=message)
+    return kind(text, retry_after_s=_wait_s(reply, body) if kind is RateLimited else retry_after_s(reply))
+
+
+def failure_of(error: str | None, *, model: str | None) -> ProviderError:
+    """A prediction that ended `failed`. Whether it is billed is not documented; nothing is booked for it."""
+    lowered = (error or "").lower()
+    if _MODERATED.search(lowered):
+        return ContentRefused(shown("content_refused", code="failed", message=error))
+    if _NOT_THERE.search(lowered):
+        return RequestRefused(shown("request_refused", code="failed", message=f"{error}; {_what_became_of(model)}"))
+    return JobFailed(shown("job_failed", code="failed", message=error))
+
+
+def model_in(path: str) -> str | None:
+    """`owner/name`, where the path of a call names a model."""
+    found = re.match(r"/v1/models/([^/]+/[^/]+)", path)
+    return found[1] if found else None
+
+
+def _words_of(body: Mapping[str, Any]) -> str:
+    """What the body says, field by field where it names fields."""
+    fields = [
+        f"{read.text(one, 'field') or 'input'}: {read.text(one, 'description', 'type') or 'refused'}"
+        for one in read.rows(body, "invalid_fields") or ()
+    ]
+    title, detail = read.text(body, "title"), read.text(body, "detail")
+    return ": ".join(part for part in (title, "; ".join(fields) or detail) if part)
+
+
+def _wait_s(reply: Reply, body: Mapping[str, Any]) -> float | None:
+    """How long to wait, from the header, the body's number, or the sentence."""
+    said = retry_after_s(reply)
+    if said is not None:
+        return said
+    number = read.number(body, "retry_after")
+    meant = None if number is None else meant_s(float(number))
+    if meant is not None:
+        return meant
+    found = _WAIT.search(read.text(body, "detail") or "")
+    return meant_s(float(found["seconds"])) if found else None
+
+
+def _not_allowed(model: str | None) -> str:
+    asked = repr(model) if model else "the model"
+    return f"ask for access to {asked} on Replicate's page, or use another model"
+
+
+def _what_became_of(model: str | None) -> str:
+    if model is None:
+        return "it does not exist"
+    try:
+        row = load().get(model)
+    except UnknownThing:
+        return f"Replicate has no model {model!r}"
+    if row.retired_on is None:
+        return f"{model!r}, or what the request points at, is not there"
+    return f"the end of {model!r} was announced for {row.retired_on}; use {row.successor!r}"

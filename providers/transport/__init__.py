@@ -1,0 +1,1 @@
+"""HTTP for every provider: sending, deadlines, downloads, signatures and JSON values."""

@@ -1,0 +1,1 @@
+"""TTAPI's Midjourney: its calls, replies, failures and modes."""

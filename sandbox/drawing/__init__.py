@@ -1,0 +1,1 @@
+"""Procedural drawings: from a prompt and references to a picture."""

@@ -1,0 +1,114 @@
+"""The sandbox's end of a drawing process: hands it orders and waits for the files.
+
+What happens at the other end is `sandbox.drawing.child`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to draw.
+
+    Attributes:
+        references: files of reference pictures.
+        weight: 0 (no likeness) to 1.
+        tiles: (variation, file to write) for each picture.
+        size: width and height in pixels.
+        ancestry: (seed, variation) of the pictures that these are variations of, the first one first.
+    """
+
+    prompt: str
+    references: Sequence[str]
+    weight: float
+    seed: int
+    tiles: Sequence[tuple[int, str]]
+    size: tuple[int, int]
+    ancestry: Sequence[tuple[int, int]] = ()
+
+
+class NotDrawn(Exception):
+    """An order the artist could not carry out; the message is its own."""
+
+
+class UnreadableReference(NotDrawn):
+    """A reference file that is no picture."""
+
+
+class Artist:
+    """The sandbox's end of one drawing process, started at the first order and again if it dies."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def draw(self, order: Order) -> None:
+        """Returns when all files are written; raises `NotDrawn`."""
+        with self._lock:
+            answer = self._ask(json.dumps(asdict(order)))
+        if "unreadable" in answer:
+            raise UnreadableReference(answer["unreadable"])
+        if "failed" in answer:
+            raise NotDrawn(answer["failed"])
+
+    def close(self) -> None:
+        """Ends the process, in the middle of an order too, which then raises `NotDrawn`."""
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()  # whoever waits for its answer buries it
+            self._process.wait()
+
+    def _ask(self, line: str) -> dict[str, str]:
+        for _ in range(2):  # a process that died is replaced once per order
+            if self._closed:
+                break
+            if self._process is None or self._process.poll() is not None:
+                self._process = _start()
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            try:
+                self._process.stdin.write(line + "\n")
+                self._process.stdin.flush()
+                reply = self._process.stdout.readline()
+            except BrokenPipeError:
+                reply = ""
+            if reply:
+                return dict(json.loads(reply))
+            _bury(self._process)
+        raise NotDrawn("the drawing process died over this order")
+
+
+def _bury(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):  # what was not read before the end is flushed here, to nobody
+                pipe.close()
+
+
+def _start() -> subprocess.Popen[str]:
+    root = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "sandbox.drawing.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A terminal's Ctrl-C is for the sandbox; the artist ends with its input.
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )

@@ -1,0 +1,1 @@
+"""Faults on request: which exist, which are armed, and profiles of several."""

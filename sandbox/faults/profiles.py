@@ -1,0 +1,92 @@
+"""Faults under one name: `POST /_sandbox/faults {"profile": "chaos", "rate": 0.1, "seed": 7}` arms them all.
+
+A profile decides which faults come together and how often; what each one does is `sandbox.faults.armed`' business.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from sandbox.faults.kinds import AT_THE_END, AT_THE_REPLY, AT_THE_START, KINDS, WIRES, Where
+from sandbox.web import BadRequest
+
+NAMES = ("chaos",)
+USUAL_RATE = 0.1
+
+# Words that the services themselves use, so that whoever reads them has a chance to understand. By kind, call and
+# provider; the first that is found counts. A fault that takes an argument and is not here comes with its default.
+ARGUMENTS: Mapping[tuple[str, str, str], Sequence[str]] = {
+    ("status", "submit", "ttapi"): ("401", "402", "429", "499", "500", "503_after"),
+    ("status", "submit", "replicate"): ("401", "402", "429", "500", "502_after"),
+    ("status", "submit", "openai"): ("401", "403", "429", "500", "503_after"),
+    ("status", "fetch", ""): ("429", "500"),
+    ("status", "list", ""): ("429", "503"),
+    ("status", "picture", ""): ("403", "503"),
+    ("status", "cancel", ""): ("429", "500"),
+    ("status", "account", ""): ("401", "429", "500"),
+    ("status", "model", ""): ("429", "500"),
+    ("status", "secret", ""): ("429", "503"),
+    ("status", "check", ""): ("429", "500"),
+    ("status", "upload", ""): ("429", "503"),
+    ("status", "reference", ""): ("403", "503"),
+    ("throttled", "submit", "replicate"): ("plain", "old", "low_credit", "no_payment"),
+    ("throttled", "submit", "openai"): ("plain", "quota", "no_credits", "hard_limit"),
+    ("refused", "submit", "ttapi"): ("[Banned prompt detected] failed: not this one",),
+    ("refused", "submit", "replicate"): ("input is not what this model takes",),
+    ("refused", "submit", "openai"): ("Your request was rejected by the safety system. safety_violations=[violence].",),
+    ("failed_body", "submit", "ttapi"): ("[Internal Error] try again", "[Banned prompt detected] failed: not this one"),
+    ("failed_body", "submit", "replicate"): ("Prediction interrupted (E001)", "The input was flagged (E005)"),
+    ("failed_body", "submit", "openai"): ("Your request was rejected by the safety system. safety_violations=[gore].",),
+    ("slow", "", ""): ("0.5",),
+    ("delay", "", ""): ("0.5",),
+    ("delay_before", "", ""): ("0.5",),
+    ("late_callback", "", ""): ("1",),
+}
+
+
+def profile(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The faults of the profile that a request names, to be armed in this order; raises `BadRequest`."""
+    name, rate = fields["profile"], fields.get("rate", USUAL_RATE)
+    if name not in NAMES:
+        raise BadRequest(f"unknown profile {name!r}; known: {', '.join(NAMES)}")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        raise BadRequest(f"the rate is a number from 0 to 1, not {rate!r}")
+    return chaos(float(rate))
+
+
+def chaos(rate: float) -> list[dict[str, Any]]:
+    """Every fault of every wire: each call of every kind meets one with this probability, all kinds alike.
+
+    A callback can meet one when it is owed, one when it overtakes the reply, and one when somebody forges it, which are
+    three occasions.
+    """
+    armed: list[dict[str, Any]] = []
+    for where, providers in WIRES.items():
+        for provider in sorted(providers):
+            for kinds in (AT_THE_START, AT_THE_REPLY, AT_THE_END) if where == "callback" else (frozenset(KINDS),):
+                armed += _evenly(_possible(where, provider, kinds), rate)
+    return armed + _evenly(_possible("picture", "openai", frozenset(KINDS)), rate)
+
+
+def _possible(where: Where, provider: str, kinds: frozenset[str]) -> list[dict[str, Any]]:
+    found = []
+    # One kind befalls a submission before its body is read, and so is rolled for before all others.
+    for name in sorted(kinds, key=lambda name: (name != "drop_before", name)):
+        kind = KINDS[name]
+        if provider not in kind.wires(where):
+            continue
+        wished = next(
+            (ARGUMENTS[key] for key in product((name,), (where, ""), (provider, "")) if key in ARGUMENTS), None
+        )
+        whats = [f"{name}:{argument}" for argument in wished] if kind.argument and wished else [name]
+        found += [{"where": where, "provider": provider, "what": what} for what in whats]
+    return found
+
+
+def _evenly(faults: Sequence[dict[str, Any]], rate: float) -> list[dict[str, Any]]:
+    """The faults with rates under which one of them befalls a call with `rate`, and each as often as the others.
+
+    They are rolled for in turn until one succeeds, so that a later one is rolled for less often.
+    """
+    share = rate / len(faults) if faults else 0.0
+    return [{**fault, "rate": share / (1 - number * share)} for number, fault in enumerate(faults)]

@@ -1,0 +1,1 @@
+"""The HTTP interfaces that the sandbox imitates, one folder per provider."""

@@ -1,0 +1,1 @@
+"""TTAPI's Midjourney interface."""

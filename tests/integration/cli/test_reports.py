@@ -1,0 +1,154 @@
+"""`report` and `export`: files for people, complete, repeatable, and never over something else."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from PIL import Image
+
+from domain.ids import CharacterId
+from reports.generation_log import COLUMNS
+from tests.support.books import Books
+from tests.support.command_line import CommandLine
+from tests.support.finished import collect, judge, picture
+
+
+@pytest.fixture
+def given() -> Mapping[str, str]:
+    return {}
+
+
+@pytest.fixture
+def farm(likeness: CommandLine, books: Books, home: Path, tmp_path: Path) -> Books:
+    """A batch of three: accepted with two pictures, rejected, waiting. Its themes are no names for folders."""
+    books.lane()
+    Image.new("RGB", (16, 16), "pink").save(tmp_path / "lulu.jpg")
+    character = CharacterId(UUID(likeness.document("character", "add", "lulu", "lulu.jpg")["id"]))
+    books.batch(3, name="farm", character=character)
+    books.sql("UPDATE generations SET theme = '../Beach: day?', variation = position::text")
+    accepted, rejected = books.admit(places={"sandbox": 2})
+    collect(books, accepted.attempt_id, picture(home, "pink"), picture(home, "teal", 1))
+    judge(books, accepted.attempt_id, character, 0.8, 0.9)
+    collect(books, rejected.attempt_id, picture(home, "gray"))
+    judge(books, rejected.attempt_id, character, 0.2)
+    return books
+
+
+def _pictures(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+def _log(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_best_picture_of_what_was_accepted_is_exported_by_theme(
+    likeness: CommandLine, farm: Books, tmp_path: Path
+) -> None:
+    said = likeness.document("export", "farm", "out")
+    assert (said["written"], said["kept"], said["lost"]) == (1, 0, [])
+    assert _pictures(tmp_path / "out") == ["Beach-day/0/farm-0000.png"], "and nothing outside the folder"
+    with Image.open(tmp_path / "out/Beach-day/0/farm-0000.png") as shown:
+        assert shown.getpixel((0, 0)) == (0, 128, 128), "the better of the two"
+    log = _log(Path(said["log"]))
+    assert tuple(log[0]) == COLUMNS
+    assert [row["local_path"] for row in log[:1]] == ["out/Beach-day/0/farm-0000.png"]
+    assert [row["status"] for row in log] == ["completed", "failed", "pending"]
+
+
+def test_every_picture_is_exported_where_that_is_wanted(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+    assert likeness.document("export", "farm", "out", "--all")["written"] == 3
+    assert _pictures(tmp_path / "out") == [
+        "Beach-day/0/farm-0000-0.png",
+        "Beach-day/0/farm-0000-1.png",
+        "rejected/Beach-day/1/farm-0001-0.png",
+    ]
+
+
+def test_a_picture_has_one_number_in_the_report_the_export_and_the_commands(
+    likeness: CommandLine, farm: Books, tmp_path: Path
+) -> None:
+    likeness.document("export", "farm", "out", "--all")
+    likeness.document("report", "farm", "--out", "farm.html")
+    page = (tmp_path / "farm.html").read_text(encoding="utf-8")
+    with Image.open(tmp_path / "out/Beach-day/0/farm-0000-1.png") as shown:
+        assert shown.getpixel((0, 0)) == (0, 128, 128)
+    teal = next(one for one in likeness.document("show", "farm/0")["assets"] if one["position"] == 1)
+    assert likeness.document("feedback", "farm/0", "accepted", "--picture", "1")["asset_id"] == teal["id"]
+    assert "Picture 1, core 0.90" in page, "the one that `feedback --picture 1` means"
+    assert "farm/0</code>" in page
+
+
+def test_an_export_goes_on_where_it_stood(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+    likeness.document("export", "farm", "out", "--all")
+    gone, *kept = sorted((tmp_path / "out").rglob("*.png"))
+    times = {path: path.stat().st_mtime_ns for path in kept}
+    gone.unlink()
+    said = likeness.document("export", "farm", "out", "--all")
+    assert (said["written"], said["kept"]) == (1, 2)
+    assert gone.is_file()
+    assert {path: path.stat().st_mtime_ns for path in kept} == times, "what was there was not written again"
+
+
+def test_a_file_that_holds_something_else_is_never_written_over_unasked(
+    likeness: CommandLine, farm: Books, tmp_path: Path
+) -> None:
+    mine = tmp_path / "out/Beach-day/0/farm-0000.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    assert "hold something else" in likeness.refused("export", "farm", "out")
+    assert mine.read_bytes() == b"mine"
+    assert _pictures(tmp_path / "out") == ["Beach-day/0/farm-0000.png"]
+    assert likeness.document("export", "farm", "out", "--overwrite")["written"] == 1
+    assert mine.read_bytes() != b"mine"
+
+
+def test_a_picture_that_the_store_has_lost_is_named_and_the_others_are_exported(
+    likeness: CommandLine, farm: Books, home: Path, tmp_path: Path
+) -> None:
+    lost = Path(likeness.document("show", "farm/0")["assets"][0]["path"])
+    lost.unlink()
+    said = likeness.document("export", "farm", "out", "--all", code=1)
+    assert (said["written"], len(said["lost"])) == (2, 1)
+    assert "row 0: the store has lost" in said["lost"][0]
+
+
+def test_rows_that_share_a_place_in_the_file_get_names_of_their_own(
+    likeness: CommandLine, farm: Books, tmp_path: Path
+) -> None:
+    farm.sql("UPDATE generations SET position = 0")
+    likeness.document("export", "farm", "out", "--all")
+    names = {Path(name).name for name in _pictures(tmp_path / "out")}
+    assert names == {"farm-0000-0.png", "farm-0000-1.png", "farm-0000v2-0.png"}
+
+
+def test_the_log_alone_goes_to_standard_output_or_to_a_file(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+    ended = likeness("export", "farm", "--csv")
+    assert (ended.code, ended.err) == (0, "")
+    header, *rows = ended.out.splitlines()
+    assert header == "index,theme,variation,prompt,task_id,status,image_url,local_path,duration,cost,timestamp,error"
+    assert len(rows) == 3
+    for target, log in (("my.csv", tmp_path / "my.csv"), ("logs", tmp_path / "logs/batch_generation_log.csv")):
+        said = likeness.document("export", "farm", target, "--csv")
+        assert Path(said["log"]).resolve() == log
+        assert log.read_text(encoding="utf-8").splitlines() == [header, *rows]
+    assert _pictures(tmp_path / "logs") == []
+    assert "standard output" in likeness.document("export", "farm", "--csv", code=2)["error"]["message"]
+
+
+def test_a_report_is_one_page_with_its_log_beside_it(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+    said = likeness.document("report", "farm", "--out", "sheets/farm.html")
+    assert said["report"] == "sheets/farm.html"
+    assert said["accepted"] == 1
+    page = (tmp_path / "sheets/farm.html").read_text(encoding="utf-8")
+    assert "prompt 0" in page
+    assert [row["prompt"] for row in _log(Path(said["log"]))] == ["prompt 0", "prompt 1", "prompt 2"]
+
+
+def test_a_folder_that_is_none_is_said_so(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, no folder")
+    assert "'taken" in likeness.refused("export", "farm", "taken/out")
+    assert "'taken" in likeness.refused("report", "farm", "--out", "taken/farm.html")

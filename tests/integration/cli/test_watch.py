@@ -1,0 +1,53 @@
+"""Watching a batch on a terminal, where bars move while other things are said."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cli.batches.watch import Watch
+from cli.terminal import Terminal
+from db.session import Database
+from pipeline.operator import batch_control
+from tests.conftest import Sent
+from tests.support.steps import Bench, bench_of, sandbox_at
+
+
+@pytest.fixture(scope="module")
+def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
+        yield url
+
+
+@pytest.fixture
+def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
+    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+        yield opened
+
+
+def _watched(bench: Bench, *, errors_seen: bool) -> tuple[str, str]:
+    """What a watch over a canceled batch writes to both outputs, with a note while the bars are there and one after."""
+    written = bench.enqueue("a pig")
+    batch_control.cancel(bench.resources, written.batch_id)
+    terminal = Terminal()
+    out, err = io.StringIO(), io.StringIO()
+    terminal.out = Console(file=out, force_terminal=True, width=80)
+    terminal.err = Console(file=err, force_terminal=errors_seen, width=80)
+    watch = Watch(bench.resources, written.batch_id, terminal, tend=lambda: terminal.note("worker gpu ended"))
+    watch.until_over()
+    terminal.note("report: report.html")
+    return out.getvalue(), err.getvalue()
+
+
+def test_a_note_beside_moving_bars_goes_through_their_console(bench: Bench) -> None:
+    screen, errors = _watched(bench, errors_seen=True)
+    assert "worker gpu ended\n" in screen
+    assert errors == "report: report.html\n", "only what is said when the bars are gone"
+
+
+def test_a_note_beside_moving_bars_stays_in_the_log_where_standard_error_is_one(bench: Bench) -> None:
+    screen, errors = _watched(bench, errors_seen=False)
+    assert "worker" not in screen
+    assert errors == "worker gpu ended\nreport: report.html\n"

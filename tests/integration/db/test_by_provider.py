@@ -1,0 +1,54 @@
+"""A batch provider by provider: what became of it, what it cost, and what can still move by itself."""
+
+from decimal import Decimal
+
+from db.books.by_provider import by_provider
+from db.moves import submission
+from db.records.batches import NewGeneration, copy_in, open_batch
+from domain.errors import ContentRefused, MaybeSent
+from domain.ids import row_identity
+from pipeline.views.by_provider import going
+from tests.support.books import HOLD, PRICE, USER, Books
+
+
+def test_each_provider_s_part_stands_by_itself(books: Books) -> None:
+    for provider in ("openai", "ttapi"):
+        books.lane(provider, provider=provider)
+    with books.database.transaction() as connection:
+        batch_id = open_batch(
+            connection, name="mixed", user_id=USER, character_id=None, settings={}, priority=1, limit_usd=None
+        )
+        rows = [
+            NewGeneration(
+                position=position,
+                theme=None,
+                variation=None,
+                prompt=f"prompt {position}",
+                character_id=None,
+                provider=provider,
+                model="any",
+                settings={},
+                identity=row_identity(f"prompt {position}", {"provider": provider}),
+                occurrence=0,
+                hold_usd=HOLD,
+                price_usd=PRICE,
+            )
+            for position, provider in enumerate(["openai", "openai", "ttapi", "ttapi"])
+        ]
+        copy_in(connection, batch_id, user_id=USER, rows=rows, whole_file=True)
+    doubtful, waiting = books.admit("openai")
+    made, refused = books.admit("ttapi")
+    with books.database.transaction() as connection:
+        submission.refuse(connection, refused.attempt_id, token=None, failure=ContentRefused("not this one"))
+    token = books.claim(doubtful.attempt_id)
+    with books.database.transaction() as connection:
+        submission.doubt(connection, doubtful.attempt_id, token=token, failure=MaybeSent("the reply is lost"))
+    books.accept(made.attempt_id, books.claim(made.attempt_id), job_id="job-1")
+    with books.database.transaction() as connection:
+        openai, ttapi = by_provider(connection, batch_id)
+    assert (openai.provider, openai.counts, openai.failures) == ("openai", {"in_doubt": 1, "admitted": 1}, {})
+    assert (openai.held_usd, openai.in_doubt_usd, openai.charged_usd) == (HOLD, HOLD, Decimal(0))
+    assert (openai.in_doubt, openai.unfinished, going(openai)) == (1, 2, 1), "its doubt waits for a person"
+    assert (ttapi.counts, ttapi.failures) == ({"generating": 1, "failed": 1}, {"content_refused": 1})
+    assert (ttapi.jobs, ttapi.unfinished, going(ttapi), ttapi.called_back) == (1, 1, 1, 0)
+    assert waiting.attempt_id != doubtful.attempt_id

@@ -1,0 +1,303 @@
+"""A file of prompts becomes a batch: all rows or none, each once, however often and by however many it is enqueued."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from db.records.batches import copy_in, open_batch
+from db.schema import batches, generations
+from db.session import Database
+from domain.errors import (
+    BadInput,
+    LikenessError,
+    LimitTooSmall,
+    PriceUnknown,
+    RequestError,
+    ServiceMissing,
+    UnknownThing,
+)
+from pipeline.intake.enqueue import Enqueued, Order, Plan, enqueue, plan
+from pipeline.intake.prompt_file import PromptRow
+from providers.catalogue import Catalogue, load
+from tests.conftest import Sent
+from tests.support.books import USER
+from tests.support.steps import HOLD, Bench, bench_of
+
+NOBODY = "http://127.0.0.1:9"
+CATALOGUE = load()
+
+
+@pytest.fixture
+def bench(database: Database, sent: Sent, home: Path) -> Iterator[Bench]:
+    """No sandbox behind it: enqueuing asks no provider."""
+    with bench_of(database, url=NOBODY, sent=sent, home=home) as opened:
+        yield opened
+
+
+def _row(position: int, prompt: str, **fields: Any) -> PromptRow:
+    return PromptRow(
+        **{"position": position, "line": position + 2, "prompt": prompt, "settings": {}, "extra": {}, **fields}
+    )
+
+
+def _rows(*prompts: str) -> list[PromptRow]:
+    return [_row(at, prompt) for at, prompt in enumerate(prompts)]
+
+
+def _plan(bench: Bench, rows: list[PromptRow], **order: Any) -> tuple[Order, Plan]:
+    wanted = Order(**{"name": "batch", "user_id": USER, "provider": "sandbox", **order})
+    return wanted, plan(bench.resources, CATALOGUE, wanted, rows, today=datetime.now(UTC).date())
+
+
+def _enqueue(bench: Bench, rows: list[PromptRow], **order: Any) -> Enqueued:
+    wanted, planned = _plan(bench, rows, **order)
+    return enqueue(bench.resources, wanted, planned)
+
+
+def _prompts(bench: Bench) -> list[str]:
+    rows = bench.books.rows(generations)
+    return [row.prompt for row in sorted(rows, key=lambda row: (row.position, row.occurrence))]
+
+
+def test_rows_become_generations_and_the_first_are_admitted_in_the_same_call(bench: Bench) -> None:
+    written = _enqueue(bench, _rows(*[f"prompt {number}" for number in range(15)]))
+    assert (written.new, written.known, list(written.vanished)) == (15, 0, [])
+    assert bench.books.counts(written.batch_id) == {"admitted": 10, "queued": 5}
+    assert len(bench.sent.take("submit sandbox")) == 10
+
+
+def test_the_same_file_again_adds_nothing(bench: Bench) -> None:
+    first = _enqueue(bench, _rows("one", "two", "three"))
+    again = _enqueue(bench, _rows("one", "two", "three"))
+    assert again == dataclasses.replace(first, new=0, known=3)
+    assert _prompts(bench) == ["one", "two", "three"]
+
+
+def test_a_changed_row_is_a_new_one_and_the_old_one_is_named(bench: Bench) -> None:
+    first = _enqueue(bench, _rows("one", "two", "three"))
+    again = _enqueue(bench, _rows("one", "two, but blue", "three"))
+    assert (again.batch_id, again.new, again.known) == (first.batch_id, 1, 2)
+    assert list(again.vanished) == [(1, "two")]
+    assert sorted(_prompts(bench)) == ["one", "three", "two", "two, but blue"]
+
+
+def test_a_changed_setting_is_a_changed_row(bench: Bench) -> None:
+    _enqueue(bench, _rows("one"), settings={"aspect_ratio": "1:1"})
+    assert _enqueue(bench, _rows("one"), settings={"aspect_ratio": "2:3"}).new == 1
+    assert _enqueue(bench, [_row(0, "one", settings={"aspect_ratio": "1:1"})]).known == 1
+
+
+def test_rows_may_change_places(bench: Bench) -> None:
+    _enqueue(bench, _rows("one", "two"))
+    again = _enqueue(bench, _rows("two", "one"))
+    assert (again.new, again.known, list(again.vanished)) == (0, 2, [])
+
+
+def test_equal_rows_are_counted(bench: Bench) -> None:
+    assert _enqueue(bench, _rows("same", "same ", "same")).new == 3
+    again = _enqueue(bench, _rows("same", "same", "same", "same"))
+    assert (again.new, again.known) == (1, 3)
+    assert Counter(row.occurrence for row in bench.books.rows(generations)) == {0: 1, 1: 1, 2: 1, 3: 1}
+    fewer = _enqueue(bench, _rows("same"))
+    assert (fewer.new, fewer.known, len(fewer.vanished)) == (0, 1, 3)
+
+
+def test_a_part_of_a_file_names_nothing_as_vanished(bench: Bench) -> None:
+    _enqueue(bench, _rows("one", "two", "three"))
+    again = _enqueue(bench, [_row(1, "two")], whole_file=False)
+    assert (again.new, again.known, list(again.vanished)) == (0, 1, [])
+
+
+def test_another_name_is_another_batch_and_so_is_another_user(bench: Bench) -> None:
+    ids = {
+        _enqueue(bench, _rows("one"), **order).batch_id
+        for order in ({}, {"name": "other"}, {"user_id": "user-2"}, {"name": "batch"})
+    }
+    assert len(ids) == 3
+
+
+def test_what_is_finished_is_not_done_again(bench: Bench) -> None:
+    _enqueue(bench, _rows("one", "two"))
+    bench.books.sql(
+        "UPDATE generations SET state = 'completed', completed_at = now() WHERE id NOT IN (SELECT generation_id FROM"
+        " attempts)"
+    )
+    before = Counter(row.state for row in bench.books.rows(generations))
+    again = _enqueue(bench, _rows("one", "two"))
+    assert again.new == 0
+    assert Counter(row.state for row in bench.books.rows(generations)) == before
+
+
+def test_limits_and_priorities_given_again_replace_and_those_not_given_stay(bench: Bench) -> None:
+    batch = _enqueue(bench, _rows("one"), limit_usd=Decimal(5), priority=3).batch_id
+    _enqueue(bench, _rows("one"))
+    row = bench.books.row(batch)
+    assert (row.limit_usd, row.priority) == (Decimal(5), 3)
+    _enqueue(bench, _rows("one"), limit_usd=Decimal(2), priority=7)
+    row = bench.books.row(batch)
+    assert (row.limit_usd, row.priority) == (Decimal(2), 7)
+
+
+def test_a_limit_given_again_lets_a_stopped_batch_go_on(bench: Bench) -> None:
+    bench.books.sql("UPDATE lanes SET concurrency = 1")
+    batch = _enqueue(bench, _rows("one", "two"), limit_usd=HOLD).batch_id
+    (attempt_id,) = bench.sent.take("submit")
+    bench.books.accept(attempt_id, bench.books.claim(attempt_id))
+    bench.books.make(attempt_id, bench.books.polled(attempt_id))
+    bench.books.collect(attempt_id, bench.books.claim_collection(attempt_id))
+    assert bench.admit() == []
+    assert bench.books.row(batch).stopped_reason == "budget"
+    _enqueue(bench, _rows("one", "two"), limit_usd=Decimal(1))
+    assert bench.books.row(batch).stopped_reason is None
+    assert len(bench.sent.take("submit")) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "order", "failure"),
+    [
+        ({"model": "no-such-model"}, {}, UnknownThing),
+        ({"provider": "no-such-provider"}, {}, RequestError),
+        ({"character": "nobody"}, {}, UnknownThing),
+        ({}, {"character": "nobody"}, UnknownThing),
+        ({"model": "dall-e-3"}, {}, RequestError),
+        ({"settings": {"mode": "warp"}}, {}, BadInput),
+        ({}, {"name": " "}, BadInput),
+        ({}, {"name": "n" * 201}, BadInput),
+        ({}, {"name": "a\x00b"}, BadInput),
+        ({}, {"limit_usd": Decimal("0.10")}, LimitTooSmall),
+        ({}, {"limit_usd": Decimal("0.399999")}, LimitTooSmall),
+        ({}, {"max_image_cost": Decimal("0.50"), "limit_usd": Decimal("0.49")}, LimitTooSmall),
+        ({"settings": {"max_image_cost": "much"}}, {}, BadInput),
+        ({"settings": {"max_image_cost": "1e30"}}, {}, BadInput),
+        ({"settings": {"max_image_cost": "1e-7"}}, {}, BadInput),
+    ],
+)
+def test_what_is_wrong_in_the_last_row_enqueues_nothing(
+    bench: Bench, row: dict[str, Any], order: dict[str, Any], failure: type[LikenessError]
+) -> None:
+    rows = [*_rows(*[f"prompt {number}" for number in range(20)]), _row(20, "the last one", **row)]
+    with pytest.raises(failure):
+        _enqueue(bench, rows, **order)
+    assert bench.books.rows(generations) == []
+    assert bench.books.rows(batches) == []
+    assert bench.sent.tasks == []
+
+
+def test_a_wrong_row_is_named_by_its_line(bench: Bench) -> None:
+    with pytest.raises(BadInput, match="line 7"):
+        _enqueue(bench, [*_rows("one", "two"), _row(5, "three", settings={"mode": "warp"})])
+
+
+def test_a_failure_while_the_rows_are_written_leaves_nothing(bench: Bench) -> None:
+    """The last row breaks a constraint of the table, after all the others were copied."""
+    wanted, planned = _plan(bench, _rows("one", "two", "three"))
+    broken = [*planned.rows[:-1], dataclasses.replace(planned.rows[-1], hold_usd=Decimal(0))]
+    with pytest.raises(Exception, match="generations_money"):
+        enqueue(bench.resources, wanted, dataclasses.replace(planned, rows=broken))
+    assert bench.books.rows(generations) == []
+    assert bench.books.rows(batches) == []
+
+
+def test_a_limit_of_exactly_one_hold_is_enough(bench: Bench) -> None:
+    written = _enqueue(bench, _rows("one", "two"), limit_usd=HOLD)
+    assert bench.books.counts(written.batch_id) == {"admitted": 1, "queued": 1}
+
+
+def test_a_hold_of_the_operators_setting_replaces_the_estimate(bench: Bench) -> None:
+    written = _enqueue(bench, _rows("one"), hold_usd={"sandbox": Decimal("0.05")}, limit_usd=Decimal("0.05"))
+    assert bench.books.row(written.batch_id).held_usd == Decimal("0.05")
+
+
+def test_an_unknown_price_is_not_zero(bench: Bench) -> None:
+    model = CATALOGUE.default("sandbox").model_copy(update={"prices": ()})
+    priceless = Catalogue((model,), defaults={"sandbox": model.name})
+    wanted = Order(name="batch", user_id=USER, provider="sandbox")
+    today = datetime.now(UTC).date()
+    with pytest.raises(PriceUnknown):
+        plan(bench.resources, priceless, wanted, _rows("one"), today=today)
+    named = dataclasses.replace(wanted, max_image_cost=Decimal("0.30"))
+    planned = plan(bench.resources, priceless, named, _rows("one"), today=today)
+    assert planned.largest_hold_usd == Decimal("0.30")
+
+
+def test_a_provider_without_a_lane_is_refused(bench: Bench) -> None:
+    bare = dataclasses.replace(bench, resources=dataclasses.replace(bench.resources, lanes={}))
+    with pytest.raises(ServiceMissing):
+        _enqueue(bare, _rows("one"))
+    assert bench.books.rows(batches) == []
+
+
+def test_a_plan_writes_nothing_and_adds_up(bench: Bench) -> None:
+    _, planned = _plan(bench, _rows("one", "two", "three"))
+    assert (planned.at_most_usd, planned.largest_hold_usd, planned.providers) == (3 * HOLD, HOLD, ["sandbox"])
+    assert bench.books.rows(batches) == []
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a\nquoted\r\nnewline", "émoji 🐷", "tab\there", "back\\slash \\N", "'; DROP TABLE --"]
+)
+def test_a_prompt_is_stored_as_it_was_written(bench: Bench, prompt: str) -> None:
+    _enqueue(bench, [_row(0, prompt, theme=prompt, variation=prompt)])
+    (row,) = bench.books.rows(generations)
+    assert (row.prompt, row.theme, row.variation) == (prompt, prompt, prompt)
+
+
+@pytest.mark.parametrize("same_order", [True, False])
+def test_a_file_enqueued_by_two_at_once_has_no_row_twice(bench: Bench, *, same_order: bool) -> None:
+    for round_ in range(5):
+        rows = _rows(*[f"{round_} {number}" for number in range(300)])
+        orders = [rows, rows if same_order else rows[::-1]]
+        ready = Barrier(2)
+
+        def run(mine: list[PromptRow], name: str = f"round {round_}", ready: Barrier = ready) -> Enqueued:
+            wanted, planned = _plan(bench, mine, name=name)
+            ready.wait()
+            return enqueue(bench.resources, wanted, planned)
+
+        with ThreadPoolExecutor(2) as pool:
+            both = list(pool.map(run, orders))
+        assert both[0].batch_id == both[1].batch_id
+        assert sorted(one.new for one in both) == [0, 300]
+    assert len(bench.books.rows(generations)) == 5 * 300
+
+
+def test_enqueuing_more_does_not_hold_up_the_steps_of_the_batch(bench: Bench) -> None:
+    batch = _enqueue(bench, _rows("one")).batch_id
+    (attempt_id,) = bench.sent.take("submit")
+    wanted, planned = _plan(bench, _rows("one", "two"))
+    with bench.books.database.transaction() as busy:
+        batch_id = open_batch(
+            busy,
+            name=wanted.name,
+            user_id=USER,
+            character_id=None,
+            settings={},
+            priority=None,
+            limit_usd=None,
+        )
+        assert batch_id == batch
+        copy_in(busy, batch_id, user_id=USER, rows=planned.rows, whole_file=True)
+        with bench.books.database.transaction() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+            connection.execute(select(batches).where(batches.c.id == batch).with_for_update(key_share=True))
+    bench.books.claim(attempt_id)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_hundred_thousand_rows_are_simply_accepted_and_resumed(bench: Bench) -> None:
+    rows = [_row(at, f"a pink pig, number {at}") for at in range(200_000)]
+    written = _enqueue(bench, rows)
+    assert (written.new, written.known) == (200_000, 0)
+    again = _enqueue(bench, rows[1:])
+    assert (again.new, again.known, list(again.vanished)) == (0, 199_999, [(0, "a pink pig, number 0")])
+    assert sum(bench.books.counts(written.batch_id).values()) == 200_000

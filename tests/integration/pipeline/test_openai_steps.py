@@ -1,0 +1,345 @@
+"""Attempts at OpenAI, step by step: real Postgres, a real store, the real sandbox, and its bill to compare with.
+
+The reply is the picture and there is no list: whatever dies with a reply in hand must find it again in the store, and
+what never came is settled by a person.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from db.schema import generation_assets, lanes, ledger_entries
+from db.session import Database
+from domain.errors import UnknownThing
+from domain.ids import AttemptId
+from pipeline.attempts import collect, rescue, submit
+from pipeline.attempts.admit import admit
+from pipeline.characters.definitions import NewCharacter, add
+from pipeline.doubts import by_person
+from pipeline.doubts.by_person import Settled
+from sandbox.process import running
+from storage.folder import FolderStore
+from tests.conftest import Sent
+from tests.support.openai_desk import LOW, Desk, desk_of
+from tests.support.steps import EXAMPLE, PREPROCESSING
+from validation.pixels import decode
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("sandbox"), latency_s=0.02, size_px=64) as url:
+        yield url
+
+
+@pytest.fixture
+def desk(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[Desk]:
+    with desk_of(database, url=sandbox, sent=sent, home=home) as opened:
+        yield opened
+
+
+def test_a_prompt_in_another_script_is_held_for_all_of_its_bytes(desk: Desk) -> None:
+    alone = [desk.books.attempt(desk.attempt(prompt)).hold_usd for prompt in ("a" * 300, "\u8c6c" * 300)]
+    together = [desk.books.attempt(one).hold_usd for one in desk.attempts("a" * 300, "\u8c6c" * 300)]
+    # 600 bytes more, each at most a token, at 5 dollars per million.
+    assert together == alone == [alone[0], alone[0] + Decimal("0.003")]
+
+
+def test_a_reply_becomes_a_stored_picture_and_an_exact_charge(desk: Desk) -> None:
+    attempt_id = desk.attempt()
+    assert desk.money(attempt_id)[0] > 0
+    desk.submit(attempt_id)
+    row = desk.books.attempt(attempt_id)
+    assert (row.state, row.hold_state, row.charged_usd, row.lease_token) == ("collecting", "charged", LOW, None)
+    assert row.job_id == desk.jobs()[0]["job_id"]
+    assert row.result["detail"]["usage"]["output_tokens"] == 196
+    assert desk.sent.take("collect") == [attempt_id]
+    generation = desk.collected(attempt_id)
+    assert (generation.state, generation.cost) == ("completed", LOW)
+    (asset,) = desk.books.rows(generation_assets)
+    picture = decode(desk.resources.store.get(asset.r2_key))
+    assert (picture.width, picture.height, picture.media_type) == (asset.width, asset.height, "image/png")
+    assert desk.bill() == [LOW]
+    assert desk.money(attempt_id) == (0, 0, LOW)
+
+
+def test_the_picture_is_stored_once(desk: Desk) -> None:
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id)
+    (key,) = desk.books.attempt(attempt_id).result["reply_keys"]
+    desk.collected(attempt_id)
+    (asset,) = desk.books.rows(generation_assets)
+    assert asset.r2_key == key
+
+
+def test_a_delivered_reply_frees_its_place_at_once(desk: Desk) -> None:
+    desk.books.sql("UPDATE lanes SET concurrency = 1")
+    (first,) = desk.attempts("one", "two")
+    desk.submit(first)
+    (second,) = desk.sent.take("submit")
+    desk.submit(second)
+    assert [desk.collected(one).state for one in (first, second)] == ["completed", "completed"]
+    assert len(desk.bill()) == 2
+
+
+def test_a_character_travels_inside_the_request_and_its_pictures_are_checked(desk: Desk) -> None:
+    new = NewCharacter(name="lulu", description="", references=[EXAMPLE], core=0.7, style=0.6, origin="default")
+    add(desk.resources, new)
+    attempt_id = desk.attempt(character="lulu")
+    desk.submit(attempt_id)
+    assert desk.jobs()[0]["kind"] == "edit"
+    assert desk.collected(attempt_id).state == "validating"
+    assert desk.bill() == [desk.books.attempt(attempt_id).charged_usd]
+
+
+def test_a_message_twice_makes_one_picture(desk: Desk) -> None:
+    attempt_id = desk.attempt()
+    for _ in range(2):
+        desk.submit(attempt_id)
+    desk.collected(attempt_id)
+    desk.submit(attempt_id)
+    assert desk.bill() == [LOW]
+
+
+def test_a_death_between_the_store_and_the_books_costs_nothing_twice(desk: Desk) -> None:
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id, dying_at="submit.kept")
+    assert desk.books.attempt(attempt_id).state == "submitting"
+    assert by_person.settle(desk.resources, "openai") == 1
+    row = desk.books.attempt(attempt_id)
+    assert (row.state, row.hold_state, row.charged_usd) == ("collecting", "charged", LOW)
+    assert desk.sent.take("collect") == [attempt_id]
+    assert desk.collected(attempt_id).state == "completed"
+    assert desk.bill() == [LOW]
+    assert by_person.settle(desk.resources, "openai") == 0
+
+
+def test_a_doubt_is_settled_by_the_reply_in_our_own_store(desk: Desk) -> None:
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id, dying_at="submit.kept")
+    rescue.take_over(desk.resources)
+    hold = desk.books.attempt(attempt_id).hold_usd
+    assert desk.money(attempt_id) == (0, hold, 0)
+    assert by_person.settle(desk.resources, "openai") == 1
+    assert desk.money(attempt_id) == (0, 0, LOW)
+    assert [line.kind for line in desk.books.rows(ledger_entries)] == ["hold", "doubt", "hold", "charge"]
+    assert desk.collected(attempt_id).state == "completed"
+    assert desk.bill() == [LOW]
+
+
+def test_a_worker_that_comes_back_late_books_its_own_reply(desk: Desk) -> None:
+    """It was stopped with the reply in hand, and rescue has doubted meanwhile."""
+    attempt_id = desk.attempt()
+
+    @dataclass(frozen=True)
+    class Stopped:
+        def reach(self, name: str) -> None:
+            if name == "submit.kept":
+                desk.books.lapse(seconds=3600)
+                rescue.take_over(desk.resources)
+                assert desk.books.attempt(attempt_id).state == "in_doubt"
+
+    assert submit.submit(replace(desk.resources, points=Stopped()), attempt_id) is None
+    assert desk.collected(attempt_id).state == "completed"
+    assert desk.bill() == [LOW]
+    assert desk.money(attempt_id) == (0, 0, LOW)
+
+
+def test_a_reply_that_died_with_its_worker_parks_with_its_hold(desk: Desk) -> None:
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id, dying_at="submit.answered")
+    assert by_person.settle(desk.resources, "openai") == 0
+    rescue.take_over(desk.resources)
+    assert by_person.settle(desk.resources, "openai") == 0
+    row = desk.books.attempt(attempt_id)
+    assert (row.state, row.hold_state) == ("in_doubt", "in_doubt")
+    admit(desk.resources, "openai")
+    assert desk.sent.take("submit") == []
+    assert desk.bill() == [LOW]
+
+
+@pytest.mark.parametrize(
+    "what", ["drop_before", "drop_after", "truncated", "status:500_after", "html_after", "status:503"]
+)
+def test_a_lost_reply_is_never_sent_again(desk: Desk, what: str) -> None:
+    attempt_id = desk.doubted(what)
+    for _ in range(2):
+        rescue.take_over(desk.resources)
+        assert by_person.settle(desk.resources, "openai") == 0
+        desk.submit(attempt_id)
+    assert desk.books.attempt(attempt_id).state == "in_doubt"
+    assert len(desk.bill()) == (0 if what in {"drop_before", "status:503"} else 1)
+    held, in_doubt, charged = desk.money(attempt_id)
+    assert held == charged == 0
+    assert charged <= sum(desk.bill()) <= charged + in_doubt
+
+
+def test_a_doubt_keeps_its_place_as_long_as_the_call_may_last(desk: Desk) -> None:
+    desk.books.sql("UPDATE lanes SET concurrency = 1")
+    (first,) = desk.attempts("one", "two")
+    desk.arm("drop_after")
+    desk.submit(first)
+    admit(desk.resources, "openai")
+    assert desk.sent.take("submit") == []
+    desk.books.sql("UPDATE attempts SET intent_at = now() - interval '21 minutes'")
+    admit(desk.resources, "openai")
+    assert len(desk.sent.take("submit")) == 1
+    assert desk.books.attempt(first).hold_state == "in_doubt"
+
+
+def test_a_submission_is_doubted_no_sooner_than_its_own_lane_allows(desk: Desk) -> None:
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id, dying_at="submit.answered")
+    desk.books.lapse(seconds=100)
+    rescue.take_over(desk.resources)
+    assert desk.books.attempt(attempt_id).state == "submitting"
+    desk.books.lapse(seconds=130)
+    rescue.take_over(desk.resources)
+    assert desk.books.attempt(attempt_id).state == "in_doubt"
+
+
+def test_a_person_who_finds_the_call_on_the_bill_ends_it_charged(desk: Desk) -> None:
+    attempt_id = desk.doubted()
+    (call,) = desk.jobs()
+    settled = by_person.settle_as_paid(desk.resources, attempt_id, job_id=call["job_id"], amount_usd=LOW)
+    assert settled is Settled.CHARGED
+    generation = desk.books.generation_of(attempt_id)
+    assert (generation.state, generation.error_code, generation.cost) == ("failed", "picture_lost", LOW)
+    assert desk.money(attempt_id) == (0, 0, LOW)
+    assert desk.bill() == [LOW]
+
+
+def test_without_an_amount_the_whole_hold_is_charged(desk: Desk) -> None:
+    attempt_id = desk.doubted()
+    hold = desk.books.attempt(attempt_id).hold_usd
+    assert by_person.settle_as_paid(desk.resources, attempt_id, job_id="unknown") is Settled.CHARGED
+    assert desk.money(attempt_id) == (0, 0, hold)
+    with pytest.raises(UnknownThing, match="not in doubt"):
+        by_person.settle_as_lost(desk.resources, attempt_id)
+
+
+def test_a_person_who_knows_that_it_never_arrived_lets_it_go_on(desk: Desk) -> None:
+    attempt_id = desk.doubted("drop_before")
+    assert by_person.settle_as_lost(desk.resources, attempt_id) is Settled.RELEASED
+    (again,) = desk.sent.take("submit")
+    assert again != attempt_id
+    desk.submit(again)
+    assert desk.collected(again).state == "completed"
+    assert desk.bill() == [LOW]
+    assert desk.money(again) == (0, 0, LOW)
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_a_reply_in_the_store_knows_better_than_a_person(desk: Desk, *, paid: bool) -> None:
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id, dying_at="submit.kept")
+    rescue.take_over(desk.resources)
+    settled = (
+        by_person.settle_as_paid(desk.resources, attempt_id, job_id="req")
+        if paid
+        else by_person.settle_as_lost(desk.resources, attempt_id)
+    )
+    assert settled is Settled.REPLY_ADOPTED
+    assert desk.collected(attempt_id).state == "completed"
+    assert desk.bill() == [LOW]
+
+
+def test_a_moderated_prompt_fails_and_costs_nothing(desk: Desk) -> None:
+    attempt_id = desk.attempt("a massacre of pigs")
+    desk.submit(attempt_id)
+    generation = desk.books.generation_of(attempt_id)
+    assert (generation.state, generation.error_code) == ("failed", "content_refused")
+    assert desk.bill() == []
+    assert desk.money(attempt_id) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("throttled:plain", "rate_limited"),
+        ("throttled:quota", "out_of_money"),
+        ("throttled:no_credits", "out_of_money"),
+    ],
+)
+def test_a_lane_that_cannot_take_more_closes_with_its_reason(desk: Desk, what: str, reason: str) -> None:
+    attempt_id = desk.attempt()
+    desk.arm(what)
+    desk.submit(attempt_id)
+    (lane,) = desk.books.rows(lanes)
+    assert lane.reason.startswith(reason)
+    generation = desk.books.generation_of(attempt_id)
+    assert (generation.state, generation.tries) == ("queued", 0)
+    assert desk.bill() == []
+
+
+def test_a_model_that_is_not_allowed_stops_nobody_else(desk: Desk) -> None:
+    desk.arm("status:403")
+    barred, good = desk.attempts("a barred pig", "a pink pig")
+    desk.submit(barred)
+    generation = desk.books.generation_of(barred)
+    assert (generation.state, generation.error_code) == ("failed", "request_refused")
+    assert "or use another model" in generation.error_message
+    (lane,) = desk.books.rows(lanes)
+    assert (lane.closed_until, lane.reason) == (None, None)
+    desk.submit(good)
+    assert desk.collected(good).state == "completed"
+
+
+def test_a_store_that_is_away_for_a_moment_loses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt_id = desk.attempt()
+    calls = iter([OSError("no space"), OSError("no space")])
+    put = FolderStore.put_reply
+
+    def sometimes(self: FolderStore, attempt: AttemptId, content: bytes) -> None:
+        for failure in calls:
+            raise failure
+        put(self, attempt, content)
+
+    monkeypatch.setattr(FolderStore, "put_reply", sometimes)
+    desk.submit(attempt_id)
+    assert desk.collected(attempt_id).state == "completed"
+
+
+@pytest.mark.parametrize("what", ["fake", "page", "unreadable", "cut_file"])
+def test_a_reply_that_holds_no_picture_is_charged_and_lost_at_once(desk: Desk, what: str) -> None:
+    attempt_id = desk.attempt()
+    desk.arm(what, where="picture")
+    desk.submit(attempt_id)
+    assert collect.collect(desk.resources, attempt_id, preprocessing=PREPROCESSING) is None, "there is no other copy"
+    generation = desk.books.generation_of(attempt_id)
+    assert (generation.state, generation.error_code, generation.cost) == ("failed", "picture_lost", LOW)
+
+
+def test_a_reply_in_another_format_than_asked_for_is_the_picture_that_was_paid_for(desk: Desk) -> None:
+    attempt_id = desk.attempt()
+    desk.arm("other_format", where="picture")
+    desk.submit(attempt_id)
+    assert collect.collect(desk.resources, attempt_id, preprocessing=PREPROCESSING) is None
+    (asset,) = desk.books.rows(generation_assets)
+    assert (asset.media_type, asset.r2_key.rpartition(".")[2]) == ("image/jpeg", "jpg")
+    assert desk.books.generation_of(attempt_id).state == "completed"
+
+
+def test_a_success_without_a_picture_is_in_doubt(desk: Desk) -> None:
+    attempt_id = desk.doubted("no_images")
+    assert desk.bill() == [LOW]
+    assert desk.money(attempt_id)[1] >= LOW
+
+
+def test_half_the_replies_lost_leaves_no_prompt_billed_twice(desk: Desk) -> None:
+    desk.books.sql("UPDATE lanes SET concurrency = 20")
+    attempts = desk.attempts(*(f"pig number {number}" for number in range(12)))
+    assert len(attempts) == 12
+    for number, attempt_id in enumerate(attempts):
+        if number % 2:
+            desk.arm("drop_after" if number % 4 == 1 else "drop_before")
+        desk.submit(attempt_id)
+        desk.clear()
+    states = [desk.books.attempt(attempt_id).state for attempt_id in attempts]
+    assert states == ["collecting", "in_doubt"] * 6
+    prompts = [job["prompt"] for job in desk.jobs()]
+    assert len(prompts) == len(set(prompts)) == 9
+    _, in_doubt, charged = desk.money(attempts[0])
+    assert charged <= sum(desk.bill()) <= charged + in_doubt

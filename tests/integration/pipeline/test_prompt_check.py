@@ -1,0 +1,110 @@
+"""Prompts are checked with the provider before a batch, for nothing, and refused all together or not at all."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.records.batches import NewGeneration
+from db.schema import generations
+from db.session import Database
+from domain.errors import BadInput, ProviderDown, RateLimited
+from pipeline.intake.enqueue import Order, plan
+from pipeline.intake.prompt_check import refuse_objectionable
+from pipeline.intake.prompt_file import PromptRow
+from providers.catalogue import load
+from providers.registry import open_lane
+from tests.conftest import Sent
+from tests.support.books import USER
+from tests.support.steps import Bench, bench_of, sandbox_at
+
+
+@pytest.fixture(scope="module")
+def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
+        yield url
+
+
+@pytest.fixture
+def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
+    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+        yield opened
+
+
+def rows_of(bench: Bench, *prompts: str, **settings: Any) -> list[NewGeneration]:
+    rows = [
+        PromptRow(position=at, line=at + 2, prompt=prompt, settings=settings, extra={})
+        for at, prompt in enumerate(prompts)
+    ]
+    order = Order(name="batch", user_id=USER, provider="sandbox")
+    return list(plan(bench.resources, load(), order, rows, today=datetime.now(UTC).date()).rows)
+
+
+def test_prompts_that_the_provider_takes_pass(bench: Bench) -> None:
+    assert refuse_objectionable(bench.resources, rows_of(bench, "a pig", "a pink pig", "a pig")) == 3
+
+
+def test_every_row_that_the_provider_refuses_is_named_and_nothing_is_enqueued(bench: Bench) -> None:
+    rows = rows_of(bench, "a pig", "a nude pig", "gore", "a nude pig")
+    with pytest.raises(BadInput, match="refuses 3 of the prompts") as caught:
+        refuse_objectionable(bench.resources, rows)
+    said = str(caught.value)
+    for row in ("row 1 (banned prompt words: nude)", "row 2 (banned prompt words: gore)", "row 3 (banned"):
+        assert row in said
+    assert "row 0" not in said
+    assert bench.books.rows(generations) == []
+    assert bench.caller.bill() == []
+
+
+@pytest.mark.parametrize("word", ["massacre", "bloodbath", "naked"])
+def test_a_word_that_would_be_a_strike_is_found_beforehand(bench: Bench, word: str) -> None:
+    with pytest.raises(BadInput, match=f"banned prompt words: {word}"):
+        refuse_objectionable(bench.resources, rows_of(bench, "a pig", f"a {word}"))
+
+
+def test_the_text_that_is_checked_is_the_text_that_would_be_sent(bench: Bench) -> None:
+    with pytest.raises(BadInput, match=r"row 0 .*nude"):
+        refuse_objectionable(bench.resources, rows_of(bench, "a pig", no="nude"))
+
+
+class _Judge:
+    """The lane, whose service answers the check as the test says, one failure after the other."""
+
+    def __init__(self, lane: Any, *failures: Exception) -> None:
+        self._lane, self.failures, self.asked = lane, list(failures), 0
+        self.checks_prompts = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lane, name)
+
+    def objection(self, text: str) -> str | None:
+        self.asked += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        said: str | None = self._lane.objection(text)
+        return said
+
+
+def test_a_check_that_is_slowed_down_goes_on_and_asks_about_each_text_once(bench: Bench) -> None:
+    judge = _Judge(bench.resources.lanes["sandbox"], RateLimited("slow down", retry_after_s=0.01))
+    resources = replace(bench.resources, lanes={"sandbox": judge})
+    assert refuse_objectionable(resources, rows_of(bench, "a pig", "a pig")) == 2
+    assert judge.asked == 2
+
+
+def test_a_check_that_cannot_be_made_lets_nothing_pass(bench: Bench) -> None:
+    failures = [ProviderDown("away", retry_after_s=0.01) for _ in range(9)]
+    resources = replace(bench.resources, lanes={"sandbox": _Judge(bench.resources.lanes["sandbox"], *failures)})
+    with pytest.raises(ProviderDown):
+        refuse_objectionable(resources, rows_of(bench, "a pig"))
+
+
+def test_a_provider_without_such_a_check_is_said(bench: Bench) -> None:
+    with open_lane("replicate", "replicate", base_url="http://127.0.0.1:9", key="k") as lane:
+        assert not lane.checks_prompts
+        rows = [replace(row, provider="replicate") for row in rows_of(bench, "a pig")]
+        with pytest.raises(BadInput, match="leave out --check-prompts"):
+            refuse_objectionable(replace(bench.resources, lanes={"replicate": lane}), rows)

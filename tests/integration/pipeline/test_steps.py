@@ -1,0 +1,169 @@
+"""The whole way of a prompt, step by step, and what a message does that comes twice, late, or for somebody else."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from db.schema import attempts, generation_assets
+from db.schema_checks import model_inputs, verdicts
+from db.session import Database
+from domain.errors import ModelUnloadable
+from domain.ids import AttemptId
+from pipeline.attempts.validate import validate
+from tests.conftest import Sent
+from tests.support.steps import HOLD, PREPROCESSING, PRICE, Bench, bench_of, sandbox_at
+from validation.pixels import decode
+
+
+@pytest.fixture(scope="module")
+def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
+        yield url
+
+
+@pytest.fixture
+def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
+    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+        yield opened
+
+
+def test_a_prompt_without_a_character_becomes_four_stored_pictures(bench: Bench) -> None:
+    written = bench.enqueue("a pink pig in a garden")
+    (attempt_id,) = bench.sent.take("submit sandbox")
+    assert bench.books.row(written.batch_id).held_usd == HOLD
+    assert bench.submit(attempt_id) is None
+    row = bench.books.attempt(attempt_id)
+    assert row.state == "generating"
+    assert "a pink pig in a garden" in row.sent_prompt
+    bench.until_made(attempt_id)
+    assert bench.sent.take("collect") == [attempt_id]
+    assert bench.collect(attempt_id) is None
+    generation = bench.books.generation_of(attempt_id)
+    assert (generation.state, generation.cost) == ("completed", PRICE)
+    assets = bench.books.rows(generation_assets)
+    assert [one.position for one in sorted(assets, key=lambda one: one.position)] == [0, 1, 2, 3]
+    for one in assets:
+        picture = decode(bench.resources.store.get(one.r2_key))
+        assert (picture.width, picture.height, picture.media_type) == (one.width, one.height, one.media_type)
+    assert bench.charged() == [PRICE]
+    assert bench.sent.tasks == []
+    assert bench.books.rows(model_inputs) == []
+
+
+def test_a_prompt_with_a_character_gets_a_verdict_per_picture_and_a_best_one(bench: Bench) -> None:
+    bench.scorer.scores = (0.70, 0.80, 0.95, 0.80)
+    attempt_id = bench.validating()
+    assert bench.sent.take("validate") == [attempt_id]
+    assert len(bench.books.rows(model_inputs)) == 4
+    assert bench.validate(attempt_id) is None
+    assert bench.scorer.seen == [(4, 1)]
+    assert bench.books.generation_of(attempt_id).state == "completed"
+    best = [one.position for one in bench.books.rows(generation_assets) if one.best]
+    assert best == [2]
+    found = bench.books.rows(verdicts)
+    assert sorted(one.core for one in found) == [0.70, 0.80, 0.80, 0.95]
+    assert {one.threshold_origin for one in found} == {"default"}
+    assert found[0].origin["model"] == "fixed"
+    assert bench.books.rows(model_inputs) == []
+
+
+def test_pictures_that_are_not_the_character_are_rejected_and_charged(bench: Bench) -> None:
+    bench.scorer.scores = (0.1,)
+    attempt_id = bench.validating()
+    bench.validate(attempt_id)
+    generation = bench.books.generation_of(attempt_id)
+    assert (generation.state, generation.status, generation.cost) == ("rejected", "failed", PRICE)
+
+
+def test_the_reference_is_uploaded_and_goes_along(bench: Bench) -> None:
+    bench.character()
+    attempt_id = bench.generating("a pig", character="lulu")
+    assert "/_sandbox/files/" in bench.books.attempt(attempt_id).sent_prompt
+
+
+def test_every_message_twice_changes_nothing(bench: Bench) -> None:
+    """At each step the same message comes again, at once and after the step has gone on."""
+    bench.character()
+    attempt_id = bench.admitted("a pig", character="lulu")
+    bench.submit(attempt_id)
+    assert bench.submit(attempt_id) is None
+    bench.until_made(attempt_id)
+    assert bench.submit(attempt_id) is None
+    assert bench.sweep() == 0
+    bench.collect(attempt_id)
+    before = bench.books.attempt(attempt_id)
+    assert bench.collect(attempt_id) is None
+    assert bench.submit(attempt_id) is None
+    assert bench.books.attempt(attempt_id) == before
+    bench.validate(attempt_id)
+    before = bench.books.attempt(attempt_id)
+    for step in (bench.submit, bench.collect, bench.validate):
+        assert step(attempt_id) is None
+    assert bench.books.attempt(attempt_id) == before
+    assert len(bench.scorer.seen) == 1
+    assert len(bench.books.rows(generation_assets)) == 4
+    assert bench.charged() == [PRICE]
+
+
+def test_a_message_for_an_attempt_that_does_not_exist_does_nothing(bench: Bench) -> None:
+    nobody = AttemptId(uuid4())
+    for step in (bench.submit, bench.collect, bench.validate):
+        assert step(nobody) is None
+
+
+def test_a_message_that_comes_before_its_time_does_nothing(bench: Bench) -> None:
+    attempt_id = bench.admitted()
+    assert bench.collect(attempt_id) is None
+    assert bench.validate(attempt_id) is None
+    assert bench.books.attempt(attempt_id).state == "admitted"
+
+
+def test_a_lost_message_is_sent_again_at_every_step(bench: Bench) -> None:
+    bench.character()
+    attempt_id = bench.admitted("a pig", character="lulu")
+    for step, kind in ((bench.submit, "submit"), (bench.collect, "collect"), (bench.validate, "validate")):
+        bench.sent.tasks.clear()
+        bench.books.sql("UPDATE attempts SET published_at = now() - interval '1 minute'")
+        bench.rescue()
+        assert bench.sent.take(kind) == [attempt_id]
+        step(attempt_id)
+        if kind == "submit":
+            bench.until_made(attempt_id)
+    assert bench.books.generation_of(attempt_id).state == "completed"
+
+
+def test_a_finished_job_frees_its_place_for_the_next_prompt(bench: Bench) -> None:
+    bench.books.sql("UPDATE lanes SET concurrency = 1")
+    first = bench.generating("one", "two")
+    bench.until_made(first)
+    (second,) = bench.sent.take("submit")
+    assert second != first
+    assert {row.state for row in bench.books.rows(attempts)} == {"collecting", "admitted"}
+
+
+def test_the_sum_of_costs_is_the_bill(bench: Bench) -> None:
+    bench.enqueue(*[f"a pig number {number}" for number in range(5)])
+    for attempt_id in bench.sent.take("submit"):
+        bench.submit(attempt_id)
+        bench.until_made(attempt_id)
+        bench.collect(attempt_id)
+    status = bench.books.row(bench.batch_of(attempt_id))
+    assert status.charged_usd == sum(bench.charged()) == Decimal("0.10")
+    assert status.held_usd == 0
+
+
+def test_a_process_without_a_scorer_takes_no_check(bench: Bench) -> None:
+    attempt_id = bench.validating()
+    with pytest.raises(ModelUnloadable):
+        validate(replace(bench.resources, scorer=None), attempt_id)
+    assert bench.books.attempt(attempt_id).lease_token is None
+
+
+def test_the_models_input_is_made_at_its_own_size(bench: Bench) -> None:
+    bench.validating()
+    for row in bench.books.rows(model_inputs):
+        assert (row.size, len(row.pixels), row.preprocessing) == (16, 16 * 16 * 3, PREPROCESSING.digest)

@@ -1,0 +1,60 @@
+"""Texts through the tower of a SigLIP, of the first kind and of the second: as it was trained to read them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast, SiglipModel
+
+from tests.support.scoring_models import save_tiny_siglip
+from validation.clip import ClipScorer
+
+# As the published ones: the end stands behind the text, and the context is filled up.
+_PIECES = ("<pad>", "</s>", "<unk>", "▁lulu", "▁pig", "▁in", "▁the", "▁rain", ",")
+_CONTEXT = 8
+
+
+def save_tiny_siglip_with_tokenizer(folder: Path, *, tokenizer_class: str) -> Path:
+    save_tiny_siglip(folder)
+    pieces = Tokenizer(models.Unigram([(piece, -float(rank)) for rank, piece in enumerate(_PIECES)], unk_id=2))
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace()
+    pieces.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=pieces, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", padding_side="right"
+    ).save_pretrained(folder)
+    described = folder / "tokenizer_config.json"
+    told = json.loads(described.read_text(encoding="utf-8")) | {"tokenizer_class": tokenizer_class}
+    described.write_text(json.dumps(told), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_class", "pieces"),
+    [
+        ("SiglipTokenizer", ["▁lulu", "▁pig", "▁in", "▁the", "▁rain"]),
+        ("GemmaTokenizer", ["▁lulu", "▁pig", ",", "▁in", "▁the", "▁rain"]),
+    ],
+)
+def test_a_siglip_reads_a_text_as_it_was_trained_to(tmp_path: Path, tokenizer_class: str, pieces: list[str]) -> None:
+    folder = save_tiny_siglip_with_tokenizer(tmp_path, tokenizer_class=tokenizer_class)
+    with ClipScorer.load(str(folder), device="cpu") as scorer:
+        told = scorer.embed_text("Lulu Pig, in  the RAIN")
+        long = scorer.embed_text("in the rain " * 100)
+    numbers = [_PIECES.index(piece) for piece in (*pieces, "</s>")]
+    numbers += [0] * (_CONTEXT - len(numbers))
+    with torch.inference_mode():
+        theirs = SiglipModel.from_pretrained(folder).get_text_features(input_ids=torch.tensor([numbers]))
+    expected = torch.nn.functional.normalize(theirs.pooler_output, dim=-1)[0].numpy()
+    assert told is not None
+    assert np.frombuffer(told, dtype="<f4") == pytest.approx(expected, abs=1e-5)
+    assert long is not None, "cut where the context ends"
+
+
+def test_a_tokenizer_that_cannot_be_read_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (save_tiny_siglip(tmp_path) / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with ClipScorer.load(str(tmp_path), device="cpu") as scorer:
+        assert scorer.embed_text("a pig") is None
+    assert "reads no text" in caplog.text
