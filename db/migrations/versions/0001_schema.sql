@@ -7,10 +7,35 @@ CREATE TABLE characters (
     CONSTRAINT characters_name_key UNIQUE (name)
 );
 
+CREATE TABLE embedding_frames (
+    fingerprint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    preprocessing TEXT NOT NULL,
+    dtype TEXT NOT NULL,
+    core_centre BYTEA NOT NULL,
+    style_centre BYTEA NOT NULL,
+    style_spread BYTEA NOT NULL,
+    arithmetic JSONB DEFAULT '{}'::jsonb NOT NULL,
+    seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT embedding_frames_pkey PRIMARY KEY (fingerprint)
+);
+
+COMMENT ON COLUMN embedding_frames.model IS 'name or path as configured';
+
+COMMENT ON COLUMN embedding_frames.revision IS 'digest of the weights';
+
+COMMENT ON COLUMN embedding_frames.preprocessing IS 'its digest';
+
+COMMENT ON COLUMN embedding_frames.arithmetic IS 'device, and what was measured there';
+
+COMMENT ON COLUMN embedding_frames.seen_at IS 'when it was last loaded';
+
 CREATE TABLE embeddings (
     sha256 TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
     vector BYTEA NOT NULL,
+    style BYTEA NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT embeddings_pkey PRIMARY KEY (sha256, fingerprint)
 );
@@ -19,26 +44,45 @@ COMMENT ON COLUMN embeddings.sha256 IS 'of the picture''s file';
 
 COMMENT ON COLUMN embeddings.fingerprint IS 'of the model and its preprocessing';
 
-COMMENT ON COLUMN embeddings.vector IS 'float32, little endian';
+COMMENT ON COLUMN embeddings.vector IS 'the core embedding: float32, little endian';
+
+COMMENT ON COLUMN embeddings.style IS 'channel statistics: float32, little endian';
 
 CREATE TABLE lanes (
     name TEXT NOT NULL,
     provider TEXT NOT NULL,
     rate_limit TEXT,
     concurrency INTEGER NOT NULL,
+    concurrency_origin TEXT DEFAULT 'setting' NOT NULL,
+    person_concurrency INTEGER,
     closed_until TIMESTAMP WITH TIME ZONE,
     reason TEXT,
     last_error TEXT,
     last_error_at TIMESTAMP WITH TIME ZONE,
+    account_asked_at TIMESTAMP WITH TIME ZONE,
+    account_balance_usd NUMERIC(14, 6),
+    account_held_usd NUMERIC(14, 6),
+    account_jobs INTEGER,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT lanes_pkey PRIMARY KEY (name),
-    CONSTRAINT lanes_concurrency_check CHECK (concurrency > 0),
+    CONSTRAINT lanes_concurrency_check CHECK (concurrency > 0 AND person_concurrency > 0),
+    CONSTRAINT lanes_concurrency_origin_check CHECK (concurrency_origin IN ('account', 'person', 'setting')),
     CONSTRAINT lanes_closed_check CHECK ((closed_until IS NULL) = (reason IS NULL))
 );
 
 CREATE INDEX lanes_provider_idx ON lanes (provider);
 
 COMMENT ON COLUMN lanes.rate_limit IS 'Celery''s notation, as 60/m; null: none';
+
+COMMENT ON COLUMN lanes.person_concurrency IS 'what a person allows; null: nobody has said';
+
+COMMENT ON COLUMN lanes.account_asked_at IS 'when the provider was last asked about the account';
+
+COMMENT ON COLUMN lanes.account_balance_usd IS 'money left by the provider''s word; null: not said';
+
+COMMENT ON COLUMN lanes.account_held_usd IS 'set aside for running jobs by the provider''s word';
+
+COMMENT ON COLUMN lanes.account_jobs IS 'jobs in flight that the provider allows';
 
 CREATE UNLOGGED TABLE model_inputs (
     asset_id UUID NOT NULL,
@@ -63,6 +107,7 @@ CREATE TABLE spending_limits (
     scope TEXT NOT NULL,
     subject TEXT NOT NULL,
     limit_usd NUMERIC(14, 6) NOT NULL,
+    set_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT spending_limits_pkey PRIMARY KEY (scope, subject),
     CONSTRAINT spending_limits_scope_check CHECK (scope IN ('lane_day', 'user_month')),
     CONSTRAINT spending_limits_limit_check CHECK (limit_usd > 0)
@@ -73,8 +118,11 @@ COMMENT ON COLUMN spending_limits.subject IS 'a user, or a lane';
 CREATE TABLE ticks (
     name TEXT NOT NULL,
     at TIMESTAMP WITH TIME ZONE NOT NULL,
+    said JSONB,
     CONSTRAINT ticks_pkey PRIMARY KEY (name)
 );
+
+COMMENT ON COLUMN ticks.said IS 'by a look that finds something: a list of sentences';
 
 CREATE TABLE batches (
     id UUID NOT NULL,
@@ -82,8 +130,10 @@ CREATE TABLE batches (
     user_id TEXT NOT NULL,
     character_id UUID,
     settings JSONB DEFAULT '{}'::jsonb NOT NULL,
+    try_policy JSONB DEFAULT '{}'::jsonb NOT NULL,
     priority INTEGER DEFAULT '1' NOT NULL,
     limit_usd NUMERIC(14, 6),
+    limit_set_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     charged_usd NUMERIC(14, 6) DEFAULT '0' NOT NULL,
     held_usd NUMERIC(14, 6) DEFAULT '0' NOT NULL,
     in_doubt_usd NUMERIC(14, 6) DEFAULT '0' NOT NULL,
@@ -100,9 +150,13 @@ CREATE TABLE batches (
     CONSTRAINT batches_character_id_fkey FOREIGN KEY(character_id) REFERENCES characters (id)
 );
 
+COMMENT ON COLUMN batches.try_policy IS 'further tries after a rejection';
+
 COMMENT ON COLUMN batches.priority IS 'share of the lanes; 2 gets twice of 1';
 
 COMMENT ON COLUMN batches.limit_usd IS 'null: no limit';
+
+COMMENT ON COLUMN batches.limit_set_at IS 'or confirmed by a resume';
 
 COMMENT ON COLUMN batches.stopped_reason IS '''budget'' when nothing is live and the next hold does not fit';
 
@@ -114,12 +168,15 @@ CREATE TABLE character_references (
     media_type TEXT NOT NULL,
     width INTEGER NOT NULL,
     height INTEGER NOT NULL,
-    source_url TEXT,
+    uploaded_at TIMESTAMP WITH TIME ZONE,
+    upload_tried_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT character_references_pkey PRIMARY KEY (character_id, position),
     CONSTRAINT character_references_character_id_fkey FOREIGN KEY(character_id) REFERENCES characters (id) ON DELETE CASCADE
 );
 
-COMMENT ON COLUMN character_references.source_url IS 'where a provider can read it, if it has a public address';
+COMMENT ON COLUMN character_references.uploaded_at IS 'when it was in the bucket; null while it is kept in a folder alone';
+
+COMMENT ON COLUMN character_references.upload_tried_at IS 'when somebody last set out to upload it';
 
 CREATE TABLE threshold_versions (
     character_id UUID NOT NULL,
@@ -127,14 +184,24 @@ CREATE TABLE threshold_versions (
     core FLOAT NOT NULL,
     style FLOAT NOT NULL,
     origin TEXT NOT NULL,
+    aggregation TEXT DEFAULT 'max' NOT NULL,
+    calibration JSONB,
+    style_decides BOOLEAN DEFAULT 'true' NOT NULL,
     model TEXT,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT threshold_versions_pkey PRIMARY KEY (character_id, version),
     CONSTRAINT threshold_versions_cosines_check CHECK (core BETWEEN -1 AND 1 AND style BETWEEN -1 AND 1),
+    CONSTRAINT threshold_versions_aggregation_check CHECK (aggregation IN ('max', 'mean')),
     CONSTRAINT threshold_versions_character_id_fkey FOREIGN KEY(character_id) REFERENCES characters (id) ON DELETE CASCADE
 );
 
-COMMENT ON COLUMN threshold_versions.origin IS '''default'' or ''calibrated (date, n, AUC)''';
+COMMENT ON COLUMN threshold_versions.origin IS '''default'' or ''calibrated (date, n, core AUC)''';
+
+COMMENT ON COLUMN threshold_versions.aggregation IS 'over the references';
+
+COMMENT ON COLUMN threshold_versions.calibration IS 'what was found where the thresholds were calibrated';
+
+COMMENT ON COLUMN threshold_versions.style_decides IS 'else style is advice only';
 
 COMMENT ON COLUMN threshold_versions.model IS 'the model the thresholds were fitted to; null for defaults';
 
@@ -151,6 +218,9 @@ CREATE TABLE generations (
     model TEXT NOT NULL,
     settings JSONB DEFAULT '{}'::jsonb NOT NULL,
     pipeline_data JSONB DEFAULT '{}'::jsonb NOT NULL,
+    further_character_ids UUID[] DEFAULT '{}' NOT NULL,
+    try_policy JSONB DEFAULT '{}'::jsonb NOT NULL,
+    changes JSONB DEFAULT '{}'::jsonb NOT NULL,
     identity BYTEA NOT NULL,
     occurrence INTEGER NOT NULL,
     hold_usd NUMERIC(14, 6) NOT NULL,
@@ -184,6 +254,12 @@ CREATE INDEX generations_queue_idx ON generations (provider, batch_id, position,
 CREATE INDEX generations_user_id_created_at_idx ON generations (user_id, created_at DESC);
 
 COMMENT ON COLUMN generations.position IS 'row of the prompt file, from 0';
+
+COMMENT ON COLUMN generations.further_character_ids IS 'beside character_id';
+
+COMMENT ON COLUMN generations.try_policy IS 'wins over its batch''s, key by key';
+
+COMMENT ON COLUMN generations.changes IS 'what the next try asks for instead';
 
 COMMENT ON COLUMN generations.identity IS 'digest of normalised prompt and effective settings';
 
@@ -221,9 +297,11 @@ CREATE TABLE attempts (
     state TEXT DEFAULT 'admitted' NOT NULL,
     outcome TEXT,
     hold_usd NUMERIC(14, 6) NOT NULL,
+    price_usd NUMERIC(14, 6),
     hold_state TEXT DEFAULT 'held' NOT NULL,
     charged_usd NUMERIC(14, 6),
     token TEXT NOT NULL,
+    changes JSONB DEFAULT '{}'::jsonb NOT NULL,
     sent_prompt TEXT,
     job_id TEXT,
     published_at TIMESTAMP WITH TIME ZONE,
@@ -234,15 +312,20 @@ CREATE TABLE attempts (
     deaths INTEGER DEFAULT '0' NOT NULL,
     due_at TIMESTAMP WITH TIME ZONE,
     deadline_at TIMESTAMP WITH TIME ZONE,
+    stop_asked_at TIMESTAMP WITH TIME ZONE,
     percent INTEGER,
     result JSONB DEFAULT '{}'::jsonb NOT NULL,
     error_code TEXT,
     error_message TEXT,
     blame TEXT,
+    illegal_prompt BOOLEAN DEFAULT false NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     intent_at TIMESTAMP WITH TIME ZONE,
     doubted_at TIMESTAMP WITH TIME ZONE,
     absent_since TIMESTAMP WITH TIME ZONE,
+    unsettled_because TEXT,
+    late_look_at TIMESTAMP WITH TIME ZONE,
+    found_late_at TIMESTAMP WITH TIME ZONE,
     accepted_at TIMESTAMP WITH TIME ZONE,
     made_at TIMESTAMP WITH TIME ZONE,
     stored_at TIMESTAMP WITH TIME ZONE,
@@ -250,6 +333,7 @@ CREATE TABLE attempts (
     CONSTRAINT attempts_pkey PRIMARY KEY (id),
     CONSTRAINT attempts_generation_id_kind_number_key UNIQUE (generation_id, kind, number),
     CONSTRAINT attempts_lane_job_id_key UNIQUE (lane, job_id),
+    CONSTRAINT attempts_kind_check CHECK (kind IN ('image', 'late')),
     CONSTRAINT attempts_state_check CHECK (state IN ('admitted', 'collecting', 'finished', 'generating', 'in_doubt', 'submitting', 'validating')),
     CONSTRAINT attempts_outcome_check CHECK (outcome IN ('canceled', 'completed', 'failed', 'given_back', 'rejected')),
     CONSTRAINT attempts_hold_state_check CHECK (hold_state IN ('charged', 'held', 'in_doubt', 'released')),
@@ -268,19 +352,35 @@ CREATE TABLE attempts (
     CONSTRAINT attempts_token_key UNIQUE (token)
 );
 
+CREATE INDEX attempts_asked_idx ON attempts (lane, intent_at) WHERE job_id IS NOT NULL;
+
 CREATE INDEX attempts_batch_id_idx ON attempts (batch_id) WHERE state <> 'finished';
 
 CREATE INDEX attempts_due_idx ON attempts (lane, due_at) WHERE state = 'generating';
 
+CREATE INDEX attempts_faults_idx ON attempts (lane, finished_at) WHERE error_code IN ('job_failed', 'job_timed_out');
+
+CREATE INDEX attempts_illegal_prompts_idx ON attempts (lane, finished_at) WHERE illegal_prompt;
+
 CREATE INDEX attempts_in_flight_idx ON attempts (lane, state) WHERE state IN ('admitted', 'generating', 'in_doubt', 'submitting');
+
+CREATE INDEX attempts_judged_idx ON attempts (batch_id, finished_at) WHERE outcome IN ('completed', 'rejected');
+
+CREATE INDEX attempts_late_look_idx ON attempts (lane, late_look_at) WHERE late_look_at IS NOT NULL;
 
 CREATE INDEX attempts_live_idx ON attempts (state, published_at) WHERE state <> 'finished';
 
-CREATE UNIQUE INDEX attempts_one_live_idx ON attempts (generation_id, kind) WHERE state <> 'finished';
+CREATE INDEX attempts_made_idx ON attempts (lane, made_at) WHERE made_at IS NOT NULL;
+
+CREATE UNIQUE INDEX attempts_one_live_idx ON attempts (generation_id, kind) WHERE state <> 'finished' AND kind <> 'late';
 
 COMMENT ON COLUMN attempts.number IS 'try of this generation and kind, from 1';
 
+COMMENT ON COLUMN attempts.price_usd IS 'expected charge of this call; null where its generation''s holds';
+
 COMMENT ON COLUMN attempts.token IS 'unguessable; travels where the wire carries it back';
+
+COMMENT ON COLUMN attempts.changes IS 'what this try asked for instead';
 
 COMMENT ON COLUMN attempts.sent_prompt IS 'the text as sent, flags included';
 
@@ -294,11 +394,21 @@ COMMENT ON COLUMN attempts.due_at IS 'next look at the provider';
 
 COMMENT ON COLUMN attempts.deadline_at IS 'after this the job is overdue';
 
+COMMENT ON COLUMN attempts.stop_asked_at IS 'when the provider took our wish to stop the job';
+
+COMMENT ON COLUMN attempts.illegal_prompt IS 'a strike on the account';
+
 COMMENT ON COLUMN attempts.intent_at IS 'written before the request leaves';
 
 COMMENT ON COLUMN attempts.doubted_at IS 'when the reply was given up; the job may exist';
 
 COMMENT ON COLUMN attempts.absent_since IS 'begin of the first complete listing that did not show the job';
+
+COMMENT ON COLUMN attempts.unsettled_because IS 'why the last listing could not settle the doubt';
+
+COMMENT ON COLUMN attempts.late_look_at IS 'settled as lost: when to look for its job again; null: never';
+
+COMMENT ON COLUMN attempts.found_late_at IS 'when its job turned up although it had been settled as lost';
 
 CREATE TABLE generation_assets (
     id UUID NOT NULL,
@@ -314,6 +424,10 @@ CREATE TABLE generation_assets (
     file_size BIGINT,
     width INTEGER,
     height INTEGER,
+    text_alignment FLOAT,
+    text_alignment_by JSONB,
+    near_duplicate_of UUID,
+    near_duplicate_score FLOAT,
     best BOOLEAN DEFAULT false NOT NULL,
     missing_reason TEXT,
     metadata JSONB DEFAULT '{}'::jsonb NOT NULL,
@@ -324,21 +438,46 @@ CREATE TABLE generation_assets (
     CONSTRAINT generation_assets_attempt_id_position_key UNIQUE (attempt_id, position),
     CONSTRAINT generation_assets_stored_or_missing_check CHECK ((r2_key IS NULL) = (missing_reason IS NOT NULL)),
     CONSTRAINT generation_assets_generation_id_fkey FOREIGN KEY(generation_id) REFERENCES generations (id),
-    CONSTRAINT generation_assets_attempt_id_fkey FOREIGN KEY(attempt_id) REFERENCES attempts (id)
+    CONSTRAINT generation_assets_attempt_id_fkey FOREIGN KEY(attempt_id) REFERENCES attempts (id),
+    CONSTRAINT generation_assets_near_duplicate_of_fkey FOREIGN KEY(near_duplicate_of) REFERENCES generation_assets (id) ON DELETE SET NULL
 );
 
 CREATE INDEX generation_assets_generation_id_idx ON generation_assets (generation_id);
 
-CREATE INDEX generation_assets_waiting_idx ON generation_assets (upload_tried_at ASC NULLS FIRST)
-    WHERE uploaded_at IS NULL AND r2_key IS NOT NULL;
+CREATE INDEX generation_assets_waiting_idx ON generation_assets (upload_tried_at NULLS FIRST) WHERE uploaded_at IS NULL AND r2_key IS NOT NULL;
 
 COMMENT ON COLUMN generation_assets.position IS 'the provider''s order, from 0';
 
+COMMENT ON COLUMN generation_assets.text_alignment IS 'cosine of the picture with its prompt';
+
+COMMENT ON COLUMN generation_assets.text_alignment_by IS 'model and revision that read it';
+
+COMMENT ON COLUMN generation_assets.near_duplicate_score IS 'cosine of the two pictures';
+
 COMMENT ON COLUMN generation_assets.missing_reason IS 'set where the picture could not be had';
 
-COMMENT ON COLUMN generation_assets.uploaded_at IS 'when it was in the bucket; null while it is kept in a folder alone';
+COMMENT ON COLUMN generation_assets.uploaded_at IS 'when it, and its grid, were in the bucket; null while one is in a folder alone';
 
 COMMENT ON COLUMN generation_assets.upload_tried_at IS 'when somebody last set out to upload it';
+
+CREATE TABLE generation_history (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    generation_id UUID NOT NULL,
+    attempt_id UUID,
+    from_state TEXT NOT NULL,
+    to_state TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    detail JSONB DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT generation_history_pkey PRIMARY KEY (id),
+    CONSTRAINT generation_history_generation_id_fkey FOREIGN KEY(generation_id) REFERENCES generations (id),
+    CONSTRAINT generation_history_attempt_id_fkey FOREIGN KEY(attempt_id) REFERENCES attempts (id)
+);
+
+CREATE INDEX generation_history_generation_id_idx ON generation_history (generation_id);
+
+COMMENT ON COLUMN generation_history.actor IS 'a person, or the rule that decided';
 
 CREATE TABLE ledger_entries (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -372,6 +511,46 @@ COMMENT ON COLUMN ledger_entries.in_doubt_usd IS 'change of what is in doubt';
 
 COMMENT ON COLUMN ledger_entries.charged_usd IS 'change of what is charged';
 
+CREATE TABLE provider_events (
+    lane TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    attempt_id UUID,
+    job_id TEXT,
+    received_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT provider_events_pkey PRIMARY KEY (lane, event_id),
+    CONSTRAINT provider_events_lane_fkey FOREIGN KEY(lane) REFERENCES lanes (name),
+    CONSTRAINT provider_events_attempt_id_fkey FOREIGN KEY(attempt_id) REFERENCES attempts (id)
+);
+
+CREATE INDEX provider_events_attempt_id_idx ON provider_events (attempt_id);
+
+CREATE INDEX provider_events_received_at_idx ON provider_events (received_at);
+
+COMMENT ON COLUMN provider_events.event_id IS 'the provider''s, or a digest of the body where it has none';
+
+COMMENT ON COLUMN provider_events.job_id IS 'as the event names it, which proves nothing';
+
+CREATE TABLE generation_feedback (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    generation_id UUID NOT NULL,
+    asset_id UUID,
+    user_id TEXT NOT NULL,
+    feedback_type TEXT NOT NULL,
+    rating INTEGER,
+    comment TEXT,
+    metadata JSONB DEFAULT '{}'::jsonb NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT generation_feedback_pkey PRIMARY KEY (id),
+    CONSTRAINT generation_feedback_feedback_type_check CHECK (feedback_type IN ('accepted', 'comment', 'heart', 'outlier', 'rating', 'rejected')),
+    CONSTRAINT generation_feedback_rating_check CHECK (rating BETWEEN 1 AND 5),
+    CONSTRAINT generation_feedback_generation_id_fkey FOREIGN KEY(generation_id) REFERENCES generations (id),
+    CONSTRAINT generation_feedback_asset_id_fkey FOREIGN KEY(asset_id) REFERENCES generation_assets (id)
+);
+
+CREATE INDEX generation_feedback_asset_id_idx ON generation_feedback (asset_id);
+
+CREATE INDEX generation_feedback_generation_id_idx ON generation_feedback (generation_id);
+
 CREATE TABLE verdicts (
     asset_id UUID NOT NULL,
     character_id UUID NOT NULL,
@@ -381,7 +560,13 @@ CREATE TABLE verdicts (
     style FLOAT NOT NULL,
     style_threshold FLOAT NOT NULL,
     style_passed BOOLEAN GENERATED ALWAYS AS (style >= style_threshold) STORED,
-    passed BOOLEAN GENERATED ALWAYS AS (core >= core_threshold AND style >= style_threshold) STORED,
+    style_decides BOOLEAN DEFAULT 'true' NOT NULL,
+    passed BOOLEAN GENERATED ALWAYS AS (core >= core_threshold AND (style >= style_threshold OR NOT style_decides)) STORED,
+    core_raw FLOAT,
+    core_corrected FLOAT,
+    style_raw FLOAT,
+    style_corrected FLOAT,
+    nearest INTEGER,
     threshold_version INTEGER NOT NULL,
     threshold_origin TEXT NOT NULL,
     origin JSONB NOT NULL,
@@ -390,6 +575,10 @@ CREATE TABLE verdicts (
     CONSTRAINT verdicts_asset_id_fkey FOREIGN KEY(asset_id) REFERENCES generation_assets (id) ON DELETE CASCADE,
     CONSTRAINT verdicts_character_id_fkey FOREIGN KEY(character_id) REFERENCES characters (id)
 );
+
+COMMENT ON COLUMN verdicts.style_decides IS 'else style is advice only';
+
+COMMENT ON COLUMN verdicts.nearest IS 'position of the reference with the highest core_raw';
 
 COMMENT ON COLUMN verdicts.origin IS 'model, revision, preprocessing, dtype, references';
 
