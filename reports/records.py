@@ -157,6 +157,7 @@ class Report:
         avg_cost_per_image_usd: charged over accepted, or None before the first.
         spend: charged so far in total, each at the moment of a charge, in order of time.
         thresholds: thresholds and where they come from, as a sentence without its full stop, or None.
+        remark: what whoever reports wants to be read behind the outcome, as a sentence, or None.
     """
 
     batch_id: str
@@ -178,6 +179,7 @@ class Report:
     generations: Sequence[GenerationLine] = ()
     spend: Sequence[tuple[datetime, Decimal]] = ()
     thresholds: str | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,14 +194,16 @@ def conclude(
     *,
     report: Path | None,
     more: dict[str, Any],
+    remark: str | None = None,
     advise: bool = True,
 ) -> int:
     """Write the report, print the end, and return the exit code.
 
     Args:
+        remark: a sentence that report and terminal say behind the outcome.
         advise: whether to name commands that go on with the batch; in another home than this one they find nothing.
     """
-    record = report_of(resources, ended.batch.id)
+    record = replace(report_of(resources, ended.batch.id), remark=remark)
     where: str | None = None
     if report is not None:
         write_report(record, report)
@@ -209,6 +212,8 @@ def conclude(
     terminal.document({**ended.as_json(), "report": where, **more})
     if not terminal.as_json:
         terminal.out.print(end_table(record))
+        if remark:
+            terminal.note(remark)
         for line in _advice(ended) if advise else ():
             terminal.note(line)
         if where:
