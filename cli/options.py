@@ -15,7 +15,7 @@ LatestBatch = Annotated[
 ]
 
 
-def taking(name: str, options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def options_from(name: str, options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A command whose parameter `name` is a dataclass takes the fields of that class as arguments and options.
 
     Typer reads a command's options off its signature; this one is written out from the class, so that two commands

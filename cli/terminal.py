@@ -20,7 +20,7 @@ _WIDE = 200
 
 
 class _Output(Console):
-    """A console that leaves it to `speaking` what becomes of a command whose reader has left."""
+    """A console that leaves it to `open_terminal` what becomes of a command whose reader has left."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -101,7 +101,7 @@ class Terminal:
 
 
 @contextmanager
-def speaking(*, as_json: bool = False) -> Iterator[Terminal]:
+def open_terminal(*, as_json: bool = False) -> Iterator[Terminal]:
     """A terminal inside which known failures become one sentence and an exit code."""
     terminal = Terminal(as_json=as_json)
     try:

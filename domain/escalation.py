@@ -29,7 +29,7 @@ class Escalation(StrEnum):
 
 
 #: Another model may be another company that gets the references, and has another price: only where it is named.
-UNNAMED: Final = (Escalation.WEIGHT, Escalation.REFERENCES, Escalation.ACTION)
+DEFAULT_STEPS: Final = (Escalation.WEIGHT, Escalation.REFERENCES, Escalation.ACTION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Policy:
     """
 
     max_tries: int = 1
-    steps: Sequence[Escalation] = UNNAMED
+    steps: Sequence[Escalation] = DEFAULT_STEPS
     max_image_cost: Decimal | None = None
 
     @property
@@ -59,7 +59,7 @@ class Policy:
         most = merged.get("max_image_cost")
         return cls(
             max_tries=merged.get("max_tries", 1),
-            steps=tuple(Escalation(step) for step in merged.get("escalate", UNNAMED)),
+            steps=tuple(Escalation(step) for step in merged.get("escalate", DEFAULT_STEPS)),
             max_image_cost=None if most is None else Decimal(most),
         )
 

@@ -9,7 +9,7 @@ _WORDS = (
 )
 
 
-def plainly(said: str) -> str:
+def plain_message(said: str) -> str:
     """A validator's message without the validator: what a value must be, not how that was found out."""
     for pattern, ours in _WORDS:
         said = pattern.sub(ours, said)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from reports.records import AssetLine, GenerationLine, Picture, Report
 from reports.thumbnails import Thumbnail, Wanted, fitting_side, make_thumbnails, share
 from reports.tries import sentences
-from reports.wording import dollars, end_of, lasting, verdict
+from reports.wording import dollars, duration_text, end_of, verdict
 
 #: Beyond this a page is no longer looked through; the worst are shown, and the page says how many are not.
 MOST_CARDS = 600
@@ -245,7 +245,7 @@ def _facts(generation: GenerationLine) -> list[str]:
     made = " by ".join(filter(None, [generation.model, generation.provider]))
     facts = [dollars(generation.cost_usd)]
     if generation.duration_s is not None:
-        facts.append(lasting(generation.duration_s))
+        facts.append(duration_text(generation.duration_s))
     if made:
         facts.append(made)
     if generation.best is not None and generation.best.like:

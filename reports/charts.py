@@ -11,7 +11,7 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from reports.wording import dollars, lasting
+from reports.wording import dollars, duration_text
 
 _WIDTH, _HEIGHT = 560, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 26, 32
@@ -91,7 +91,7 @@ def spend_curve(
     path += f"H{_LEFT + _ACROSS}"
     parts.append(f'<path class="area" d="{path}V{_GROUND}Z"/><path class="line" d="{path}"/>')
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        parts.append(_text(_LEFT + share * _ACROSS, _HEIGHT - 9, lasting(share * scale.high), anchor=anchor))
+        parts.append(_text(_LEFT + share * _ACROSS, _HEIGHT - 9, duration_text(share * scale.high), anchor=anchor))
     if ceiling is not None:
         y = scale.y(ceiling)
         parts.append(f'<line class="limit" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')

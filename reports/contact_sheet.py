@@ -19,7 +19,7 @@ from reports import wording
 from reports.cards import MOST_CARDS, axis_of, distinct_themes, make_cards, show_references, worst_first
 from reports.charts import Score, histogram, spend_curve
 from reports.records import GenerationLine, Report
-from reports.tries import loop_of
+from reports.tries import summarize_tries
 
 _TEMPLATES = Path(__file__).parent / "templates"
 #: Generations that have nothing to show yet are listed by their prompts, up to so many.
@@ -56,7 +56,7 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(dollars=wording.dollars, lasting=wording.lasting, moment=wording.moment)
+    environment.globals.update(dollars=wording.dollars, lasting=wording.duration_text, moment=wording.moment)
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     told = sorted((line for line in report.generations if _has_something_to_show(line)), key=worst_first)
     waiting = [line for line in report.generations if not _has_something_to_show(line)]
@@ -70,7 +70,7 @@ def render(report: Report) -> str:
         references=show_references(report.references),
         scores=_histogram(told),
         spend=_spend(report),
-        loop=loop_of(report),
+        loop=summarize_tries(report),
         cards=make_cards(shown, axis=axis, batch=report.name, character=report.character),
         unshown=len(told) - len(shown),
         waiting=waiting[:_MOST_WAITING],

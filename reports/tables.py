@@ -11,7 +11,7 @@ from rich.text import Text
 
 from domain.states import GenerationState
 from reports.records import Progress, Report
-from reports.wording import dollars, end_of, lasting, outcome
+from reports.wording import dollars, duration_text, end_of, outcome
 
 S = GenerationState
 
@@ -54,7 +54,7 @@ def end_table(report: Report) -> RenderableType:
     if report.in_doubt_usd:
         table.add_row("in doubt", Text(dollars(report.in_doubt_usd), style="magenta"))
     table.add_row("average cost", dollars(report.avg_cost_per_image_usd))
-    table.add_row("wall time", lasting(report.wall_s))
+    table.add_row("wall time", duration_text(report.wall_s))
     return Group(Text(outcome(report), style="bold"), table)
 
 
@@ -119,7 +119,7 @@ def _figures(progress: Progress) -> str:
         parts.append(f"{dollars(progress.in_doubt_usd)} in doubt")
     parts.append(f"{progress.rate_per_minute:.0f} a minute")
     if progress.eta_s is not None:
-        parts.append(f"{lasting(progress.eta_s)} left")
+        parts.append(f"{duration_text(progress.eta_s)} left")
     return ", ".join(parts)
 
 

@@ -55,7 +55,7 @@ class StepLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
+class TrySummary:
     """What further tries did for a batch.
 
     Args:
@@ -79,7 +79,7 @@ class Loop:
         )
 
 
-def loop_of(report: Report) -> Loop | None:
+def summarize_tries(report: Report) -> TrySummary | None:
     """None where nothing was tried a second time."""
     if not any(len(line.tried) > 1 for line in report.generations):
         return None
@@ -95,7 +95,7 @@ def loop_of(report: Report) -> Loop | None:
             first += one.accepted and one.number == 1
             later += one.accepted and one.number > 1
     further = sum((step.cost_usd for name, step in steps.items() if name != "first try"), Decimal(0))
-    return Loop(steps=list(steps.values()), accepted_at_first=first, accepted_later=later, further_usd=further)
+    return TrySummary(steps=list(steps.values()), accepted_at_first=first, accepted_later=later, further_usd=further)
 
 
 def write_tries(report: Report, path: Path) -> bool:
@@ -104,7 +104,7 @@ def write_tries(report: Report, path: Path) -> bool:
     Raises:
         OSError: the file cannot be written.
     """
-    if loop_of(report) is None:
+    if summarize_tries(report) is None:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:

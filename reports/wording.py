@@ -32,7 +32,7 @@ def dollars(value: Decimal | None, *, places: int = 4) -> str:
     return f"-${shown[1:]}" if shown.startswith("-") else f"${shown}"
 
 
-def lasting(seconds: float | None) -> str:
+def duration_text(seconds: float | None) -> str:
     """A duration with the two units that matter, such as `1 min 42 s`."""
     if seconds is None:
         return "–"
@@ -52,20 +52,20 @@ def moment(at: datetime | None) -> str:
     return "–" if at is None else f"{at.day} {at:%B %Y, %H:%M %Z}".rstrip()
 
 
-def listed(parts: list[str]) -> str:
+def join_words(parts: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
-def source(thresholds: Thresholds) -> str:
+def thresholds_origin(thresholds: Thresholds) -> str:
     """Where thresholds come from, and whether both of them decide."""
     origin = "default threshold" if thresholds.origin == DEFAULT else thresholds.origin
     return origin if thresholds.style_decides else f"{origin}; style is advisory and decides nothing"
 
 
-def held_against(thresholds: Thresholds) -> str:
+def describe_thresholds(thresholds: Thresholds) -> str:
     """Against what scores are held and where that comes from: the words beside every score, wherever it is shown."""
-    return f"core {thresholds.core:.3f}, style {thresholds.style:.3f}; {source(thresholds)}"
+    return f"core {thresholds.core:.3f}, style {thresholds.style:.3f}; {thresholds_origin(thresholds)}"
 
 
 def outcome(report: Report) -> str:
@@ -86,7 +86,7 @@ def outcome(report: Report) -> str:
         "unfinished": ("is not finished", "are not finished"),
     }
     parts = [f"{number:,} {said[end][number != 1]}" for end, number in count.items() if number]
-    return f"{report.accepted:,} of {_prompts(report.total)} became {what}; {listed(parts)}."
+    return f"{report.accepted:,} of {_prompts(report.total)} became {what}; {join_words(parts)}."
 
 
 def verdict(generation: GenerationLine) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from runtime.embedded.locks import FileLock
-from runtime.lanes import synchronous
+from runtime.lanes import synchronous_lanes
 from runtime.resources import server_urls
 from runtime.settings import Settings
-from runtime.supervisor import Child, Children, ChildReport
+from runtime.supervisor import Child, ChildReport, Supervisor
 
 #: Workers first, so that nothing new is begun; then beat; the stand-in for the providers last.
 _STOP_ORDER = (("beat", "flower", "api"), ("io", "io-sync", "gpu"), ("sandbox",))
@@ -61,7 +61,7 @@ def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: flo
     # A submission is over after half a minute, a download after a minute; the one would be in doubt, the other a death.
     if name == "io-sync":
         # Its calls are paid and cannot be had again: the longest of them may come to its end.
-        totals = [plan.submit_total_s or 0.0 for plan in synchronous(settings)]
+        totals = [plan.submit_total_s or 0.0 for plan in synchronous_lanes(settings)]
         grace_s = max(totals, default=0.0) + 30.0
     return Child(
         name=name,
@@ -74,7 +74,7 @@ def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: flo
 
 def roles(settings: Settings) -> list[str]:
     """Those that finish a batch on this machine, and the one that is called back, where an address is public."""
-    long_calls = ["io-sync"] if synchronous(settings) else []
+    long_calls = ["io-sync"] if synchronous_lanes(settings) else []
     called_back = ["api"] if settings.public_url is not None else []
     return ["io", *long_calls, "gpu", "beat", *called_back]
 
@@ -99,7 +99,7 @@ class Crew:
         self._lock = FileLock(home / "crew.lock")
         self._logs = logs_of(home)
         self._stack = contextlib.ExitStack()
-        self.children: Children | None = None
+        self.children: Supervisor | None = None
 
     def try_start(
         self,
@@ -115,7 +115,7 @@ class Crew:
         """
         if self.children is not None or not self._lock.try_exclusive():
             return False
-        self.children = self._stack.enter_context(Children(on_line, on_report, stop_order=_STOP_ORDER))
+        self.children = self._stack.enter_context(Supervisor(on_line, on_report, stop_order=_STOP_ORDER))
         for member in members():
             self.children.start(member)
         return True

@@ -102,7 +102,7 @@ def _text(secret: SecretStr | None) -> str:
     return secret.get_secret_value().strip() if secret else ""
 
 
-def points_of(settings: Settings) -> Points:
+def fault_points_of(settings: Settings) -> Points:
     """Nothing, unless a crash test has armed fault points."""
     if not settings.die_at:
         return Unarmed()
@@ -192,5 +192,5 @@ def _lent(
             public_url=settings.public_url,
             estimates={"ttapi": settings.ttapi_price_usd},
             lookalikes=Lookalikes(least=settings.near_duplicate),
-            points=points_of(settings),
+            points=fault_points_of(settings),
         )

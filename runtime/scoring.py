@@ -120,7 +120,7 @@ class ScoringProcess:
             raise self._gone()
         parts = iter(message.parts)
         outcomes: list[_Outcome] = [
-            (source, wire.failure_of(said) if said else Embedding(core=next(parts), style=next(parts)))
+            (source, wire.failure_from_header(said) if said else Embedding(core=next(parts), style=next(parts)))
             for source, said in zip(sources, message.header["outcomes"], strict=True)
         ]
         made = {source: one for source, one in outcomes if isinstance(one, Embedding)}
@@ -245,7 +245,7 @@ def _until_ready(process: "subprocess.Popen[bytes]", log: Path, say: Callable[[s
         if "ready" in message.header:
             return message
         if "failed" in message.header:
-            raise wire.failure_of(message.header["failed"])
+            raise wire.failure_from_header(message.header["failed"])
         say(str(message.header["note"]))
     raise _obituary(process, log)
 

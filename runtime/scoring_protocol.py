@@ -72,12 +72,12 @@ def read(stream: BinaryIO) -> Message | None:
     return Message(header=header, parts=parts)
 
 
-def told(failure: LikenessError) -> dict[str, str]:
+def failure_header(failure: LikenessError) -> dict[str, str]:
     """A failure as a header holds it."""
     return {"code": failure.code, "message": str(failure)}
 
 
-def failure_of(said: Mapping[str, str]) -> LikenessError:
+def failure_from_header(said: Mapping[str, str]) -> LikenessError:
     """The failure that `told` told; one that is none of the scorer's is a `ScorerError`."""
     for kind in _FAILURES:
         failure = kind(said["message"])

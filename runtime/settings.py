@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import BadInput
 from domain.rates import per_second
-from domain.wording import plainly
+from domain.wording import plain_message
 
 #: How an address may begin, and how one looks.
 _ADDRESSES = {
@@ -288,5 +288,5 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {plainly(one['msg'])}" for one in error.errors())
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {plain_message(one['msg'])}" for one in error.errors())
         raise BadInput(f"the environment is not usable: {wrong}") from None

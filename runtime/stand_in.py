@@ -15,7 +15,7 @@ WIRES: Final = ("ttapi", "replicate", "openai")
 _ANY_KEY: Final = SecretStr("sk-any-key-will-do")
 
 
-def three_wires(settings: Settings, base_url: str) -> Settings:
+def sandbox_settings(settings: Settings, base_url: str) -> Settings:
     """`settings` with a lane to each service as the sandbox at `base_url` plays it, and with no way out of it.
 
     Limits of speed are those of a stand-in; change them in the result. The pictures stay in their folder.

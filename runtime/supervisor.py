@@ -48,7 +48,7 @@ class Child:
     grace_s: float = 15.0
 
 
-class Happening(StrEnum):
+class ChildEvent(StrEnum):
     STARTED = "started"
     ENDED = "ended"  # by itself, whatever its status; `again_in_s` tells what follows
     GAVE_UP = "gave_up"  # ended too often in a row; it is not started again
@@ -64,14 +64,14 @@ class ChildReport:
         again_in_s: seconds until the next start; None when there will be none.
     """
 
-    happening: Happening
+    happening: ChildEvent
     name: str
     pid: int
     status: int | None = None
     again_in_s: float | None = None
 
 
-class Children:
+class Supervisor:
     """A context in which children live; leaving it stops them.
 
     Args:
@@ -246,7 +246,7 @@ class _Life:
     def _spawn(self) -> None:
         self._process = self._house.spawn(self._child)
         self._started_at = time.monotonic()
-        self._house.report(ChildReport(happening=Happening.STARTED, name=self._child.name, pid=self._process.pid))
+        self._house.report(ChildReport(happening=ChildEvent.STARTED, name=self._child.name, pid=self._process.pid))
 
     def _look_after(self) -> None:
         while True:
@@ -292,12 +292,12 @@ class _Life:
     def _judge(self, pid: int, status: int) -> float | None:
         name = self._child.name
         if self._told_to_stop.is_set():
-            self._house.report(ChildReport(happening=Happening.STOPPED, name=name, pid=pid, status=status))
+            self._house.report(ChildReport(happening=ChildEvent.STOPPED, name=name, pid=pid, status=status))
             return None
         pause_s = self._pause_s(status)
         self.is_over = pause_s is None
         has_given_up = self.is_over and self._child.restarts
-        happening = Happening.GAVE_UP if has_given_up else Happening.ENDED
+        happening = ChildEvent.GAVE_UP if has_given_up else ChildEvent.ENDED
         report = ChildReport(happening=happening, name=name, pid=pid, status=status, again_in_s=pause_s)
         self._house.report(report)
         return pause_s

@@ -12,14 +12,14 @@ from cli.characters.validate import progress
 from cli.installation import Opened, opened
 from cli.options import AsJson
 from cli.tables import facts_of, table_of
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import Calibration
 from pipeline.calibration.examples import gather
 from pipeline.characters.definitions import CharacterRow
 from pipeline.process.embedding_cache import KeptEmbeddings
 from reports.plots import check_ending, write_separation
-from reports.wording import held_against
+from reports.wording import describe_thresholds
 from runtime.scoring import open_scoring
 from validation.calibration import Errors, Examined, Interval, Rule
 
@@ -49,7 +49,7 @@ def calibrate_command(
     as_json: AsJson = False,
 ) -> None:
     """Say how well the check tells a character from others, with error rates, and recommend thresholds."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         if plot is not None:
             # Before the scoring: it takes a while, and would be for nothing.
             check_ending(plot)
@@ -100,7 +100,7 @@ def _end(terminal: Terminal, found: Calibration, made: CharacterRow | None) -> N
     name = found.character.name
     if made is not None:
         told = made.thresholds
-        terminal.note(f"version {told.version} of {name!r}: {held_against(told)}")
+        terminal.note(f"version {told.version} of {name!r}: {describe_thresholds(told)}")
         terminal.note(f"earlier verdicts follow with `likeness rescore --character {name}`")
     elif found.calibrated:
         terminal.note("nothing was changed; --apply makes the recommended thresholds a new version")

@@ -11,18 +11,18 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from cli.characters.reference_agreement import looked_at, remembered, spread_document, spread_lines
+from cli.characters.reference_agreement import measured_agreement, spread_document, spread_lines, stored_agreement
 from cli.installation import Opened, opened
 from cli.options import AsJson
 from cli.tables import one_line, table_of
-from cli.terminal import speaking
+from cli.terminal import open_terminal
 from domain.errors import BadInput
 from domain.verdict import DEFAULT
 from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import ThresholdVersion
 from pipeline.characters import definitions
 from pipeline.characters.definitions import CharacterRow, NewCharacter
-from reports.wording import held_against, source
+from reports.wording import describe_thresholds, thresholds_origin
 from runtime.settings import Settings
 from validation.base import Aggregation
 
@@ -59,10 +59,10 @@ def add_command(
     as_json: AsJson = False,
 ) -> None:
     """Add a character, or give a known one other references or thresholds."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         new = _new(site.settings, name, references, description=description, core=core, style=style)
         made = definitions.add(site.resources, replace(new, aggregation=aggregation))
-        spread = looked_at(site, made, terminal) if check else None
+        spread = measured_agreement(site, made, terminal) if check else None
         terminal.document({**_document(site, made), "spread": spread_document(spread)})
         terminal.note(f"character {made.name!r} has {len(made.references)} references; {_thresholds(made)}")
         before = calibrate.versions(site.resources, made.id)[1:2]
@@ -81,7 +81,7 @@ def set_command(
     as_json: AsJson = False,
 ) -> None:
     """Give a character other thresholds; they are a new version, and `rescore` judges what is final by it."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         if core is None and style is None and aggregation is None:
             raise BadInput("say what to set: --core, --style or --aggregation")
         made = definitions.set_thresholds(site.resources, name, core=core, style=style, aggregation=aggregation)
@@ -111,8 +111,8 @@ def _new(
 @app.command("list")
 def list_command(as_json: AsJson = False) -> None:
     """Every character."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
-        found = definitions.every(site.resources)
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        found = definitions.list_characters(site.resources)
         terminal.document({"characters": [_document(site, one) for one in found]})
         terminal.show(_table(found))
 
@@ -120,10 +120,10 @@ def list_command(as_json: AsJson = False) -> None:
 @app.command("show")
 def show_command(name: Name, as_json: AsJson = False) -> None:
     """A character's references, thresholds, and where the thresholds come from."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = definitions.find(site.resources, name)
         versions = calibrate.versions(site.resources, found.id)
-        spread = remembered(site, found)
+        spread = stored_agreement(site, found)
         told = {"threshold_versions": [_version(one) for one in versions], "spread": spread_document(spread)}
         terminal.document({**_document(site, found), **told})
         terminal.show(*_whole(site, found), *spread_lines(spread), "", _versions(versions))
@@ -140,7 +140,7 @@ def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
             "version": one.thresholds.version,
             "origin": one.thresholds.origin,
             "style_decides": one.thresholds.style_decides,
-            "in_words": held_against(one.thresholds),
+            "in_words": describe_thresholds(one.thresholds),
             "aggregation": one.aggregation,
         },
         "references": [
@@ -170,7 +170,7 @@ def _versions(versions: Sequence[ThresholdVersion]) -> RenderableType:
             f"{one.style:.3f}",
             one.aggregation,
             one.created_at.astimezone(UTC).strftime("%Y-%m-%d"),
-            Text(source(one.thresholds)),
+            Text(thresholds_origin(one.thresholds)),
         )
     return table
 
@@ -181,7 +181,7 @@ def _path(site: Opened, key: str) -> str | None:
 
 
 def _thresholds(one: CharacterRow) -> str:
-    return f"thresholds: {held_against(one.thresholds)}"
+    return f"thresholds: {describe_thresholds(one.thresholds)}"
 
 
 def _table(found: list[CharacterRow]) -> RenderableType:
@@ -196,7 +196,7 @@ def _table(found: list[CharacterRow]) -> RenderableType:
             str(len(one.references)),
             f"{told.core:.3f}",
             f"{told.style:.3f}",
-            Text(source(told)),
+            Text(thresholds_origin(told)),
         )
     return table
 

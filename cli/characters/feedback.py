@@ -6,7 +6,7 @@ import typer
 
 from cli.installation import opened
 from cli.options import AsJson
-from cli.terminal import speaking
+from cli.terminal import open_terminal
 from domain.feedback import IDENTITY, FeedbackType
 from pipeline.operator import feedback
 from pipeline.views import generations
@@ -30,10 +30,10 @@ def feedback_command(
     as_json: AsJson = False,
 ) -> None:
     """Say of a picture whether it shows its character, or how you like it. Calibration learns from the former."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         user = site.settings.user
         story = generations.find(site.resources, generation, user_id=user)
-        about = feedback.give(
+        about = feedback.record_feedback(
             site.resources, story, user_id=user, kind=kind, picture=picture, rating=rating, comment=comment
         )
         terminal.document(

@@ -9,7 +9,7 @@ from cli.characters.validate import progress
 from cli.installation import opened
 from cli.options import AsJson
 from cli.tables import facts_of
-from cli.terminal import OK, speaking
+from cli.terminal import OK, open_terminal
 from pipeline.calibration.rescore import Rescored, rescore, total
 from pipeline.characters import definitions
 from pipeline.process.embedding_cache import KeptEmbeddings
@@ -31,7 +31,7 @@ def rescore_command(
     Stored embeddings are enough where only thresholds changed; where the model changed, the originals are embedded
     again in bulk. Interrupted, it begins anew and comes to the same end.
     """
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         resources = site.resources
         batch_id = status.find(resources, batch, user_id=site.settings.user).batch.id if batch else None
         character_id = definitions.find(resources, character).id if character else None

@@ -14,7 +14,7 @@ from rich.text import Text
 from cli.installation import opened
 from cli.options import AsJson
 from cli.tables import one_line, table_of
-from cli.terminal import ENDED_OTHERWISE, OK, Terminal, speaking
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.errors import BadInput
 from domain.verdict import Verdict
 from pipeline.characters import definitions
@@ -22,7 +22,7 @@ from pipeline.characters.check_files import Checked, CheckedPicture, check
 from pipeline.characters.picture_files import picture_files
 from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
 from pipeline.process.embedding_cache import KeptEmbeddings
-from reports.wording import held_against, source
+from reports.wording import describe_thresholds, thresholds_origin
 from runtime.scoring import open_scoring
 
 Threshold = Annotated[
@@ -58,7 +58,7 @@ def validate_command(
     Ends with 0 when all pass, with 1 when some do not, and with 2 when a file is no picture or none is named; the
     others are judged all the same. Embeddings are kept, so that a second look costs nothing.
     """
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         if as_csv and as_json:
             raise BadInput("--csv and --json both want standard output; leave one of them out")
         paths = picture_files(images)
@@ -109,7 +109,7 @@ def document_of(done: Checked) -> dict[str, Any]:
             "version": done.thresholds.version,
             "origin": done.thresholds.origin,
             "style_decides": done.thresholds.style_decides,
-            "in_words": held_against(done.thresholds),
+            "in_words": describe_thresholds(done.thresholds),
         },
         "aggregation": done.character.aggregation,
         "model": {"name": done.origin.model, "revision": done.origin.revision, "dtype": done.origin.dtype},
@@ -163,7 +163,7 @@ def _write_csv(done: Checked) -> None:
                 thresholds.style,
                 str(thresholds.style_decides).lower(),
                 thresholds.version,
-                source(thresholds),
+                thresholds_origin(thresholds),
                 one.detail.nearest,
                 "",
             ]
@@ -181,7 +181,7 @@ def _shown(done: Checked) -> Sequence[RenderableType]:
         verdict = one.verdict
         table.add_row(path, f"{verdict.scores.core:.3f}", f"{verdict.scores.style:.3f}", _word(verdict))
     said = f"{done.passed} of {len(done.pictures)} pass as {done.character.name!r}"
-    where = f"thresholds, version {done.thresholds.version}: {held_against(done.thresholds)}"
+    where = f"thresholds, version {done.thresholds.version}: {describe_thresholds(done.thresholds)}"
     return [table, said, where, *_warnings(done)]
 
 

@@ -13,7 +13,7 @@ from cli.batches.watch import Watch, conclude
 from cli.demo import stand_in
 from cli.installation import opened, tending
 from cli.options import AsJson
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from domain.money import show, usd
 from pipeline.intake.enqueue import enqueue
 from runtime.crew import crew_of, workers
@@ -49,7 +49,7 @@ def demo_command(
     as_json: AsJson = False,
 ) -> None:
     """28 prompts through embedded servers, workers and a stand-in for the provider: nothing to configure."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         if chaos:
             from cli.demo.chaos import Storm, chaos_demo
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from cli.installation import opened
 from cli.options import AsJson
-from cli.terminal import ENDED_OTHERWISE, OK, Terminal, speaking
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.errors import ServiceMissing
 from domain.money import show
 from pipeline.views import audit, status
@@ -22,7 +22,7 @@ def audit_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare balances, ledger, attempts, states and the services' lists; exit 1 on any difference, naming each."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         with opened() as site:
             found = status.audit(site.resources)
             lanes = [] if offline else audit.with_services(site.resources, window=timedelta(days=days))

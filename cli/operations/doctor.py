@@ -19,7 +19,7 @@ from rich.text import Text
 from cli.operations import doctor_services
 from cli.operations.doctor_checks import Check, Health
 from cli.options import AsJson
-from cli.terminal import OK, Terminal, speaking
+from cli.terminal import OK, Terminal, open_terminal
 from domain.errors import LikenessError, ServiceMissing
 from pipeline.calibration import scorer_precision
 from pipeline.operator import heartbeat, lanes
@@ -40,7 +40,7 @@ _BUCKET = ("r2_access_key_id", "r2_secret_access_key", "r2_bucket_name", "r2_end
 
 def doctor_command(as_json: AsJson = False) -> None:
     """Check this installation and say what is missing and what to do; starts no worker."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         checks = list(examine(read_settings()))
         well = all(check.health is not Health.MISSING for check in checks)
         terminal.document(
@@ -154,7 +154,7 @@ def _where(site: Site, address: SecretStr) -> str:
 
 
 def _lanes(resources: Resources) -> Check:
-    rows = lanes.every(resources)
+    rows = lanes.list_lanes(resources)
     if not resources.lanes:
         advice = "put a provider's key into .env, such as TTAPI_API_KEY; `likeness demo` needs none"
         return Check(name="lanes", health=Health.MISSING, found="none has a key here", advice=advice)
@@ -176,7 +176,7 @@ def _tick(resources: Resources) -> Check:
 
 def _audit(resources: Resources) -> Check:
     """What the daily audit has found; `likeness audit` finds it out now."""
-    look = daily_audit.latest(resources)
+    look = daily_audit.latest_audit(resources)
     if look is None:
         advice = "beat has one made once a day; `likeness audit` makes one now"
         return Check(name="audit", health=Health.NOTE, found="none yet", advice=advice)
@@ -192,7 +192,7 @@ def _audit(resources: Resources) -> Check:
 
 def _arithmetic(resources: Resources) -> Check:
     """On which device the model was loaded, and how it computes there; only a scorer that ran can know."""
-    seen = scorer_precision.seen(resources)
+    seen = scorer_precision.describe_precisions(resources)
     if not seen:
         advice = "a gpu worker, or `likeness validate`, measures at its start which arithmetic is fast and close enough"
         return Check(name="arithmetic", health=Health.NOTE, found="no scorer has run yet", advice=advice)

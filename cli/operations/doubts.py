@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cli.installation import opened
 from cli.options import AsJson
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
 from domain.ids import AttemptId
 from domain.money import read_limit, show
@@ -34,7 +34,7 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
     """List every doubt with what a person needs in order to settle it."""
     if context.invoked_subcommand is not None:
         return
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = by_person.every(site.resources, user_id=site.settings.user)
         turned_up = late_discovery.every(site.resources, user_id=site.settings.user)
         terminal.document(
@@ -129,7 +129,7 @@ def settle_command(
     as_json: AsJson = False,
 ) -> None:
     """Say what you found out about one attempt."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         if (paid is None) == (not lost):
             raise BadInput("say either --paid JOB or --lost")
         if amount is not None and lost:

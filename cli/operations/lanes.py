@@ -12,7 +12,7 @@ from cli.batches.blocked_reasons import state_in_words
 from cli.installation import Opened, opened
 from cli.options import AsJson
 from cli.tables import table_of
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
 from domain.money import show
 from pipeline.operator import lanes
@@ -27,8 +27,8 @@ Lane = Annotated[str, typer.Argument(metavar="LANE", help="Its name, as `likenes
 def list_command(context: typer.Context, as_json: AsJson = False) -> None:
     """List every lane: limits, in flight, waiting, its account's money, why it is closed, and its last error."""
     if context.invoked_subcommand is None:
-        with speaking(as_json=as_json) as terminal, opened() as site:
-            _say(terminal, lanes.every(site.resources))
+        with open_terminal(as_json=as_json) as terminal, opened() as site:
+            _say(terminal, lanes.list_lanes(site.resources))
 
 
 @app.command("set")
@@ -41,7 +41,7 @@ def set_command(
     as_json: AsJson = False,
 ) -> None:
     """Change a lane's limits; every worker follows within seconds."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         if rate is None and concurrency is None:
             raise BadInput("say what to set: --rate RATE, --concurrency N, or both")
         with opened() as site:
@@ -59,7 +59,7 @@ def close_command(
     as_json: AsJson = False,
 ) -> None:
     """Submit nothing more on a lane until a person opens it; what is in flight runs on."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         lanes.close(site.resources, lane, reason=reason)
         _say_one(terminal, site, lane)
 
@@ -67,13 +67,13 @@ def close_command(
 @app.command("open")
 def open_command(lane: Lane, as_json: AsJson = False) -> None:
     """Open a lane now, whoever or whatever closed it."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         lanes.reopen(site.resources, lane)
         _say_one(terminal, site, lane)
 
 
 def _say_one(terminal: Terminal, site: Opened, lane: str) -> None:
-    _say(terminal, [row for row in lanes.every(site.resources) if row.name == lane])
+    _say(terminal, [row for row in lanes.list_lanes(site.resources) if row.name == lane])
 
 
 def _say(terminal: Terminal, rows: Sequence[LaneRow]) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from cli.installation import opened
 from cli.options import AsJson
-from cli.terminal import speaking
+from cli.terminal import open_terminal
 from domain.errors import BadInput
 from domain.money import read_limit, show
 from pipeline.operator import limits
@@ -25,8 +25,8 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
     """List the limits and what is used of them."""
     if context.invoked_subcommand is not None:
         return
-    with speaking(as_json=as_json) as terminal, opened() as site:
-        found = limits.every(site.resources)
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        found = limits.list_limits(site.resources)
         terminal.document({"limits": [_document(one) for one in found]})
         if terminal.as_json:
             return
@@ -60,11 +60,11 @@ def set_command(
     as_json: AsJson = False,
 ) -> None:
     """Set a limit; it holds for the very next attempt."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         scope, subject = _subject(user, lane)
         amount: Decimal = read_limit(usd, what="the limit")
         with opened() as site:
-            limits.put(site.resources, scope, subject, amount)
+            limits.set_limit(site.resources, scope, subject, amount)
         terminal.document({"scope": scope, "subject": subject, "limit_usd": show(amount)})
         if not terminal.as_json:
             terminal.out.print(f"{subject}: at most ${show(amount)} per {'month' if user else 'day'}")
@@ -73,7 +73,7 @@ def set_command(
 @app.command("remove")
 def remove_command(user: User = None, lane: LaneName = None, as_json: AsJson = False) -> None:
     """Lift a limit."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         scope, subject = _subject(user, lane)
         with opened() as site:
             limits.remove(site.resources, scope, subject)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.options import AsJson
 from cli.tables import table_of
-from cli.terminal import speaking
+from cli.terminal import open_terminal
 from domain.errors import PriceUnknown, RequestError, UnknownThing
 from domain.money import show
 from providers.catalogue import Catalogue, Model, load
@@ -29,7 +29,7 @@ def models_command(
     as_json: AsJson = False,
 ) -> None:
     """The models: who serves them, what a call costs, what they take, and until when."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         day = (on or datetime.now(UTC)).date()
         catalogue = load()
         _check_provider(catalogue, provider)

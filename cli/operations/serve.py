@@ -13,11 +13,11 @@ import typer
 from cli.demo.commands import demo_settings
 from cli.demo.stand_in import sandbox_child
 from cli.installation import opened, python_module
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput, ServiceMissing
 from runtime.crew import Crew, crew_of, logs_of, module_of, role, workers
 from runtime.settings import Settings, read_settings
-from runtime.supervisor import Child, ChildReport, Happening, die_with_parent
+from runtime.supervisor import Child, ChildEvent, ChildReport, die_with_parent
 from sandbox.__main__ import LAST_PORT, dollars
 from sandbox.__main__ import main as sandbox_main
 
@@ -77,7 +77,7 @@ def up_command(
     with_flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Flower on 127.0.0.1:5555.")] = True,
 ) -> None:
     """Run the whole stack in the foreground: workers, beat, Flower, and servers where none are named."""
-    with speaking() as terminal:
+    with open_terminal() as terminal:
         settings = demo_settings() if with_sandbox else read_settings()
         up(terminal, settings, with_sandbox=with_sandbox, with_flower=with_flower)
 
@@ -137,10 +137,10 @@ def _shown(settings: Settings) -> str:
 
 def _say(terminal: Terminal, report: ChildReport) -> None:
     said = {
-        Happening.STARTED: f"started, process {report.pid}",
-        Happening.ENDED: f"ended with status {report.status}"
+        ChildEvent.STARTED: f"started, process {report.pid}",
+        ChildEvent.ENDED: f"ended with status {report.status}"
         + (f", again in {report.again_in_s:.1f} s" if report.again_in_s is not None else ""),
-        Happening.GAVE_UP: "ended too often in a row and stays down",
-        Happening.STOPPED: "stopped",
+        ChildEvent.GAVE_UP: "ended too often in a row and stays down",
+        ChildEvent.STOPPED: "stopped",
     }[report.happening]
     terminal.out.print(f"{report.name:>8} | {said}", markup=False, highlight=False)

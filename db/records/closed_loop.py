@@ -206,7 +206,7 @@ def mark_best(connection: Connection, generation_id: GenerationId) -> None:
     )
 
 
-def decided(connection: Connection, work: Work, decision: Decision, *, reached: GenerationState) -> None:
+def record_decision(connection: Connection, work: Work, decision: Decision, *, reached: GenerationState) -> None:
     """Write down what was decided about the rejection of `work`, and what the next try asks for.
 
     Args:

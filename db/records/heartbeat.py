@@ -12,7 +12,7 @@ from db.texts import storable_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class CheckResult:
     """The latest look of a kind that was carried out.
 
     Args:
@@ -51,17 +51,17 @@ def claim(connection: Connection, name: str, *, every: timedelta, again: timedel
     return connection.execute(statement.returning(ticks.c.name)).first() is not None
 
 
-def tell(connection: Connection, name: str, said: Sequence[str]) -> None:
+def record_result(connection: Connection, name: str, said: Sequence[str]) -> None:
     """The look that was claimed has ended so."""
     told = storable_json(list(said))
     connection.execute(update(ticks).where(ticks.c.name == name).values(at=func.now(), said=told))
 
 
-def told(connection: Connection, name: str) -> Look | None:
+def latest_result(connection: Connection, name: str) -> CheckResult | None:
     """The latest look, or None where none has ended yet."""
     row = connection.execute(
         select(extract("epoch", func.now() - ticks.c.at).label("age_s"), ticks.c.said).where(
             ticks.c.name == name, ticks.c.said.is_not(None)
         )
     ).one_or_none()
-    return None if row is None else Look(age_s=float(row.age_s), said=row.said)
+    return None if row is None else CheckResult(age_s=float(row.age_s), said=row.said)

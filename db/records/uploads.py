@@ -80,7 +80,7 @@ def _due(tried_at: ColumnElement[datetime | None], again_after: timedelta) -> Co
     return or_(tried_at.is_(None), tried_at < func.now() - again_after)
 
 
-def uploaded(connection: Connection, found: Mapping[Waiting, tuple[str | None, datetime]]) -> None:
+def mark_uploaded(connection: Connection, found: Mapping[Waiting, tuple[str | None, datetime]]) -> None:
     """These are in the bucket now.
 
     Args:

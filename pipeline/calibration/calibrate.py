@@ -18,9 +18,9 @@ from domain.errors import BadInput
 from domain.ids import CharacterId
 from domain.verdict import Aspect, Scores
 from pipeline.calibration.examples import Examples
-from pipeline.calibration.scored_examples import of, scored
+from pipeline.calibration.scored_examples import scored, values_of
 from pipeline.characters.check_files import reference_embeddings
-from pipeline.characters.threshold_origin import Weights, fitted_to, in_words
+from pipeline.characters.threshold_origin import Weights, describe_fitted, fitted_to
 from pipeline.resources import Resources
 from reports.separation import Cut, Separation
 from validation.base import Aggregation
@@ -31,7 +31,7 @@ __all__ = ["Calibration", "ThresholdVersion", "apply", "as_json", "calibrate", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Together:
+class CombinedErrors:
     """What the checks that decide do at a pair of thresholds: shares from 0 to 1."""
 
     false_reject: float
@@ -82,7 +82,7 @@ class Calibration:
     @property
     def held_against(self) -> str:
         """The thresholds in force, in the words that stand beside scores."""
-        return in_words(
+        return describe_fitted(
             self.character.thresholds,
             fitted_to=fitted_to(self.character),
             scored_by=Weights(name=self.model.name, revision=self.model.revision),
@@ -97,27 +97,27 @@ class Calibration:
         )
 
     @property
-    def now(self) -> Together:
+    def now(self) -> CombinedErrors:
         """Under the thresholds in force."""
         present = self.character.thresholds
         return self._together(present.core, present.style if present.style_decides else None)
 
     @property
-    def then(self) -> Together:
+    def then(self) -> CombinedErrors:
         """Under the recommended thresholds."""
         return self._together(self.core.recommended.cut, self.style.recommended.cut if self.style_decides else None)
 
     def scores(self, aspect: Aspect) -> tuple[list[float], list[float]]:
         """Of the positives and of the negatives."""
-        return of(self.positives, aspect), of(self.negatives, aspect)
+        return values_of(self.positives, aspect), values_of(self.negatives, aspect)
 
-    def _together(self, core: float, style: float | None) -> Together:
+    def _together(self, core: float, style: float | None) -> CombinedErrors:
         """Args: style: None where it decides nothing."""
         passed = [
             sum(one.core >= core and (style is None or one.style >= style) for one in scores) / len(scores)
             for scores in (self.positives, self.negatives)
         ]
-        return Together(false_reject=1 - passed[0], false_accept=passed[1])
+        return CombinedErrors(false_reject=1 - passed[0], false_accept=passed[1])
 
 
 def calibrate(
@@ -150,7 +150,13 @@ def calibrate(
     thresholds = examples.character.thresholds
     groups = positives.groups, negatives.groups
     core, style = (
-        examine(of(positives.scores, one), of(negatives.scores, one), present=present, groups=groups, rule=rule)
+        examine(
+            values_of(positives.scores, one),
+            values_of(negatives.scores, one),
+            present=present,
+            groups=groups,
+            rule=rule,
+        )
         for one, present, rule in (
             (Aspect.CORE, thresholds.core, Rule.BETWEEN),
             (Aspect.STYLE, thresholds.style, Rule.FLOOR),

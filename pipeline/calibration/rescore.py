@@ -22,7 +22,7 @@ from pipeline.characters import references
 from pipeline.characters.check_files import reference_embeddings
 from pipeline.characters.threshold_origin import Weights, misfits
 from pipeline.resources import Resources
-from reports.wording import held_against
+from reports.wording import describe_thresholds
 from validation.base import Aggregation, Embedding
 from validation.embedder import Embedded, Scoring, Source
 from validation.similarity import compare
@@ -242,7 +242,7 @@ def _rejudged(
 
 def _told(character: CharacterRow) -> str:
     now = character.thresholds
-    return f"{character.name!r} by thresholds of version {now.version} ({held_against(now)})"
+    return f"{character.name!r} by thresholds of version {now.version} ({describe_thresholds(now)})"
 
 
 def _usable(picture: StoredPicture, embedded: Embedded) -> bool:

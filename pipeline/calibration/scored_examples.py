@@ -64,7 +64,7 @@ def scored(
     return Scored(scores=found, groups=_groups(kept, embeddings, alike=alike))
 
 
-def of(scores: Sequence[Scores], aspect: Aspect) -> list[float]:
+def values_of(scores: Sequence[Scores], aspect: Aspect) -> list[float]:
     """One kind of score of each."""
     return [one.core if aspect is Aspect.CORE else one.style for one in scores]
 

@@ -7,7 +7,7 @@ from db.records import embeddings
 from pipeline.resources import Resources
 
 
-def seen(resources: Resources) -> Sequence[str]:
+def describe_precisions(resources: Resources) -> Sequence[str]:
     """A sentence for each arithmetic of the configured model's latest weights, the one loaded last first."""
     with resources.database.transaction() as connection:
         rows = [row for row in embeddings.frames(connection) if row.model == resources.scoring_model]

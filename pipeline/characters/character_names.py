@@ -11,14 +11,14 @@ from pipeline.resources import Resources
 BETWEEN = ";"
 
 
-def names_in(text: str | None) -> list[str]:
+def split_names(text: str | None) -> list[str]:
     """The names in `A;B`, each once, in their order."""
     return list(dict.fromkeys(name.strip() for name in (text or "").split(BETWEEN) if name.strip()))
 
 
-def joined(names: str | Iterable[str] | None) -> str | None:
+def join_names(names: str | Iterable[str] | None) -> str | None:
     """One name or several, as a row writes them; None for none."""
-    return BETWEEN.join(names_in(names if isinstance(names, str) else BETWEEN.join(names or ()))) or None
+    return BETWEEN.join(split_names(names if isinstance(names, str) else BETWEEN.join(names or ()))) or None
 
 
 def check_name(name: str) -> None:
@@ -40,4 +40,4 @@ def find_all(resources: Resources, text: str | None) -> Sequence[CharacterRow]:
         UnknownThing: one of them does not exist.
     """
     with resources.database.transaction() as connection:
-        return [characters.find(connection, name) for name in names_in(text)]
+        return [characters.find(connection, name) for name in split_names(text)]

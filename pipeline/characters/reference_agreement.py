@@ -14,7 +14,7 @@ from validation.embedder import Embedded, Scoring
 from validation.similarity import cosines, unpack
 from validation.weights import weight_files
 
-__all__ = ["Spread", "is_here", "known_spread", "spread_of"]
+__all__ = ["ReferenceAgreement", "has_weights", "known_agreement", "measure_agreement"]
 
 #: A reference is an outlier where its mean cosine with the others lies this far below the middle of all: on real
 #: photos, one subject's pictures lie within 0.1 of each other, and 0.1 separates accepted from rejected methods.
@@ -24,7 +24,7 @@ _UNUSUAL = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class ReferenceAgreement:
     """Cosines between the references.
 
     Args:
@@ -60,7 +60,7 @@ class Spread:
         return [at for at, one in enumerate(means) if middle - one > max(_FAR, _UNUSUAL * usual)]
 
 
-def is_here(model: str) -> bool:
+def has_weights(model: str) -> bool:
     """Whether the model's weights are on this machine: looking at references is not worth a download.
 
     Raises:
@@ -69,7 +69,7 @@ def is_here(model: str) -> bool:
     return bool(weight_files(model))
 
 
-def spread_of(resources: Resources, scoring: Scoring, character: CharacterRow) -> Spread | None:
+def measure_agreement(resources: Resources, scoring: Scoring, character: CharacterRow) -> ReferenceAgreement | None:
     """The spread, embedding what is not known; None with a single reference.
 
     Raises:
@@ -81,7 +81,7 @@ def spread_of(resources: Resources, scoring: Scoring, character: CharacterRow) -
     return _spread(resources, character, scoring.embedded(references.sources_of(resources, character)))
 
 
-def known_spread(resources: Resources, scoring: Scoring, character: CharacterRow) -> Spread | None:
+def known_agreement(resources: Resources, scoring: Scoring, character: CharacterRow) -> ReferenceAgreement | None:
     """The spread from what is kept; None where that does not suffice."""
     embedded = scoring.known(references.sources_of(resources, character))
     if len(character.references) < 2 or embedded is None:
@@ -89,7 +89,7 @@ def known_spread(resources: Resources, scoring: Scoring, character: CharacterRow
     return _spread(resources, character, embedded)
 
 
-def _spread(resources: Resources, character: CharacterRow, embedded: Embedded) -> Spread:
+def _spread(resources: Resources, character: CharacterRow, embedded: Embedded) -> ReferenceAgreement:
     found = reference_embeddings(embedded, references.sources_of(resources, character))
     cores, _ = unpack(found)  # (R, D)
-    return Spread(model=embedded.model.name, matrix=np.round(cosines(cores, cores), 6).tolist())
+    return ReferenceAgreement(model=embedded.model.name, matrix=np.round(cosines(cores, cores), 6).tolist())

@@ -24,7 +24,7 @@ class Weights:
     revision: str | None = None
 
 
-def here(name: str) -> Weights:
+def local_weights(name: str) -> Weights:
     """The weights of that name, with their digest where they are on this machine."""
     try:
         return Weights(name=name, revision=revision(name))
@@ -39,7 +39,7 @@ def fitted_to(character: CharacterRow) -> Weights | None:
     )
 
 
-def same(one: Weights, other: Weights) -> bool:
+def same_weights(one: Weights, other: Weights) -> bool:
     """Whether they are the same weights: by their digests, else by their names; a folder may be told by its end.
 
     Other weights at the same path are others, and the same ones are the same by whatever name.
@@ -52,7 +52,7 @@ def same(one: Weights, other: Weights) -> bool:
 
 def misfit(name: str, *, fitted_to: Weights | None, scored_by: Weights) -> str | None:
     """What to tell a person about thresholds of character `name` that others were fitted to; None if they suit."""
-    if fitted_to is None or same(fitted_to, scored_by):
+    if fitted_to is None or same_weights(fitted_to, scored_by):
         return None
     former = "other weights" if fitted_to.name == scored_by.name else repr(fitted_to.name)
     return (
@@ -67,10 +67,10 @@ def misfits(characters: Iterable[CharacterRow], *, scored_by: Weights) -> set[st
     return {one for one in told if one is not None}
 
 
-def in_words(thresholds: Thresholds, *, fitted_to: Weights | None, scored_by: Weights) -> str:
+def describe_fitted(thresholds: Thresholds, *, fitted_to: Weights | None, scored_by: Weights) -> str:
     """As `reports.wording.held_against`, with a word more where they were fitted to other weights than those."""
-    said = wording.held_against(thresholds)
-    if fitted_to is None or same(fitted_to, scored_by):
+    said = wording.describe_thresholds(thresholds)
+    if fitted_to is None or same_weights(fitted_to, scored_by):
         return said
     if fitted_to.name == scored_by.name:
         return f"{said}, fitted to other weights of {fitted_to.name!r}"
@@ -83,14 +83,14 @@ def margin(verdict: Mapping[str, Any]) -> float:
     return min(core, style) if verdict["style_decides"] else core
 
 
-def told(verdict: Mapping[str, Any]) -> str:
+def describe_verdict(verdict: Mapping[str, Any]) -> str:
     """Against what a verdict held its picture, and where that comes from.
 
     Args:
         verdict: its row, with `thresholds_fitted_to` and `thresholds_fitted_revision` beside it.
     """
     name, origin = verdict["thresholds_fitted_to"], verdict["origin"]
-    return in_words(
+    return describe_fitted(
         Thresholds(
             version=verdict["threshold_version"],
             core=verdict["core_threshold"],
@@ -103,7 +103,7 @@ def told(verdict: Mapping[str, Any]) -> str:
     )
 
 
-def reader(asset: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str | None:
+def other_text_model(asset: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str | None:
     """Who read the prompt of a picture, where that is not the model of its verdict and the figures do not go together.
 
     Args:
@@ -115,4 +115,4 @@ def reader(asset: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str |
         return None
     origin = verdict["origin"]
     judged_by = Weights(name=origin["model"], revision=origin["revision"])
-    return None if same(Weights(name=by["model"], revision=by["revision"]), judged_by) else str(by["model"])
+    return None if same_weights(Weights(name=by["model"], revision=by["revision"]), judged_by) else str(by["model"])

@@ -19,7 +19,7 @@ _OUT_OF_MONEY: Final = "out_of_money"
 _EMPTY: Final = timedelta(minutes=5)
 
 
-def ask(resources: Resources, lane_name: str) -> bool:
+def refresh_account(resources: Resources, lane_name: str) -> bool:
     """Ask about the account of one lane, unless somebody has just done it; whether it said anything.
 
     The jobs it allows become the lane's, a person's lower number excepted. An empty wallet closes the lane; one that

@@ -11,7 +11,7 @@ from pipeline.resources import Resources
 from pipeline.views.generations import Story
 
 
-def give(
+def record_feedback(
     resources: Resources,
     story: Story,
     *,

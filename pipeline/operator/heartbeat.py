@@ -8,7 +8,7 @@ _NAME = "queue.admit"
 SILENCE_S = 10.0
 
 
-def ticked(resources: Resources) -> None:
+def record_tick(resources: Resources) -> None:
     with resources.database.transaction() as connection:
         heartbeat.tick(connection, _NAME)
 

@@ -6,7 +6,7 @@ from domain.ids import BatchId
 from pipeline.resources import Resources
 from providers.registry import is_synchronous
 
-__all__ = ["ProviderBooks", "by_provider", "going"]
+__all__ = ["ProviderBooks", "by_provider", "count_active"]
 
 
 def by_provider(resources: Resources, batch_id: BatchId) -> list[ProviderBooks]:
@@ -15,6 +15,6 @@ def by_provider(resources: Resources, batch_id: BatchId) -> list[ProviderBooks]:
         return provider_books.by_provider(connection, batch_id)
 
 
-def going(books: ProviderBooks) -> int:
+def count_active(books: ProviderBooks) -> int:
     """Generations that can still end by themselves: a doubt cannot where the service has no list to look it up in."""
     return books.unfinished - (books.in_doubt if is_synchronous(books.provider) else 0)

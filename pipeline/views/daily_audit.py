@@ -10,11 +10,11 @@ from typing import Final
 
 from db.books import audit as books
 from db.records import heartbeat
-from db.records.heartbeat import Look
+from db.records.heartbeat import CheckResult
 from pipeline.resources import Resources
 from pipeline.views import audit
 
-__all__ = ["Look", "latest", "look_if_due"]
+__all__ = ["CheckResult", "audit_if_due", "latest_audit"]
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _AGAIN: Final = timedelta(hours=1)
 _MOST_SENTENCES: Final = 100
 
 
-def look_if_due(resources: Resources) -> bool:
+def audit_if_due(resources: Resources) -> bool:
     """Compare the books with themselves and with the services unless somebody has within a day; whether it was done."""
     with resources.database.transaction() as connection:
         if not heartbeat.claim(connection, _NAME, every=_EVERY, again=_AGAIN):
@@ -39,11 +39,11 @@ def look_if_due(resources: Resources) -> bool:
     for difference in found:
         log.error("the books do not add up: %s", difference)
     with resources.database.transaction() as connection:
-        heartbeat.tell(connection, _NAME, found[:_MOST_SENTENCES])
+        heartbeat.record_result(connection, _NAME, found[:_MOST_SENTENCES])
     return True
 
 
-def latest(resources: Resources) -> Look | None:
+def latest_audit(resources: Resources) -> CheckResult | None:
     """What the latest one found; None where there was none yet."""
     with resources.database.transaction() as connection:
-        return heartbeat.told(connection, _NAME)
+        return heartbeat.latest_result(connection, _NAME)

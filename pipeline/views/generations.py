@@ -80,7 +80,7 @@ def as_json(story: Story) -> dict[str, Any]:
         "attempts": [_told(row) for row in story.attempts],
         "assets": [_told(row) for row in story.assets],
         "verdicts": [
-            _told(row) | {"thresholds_in_words": threshold_origin.told(row)}
+            _told(row) | {"thresholds_in_words": threshold_origin.describe_verdict(row)}
             for rows in story.verdicts.values()
             for row in rows
         ],

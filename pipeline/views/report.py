@@ -86,13 +86,13 @@ def _thresholds(cast: Sequence[CharacterRow], stories: Sequence[Story]) -> str |
     told: dict[str, dict[str, None]] = {one.name: {} for one in cast}
     for verdict in (one for story in stories for verdicts in story.verdicts.values() for one in verdicts):
         if verdict["character"] in told:
-            told[verdict["character"]][f"version {verdict['threshold_version']}: {threshold_origin.told(verdict)}"] = (
-                None
-            )
+            told[verdict["character"]][
+                f"version {verdict['threshold_version']}: {threshold_origin.describe_verdict(verdict)}"
+            ] = None
     for one in cast:
         if not told[one.name]:
             now = one.thresholds
-            told[one.name] = {f"version {now.version}: {wording.held_against(now)}": None}
+            told[one.name] = {f"version {now.version}: {wording.describe_thresholds(now)}": None}
     each = [f"{name}, {line}" for name, lines in told.items() for line in sorted(lines)]
     return f"Thresholds of {'; of '.join(each)}" if each else None
 
@@ -163,7 +163,7 @@ def _asset(resources: Resources, story: Story, asset: dict[str, Any], *, rows: M
         height=asset["height"],
         best=asset["best"],
         text_alignment=asset["text_alignment"],
-        aligned_by=threshold_origin.reader(asset, verdict),
+        aligned_by=threshold_origin.other_text_model(asset, verdict),
         like=rows.get(asset["near_duplicate_of"], "another picture") if asset["near_duplicate_of"] else None,
         missing_reason=asset["missing_reason"],
         **judged,

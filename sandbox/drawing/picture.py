@@ -54,7 +54,9 @@ def draw(
     Returns:
         An RGB picture.
     """
-    likeness = cast(prompt, references=references, weight=weight, seed=seed, variation=variation, ancestry=ancestry)
+    likeness = pick_likeness(
+        prompt, references=references, weight=weight, seed=seed, variation=variation, ancestry=ancestry
+    )
     place_seed = ancestry[0][0] if ancestry else seed
     return paint(prompt, likeness, seed=seed, variation=variation, size=size, place_seed=place_seed)
 
@@ -103,7 +105,7 @@ def _hour(brief: Brief, place: Place, rng: random.Random) -> Hour:
     return Hour.NIGHT if place is Place.SPACE else rng.choice((Hour.DAY, Hour.DAY, Hour.DAY, Hour.DAWN, Hour.SUNSET))
 
 
-def cast(
+def pick_likeness(
     prompt: str,
     *,
     references: Sequence[Likeness],
