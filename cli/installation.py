@@ -69,7 +69,7 @@ def tending(
         opened.site.keep_alive()
         crew.try_start(members, on_line=lambda _name, _line: None, on_report=on_report)
         if missed := crew.missed(checks=checks):
-            raise ServiceMissing(crew.obituary(missed[0]))
+            raise ServiceMissing(crew.failure_reason(missed[0]))
 
     return tend
 

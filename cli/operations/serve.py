@@ -108,25 +108,25 @@ def up(terminal: Terminal, settings: Settings, *, with_sandbox: bool, with_flowe
         if not crew.try_start(members, on_line=on_line, on_report=lambda report: _say(terminal, report)):
             raise BadInput(f"another process runs the workers of {str(site.settings.home)!r}; stop it first")
         terminal.out.print(f"    up   | Postgres {_shown(site.settings)}", markup=False, highlight=False)
-        mourned: set[str] = set()
+        reported: set[str] = set()
         while not enough.wait(1.0):
             site.site.keep_alive()
-            _mourn(terminal, crew, mourned)
+            _report_given_up(terminal, crew, reported)
         terminal.out.print("    up   | stopping: what runs is finished or given back", markup=False)
 
 
-def _mourn(terminal: Terminal, crew: Crew, mourned: set[str]) -> None:
+def _report_given_up(terminal: Terminal, crew: Crew, reported: set[str]) -> None:
     """Say once of each worker that it stays down, and what waits for it.
 
     Raises:
         ServiceMissing: without it nothing moves.
     """
     if missed := crew.missed(checks=False):
-        raise ServiceMissing(crew.obituary(missed[0]))
-    for name in set(crew.given_up()) - mourned:
-        mourned.add(name)
+        raise ServiceMissing(crew.failure_reason(missed[0]))
+    for name in set(crew.given_up()) - reported:
+        reported.add(name)
         waits = "; pictures of characters wait for it, all else goes on" if name == "gpu" else "; all else goes on"
-        terminal.note(crew.obituary(name) + waits)
+        terminal.note(crew.failure_reason(name) + waits)
 
 
 def _shown(settings: Settings) -> str:

@@ -45,7 +45,7 @@ def test_a_batch_ends_well_without_webhooks_and_without_flower(tmp_path: Path) -
 
 def test_an_obituary_quotes_the_last_error_and_names_the_log(tmp_path: Path) -> None:
     with crew_without(tmp_path / "home", "gpu") as crew:
-        said = crew.obituary("gpu")
+        said = crew.failure_reason("gpu")
     assert said.startswith("the gpu worker keeps ending: no weights (its log is ")
     assert said.endswith("gpu.log)")
 

@@ -194,9 +194,9 @@ def parent_of(child_code: str) -> subprocess.Popen[str]:
     """A process of its own whose only child runs `child_code`; the child's lines come out of its output."""
     code = (
         "import signal, sys\n"
-        "from runtime.supervisor import Child, Children\n"
+        "from runtime.supervisor import Child, Supervisor\n"
         "say = lambda name, text: print(text, flush=True)\n"
-        "with Children(say, lambda report: None) as children:\n"
+        "with Supervisor(say, lambda report: None) as children:\n"
         f"    children.start(Child(name='io', argv=(sys.executable, '-c', {child_code!r}), env={ENV!r}))\n"
         "    signal.pause()\n"
     )
