@@ -113,7 +113,7 @@ def _whole(found: Calibration) -> list[RenderableType]:
     for name, kinds in found.counts.items():
         facts.add_row(name, Text(", ".join(f"{count:,} {kind}" for kind, count in kinds.items())))
     facts.add_row("model", Text(f"{found.model.name} in {found.model.dtype}"))
-    facts.add_row("now", Text(f"version {found.character.thresholds.version}: {found.held_against}"))
+    facts.add_row("now", Text(f"version {found.character.thresholds.version}: {found.current_thresholds}"))
     return [
         Text(found.character.name, style="bold"),
         facts,

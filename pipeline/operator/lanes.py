@@ -1,4 +1,4 @@
-"""What people and workers ask and say of lanes: limits, closures, what is in flight."""
+"""List lanes, and change their limits, close and open them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ __all__ = [
     "set_rate_limit",
 ]
 
-#: A person closes a lane for good; a date far away says so in the same column as everything else.
+#: A user closes a lane until further notice, written as a date in the far future.
 _FOR_GOOD = timedelta(days=3650)
 
 
@@ -31,7 +31,7 @@ def list_lanes(resources: Resources) -> list[LaneRow]:
 
 
 def blocking_lanes(resources: Resources, batch_id: BatchId) -> list[LaneRow]:
-    """The closed lanes for which generations of the batch wait; none of a provider that has another lane open."""
+    """The closed lanes that generations of the batch wait for; none of a provider that has another lane open."""
     with resources.database.transaction() as connection:
         providers = lanes.waited_for(connection, batch_id)
         rows = [row for row in lanes.list_lanes(connection) if row.provider in providers]
@@ -44,7 +44,7 @@ def rate_limit(resources: Resources, lane: str) -> str | None:
     """The limit in the lane's row; None and `0` mean none.
 
     Raises:
-        UnknownThing: no such lane. A bucket then holds, since no limit known is not no limit.
+        UnknownThing: no such lane. The token bucket then holds tasks back: an unknown limit is not "no limit".
     """
     with resources.database.transaction() as connection:
         limits = lanes.rate_limits(connection)
@@ -54,7 +54,7 @@ def rate_limit(resources: Resources, lane: str) -> str | None:
 
 
 def set_rate_limit(resources: Resources, lane: str, limit: str) -> None:
-    """Every bucket of every worker reads the new limit within about two seconds.
+    """Set a lane's rate limit; every worker reads it within about two seconds.
 
     Raises:
         BadInput: not a rate.
@@ -73,14 +73,14 @@ def set_concurrency(resources: Resources, lane: str, concurrency: int) -> None:
 
 
 def close(resources: Resources, lane: str, *, reason: str) -> None:
-    """A person closes the lane until a person opens it."""
+    """Close the lane until a user opens it."""
     with resources.database.transaction() as connection:
         _known(lanes.list_lanes(connection), lane)
         lanes.close(connection, lane, reason=reason, wait=_FOR_GOOD)
 
 
 def reopen(resources: Resources, lane: str) -> None:
-    """A person opens the lane, whatever closed it; only the last illegal prompts before money is lost stay spared.
+    """Open the lane, whatever closed it; the limit on illegal prompts still holds.
 
     Raises:
         UnknownThing: no such lane.

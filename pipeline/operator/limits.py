@@ -1,4 +1,4 @@
-"""Limits per user and month and per lane and day, as people set and read them."""
+"""Spending limits per user and month, and per lane and day."""
 
 from decimal import Decimal
 
@@ -17,7 +17,7 @@ def list_limits(resources: Resources) -> list[Cap]:
 
 
 def set_limit(resources: Resources, scope: Scope, subject: str, limit_usd: Decimal) -> None:
-    """Set a limit; it holds for the very next attempt.
+    """Set a limit; it applies from the next attempt.
 
     Raises:
         UnknownThing: there is no lane of that name.
@@ -29,7 +29,7 @@ def set_limit(resources: Resources, scope: Scope, subject: str, limit_usd: Decim
 
 
 def remove(resources: Resources, scope: Scope, subject: str) -> None:
-    """Lift a limit.
+    """Remove a limit.
 
     Raises:
         UnknownThing: there is none.

@@ -1,7 +1,7 @@
-"""The audit that nobody has to think of: once a day, told in the log and by `likeness doctor`.
+"""Run the audit once a day, and keep its result for the log and `likeness doctor`.
 
-Beat asks every ten minutes whether one is due, and the row remembers: beat itself starts afresh with every restart, and
-a schedule of its own would then never come to a whole day.
+Beat sends the task every ten minutes, and a database row decides whether an audit is due. A daily schedule in beat
+would start over with each restart and might never fire.
 """
 
 import logging
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 _NAME: Final = "books.audit"
 _EVERY: Final = timedelta(days=1)
-#: Whoever died over it is followed by another; longer than any list takes to read.
+#: After this long another worker takes over from one that died; longer than any list takes to read.
 _AGAIN: Final = timedelta(hours=1)
 _MOST_SENTENCES: Final = 100
 
 
 def audit_if_due(resources: Resources) -> bool:
-    """Compare the books with themselves and with the services unless somebody has within a day; whether it was done."""
+    """Audit the books unless that was done within a day; returns whether it was done now."""
     with resources.database.transaction() as connection:
         if not heartbeat.claim(connection, _NAME, every=_EVERY, again=_AGAIN):
             return False
@@ -44,6 +44,6 @@ def audit_if_due(resources: Resources) -> bool:
 
 
 def latest_audit(resources: Resources) -> CheckResult | None:
-    """What the latest one found; None where there was none yet."""
+    """The result of the latest audit; None before the first."""
     with resources.database.transaction() as connection:
         return heartbeat.latest_result(connection, _NAME)
