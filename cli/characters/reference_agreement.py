@@ -1,4 +1,4 @@
-"""How well a character's references agree, as `character add` and `character show` tell it."""
+"""Output of reference agreement for `character add` and `character show`."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from runtime.scoring import open_scoring
 
 
 def measured_agreement(site: Opened, character: CharacterRow, terminal: Terminal) -> ReferenceAgreement | None:
-    """The spread, with the model where it is on this machine; where it is not, that is said, and None."""
+    """Measure the agreement if the model is on this machine; else note that, and return None."""
     if len(character.references) < 2:
         return None
     kept = KeptEmbeddings(site.resources.database)
@@ -29,33 +29,33 @@ def measured_agreement(site: Opened, character: CharacterRow, terminal: Terminal
 
 
 def stored_agreement(site: Opened, character: CharacterRow) -> ReferenceAgreement | None:
-    """The spread as far as it is known without the model."""
+    """The agreement from cached embeddings, without loading the model."""
     kept = KeptEmbeddings(site.resources.database)
     with open_scoring(site.settings, kept=kept) as scoring:
         return known_agreement(site.resources, scoring, character)
 
 
-def spread_document(spread: ReferenceAgreement | None) -> dict[str, Any] | None:
-    """The spread in the document of `--json`; None where it is not known."""
-    if spread is None:
+def agreement_document(agreement: ReferenceAgreement | None) -> dict[str, Any] | None:
+    """The agreement for `--json`; None where unknown."""
+    if agreement is None:
         return None
     return {
-        "model": spread.model,
-        "lowest": spread.lowest,
-        "mean": spread.mean,
-        "means": spread.means,
-        "outliers": spread.outliers,
-        "matrix": spread.matrix,
+        "model": agreement.model,
+        "lowest": agreement.lowest,
+        "mean": agreement.mean,
+        "means": agreement.means,
+        "outliers": agreement.outliers,
+        "matrix": agreement.matrix,
     }
 
 
-def spread_lines(spread: ReferenceAgreement | None) -> list[str]:
-    """The spread for people; outliers are named by their place, counted from 1."""
-    if spread is None:
+def agreement_lines(found: ReferenceAgreement | None) -> list[str]:
+    """The agreement as text; outliers are numbered from 1."""
+    if found is None:
         return []
-    lines = [f"references agree with each other: cosine {spread.mean:.3f} on average, {spread.lowest:.3f} at least"]
+    lines = [f"references agree with each other: cosine {found.mean:.3f} on average, {found.lowest:.3f} at least"]
     lines += [
-        f"reference {at + 1} is far from the others (cosine {spread.means[at]:.3f} on average): is it this character?"
-        for at in spread.outliers
+        f"reference {at + 1} is far from the others (cosine {found.means[at]:.3f} on average): is it this character?"
+        for at in found.outliers
     ]
     return lines

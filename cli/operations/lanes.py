@@ -1,4 +1,4 @@
-"""`lanes`: the provider accounts, their limits and their health, and a person's hand on them."""
+"""`lanes`: list the provider accounts, set their limits, close and open them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ Lane = Annotated[str, typer.Argument(metavar="LANE", help="Its name, as `likenes
 
 @app.callback()
 def list_command(context: typer.Context, as_json: AsJson = False) -> None:
-    """List every lane: limits, in flight, waiting, its account's money, why it is closed, and its last error."""
+    """List every lane: limits, in flight, waiting, account balance, why it is closed, and its last error."""
     if context.invoked_subcommand is None:
         with open_terminal(as_json=as_json) as terminal, opened() as site:
             _say(terminal, lanes.list_lanes(site.resources))
@@ -35,7 +35,7 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
 def set_command(
     lane: Lane,
     rate: Annotated[
-        str | None, typer.Option(metavar="RATE", help="Submissions, as 60/m, 2/s, 100/h; 0 for no limit.")
+        str | None, typer.Option(metavar="RATE", help="Submissions per time, such as 60/m, 2/s, 100/h; 0 for no limit.")
     ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs in flight at once.")] = None,
     as_json: AsJson = False,
@@ -55,10 +55,10 @@ def set_command(
 @app.command("close")
 def close_command(
     lane: Lane,
-    reason: Annotated[str, typer.Option(help="Shown to everybody who looks.")] = "a person closed it",
+    reason: Annotated[str, typer.Option(help="Reason, shown in lists.")] = "a person closed it",
     as_json: AsJson = False,
 ) -> None:
-    """Submit nothing more on a lane until a person opens it; what is in flight runs on."""
+    """Submit nothing more on a lane until it is opened; jobs in flight run on."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         lanes.close(site.resources, lane, reason=reason)
         _say_one(terminal, site, lane)
@@ -66,7 +66,7 @@ def close_command(
 
 @app.command("open")
 def open_command(lane: Lane, as_json: AsJson = False) -> None:
-    """Open a lane now, whoever or whatever closed it."""
+    """Open a lane now, whatever closed it."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         lanes.reopen(site.resources, lane)
         _say_one(terminal, site, lane)

@@ -1,4 +1,4 @@
-"""Read a lane's latest faults from its attempts, and close the lane if they show an outage. Nothing is kept in memory."""
+"""Read a lane's latest faults from its attempts, and close the lane if they show an outage; no state in memory."""
 
 import logging
 from datetime import timedelta

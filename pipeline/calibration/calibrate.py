@@ -283,7 +283,7 @@ def _digests(character: CharacterRow) -> list[str]:
 
 
 def _are_in_force(fitted: NewThresholds, now: CharacterRow) -> bool:
-    """Whether the newest version has these thresholds; the figures are not compared, because they include the old ones."""
+    """Whether the newest version has these thresholds; its figures are not compared, because they differ anyway."""
     told = now.thresholds
     return (fitted.core, fitted.style, fitted.style_decides, fitted.origin, fitted.model, fitted.aggregation) == (
         told.core,

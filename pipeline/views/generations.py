@@ -64,7 +64,7 @@ def find(resources: Resources, wanted: str, *, user_id: str) -> Story:
 
 
 def labels(story: Story) -> dict[UUID, str]:
-    """The number of each picture for users: its position from 0, after its attempt's number (`2.1`) if several have any."""
+    """The number of each picture for users: its position from 0, or `ATTEMPT.POSITION` if several attempts have any."""
     numbers = {one["id"]: one["number"] for one in story.attempts}
     several = len({asset["attempt_id"] for asset in story.assets}) > 1
     return {
