@@ -12,7 +12,7 @@ from runtime.crew import Crew, crew_of, workers
 from runtime.resources import open_producer
 from runtime.settings import Settings, read_settings
 from runtime.site import Site, is_embedded, open_site
-from runtime.supervisor import Child, ChildReport, Happening
+from runtime.supervisor import Child, ChildEvent, ChildReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +62,14 @@ def tending(
     """What a watching command does every round for the servers and workers of this machine."""
 
     def on_report(report: ChildReport) -> None:
-        if report.happening is Happening.ENDED and report.again_in_s is not None:
+        if report.happening is ChildEvent.ENDED and report.again_in_s is not None:
             terminal.note(f"worker {report.name} ended with status {report.status}; again in {report.again_in_s:.1f} s")
 
     def tend() -> None:
         opened.site.keep_alive()
         crew.try_start(members, on_line=lambda _name, _line: None, on_report=on_report)
         if missed := crew.missed(checks=checks):
-            raise ServiceMissing(crew.obituary(missed[0]))
+            raise ServiceMissing(crew.failure_reason(missed[0]))
 
     return tend
 

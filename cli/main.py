@@ -11,7 +11,7 @@ from cli.batches.enqueue_options import one_address_each
 from cli.lazy import Entry, PanelledGroup, group_of
 from cli.terminal import INTERRUPTED, OK, Terminal
 from domain.errors import BadInput
-from domain.wording import plainly
+from domain.wording import plain_message
 
 _MAKE, _LOOK, _STEER, _CHARACTERS, _MACHINE = "Make pictures", "Look", "Steer", "Characters", "This machine"
 
@@ -154,7 +154,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as mistake:
-        return _misused(terminal, plainly(mistake.format_message()))
+        return _misused(terminal, plain_message(mistake.format_message()))
     except Exception:
         # A defect of ours: the trace is for us, but who reads documents still gets one.
         terminal.document({"error": {"code": "defect", "message": "an unexpected failure; its trace is on stderr"}})

@@ -1,4 +1,4 @@
-"""What a library says about a wrong value, in words that fit our sentences."""
+"""Reword validation messages of pydantic so that they fit our error sentences."""
 
 import re
 
@@ -9,8 +9,8 @@ _WORDS = (
 )
 
 
-def plainly(said: str) -> str:
-    """A validator's message without the validator: what a value must be, not how that was found out."""
+def plain_message(message: str) -> str:
+    """The message without the validator's own vocabulary: what a value must be."""
     for pattern, ours in _WORDS:
-        said = pattern.sub(ours, said)
-    return said
+        message = pattern.sub(ours, message)
+    return message

@@ -27,7 +27,7 @@ from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import Calibration
 from pipeline.calibration.examples import gather
 from pipeline.characters import check_files, definitions
-from pipeline.characters.character_names import find_all, joined
+from pipeline.characters.character_names import find_all, join_names
 from pipeline.characters.picture_files import picture_files
 from pipeline.intake import enqueue
 from pipeline.intake.enqueue import Order
@@ -36,11 +36,11 @@ from pipeline.operator import feedback
 from pipeline.process.embedding_cache import KeptEmbeddings
 from pipeline.resources import Resources
 from pipeline.views import generations, status
-from pipeline.views.by_provider import by_provider, going
+from pipeline.views.by_provider import by_provider, count_active
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
 from providers.catalogue import load
-from reports.wording import source
+from reports.wording import thresholds_origin
 from runtime.lanes import require_lane
 from runtime.resources import open_producer
 from runtime.scoring import open_scoring
@@ -133,7 +133,9 @@ class Batch:
         resources, user = self._connection.resources, self._connection.user
         story = generations.find(resources, f"{self.id}/{row}", user_id=user)
         about = read_kind(kind)
-        feedback.give(resources, story, user_id=user, kind=about, picture=picture, rating=rating, comment=comment)
+        feedback.record_feedback(
+            resources, story, user_id=user, kind=about, picture=picture, rating=rating, comment=comment
+        )
 
 
 class Connection:
@@ -212,7 +214,7 @@ class Connection:
             user_id=self.user,
             provider=provider,
             model=model,
-            character=joined(character),
+            character=join_names(character),
             settings=dict(settings or {}),
             limit_usd=None if max_cost is None else read_limit(str(max_cost), what="max_cost"),
             max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
@@ -260,7 +262,7 @@ class Connection:
                 style_threshold=done.thresholds.style,
                 style_decides=done.thresholds.style_decides,
                 threshold_version=done.thresholds.version,
-                thresholds_from=source(done.thresholds),
+                thresholds_from=thresholds_origin(done.thresholds),
                 error=str(one.failure) if one.failure else None,
             )
             for one in done.pictures
@@ -325,7 +327,7 @@ class Connection:
     def patience_s(self, batch_id: BatchId) -> float:
         """How long doubts are waited for where nothing else is left of a batch."""
         try:
-            settled_by_itself = any(map(going, by_provider(self.resources, batch_id)))
+            settled_by_itself = any(map(count_active, by_provider(self.resources, batch_id)))
         except ServiceMissing as failure:
             if not failure.retryable:
                 raise

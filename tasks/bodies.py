@@ -74,7 +74,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
     # Without events: ticks would push the prompts out of Flower's memory.
     @_task(app, name=names.ADMIT, send_events=False)
     def admit_tick() -> None:
-        heartbeat.ticked(resources)
+        heartbeat.record_tick(resources)
         admit.admit_everywhere(resources)
 
     @_task(app, name=names.RESCUE, send_events=False)
@@ -87,7 +87,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
 
     @_task(app, name=names.AUDIT, send_events=False)
     def audit_books() -> None:
-        daily_audit.look_if_due(resources)
+        daily_audit.audit_if_due(resources)
 
     @_task(app, name=names.DOUBTS, send_events=False)
     def settle_doubts(lane: str) -> None:
@@ -95,7 +95,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
 
     @_task(app, name=names.ACCOUNT, send_events=False)
     def ask_account(lane: str) -> None:
-        accounts.ask(resources, lane)
+        accounts.refresh_account(resources, lane)
 
     @_task(app, name=names.POLL, send_events=False)
     def poll_lane(lane: str) -> None:

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from cli.batches.enqueue_options import Wish
-from cli.options import AsJson, taking
-from cli.terminal import speaking
+from cli.options import AsJson, options_from
+from cli.terminal import open_terminal
 from providers.catalogue import load
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and price everything; enqueue nothing.")]
@@ -29,22 +29,22 @@ def refuse_what_is_gone(wish: Wish) -> None:
         load().get(wish.model).check_usable(datetime.now(UTC).date())
 
 
-@taking("wish", Wish)
+@options_from("wish", Wish)
 def enqueue_command(wish: Wish, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Turn a file of prompts into generations; workers do the rest."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         refuse_what_is_gone(wish)
         from cli.batches.enqueueing import enqueue_wish
 
         enqueue_wish(wish, terminal, dry_run=dry_run, then_watch=False, report=None)
 
 
-@taking("wish", Wish)
+@options_from("wish", Wish)
 def run_command(
     wish: Wish, dry_run: DryRun = False, report: ReportPath = Path("report.html"), as_json: AsJson = False
 ) -> None:
     """Enqueue a file of prompts, watch them to the end, and write a report."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         refuse_what_is_gone(wish)
         from cli.batches.enqueueing import enqueue_wish
 
@@ -60,5 +60,5 @@ def watch_command(
     from cli.batches.enqueueing import watch_to_the_end
     from cli.installation import opened
 
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         raise typer.Exit(watch_to_the_end(site, batch, terminal, report))

@@ -15,13 +15,13 @@ from cli.batches.watch import Watch, conclude
 from cli.installation import Opened, crew_if_embedded, opened
 from cli.terminal import Terminal
 from domain.money import read_limit, show
-from pipeline.characters.character_names import find_all, joined
+from pipeline.characters.character_names import find_all, join_names
 from pipeline.intake.enqueue import Enqueued, Order, Plan, enqueue, plan
 from pipeline.intake.prompt_check import refuse_objectionable
 from pipeline.intake.prompt_file import PromptRows, read_prompts
 from pipeline.views import status
 from providers.catalogue import load
-from reports.wording import lasting
+from reports.wording import duration_text
 from runtime.lanes import require_lane
 from runtime.settings import Settings, read_settings
 
@@ -34,7 +34,7 @@ def _order(wish: Wish, settings: Settings) -> Order:
         user_id=settings.user,
         provider=wish.provider,
         model=wish.model,
-        character=joined(wish.character),
+        character=join_names(wish.character),
         settings=wish.settings,
         limit_usd=limit,
         max_image_cost=most,
@@ -99,7 +99,8 @@ def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
         )
         terminal.out.print(
             f"{made.known} of them are in the batch already and would be skipped;"
-            f" the others take {lasting(made.at_least.total_seconds())} to {lasting(made.at_most.total_seconds())}"
+            f" the others take {duration_text(made.at_least.total_seconds())}"
+            f" to {duration_text(made.at_most.total_seconds())}"
         )
         if checked.order.policy.on:
             terminal.out.print(

@@ -9,7 +9,7 @@ import typer
 
 from cli.installation import Opened, opened
 from cli.options import AsJson, Batch
-from cli.terminal import ENDED_OTHERWISE, Terminal, speaking
+from cli.terminal import ENDED_OTHERWISE, Terminal, open_terminal
 from domain.errors import BadInput
 from pipeline.views import status
 from pipeline.views.export import Exported, export
@@ -26,7 +26,7 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """Write a batch's contact sheet: pictures, scores, verdicts, cost, in one HTML file that needs no server."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
         record = report_of(site.resources, found.batch.id)
         log = out.with_name("batch_generation_log.csv")
@@ -47,7 +47,7 @@ def export_command(
     as_json: AsJson = False,
 ) -> None:
     """Copy a batch's accepted pictures into DIR, by theme and variation, with a CSV log; run again, it goes on."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         if folder is None and not csv:
             raise BadInput("name the folder that the pictures go to, or say --csv for the log alone")
         if folder is None and as_json:

@@ -18,7 +18,7 @@ from domain.states import GenerationState
 from pipeline.operator import heartbeat, lanes
 from pipeline.resources import Resources
 from pipeline.views import status
-from pipeline.views.by_provider import by_provider, going
+from pipeline.views.by_provider import by_provider, count_active
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
 from reports.contact_sheet import write_report
@@ -163,7 +163,7 @@ class Watch:
         if not now.idle or time.monotonic() - self._lanes_asked < _LANES_EVERY_S:
             return
         self._lanes_asked = time.monotonic()
-        rows = lanes.holding_up(self._resources, self._batch_id)
+        rows = lanes.blocking_lanes(self._resources, self._batch_id)
         new = [row for row in rows if (row.name, row.reason) not in self._lanes_told]
         self._lanes_told |= {(row.name, row.reason) for row in new}
         for sentence in what_holds_up(new):
@@ -182,7 +182,7 @@ class Watch:
     def _patience(self, now: BatchStatus) -> float:
         """How long to wait where nothing but doubts is left."""
         doubts = now.standing.counts[GenerationState.IN_DOUBT]
-        if doubts and any(map(going, by_provider(self._resources, self._batch_id))):
+        if doubts and any(map(count_active, by_provider(self._resources, self._batch_id))):
             return _DOUBT_PATIENCE_S
         return _PARKED_PATIENCE_S
 

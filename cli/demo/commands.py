@@ -13,7 +13,7 @@ from cli.batches.watch import Watch, conclude
 from cli.demo import stand_in
 from cli.installation import opened, tending
 from cli.options import AsJson
-from cli.terminal import ENDED_OTHERWISE, OK, Terminal, speaking
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.money import show, usd
 from domain.states import GenerationState
 from pipeline.intake.enqueue import enqueue
@@ -54,7 +54,7 @@ def demo_command(
 
     Ends with 0 where every picture was checked and the books equal the stand-in's bill, whatever the verdicts.
     """
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         if chaos:
             from cli.demo.chaos import Storm, chaos_demo
 

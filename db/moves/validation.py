@@ -115,7 +115,7 @@ def judged(
     target = GenerationState.QUEUED if again else GenerationState.REJECTED
     reached = finish(connection, work, target, outcome=Outcome.REJECTED)
     if further is not None:
-        closed_loop.decided(connection, work, further, reached=reached)
+        closed_loop.record_decision(connection, work, further, reached=reached)
     return reached
 
 

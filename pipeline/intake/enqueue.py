@@ -21,9 +21,9 @@ from domain.money import show
 from domain.rates import per_second
 from pipeline.attempts.admit import admit
 from pipeline.attempts.draft_requests import draft
-from pipeline.characters.character_names import find_all, joined, names_in
+from pipeline.characters.character_names import find_all, join_names, split_names
 from pipeline.characters.references import Going, can_be_read, going_along, named_urls, pixels_of
-from pipeline.characters.threshold_origin import here, misfits
+from pipeline.characters.threshold_origin import local_weights, misfits
 from pipeline.intake import live_models
 from pipeline.intake.columns import misspelt
 from pipeline.intake.prompt_file import PromptRow
@@ -165,7 +165,7 @@ def _about_columns(rows: Sequence[PromptRow]) -> Iterator[str]:
 def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:
     """The time in which the lanes carry the rows away: bounded by places, rate limits and the longest job."""
     with resources.database.transaction() as connection:
-        known = lanes.every(connection)
+        known = lanes.list_lanes(connection)
     longest = timedelta(0)
     for provider in {row.provider for row in rows}:
         mine = [row for row in rows if row.provider == provider]
@@ -190,7 +190,7 @@ def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
     """
     warnings = live_models.check(resources, planned.drafts, on=datetime.now(UTC).date())
     with resources.database.transaction() as connection:
-        first = next(iter(names_in(order.character)), None)
+        first = next(iter(split_names(order.character)), None)
         character = characters.find(connection, first) if first else None
         batch_id = batches.open_batch(
             connection,
@@ -250,7 +250,7 @@ class _Planner:
         going = going_along(settings, [reference for one in cast for reference in one.references], model=model)
         self._check_wire(provider, model, row, settings=settings, cast=cast, going=going)
         hold, expected = self._price(provider, model, settings, row=row, going=going)
-        name = joined(one.name for one in cast)
+        name = join_names(one.name for one in cast)
         identity = row_identity(
             row.prompt, {"settings": settings, "provider": provider, "model": model.name, "character": name}
         )
@@ -332,7 +332,7 @@ class _Planner:
             return ()
         if names not in self._casts:
             self._casts[names] = find_all(self._resources, names)
-            self.warnings |= misfits(self._casts[names], scored_by=here(self._resources.scoring_model))
+            self.warnings |= misfits(self._casts[names], scored_by=local_weights(self._resources.scoring_model))
         return self._casts[names]
 
     def _price(

@@ -59,14 +59,14 @@ def cancel_one(resources: Resources, luck: random.Random) -> int:
 
 def limit_spending(resources: Resources) -> None:
     """A month for the user and a day for each lane, all of them so small that they are soon reached."""
-    limits.put(resources, Scope.USER_MONTH, "local", _MONTH_USD)
+    limits.set_limit(resources, Scope.USER_MONTH, "local", _MONTH_USD)
     for wire in WIRES:
-        limits.put(resources, Scope.LANE_DAY, wire.provider, wire.tight_usd)
+        limits.set_limit(resources, Scope.LANE_DAY, wire.provider, wire.tight_usd)
 
 
 def raise_a_limit(resources: Resources, luck: random.Random) -> int:
     """Allow as much again under one of the limits, so that the run goes on; returns how many."""
     steps = {(Scope.USER_MONTH, "local"): _MONTH_USD} | {(Scope.LANE_DAY, one.provider): one.tight_usd for one in WIRES}
-    cap = luck.choice(limits.every(resources))
-    limits.put(resources, cap.scope, cap.subject, cap.limit + steps[cap.scope, cap.subject])
+    cap = luck.choice(limits.list_limits(resources))
+    limits.set_limit(resources, cap.scope, cap.subject, cap.limit + steps[cap.scope, cap.subject])
     return 1
