@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from domain.errors import KeyRefused, MaybeSent, ReplyUnreadable, RequestRefused, UnknownThing
+from providers.adapter import Adapter
 from providers.catalogue import Model, load
 from providers.charges import said_usd
 from providers.contract import Ask, Call, Delivered, Reply
@@ -29,17 +30,16 @@ _REPLY_MAX_BYTES: Final = 64 * 2**20
 _DETAIL: Final = ("created", "background", "output_format", "size", "quality", "usage")
 
 
-class OpenAI:
+class OpenAI(Adapter):
     """`/v1/images/generations`, and `/v1/images/edits` in its JSON form where there are references."""
 
-    __slots__ = ("submit_total_s",)
-
     name = "openai"
+    submit_total_s = USUAL_TOTAL_S
+    synchronous = True
+    tells_models = True
+    takes_files = True
     #: A data address may have 20 MiB of text; base64 makes four characters of three bytes.
     most_inline_bytes = 14 * 2**20
-
-    def __init__(self, *, submit_total_s: float = USUAL_TOTAL_S) -> None:
-        self.submit_total_s = submit_total_s
 
     def auth_headers(self, key: str) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {key}"}

@@ -23,6 +23,7 @@ from domain.errors import (
     UnknownThing,
 )
 from domain.ids import normalised
+from providers.adapter import Adapter
 from providers.catalogue import Model, load
 from providers.contract import Accepted, AccountInfo, Ask, Call, Made, Progress, Reply, Running
 from providers.listed import ListedJob, ListedPage
@@ -47,13 +48,14 @@ _AT_WORK: Final = frozenset({"starting", "processing"})
 _BILLED: Final = {"succeeded": True, "canceled": True, "aborted": False}
 
 
-class Replicate:
+class Replicate(Adapter):
     """Predictions with official models, under `/v1/models/{owner}/{name}/predictions`."""
 
     name = "replicate"
-    #: A create answers within a second or two: it is never asked to wait for the picture.
-    submit_total_s = 30.0
     list_parts = ("predictions",)
+    cancels = True
+    calls_back = True
+    tells_models = True
 
     def auth_headers(self, key: str) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {key}"}
@@ -136,7 +138,7 @@ class Replicate:
 
     def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:
         """A little before the model's usual end: a look costs nothing, and the next ones follow closely."""
-        return _model(model).expected(settings) * 0.75
+        return super().first_look_after(settings, model=model) * 0.75
 
     def build_cancel(self, job_id: str) -> Call:
         return Call(method="POST", path=f"/v1/predictions/{quote(job_id, safe='')}/cancel", repeatable=True)

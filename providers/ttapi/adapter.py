@@ -36,8 +36,8 @@ class TTAPI(SideJobs):
     """Midjourney by TTAPI's pay-per-use and hold hosts, which speak the same."""
 
     name = "ttapi"
-    #: TTAPI answers a submission within a second or two; what takes this long will hardly be answered at all.
-    submit_total_s = 30.0
+    calls_back = True
+    checks_prompts = True
     #: Without a status TTAPI lists finished jobs only. Source: ttapi.io/docs/apiReference/others.
     list_parts = ("PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED")
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from domain.errors import ReplyUnreadable, RequestRefused
-from providers.abilities import Described
-from providers.contract import Accepted, Call, Reply, Running
+from providers.adapter import Adapter
+from providers.contract import Accepted, Call, Described, Reply, Running
 from providers.transport import json_values as read
 from providers.transport.failure_text import shown
 from providers.ttapi import replies
@@ -27,7 +27,7 @@ UPLOAD_TOTAL_S: Final = 60.0
 _MAGIC: Final = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"RIFF", "webp"))
 
 
-class SideJobs:
+class SideJobs(Adapter):
     """The half of the adapter that no batch needs."""
 
     def build_blend(self, pictures: Sequence[bytes], *, shape: str, settings: Mapping[str, Any]) -> Call:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from domain.errors import ContentRefused, MaybeSent, ProviderDown, ProviderError, ReplyUnreadable, RequestRefused
-from providers.abilities import Actor, Described, PromptChecker, SideWorker
-from providers.contract import Accepted, Action, Ask, Call, Made, Reply, Running
+from providers.contract import Accepted, Action, Ask, Call, Described, Made, Reply, Running
 from providers.listed import ListedJob
 from providers.midjourney_flags import aspect_in
 from providers.ttapi.adapter import TTAPI
@@ -32,12 +31,6 @@ def ask(name: str = "variation2", *, text: str = "a pig --v 7 --seed 9", **chang
 
 def done(**data: Any) -> Reply:
     return reply({"status": "SUCCESS", "message": "", "jobId": CHILD, "data": {"jobId": CHILD, "quota": "2", **data}})
-
-
-def test_the_adapter_has_every_ability_that_these_calls_need() -> None:
-    assert isinstance(ADAPTER, Actor)
-    assert isinstance(ADAPTER, SideWorker)
-    assert isinstance(ADAPTER, PromptChecker)
 
 
 # --- Actions --------------------------------------------------------------------------------------------------------
