@@ -114,12 +114,14 @@ class Delivered:
 
     Args:
         pictures: files as they came, in the service's order.
+        picture_urls: in place of `pictures`, where the reply holds addresses; nothing else knows of them.
         charged_usd: what the service says it charged, or None where it does not say.
         request_id: the service's own name for the call, or None where it gives none.
         detail: what else it said, JSON, kept for people.
     """
 
     pictures: Sequence[bytes]
+    picture_urls: Sequence[str] = ()
     charged_usd: Decimal | None = None
     request_id: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from providers.ttapi.adapter import TTAPI
 ADAPTER = TTAPI()
 JOB = "6d7765ac-f2dd-440b-8464-660e2f83f3a5"
 CHILD = "11112222-f2dd-440b-8464-660e2f83f3a5"
-PNG, JPEG, WEBP = b"\x89PNG\r\n\x1a\n..", b"\xff\xd8\xff..", b"RIFF...."
+PNG, JPEG, WEBP = b"\x89PNG\r\n\x1a\n..", b"\xff\xd8\xff..", b"RIFF....WEBP"
 
 
 def reply(body: object, status: int = 200, call: Call | None = None) -> Reply:
