@@ -43,11 +43,13 @@ class References(_Row):
 
 
 class UsageRates(_Row):
-    """Dollars per million of the tokens that a reply says were used."""
+    """Dollars per million of the tokens that a reply says were used; input that was cached is cheaper where known."""
 
     text_in: Decimal = Field(ge=0)
     image_in: Decimal = Field(ge=0)
     image_out: Decimal = Field(ge=0)
+    cached_text_in: Decimal | None = Field(default=None, ge=0)
+    cached_image_in: Decimal | None = Field(default=None, ge=0)
 
 
 class TokenRates(UsageRates):

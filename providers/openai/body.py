@@ -16,7 +16,7 @@ from providers.catalogue import Model
 from providers.contract import Ask
 from providers.midjourney_flags import FLAGS
 from providers.openai.token_prices import AUTO_SIZES, pixels
-from providers.price_options import Words, chosen, spelt
+from providers.price_options import PriceOptions, chosen, spelt
 
 Read = Callable[[str, object], Any]
 
@@ -82,7 +82,7 @@ def body_for(ask: Ask, model: Model) -> dict[str, Any]:
         RequestRefused: a setting that the model does not take, or a value that it has not.
     """
     _refuse_what_would_be_lost(ask, model)
-    words = words_of(ask.settings, model)
+    words = price_options_of(ask.settings, model)
     body: dict[str, Any] = {
         "model": model.name,
         "prompt": ask.prompt,
@@ -107,13 +107,13 @@ def body_for(ask: Ask, model: Model) -> dict[str, Any]:
     return body
 
 
-def words_of(settings: Mapping[str, Any], model: Model) -> Words:
+def price_options_of(settings: Mapping[str, Any], model: Model) -> PriceOptions:
     """Size and quality as they are sent, the size of an aspect ratio too. Another service's `resolution` is none.
 
     Raises:
         RequestRefused: a size, a shape or a quality that the model does not have.
     """
-    return Words(size=_size(settings, model), quality=_quality(settings, model))
+    return PriceOptions(size=_size(settings, model), quality=_quality(settings, model))
 
 
 def left_out(ask: Ask, model: Model) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from domain.errors import RequestRefused
 from providers.catalogue import Model
 from providers.contract import Ask
-from providers.price_options import Words, chosen
+from providers.price_options import PriceOptions, chosen
 from providers.seeds import seed_of
 
 Read = Callable[[str, object], Any]
@@ -160,7 +160,7 @@ def input_for(ask: Ask, model: Model) -> dict[str, Any]:
     wished = _wished(ask.settings)
     references = _reference_urls(ask)
     _refuse_what_would_be_lost(ask, model, references, wished)
-    words = words_of(ask.settings, model)
+    words = price_options_of(ask.settings, model)
     said = (
         (inputs.aspect_ratio, _word(inputs.aspect_ratio, wished.get("aspect_ratio"), model.aspect_ratios, model)),
         (inputs.size, words.size),
@@ -180,14 +180,14 @@ def input_for(ask: Ask, model: Model) -> dict[str, Any]:
     return made | _references(references, model)
 
 
-def words_of(settings: Mapping[str, Any], model: Model) -> Words:
+def price_options_of(settings: Mapping[str, Any], model: Model) -> PriceOptions:
     """Size and quality as they are sent; what the model can't be told is what it makes by itself.
 
     Raises:
         RequestRefused: a word that the model does not have, or two that contradict each other.
     """
     inputs, wished = inputs_of(model), _wished(settings)
-    return Words(
+    return PriceOptions(
         size=_word(inputs.size, wished.get("size"), model.sizes, model) or model.default_size,
         quality=_word(inputs.quality, wished.get("quality"), model.qualities, model) or model.default_quality,
     )

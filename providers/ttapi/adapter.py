@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from domain.errors import ReplyUnreadable, RequestRefused
+from domain.errors import RequestRefused
 from domain.escalation import Carried
 from domain.ids import normalised
 from providers import midjourney_flags
@@ -19,8 +19,6 @@ from providers.contract import Accepted, AccountInfo, Action, Ask, Call, Progres
 from providers.listed import ListedPage
 from providers.notices import Told
 from providers.seeds import seed_of
-from providers.transport import json_values as read
-from providers.transport.failure_text import shown
 from providers.ttapi import replies
 from providers.ttapi.modes import FIRST_LOOK, job_timeout_s, mode_of
 from providers.ttapi.side_jobs import SideJobs
@@ -36,8 +34,8 @@ class TTAPI(SideJobs):
     """Midjourney by TTAPI's pay-per-use and hold hosts, which speak the same."""
 
     name = "ttapi"
-    #: TTAPI answers a submission within a second or two; what takes this long will hardly be answered at all.
-    submit_total_s = 30.0
+    calls_back = True
+    checks_prompts = True
     #: Without a status TTAPI lists finished jobs only. Source: ttapi.io/docs/apiReference/others.
     list_parts = ("PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED")
 
@@ -110,13 +108,13 @@ class TTAPI(SideJobs):
         return Call(method="GET", path="/midjourney/v1/fetch", params={"jobId": known}, model=action, repeatable=True)
 
     def read_poll(self, reply: Reply) -> Progress:
-        data = replies.ended_or_running(reply)
-        if isinstance(data, Running):
-            return data
+        job = replies.ended_or_running(reply)
+        if isinstance(job, Running):
+            return job
         # Of an action that bears its parent's id: until it is done, the fetch still shows the parent.
-        if reply.model and replies.action_in(data) not in {None, reply.model}:
+        if reply.model and job.action not in {None, reply.model}:
             return Running()
-        return replies.made(data)
+        return replies.made(job)
 
     def read_webhook(self, content: bytes) -> str | None:
         """The body of a fetch, unsigned: the token in the address is all that proves it."""
@@ -137,16 +135,9 @@ class TTAPI(SideJobs):
         )
 
     def read_fetch_list(self, reply: Reply, *, page: str | None = None) -> ListedPage:
-        body = replies.answer_of(reply)
-        rows = read.rows(body, "data")
-        if read.text(body, "status") == "FAILED" or rows is None:
-            raise ReplyUnreadable(
-                shown("reply_unreadable", code="fetch-list", message=read.text(body, "message") or "no list")
-            )
+        jobs = replies.listing(reply)
         # How many pages there are is not said: only an empty one is certainly behind the last.
-        return ListedPage(
-            jobs=[replies.listed(row) for row in rows], next_page=str(int(page or "1") + 1) if rows else None
-        )
+        return ListedPage(jobs=jobs, next_page=str(int(page or "1") + 1) if jobs else None)
 
     def resembles(self, sent: str, listed: str) -> bool:
         """By the seed, which every text of ours has; of a text without one, by the words before its flags."""
@@ -163,13 +154,7 @@ class TTAPI(SideJobs):
         return Call(method="GET", path="/midjourney/v1/info", repeatable=True)
 
     def read_info(self, reply: Reply) -> AccountInfo:
-        body = replies.answer_of(reply)
-        data = read.mapping(body, "data") or body
-        return AccountInfo(
-            balance_usd=replies.dollars(read.number(data, "balance")),
-            held_usd=replies.dollars(read.number(data, "freeze_balance", "freezeBalance")),
-            most_jobs=read.whole(data, "max_queue", "maxQueue"),
-        )
+        return replies.account(reply)
 
 
 def _with_version(model: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:

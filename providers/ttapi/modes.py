@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from domain.errors import RequestRefused
 from providers.catalogue import Model
-from providers.price_options import Words
+from providers.price_options import PriceOptions
 
 MODES: Final = ("relax", "fast", "turbo")
 DEFAULT_MODE: Final = "relax"
@@ -30,13 +30,13 @@ def mode_of(settings: Mapping[str, Any]) -> str:
     return mode
 
 
-def words_of(settings: Mapping[str, Any], _: Model) -> Words:
+def price_options_of(settings: Mapping[str, Any], _: Model) -> PriceOptions:
     """The speed is all that a price could depend on; every version has all three.
 
     Raises:
         RequestRefused: no such speed.
     """
-    return Words(mode=mode_of(settings))
+    return PriceOptions(mode=mode_of(settings))
 
 
 def job_timeout_s(settings: Mapping[str, Any]) -> int:

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from domain.errors import JobFailed, MaybeSent, NotSent, RequestRefused
-from providers.abilities import Described
-from providers.contract import Accepted, Action, Ask, Made, Running
+from providers.contract import Accepted, Action, Ask, Described, Made, Running
 from providers.lane import HttpLane
 from providers.registry import open_lane
 from sandbox.drawing.characters import LULU, Likeness
