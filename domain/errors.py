@@ -83,11 +83,15 @@ class BadInput(RequestError):
     Args:
         message: what is wrong, with the thing named by `!r`, and what to do next.
         line: 1-based line of the file, where there is one.
+        cell: the cell of a workbook, as spreadsheets write it (`Prompts!C14`); named instead of the line.
     """
 
-    def __init__(self, message: str, *, line: int | None = None) -> None:
-        super().__init__(message if line is None else f"line {line}: {message}")
+    def __init__(self, message: str, *, line: int | None = None, cell: str | None = None) -> None:
+        place = cell if cell is not None else None if line is None else f"line {line}"
+        super().__init__(message if place is None else f"{place}: {message}")
+        self.sentence = message
         self.line = line
+        self.cell = cell
 
 
 class UnknownThing(RequestError):

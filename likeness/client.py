@@ -5,6 +5,7 @@ connection also runs the servers and the workers, for as long as it is open.
 """
 
 import contextlib
+import logging
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from domain.errors import ServiceMissing
+from domain.errors import BadInput, ServiceMissing
 from domain.escalation import read_steps, wishes
 from domain.feedback import read_kind
 from domain.ids import BatchId
@@ -31,7 +32,8 @@ from pipeline.characters.character_names import find_all, join_names
 from pipeline.characters.picture_files import picture_files
 from pipeline.intake import enqueue
 from pipeline.intake.enqueue import Order
-from pipeline.intake.prompt_file import rows_of
+from pipeline.intake.prompt_file import PromptRows, read_prompts, rows_of
+from pipeline.intake.workbooks.choose import WorkbookOptions
 from pipeline.operator import feedback
 from pipeline.process.embedding_cache import KeptEmbeddings
 from pipeline.resources import Resources
@@ -46,6 +48,8 @@ from runtime.resources import open_producer
 from runtime.scoring import open_scoring
 from runtime.settings import Settings, read_settings
 from runtime.site import is_embedded, open_site
+
+log = logging.getLogger(__name__)
 
 _PERIOD_S = 0.5
 #: A doubt that no listing has settled by then waits for a person, and so does not hold up a script.
@@ -175,8 +179,9 @@ class Connection:
 
     def enqueue(  # noqa: PLR0913 -- a script names each of its wishes as a keyword
         self,
-        prompts: Iterable[str | Mapping[str, Any]],
+        prompts: Path | Iterable[str | Mapping[str, Any]],
         *,
+        sheet: str | None = None,
         name: str | None = None,
         character: str | Iterable[str] | None = None,
         provider: str = "ttapi",
@@ -191,7 +196,9 @@ class Connection:
         """Turn prompts into generations, all or none.
 
         Args:
-            prompts: texts, or mappings with the columns of a prompt file (`prompt`, `theme`, `seed`, ...).
+            prompts: texts, or mappings with the columns of a prompt file (`prompt`, `theme`, `seed`, ...), or the
+                path of such a file; what is odd about it is logged as a warning.
+            sheet: of a workbook, by name or number.
             name: of the batch; under a known name, rows that the batch has are passed over. A new one by default.
             character: whom every picture must show; several names for several characters in one picture.
             settings: defaults of every row (`mode`, `aspect_ratio`, `cref_weight`, ...).
@@ -205,7 +212,7 @@ class Connection:
             RequestError: something cannot be used; nothing was enqueued.
             ServiceMissing: the provider's key is not set.
         """
-        rows = rows_of(prompts)
+        rows = _rows(prompts, sheet)
         chosen = self._site.settings
         for wanted in sorted({row.provider or provider for row in rows}):
             require_lane(chosen, wanted)
@@ -224,7 +231,8 @@ class Connection:
             try_policy=wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
         )
         find_all(self.resources, order.character)
-        planned = enqueue.plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
+        with rows.located():
+            planned = enqueue.plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
         written = enqueue.enqueue(self.resources, order, planned)
         self._tend()
         return Batch(self, written.batch_id, order.name)
@@ -337,6 +345,22 @@ class Connection:
     def _tend(self) -> None:
         if self._workers is not None:
             self._workers.tend()
+
+
+def _rows(prompts: Path | Iterable[str | Mapping[str, Any]], sheet: str | None) -> PromptRows:
+    """The rows of a file, or of a script's own prompts.
+
+    Raises:
+        BadInput: they cannot be used, or a sheet was named that no file has.
+    """
+    if isinstance(prompts, Path):
+        rows = read_prompts(prompts, workbook=WorkbookOptions(sheet=sheet))
+        for warning in rows.warnings:
+            log.warning("%s", warning)
+        return rows
+    if sheet is not None:
+        raise BadInput("a sheet is part of a workbook; give the path of one (a pathlib.Path) as prompts")
+    return rows_of(prompts)
 
 
 def connect(settings: Settings | None = None) -> Connection:

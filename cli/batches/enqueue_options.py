@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.escalation import MOST_TRIES, Escalation, read_steps, wishes
+from pipeline.intake.workbooks.choose import WorkbookOptions
 
 #: Between two addresses in one value; a comma inside an address is the address's own.
 _BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=https?://)")
@@ -41,7 +42,9 @@ def policy_of(max_tries: int | None, escalate: str | None) -> dict[str, Any]:
 class Wish:
     """The options as they were typed; `cli.options.taking` makes a command take every field of it."""
 
-    prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="CSV, TSV, JSON, JSONL or a text file of prompts.")]
+    prompts: Annotated[
+        Path, typer.Argument(metavar="PROMPTS", help="A workbook, CSV, TSV, JSON, JSONL or a text file of prompts.")
+    ]
     name: Annotated[str | None, typer.Option(help="Name of the batch; the file's stem by default.")] = None
     character: Annotated[
         list[str] | None, typer.Option(help="Character every picture must show; repeat for several in one picture.")
@@ -63,6 +66,15 @@ class Wish:
     approved_only: Annotated[bool, typer.Option("--approved-only", help="Only rows whose status is `approved`.")] = (
         False
     )
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME|N", help="Sheet of a workbook, by name or number, or a table in it.")
+    ] = None
+    hidden: Annotated[bool, typer.Option("--hidden", help="Read a workbook's hidden sheets, rows and columns too.")] = (
+        False
+    )
+    fill_merged: Annotated[
+        bool, typer.Option("--fill-merged", help="A merged cell holds for all rows that it spans.")
+    ] = False
     check_prompts: Annotated[
         bool, typer.Option("--check-prompts", help="Ask the provider first, for nothing, which prompts it refuses.")
     ] = False
@@ -77,6 +89,11 @@ class Wish:
     def try_policy(self) -> dict[str, Any]:
         """What was said about further tries."""
         return policy_of(self.max_tries, self.escalate)
+
+    @property
+    def workbook(self) -> WorkbookOptions:
+        """What was said about a workbook."""
+        return WorkbookOptions(sheet=self.sheet, hidden=self.hidden, fill_merged=self.fill_merged)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Loads the database driver and the providers' clients; `cli.batches.commands` loo
 comes here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,7 +63,9 @@ def check(wish: Wish, settings: Settings) -> Checked:
         ServiceMissing: a key is not set.
     """
     order = _order(wish, settings)
-    rows = read_prompts(wish.prompts, start=wish.start, end=wish.end, approved_only=wish.approved_only)
+    rows = read_prompts(
+        wish.prompts, start=wish.start, end=wish.end, approved_only=wish.approved_only, workbook=wish.workbook
+    )
     for provider in sorted({row.provider or order.provider for row in rows}):
         require_lane(settings, provider)
     return Checked(order=order, rows=rows)
@@ -72,7 +74,9 @@ def check(wish: Wish, settings: Settings) -> Checked:
 def planned(opened: Opened, checked: Checked) -> Plan:
     order = checked.order
     find_all(opened.resources, order.character)
-    return plan(opened.resources, load(), order, checked.rows, today=datetime.now(UTC).date())
+    with checked.rows.located():
+        made = plan(opened.resources, load(), order, checked.rows, today=datetime.now(UTC).date())
+    return replace(made, warnings=[*checked.rows.warnings, *made.warnings])
 
 
 def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
@@ -88,6 +92,7 @@ def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
             "at_least_s": round(made.at_least.total_seconds(), 1),
             "at_most_s": round(made.at_most.total_seconds(), 1),
             "limit_usd": show(checked.order.limit_usd),
+            "plan_hash": made.digest,
             "max_tries": checked.order.policy.max_tries,
             "warnings": list(made.warnings),
         }
@@ -102,6 +107,7 @@ def say_plan(terminal: Terminal, checked: Checked, made: Plan) -> None:
             f" the others take {duration_text(made.at_least.total_seconds())}"
             f" to {duration_text(made.at_most.total_seconds())}"
         )
+        terminal.out.print(f"plan {made.digest}; the same rows with the same settings make the same plan")
         if checked.order.policy.on:
             terminal.out.print(
                 f"each may come to {checked.order.policy.max_tries} tries; a further one costs about as much again,"

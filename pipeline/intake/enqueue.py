@@ -16,7 +16,7 @@ from db.records.batches import Enqueued, NewGeneration
 from db.records.characters import CharacterRow
 from domain.errors import BadInput, LimitTooSmall, RequestRefused, ServiceMissing
 from domain.escalation import Policy, wishes
-from domain.ids import row_identity
+from domain.ids import row_identity, sha256
 from domain.money import show
 from domain.rates import per_second
 from pipeline.attempts.admit import admit
@@ -109,6 +109,12 @@ class Plan:
     @property
     def providers(self) -> list[str]:
         return sorted({row.provider for row in self.rows})
+
+    @property
+    def digest(self) -> str:
+        """Equal for files that ask for the same, whatever their format: prompts, settings and prices in their order."""
+        told = ((row.identity.hex(), row.occurrence, row.theme, row.variation, str(row.hold_usd)) for row in self.rows)
+        return sha256("\n".join(map(repr, told)).encode())[:16]
 
 
 def plan(resources: Resources, catalogue: Catalogue, order: Order, rows: Sequence[PromptRow], *, today: date) -> Plan:

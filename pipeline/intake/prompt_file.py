@@ -1,4 +1,4 @@
-"""A file of prompts becomes rows: CSV, TSV, JSON, JSON lines, or plain text with one prompt a line.
+"""A file of prompts becomes rows: a workbook, CSV, TSV, JSON, JSON lines, or plain text with one prompt a line.
 
 The whole file is checked before the first row is returned, so that a bad line 150,000 means that
 nothing is enqueued. What a setting is worth to a model is not decided here, nor is any price.
@@ -22,6 +22,8 @@ from domain.escalation import MOST_TRIES, read_steps, wishes
 from pipeline.intake.columns import KNOWN, NUMBERS, SETTINGS, TRIES, WORDS, column_name
 from pipeline.intake.json_rows import read_json_array, read_json_lines
 from pipeline.intake.spreadsheet import read_lines, read_table
+from pipeline.intake.workbooks.choose import WorkbookOptions
+from pipeline.intake.workbooks.reading import WorkbookFile, is_workbook
 
 #: The longest prompt that any service of the catalogue accepts (OpenAI's image models: 32,000 characters).
 LONGEST_PROMPT = 32_000
@@ -31,8 +33,6 @@ _NOTHING: Mapping[str, Any] = {}
 
 _YES = frozenset({"approved", "yes", "y", "true", "1", "x"})
 _TABLES = frozenset({".csv", ".tsv"})
-_WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".numbers"})
-_ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +74,24 @@ class PromptRows(Sequence[PromptRow]):
         blank: rows passed over because their prompt is blank.
         unapproved: rows passed over because only approved ones were asked for.
         usable: rows of the whole file that are neither; more than `len(self)` where a range was asked for.
+        warnings: what is half understood or was passed over, as sentences with their cells.
+        workbook: the workbook that the rows are from, which knows their cells.
     """
 
     rows: list[PromptRow]
     blank: int
     unapproved: int
     usable: int
+    warnings: Sequence[str] = ()
+    workbook: WorkbookFile | None = None
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """What is wrong with a row inside is said with its cell, where the file has cells."""
+        try:
+            yield
+        except BadInput as failure:
+            raise (failure if self.workbook is None else self.workbook.located(failure)) from failure.__cause__
 
     @overload
     def __getitem__(self, place: int) -> PromptRow: ...
@@ -95,7 +107,14 @@ class PromptRows(Sequence[PromptRow]):
         return iter(self.rows)
 
 
-def read_prompts(path: Path, *, start: int = 0, end: int | None = None, approved_only: bool = False) -> PromptRows:
+def read_prompts(
+    path: Path,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    approved_only: bool = False,
+    workbook: WorkbookOptions | None = None,
+) -> PromptRows:
     """The rows of the prompt file at `path`; `-` is standard input.
 
     Rows with a blank prompt are passed over and counted. Indexes must differ among the usable rows.
@@ -105,6 +124,7 @@ def read_prompts(path: Path, *, start: int = 0, end: int | None = None, approved
         start: first row wanted, counted from 0 among the usable rows.
         end: row before which to stop, or None for all.
         approved_only: only rows whose `status` or `approved` column says so.
+        workbook: what holds for a workbook; of any other file it cannot be asked.
 
     Raises:
         BadInput: the file, a row of it, or the range cannot be used. Nothing is returned in part.
@@ -115,14 +135,25 @@ def read_prompts(path: Path, *, start: int = 0, end: int | None = None, approved
         raise BadInput(f"--start {start} --end {end} is no range; rows count from 0, and the end comes after the start")
     name = "standard input" if str(path) == "-" else path.name
     with _opened(path) as source:
-        columns, raw = _raw_rows(source, path=path, name=name)
+        book = _workbook(source, path=path, name=name, options=workbook or WorkbookOptions())
+        columns, raw = _raw_rows(source, path=path, name=name) if book is None else (book.columns, book.rows())
         sieve = _Sieve(name=name, columns=columns, approved_only=approved_only)
-        rows = list(sieve.rows(raw))
+        try:
+            rows = list(sieve.rows(raw))
+        except BadInput as failure:
+            raise (failure if book is None else book.located(failure, sieve.column)) from failure.__cause__
     sieve.refuse_if_empty(len(rows))
     if start >= len(rows) or (end is not None and end > len(rows)):
         asked = f"--start {start}" if start >= len(rows) else f"--end {end}"
         raise BadInput(f"{name!r} has {len(rows)} usable rows, so {asked} is out of range; rows count from 0")
-    return PromptRows(rows=rows[start:end], blank=sieve.blank, unapproved=sieve.unapproved, usable=len(rows))
+    return PromptRows(
+        rows=rows[start:end],
+        blank=sieve.blank,
+        unapproved=sieve.unapproved,
+        usable=len(rows),
+        warnings=() if book is None else book.warnings,
+        workbook=book,
+    )
 
 
 def rows_of(prompts: Iterable[str | Mapping[str, Any]], *, name: str = "prompts") -> PromptRows:
@@ -158,10 +189,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     if str(path) == "-":
         yield io.BytesIO(sys.stdin.buffer.read())
         return
-    if path.suffix.lower() in _WORKBOOKS:
-        raise BadInput(
-            f"{path.name!r} is a workbook, which is not read; save its sheet as CSV UTF-8 and give that file"
-        )
     try:
         if path.is_dir():
             raise BadInput(f"{str(path)!r} is a directory; name a file in it")
@@ -176,6 +203,17 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise BadInput(f"{str(path)!r} cannot be read: {failure.strerror}; copy it to a local folder") from failure
 
 
+def _workbook(source: BinaryIO, *, path: Path, name: str, options: WorkbookOptions) -> WorkbookFile | None:
+    """The workbook that the file is, or None for any other kind."""
+    head = source.read(8)
+    source.seek(0)
+    if is_workbook(head, path):
+        return WorkbookFile(source, path=path, name=name, options=options)
+    if options.asked:
+        raise BadInput(f"{name!r} is no workbook; leave out --sheet, --hidden and --fill-merged")
+    return None
+
+
 def _raw_rows(
     source: BinaryIO, *, path: Path, name: str
 ) -> tuple[Sequence[str] | None, Iterator[tuple[int, dict[str, Any]]]]:
@@ -183,8 +221,6 @@ def _raw_rows(
     head = source.read(65_536)
     if not head.removeprefix(b"\xef\xbb\xbf").strip():
         raise BadInput(f"{name!r} is empty; write a header with a column 'prompt' and one row a prompt")
-    if head.startswith(_ZIP):
-        raise BadInput(f"{name!r} is a workbook, whatever its name says; save its sheet as CSV UTF-8")
     match _format(path, head, name=name):
         case "json":
             return None, read_json_array(source, name=name, rename=column_name)
@@ -210,7 +246,9 @@ def _format(path: Path, head: bytes, *, name: str) -> str:
     if suffix in {".jsonl", ".ndjson"}:
         return "jsonl"
     if suffix not in {".txt", ""}:
-        raise BadInput(f"{name!r} ends in {suffix!r}, which is not read; give a .csv, .tsv, .json, .jsonl or .txt")
+        raise BadInput(
+            f"{name!r} ends in {suffix!r}, which is not read; give a .xlsx, .ods, .csv, .tsv, .json, .jsonl or .txt"
+        )
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip().splitlines()[0].decode(errors="replace")
     if not suffix and first.startswith(("[", "{")):
         return "json" if first.startswith("[") else "jsonl"
@@ -239,6 +277,8 @@ class _Sieve:
     def __init__(self, *, name: str, columns: Sequence[str] | None, approved_only: bool) -> None:
         self.blank = 0
         self.unapproved = 0
+        #: The column that is looked at, for whoever says where something is wrong.
+        self.column: str | None = None
         self._name = name
         self._approved_only = approved_only
         self._says_approval = columns is not None and not {"status", "approved"}.isdisjoint(columns)
@@ -250,6 +290,7 @@ class _Sieve:
     def rows(self, raw: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[PromptRow]:
         position = 0
         for line, fields in raw:
+            self.column = None
             prompt = self._prompt(fields, line)
             if not prompt:
                 self.blank += 1
@@ -307,6 +348,7 @@ class _Sieve:
         extra: dict[str, Any] = {}
         policy: dict[str, Any] = {}
         for column, value in fields.items():
+            self.column = column
             if column in WORDS:
                 if word := self._text(value, column, line):
                     words[column] = word
@@ -318,6 +360,7 @@ class _Sieve:
                     policy |= self._policy(text, column, line)
             elif value is not None and not (isinstance(value, str) and not value.strip()):
                 extra[column] = value
+        self.column = "index"
         if (index := words.get("index")) is not None:
             self._refuse_twice(index, line)
         return PromptRow(
