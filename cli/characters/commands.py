@@ -112,7 +112,7 @@ def _new(
 def list_command(as_json: AsJson = False) -> None:
     """Every character."""
     with speaking(as_json=as_json) as terminal, opened() as site:
-        found = definitions.every(site.resources)
+        found = definitions.list_characters(site.resources)
         terminal.document({"characters": [_document(site, one) for one in found]})
         terminal.show(_table(found))
 

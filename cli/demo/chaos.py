@@ -168,7 +168,7 @@ class Weather:
             return  # away for a moment; the watch itself says so where it lasts
 
     def _see_to_lanes(self) -> None:
-        for lane in lanes.every(self.site.resources):
+        for lane in lanes.list_lanes(self.site.resources):
             waits = lane.closed_until is not None and lane.closed_until > datetime.now(UTC) + _SOON
             if waits and (lane.reason or "").startswith(_NEEDS_A_PERSON):
                 lanes.reopen(self.site.resources, lane.name)

@@ -154,7 +154,7 @@ def _where(site: Site, address: SecretStr) -> str:
 
 
 def _lanes(resources: Resources) -> Check:
-    rows = lanes.every(resources)
+    rows = lanes.list_lanes(resources)
     if not resources.lanes:
         advice = "put a provider's key into .env, such as TTAPI_API_KEY; `likeness demo` needs none"
         return Check(name="lanes", health=Health.MISSING, found="none has a key here", advice=advice)

@@ -28,7 +28,7 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
     """List every lane: limits, in flight, waiting, its account's money, why it is closed, and its last error."""
     if context.invoked_subcommand is None:
         with speaking(as_json=as_json) as terminal, opened() as site:
-            _say(terminal, lanes.every(site.resources))
+            _say(terminal, lanes.list_lanes(site.resources))
 
 
 @app.command("set")
@@ -73,7 +73,7 @@ def open_command(lane: Lane, as_json: AsJson = False) -> None:
 
 
 def _say_one(terminal: Terminal, site: Opened, lane: str) -> None:
-    _say(terminal, [row for row in lanes.every(site.resources) if row.name == lane])
+    _say(terminal, [row for row in lanes.list_lanes(site.resources) if row.name == lane])
 
 
 def _say(terminal: Terminal, rows: Sequence[LaneRow]) -> None:

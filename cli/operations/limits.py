@@ -26,7 +26,7 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is not None:
         return
     with speaking(as_json=as_json) as terminal, opened() as site:
-        found = limits.every(site.resources)
+        found = limits.list_limits(site.resources)
         terminal.document({"limits": [_document(one) for one in found]})
         if terminal.as_json:
             return

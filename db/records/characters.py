@@ -193,6 +193,6 @@ def get(connection: Connection, character_id: CharacterId) -> CharacterRow:
     )
 
 
-def every(connection: Connection) -> list[CharacterRow]:
+def list_characters(connection: Connection) -> list[CharacterRow]:
     ids = connection.execute(select(characters.c.id).order_by(characters.c.name)).scalars().all()
     return [get(connection, CharacterId(one)) for one in ids]

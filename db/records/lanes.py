@@ -84,7 +84,7 @@ def ensure(
     )
 
 
-def every(connection: Connection) -> list[LaneRow]:
+def list_lanes(connection: Connection) -> list[LaneRow]:
     in_flight = (
         select(func.count())
         .select_from(attempts)

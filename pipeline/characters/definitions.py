@@ -14,7 +14,7 @@ from pipeline.characters.character_names import check_name
 from pipeline.resources import Resources
 from validation.pixels import decode
 
-__all__ = ["CharacterRow", "NewCharacter", "add", "every", "find", "set_thresholds"]
+__all__ = ["CharacterRow", "NewCharacter", "add", "find", "list_characters", "set_thresholds"]
 
 _MOST_REFERENCES = 32
 
@@ -156,6 +156,6 @@ def find(resources: Resources, name: str) -> CharacterRow:
         return characters.find(connection, name)
 
 
-def every(resources: Resources) -> list[CharacterRow]:
+def list_characters(resources: Resources) -> list[CharacterRow]:
     with resources.database.transaction() as connection:
-        return characters.every(connection)
+        return characters.list_characters(connection)

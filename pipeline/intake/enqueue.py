@@ -165,7 +165,7 @@ def _about_columns(rows: Sequence[PromptRow]) -> Iterator[str]:
 def _duration(resources: Resources, rows: Sequence[NewGeneration]) -> timedelta:
     """The time in which the lanes carry the rows away: bounded by places, rate limits and the longest job."""
     with resources.database.transaction() as connection:
-        known = lanes.every(connection)
+        known = lanes.list_lanes(connection)
     longest = timedelta(0)
     for provider in {row.provider for row in rows}:
         mine = [row for row in rows if row.provider == provider]

@@ -10,22 +10,22 @@ from domain.rates import per_second
 from pipeline.attempts import illegal_prompts
 from pipeline.resources import Resources
 
-__all__ = ["LaneRow", "close", "every", "holding_up", "rate_limit", "reopen", "set_concurrency", "set_rate_limit"]
+__all__ = ["LaneRow", "close", "holding_up", "list_lanes", "rate_limit", "reopen", "set_concurrency", "set_rate_limit"]
 
 #: A person closes a lane for good; a date far away says so in the same column as everything else.
 _FOR_GOOD = timedelta(days=3650)
 
 
-def every(resources: Resources) -> list[LaneRow]:
+def list_lanes(resources: Resources) -> list[LaneRow]:
     with resources.database.transaction() as connection:
-        return lanes.every(connection)
+        return lanes.list_lanes(connection)
 
 
 def holding_up(resources: Resources, batch_id: BatchId) -> list[LaneRow]:
     """The closed lanes for which generations of the batch wait; none of a provider that has another lane open."""
     with resources.database.transaction() as connection:
         providers = lanes.waited_for(connection, batch_id)
-        rows = [row for row in lanes.every(connection) if row.provider in providers]
+        rows = [row for row in lanes.list_lanes(connection) if row.provider in providers]
     now = datetime.now(UTC)
     going = {row.provider for row in rows if not row.is_closed(now)}
     return [row for row in rows if row.provider not in going]
@@ -53,20 +53,20 @@ def set_rate_limit(resources: Resources, lane: str, limit: str) -> None:
     """
     per_second(limit)
     with resources.database.transaction() as connection:
-        _known(lanes.every(connection), lane)
+        _known(lanes.list_lanes(connection), lane)
         lanes.set_rate_limit(connection, lane, limit)
 
 
 def set_concurrency(resources: Resources, lane: str, concurrency: int) -> None:
     with resources.database.transaction() as connection:
-        _known(lanes.every(connection), lane)
+        _known(lanes.list_lanes(connection), lane)
         lanes.set_concurrency(connection, lane, concurrency)
 
 
 def close(resources: Resources, lane: str, *, reason: str) -> None:
     """A person closes the lane until a person opens it."""
     with resources.database.transaction() as connection:
-        _known(lanes.every(connection), lane)
+        _known(lanes.list_lanes(connection), lane)
         lanes.close(connection, lane, reason=reason, wait=_FOR_GOOD)
 
 
@@ -78,8 +78,8 @@ def reopen(resources: Resources, lane: str) -> None:
     """
     with resources.database.transaction() as connection:
         lanes.reopen(connection, lane)
-        (provider,) = (row.provider for row in lanes.every(connection) if row.name == lane)
-    illegal_prompts.keep(resources, lane, provider=provider)
+        (provider,) = (row.provider for row in lanes.list_lanes(connection) if row.name == lane)
+    illegal_prompts.close_if_still_full(resources, lane, provider=provider)
 
 
 def _known(rows: list[LaneRow], lane: str) -> None:

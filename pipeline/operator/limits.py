@@ -8,12 +8,12 @@ from db.records import lanes
 from domain.errors import UnknownThing
 from pipeline.resources import Resources
 
-__all__ = ["Cap", "Scope", "every", "put", "remove"]
+__all__ = ["Cap", "Scope", "list_limits", "put", "remove"]
 
 
-def every(resources: Resources) -> list[Cap]:
+def list_limits(resources: Resources) -> list[Cap]:
     with resources.database.transaction() as connection:
-        return spending.every(connection)
+        return spending.list_limits(connection)
 
 
 def put(resources: Resources, scope: Scope, subject: str, limit_usd: Decimal) -> None:
@@ -23,7 +23,7 @@ def put(resources: Resources, scope: Scope, subject: str, limit_usd: Decimal) ->
         UnknownThing: there is no lane of that name.
     """
     with resources.database.transaction() as connection:
-        if scope is Scope.LANE_DAY and subject not in {row.name for row in lanes.every(connection)}:
+        if scope is Scope.LANE_DAY and subject not in {row.name for row in lanes.list_lanes(connection)}:
             raise UnknownThing(f"there is no lane {subject!r}; `likeness lanes` lists them")
         spending.put(connection, scope, subject, limit_usd)
 

@@ -24,7 +24,7 @@ def settle_what_nobody_lists(resources: Resources, bill: dict[str, Any], *, left
 
     Prompts are told apart by their words, so a job on the bill is the attempt's whose prompt it has.
     """
-    found = [one for one in by_person.every(resources, user_id="local") if one.work.provider == OPENAI.provider]
+    found = [one for one in by_person.list_doubts(resources, user_id="local") if one.work.provider == OPENAI.provider]
     settled = 0
     for doubt in found[: max(0, len(found) - left)]:
         with resources.database.transaction() as connection:
@@ -67,6 +67,6 @@ def limit_spending(resources: Resources) -> None:
 def raise_a_limit(resources: Resources, luck: random.Random) -> int:
     """Allow as much again under one of the limits, so that the run goes on; returns how many."""
     steps = {(Scope.USER_MONTH, "local"): _MONTH_USD} | {(Scope.LANE_DAY, one.provider): one.tight_usd for one in WIRES}
-    cap = luck.choice(limits.every(resources))
+    cap = luck.choice(limits.list_limits(resources))
     limits.put(resources, cap.scope, cap.subject, cap.limit + steps[cap.scope, cap.subject])
     return 1
