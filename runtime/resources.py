@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from db.migrate import migrate
 from db.session import Database
 from domain.errors import ServiceMissing
-from pipeline.process.fault_points import DieOnce, Points, Unarmed
+from pipeline.process.fault_points import DieOnce, FaultPoints, Unarmed
 from pipeline.process.leases import Leases
-from pipeline.process.near_duplicates import Lookalikes
+from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.resources import Dispatch, Resources, Timing
 from providers.contract import Lane
 from runtime.lanes import ensure_rows, open_lanes
@@ -102,7 +102,7 @@ def _text(secret: SecretStr | None) -> str:
     return secret.get_secret_value().strip() if secret else ""
 
 
-def fault_points_of(settings: Settings) -> Points:
+def fault_points_of(settings: Settings) -> FaultPoints:
     """The fault points that a crash test has armed; normally none."""
     if not settings.die_at:
         return Unarmed()
@@ -185,12 +185,12 @@ def _lent(
             store=store,
             dispatch=dispatch,
             leases=leases,
-            luck=random.random,
+            jitter=random.random,
             timing=timing_of(settings, lanes.values()),
             scorer=scorer,
             scoring_model=settings.clip_model,
             public_url=settings.public_url,
             estimates={"ttapi": settings.ttapi_price_usd},
-            lookalikes=Lookalikes(least=settings.near_duplicate),
-            points=fault_points_of(settings),
+            near_duplicates=NearDuplicates(least=settings.near_duplicate),
+            fault_points=fault_points_of(settings),
         )

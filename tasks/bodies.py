@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery, Task
 
 from domain.ids import AttemptId
-from pipeline.attempts import admit, collect, poll, rescue, submit, upload, validate
+from pipeline.attempts import admit, collect, model_inputs, poll, rescue, submit, upload, validate
 from pipeline.attempts.outcome import Again
 from pipeline.doubts import by_listing
 from pipeline.operator import accounts, heartbeat
@@ -48,6 +48,11 @@ def register_io(app: Celery, resources: Resources, *, preprocessing: Preprocessi
     def collect_attempt(self: Task, attempt_id: str, *, generation_id: str) -> None:
         del generation_id  # carried for people: Flower finds a prompt's tasks by it
         _carry_out(self, collect.collect(resources, _attempt(attempt_id), preprocessing=preprocessing))
+
+    @_task(app, name=names.REBUILD_INPUTS, bind=True)
+    def rebuild_model_inputs(self: Task, attempt_id: str, *, generation_id: str) -> None:
+        del generation_id
+        _carry_out(self, model_inputs.rebuild(resources, _attempt(attempt_id), preprocessing=preprocessing))
 
 
 def register_submits(app: Celery, resources: Resources, *, synchronous: bool) -> list[str]:

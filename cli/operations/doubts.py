@@ -35,8 +35,8 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is not None:
         return
     with open_terminal(as_json=as_json) as terminal, opened() as site:
-        found = by_person.every(site.resources, user_id=site.settings.user)
-        turned_up = late_discovery.every(site.resources, user_id=site.settings.user)
+        found = by_person.list_doubts(site.resources, user_id=site.settings.user)
+        turned_up = late_discovery.list_found_late(site.resources, user_id=site.settings.user)
         terminal.document(
             {"doubts": [_document(one) for one in found], "found_late": [_late_document(one) for one in turned_up]}
         )

@@ -170,7 +170,7 @@ def again(
     )
 
 
-def unfit(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, failure: LikenessError) -> None:
-    """The check cannot be made at all: the generation fails, charged, with its pictures kept."""
+def unfit(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | None, failure: LikenessError) -> None:
+    """Fail a generation whose pictures cannot be checked; it stays charged, and keeps them."""
     work = take(connection, attempt_id, states=_VALIDATING, token=token)
     finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)

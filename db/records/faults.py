@@ -1,19 +1,13 @@
-"""Read a lane's latest faults from its attempts, and close the lane if they show an outage; no state in memory."""
+"""Read a lane's faults in a row from its attempts; nothing is counted in memory, so nothing is lost with a process."""
 
-import logging
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Text, bindparam, func, literal_column, select
 
 from db.reads.work import Work
-from db.records import lanes
 from db.schema import attempts
 from db.schema import lanes as lane_table
-from domain.errors import LikenessError
-from domain.faults import CODES, Fault, is_fault, outage
-
-log = logging.getLogger(__name__)
+from domain.faults import CODES, Fault, Outage, outage
 
 #: Faults read of a run: the newest, plus the first; longer runs have reached every limit.
 _MOST = 1000
@@ -21,23 +15,13 @@ _MOST = 1000
 _BEGAN = func.coalesce(attempts.c.intent_at, attempts.c.created_at).label("began_at")
 
 
-def weigh(connection: Connection, work: Work, failure: LikenessError) -> timedelta | None:
-    """Close the lane if this failure, which the caller is about to write, completes a run of faults.
+def outage_with(connection: Connection, work: Work) -> Outage | None:
+    """What the lane's faults in a row say, with that of `work`, which the caller is about to write; None for nothing.
 
-    Returns:
-        How long the generation waits in an outage, in which case the try does not count; None for an ordinary try.
+    Locks the lane: of faults at the same moment each sees those before it, and one of them closes the lane.
     """
-    if not is_fault(failure):
-        return None
-    # Locked, so that of simultaneous faults each sees the earlier ones, and one of them closes the lane.
     connection.execute(select(lane_table.c.name).where(lane_table.c.name == work.lane).with_for_update())
-    found = outage([*_run(connection, work.lane), _present(connection, work)])
-    if found is None:
-        return None
-    if found.closes:
-        log.warning("lane %s is closed for %.0f s: %s", work.lane, found.pause.total_seconds(), found.reason(failure))
-        lanes.close(connection, work.lane, reason=found.reason(failure), wait=found.pause)
-    return None if found.counts else found.wait(work.number)
+    return outage([*_run(connection, work.lane), _present(connection, work)])
 
 
 def _run(connection: Connection, lane: str) -> list[Fault]:

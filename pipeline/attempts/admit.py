@@ -16,7 +16,7 @@ def admit(resources: Resources, provider: str) -> int:
         most = illegal_prompts.most_at_risk(resources, provider)
         admitted = admission.admit(connection, provider, places_by_rate=by_rate, most_at_risk=most)
     if admitted:
-        resources.points.reach("admit.committed")
+        resources.fault_points.reach("admit.committed")
     for one in admitted:
         resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
     return len(admitted)

@@ -88,7 +88,7 @@ def reopen(resources: Resources, lane: str) -> None:
     with resources.database.transaction() as connection:
         lanes.reopen(connection, lane)
         (provider,) = (row.provider for row in lanes.list_lanes(connection) if row.name == lane)
-    illegal_prompts.keep(resources, lane, provider=provider)
+    illegal_prompts.close_if_still_full(resources, lane, provider=provider)
 
 
 def _known(rows: list[LaneRow], lane: str) -> None:

@@ -13,7 +13,7 @@ __all__ = ["Cap", "Scope", "list_limits", "remove", "set_limit"]
 
 def list_limits(resources: Resources) -> list[Cap]:
     with resources.database.transaction() as connection:
-        return spending.every(connection)
+        return spending.list_limits(connection)
 
 
 def set_limit(resources: Resources, scope: Scope, subject: str, limit_usd: Decimal) -> None:

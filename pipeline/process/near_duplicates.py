@@ -64,7 +64,7 @@ class _Seen:
         return first
 
 
-class Lookalikes:
+class NearDuplicates:
     """Thread-safe: one thread looks for all that ask meanwhile.
 
     Args:

@@ -24,7 +24,7 @@ def settle_what_nobody_lists(resources: Resources, bill: dict[str, Any], *, left
 
     Prompts are told apart by their words, so a job on the bill is the attempt's whose prompt it has.
     """
-    found = [one for one in by_person.every(resources, user_id="local") if one.work.provider == OPENAI.provider]
+    found = [one for one in by_person.list_doubts(resources, user_id="local") if one.work.provider == OPENAI.provider]
     settled = 0
     for doubt in found[: max(0, len(found) - left)]:
         with resources.database.transaction() as connection:
