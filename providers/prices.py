@@ -17,6 +17,7 @@ from domain.money import LARGEST, read_limit, show, usd
 from providers.catalogue import Model, PriceRow, TokenRates
 from providers.openai import body, token_prices
 from providers.price_options import PriceOptions
+from providers.prompt_flags import as_settings
 from providers.replicate import inputs
 from providers.ttapi import modes
 
@@ -26,6 +27,9 @@ _OPTIONS_OF: Final[Mapping[str, Callable[[Mapping[str, Any], Model], PriceOption
     "replicate": inputs.price_options_of,
     "openai": body.price_options_of,
 }
+
+#: Whose models have no flags, so that those in a prompt become settings. At TTAPI no flag has a price.
+_READ_FLAGS: Final = frozenset({"replicate", "openai"})
 
 #: A reference whose size nobody knows: expected as one megapixel, and held as four, the largest picture that the models
 #: priced by megapixels make themselves. A larger one is found before it is sent, where it can be measured.
@@ -107,6 +111,7 @@ def listed(
     rows = [row for row in model.prices if row.holds_on(on)]
     if not rows:
         return None
+    prompt, settings = as_read(model, prompt, settings)
     options = _options(model, settings)
     row = _fitting(rows, model, options)
     if row.tokens is not None:
@@ -119,6 +124,21 @@ def listed(
     return Price(
         usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source, estimate=row.estimate, row=row
     )
+
+
+def as_read(model: Model, prompt: str, settings: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The words and the settings that the model is told: flags in the prompt may change what a call costs.
+
+    Raises:
+        BadInput: the prompt says what the settings contradict, or what its flag does not take.
+    """
+    if model.provider not in _READ_FLAGS or not prompt:
+        return prompt, settings
+    try:
+        words, wished, _ = as_settings(prompt, settings, negative=model.negative_prompt)
+    except RequestRefused as failure:
+        raise BadInput(str(failure)) from failure
+    return words, wished
 
 
 def by_reference_size(model: Model, *, on: date) -> bool:

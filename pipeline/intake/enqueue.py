@@ -31,7 +31,8 @@ from pipeline.intake.row_repeats import multiplied
 from pipeline.resources import Resources
 from providers.catalogue import Catalogue, Model
 from providers.contract import Ask
-from providers.prices import price
+from providers.prices import as_read, price
+from providers.prompt_flags import overruled
 
 __all__ = ["Enqueued", "Order", "Plan", "enqueue", "plan"]
 
@@ -253,6 +254,8 @@ class _Planner:
         self._check_length(model, row)
         cast = self._cast(row.character or self._order.character)
         settings = {**self._order.settings, **row.settings}
+        for setting in overruled(row.prompt, {**self._order.settings, **dict.fromkeys(row.settings)}):
+            del settings[setting]  # the row's own words win over the batch's defaults
         going = going_along(settings, [reference for one in cast for reference in one.references], model=model)
         self._check_wire(provider, model, row, settings=settings, cast=cast, going=going)
         hold, expected = self._price(provider, model, settings, row=row, going=going)
@@ -354,8 +357,9 @@ class _Planner:
         references = pixels_of(going)
         by_words = model.prices and any(one.tokens is not None for one in model.prices)
         # As the price counts it: a character of another script is several bytes.
-        length = len(row.prompt.encode()) if by_words else 0
-        key = repr((provider, model.name, sorted(settings.items()), references, length))
+        words, wished = as_read(model, row.prompt, settings)
+        length = len(words.encode()) if by_words else 0
+        key = repr((provider, model.name, sorted(wished.items()), references, length))
         if key not in self._prices:
             most = self._order.max_image_cost
             estimate = all(one.estimate for one in model.prices)

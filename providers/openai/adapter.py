@@ -15,7 +15,7 @@ from providers.adapter import Adapter
 from providers.catalogue import Model, load
 from providers.contract import Ask, Call, Delivered, Reply
 from providers.openai import replies
-from providers.openai.body import body_for, left_out
+from providers.openai.body import body_for, left_out, without_flags
 
 #: The longest that OpenAI's own client waits; a picture takes 40 to 80 s on an ordinary day, more with `max`.
 USUAL_TOTAL_S: Final = 600.0
@@ -38,7 +38,7 @@ class OpenAI(Adapter):
         return {"Authorization": f"Bearer {key}"}
 
     def prompt_text(self, ask: Ask) -> str:
-        return ask.prompt
+        return without_flags(ask)[0].prompt
 
     def build_submit(self, ask: Ask) -> Call:
         model = _model(ask.model)
@@ -62,8 +62,12 @@ class OpenAI(Adapter):
         return replies.end_of_model(reply)
 
     def warnings(self, ask: Ask) -> Sequence[str]:
+        ask, notes = without_flags(ask)
         names = left_out(ask, _model(ask.model))
-        return [f"{ask.model!r} has no {', '.join(names)}; what is said about it is left out"] if names else []
+        return [
+            *notes,
+            *([f"{ask.model!r} has no {', '.join(names)}; what is said about it is left out"] if names else ()),
+        ]
 
 
 def _model(name: str) -> Model:

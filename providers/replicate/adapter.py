@@ -19,6 +19,7 @@ from providers.listed import ListedPage
 from providers.notices import Told, is_local
 from providers.replicate import inputs, replies
 from providers.replicate.failures import refusal_of
+from providers.setting_values import job_seconds
 from providers.transport.reply_models import ReplyModel
 
 #: The life time of a prediction, in seconds from its creation: Replicate's least, ours where nobody says, and the
@@ -142,8 +143,10 @@ class Replicate(Adapter):
 
     def warnings(self, ask: Ask) -> Sequence[str]:
         model = _model(ask.model)
+        ask, notes = inputs.without_flags(ask, model)
         names = inputs.left_out(ask, model)
-        return [f"{model.name!r} has no {', '.join(names)}; what the prompts say about it is left out"] if names else []
+        lost = [f"{model.name!r} has no {', '.join(names)}; what the prompts say about it is left out"] if names else []
+        return [*notes, *lost, *model.length_notes(ask.prompt)]
 
 
 def unknown_inputs(schema: Mapping[str, Any], sent: Mapping[str, Any]) -> list[str]:
@@ -157,14 +160,9 @@ def life_time_s(settings: Mapping[str, Any]) -> int:
     Raises:
         RequestRefused: outside of what makes sense there.
     """
-    wished = settings.get("timeout")
-    if wished is None or wished == "":
-        return USUAL_TIMEOUT_S
-    text = str(wished).strip()
-    fits = text.isdecimal() and len(text) <= 6 and LEAST_TIMEOUT_S <= int(text) <= MOST_TIMEOUT_S
-    if isinstance(wished, bool) or not fits:
-        raise RequestRefused(f"timeout is {wished!r}; Replicate takes {LEAST_TIMEOUT_S} to {MOST_TIMEOUT_S} seconds")
-    return int(text)
+    return job_seconds(
+        settings.get("timeout"), usual=USUAL_TIMEOUT_S, least=LEAST_TIMEOUT_S, most=MOST_TIMEOUT_S, by="Replicate"
+    )
 
 
 def _model(name: str) -> Model:

@@ -1,22 +1,23 @@
 """Adapter for Midjourney by TTAPI: writes its calls and reads its replies, and does nothing else.
 
-The prompt's flags are `providers.midjourney_flags`'s business, how replies are spelt is `providers.ttapi.replies`'s,
-and blend, describe, seed, inpaint and the prompt check are `providers.ttapi.side_jobs`.
+The prompt's flags are `providers.midjourney`'s business, how replies are spelt is `providers.ttapi.replies`'s, and
+blend, describe, seed, inpaint and the prompt check are `providers.ttapi.side_jobs`.
 
 Source: PROVIDERS.md 1, TTAPI's documentation of 2026-03 to 2026-05.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from domain.errors import RequestRefused
 from domain.escalation import Carried
 from domain.ids import normalised
-from providers import midjourney_flags
+from providers.catalogue import load
 from providers.contract import Accepted, AccountInfo, Action, Ask, Call, Progress, Reply, Running
 from providers.listed import ListedPage
+from providers.midjourney import prompt as midjourney
 from providers.notices import Told
 from providers.seeds import seed_of
 from providers.ttapi import replies
@@ -51,12 +52,16 @@ class TTAPI(SideJobs):
         """
         if ask.action is not None:
             return replies.further_text(ask.action.name, ask.action.parent_text)
-        return midjourney_flags.prompt_text(
+        return midjourney.prompt_text(
             ask.prompt,
             settings=_with_version(ask.model, ask.settings),
             reference_urls=ask.reference_urls,
             seed_if_none=seed_of(ask.attempt_id),
         )
+
+    def warnings(self, ask: Ask) -> Sequence[str]:
+        read = midjourney.understood(ask.prompt)
+        return [*read.notes, *load().get(ask.model).length_notes(read.words)]
 
     def build_submit(self, ask: Ask) -> Call:
         mode = mode_of(ask.settings)
@@ -95,7 +100,7 @@ class TTAPI(SideJobs):
         return Accepted(job_id=f"{taken.job_id}{_SAME_ID}{action.name}") if same else taken
 
     def carried(self, ask: Ask) -> Carried:
-        return midjourney_flags.carried(
+        return midjourney.carried(
             ask.prompt, settings=_with_version(ask.model, ask.settings), reference_urls=ask.reference_urls
         )
 
@@ -141,14 +146,14 @@ class TTAPI(SideJobs):
 
     def resembles(self, sent: str, listed: str) -> bool:
         """By the seed, which every text of ours has; of a text without one, by the words before its flags."""
-        seed = midjourney_flags.seed_in(listed)
+        seed = midjourney.seed_in(listed)
         if seed is None:
-            return normalised(midjourney_flags.words_of(listed)) == normalised(midjourney_flags.words_of(sent))
-        return seed == midjourney_flags.seed_in(sent)
+            return normalised(midjourney.words_before_flags(listed)) == normalised(midjourney.words_before_flags(sent))
+        return seed == midjourney.seed_in(sent)
 
     def bears_mark_of(self, attempt_id: str, listed: str) -> bool:
         """By the seed that `prompt_text` gave it, unless the person fixed another."""
-        return midjourney_flags.seed_in(listed) == seed_of(attempt_id)
+        return midjourney.seed_in(listed) == seed_of(attempt_id)
 
     def build_info(self) -> Call:
         return Call(method="GET", path="/midjourney/v1/info", repeatable=True)

@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Final
 
 from domain.errors import KeyRefused, MaybeSent, ProviderError, QueueFull, ReplyUnreadable
-from providers import midjourney_flags
 from providers.charges import believable_usd
 from providers.contract import Accepted, AccountInfo, Made, Reply, Running
 from providers.listed import ListedJob
+from providers.midjourney import prompt as midjourney
 from providers.notices import Told
 from providers.transport.failure_text import failure_text
 from providers.transport.reply_models import (
@@ -202,7 +202,7 @@ def made(job: Job) -> Made:
     single = (job.action or "").startswith(_SINGLE)
     pictures = job.images or ([job.grid] if single and job.grid is not None else [])
     detail = job.excerpt(*_DETAIL)
-    aspect = midjourney_flags.aspect_in(job.prompt or "")
+    aspect = midjourney.aspect_in(job.prompt or "")
     return Made(
         picture_urls=pictures,
         grid_url=None if single else job.grid,

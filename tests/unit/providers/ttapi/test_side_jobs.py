@@ -10,7 +10,7 @@ import pytest
 from domain.errors import ContentRefused, MaybeSent, ProviderDown, ProviderError, ReplyUnreadable, RequestRefused
 from providers.contract import Accepted, Action, Ask, Call, Described, Made, Reply, Running
 from providers.listed import ListedJob
-from providers.midjourney_flags import aspect_in
+from providers.midjourney.prompt import aspect_in
 from providers.ttapi.adapter import TTAPI
 
 ADAPTER = TTAPI()
