@@ -11,7 +11,7 @@ from cli.batches.enqueue_options import one_address_each
 from cli.lazy import Entry, PanelledGroup, group_of
 from cli.terminal import INTERRUPTED, OK, Terminal
 from domain.errors import BadInput
-from domain.wording import plain_message
+from domain.validation_messages import plain_message
 
 _MAKE, _LOOK, _STEER, _CHARACTERS, _MACHINE = "Make pictures", "Look", "Steer", "Characters", "This machine"
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from db.columns import NOTHING, Moment, Usd, metadata, one_of, quoted
+from db.column_types import NOTHING, Moment, Usd, metadata, one_of, quoted
 from domain.faults import CODES
 from domain.feedback import FeedbackType
 from domain.states import (

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from db.columns import NOTHING, Moment, metadata, one_of
+from db.column_types import NOTHING, Moment, metadata, one_of
 
 character_references = Table(
     "character_references",

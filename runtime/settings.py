@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import BadInput
 from domain.rates import per_second
-from domain.wording import plain_message
+from domain.validation_messages import plain_message
 
 #: Allowed schemes of an address, with an example.
 _ADDRESSES = {

@@ -29,7 +29,7 @@ from validation.precision import Precision, choose
 from validation.preprocessing import Preprocessing, read_preprocessing
 from validation.similarity import Frame, compare
 from validation.specimens import specimens
-from validation.texts import TextTower, open_texts
+from validation.text_tower import TextTower, open_texts
 from validation.weights import revision
 
 __all__ = ["ClipScorer", "Identity", "why_no_cuda"]

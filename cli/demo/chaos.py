@@ -30,8 +30,8 @@ from pipeline.operator import lanes
 from pipeline.views.by_provider import by_provider, count_active
 from pipeline.views.status import BatchStatus
 from runtime.crew import crew_of, workers
+from runtime.sandbox_settings import sandbox_settings
 from runtime.settings import Settings, read_settings
-from runtime.stand_in import sandbox_settings
 from runtime.supervisor import Child
 
 PROMPTS: Final = stand_in.EXAMPLES / "chaos" / "prompts.csv"

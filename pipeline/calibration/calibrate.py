@@ -149,14 +149,9 @@ def calibrate(
             raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
     thresholds = examples.character.thresholds
     groups = positives.groups, negatives.groups
+    showing, others = positives.scores, negatives.scores
     core, style = (
-        examine(
-            values_of(positives.scores, one),
-            values_of(negatives.scores, one),
-            present=present,
-            groups=groups,
-            rule=rule,
-        )
+        examine(values_of(showing, one), values_of(others, one), present=present, groups=groups, rule=rule)
         for one, present, rule in (
             (Aspect.CORE, thresholds.core, Rule.BETWEEN),
             (Aspect.STYLE, thresholds.style, Rule.FLOOR),

@@ -23,8 +23,8 @@ from pipeline.views.status import BatchStatus
 from providers.catalogue import load
 from runtime.crew import role
 from runtime.resources import open_resources
+from runtime.sandbox_settings import sandbox_settings
 from runtime.settings import Settings
-from runtime.stand_in import sandbox_settings
 from runtime.supervisor import Supervisor
 from tasks import names
 from tests.support.commands import ROOT, wait_for

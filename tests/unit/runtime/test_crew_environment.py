@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from runtime.crew import environment
+from runtime.sandbox_settings import WIRES, sandbox_settings
 from runtime.settings import Settings
-from runtime.stand_in import WIRES, sandbox_settings
 
 _URL = "http://127.0.0.1:8700"
 
