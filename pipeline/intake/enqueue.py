@@ -253,6 +253,9 @@ class _Planner:
         self._check_length(model, row)
         cast = self._cast(row.character or self._order.character)
         settings = {**self._order.settings, **row.settings}
+        if urls := named_urls(settings):
+            # A cell holds them as text and an option as a list; rows that ask for the same are the same.
+            settings["cref_urls"] = urls
         going = going_along(settings, [reference for one in cast for reference in one.references], model=model)
         self._check_wire(provider, model, row, settings=settings, cast=cast, going=going)
         hold, expected = self._price(provider, model, settings, row=row, going=going)

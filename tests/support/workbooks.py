@@ -1,4 +1,4 @@
-"""Workbooks for tests: made by openpyxl, changed part by part where no library writes what must be tried, or by hand."""
+"""Workbooks for tests: made by openpyxl, changed part by part where no library writes what is tried, or by hand."""
 
 import io
 import zipfile
@@ -92,9 +92,7 @@ def ods_row(*cells: str, attributes: str = "") -> str:
 def ods_cell(kind: str, shown: str, **attributes: str) -> str:
     """A cell of some type; `value`, `date-value` and so on are given with `_` for `-`."""
     written = "".join(f' office:{name.replace("_", "-")}="{value}"' for name, value in attributes.items())
-    return (
-        f'<table:table-cell office:value-type="{kind}"{written}><text:p>{shown}</text:p></table:table-cell>'
-    )
+    return f'<table:table-cell office:value-type="{kind}"{written}><text:p>{shown}</text:p></table:table-cell>'
 
 
 def ods_table(*inside: str, name: str = "Prompts", attributes: str = "") -> str:
@@ -124,6 +122,9 @@ def written(folder: Path, content: bytes, name: str) -> Path:
     return path
 
 
+_USUAL = WorkbookOptions()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One workbook, and what comes of it.
@@ -141,7 +142,7 @@ class Case:
     rows: Sequence[tuple[str, Mapping[str, Any]]] | None = None
     warnings: Sequence[str] = ()
     refused: str | None = None
-    options: WorkbookOptions = WorkbookOptions()
+    options: WorkbookOptions = _USUAL
     name: str = "p.xlsx"
     approved_only: bool = False
 

@@ -8,7 +8,9 @@ from pipeline.intake.workbooks.choose import WorkbookOptions
 from tests.support.workbooks import Case, check, ods, ods_cell, ods_row, ods_table
 
 _HEADER = ods_row("prompt", "theme")
-_HIDDEN_TABLE = '<style:style style:name="ta2" style:family="table"><style:table-properties table:display="false"/></style:style>'
+_HIDDEN_TABLE = (
+    '<style:style style:name="ta2" style:family="table"><style:table-properties table:display="false"/></style:style>'
+)
 _STRUCK = (
     '<style:style style:name="T1" style:family="text">'
     '<style:text-properties style:text-line-through-style="solid"/></style:style>'
@@ -118,7 +120,9 @@ CASES = [
         says="a comment is no content",
         content=cell(
             "theme",
-            paragraphs("<office:annotation><dc:creator>Ann</dc:creator><text:p>no</text:p></office:annotation><text:p>sea</text:p>"),
+            paragraphs(
+                "<office:annotation><dc:creator>Ann</dc:creator><text:p>no</text:p></office:annotation><text:p>sea</text:p>"
+            ),
         ),
         rows=[("a pig", {"theme": "sea"})],
     ),
@@ -200,9 +204,16 @@ CASES = [
             ods_table(
                 ods_row('<table:table-cell table:number-columns-repeated="2"/>', "prompt", "seed"),
                 ods_row(attributes='table:number-rows-repeated="5"'),
-                ods_row('<table:table-cell table:number-columns-repeated="2"/>', "a pig", attributes='table:number-rows-repeated="2"'),
+                ods_row(
+                    '<table:table-cell table:number-columns-repeated="2"/>',
+                    "a pig",
+                    attributes='table:number-rows-repeated="2"',
+                ),
                 ods_row('<table:table-cell table:number-columns-repeated="2"/>', "a hat", "x"),
-                ods_row('<table:table-cell table:number-columns-repeated="1024"/>', attributes='table:number-rows-repeated="1048567"'),
+                ods_row(
+                    '<table:table-cell table:number-columns-repeated="1024"/>',
+                    attributes='table:number-rows-repeated="1048567"',
+                ),
             )
         ),
         refused="Prompts!D9: seed in 'p.ods' is 'x'",
@@ -254,7 +265,8 @@ CASES = [
     Case(
         says="a password",
         content=ods(
-            ods_table(_HEADER), manifest='<manifest:manifest xmlns:manifest="m"><manifest:encryption-data/></manifest:manifest>'
+            ods_table(_HEADER),
+            manifest='<manifest:manifest xmlns:manifest="m"><manifest:encryption-data/></manifest:manifest>',
         ),
         refused="is locked with a password; save it without one",
     ),
@@ -266,7 +278,11 @@ CASES = [
         ),
         refused="it declares a document type",
     ),
-    Case(says="an entity that there is not", content=ods(ods_table(_HEADER, ods_row("a &x; pig"))), refused="undefined entity"),
+    Case(
+        says="an entity that there is not",
+        content=ods(ods_table(_HEADER, ods_row("a &x; pig"))),
+        refused="undefined entity",
+    ),
     Case(says="no table at all", content=ods(), refused="holds no list of rows"),
 ]
 

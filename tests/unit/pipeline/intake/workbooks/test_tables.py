@@ -157,7 +157,9 @@ CASES = [
         content=two(_second_sheet),
         refused="'p.xlsx' has 2 tables with a column 'prompt': 'Prompts'; 'More'; name",
     ),
-    Case(says="a sheet by name", content=two(_second_sheet), rows=[("a cat", {})], options=WorkbookOptions(sheet="more ")),
+    Case(
+        says="a sheet by name", content=two(_second_sheet), rows=[("a cat", {})], options=WorkbookOptions(sheet="more ")
+    ),
     Case(says="a sheet by number", content=two(_second_sheet), rows=_TWO, options=WorkbookOptions(sheet="1")),
     Case(
         says="a sheet that there is not",
@@ -174,7 +176,9 @@ CASES = [
         refused="has 2 tables",
         options=_HIDDEN,
     ),
-    Case(says="a hidden sheet by name", content=two(_hidden_sheet), rows=_TWO, options=WorkbookOptions(sheet="Prompts")),
+    Case(
+        says="a hidden sheet by name", content=two(_hidden_sheet), rows=_TWO, options=WorkbookOptions(sheet="Prompts")
+    ),
     Case(
         says="a hidden row",
         content=two(_hide_row),
@@ -195,7 +199,11 @@ CASES = [
         warnings=["Prompts!B1: hidden columns are not read"],
     ),
     Case(says="a hidden column that is asked for", content=two(_hide_column("B")), rows=_TWO, options=_HIDDEN),
-    Case(says="hidden prompts", content=two(_hide_column("A")), refused="Prompts!A1: the column 'prompt' of 'p.xlsx' is hid"),
+    Case(
+        says="hidden prompts",
+        content=two(_hide_column("A")),
+        refused="Prompts!A1: the column 'prompt' of 'p.xlsx' is hid",
+    ),
     Case(
         says="a declared table ends where it says",
         content=two(_declared),
@@ -214,7 +222,9 @@ CASES = [
         options=WorkbookOptions(sheet="second"),
     ),
     Case(says="a row of totals", content=two(_totals), rows=_TWO, warnings=["Prompts!A4: a row of totals"]),
-    Case(says="totals beside no prompt", content=two(_totals_beside), rows=_TWO, warnings=["Prompts!A4: a row of totals"]),
+    Case(
+        says="totals beside no prompt", content=two(_totals_beside), rows=_TWO, warnings=["Prompts!A4: a row of totals"]
+    ),
     Case(
         says="prompts twice in a header",
         content=at("A1", ["prompt", "theme", "Prompt"], ["a", "b", "c"]),
@@ -284,4 +294,7 @@ def test_many_places_of_one_kind_make_one_sentence(tmp_path: Path) -> None:
 
 def test_options_of_a_workbook_are_refused_for_a_csv(tmp_path: Path) -> None:
     path = written(tmp_path, b"prompt\na pig\n", "p.csv")
-    check(Case(says="", content=path.read_bytes(), name="p.csv", refused="no workbook; leave out", options=_HIDDEN), tmp_path)
+    check(
+        Case(says="", content=path.read_bytes(), name="p.csv", refused="no workbook; leave out", options=_HIDDEN),
+        tmp_path,
+    )
