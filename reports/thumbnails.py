@@ -69,21 +69,39 @@ def make_thumbnails(wanted: Sequence[Wanted]) -> list[Thumbnail | None]:
 
 
 def make_thumbnail(wanted: Wanted) -> Thumbnail | None:
-    """A thumbnail that keeps the picture's shape, or None where the file is missing or not a picture."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_MOST_PIXELS` decides instead
-            with Image.open(wanted.path) as opened:
-                if opened.width * opened.height > _MOST_PIXELS:
-                    return None
-                opened.draft("RGB", (wanted.side_px, wanted.side_px))
-                picture = _on_white(ImageOps.exif_transpose(opened))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
-        return None  # Pillow's decoders report a broken file by any of these
-    picture.thumbnail((wanted.side_px, wanted.side_px), Image.Resampling.LANCZOS)
+    """A thumbnail that keeps the picture's shape, or None where the file is gone or no picture."""
+    picture = _decoded(wanted.path, side_px=wanted.side_px)
+    if picture is None:
+        return None
     content = _encoded(picture, limit_bytes=wanted.limit_bytes)
     url = f"data:image/webp;base64,{b64encode(content).decode()}"
     return Thumbnail(url=url, width=picture.width, height=picture.height)
+
+
+def small_jpeg(path: Path, *, side_px: int) -> tuple[bytes, int, int] | None:
+    """A picture as a JPEG of at most that side, with its width and height: the kind that every spreadsheet shows."""
+    picture = _decoded(path, side_px=side_px)
+    if picture is None:
+        return None
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=_BEST_QUALITY, optimize=True)
+    return file.getvalue(), picture.width, picture.height
+
+
+def _decoded(path: Path, *, side_px: int) -> Image.Image | None:
+    """The picture in that file, upright, on white, at most `side_px` on a side; None where there is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_MOST_PIXELS` decides instead
+            with Image.open(path) as opened:
+                if opened.width * opened.height > _MOST_PIXELS:
+                    return None
+                opened.draft("RGB", (side_px, side_px))
+                picture = _on_white(ImageOps.exif_transpose(opened))
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return None  # Pillow's decoders report a broken file by any of these
+    picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    return picture
 
 
 def _encoded(picture: Image.Image, *, limit_bytes: int) -> bytes:

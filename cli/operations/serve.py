@@ -44,7 +44,7 @@ def worker_command(
 
 def migrate_command() -> None:
     """Bring the database to the schema of this version, then end; workers do the same when they start."""
-    with speaking() as terminal, opened() as site:
+    with open_terminal() as terminal, opened() as site:
         terminal.note(f"the schema is up to date at {_shown(site.settings)}")
 
 

@@ -256,6 +256,9 @@ class _Planner:
         settings = {**self._order.settings, **row.settings}
         for setting in overruled(row.prompt, {**self._order.settings, **dict.fromkeys(row.settings)}):
             del settings[setting]  # the row's own words win over the batch's defaults
+        if urls := named_urls(settings):
+            # A cell holds them as text and an option as a list; rows that ask for the same are the same.
+            settings["cref_urls"] = urls
         going = going_along(settings, [reference for one in cast for reference in one.references], model=model)
         self._check_wire(provider, model, row, settings=settings, cast=cast, going=going)
         hold, expected = self._price(provider, model, settings, row=row, going=going)

@@ -79,12 +79,12 @@ def export(
             written += _write(resources, copy)
         except (FileNotFoundError, PictureLost) as failure:
             lost.append(f"row {copy.row}: the store has lost {copy.key!r} ({type(failure).__name__})")
-    log = folder / f"{_fit(batch.name)}_generation_log.csv"
+    log = folder / f"{fit_name(batch.name)}_generation_log.csv"
     targets = {copy.asset_id: copy.target for copy in copies}
     lines = [_with_targets(line_of(resources, story), story, targets) for story in told]
     report = replace(report_of(resources, batch_id), generations=lines)
     write_log(report, log)
-    write_tries(report, folder / f"{_fit(batch.name)}_tries.csv")
+    write_tries(report, folder / f"{fit_name(batch.name)}_tries.csv")
     return Exported(written=written, kept=len(copies) - written - len(lost), lost=lost, log=log)
 
 
@@ -98,12 +98,12 @@ def _copies(told: Sequence[Story], folder: Path, batch: str, *, every_picture: b
         version = "" if seen[position] == 1 else f"v{seen[position]}"
         accepted = row["state"] == GenerationState.COMPLETED
         place = folder if accepted else folder / "rejected"
-        place = place.joinpath(*(_fit(part) for part in (row["theme"], row["variation"]) if part))
+        place = place.joinpath(*(fit_name(part) for part in (row["theme"], row["variation"]) if part))
         chosen = _chosen(story, every_picture=every_picture) if accepted or every_picture else []
         called = generations.labels(story)
         for asset in chosen:
             which = f"-{called[asset['id']]}" if every_picture else ""
-            name = f"{_fit(batch)}-{position:04d}{version}{which}{Path(asset['r2_key']).suffix}"
+            name = f"{fit_name(batch)}-{position:04d}{version}{which}{Path(asset['r2_key']).suffix}"
             yield _Copy(
                 row=position,
                 asset_id=asset["id"],
@@ -120,7 +120,7 @@ def _chosen(story: Story, *, every_picture: bool) -> list[dict[str, Any]]:
     return [asset for asset in stored if asset["best"]][-1:] or stored[:1]
 
 
-def _fit(name: str) -> str:
+def fit_name(name: str) -> str:
     """`name` as a path component that is safe on any system: not empty, not hidden, without separators."""
     fit = _UNFIT.sub("-", unicodedata.normalize("NFC", name)).strip("-. ")
     return fit[:_LONGEST].rstrip("-. ") or "unnamed"

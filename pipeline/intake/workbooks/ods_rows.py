@@ -133,7 +133,7 @@ class OdsRowReader:
             if cell.tag not in {_CELL, _COVERED}:
                 continue
             times = repeated(cell, "number-columns-repeated")
-            if len(cell) or len(cell.attrib) > 1:
+            if len(cell) or cell.attrib:
                 value = self._value(cell)
                 if cell.find(_FRAME) is not None:
                     pictures.append(column)

@@ -36,7 +36,17 @@ _DEEPEST: Final = 100
 _CHUNK: Final = 1 << 16
 _METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
-_End = re.compile(rb"PK\x05\x06")
+#: What the standard library raises for an archive or a part that is not whole.
+_UNREADABLE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    struct.error,
+    NotImplementedError,
+    OverflowError,
+    UnicodeDecodeError,
+)
+_ARCHIVE_ENDS = re.compile(rb"PK\x05\x06")
 
 
 class Package:
@@ -210,7 +220,7 @@ def refusing(name: str) -> Iterator[None]:
         raise BadInput(f"{name!r} is no whole workbook: {failure}; {again}") from failure
     except (expat.ExpatError, ParseError) as failure:
         raise BadInput(f"{name!r} is no whole workbook: its XML is broken ({failure}); {again}") from failure
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as failure:
+    except _UNREADABLE as failure:
         raise BadInput(f"{name!r} is damaged or cut off ({failure}); {again}") from failure
 
 
@@ -233,7 +243,7 @@ def _check_listing(source: BinaryIO) -> None:
     tail = min(size, 65_557)
     source.seek(size - tail)
     content = source.read(tail)
-    ends = [match.start() for match in _End.finditer(content)]
+    ends = [match.start() for match in _ARCHIVE_ENDS.finditer(content)]
     if not ends or len(content) < ends[-1] + 22:
         raise Damaged("its end is missing")
     listed, offset = struct.unpack_from("<LL", content, ends[-1] + 12)

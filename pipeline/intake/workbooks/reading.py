@@ -18,7 +18,7 @@ from pipeline.intake.workbooks.xlsx import XlsxWorkbook
 
 READ: Final = frozenset({".xlsx", ".xlsm", ".ods"})
 _NOT_READ: Final = frozenset({".xls", ".xlsb", ".xlt", ".xltx", ".ots", ".fods", ".numbers", ".gnumeric"})
-_ZIP: Final = b"PK"
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: BIFF 2 to 4, from before there were compound files.
 _OLD_BIFF: Final = (b"\x09\x00\x04\x00", b"\x09\x02\x06\x00", b"\x09\x04\x06\x00")
@@ -34,7 +34,7 @@ def is_workbook(head: bytes, path: Path) -> bool:
         head: its first bytes.
     """
     called = path.suffix.lower() in READ | _NOT_READ
-    return called or head.startswith((_ZIP, _OLE, *_OLD_BIFF))
+    return called or head.startswith((*_ZIP, _OLE, *_OLD_BIFF))
 
 
 class WorkbookFile:

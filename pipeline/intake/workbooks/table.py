@@ -6,7 +6,7 @@ from typing import Final
 from domain.errors import BadInput
 from pipeline.intake.columns import column_name
 from pipeline.intake.workbooks.choose import Candidate, WorkbookOptions
-from pipeline.intake.workbooks.contract import Area, Cell, SheetRow, Value, letters, place
+from pipeline.intake.workbooks.contract import Area, Cell, Kind, SheetRow, Value, letters, place
 from pipeline.intake.workbooks.notices import Notices
 from pipeline.intake.workbooks.values import ADDRESSES, CellReader
 
@@ -144,7 +144,7 @@ class Table:
     def _placed(self, row: SheetRow) -> Iterator[int]:
         """Columns whose cell is itself a picture."""
         for at, value in row.cells.items():
-            if isinstance(value, Cell) and value.kind == "picture" and at in self._names:
+            if isinstance(value, Cell) and value.kind is Kind.PICTURE and not value.links and at in self._names:
                 yield at
 
     def _adds_up(self, row: SheetRow, prompt: int) -> bool:

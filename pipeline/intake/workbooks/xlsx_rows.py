@@ -9,7 +9,7 @@ from pipeline.intake.workbooks.contract import Cell, Damaged, Kind, SheetRow, To
 from pipeline.intake.workbooks.number_formats import Style, number_cell
 from pipeline.intake.workbooks.package import whole_number
 from pipeline.intake.workbooks.shared_strings import SharedStrings, rich_text, unescaped
-from pipeline.intake.workbooks.xml_pieces import parsed
+from pipeline.intake.workbooks.xml_pieces import entities, parsed
 
 MOST_LINES: Final = 1_048_576
 #: 200,000 rows of 100 cells, or a million of 20.
@@ -19,8 +19,11 @@ TRUE: Final = frozenset({"1", "true"})
 ADDRESS: Final = re.compile(
     r"""\s*(?:of:)?=?\s*(?:_xlfn\.)?(?:HYPERLINK|IMAGE)\(\s*"((?:[^"]|"")*)"\s*[,;)]""", re.IGNORECASE
 )
-#: Cells as nearly every program writes them: no formula, no text of their own, nothing that XML has to escape.
-_CELL: Final = r'<c r="([A-Z]{1,3})[0-9]{1,7}"(?: s="([0-9]{1,6})")?(?: t="([snb])")?(?:/>|><v>([^<&]{0,64})</v></c>)'
+#: Cells as nearly every program writes them: no formula, and a text in one run.
+_CELL: Final = (
+    r'<c r="([A-Z]{1,3})[0-9]{1,7}"(?: s="([0-9]{1,6})")?(?: t="([snb]|inlineStr)")?'
+    r'(?:/>|><v>([^<&]{0,64})</v></c>|><is><t(?: xml:space="preserve")?>([^<]*)</t></is></c>)'
+)
 _REGULAR: Final = re.compile(
     r'\s*<row r="([0-9]{1,7})"([^<>]*)>((?:' + re.sub(r"\((?!\?)", "(?:", _CELL) + r")*)</row>"
 )
@@ -63,17 +66,17 @@ class RowReader:
     def _regular(self, line: str, attributes: str, content: str) -> SheetRow:
         row = self._row(line, hidden=_HIDDEN.search(attributes) is not None)
         cells, columns = row.cells, self._columns
-        for name, style, kind, stored in _CELLS.findall(content):
-            if not stored:
+        for name, style, kind, stored, inline in _CELLS.findall(content):
+            if not (stored or inline):
                 continue
             column = columns.get(name)
             if column is None:
                 column = columns[name] = column_of(name)
             value: Value
             if kind == "s":
-                value = self._strings.get(stored)
-                if style in self._struck and isinstance(value, str):
-                    value = Cell(Kind.TEXT, value, struck=True)
+                value = self._struck_out(self._strings.get(stored), style)
+            elif inline:
+                value = self._struck_out(unescaped(entities(inline)), style)
             elif kind == "b":
                 value = Cell(Kind.BOOLEAN, "true" if stored in TRUE else "false")
             elif style in self._plain and stored.isdigit() and stored[0] != "0" and len(stored) <= _EXACT_DIGITS:
@@ -95,13 +98,14 @@ class RowReader:
                 continue
             written = cell.get("r")
             column = column + 1 if written is None else column_of(written.rstrip("0123456789"))
-            value = self._value(cell)
-            if cell.get("s") in self._struck and isinstance(value, str):
-                value = Cell(Kind.TEXT, value, struck=True)
+            value = self._struck_out(self._value(cell), cell.get("s", ""))
             if value != "":
                 row.cells[column] = value
         self._count(len(element))
         return row
+
+    def _struck_out(self, value: Value, style: str) -> Value:
+        return Cell(Kind.TEXT, value, struck=True) if style in self._struck and value and type(value) is str else value
 
     def _row(self, written: str | None, *, hidden: bool) -> SheetRow:
         line = self._line + 1 if written is None else whole_number(written, most=MOST_LINES)
