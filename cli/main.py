@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from cli.batches.enqueue_options import one_address_each
+from cli.defects import recorded
 from cli.lazy import Entry, PanelledGroup, group_of
-from cli.terminal import INTERRUPTED, OK, Terminal
+from cli.terminal import ENDED_OTHERWISE, INTERRUPTED, OK, Terminal
 from domain.errors import BadInput
 from domain.validation_messages import plain_message
 
@@ -161,10 +162,12 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except typer.TyperException as mistake:
         return _misused(terminal, plain_message(mistake.format_message()))
-    except Exception:
-        # A defect of ours: the trace is for us, but who reads documents still gets one.
-        terminal.document({"error": {"code": "defect", "message": "an unexpected failure; its trace is on stderr"}})
-        raise
+    except Exception as failure:  # noqa: BLE001 -- the top of the process; the trace goes to the log
+        # A defect of ours: the trace is for us, and may hold statements; who called gets a sentence and a reference.
+        said = recorded(failure)
+        terminal.document({"error": {"code": "defect", "message": said}})
+        terminal.note(f"error: {said}")
+        return ENDED_OTHERWISE
     return ended if isinstance(ended, int) else OK
 
 

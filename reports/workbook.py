@@ -102,6 +102,9 @@ class _Sheet:
             self._sheet.set_column(place, place, _WIDTHS.get(name, _WIDTH))
             self._sheet.write_string(0, place, name, header)
         self._sheet.freeze_panes(1, self._at["prompt"] + 1)
+        self._sheet.set_landscape()
+        self._sheet.fit_to_pages(1, 0)
+        self._sheet.repeat_rows(0)
         self._sheet.autofilter(0, 0, len(lines), len(self.columns) - 1)
 
     def write(self, number: int, asked: AskedLine) -> None:

@@ -101,4 +101,4 @@ def _about(changed: Sequence[int]) -> Iterator[str]:
         named = ", ".join(map(str, changed[:_NAMED])) + (
             f" and {len(changed) - _NAMED} more" if changed[_NAMED:] else ""
         )
-        yield f"rows {named} of the sheet cannot say all that was asked for; run again, they would be new and be paid for"
+        yield f"rows {named} of the sheet cannot say all that was asked for; run again, they would be new ones"

@@ -51,3 +51,14 @@ def test_a_note_beside_moving_bars_stays_in_the_log_where_standard_error_is_one(
     screen, errors = _watched(bench, errors_seen=False)
     assert "worker" not in screen
     assert errors == "worker gpu ended\nreport: report.html\n"
+
+
+def test_a_watch_that_brings_no_workers_says_so_at_once(bench: Bench) -> None:
+    written = bench.enqueue("a pig")
+    batch_control.cancel(bench.resources, written.batch_id)
+    terminal = Terminal()
+    terminal.err = Console(file=(err := io.StringIO()), width=400)
+    Watch(bench.resources, written.batch_id, terminal, tend=lambda: None, brings_workers=False).until_over()
+    first = err.getvalue().splitlines()[0]
+    assert first.startswith("no tick has come ever")
+    assert "this command brings none, since DATABASE_URL is set; start them with `likeness up`" in first

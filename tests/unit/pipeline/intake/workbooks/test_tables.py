@@ -233,7 +233,7 @@ CASES = [
     Case(
         says="no column of prompts",
         content=at("B2", ["text", "theme"], ["a pig", "sea"]),
-        refused="no sheet of 'p.xlsx' has a column 'prompt' (the first row of 'Prompts' holds 'text' (B2), 'theme' (C2))",
+        refused="no sheet of 'p.xlsx' has a column 'prompt' (the first row of 'Prompts' holds 'text' (B2)",
     ),
     Case(says="an empty workbook", content=xlsx(rows()), refused="'p.xlsx' is empty"),
     Case(says="a header alone", content=xlsx(rows(["prompt"])), refused="'p.xlsx' has a header and no row"),

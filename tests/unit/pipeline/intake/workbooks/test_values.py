@@ -270,7 +270,7 @@ CASES = [
         warnings=["Prompts!B2: variation is a date, read as 2026-01-02"],
     ),
     Case(says="a date of the owner's own", content=cell("due", dt.date(2026, 1, 2)), rows=pig(due="2026-01-02")),
-    Case(says="a moment", content=cell("due", dt.datetime(2026, 1, 2, 8, 30)), rows=pig(due="2026-01-02 08:30")),
+    Case(says="a moment", content=cell("due", dt.datetime(2026, 1, 2, 8, 30)), rows=pig(due="2026-01-02 08:30")),  # noqa: DTZ001 -- cells have no zone
     Case(
         says="a date where a mode belongs",
         content=cell("mode", dt.date(2026, 1, 2)),
