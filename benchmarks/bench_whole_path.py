@@ -2,7 +2,7 @@
 
 Hypothesis: moves in groups and rows read once bring a generation to at most 12 statements, 5 commits and 3 messages,
 and to half of the CPU time that it took before. Control in the same run: an honest plain Celery app
-(`benchmarks.whole_path.plain_app`) with the same stand-in provider, pictures, model, servers and machine; and, with
+(`benchmarks.whole_path_plain_app`) with the same stand-in provider, pictures, model, servers and machine; and, with
 `--also COMMIT`, an earlier build of the product.
 A side is enqueued whole and runs to its end; CPU seconds are read from /proc per kind of process, over the same time.
 A second, shorter batch counts statements in Postgres' log, commits in its statistics and messages in Redis' (beat's
@@ -245,8 +245,9 @@ def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, An
 
         def enqueue(wanted: int) -> None:
             number = next(batches)
-            prompts = folder / f"{number}.txt"
-            prompts.write_text("".join(f"a small pig in field number {number} {row}\n" for row in range(wanted)))
+            prompts = folder / f"{number}.csv"
+            rows = "".join(f"a small pig in field number {number} {row},false\n" for row in range(wanted))
+            prompts.write_text(f"prompt,references\n{rows}")
             there = _scalar(servers, "SELECT count(*) FROM generations")
             options = ("--provider", "replicate", "--model", MODEL, "--character", "lulu", "--max-image-cost", "0.05")
             watching = subprocess.Popen(
@@ -258,6 +259,8 @@ def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, An
             )
             while watching.poll() is None and _scalar(servers, "SELECT count(*) FROM generations") < there + wanted:
                 time.sleep(0.2)
+            if watching.poll() is not None:
+                raise RuntimeError(f"`likeness run` ended with {watching.returncode} and enqueued too little")
             watching.kill()  # it has enqueued everything, and would only look on
             watching.wait()
 
@@ -273,7 +276,7 @@ def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, An
 
 def plain(folder: Path, stand_in: str, count: int) -> dict[str, Any]:
     """The control."""
-    from benchmarks.whole_path.plain_app import TABLE
+    from benchmarks.whole_path_plain_app import TABLE
 
     with servers_in(folder) as servers:
         (folder / "pictures").mkdir()
@@ -289,7 +292,7 @@ def plain(folder: Path, stand_in: str, count: int) -> dict[str, Any]:
         }
         with psycopg.connect(servers.libpq_url) as connection:
             connection.execute(TABLE)
-        module = [sys.executable, "-m", "benchmarks.whole_path.plain_app"]
+        module = [sys.executable, "-m", "benchmarks.whole_path_plain_app"]
 
         def enqueue(wanted: int) -> None:
             subprocess.Popen([*module, "enqueue", str(wanted)], env=env, cwd=folder)
@@ -304,7 +307,7 @@ def plain(folder: Path, stand_in: str, count: int) -> dict[str, Any]:
 @contextlib.contextmanager
 def stand_in() -> Iterator[str]:
     """The address of a provider that answers at once."""
-    command = [sys.executable, "-m", "benchmarks.whole_path.stand_in"]
+    command = [sys.executable, "-m", "benchmarks.whole_path_stand_in"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -332,6 +335,8 @@ def main() -> None:
     parser.add_argument("--also", metavar="COMMIT", help="an earlier build to run beside this one")
     parser.add_argument("--only", choices=("plain", "product"), help="leave the others out; nothing is recorded")
     asked = parser.parse_args()
+    # Told to stop, it still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)
         folder.chmod(0o711)

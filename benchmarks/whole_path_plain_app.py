@@ -3,7 +3,7 @@
 Submit, poll by `self.retry`, download, check: a task each, with Celery's usual acknowledgement; threads, one connection
 pool per process, one HTTP client per process, a warm model, one picture per forward, one row update per step. No
 ledger, no leases, no intent: a worker that dies may pay twice or forget a picture.
-Run as `python -m benchmarks.whole_path.plain_app ROLE`; the environment names the servers.
+Run as `python -m benchmarks.whole_path_plain_app ROLE`; the environment names the servers.
 """
 
 import hashlib
