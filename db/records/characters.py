@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, null, select, update
+from sqlalchemy import Connection, Row, delete, insert, null, select, true, update
 
 from db.ids import new_id
 from db.schema import characters
@@ -167,32 +167,58 @@ def find(connection: Connection, name: str) -> CharacterRow:
 
 
 def get(connection: Connection, character_id: CharacterId) -> CharacterRow:
-    row = connection.execute(select(characters).where(characters.c.id == character_id)).one()
-    references = connection.execute(
-        select(*[character_references.c[name] for name in ReferenceRow.__dataclass_fields__])
-        .where(character_references.c.character_id == character_id)
+    return get_many(connection, [character_id])[character_id]
+
+
+def get_many(connection: Connection, character_ids: Sequence[CharacterId]) -> dict[CharacterId, CharacterRow]:
+    """Characters as they stand now; ids that are unknown are absent."""
+    newest = (
+        select(threshold_versions)
+        .where(threshold_versions.c.character_id == characters.c.id)
+        .order_by(threshold_versions.c.version.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    rows = connection.execute(
+        select(characters.c.name, characters.c.description, newest)
+        .join(newest, true())
+        .where(characters.c.id.in_(character_ids))
+    ).all()
+    references: dict[CharacterId, list[ReferenceRow]] = {one: [] for one in character_ids}
+    for found in connection.execute(
+        select(character_references.c.character_id, *[character_references.c[name] for name in _REFERENCE])
+        .where(character_references.c.character_id.in_(character_ids))
         .order_by(character_references.c.position)
-    ).mappings()
-    newest = _newest(connection, character_id)
-    assert newest is not None, "a character is made together with its first thresholds"
+    ):
+        references[found.character_id].append(ReferenceRow(**{name: getattr(found, name) for name in _REFERENCE}))
+    return {row.character_id: _character(row, references[row.character_id]) for row in rows}
+
+
+_REFERENCE = tuple(ReferenceRow.__dataclass_fields__)
+
+
+def _character(row: Row[Any], references: Sequence[ReferenceRow]) -> CharacterRow:
     return CharacterRow(
-        id=CharacterId(row.id),
+        id=CharacterId(row.character_id),
         name=row.name,
         description=row.description,
-        references=[ReferenceRow(**reference) for reference in references],
+        references=references,
         thresholds=Thresholds(
-            version=newest.version,
-            core=newest.core,
-            style=newest.style,
-            origin=newest.origin,
-            style_decides=newest.style_decides,
+            version=row.version,
+            core=row.core,
+            style=row.style,
+            origin=row.origin,
+            style_decides=row.style_decides,
         ),
-        aggregation=newest.aggregation,
-        fitted_to=newest.model,
-        calibration=newest.calibration,
+        aggregation=row.aggregation,
+        fitted_to=row.model,
+        calibration=row.calibration,
     )
 
 
 def list_characters(connection: Connection) -> list[CharacterRow]:
-    ids = connection.execute(select(characters.c.id).order_by(characters.c.name)).scalars().all()
-    return [get(connection, CharacterId(one)) for one in ids]
+    ids = [
+        CharacterId(one) for one in connection.execute(select(characters.c.id).order_by(characters.c.name)).scalars()
+    ]
+    found = get_many(connection, ids)
+    return [found[one] for one in ids]

@@ -65,6 +65,10 @@ def named_urls(settings: Mapping[str, Any]) -> list[str]:
 
 
 def character_of(resources: Resources, character_id: CharacterId) -> CharacterRow:
+    """The character as it stands now: read for all threads that ask at the same time."""
+    found = resources.grouped.characters.do(resources.database, character_id)
+    if found is not None:
+        return found
     with resources.database.transaction() as connection:
         return characters.get(connection, character_id)
 

@@ -1,0 +1,38 @@
+"""What the steps of this process do in groups: one `Grouped` for each statement that many attempts can share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from db.moves import grouped
+from db.moves.grouped import Admitted, Intent, Judged, MadeJob, NewJob, PaidClaim, Stored
+from db.moves.validation import StoredInput
+from db.reads.work import Work
+from db.records import characters
+from db.records.characters import CharacterRow
+from domain.ids import AttemptId, CharacterId
+from domain.states import GenerationState
+from pipeline.process.grouping import Grouped
+
+
+def _characters(connection: Connection, ids: Sequence[CharacterId]) -> list[CharacterRow | None]:
+    found = characters.get_many(connection, sorted(set(ids)))
+    return [found.get(one) for one in ids]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupedMoves:
+    """One per process."""
+
+    admitted: Grouped[AttemptId, Admitted] = field(default_factory=lambda: Grouped(grouped.read_admitted))
+    intents: Grouped[Intent, bool] = field(default_factory=lambda: Grouped(grouped.write_intents))
+    jobs: Grouped[NewJob, bool] = field(default_factory=lambda: Grouped(grouped.store_jobs))
+    made: Grouped[MadeJob, bool] = field(default_factory=lambda: Grouped(grouped.finish_jobs))
+    collections: Grouped[PaidClaim, Work] = field(default_factory=lambda: Grouped(grouped.claim_collections))
+    stored: Grouped[Stored, GenerationState] = field(default_factory=lambda: Grouped(grouped.keep_pictures))
+    validations: Grouped[PaidClaim, tuple[Work, list[StoredInput]]] = field(
+        default_factory=lambda: Grouped(grouped.claim_validations)
+    )
+    judged: Grouped[Judged, GenerationState] = field(default_factory=lambda: Grouped(grouped.judge))
+    characters: Grouped[CharacterId, CharacterRow] = field(default_factory=lambda: Grouped(_characters))
