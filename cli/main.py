@@ -113,6 +113,12 @@ COMMANDS = (
     ),
     Entry(name="worker", target="cli.operations.serve:worker_command", panel=_MACHINE, says="Run one role of worker"),
     Entry(
+        name="migrate",
+        target="cli.operations.serve:migrate_command",
+        panel=_MACHINE,
+        says="Bring the database to this version",
+    ),
+    Entry(
         name="sandbox",
         target="cli.operations.serve:sandbox_command",
         panel=_MACHINE,

@@ -24,6 +24,17 @@ from runtime.settings import Settings
 from tools.failure_table import failure_table
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Variables of the compose file, which is no Python and so can't say itself what they mean; a test compares the names.
+COMPOSE_VARIABLES = {
+    "COMPOSE_PROFILES": "services beyond the usual: gpu, gpu-1, cpu, openai, webhooks, sandbox; commas between",
+    "POSTGRES_PASSWORD": "letters and digits, for it stands in an address; must be set",
+    "REDIS_PASSWORD": "as POSTGRES_PASSWORD",
+    "FLOWER_BASIC_AUTH": "USER:PASSWORD of Flower's page; must be set",
+    "CLI_USER": "UID:GID that `docker compose run cli` writes files as; none: the image's own user",
+    "PYTHON_IMAGE": "base of both images, such as python@sha256:...; none: the tag in docker-compose.yml",
+    "POSTGRES_IMAGE": "as PYTHON_IMAGE; must bring pgvector",
+    "REDIS_IMAGE": "as PYTHON_IMAGE; must bring valkey-server and valkey-cli",
+}
 #: Options that every command has.
 _SAME_EVERYWHERE = frozenset({"help", "install_completion", "show_completion"})
 
@@ -129,6 +140,9 @@ def env_example() -> str:
     ]
     for field in Settings.model_fields.values():
         lines += ["", f"# {field.description}", f"# {field.validation_alias}={_shown(field.default)}"]
+    lines += ["", "# --- what docker-compose.yml alone reads ---"]
+    for name, meaning in COMPOSE_VARIABLES.items():
+        lines += ["", f"# {meaning}", f"# {name}="]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""`up`, `worker`, `sandbox`: run the long-running processes."""
+"""`up`, `worker`, `sandbox`: run the long-running processes; `migrate` runs before them."""
 
 import os
 import signal
@@ -40,6 +40,12 @@ def worker_command(
     # Replace this process, so that signals reach the worker directly.
     command = python_module(module_of(role_name))
     os.execv(command[0], command)  # noqa: S606 -- our own module, by this very Python
+
+
+def migrate_command() -> None:
+    """Bring the database to the schema of this version, then end; workers do the same when they start."""
+    with open_terminal() as terminal, opened() as site:
+        terminal.note(f"the schema is up to date at {_shown(site.settings)}")
 
 
 def _checked_price(text: str) -> str:

@@ -47,12 +47,12 @@ def test_a_demo_killed_in_the_middle_goes_on_and_pays_nothing_twice(home: Path, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_two_demos_make_the_same_pictures(home: Path, tmp_path: Path) -> None:
     made = []
     for name in ("one", "two"):
         own = home / name
-        ended = commands.run("demo", "--json", "--size", "64", home=own, cwd=tmp_path, timeout_s=180)
+        ended = commands.run("demo", "--json", "--size", "64", home=own, cwd=tmp_path, timeout_s=280)
         assert ended.code == 0, ended.err
         listed = commands.run("list", "demo", "--json", home=own, cwd=tmp_path)
         made.append([sha256(Path(row["picture"]).read_bytes()).digest() for row in listed.document["generations"]])
