@@ -1,30 +1,13 @@
 """Watching a batch on a terminal, where bars move while other things are said."""
 
 import io
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from cli.batches.watch import Watch
 from cli.terminal import Terminal
-from db.session import Database
 from pipeline.operator import batch_control
-from tests.conftest import Sent
-from tests.support.steps import Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
+from tests.support.steps import Bench
 
 
 def _watched(bench: Bench, *, errors_seen: bool) -> tuple[str, str]:

@@ -4,15 +4,12 @@ The reply is the picture and there is no list: whatever dies with a reply in han
 what never came is settled by a person.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from db.schema import generation_assets, lanes, ledger_entries
-from db.session import Database
 from domain.errors import UnknownThing
 from domain.ids import AttemptId
 from pipeline.attempts import collect, rescue, submit
@@ -20,24 +17,15 @@ from pipeline.attempts.admit import admit
 from pipeline.characters.definitions import NewCharacter, add
 from pipeline.doubts import by_person
 from pipeline.doubts.by_person import Settled
-from sandbox.process import running
 from storage.folder import FolderStore
-from tests.conftest import Sent
-from tests.support.openai_desk import LOW, Desk, desk_of
+from tests.support.openai_desk import LOW, Desk
 from tests.support.steps import EXAMPLE, PREPROCESSING
 from validation.pixels import decode
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("sandbox"), latency_s=0.02, size_px=64) as url:
-        yield url
-
-
 @pytest.fixture
-def desk(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    with desk_of(database, url=sandbox, sent=sent, home=home) as opened:
-        yield opened
+def desk(openai_desk: Desk) -> Desk:
+    return openai_desk
 
 
 def test_a_prompt_in_another_script_is_held_for_all_of_its_bytes(desk: Desk) -> None:
