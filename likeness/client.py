@@ -213,9 +213,8 @@ class Connection:
             ServiceMissing: the provider's key is not set.
         """
         rows = _rows(prompts, sheet)
-        chosen = self._site.settings
         for wanted in sorted({row.provider or provider for row in rows}):
-            require_lane(chosen, wanted)
+            require_lane(self._site.settings, wanted)
         order = Order(
             name=name or f"script-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}",
             user_id=self.user,
@@ -227,7 +226,7 @@ class Connection:
             max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
             priority=priority,
             whole_file=False,
-            hold_usd={"ttapi": chosen.ttapi_price_usd},
+            hold_usd={"ttapi": self._site.settings.ttapi_price_usd},
             try_policy=wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
         )
         find_all(self.resources, order.character)
