@@ -245,9 +245,9 @@ def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, An
 
         def enqueue(wanted: int) -> None:
             number = next(batches)
-            prompts = folder / f"{number}.csv"
-            rows = "".join(f"a small pig in field number {number} {row},false\n" for row in range(wanted))
-            prompts.write_text(f"prompt,references\n{rows}")
+            prompts = folder / f"{number}.jsonl"
+            rows = [{"prompt": f"a small pig in field {number} {row}", "references": False} for row in range(wanted)]
+            prompts.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
             there = _scalar(servers, "SELECT count(*) FROM generations")
             options = ("--provider", "replicate", "--model", MODEL, "--character", "lulu", "--max-image-cost", "0.05")
             watching = subprocess.Popen(

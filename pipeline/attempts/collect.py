@@ -12,7 +12,7 @@ from typing import Any
 
 from db.moves import collection
 from db.moves.collection import NewAsset
-from db.moves.grouped import PaidClaim, Stored
+from db.moves.grouped_pictures import PaidClaim, Stored
 from db.reads.work import Lease, Work
 from domain.disposition import Step
 from domain.errors import LikenessError, PictureError, PictureLost, ProviderError, ServiceMissing

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from db.moves import validation
-from db.moves.grouped import Judged, PaidClaim
+from db.moves.grouped_pictures import Judged, PaidClaim
 from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict, StoredInput
 from db.reads.work import Lease, Work

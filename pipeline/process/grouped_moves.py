@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from db.moves import grouped
-from db.moves.grouped import Admitted, Intent, Judged, MadeJob, NewJob, PaidClaim, Stored
+from db.moves import grouped, grouped_pictures
+from db.moves.grouped import Admitted, Intent, MadeJob, NewJob
+from db.moves.grouped_pictures import Judged, PaidClaim, Stored
 from db.moves.validation import StoredInput
 from db.reads.work import Work
 from db.records import characters
@@ -29,10 +30,10 @@ class GroupedMoves:
     intents: Grouped[Intent, bool] = field(default_factory=lambda: Grouped(grouped.write_intents))
     jobs: Grouped[NewJob, bool] = field(default_factory=lambda: Grouped(grouped.store_jobs))
     made: Grouped[MadeJob, bool] = field(default_factory=lambda: Grouped(grouped.finish_jobs))
-    collections: Grouped[PaidClaim, Work] = field(default_factory=lambda: Grouped(grouped.claim_collections))
-    stored: Grouped[Stored, GenerationState] = field(default_factory=lambda: Grouped(grouped.keep_pictures))
+    collections: Grouped[PaidClaim, Work] = field(default_factory=lambda: Grouped(grouped_pictures.claim_collections))
+    stored: Grouped[Stored, GenerationState] = field(default_factory=lambda: Grouped(grouped_pictures.keep_pictures))
     validations: Grouped[PaidClaim, tuple[Work, list[StoredInput]]] = field(
-        default_factory=lambda: Grouped(grouped.claim_validations)
+        default_factory=lambda: Grouped(grouped_pictures.claim_validations)
     )
-    judged: Grouped[Judged, GenerationState] = field(default_factory=lambda: Grouped(grouped.judge))
+    judged: Grouped[Judged, GenerationState] = field(default_factory=lambda: Grouped(grouped_pictures.judge))
     characters: Grouped[CharacterId, CharacterRow] = field(default_factory=lambda: Grouped(_characters))

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from db.moves import grouped
+from db.moves import grouped, grouped_pictures
 from db.schema import attempts, generation_assets, generations, ledger_entries
 from db.schema_checks import model_inputs, verdicts
 from db.session import Database
@@ -134,9 +134,9 @@ def test_a_lease_that_was_lost_leaves_its_attempt_untouched_and_moves_the_others
 
 def test_of_two_messages_for_one_attempt_one_claims_it(books: Books) -> None:
     attempt_id = books.collecting()
-    claims = [grouped.PaidClaim(attempt_id=attempt_id, lease=lease()) for _ in range(2)]
+    claims = [grouped_pictures.PaidClaim(attempt_id=attempt_id, lease=lease()) for _ in range(2)]
     with books.database.transaction() as connection:
-        works = grouped.claim_collections(connection, claims)
+        works = grouped_pictures.claim_collections(connection, claims)
     assert sorted(work is not None for work in works) == [False, True]
     assert books.attempt(attempt_id).step_tries == 1
 
@@ -145,8 +145,8 @@ def test_a_step_that_has_killed_a_worker_is_claimed_by_no_group(books: Books) ->
     attempt_id = books.collecting()
     books.sql("UPDATE attempts SET deaths = 1")
     with books.database.transaction() as connection:
-        claim = grouped.PaidClaim(attempt_id=attempt_id, lease=lease())
-        assert grouped.claim_collections(connection, [claim]) == [None]
+        claim = grouped_pictures.PaidClaim(attempt_id=attempt_id, lease=lease())
+        assert grouped_pictures.claim_collections(connection, [claim]) == [None]
 
 
 def test_a_charge_above_its_hold_goes_alone(books: Books) -> None:
