@@ -27,11 +27,11 @@ from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import Calibration
 from pipeline.calibration.examples import gather
 from pipeline.characters import check_files, definitions
-from pipeline.characters.character_names import find_all, joined
+from pipeline.characters.character_names import joined
 from pipeline.characters.picture_files import picture_files
-from pipeline.intake import enqueue
-from pipeline.intake.enqueue import Order
-from pipeline.intake.prompt_file import rows_of
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_rows import rows_of
 from pipeline.operator import feedback
 from pipeline.process.embedding_cache import KeptEmbeddings
 from pipeline.resources import Resources
@@ -39,9 +39,7 @@ from pipeline.views import generations, status
 from pipeline.views.by_provider import by_provider, going
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
-from providers.catalogue import load
 from reports.wording import source
-from runtime.lanes import require_lane
 from runtime.resources import open_producer
 from runtime.scoring import open_scoring
 from runtime.settings import Settings, read_settings
@@ -203,14 +201,11 @@ class Connection:
             RequestError: something cannot be used; nothing was enqueued.
             ServiceMissing: the provider's key is not set.
         """
-        rows = rows_of(prompts)
-        chosen = self._site.settings
-        for wanted in sorted({row.provider or provider for row in rows}):
-            require_lane(chosen, wanted)
         order = Order(
             name=name or f"script-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}",
             user_id=self.user,
             provider=provider,
+            prompts=rows_of(prompts),
             model=model,
             character=joined(character),
             settings=dict(settings or {}),
@@ -218,12 +213,9 @@ class Connection:
             max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
             priority=priority,
             whole_file=False,
-            hold_usd={"ttapi": chosen.ttapi_price_usd},
             try_policy=wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
         )
-        find_all(self.resources, order.character)
-        planned = enqueue.plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
-        written = enqueue.enqueue(self.resources, order, planned)
+        written = commit(self.resources, prepare(self.resources, order))
         self._tend()
         return Batch(self, written.batch_id, order.name)
 

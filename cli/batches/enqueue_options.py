@@ -1,4 +1,7 @@
-"""What a person may ask of a batch: the options that `enqueue` and `run` share, each named and explained once."""
+"""The options that `enqueue` and `run` share, each named and explained once, and the order that they make.
+
+Light on purpose: a file or an option that cannot be used is told before the rest of the product is imported.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,6 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from domain.escalation import MOST_TRIES, Escalation, read_steps, wishes
+from domain.money import read_limit
+from pipeline.intake.findings import Findings, read_kinds
+from pipeline.intake.order import Order
+from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.prompt_rows import PromptRows
 
 #: Between two addresses in one value; a comma inside an address is the address's own.
 _BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=https?://)")
@@ -38,7 +46,7 @@ def policy_of(max_tries: int | None, escalate: str | None) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class EnqueueOptions:
     """The options as they were typed; `cli.options.taking` makes a command take every field of it."""
 
     prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="CSV, TSV, JSON, JSONL or a text file of prompts.")]
@@ -63,6 +71,15 @@ class Wish:
     approved_only: Annotated[bool, typer.Option("--approved-only", help="Only rows whose status is `approved`.")] = (
         False
     )
+    redo: Annotated[
+        bool,
+        typer.Option("--redo", help="Make rows again that the batch has with another mode, weight or reference link."),
+    ] = False
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse whatever would be a warning.")] = False
+    lenient: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Warn instead of refusing what looks like this; repeat for more."),
+    ] = None
     check_prompts: Annotated[
         bool, typer.Option("--check-prompts", help="Ask the provider first, for nothing, which prompts it refuses.")
     ] = False
@@ -73,10 +90,43 @@ class Wish:
     max_tries: MaxTries = None
     escalate: Escalate = None
 
-    @property
-    def try_policy(self) -> dict[str, Any]:
-        """What was said about further tries."""
-        return policy_of(self.max_tries, self.escalate)
+    def read(self) -> PromptRows:
+        """The rows of the file that are wanted.
+
+        Raises:
+            RequestError: the file or an option is not usable.
+        """
+        findings = Findings(strict=self.strict, lenient=read_kinds(self.lenient or ()))
+        return read_prompts(
+            self.prompts, start=self.start, end=self.end, approved_only=self.approved_only, findings=findings
+        )
+
+    def order(self, prompts: PromptRows, *, user_id: str) -> Order:
+        """What is wanted of these rows.
+
+        Raises:
+            RequestError: an option is not usable.
+        """
+        limit = None if self.max_cost is None else read_limit(self.max_cost, what="--max-cost")
+        most = None if self.max_image_cost is None else read_limit(self.max_image_cost, what="--max-image-cost")
+        return Order(
+            name=self.name or self.prompts.stem,
+            user_id=user_id,
+            provider=self.provider,
+            prompts=prompts,
+            model=self.model,
+            character=";".join(self.character or ()) or None,
+            settings=self.settings,
+            limit_usd=limit,
+            max_image_cost=most,
+            priority=self.priority,
+            whole_file=self.start == 0 and self.end is None and not self.approved_only,
+            times=self.times,
+            categories=tuple(self.category or ()),
+            try_policy=policy_of(self.max_tries, self.escalate),
+            redo=self.redo,
+            findings=prompts.findings,
+        )
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from cli.batches import enqueueing
-from cli.batches.enqueue_options import Wish
+from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
 from cli.demo import stand_in
 from cli.installation import opened, tending
 from cli.options import AsJson
 from cli.terminal import Terminal, speaking
 from domain.money import show, usd
-from pipeline.intake.enqueue import enqueue
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import prepare
 from runtime.crew import crew_of, workers
 from runtime.settings import Settings, read_settings
 from runtime.supervisor import Child
@@ -71,7 +72,7 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
         tend = tending(site, crew, terminal, members=members, checks=True)
         tend()
         stand_in.add_example_character(site)
-        wish = Wish(
+        options = EnqueueOptions(
             prompts=stand_in.EXAMPLE / "prompts.csv",
             name=stand_in.batch_name(site, _NAME, is_over=lambda batch: batch.over),
             character=["lulu-pig"],
@@ -80,9 +81,9 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
             cref_weight=_WEIGHT,
             approved_only=True,
         )
-        checked = enqueueing.check(wish, site.settings)
-        written = enqueue(site.resources, checked.order, enqueueing.planned(site, checked))
-        enqueueing.say_enqueued(terminal, written, checked)
+        plan = prepare(site.resources, options.order(options.read(), user_id=site.settings.user))
+        written = commit(site.resources, plan)
+        enqueueing.say_enqueued(terminal, plan, written)
         ended = Watch(site.resources, written.batch_id, terminal, tend=tend).until_over()
         billed = usd(sum((Decimal(job["charged_usd"]) for job in stand_in.jobs_of(site, ended)), Decimal(0)))
         code = conclude(site.resources, ended, terminal, report=report, more={"bill_usd": show(billed)})

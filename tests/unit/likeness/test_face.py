@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import likeness
 from domain.errors import BadInput
-from pipeline.intake.prompt_file import rows_of
+from pipeline.intake.prompt_rows import rows_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,7 +57,7 @@ def test_starting_loads_no_weights(code: str) -> None:
 
 
 def test_rows_are_texts_or_mappings_with_the_columns_of_a_file() -> None:
-    rows = rows_of(["a pig", {"prompt": "a cow ", "Theme": "farm", "seed": 7, "AR": "16:9", "customer": "x"}])
+    rows = list(rows_of(["a pig", {"prompt": "a cow ", "Theme": "farm", "seed": 7, "AR": "16:9", "customer": "x"}]))
     assert [(row.position, row.prompt) for row in rows] == [(0, "a pig"), (1, "a cow")]
     assert (rows[1].theme, rows[1].settings, rows[1].extra) == (
         "farm",
@@ -66,11 +67,21 @@ def test_rows_are_texts_or_mappings_with_the_columns_of_a_file() -> None:
 
 
 def test_rows_may_come_one_by_one() -> None:
-    assert len(rows_of(f"pig {number}" for number in range(1000))) == 1000
+    taken: list[int] = []
+
+    def prompts() -> Iterator[str]:
+        for number in range(1000):
+            taken.append(number)
+            yield f"pig {number}"
+
+    rows = rows_of(prompts())
+    assert next(rows).prompt == "pig 0"
+    assert taken == [0], "and none is taken before it is wanted"
+    assert len(list(rows)) == 999
 
 
 def test_a_prompt_may_hold_anything_that_a_file_may() -> None:
-    assert rows_of(['two\nlines, "quotes" and 🐷']).rows[0].prompt == 'two\nlines, "quotes" and 🐷'
+    assert next(rows_of(['two\nlines, "quotes" and 🐷'])).prompt == 'two\nlines, "quotes" and 🐷'
 
 
 @pytest.mark.parametrize(
@@ -91,4 +102,4 @@ def test_a_prompt_may_hold_anything_that_a_file_may() -> None:
 )
 def test_rows_that_cannot_be_used_are_refused_like_a_file(prompts: list[object], says: str) -> None:
     with pytest.raises(BadInput, match=says):
-        rows_of(prompts)  # type: ignore[arg-type] -- what a script without type checks might pass
+        list(rows_of(prompts))  # type: ignore[arg-type] -- what a script without type checks might pass
