@@ -12,7 +12,7 @@ from domain.ids import AttemptId, GenerationId
 from pipeline.process.device_backoff import Fullness
 from pipeline.process.fault_points import Points, Unarmed
 from pipeline.process.leases import Leases
-from pipeline.process.near_duplicates import Lookalikes
+from pipeline.process.lookalikes import Lookalikes
 from pipeline.process.poison_gate import Gate
 from pipeline.process.reference_cache import Shelf
 from providers.contract import Lane

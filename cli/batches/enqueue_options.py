@@ -4,7 +4,6 @@ Light on purpose: a file or an option that cannot be used is told before the res
 """
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,9 +19,6 @@ from pipeline.intake.prompt_rows import PromptRows
 
 #: Between two addresses in one value; a comma inside an address is the address's own.
 _BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=https?://)")
-_CREF_URLS = "--cref-urls"
-_ADDRESS = ("http://", "https://")
-
 
 MaxTries = Annotated[
     int | None,
@@ -139,18 +135,3 @@ class EnqueueOptions:
 def _addresses(value: str) -> list[str]:
     """The addresses of one value; anything else in it is left for the service's own check to refuse."""
     return _BETWEEN_ADDRESSES.split(value.strip(" \t\n,"))
-
-
-def one_address_each(arguments: Sequence[str]) -> Iterator[str]:
-    """`--cref-urls A B` as `--cref-urls A --cref-urls B`: no file of prompts is named by an address of the web."""
-    listing = value_due = False
-    for argument in arguments:
-        if value_due:
-            value_due = False
-        elif argument == _CREF_URLS or argument.startswith(f"{_CREF_URLS}="):
-            listing, value_due = True, argument == _CREF_URLS
-        elif listing and argument.startswith(_ADDRESS):
-            yield _CREF_URLS
-        else:
-            listing = False
-        yield argument

@@ -7,7 +7,6 @@ from db.records.lanes import LaneRow
 from domain.errors import UnknownThing
 from domain.ids import BatchId
 from domain.rates import per_second
-from pipeline.attempts import illegal_prompts
 from pipeline.resources import Resources
 
 __all__ = ["LaneRow", "close", "every", "holding_up", "rate_limit", "reopen", "set_concurrency", "set_rate_limit"]
@@ -76,6 +75,9 @@ def reopen(resources: Resources, lane: str) -> None:
     Raises:
         UnknownThing: no such lane.
     """
+    # Brings the services' clients along, which looking at lanes can do without.
+    from pipeline.attempts import illegal_prompts
+
     with resources.database.transaction() as connection:
         lanes.reopen(connection, lane)
         (provider,) = (row.provider for row in lanes.every(connection) if row.name == lane)

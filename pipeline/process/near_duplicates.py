@@ -1,39 +1,26 @@
-"""Two pictures of a batch that are too alike: found in the embeddings of the check, flagged on the later one.
+"""Compare the embeddings of a batch's pictures: which later one is too like which earlier one.
 
 Pictures of one generation are variations of one prompt and meant to be alike, so only those of different generations
 are compared. Why the comparison is made here and not by pgvector is measured in
-`docs/decisions/0021-near-duplicates.md`.
+`docs/decisions/0021-near-duplicates.md`. When it is made is decided in `pipeline.process.lookalikes`.
 """
 
-import logging
-from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from threading import Lock
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from db.records import near_duplicates
 from db.records.near_duplicates import SeenPicture
-from db.session import Database
-from domain.errors import LikenessError
-from domain.ids import AssetId, BatchId
-from domain.verdict import Origin
-from validation.embedder import fingerprint_of
-
-log = logging.getLogger(__name__)
+from domain.ids import AssetId
 
 _STORED = np.dtype("<f4")
-#: A commit is at most this much later than its transaction began.
-_LATE = timedelta(minutes=1)
 #: Rows compared at once: with the largest memory, 50 MB of cosines.
 _ROWS = 256
-_BATCHES = 8
 
 
 @dataclass(slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """The pictures of one batch and model that this process has compared."""
 
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -64,78 +51,6 @@ class _Seen:
         return first
 
 
-class Lookalikes:
-    """Thread-safe: one thread looks for all that ask meanwhile.
-
-    Args:
-        least: cosine from which two pictures are too alike.
-        most: pictures of a batch that are remembered, the latest; 50,000 of ViT-L/14 take 150 MB.
-    """
-
-    def __init__(self, *, least: float = 0.98, most: int = 50_000) -> None:
-        self._least = least
-        self._most = most
-        self._batches: OrderedDict[tuple[BatchId, str], _Seen] = OrderedDict()
-        self._lock = Lock()
-
-    def look(self, database: Database, batch_id: BatchId, *, origin: Origin) -> None:
-        """Compare what was judged since the last look; call it after the commit that judged.
-
-        Whoever commits later of two looks later, and so sees both, whatever process they belong to. What fails here
-        concerns no verdict and is only told.
-
-        Args:
-            origin: of the verdicts just written: only embeddings of the same model are compared.
-        """
-        fingerprint = fingerprint_of(revision=origin.revision, preprocessing=origin.preprocessing, dtype=origin.dtype)
-        seen = self._begin((batch_id, fingerprint))
-        if seen is None:
-            return  # another thread looks, and will look once more for us
-        while True:
-            try:
-                self._look(database, batch_id, fingerprint, seen)
-            except LikenessError as failure:
-                log.warning("near-duplicates of batch %s are not looked for now: %s", batch_id, failure)
-            except BaseException:
-                with self._lock:
-                    seen.looking = False
-                raise
-            with self._lock:
-                if not seen.wanted:
-                    seen.looking = False
-                    return
-                seen.wanted = False
-
-    def _begin(self, key: tuple[BatchId, str]) -> _Seen | None:
-        with self._lock:
-            seen = self._batches.setdefault(key, _Seen())
-            self._batches.move_to_end(key)
-            while len(self._batches) > _BATCHES:
-                self._batches.popitem(last=False)
-            if seen.looking:
-                seen.wanted = True
-                return None
-            seen.looking = True
-            return seen
-
-    def _look(self, database: Database, batch_id: BatchId, fingerprint: str, seen: _Seen) -> None:
-        if len(seen.assets) >= 2 * self._most:
-            # Begin anew with the latest half, rather than grow without end.
-            seen.assets, seen.generations, seen.newest = [], [], None
-            seen.known.clear()
-            seen.numbers.clear()
-        since = None if seen.newest is None else seen.newest - _LATE
-        with database.transaction() as connection:
-            pictures = near_duplicates.judged_since(
-                connection, batch_id, fingerprint=fingerprint, since=since, most=self._most
-            )
-        first = seen.add(pictures)
-        found = _too_alike(seen, first, least=self._least)
-        if found:
-            with database.transaction() as connection:
-                near_duplicates.flag(connection, found)
-
-
 @dataclass(slots=True, kw_only=True)
 class _Nearest:
     """For each picture the number of the earlier one that it is most like so far, and the cosine; -1 for none."""
@@ -150,7 +65,7 @@ class _Nearest:
         self.number[pictures[better]] = numbers[better]
 
 
-def _too_alike(seen: _Seen, first: int, *, least: float) -> dict[AssetId, tuple[AssetId, float]]:
+def too_alike(seen: Seen, first: int, *, least: float) -> dict[AssetId, tuple[AssetId, float]]:
     """Of every pair with a new picture: the later one, and the earlier that it is most like."""
     total = len(seen.assets)
     generations = np.asarray(seen.generations)
@@ -171,7 +86,7 @@ def _too_alike(seen: _Seen, first: int, *, least: float) -> dict[AssetId, tuple[
 
 
 def _pair(
-    seen: _Seen,
+    seen: Seen,
     nearest: _Nearest,
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],

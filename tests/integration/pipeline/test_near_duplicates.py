@@ -17,7 +17,7 @@ from domain.ids import AttemptId, BatchId, CharacterId
 from domain.verdict import Origin
 from pipeline.attempts.validate import without_flags
 from pipeline.process.embedding_cache import KeptEmbeddings
-from pipeline.process.near_duplicates import Lookalikes
+from pipeline.process.lookalikes import Lookalikes
 from tests.support.books import Books, asset, books_of
 from tests.support.finished import judge
 from tests.support.scoring_models import save_tiny_clip

@@ -1,18 +1,12 @@
 """What scripts see: few names, no weights, and rows that are checked like a file."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import likeness
 from domain.errors import BadInput
 from pipeline.intake.prompt_rows import rows_of
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_face_has_exactly_these_names() -> None:
@@ -29,31 +23,6 @@ def test_the_face_has_exactly_these_names() -> None:
         "connect",
     ]
     assert all(hasattr(likeness, name) for name in likeness.__all__)
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import likeness",
-        "import cli.main; assert cli.main.run(['--help']) == 0",
-        "import cli.main; assert cli.main.run(['models']) == 0",
-        "import cli.batches.looking, cli.batches.reports, cli.batches.batch_control, cli.batches.enqueueing",
-        "import cli.operations.lanes, cli.operations.doctor, cli.characters.commands, cli.demo.commands",
-    ],
-)
-def test_starting_loads_no_weights(code: str) -> None:
-    shown = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    loaded = set(json.loads(shown.stdout.splitlines()[-1]))
-    assert not loaded & {"torch", "transformers"}
-    if "--help" in code or "'models'" in code:
-        assert not loaded & {"sqlalchemy", "celery", "httpx2", "alembic"}, "help and catalogue start at once"
 
 
 def test_rows_are_texts_or_mappings_with_the_columns_of_a_file() -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.batches.enqueue_options import EnqueueOptions, one_address_each
+from cli.batches.enqueue_options import EnqueueOptions
+from cli.options import one_address_each
 
 ONE, TWO = "https://a.example/1,2.png", "http://b.example/2.png"
 
