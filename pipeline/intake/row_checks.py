@@ -31,8 +31,10 @@ from providers.registry import service
 
 #: Rows that all differ in their settings make as many kinds; the memory for them has an end.
 _MOST_KINDS: Final = 10_000
-#: Anything else may be a flag, an address or a placeholder. Hyphens count as words inside a word alone.
-_NO_WORDS: Final = re.compile(r"""[^\w ,.;'’"!?()&-]|_|(?<!\w)-|-(?!\w)""")
+#: Beside letters and digits, what a text of nothing but words may hold. Anything else may be a flag, an address or a
+#: placeholder; so may a hyphen that is not inside a word.
+_BETWEEN_WORDS: Final = str.maketrans("", "", " ,.;'’\"!?()&")
+_INSIDE_A_WORD: Final = re.compile(r"(?<=\w)-(?=\w)")
 
 
 @dataclass(slots=True)
@@ -60,10 +62,10 @@ class RowKind:
     expected_usd: Decimal = Decimal(0)
     at_most_usd: Decimal = Decimal(0)
     shared: dict[Hashable, tuple[str, Decimal, Decimal]] = field(default_factory=dict)
+    priced_by_length: bool = field(init=False)
 
-    @property
-    def priced_by_length(self) -> bool:
-        return any(one.tokens is not None for one in self.model.prices)
+    def __post_init__(self) -> None:
+        self.priced_by_length = any(one.tokens is not None for one in self.model.prices)
 
     def tally(self) -> Tally:
         return Tally(
@@ -207,7 +209,7 @@ class RowChecks:
     def _check_text(self, kind: RowKind, row: PromptRow, settings: Mapping[str, Any]) -> None:
         """Refuse now what the adapter would refuse at the submission: a flag, a mode, a combination."""
         prompt = row.prompt
-        plain = _NO_WORDS.search(prompt) is None
+        plain = _is_words(prompt)
         length, blanks, seed = len(prompt), prompt.count(" "), settings.get("seed", -1)
         if plain and length <= kind.longest and blanks <= kind.most_blanks and not _larger(seed, kind.largest_seed):
             return
@@ -262,6 +264,12 @@ class RowChecks:
         if self._order.max_image_cost is None and all(one.estimate for one in kind.model.prices):
             return self._resources.estimates.get(kind.provider)
         return self._order.max_image_cost
+
+
+def _is_words(prompt: str) -> bool:
+    if "-" in prompt:
+        prompt = _INSIDE_A_WORD.sub("", prompt)
+    return prompt.translate(_BETWEEN_WORDS).isalnum()
 
 
 def _identity_rest(kind: RowKind, *, settings: Mapping[str, Any]) -> str:
