@@ -5,29 +5,29 @@ help:            ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:           ## install everything into .venv
-	uv sync
+	./run true
 
 check:           ## lint, format, types, import contracts
-	uv run ruff check .
-	uv run ruff format --check .
-	uv run mypy
-	uv run lint-imports
+	./run ruff check .
+	./run ruff format --check .
+	./run mypy
+	./run lint-imports
 
 test:            ## the tests a developer runs at every change
-	uv run pytest
+	./run pytest
 
 slow:            ## the long tests: two at a time, then those that need the machine to themselves
-	uv run pytest -m "slow and not quiet" --numprocesses=2 --dist=load --timeout=600
-	uv run pytest -m "slow and quiet" --numprocesses=0 --timeout=600
+	./run pytest -m "slow and not quiet" --numprocesses=2 --dist=load --timeout=600
+	./run pytest -m "slow and quiet" --numprocesses=0 --timeout=600
 
 crash:           ## kill and stop processes at random: make crash SEED=7 MINUTES=30
-	uv run python -m tests.crash.driver --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)
+	./run python -m tests.crash.driver --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)
 
 docs:            ## write the parts of the documentation that code says already
-	uv run python -m tools.generate_docs
+	./run python -m tools.generate_docs
 
 demo:            ## 28 prompts through the whole system, on this machine
-	uv run likeness demo
+	./run likeness demo
 
 clean:           ## remove caches (data in .likeness/ stays)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -25,7 +25,7 @@ import numpy as np
 import psycopg
 
 from domain.ids import AssetId
-from pipeline.process.near_duplicates import Seen, too_alike
+from pipeline.process.near_duplicate_search import Seen, too_alike
 from runtime.embedded.stack import throwaway
 
 SIDE = 768

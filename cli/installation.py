@@ -75,17 +75,17 @@ def tending(
     opened: Opened, crew: "Crew", terminal: Terminal, *, members: Callable[[], "Sequence[Child]"], checks: bool
 ) -> Callable[[], None]:
     """What a watching command does every round for the servers and workers of this machine."""
-    from runtime.supervisor import Happening
+    from runtime.supervisor import ChildEvent
 
     def on_report(report: "ChildReport") -> None:
-        if report.happening is Happening.ENDED and report.again_in_s is not None:
+        if report.happening is ChildEvent.ENDED and report.again_in_s is not None:
             terminal.note(f"worker {report.name} ended with status {report.status}; again in {report.again_in_s:.1f} s")
 
     def tend() -> None:
         opened.site.keep_alive()
         crew.try_start(members, on_line=lambda _name, _line: None, on_report=on_report)
         if missed := crew.missed(checks=checks):
-            raise ServiceMissing(crew.obituary(missed[0]))
+            raise ServiceMissing(crew.failure_reason(missed[0]))
 
     return tend
 

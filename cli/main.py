@@ -10,7 +10,7 @@ from cli.lazy import Entry, PanelledGroup, group_of
 from cli.options import one_address_each
 from cli.terminal import INTERRUPTED, OK, Terminal
 from domain.errors import BadInput
-from domain.wording import plainly
+from domain.validation_messages import plain_message
 
 _MAKE, _LOOK, _STEER, _CHARACTERS, _MACHINE = "Make pictures", "Look", "Steer", "Characters", "This machine"
 
@@ -112,6 +112,12 @@ COMMANDS = (
     ),
     Entry(name="worker", target="cli.operations.serve:worker_command", panel=_MACHINE, says="Run one role of worker"),
     Entry(
+        name="migrate",
+        target="cli.operations.serve:migrate_command",
+        panel=_MACHINE,
+        says="Bring the database to this version",
+    ),
+    Entry(
         name="sandbox",
         target="cli.operations.serve:sandbox_command",
         panel=_MACHINE,
@@ -155,7 +161,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as mistake:
-        return _misused(terminal, plainly(mistake.format_message()))
+        return _misused(terminal, plain_message(mistake.format_message()))
     except Exception:
         # A defect of ours: the trace is for us, but who reads documents still gets one.
         terminal.document({"error": {"code": "defect", "message": "an unexpected failure; its trace is on stderr"}})

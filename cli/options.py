@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and how they are read."""
+"""Options and arguments shared by several commands, and a decorator that turns a dataclass into options."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -34,11 +34,11 @@ def one_address_each(arguments: Sequence[str]) -> Iterator[str]:
         yield argument
 
 
-def taking(name: str, options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command whose parameter `name` is a dataclass takes the fields of that class as arguments and options.
+def options_from(name: str, options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace the command's parameter `name`, a dataclass, by options for the fields of that class.
 
-    Typer reads a command's options off its signature; this one is written out from the class, so that two commands
-    with the same twenty options spell them once.
+    Typer reads options from a command's signature; this generates the signature from the class, so that commands that
+    share twenty options declare them once.
     """
 
     def take(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Tables without lines, for every command that lists something: plain, aligned, and whole at 80 columns."""
+"""Tables for commands that list something: aligned, without lines, complete at 80 columns."""
 
 from collections.abc import Collection
 
@@ -10,9 +10,9 @@ def table_of(*columns: str, numbers: Collection[str] = (), giving: Collection[st
     """A table with a header.
 
     Args:
-        numbers: columns that are set to the right.
-        giving: columns that give way where the terminal is too narrow; the others stay whole. Their cells are
-            wrapped, or cut if they are `one_line`.
+        numbers: right-aligned columns.
+        giving: columns that shrink in a narrow terminal; the others keep their width. Their cells are wrapped, or cut
+            if they are `one_line`.
     """
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in columns:
@@ -29,5 +29,5 @@ def facts_of() -> Table:
 
 
 def one_line(text: str, style: str = "") -> Text:
-    """`text` with its white space folded, cut where there is no room for more."""
+    """`text` on one line, with white space folded, cut to the available width."""
     return Text(" ".join(text.split()), style=style, no_wrap=True, overflow="ellipsis")

@@ -1,4 +1,4 @@
-"""What a command says and how it ends: tables for people, one document for `--json`, and the exit code."""
+"""Output and exit code of commands: tables for people, one JSON document with `--json`."""
 
 import json
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OK = 0
 ENDED_OTHERWISE = 1
 INTERRUPTED = 130
-#: Columns where nobody looks on, so that a pipe gets whole lines.
+#: Width when the output is not a terminal, so that pipes get whole lines.
 _WIDE = 200
 
 
@@ -27,14 +27,14 @@ def _output(*, errors: bool) -> "Console":
     from rich.console import Console
 
     class Output(Console):
-        """A console that leaves it to `speaking` what becomes of a command whose reader has left."""
+        """A console that lets `open_terminal` handle a closed pipe."""
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
     output = Output(stderr=errors, soft_wrap=True)
     if not output.is_terminal and "COLUMNS" not in os.environ:
-        # A width for one call would not do: rich takes the smaller of that and the console's own, which is 80 here.
+        # Set on the console, because rich takes the smaller of a call's width and the console's, which is 80 here.
         output.width = _WIDE
     return output
 
@@ -43,7 +43,7 @@ class Terminal:
     """Standard output for results, standard error for everything else.
 
     Args:
-        as_json: exactly one document on standard output, and nothing else there.
+        as_json: print exactly one document to standard output, and nothing else there.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
@@ -60,15 +60,15 @@ class Terminal:
         return _output(errors=True)
 
     def document(self, content: dict[str, Any]) -> None:
-        """Print the one document of `--json`; for people, nothing."""
+        """Print the document of `--json`; without it, nothing."""
         if self.as_json:
             sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
             sys.stdout.flush()
 
     def show(self, *content: "RenderableType") -> None:
-        """Lay tables and text out for people, within the width of their terminal; under `--json`, nothing.
+        """Print tables and text within the width of the terminal; with `--json`, nothing.
 
-        A plain string is a line that is not broken, so that a path or a command in it can be copied.
+        A plain string is not wrapped, so that a path or a command in it can be copied.
         """
         if self.as_json:
             return
@@ -80,9 +80,9 @@ class Terminal:
 
     @contextmanager
     def beside(self, moving: "Console") -> Iterator[None]:
-        """While something moves on that console, lines for people go through it, so that they land above what moves.
+        """Print notes through `moving` while it shows something live, so that they appear above it.
 
-        Where standard error is no terminal nothing there is in its way, and nothing changes.
+        Changes nothing where standard error is not a terminal.
         """
         usual = self.err
         if usual.is_terminal:
@@ -93,11 +93,11 @@ class Terminal:
             self.err = usual
 
     def note(self, text: str) -> None:
-        """A line for people, beside the result."""
+        """Print a line to standard error, beside the result."""
         self.err.print(text, markup=False, highlight=False)
 
     def fail(self, failure: LikenessError) -> NoReturn:
-        """Say what is wrong in one sentence and end with its exit code."""
+        """Print the failure as one sentence and exit with its code."""
         if self.as_json:
             self.document({"error": {"code": failure.code, "message": str(failure)}})
         else:
@@ -106,16 +106,16 @@ class Terminal:
         raise typer.Exit(failure.exit_code)
 
     def interrupted(self) -> NoReturn:
-        """Say that a person stopped the command, and end so."""
-        said = "interrupted; run the same command again to go on"
-        self.document({"error": {"code": "interrupted", "message": said}})
-        self.note(said)
+        """Report that the user interrupted the command, and exit."""
+        message = "interrupted; run the same command again to go on"
+        self.document({"error": {"code": "interrupted", "message": message}})
+        self.note(message)
         raise typer.Exit(INTERRUPTED)
 
 
 @contextmanager
-def speaking(*, as_json: bool = False) -> Iterator[Terminal]:
-    """A terminal inside which known failures become one sentence and an exit code."""
+def open_terminal(*, as_json: bool = False) -> Iterator[Terminal]:
+    """A terminal for one command; known failures in the block become one sentence and an exit code."""
     terminal = Terminal(as_json=as_json)
     try:
         yield terminal
@@ -124,11 +124,11 @@ def speaking(*, as_json: bool = False) -> Iterator[Terminal]:
     except KeyboardInterrupt:
         terminal.interrupted()
     except BrokenPipeError:
-        # The reader has left (`likeness list | head`); Python must not complain about it at exit either.
+        # The reader is gone (`likeness list | head`); keep Python from reporting that at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(OK) from None
     except OSError as failure:
         if failure.filename is None:
             raise
-        # A folder that is none, a file that may not be written: whoever named the path can help it.
+        # For example a file that cannot be written: the user named the path and can correct it.
         terminal.fail(BadInput(f"{str(failure.filename)!r} cannot be used: {failure.strerror}"))

@@ -1,4 +1,4 @@
-"""New ids: UUIDv7, so that the order of ids is the order of time and an index grows at its end."""
+"""Create ids: UUIDv7, so that ids sort by time and indexes grow at their end."""
 
 import secrets
 from uuid import UUID

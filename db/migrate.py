@@ -1,4 +1,4 @@
-"""Bring a database to the present schema; safe to call from many processes at once."""
+"""Migrate a database to the current schema; safe to call from many processes at once."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from db.session import Database
 _FOLDER = Path(__file__).parent / "migrations"
 #: The newest revision of `migrations/versions`; a test compares.
 HEAD = "0001"
-#: Any constant will do, as long as everybody who migrates takes the same.
+#: Key of the advisory lock; any constant.
 _LOCK = 0x11CE_4E55
 
 
@@ -22,9 +22,9 @@ def _revision(database: Database) -> str | None:
 
 
 def migrate(database: Database) -> None:
-    """Run what is missing, one process at a time; the others wait and find nothing left to do."""
+    """Run missing migrations, one process at a time; the others wait and find nothing to do."""
     if _revision(database) == HEAD:
-        return  # nearly always, and then Alembic need not be imported
+        return  # the usual case, without importing Alembic
     from alembic import command
     from alembic.config import Config
 

@@ -1,8 +1,8 @@
-"""The tables of the queue and the books, with the invariants that hold in every row whoever writes it.
+"""The tables of the queue and the books, with their invariants as constraints.
 
-Enumerations are TEXT with a CHECK written from `domain.states`. Money is NUMERIC(14,6) of US dollars. Times are
-TIMESTAMPTZ. Ids are UUIDv7, made by the writer. Views, triggers and functions stand in the migrations alone. What the
-check of the pictures needs is in `db.schema_checks`.
+Enumerations are TEXT with a CHECK generated from `domain.states`. Money is NUMERIC(14,6) in US dollars. Times are
+TIMESTAMPTZ. Ids are UUIDv7, made by the writer. Views, triggers and functions are only in the migrations. Tables of the
+picture check are in `db.schema_checks`.
 """
 
 from sqlalchemy import (
@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from db.columns import NOTHING, Moment, Usd, metadata, one_of, quoted
+from db.column_types import NOTHING, Moment, Usd, metadata, one_of, quoted
 from domain.faults import CODES
 from domain.feedback import FeedbackType
 from domain.states import (

@@ -1,4 +1,4 @@
-"""The tables of the check: references, thresholds, embeddings and the verdicts that come of them."""
+"""Tables of the picture check: characters, references, thresholds, embeddings, verdicts."""
 
 from sqlalchemy import (
     Boolean,
@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from db.columns import NOTHING, Moment, metadata, one_of
+from db.column_types import NOTHING, Moment, metadata, one_of
 
 character_references = Table(
     "character_references",
@@ -94,7 +94,7 @@ model_inputs = Table(
     Column("pixels", LargeBinary, nullable=False),
     Column("size", Integer, nullable=False),
     Column("preprocessing", Text, nullable=False),
-    # What a crash takes away is rebuilt from the originals, so it need not be in the write-ahead log.
+    # Unlogged: rows lost in a crash are rebuilt from the original pictures.
     prefixes=["UNLOGGED"],
 )
 

@@ -1,4 +1,4 @@
-"""The way to Postgres: one engine per process, and the only place that commits."""
+"""Connections and transactions: one engine per process, and the only place that commits."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,15 +14,15 @@ from domain.errors import ServiceMissing
 
 _Result = TypeVar("_Result")
 
-#: SQLSTATEs of a server that is not there: no connection at all, shutting down, or starting up.
+#: SQLSTATEs of an unavailable server: no connection, shutting down, or starting up.
 _AWAY = {None, "08000", "08001", "08003", "08006", "57P01", "57P02", "57P03"}
-#: SQLSTATEs of a transaction that was undone whole through no fault of its own: chosen to end a deadlock, overtaken by
-#: another, or out of disk, memory or connections.
+#: SQLSTATEs of a transaction that was rolled back and may be repeated: deadlock, serialization failure, or out of disk,
+#: memory or connections.
 _UNDONE = ("40001", "40P01", "53")
 
 
 class DatabaseAway(ServiceMissing):
-    """For the moment there is no database; a step is taken up again by rescue, and a person's command waits."""
+    """The database is not available now; rescue repeats a step, and a command waits."""
 
     retryable = True
 
@@ -41,7 +41,7 @@ class Database:
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             max_overflow=pool_size,
-            # A server that was restarted must cost a reconnect, not a failed step.
+            # After a restart of the server, reconnect instead of failing a step.
             pool_pre_ping=True,
             connect_args={"application_name": application, "connect_timeout": 10},
         )
@@ -56,8 +56,8 @@ class Database:
         """One transaction: committed at the end of the block, rolled back when it raises.
 
         Raises:
-            DatabaseAway: the server is not reachable, or went away in between; whether a commit that was on its way
-                took place is unknown.
+            DatabaseAway: the server is unreachable, or went away meanwhile; whether a commit in progress took effect is
+                unknown.
         """
         try:
             with self._engine.begin() as connection:
@@ -69,10 +69,10 @@ class Database:
             raise
 
     def insist(self, write: Callable[[Connection], _Result], *, seconds: float) -> _Result:
-        """Run `write` in a transaction of its own, again and again for `seconds` while the server is away or refuses.
+        """Run `write` in its own transaction, retrying for `seconds` while the server is unavailable.
 
-        For what must not be lost, such as the id of a paid job. `write` must be harmless when an earlier run was
-        committed and only the answer got lost.
+        For data that must not be lost, such as the id of a paid job. `write` must be idempotent, because an earlier run
+        may have been committed although its answer was lost.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -85,7 +85,7 @@ class Database:
                 time.sleep(0.2)
 
     def check(self) -> None:
-        """Whether the server answers.
+        """Check that the server answers.
 
         Raises:
             DatabaseAway: it does not.
@@ -103,7 +103,7 @@ class Database:
 
 
 def _passes(error: DatabaseAway | DBAPIError | PoolTimeout) -> bool:
-    """Whether the same transaction may succeed a little later."""
+    """Whether the same transaction may succeed later."""
     if isinstance(error, DBAPIError):
         return str(getattr(error.orig, "sqlstate", None)).startswith(_UNDONE)
     return True

@@ -1,6 +1,6 @@
-"""What Postgres can store of a text that somebody else wrote: no NUL, and no half of a surrogate pair.
+"""Replace characters that Postgres cannot store, NUL and lone surrogates, in text from providers.
 
-A provider's message may hold either. One that could not be written would hold up the very job it speaks of.
+Otherwise a provider's message could not be written, and would block the job that it is about.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ def storable(text: str) -> str:
 
 
 def storable_json(value: Any) -> Any:
-    """`value` with every text in it, keys included, made storable, and as text what JSON has no number for."""
+    """`value` with all its texts and keys made storable, and NaN and infinities as text."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Mapping):

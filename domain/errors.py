@@ -1,4 +1,4 @@
-"""Every failure Likeness knows, one tree, branching by who can do something about it.
+"""The exception tree: every failure that Likeness raises on purpose, grouped by who can do something about it.
 
     LikenessError
     ├── RequestError            the person who asks
@@ -8,11 +8,11 @@
     │   ├── PriceUnknown        no price and no maximum named
     │   └── LimitTooSmall       a budget below a single hold
     ├── ServiceMissing          the operator: a server, a key, weights
-    │   ├── DatabaseAway        Postgres went away, and may come back (db.session)
-    │   ├── StoreAway           the bucket of the pictures cannot be used now (storage.base)
+    │   ├── DatabaseAway        Postgres is not reachable now (db.session)
+    │   ├── StoreAway           the picture bucket cannot be used now (storage.base)
     │   └── ServersUnavailable  embedded servers cannot be started here (runtime.embedded.errors)
     ├── ProviderError           the provider, or the way to it
-    │   ├── NotSent             nothing left this machine
+    │   ├── NotSent             the request never left this machine
     │   ├── RateLimited         429, slow down
     │   ├── QueueFull           499, too many jobs in flight
     │   ├── OutOfMoney          402 or an empty wallet
@@ -20,26 +20,26 @@
     │   ├── RequestRefused      400, 403, 404, 422: this request will never be accepted
     │   ├── ContentRefused      moderation, before or after the work
     │   ├── MaybeSent           the reply is lost: the job may exist and may be paid
-    │   ├── ProviderDown        a call that may be repeated found nobody
-    │   ├── ReplyUnreadable     a call that may be repeated was answered with garbage
-    │   ├── JobFailed           the provider gave up a job; nothing is charged
-    │   ├── JobTimedOut         the provider gave up a job for its time; nothing is charged
-    │   └── NeverArrived        a doubt is settled: the job does not exist (db.moves.doubts)
+    │   ├── ProviderDown        a repeatable call got no answer
+    │   ├── ReplyUnreadable     a repeatable call got an answer that cannot be parsed
+    │   ├── JobFailed           the provider ended a job as failed; nothing is charged
+    │   ├── JobTimedOut         the provider ended a job as timed out; nothing is charged
+    │   └── NeverArrived        a doubt is settled: there is no such job (db.moves.doubts)
     ├── PictureError            the file that came back
-    │   ├── PictureAway         not to be had now, perhaps later
-    │   ├── PictureLost         paid for, and not to be had any more
-    │   └── NotAPicture         wrong type, truncated, a bomb
+    │   ├── PictureAway         cannot be downloaded now, perhaps later
+    │   ├── PictureLost         paid for, and cannot be downloaded any more
+    │   └── NotAPicture         wrong type, truncated, or a decompression bomb
     ├── ScorerError             the check
-    │   ├── OutOfMemory         the operator: the device is full; a smaller batch may fit, or the same one later
-    │   ├── ScorerBroken        the operator: nothing can be scored in this process; a new one may do better
-    │   ├── UnfitPicture        this picture cannot be scored; its neighbours can
+    │   ├── OutOfMemory         the operator: the device is full; a smaller batch, or a later one, may fit
+    │   ├── ScorerBroken        the operator: nothing can be scored in this process; a new process may recover
+    │   ├── UnfitPicture        this picture cannot be scored; others can
     │   ├── ModelUnloadable     weights missing, wrong, or too large
     │   └── Poison              the step kills every worker that takes it (pipeline.attempts.rescue)
     └── StateError              the row
-        └── LostRace            somebody else moved it first: an ordinary answer
+        └── LostRace            another process moved it first; expected in normal operation
 
-A class that one module alone can raise stands there. What is retryable is decided by class; how long to wait is
-decided in `domain.retry`.
+A class that only one module raises is defined there. Whether to retry depends on the class; how long to wait is decided
+in `domain.retry`.
 """
 
 from decimal import Decimal
@@ -59,7 +59,7 @@ class Blame(StrEnum):
 
 
 class LikenessError(Exception):
-    """Base of all failures that Likeness raises on purpose; `str()` is a sentence for a person."""
+    """Base of all failures that Likeness raises on purpose; `str()` is one sentence for the user."""
 
     blame: ClassVar[Blame] = Blame.STATE
     retryable: ClassVar[bool] = False
@@ -67,7 +67,7 @@ class LikenessError(Exception):
 
     @property
     def code(self) -> str:
-        """The class in snake case: the typed reason stored in rows and printed by `--json`."""
+        """The class name in snake case: the typed reason stored in rows and printed by `--json`."""
         name = type(self).__name__
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
@@ -83,11 +83,15 @@ class BadInput(RequestError):
     Args:
         message: what is wrong, with the thing named by `!r`, and what to do next.
         line: 1-based line of the file, where there is one.
+        cell: the cell of a workbook, as spreadsheets write it (`Prompts!C14`); named instead of the line.
     """
 
-    def __init__(self, message: str, *, line: int | None = None) -> None:
-        super().__init__(message if line is None else f"line {line}: {message}")
+    def __init__(self, message: str, *, line: int | None = None, cell: str | None = None) -> None:
+        place = cell if cell is not None else None if line is None else f"line {line}"
+        super().__init__(message if place is None else f"{place}: {message}")
+        self.sentence = message
         self.line = line
+        self.cell = cell
 
 
 class UnknownThing(RequestError):
@@ -112,13 +116,13 @@ class ServiceMissing(LikenessError):
 
 
 class ProviderError(LikenessError):
-    """Anything a provider said or failed to say.
+    """A provider's refusal, failure or missing reply.
 
     Args:
-        message: shown to people as it is.
-        retry_after_s: the provider's own wish in seconds; `domain.retry.wish_of` says what of it is meant.
-        charged_usd: what the provider says it keeps although there is no picture; None for nothing.
-        illegal_prompt: the provider counts this against the account, and too many of it cost money.
+        message: shown to the user unchanged.
+        retry_after_s: the wait that the provider asks for, in seconds; `domain.retry.wish_of` bounds it.
+        charged_usd: what the provider charges although there is no picture; None for nothing.
+        illegal_prompt: the provider counts this prompt against the account; too many of them cost money.
     """
 
     blame = Blame.PROVIDER
@@ -168,7 +172,7 @@ class ContentRefused(ProviderError):
 
 
 class MaybeSent(ProviderError):
-    """Never retried by anyone: the attempt is in doubt until the provider's own list settles it."""
+    """Never retried: the attempt is in doubt until the provider's own list settles it."""
 
 
 class ProviderDown(ProviderError):
@@ -200,7 +204,7 @@ class PictureLost(PictureError):
 
 
 class NotAPicture(PictureError):
-    """The bytes are no usable picture; a fresh download may still be whole, so it is worth another try."""
+    """The bytes are not a usable picture. Retryable, because a fresh download may be complete."""
 
     retryable = True
 
@@ -215,9 +219,9 @@ class OutOfMemory(ScorerError):
 
 
 class ScorerBroken(ScorerError):
-    """Not even a picture that is known to be good can be scored: no picture is to blame.
+    """Even a known good picture cannot be scored, so the fault is in the device or the model.
 
-    Not retryable, because a CUDA context that has failed once fails for ever; in another process it may go.
+    Not retryable in this process: a failed CUDA context stays failed. Another process may succeed.
     """
 
     blame = Blame.OPERATOR
@@ -237,4 +241,4 @@ class StateError(LikenessError):
 
 
 class LostRace(StateError):
-    """The row was not in a state from which the move is lawful, or the lease is no longer ours."""
+    """The row was not in a state that allows the move, or the lease is no longer ours."""

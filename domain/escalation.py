@@ -1,7 +1,7 @@
-"""Another try after a rejection: what a person allows, what is possible, and which step comes next. Pure.
+"""Choose the next try after a rejection, from the policy that the user set and what the model can do. Pure.
 
-What a request carries and what a model could take is found out by whoever knows providers and prices; here it is
-weighed. Nothing is tried unasked: the policy of a batch that names none is one try.
+`pipeline.attempts.closed_loop` collects what the request carries and what the provider offers; this module only
+decides. The default policy is one try, so that nothing is charged unasked.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,35 +15,36 @@ from domain.errors import BadInput
 #: Who decided, in the history of a generation.
 CLOSED_LOOP: Final = "closed loop"
 
-#: More than this is no search any more but a subscription.
+#: Upper bound of `max_tries`.
 MOST_TRIES: Final = 20
 
 
 class Escalation(StrEnum):
-    """What may be different in the next try, in the order in which a policy that names none goes through them."""
+    """What the next try changes, in the default order."""
 
-    WEIGHT = "weight"  # a stronger reference weight, as the model's way of taking references allows
+    WEIGHT = "weight"  # a stronger reference weight, where the model has one
     REFERENCES = "references"  # all of the character's references instead of those named
     ACTION = "action"  # the provider varies the best picture so far
     MODEL = "model"  # the next dearer model that takes references
 
 
-#: Another model may be another company that gets the references, and has another price: only where it is named.
-UNNAMED: Final = (Escalation.WEIGHT, Escalation.REFERENCES, Escalation.ACTION)
+#: Steps of a policy that names none. MODEL is left out: it may send the references to another company, at another
+#: price.
+DEFAULT_STEPS: Final = (Escalation.WEIGHT, Escalation.REFERENCES, Escalation.ACTION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a person allows.
+    """Which further tries a user allows.
 
     Args:
-        max_tries: verdicts that one generation may come to; 1 is no further try.
-        steps: in the order in which they are gone through, each for as long as it has something left.
-        max_image_cost: the most that one call may cost, in dollars; None for no limit but the budget's.
+        max_tries: verdicts per generation; 1 means no further try.
+        steps: tried in this order, each until it is exhausted.
+        max_image_cost: upper bound of one call in dollars; None leaves the budget as the only limit.
     """
 
     max_tries: int = 1
-    steps: Sequence[Escalation] = UNNAMED
+    steps: Sequence[Escalation] = DEFAULT_STEPS
     max_image_cost: Decimal | None = None
 
     @property
@@ -51,15 +52,15 @@ class Policy:
         return self.max_tries > 1
 
     @classmethod
-    def of(cls, *said: Mapping[str, Any]) -> "Policy":
-        """The policy in the JSON of rows, as `wishes` writes it; a later one wins, key by key."""
+    def of(cls, *stored: Mapping[str, Any]) -> "Policy":
+        """Merge the JSON that rows store, as `wishes` writes it; later arguments win key by key."""
         merged: dict[str, Any] = {}
-        for one in said:
+        for one in stored:
             merged |= one
         most = merged.get("max_image_cost")
         return cls(
             max_tries=merged.get("max_tries", 1),
-            steps=tuple(Escalation(step) for step in merged.get("escalate", UNNAMED)),
+            steps=tuple(Escalation(step) for step in merged.get("escalate", DEFAULT_STEPS)),
             max_image_cost=None if most is None else Decimal(most),
         )
 
@@ -67,30 +68,30 @@ class Policy:
 def wishes(
     *, max_tries: int | None = None, escalate: Sequence[Escalation] | None = None, max_image_cost: Decimal | None = None
 ) -> dict[str, Any]:
-    """The JSON of what was said about further tries; what was not said is absent.
+    """The policy as the JSON that rows store, with only the keys that were given.
 
     Raises:
         BadInput: a number of tries that is out of range.
     """
     if max_tries is not None and not 1 <= max_tries <= MOST_TRIES:
         raise BadInput(f"max_tries is {max_tries}; it takes a whole number from 1, which is off, to {MOST_TRIES}")
-    said: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
     if max_tries is not None:
-        said["max_tries"] = max_tries
+        policy["max_tries"] = max_tries
     if escalate is not None:
-        said["escalate"] = [step.value for step in escalate]
+        policy["escalate"] = [step.value for step in escalate]
     if max_image_cost is not None:
-        said["max_image_cost"] = str(max_image_cost)
-    return said
+        policy["max_image_cost"] = str(max_image_cost)
+    return policy
 
 
-def read_steps(said: str | Iterable[str]) -> tuple[Escalation, ...]:
-    """The steps that a person names, with commas or spaces between them.
+def read_steps(text: str | Iterable[str]) -> tuple[Escalation, ...]:
+    """Parse the steps that a user names, separated by commas or spaces.
 
     Raises:
-        BadInput: none, or one that there is not.
+        BadInput: no step, or an unknown one.
     """
-    words = said.replace(",", " ").split() if isinstance(said, str) else [str(word).strip() for word in said]
+    words = text.replace(",", " ").split() if isinstance(text, str) else [str(word).strip() for word in text]
     unknown = [word for word in words if word.lower() not in set(Escalation)]
     if unknown or not words:
         what = f"knows no {unknown[0]!r}" if unknown else "names nothing"
@@ -103,10 +104,10 @@ class Weight:
     """How strongly a request follows its references.
 
     Args:
-        setting: the name that says it.
-        flag: what people call it, like `cw`.
-        value: what the request says, or the service's own default.
-        rungs: the strengths that are tried, weakest first.
+        setting: name of the setting that controls it.
+        flag: the name shown to users, such as `cw`.
+        value: from the request, or the service's default.
+        rungs: the strengths to try, weakest first.
     """
 
     setting: str
@@ -122,11 +123,11 @@ class Weight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """What a request carries of its character.
+    """The character references of a request.
 
     Args:
-        references: pictures that go along.
-        weight: None where the wire has none, or a person fixed it in the prompt itself.
+        references: number of pictures sent.
+        weight: None where the provider has no such setting, or the prompt fixes it.
     """
 
     references: int = 0
@@ -135,10 +136,10 @@ class Carried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variation:
-    """What the provider can do with the best picture so far.
+    """A variation of the best picture so far, made by the provider.
 
     Args:
-        picture: its place among the pictures of its job, from 0.
+        picture: its position among the pictures of its job, from 0.
         action: the attempt's `changes["action"]`, as `pipeline.attempts.follow_up_jobs` reads it.
     """
 
@@ -148,7 +149,7 @@ class Variation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextModel:
-    """The model that would be next."""
+    """The model to escalate to."""
 
     name: str
     provider: str
@@ -156,12 +157,12 @@ class NextModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chances:
-    """What could be different in the next try; None where there is nothing left.
+    """What the next try could change; None where an option is exhausted.
 
     Args:
-        carried: by the request as it stands.
-        model: the present one's name.
-        more_references: how many would go along without the settings that are in the way of the character's own.
+        carried: references of the current request.
+        model: name of the current model.
+        more_references: how many would be sent without the settings that override the character's own.
         in_the_way: those settings.
     """
 
@@ -175,14 +176,14 @@ class Chances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step up.
+    """One change for the next try.
 
     Args:
-        says: the step for people, like `cw 25 → 50`.
-        before, after: what changes: `cw 25` and `cw 50`.
-        settings: overrides of the generation's settings, None for one that is taken away.
-        action: what the provider is asked to do instead of a fresh job.
-        model: another model.
+        says: the change for users, such as `cw 25 → 50`.
+        before, after: its two sides, such as `cw 25` and `cw 50`.
+        settings: overrides of the generation's settings; None removes one.
+        action: what to ask of the provider instead of a fresh job.
+        model: the model to switch to.
     """
 
     kind: Escalation
@@ -195,10 +196,10 @@ class Step:
 
 
 def next_step(policy: Policy, *, tries: int, chances: Chances) -> Step | None:
-    """The next step up after a rejection, or None where tries or steps are used up.
+    """The change for the next try after a rejection; None where tries or steps are used up.
 
     Args:
-        tries: verdicts so far, the latest included.
+        tries: verdicts so far, including the latest.
     """
     if tries >= policy.max_tries:
         return None
@@ -261,6 +262,6 @@ def _dearer(chances: Chances) -> Step | None:
 
 
 def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A generation's settings with an attempt's changes over them; a change to None takes the setting away."""
+    """A generation's settings overlaid with an attempt's changes; a change to None removes the setting."""
     both = {**settings, **changes.get("settings", {})}
     return {name: value for name, value in both.items() if value is not None}

@@ -1,9 +1,8 @@
-"""Repeated faults: when a lane's provider fails everybody, and how long the lane is left alone then. Pure.
+"""Detect a provider outage from repeated faults on a lane, and decide how long to pause the lane. Pure.
 
-One fault says nothing certain: the prompt may be bad, or the provider down. What tells them apart is what else happens
-on the lane. Where several generations fail in a row and nobody gets a picture in between, the provider is to blame: the
-lane is closed, and the generations wait for the end of it with their tries uncounted. A prompt that fails alone, or
-among others that succeed, uses up its tries. Why so: docs/decisions/0028-an-outage-delays-a-batch.md.
+A single fault is ambiguous: the prompt may be bad, or the provider down. When several generations fail in a row without
+a picture in between, the provider is at fault: the lane is closed and the failures do not count as tries. A prompt that
+fails alone, or among others that succeed, uses up its tries. Reasons: docs/decisions/0028-an-outage-delays-a-batch.md.
 """
 
 from collections.abc import Sequence
@@ -14,29 +13,29 @@ from typing import Final
 from domain.errors import JobFailed, JobTimedOut, LikenessError
 from domain.ids import GenerationId
 
-#: More than a generation has tries, so that no single one makes a run.
+#: More than the tries of one generation, so that a single prompt cannot close a lane.
 IN_A_ROW: Final = 5
 _SEVERAL: Final = 2
-#: The first pause; each further one is twice as long, up to the ceiling.
+#: The first pause; it doubles each time, up to LONGEST_PAUSE.
 FIRST_PAUSE: Final = timedelta(seconds=30)
 LONGEST_PAUSE: Final = timedelta(minutes=10)
-#: No generation waits longer than this for its next try, so that the end of an outage is noticed by all of it.
+#: The longest wait of a generation for its next try, so that all of them notice the end of an outage.
 LONGEST_WAIT: Final = timedelta(minutes=30)
-#: A run that lasts longer is no outage that anybody waits for: its faults are failed tries again.
+#: After this long, faults count as failed tries again: nobody waits for an outage that long.
 LONGEST_RUN: Final = timedelta(hours=24)
 
-#: The provider's word that a job, or a submission, came to nothing through no fault of ours.
+#: Failures by which a provider reports that a job failed on its side.
 FAULTS: Final = (JobFailed, JobTimedOut)
 CODES: Final = tuple(kind("").code for kind in FAULTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """An attempt that came to nothing at the provider.
+    """An attempt that failed at the provider.
 
     Args:
-        began_at: when its request left.
-        ended_at: when the provider's word was heard.
+        began_at: when its request was sent.
+        ended_at: when the provider reported the failure.
     """
 
     generation_id: GenerationId
@@ -46,13 +45,13 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """What a run of faults means for the lane, and for the attempt whose fault is its last.
+    """What a run of faults means for the lane, and for the attempt with the latest fault.
 
     Args:
-        faults: in a row, as far as they were read.
-        pause: how long the lane is left alone.
-        closes: this very fault closes the lane; it was open, or is closed by an earlier one, otherwise.
-        counts: the fault is a failed try of its generation all the same, since the run lasts too long.
+        faults: length of the run, as far as it was read.
+        pause: how long the lane stays closed.
+        closes: whether this fault closes the lane; otherwise it stays open, or an earlier fault closed it.
+        counts: the fault counts as a failed try because the run has lasted too long.
     """
 
     faults: int
@@ -61,15 +60,15 @@ class Outage:
     counts: bool
 
     def wait(self, number: int) -> timedelta:
-        """How long the generation waits whose attempt `number` (from 1) met the fault.
+        """How long a generation waits after its attempt `number` (from 1) failed.
 
-        Longer with each attempt, so that those who have failed often let those go first who have not: at the head of
-        a batch, bad prompts would else be all that is ever tried.
+        The wait grows with each attempt, so that prompts that failed often do not keep the others of the batch from
+        being tried.
         """
         return min(self.pause * max(number, 1), LONGEST_WAIT)
 
     def reason(self, last: LikenessError) -> str:
-        """What the row of the lane says."""
+        """The text for the lane's row."""
         return (
             f"repeated_faults: {self.faults} attempts in a row failed at the provider, without a picture in between;"
             f" it is tried again by itself, and no try is counted. The last: {last}"
@@ -77,12 +76,12 @@ class Outage:
 
 
 def is_fault(failure: LikenessError) -> bool:
-    """Whether `failure` may be an outage's: the provider's own, and for nothing."""
+    """Whether `failure` can be part of an outage: it happened at the provider, and nothing was charged."""
     return isinstance(failure, FAULTS) and not failure.charged_usd
 
 
 def outage(run: Sequence[Fault]) -> Outage | None:
-    """What the lane's faults since its last success say, oldest first, the present one last; None if nothing."""
+    """The outage shown by a lane's faults since its last success, oldest first; None where they show none."""
     closings = _closings(run)
     if closings == 0:
         return None
@@ -95,10 +94,10 @@ def outage(run: Sequence[Fault]) -> Outage | None:
 
 
 def _closings(run: Sequence[Fault]) -> int:
-    """How often the run has closed its lane: each time by so many faults of several generations, begun since the last.
+    """How often the run has closed its lane, each time by IN_A_ROW faults of several generations.
 
-    What was under way when the lane was closed fails of the same, and closes nothing again. That takes as many anew:
-    the lane is opened with all of its places, so that one bad prompt among them does not shut out the others.
+    Attempts that were running when the lane closed fail for the same reason and do not count again. Every reopening
+    needs IN_A_ROW new faults to close the lane, so that one bad prompt does not shut out the others.
     """
     closings = 0
     closed_at: datetime | None = None

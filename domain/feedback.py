@@ -1,4 +1,4 @@
-"""What a person says about a picture."""
+"""Kinds of feedback that a user gives on a picture."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from domain.errors import BadInput
 
 
 class FeedbackType(StrEnum):
-    """The kinds of feedback. The first two say whether the picture shows its character, the others are taste."""
+    """The first two say whether the picture shows its character; the others are taste."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -16,15 +16,15 @@ class FeedbackType(StrEnum):
     COMMENT = "comment"
 
 
-#: A person's word on the question that the check answers, and so an example to calibrate it with.
+#: Answers to the question that the check asks, and therefore examples for calibration.
 IDENTITY = frozenset({FeedbackType.ACCEPTED, FeedbackType.REJECTED})
 
 
 def read_kind(word: str) -> FeedbackType:
-    """The kind that a word names.
+    """Parse a kind of feedback.
 
     Raises:
-        BadInput: it names none.
+        BadInput: unknown kind.
     """
     try:
         return FeedbackType(word)

@@ -1,4 +1,4 @@
-"""Names for ids and digests, so that one cannot be passed for another, and how a prompt is recognised again."""
+"""Types for ids and digests, so that one cannot be passed for another, and the identity of a prompt row."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ def sha256(content: bytes) -> Sha256:
 
 
 def normalised(prompt: str) -> str:
-    """`prompt` as it is compared: canonical Unicode, white space folded, no space at the ends."""
+    """`prompt` in the form used for comparison: canonical Unicode, white space folded and stripped."""
     return " ".join(unicodedata.normalize("NFC", prompt).split())
 
 

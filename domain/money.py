@@ -9,7 +9,7 @@ from domain.errors import BadInput
 
 MICRO = Decimal("0.000001")
 ZERO = Decimal(0)
-#: What a column of the books holds at the most, in whole dollars.
+#: The largest amount that a money column holds, in whole dollars.
 LARGEST = Decimal(99_999_999)
 
 
@@ -19,7 +19,7 @@ def usd(value: Decimal | int | str) -> Decimal:
 
 
 def show(value: Decimal | None) -> str | None:
-    """`value` as people and JSON read it: at least two places, no trailing zeros after them, no exponent."""
+    """Format `value` for users and JSON: at least two places, no further trailing zeros, no exponent."""
     if value is None:
         return None
     whole, _, places = f"{usd(value):f}".partition(".")
@@ -27,7 +27,7 @@ def show(value: Decimal | None) -> str | None:
 
 
 def read_limit(text: str, *, what: str) -> Decimal:
-    """A limit as a person typed it.
+    """Parse a limit that a user typed.
 
     Raises:
         BadInput: not a number, not finite, zero or negative, or more than the books can hold.
@@ -36,7 +36,7 @@ def read_limit(text: str, *, what: str) -> Decimal:
         value = Decimal(text.strip().removeprefix("$"))
     except InvalidOperation:
         raise BadInput(f"{what} is {text!r}, which is no amount of dollars; write it like 12.50") from None
-    # In this order: what is far too large cannot be rounded, and what rounds to nothing is no limit.
+    # In this order: a value that is far too large cannot be rounded, and one that rounds to 0 is no limit.
     if not value.is_finite() or not 0 < value <= LARGEST or usd(value) == 0:
         raise BadInput(f"{what} is {text!r}; it must be above 0 and at most {LARGEST} dollars")
     return usd(value)

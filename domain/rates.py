@@ -26,6 +26,6 @@ def per_second(limit: str | None) -> float | None:
 
 
 def places_within(limit: str | None, *, seconds: float, at_most: int) -> int:
-    """How many submissions the limit lets through in `seconds`; at least one, so that a slow lane moves at all."""
+    """How many submissions the limit allows in `seconds`; at least one, so that a slow lane still moves."""
     rate = per_second(limit)
     return at_most if rate is None else max(1, min(at_most, int(rate * seconds)))

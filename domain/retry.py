@@ -28,10 +28,10 @@ class GiveUp:
     why: str
 
 
-def decide(failure: LikenessError, *, tries: int, limit: int, luck: float) -> TryAgain | GiveUp:
+def decide(failure: LikenessError, *, tries: int, limit: int, jitter: float) -> TryAgain | GiveUp:
     """What becomes of a step whose `tries`-th try (from 1) ended in `failure`.
 
-    Waits double from `BASE` up to `CEILING`; `luck` in [0, 1) spreads each over its upper half, so
+    Waits double from `BASE` up to `CEILING`; `jitter` in [0, 1) spreads each over its upper half, so
     that a fleet that failed together does not return together. The provider's own wish is a floor,
     never shortened; one above `CEILING` is no reason to hold a slot, and gives up.
 
@@ -43,7 +43,7 @@ def decide(failure: LikenessError, *, tries: int, limit: int, luck: float) -> Tr
         return GiveUp(f"{failure.code} cannot be helped by another try")
     if tries >= limit:
         return GiveUp(f"{limit} tries used; the last one: {failure}")
-    wait = min(BASE * 2 ** min(tries - 1, 16), CEILING) * (0.5 + luck / 2)
+    wait = min(BASE * 2 ** min(tries - 1, 16), CEILING) * (0.5 + jitter / 2)
     wait = max(wait, wish_of(failure) or wait)
     if wait > CEILING:
         return GiveUp(f"the provider asks for {wait.total_seconds():.0f} s, longer than a slot is held")

@@ -1,15 +1,15 @@
-"""Scores and thresholds become a verdict. Pure: scores come from `validation`, thresholds from the character."""
+"""Turn scores and thresholds into a verdict. Pure: scores come from `validation`, thresholds from the character."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: The origin of thresholds that nobody has chosen or fitted.
+#: The origin of thresholds that nobody set or calibrated.
 DEFAULT = "default"
 
 
 class Aspect(StrEnum):
-    """What a score is about."""
+    """The two questions that a picture is scored on."""
 
     CORE = "core"  # is it this character?
     STYLE = "style"  # is it drawn this way?
@@ -17,13 +17,13 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What made a score, without which next month's number cannot be compared with this one.
+    """What produced a score; scores of different origins are not comparable.
 
     Args:
         model: name or path as configured.
         revision: digest of the weights.
         preprocessing: digest of the preprocessing that came with the weights.
-        dtype: arithmetic of the forward pass.
+        dtype: precision of the forward pass.
         references: digest over the character's reference pictures, in order.
     """
 
@@ -40,8 +40,8 @@ class Thresholds:
 
     Args:
         version: counts from 1 per character.
-        origin: `DEFAULT`, `calibrated (date, n, core AUC)` or who set them, shown beside every verdict.
-        style_decides: whether a picture must reach the style threshold too; where not, it is advice.
+        origin: `DEFAULT`, `calibrated (date, n, core AUC)` or who set them; shown beside every verdict.
+        style_decides: whether a picture must also reach the style threshold; otherwise style is advisory.
     """
 
     version: int
@@ -61,7 +61,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether a picture is the character, and by how much."""
+    """Whether a picture passes as the character, and by how much."""
 
     scores: Scores
     thresholds: Thresholds
@@ -72,7 +72,7 @@ class Verdict:
 
     @property
     def style_passed(self) -> bool:
-        """Whether the style threshold is reached, decisive or not."""
+        """Whether the style threshold is reached, even where it is only advisory."""
         return self.scores.style >= self.thresholds.style
 
     @property
@@ -81,7 +81,7 @@ class Verdict:
 
     @property
     def margin(self) -> float:
-        """The smallest distance to a threshold that decides; negative when one is missed."""
+        """The smallest distance to a deciding threshold; negative when one is missed."""
         core, style = self.scores.core - self.thresholds.core, self.scores.style - self.thresholds.style
         return min(core, style) if self.thresholds.style_decides else core
 
@@ -96,15 +96,15 @@ def best(verdicts: Sequence[Verdict]) -> int:
 
 
 def passed_by_all(verdicts: Sequence[Verdict]) -> bool:
-    """Whether one picture is every character that it must show; False where nobody has judged it."""
+    """Whether one picture passes as every character it must show; False without a verdict."""
     return bool(verdicts) and all(verdict.passed for verdict in verdicts)
 
 
 def best_for_all(pictures: Sequence[Sequence[Verdict]]) -> int:
     """Index of the best picture, each with one verdict per character.
 
-    With one character as `best`. With several: passed by all first, then the larger margin where it is smallest, then
-    the earlier: a picture is as good as the character that is least well met.
+    With one character, the same as `best`. With several: passed by all first, then the larger of the smallest margins,
+    then the earlier. A picture is as good as its worst character.
 
     Raises:
         ValueError: there is no picture, or one without a verdict.

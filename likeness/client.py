@@ -5,6 +5,7 @@ connection also runs the servers and the workers, for as long as it is open.
 """
 
 import contextlib
+import logging
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from domain.errors import ServiceMissing
+from domain.errors import BadInput, ServiceMissing
 from domain.escalation import read_steps, wishes
 from domain.feedback import read_kind
 from domain.ids import BatchId
@@ -27,23 +28,28 @@ from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import Calibration
 from pipeline.calibration.examples import gather
 from pipeline.characters import check_files, definitions
-from pipeline.characters.character_names import joined
+from pipeline.characters.character_names import join_names
 from pipeline.characters.picture_files import picture_files
 from pipeline.intake.commit import commit
+from pipeline.intake.findings import Findings
 from pipeline.intake.plan import Order, prepare
-from pipeline.intake.prompt_rows import rows_of
+from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.prompt_rows import PromptRow, rows_of
+from pipeline.intake.workbooks.choose import WorkbookOptions
 from pipeline.operator import feedback
 from pipeline.process.embedding_cache import KeptEmbeddings
 from pipeline.resources import Resources
 from pipeline.views import generations, status
-from pipeline.views.by_provider import by_provider, going
+from pipeline.views.by_provider import by_provider, count_active
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
-from reports.wording import source
+from reports.wording import thresholds_origin
 from runtime.resources import open_producer
 from runtime.scoring import open_scoring
 from runtime.settings import Settings, read_settings
 from runtime.site import is_embedded, open_site
+
+log = logging.getLogger(__name__)
 
 _PERIOD_S = 0.5
 #: A doubt that no listing has settled by then waits for a person, and so does not hold up a script.
@@ -131,7 +137,9 @@ class Batch:
         resources, user = self._connection.resources, self._connection.user
         story = generations.find(resources, f"{self.id}/{row}", user_id=user)
         about = read_kind(kind)
-        feedback.give(resources, story, user_id=user, kind=about, picture=picture, rating=rating, comment=comment)
+        feedback.record_feedback(
+            resources, story, user_id=user, kind=about, picture=picture, rating=rating, comment=comment
+        )
 
 
 class Connection:
@@ -171,8 +179,9 @@ class Connection:
 
     def enqueue(  # noqa: PLR0913 -- a script names each of its wishes as a keyword
         self,
-        prompts: Iterable[str | Mapping[str, Any]],
+        prompts: Path | Iterable[str | Mapping[str, Any]],
         *,
+        sheet: str | None = None,
         name: str | None = None,
         character: str | Iterable[str] | None = None,
         provider: str = "ttapi",
@@ -187,7 +196,9 @@ class Connection:
         """Turn prompts into generations, all or none.
 
         Args:
-            prompts: texts, or mappings with the columns of a prompt file (`prompt`, `theme`, `seed`, ...).
+            prompts: texts, or mappings with the columns of a prompt file (`prompt`, `theme`, `seed`, ...), or the
+                path of such a file; what is odd about it is logged as a warning.
+            sheet: of a workbook, by name or number.
             name: of the batch; under a known name, rows that the batch has are passed over. A new one by default.
             character: whom every picture must show; several names for several characters in one picture.
             settings: defaults of every row (`mode`, `aspect_ratio`, `cref_weight`, ...).
@@ -201,21 +212,26 @@ class Connection:
             RequestError: something cannot be used; nothing was enqueued.
             ServiceMissing: the provider's key is not set.
         """
+        findings = Findings()
         order = Order(
             name=name or f"script-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}",
             user_id=self.user,
             provider=provider,
-            prompts=rows_of(prompts),
+            prompts=_rows(prompts, sheet, findings),
             model=model,
-            character=joined(character),
+            character=join_names(character),
             settings=dict(settings or {}),
             limit_usd=None if max_cost is None else read_limit(str(max_cost), what="max_cost"),
             max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
             priority=priority,
             whole_file=False,
             try_policy=wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
+            findings=findings,
         )
-        written = commit(self.resources, prepare(self.resources, order))
+        plan = prepare(self.resources, order)
+        for warning in plan.warnings:
+            log.warning("%s", warning)
+        written = commit(self.resources, plan)
         self._tend()
         return Batch(self, written.batch_id, order.name)
 
@@ -252,7 +268,7 @@ class Connection:
                 style_threshold=done.thresholds.style,
                 style_decides=done.thresholds.style_decides,
                 threshold_version=done.thresholds.version,
-                thresholds_from=source(done.thresholds),
+                thresholds_from=thresholds_origin(done.thresholds),
                 error=str(one.failure) if one.failure else None,
             )
             for one in done.pictures
@@ -317,7 +333,7 @@ class Connection:
     def patience_s(self, batch_id: BatchId) -> float:
         """How long doubts are waited for where nothing else is left of a batch."""
         try:
-            settled_by_itself = any(map(going, by_provider(self.resources, batch_id)))
+            settled_by_itself = any(map(count_active, by_provider(self.resources, batch_id)))
         except ServiceMissing as failure:
             if not failure.retryable:
                 raise
@@ -327,6 +343,21 @@ class Connection:
     def _tend(self) -> None:
         if self._workers is not None:
             self._workers.tend()
+
+
+def _rows(
+    prompts: Path | Iterable[str | Mapping[str, Any]], sheet: str | None, findings: Findings
+) -> Iterable[PromptRow]:
+    """The rows of a file, or of a script's own prompts.
+
+    Raises:
+        BadInput: they cannot be used, or a sheet was named that no file has.
+    """
+    if isinstance(prompts, Path):
+        return read_prompts(prompts, workbook=WorkbookOptions(sheet=sheet), findings=findings)
+    if sheet is not None:
+        raise BadInput("a sheet is part of a workbook; give the path of one (a pathlib.Path) as prompts")
+    return rows_of(prompts, findings=findings)
 
 
 def connect(settings: Settings | None = None) -> Connection:

@@ -50,4 +50,4 @@ class LocalWorkers:
             ServiceMissing: one ended too often in a row; the sentence says why.
         """
         if missed := self._crew.missed(checks=checks):
-            raise ServiceMissing(self._crew.obituary(missed[0]))
+            raise ServiceMissing(self._crew.failure_reason(missed[0]))

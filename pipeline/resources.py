@@ -9,12 +9,12 @@ from typing import Protocol
 from db.session import Database
 from domain.errors import LikenessError
 from domain.ids import AttemptId, GenerationId
-from pipeline.process.device_backoff import Fullness
-from pipeline.process.fault_points import Points, Unarmed
+from pipeline.process.device_backoff import DeviceBackoff
+from pipeline.process.fault_points import FaultPoints, Unarmed
 from pipeline.process.leases import Leases
-from pipeline.process.lookalikes import Lookalikes
-from pipeline.process.poison_gate import Gate
-from pipeline.process.reference_cache import Shelf
+from pipeline.process.near_duplicates import NearDuplicates
+from pipeline.process.poison_gate import PoisonGate
+from pipeline.process.reference_cache import ReferenceCache
 from providers.contract import Lane
 from storage.base import PictureStore
 from validation.base import Scorer
@@ -28,6 +28,10 @@ class Dispatch(Protocol):
     ) -> None: ...
 
     def collect(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None: ...
+
+    def rebuild_inputs(
+        self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
+    ) -> None: ...
 
     def validate(
         self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
@@ -87,7 +91,7 @@ class Resources:
     Args:
         lanes: by name; a lane whose key is missing here is not served by this process.
         scorer: only in a worker of the `gpu` role.
-        luck: uniform in [0, 1).
+        jitter: uniform in [0, 1), spreads waits.
         public_url: where providers can call back, or None.
         estimates: per provider, what is held for a call whose price in the catalogue is an estimate.
         retire: told why this process can do its work no more; it then ends in order, for another to take its place.
@@ -98,15 +102,15 @@ class Resources:
     store: PictureStore
     dispatch: Dispatch
     leases: Leases
-    luck: Callable[[], float]
+    jitter: Callable[[], float]
     timing: Timing = field(default_factory=Timing)
-    shelf: Shelf = field(default_factory=Shelf)
+    reference_cache: ReferenceCache = field(default_factory=ReferenceCache)
     scorer: Scorer | None = None
     scoring_model: str = "openai/clip-vit-large-patch14"
     public_url: str | None = None
     estimates: Mapping[str, Decimal] = field(default_factory=dict)
-    lookalikes: Lookalikes = field(default_factory=Lookalikes)
-    gate: Gate = field(default_factory=Gate)
-    fullness: Fullness = field(default_factory=Fullness)
+    near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
+    poison_gate: PoisonGate = field(default_factory=PoisonGate)
+    device_backoff: DeviceBackoff = field(default_factory=DeviceBackoff)
     retire: Callable[[LikenessError], None] = lambda _: None
-    points: Points = field(default_factory=Unarmed)
+    fault_points: FaultPoints = field(default_factory=Unarmed)

@@ -42,12 +42,25 @@ class References(_Row):
     sure: bool = True
 
 
+class Reads(_Row):
+    """How much of a prompt a model reads; more is taken, and comes to nothing.
+
+    Args:
+        words: about; services count tokens, of which a word has one or two.
+    """
+
+    words: int = Field(gt=0)
+    source: str = Field(min_length=1)
+
+
 class UsageRates(_Row):
-    """Dollars per million of the tokens that a reply says were used."""
+    """Dollars per million of the tokens that a reply says were used; input that was cached is cheaper where known."""
 
     text_in: Decimal = Field(ge=0)
     image_in: Decimal = Field(ge=0)
     image_out: Decimal = Field(ge=0)
+    cached_text_in: Decimal | None = Field(default=None, ge=0)
+    cached_image_in: Decimal | None = Field(default=None, ge=0)
 
 
 class TokenRates(UsageRates):
@@ -119,6 +132,8 @@ class Model(_Row):
         pictures: how many one call makes.
         any_size: sizes beside the listed ones are taken too.
         aspect_ratios: `any` stands for every ratio.
+        max_prompt_chars: a longer prompt is refused.
+        reads: how much of a prompt it reads, where that is less than it takes.
         expected_s: usual duration by mode, or under `usual`.
         retired_on: the first day without it.
         sure: False where no page of the service itself confirms what the row says.
@@ -144,6 +159,7 @@ class Model(_Row):
     references: References | None = None
     negative_prompt: bool = False
     max_prompt_chars: int | None = Field(default=None, gt=0)
+    reads: Reads | None = None
     expected_s: Mapping[str, float]
     retired_on: date | None = None
     successor: str | None = None
@@ -184,6 +200,14 @@ class Model(_Row):
 
     def is_live(self, on: date) -> bool:
         return self.retired_on is None or on < self.retired_on
+
+    def length_notes(self, words: str) -> list[str]:
+        """A warning about a prompt of which the model reads the beginning alone; usually none."""
+        count = len(words.split())
+        if self.reads is None or count <= self.reads.words:
+            return []
+        read = f"{self.name!r} reads about {self.reads.words} ({self.reads.source})"
+        return [f"the prompt has {count} words, and {read}; say what matters first"]
 
     def check_usable(self, on: date) -> list[str]:
         """Warnings for a person, usually none.

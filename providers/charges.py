@@ -1,4 +1,4 @@
-"""Amounts of money as services say them: believed within what the books can hold, and otherwise not said at all."""
+"""Believes an amount of money that a service names only within what the books can hold."""
 
 import logging
 from decimal import Decimal
@@ -8,7 +8,7 @@ from domain.money import LARGEST, usd
 log = logging.getLogger(__name__)
 
 
-def said_usd(amount: Decimal, *, by: str) -> Decimal | None:
+def believable_usd(amount: Decimal, *, by: str) -> Decimal | None:
     """`amount` in dollars, or None where nothing can cost that: negative, not finite, more than a column holds.
 
     A figure of that kind is a slip of the service's, and no reason to lose what it stands beside; the price counts.

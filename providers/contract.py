@@ -1,8 +1,8 @@
-"""The contract between the steps and an image service.
+"""The contract between the steps and an image service: what is asked, what comes back, and what a lane does.
 
-An adapter is pure functions around one HTTP call: it writes a `Call`, somebody else sends it, and it reads
-the `Reply`. Sending, timing and the translation of transport failures live in `providers.transport.http`; prices
-and facts about models live in `providers.catalogue`.
+An adapter (`providers.adapter`) is pure functions around one HTTP call: it writes a `Call`, somebody else sends it, and
+it reads the `Reply`. Sending, timing and the translation of transport failures live in `providers.transport.http`;
+prices and facts about models live in `providers.catalogue`.
 """
 
 import math
@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
-from providers.listed import ListedPage, Lists
+from providers.listed import Lists
 from providers.notices import CalledBack
 
 
@@ -45,7 +45,7 @@ class Ask:
         settings: effective settings of the generation (`mode`, `ar`, `cref_weight`, `seed`, `stylize`, `no`, ...).
         reference_urls: the character's references, reachable by the service, best first.
         hook_url: where the service may call back, or None.
-        action: instead of a fresh job from the prompt; only for a wire that is an `abilities.Actor`.
+        action: instead of a fresh job from the prompt; only for a wire that has actions.
         begin_by: on `providers.transport.clock`; a submission that has not begun to leave by then never leaves.
     """
 
@@ -114,12 +114,14 @@ class Delivered:
 
     Args:
         pictures: files as they came, in the service's order.
+        picture_urls: in place of `pictures`, where the reply holds addresses; nothing else knows of them.
         charged_usd: what the service says it charged, or None where it does not say.
         request_id: the service's own name for the call, or None where it gives none.
         detail: what else it said, JSON, kept for people.
     """
 
     pictures: Sequence[bytes]
+    picture_urls: Sequence[str] = ()
     charged_usd: Decimal | None = None
     request_id: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -175,90 +177,17 @@ class AccountInfo:
     served_at: float | None = None
 
 
-class Provider(Protocol):
-    """One wire format. Implementations hold no client, no key and no state."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What a service sees in a picture.
 
-    name: str
-    #: A submission is over after this many seconds, whatever happened.
-    submit_total_s: float
-
-    def auth_headers(self, key: str) -> Mapping[str, str]:
-        """What proves the account; sent to the service's base URL and to no other host."""
-        ...
-
-    def prompt_text(self, ask: Ask) -> str:
-        """The text that is sent, the service's own flags included; it stands in the attempt's row."""
-        ...
-
-    def build_submit(self, ask: Ask) -> Call:
-        """The one paid call.
-
-        Raises:
-            RequestRefused: the settings cannot be said on this wire.
-        """
-        ...
-
-    def read_submit(self, reply: Reply) -> Accepted | Delivered:
-        """The job's id, or the result itself.
-
-        Raises:
-            ProviderError: a documented refusal, by its class.
-            MaybeSent: anything that is neither an acceptance nor a documented refusal.
-        """
-        ...
-
-
-@runtime_checkable
-class Poller(Protocol):
-    """What a wire has besides, where a submission makes a job that can be asked about; all others are synchronous."""
-
-    def build_poll(self, job_id: str) -> Call: ...
-
-    def read_poll(self, reply: Reply) -> Progress:
-        """Where the job is.
-
-        Raises:
-            JobFailed, JobTimedOut, ContentRefused, RequestRefused: the service's last word.
-            ProviderDown, ReplyUnreadable, RateLimited, KeyRefused, OutOfMoney: this call said nothing about the job.
-        """
-        ...
-
-    def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:
-        """When most jobs of this kind are done, counted from the submission."""
-        ...
-
-
-@runtime_checkable
-class Lister(Protocol):
-    """What a wire has besides, where the service lists its jobs and tells about the account.
-
-    A listing is complete when every part was read to its last page, part after part in the order of
-    `list_parts`: a job moves from part to part in that order, so that it cannot slip through between two.
+    Args:
+        texts: each would do as a prompt for a picture like it.
+        charged_usd: what the service says it charged, or None where it does not say.
     """
 
-    #: What the service lists separately, in the order in which a job moves through them.
-    list_parts: Sequence[str]
-
-    def build_fetch_list(self, *, part: str, page: str | None = None) -> Call:
-        """One page of one part; the first, or the one that the page before named as its next."""
-        ...
-
-    def read_fetch_list(self, reply: Reply, *, page: str | None = None) -> ListedPage:
-        """The jobs of the page that was asked for.
-
-        Raises:
-            ReplyUnreadable: also when a job has no id, since a listing with holes proves nothing.
-            ProviderError: as `Poller.read_poll`, where this call said nothing.
-        """
-        ...
-
-    def resembles(self, sent: str, listed: str) -> bool:
-        """As `providers.listed.Lists.resembles`."""
-        ...
-
-    def build_info(self) -> Call: ...
-
-    def read_info(self, reply: Reply) -> AccountInfo: ...
+    texts: Sequence[str]
+    charged_usd: Decimal | None = None
 
 
 class Lane(CalledBack, Lists, Protocol):
@@ -302,12 +231,25 @@ class Lane(CalledBack, Lists, Protocol):
         """Sentences about wishes that are left out of the submission, usually none."""
         ...
 
+    @property
+    def checks_prompts(self) -> bool:
+        """Whether the service tells beforehand, and for nothing, that it refuses a text."""
+        ...
+
+    def objection(self, text: str) -> str | None:
+        """Why the service would refuse `text`, or None; also where the service has no such call.
+
+        Raises:
+            ProviderError: the service could not be asked.
+        """
+        ...
+
     def submit(self, ask: Ask) -> Accepted | Delivered:
-        """Raises what `Provider.read_submit` raises, `NotSent` when nothing left, `MaybeSent` when it may have."""
+        """Raises what `Adapter.read_submit` raises, `NotSent` when nothing left, `MaybeSent` when it may have."""
         ...
 
     def poll(self, job_id: str) -> Progress:
-        """Raises what `Poller.read_poll` raises; a synchronous lane has no jobs and `ReplyUnreadable` for every id."""
+        """Raises what `Adapter.read_poll` raises; a synchronous lane has no jobs and `ReplyUnreadable` for every id."""
         ...
 
     @property

@@ -14,35 +14,10 @@ from urllib.parse import urlsplit
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from domain.errors import ProviderDown, ReplyUnreadable, RequestRefused
-from providers.abilities import (
-    Actor,
-    Adviser,
-    Announcer,
-    CallsBack,
-    Canceller,
-    Described,
-    InlineReader,
-    Marker,
-    PromptChecker,
-    SchemaKeeper,
-    SideWorker,
-    Signer,
-)
+from domain.errors import ProviderDown, ReplyUnreadable
+from providers.adapter import Adapter
 from providers.catalogue import load
-from providers.contract import (
-    Accepted,
-    AccountInfo,
-    Ask,
-    Call,
-    Delivered,
-    Lister,
-    Poller,
-    Progress,
-    Provider,
-    Reply,
-    Running,
-)
+from providers.contract import Accepted, AccountInfo, Ask, Call, Delivered, Described, Progress, Reply, Running
 from providers.listed import ListedPage
 from providers.notices import Notice, Told, Unproven, can_call_back
 from providers.transport.fetch import PictureFetcher
@@ -74,7 +49,7 @@ class HttpLane:
         name: str,
         provider: str,
         *,
-        adapter: Provider,
+        adapter: Adapter,
         base_url: str,
         key: str,
         uploads_url: str | None = None,
@@ -84,72 +59,70 @@ class HttpLane:
         self.name = name
         self.provider = provider
         self.submit_total_s = adapter.submit_total_s
-        self.synchronous = not isinstance(adapter, Poller)
+        self.synchronous = adapter.synchronous
         self._adapter = adapter
         self._first_look = first_look
-        self._said: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._answers: dict[str, tuple[float, Any]] = {}
         key = checked_key(key, name=f"the key of lane {name!r}")
         self._sender = Sender(base_url, headers=adapter.auth_headers(key), secrets=(key,))
         self._uploads = Sender(uploads_url) if uploads_url is not None else None
         host = urlsplit(checked_base_url(base_url)).hostname or ""
         self._pictures = PictureFetcher(own_host=host)
-        self._signatures = Signatures(self._secret, known=webhook_secret) if isinstance(adapter, Signer) else None
+        signs = adapter.build_secret() is not None
+        self._signatures = Signatures(self._secret, known=webhook_secret) if signs else None
 
     def prompt_text(self, ask: Ask) -> str:
         return self._adapter.prompt_text(ask)
 
     def check(self, ask: Ask) -> None:
-        if ask.action is None:
-            self._adapter.build_submit(ask)
-        else:
-            self._actor.build_action(ask)
+        self._submission(ask)
 
     def submit(self, ask: Ask) -> Accepted | Delivered:
         if ask.hook_url is not None and not can_call_back(self._sender.base_url, ask.hook_url):
             ask = replace(ask, hook_url=None)
-        if ask.action is None:
-            call = self._adapter.build_submit(ask)
-            return self._adapter.read_submit(self._sender.send(call, begin_by=ask.begin_by))
-        call = self._actor.build_action(ask)
-        return self._actor.read_action(self._sender.send(call, begin_by=ask.begin_by), ask)
+        reply = self._sender.send(self._submission(ask), begin_by=ask.begin_by)
+        return self._adapter.read_submit(reply) if ask.action is None else self._adapter.read_action(reply, ask)
 
-    @property
-    def _actor(self) -> Actor:
-        if not isinstance(self._adapter, Actor):
-            raise RequestRefused(f"{self.provider!r} can't carry a job further; ask for a fresh one")
-        return self._adapter
+    def _submission(self, ask: Ask) -> Call:
+        return self._adapter.build_submit(ask) if ask.action is None else self._adapter.build_action(ask)
 
     def poll(self, job_id: str) -> Progress:
-        if not isinstance(self._adapter, Poller):
+        return self._adapter.read_poll(self._fetch(job_id))
+
+    def _fetch(self, job_id: str) -> Reply:
+        call = self._adapter.build_poll(job_id)
+        if call is None:
             raise ReplyUnreadable(f"{self.provider!r} has no jobs that could be asked about")
-        return self._adapter.read_poll(self._sender.send(self._adapter.build_poll(job_id)))
+        return self._sender.send(call)
 
     @property
     def list_parts(self) -> Sequence[str]:
-        return self._adapter.list_parts if isinstance(self._adapter, Lister) else ()
+        return self._adapter.list_parts
 
     def listed_jobs(self, *, part: str, page: str | None = None) -> ListedPage | None:
-        if not isinstance(self._adapter, Lister):
+        call = self._adapter.build_fetch_list(part=part, page=page)
+        if call is None:
             return None
-        reply = self._sender.send(self._adapter.build_fetch_list(part=part, page=page))
+        reply = self._sender.send(call)
         return replace(self._adapter.read_fetch_list(reply, page=page), served_at=served_at(reply))
 
     def resembles(self, sent: str, listed: str) -> bool:
-        return isinstance(self._adapter, Lister) and self._adapter.resembles(sent, listed)
+        return self._adapter.resembles(sent, listed)
 
     def bears_mark_of(self, attempt_id: str, listed: str) -> bool:
-        return isinstance(self._adapter, Marker) and self._adapter.bears_mark_of(attempt_id, listed)
+        return self._adapter.bears_mark_of(attempt_id, listed)
 
     def account(self) -> AccountInfo | None:
         """What the service says about the account; None where it has no such call."""
-        if not isinstance(self._adapter, Lister):
+        call = self._adapter.build_info()
+        if call is None:
             return None
-        reply = self._sender.send(self._adapter.build_info())
+        reply = self._sender.send(call)
         return replace(self._adapter.read_info(reply), served_at=served_at(reply))
 
     @property
     def cancels(self) -> bool:
-        return isinstance(self._adapter, Canceller)
+        return self._adapter.cancels
 
     def cancel(self, job_id: str) -> bool:
         """Ask the service to stop a job, which the next poll then finds ended; False where it has no such call.
@@ -157,52 +130,46 @@ class HttpLane:
         Raises:
             ProviderError: the wish did not arrive, or may not have; asking again is harmless.
         """
-        if not isinstance(self._adapter, Canceller):
+        call = self._adapter.build_cancel(job_id)
+        if call is None:
             return False
-        self._adapter.read_cancel(self._sender.send(self._adapter.build_cancel(job_id)))
+        self._adapter.read_cancel(self._sender.send(call))
         return True
 
     @property
     def tells_models(self) -> bool:
         """As in the contract."""
-        return isinstance(self._adapter, (SchemaKeeper, Announcer))
+        return self._adapter.tells_models
 
     def check_live(self, ask: Ask, *, on: date) -> list[str]:
         """As in the contract. What the service said is remembered for `REMEMBERED_S`."""
-        if isinstance(self._adapter, SchemaKeeper):
-            schema = self._asked(ask.model, self._adapter.build_schema, self._adapter.read_schema)
-            self._adapter.check_schema(schema, ask)
-        if isinstance(self._adapter, Announcer):
-            end = self._asked(ask.model, self._adapter.build_model, self._adapter.read_end)
-            return load().get(ask.model).check_end(end, on)
+        schema_call, end_call = self._adapter.build_schema(ask.model), self._adapter.build_model(ask.model)
+        if schema_call is not None:
+            self._adapter.check_schema(self._remembered(schema_call, self._adapter.read_schema), ask)
+        if end_call is not None:
+            return load().get(ask.model).check_end(self._remembered(end_call, self._adapter.read_end), on)
         return []
 
-    def _asked(self, model: str, build: Callable[[str], Call], read: Callable[[Reply], _Answer]) -> _Answer:
+    def _remembered(self, call: Call, read: Callable[[Reply], _Answer]) -> _Answer:
         """What the service says about a model; asked at most once in `REMEMBERED_S`."""
-        key = (build.__name__, model)
-        known = self._said.get(key)
+        known = self._answers.get(call.path)
         if known is None or time.monotonic() - known[0] > REMEMBERED_S:
-            known = self._said[key] = (time.monotonic(), read(self._sender.send(build(model))))
+            known = self._answers[call.path] = (time.monotonic(), read(self._sender.send(call)))
         answer: _Answer = known[1]
         return answer
 
     @property
     def checks_prompts(self) -> bool:
-        """Whether the service tells beforehand, and for nothing, that it refuses a text."""
-        return isinstance(self._adapter, PromptChecker)
+        """As in the contract."""
+        return self._adapter.checks_prompts
 
     def objection(self, text: str) -> str | None:
-        """Why the service would refuse `text`, or None; also where the service has no such call.
+        """As in the contract."""
+        call = self._adapter.build_prompt_check(text)
+        return None if call is None else self._adapter.read_prompt_check(self._sender.send(call))
 
-        Raises:
-            ProviderError: the service could not be asked.
-        """
-        if not isinstance(self._adapter, PromptChecker):
-            return None
-        return self._adapter.read_prompt_check(self._sender.send(self._adapter.build_prompt_check(text)))
-
-    # The next four make jobs for tools outside the books: no intent, no hold, no place, and nothing finds a job whose
-    # reply was lost. They are not in the contract that the steps hold, and a test keeps everything of ours off them.
+    # The next four make jobs outside the books: no intent, no hold, no place, and nothing finds a job whose reply was
+    # lost. The from-picture stages are to call them; until then a test keeps everything of ours off them.
 
     def blend(self, picture_urls: Sequence[str], *, shape: str, settings: Mapping[str, Any]) -> Accepted:
         """Pay for a job outside the books: pictures made of two to five others; `poll` says what it came to.
@@ -215,42 +182,32 @@ class HttpLane:
             RequestRefused, ProviderError: as `submit`.
         """
         pictures = [self.fetch_picture(url) for url in picture_urls]
-        return self._side_job(self._side_worker.build_blend(pictures, shape=shape, settings=settings))
+        return self._side_job(self._adapter.build_blend(pictures, shape=shape, settings=settings))
 
     def describe(self, picture: bytes) -> Accepted:
         """Pay for a job outside the books: texts for a picture; `description` says what it came to."""
-        return self._side_job(self._side_worker.build_describe(picture))
+        return self._side_job(self._adapter.build_describe(picture))
 
     def description(self, job_id: str) -> Running | Described:
-        return self._side_worker.read_description(self._fetch(job_id))
+        return self._adapter.read_description(self._fetch(job_id))
 
     def ask_seed(self, job_id: str) -> Accepted:
         """Make a job outside the books that finds out the seed of a finished one; `seed` says what it came to."""
-        return self._side_job(self._side_worker.build_seed(job_id))
+        return self._side_job(self._adapter.build_seed(job_id))
 
     def seed(self, job_id: str) -> Running | int:
-        return self._side_worker.read_seed(self._fetch(job_id))
+        return self._adapter.read_seed(self._fetch(job_id))
 
     def inpaint(self, job_id: str, *, mask: bytes, prompt: str, settings: Mapping[str, Any]) -> Accepted:
         """Pay for a job outside the books: a part of a picture drawn anew; `poll` says what it came to."""
-        return self._side_job(self._side_worker.build_inpaint(job_id, mask=mask, prompt=prompt, settings=settings))
+        return self._side_job(self._adapter.build_inpaint(job_id, mask=mask, prompt=prompt, settings=settings))
 
     def _side_job(self, call: Call) -> Accepted:
-        return self._side_worker.read_side_job(self._sender.send(call))
-
-    def _fetch(self, job_id: str) -> Reply:
-        assert isinstance(self._adapter, Poller)
-        return self._sender.send(self._adapter.build_poll(job_id))
-
-    @property
-    def _side_worker(self) -> SideWorker:
-        if not isinstance(self._adapter, SideWorker):
-            raise RequestRefused(f"{self.provider!r} makes no jobs of this kind")
-        return self._adapter
+        return self._adapter.read_side_job(self._sender.send(call))
 
     def read_webhook(self, headers: Mapping[str, str], content: bytes) -> Notice | Unproven:
         """As in the contract; names of `headers` in lower case."""
-        if not isinstance(self._adapter, CallsBack):
+        if not self._adapter.calls_back:
             return Unproven(why=f"{self.provider!r} calls nobody back")
         if self._signatures is None:
             return Notice(job_id=self._adapter.read_webhook(content))
@@ -264,28 +221,27 @@ class HttpLane:
             self._signatures.prepare()
 
     def _secret(self) -> str:
-        assert isinstance(self._adapter, Signer)
-        return self._adapter.read_secret(self._sender.send(self._adapter.build_secret()))
+        call = self._adapter.build_secret()
+        assert call is not None, "asked only where webhooks are signed"
+        return self._adapter.read_secret(self._sender.send(call))
 
     def told_by(self, job_id: str) -> Told | None:
-        if not (isinstance(self._adapter, CallsBack) and isinstance(self._adapter, Poller)):
-            return None
-        return self._adapter.read_told(self._sender.send(self._adapter.build_poll(job_id)))
+        return self._adapter.read_told(self._fetch(job_id)) if self._adapter.calls_back else None
 
     def warnings(self, ask: Ask) -> Sequence[str]:
         """Sentences about wishes that are left out of the submission, usually none."""
-        return self._adapter.warnings(ask) if isinstance(self._adapter, Adviser) else ()
+        return self._adapter.warnings(ask)
 
     def fetch_picture(self, url: str, *, total_s: float | None = None) -> bytes:
         return self._pictures.fetch(url, total_s=total_s)
 
     @property
     def takes_files(self) -> bool:
-        return self._uploads is not None or isinstance(self._adapter, InlineReader)
+        return self._uploads is not None or self._adapter.takes_files
 
     def upload_reference(self, content: bytes, media_type: str) -> str | None:
         """As in the contract. Files are named by their content there, so a second try is harmless."""
-        if isinstance(self._adapter, InlineReader) and len(content) <= self._adapter.most_inline_bytes:
+        if len(content) <= self._adapter.most_inline_bytes:
             return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
         if self._uploads is None:
             return None
@@ -320,9 +276,7 @@ class HttpLane:
     def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:
         if self._first_look is not None:
             return self._first_look
-        if isinstance(self._adapter, Poller):
-            return self._adapter.first_look_after(settings, model=model)
-        return load().get(model).expected(settings)
+        return self._adapter.first_look_after(settings, model=model)
 
     def close(self) -> None:
         self._sender.close()

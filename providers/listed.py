@@ -14,7 +14,7 @@ class ListedJob:
     """A job as the service lists it, for finding one whose id was lost.
 
     Args:
-        prompt: comparable with `Provider.prompt_text`; None where the service has forgotten it, so that the job
+        prompt: comparable with `Adapter.prompt_text`; None where the service has forgotten it, so that the job
             may be anybody's.
         created_at: Unix time, or None where the service does not say, or says it without a time zone.
         created_before: where the service says it without a time zone, the latest Unix time that it can mean.
@@ -55,7 +55,7 @@ class Lists(Protocol):
 
     @property
     def list_parts(self) -> Sequence[str]:
-        """The parts of the list, as `providers.contract.Lister` has them; none where the service lists no jobs."""
+        """The parts of the list, as `providers.adapter.Adapter` has them; none where the service lists no jobs."""
         ...
 
     def listed_jobs(self, *, part: str, page: str | None = None) -> ListedPage | None:

@@ -41,7 +41,7 @@ class Told:
     """What a job itself tells of the request that made it.
 
     Args:
-        prompt: comparable with `Provider.prompt_text`; None where the service does not say it any more.
+        prompt: comparable with `Adapter.prompt_text`; None where the service does not say it any more.
         hook_url: where the service was asked to call back, or None where it does not say.
     """
 

@@ -1,7 +1,7 @@
-"""A model's words for what a price depends on: its size, quality and mode, in the one spelling that is sent.
+"""Holds what a price depends on, size, quality and mode, in the one spelling in which the model is told it.
 
-How they are read out of the settings is each wire's own business (`words_of` in its module). Both the body of a call
-and its price are made from what that gives, so that a price can't be that of another call.
+How they are read out of the settings is each wire's own business (`price_options_of` in its module). Both the body of a
+call and its price are made from what that gives, so that a price can't be that of another call.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from domain.errors import RequestRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class PriceOptions:
     """What one call asks for, spelt as the catalogue and the service spell it; None where nothing is asked.
 
     Args:

@@ -1,7 +1,7 @@
 """What one call costs, from the catalogue's price rows: what is expected, and the most it can be.
 
 An unknown price is not zero: for a model without a price, and without a maximum that the caller names, there is no
-call. What is priced are the words that are sent (`providers.price_options`), read by the wire that sends them.
+call. What is priced is what is sent (`providers.price_options`), read by the wire that sends it.
 """
 
 import math
@@ -16,16 +16,20 @@ from domain.errors import BadInput, LimitTooSmall, PriceUnknown, RequestRefused
 from domain.money import LARGEST, read_limit, show, usd
 from providers.catalogue import Model, PriceRow, TokenRates
 from providers.openai import body, token_prices
-from providers.price_options import Words
+from providers.price_options import PriceOptions
+from providers.prompt_flags import as_settings
 from providers.replicate import inputs
 from providers.ttapi import modes
 
 #: Who writes the body of a model's calls, by the model's own provider; stand-ins speak its wire.
-_WORDS_OF: Final[Mapping[str, Callable[[Mapping[str, Any], Model], Words]]] = {
-    "ttapi": modes.words_of,
-    "replicate": inputs.words_of,
-    "openai": body.words_of,
+_OPTIONS_OF: Final[Mapping[str, Callable[[Mapping[str, Any], Model], PriceOptions]]] = {
+    "ttapi": modes.price_options_of,
+    "replicate": inputs.price_options_of,
+    "openai": body.price_options_of,
 }
+
+#: Whose models have no flags, so that those in a prompt become settings. At TTAPI no flag has a price.
+_READ_FLAGS: Final = frozenset({"replicate", "openai"})
 
 #: A reference whose size nobody knows: expected as one megapixel, and held as four, the largest picture that the models
 #: priced by megapixels make themselves. A larger one is found before it is sent, where it can be measured.
@@ -107,18 +111,34 @@ def listed(
     rows = [row for row in model.prices if row.holds_on(on)]
     if not rows:
         return None
-    words = _words(model, settings)
-    row = _fitting(rows, model, words)
+    prompt, settings = as_read(model, prompt, settings)
+    options = _options(model, settings)
+    row = _fitting(rows, model, options)
     if row.tokens is not None:
-        expected, at_most = _by_tokens(row.tokens, words, references=len(references), prompt=prompt)
+        expected, at_most = _by_tokens(row.tokens, options, references=len(references), prompt=prompt)
     else:
-        expected, at_most = _by_call(row, words, references=references)
+        expected, at_most = _by_call(row, options, references=references)
     count = _count(model, settings)
     if at_most * count > LARGEST:
         raise BadInput(f"{count} pictures of {model.name!r} in one call would cost more than the books can hold")
     return Price(
         usd=usd(expected * count), at_most_usd=usd(at_most * count), source=row.source, estimate=row.estimate, row=row
     )
+
+
+def as_read(model: Model, prompt: str, settings: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The words and the settings that the model is told: flags in the prompt may change what a call costs.
+
+    Raises:
+        BadInput: the prompt says what the settings contradict, or what its flag does not take.
+    """
+    if model.provider not in _READ_FLAGS or not prompt:
+        return prompt, settings
+    try:
+        words, wished, _ = as_settings(prompt, settings, negative=model.negative_prompt)
+    except RequestRefused as failure:
+        raise BadInput(str(failure)) from failure
+    return words, wished
 
 
 def by_reference_size(model: Model, *, on: date) -> bool:
@@ -133,22 +153,22 @@ def _maximum(settings: Mapping[str, Any]) -> Decimal | None:
     return read_limit(str(wish), what="max_image_cost")
 
 
-def _words(model: Model, settings: Mapping[str, Any]) -> Words:
+def _options(model: Model, settings: Mapping[str, Any]) -> PriceOptions:
     try:
-        return _WORDS_OF[model.provider](settings, model)
+        return _OPTIONS_OF[model.provider](settings, model)
     except RequestRefused as failure:
         raise BadInput(str(failure)) from failure
 
 
-def _fitting(rows: Sequence[PriceRow], model: Model, words: Words) -> PriceRow:
+def _fitting(rows: Sequence[PriceRow], model: Model, options: PriceOptions) -> PriceRow:
     """The row that fits what is asked for, the most particular of several.
 
     Raises:
         BadInput: none does. A price that is not in the catalogue is not guessed, and no maximum stands in for it.
     """
-    fitting = [row for row in rows if row.particulars.items() <= words.named.items()]
+    fitting = [row for row in rows if row.particulars.items() <= options.named.items()]
     if not fitting:
-        said = ", ".join(f"{name} {value}" for name, value in words.named.items()) or "these settings"
+        said = ", ".join(f"{name} {value}" for name, value in options.named.items()) or "these settings"
         raise BadInput(f"{model.name!r} has no price for {said}; it has prices for {_priced(rows)}")
     return max(fitting, key=lambda row: len(row.particulars))
 
@@ -167,12 +187,12 @@ def _count(model: Model, settings: Mapping[str, Any]) -> int:
     return int(wish)
 
 
-def _by_call(row: PriceRow, words: Words, *, references: Sequence[int | None]) -> tuple[Decimal, Decimal]:
+def _by_call(row: PriceRow, options: PriceOptions, *, references: Sequence[int | None]) -> tuple[Decimal, Decimal]:
     base = row.usd or Decimal(0)
     most = row.at_most_usd if row.at_most_usd is not None else base
     if not row.usd_per_output_mp and not row.usd_per_input_mp:
         return base, most
-    size = words.size or "1 MP"
+    size = options.size or "1 MP"
     return (
         base
         + row.usd_per_output_mp * _output_mp(size, pixels_per_mp=1_000_000)
@@ -200,8 +220,8 @@ def _started_mp(pixels: Decimal | int) -> int:
     return math.ceil(Decimal(pixels) / 1_000_000)
 
 
-def _by_tokens(rates: TokenRates, words: Words, *, references: int, prompt: str) -> tuple[Decimal, Decimal]:
-    quality, size = words.quality or "auto", words.size or "auto"
+def _by_tokens(rates: TokenRates, options: PriceOptions, *, references: int, prompt: str) -> tuple[Decimal, Decimal]:
+    quality, size = options.quality or "auto", options.size or "auto"
     all_qualities = token_prices.BASES[rates.family]
     usual = _tokens(rates.family, quality=quality if quality != "auto" else token_prices.USUAL_QUALITY, size=size)
     most = max(

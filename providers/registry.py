@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from domain.errors import UnknownThing
-from providers.contract import Poller, Provider
+from providers.adapter import Adapter
 from providers.lane import HttpLane
 from providers.openai.adapter import OpenAI
 from providers.replicate.adapter import Replicate
@@ -30,7 +30,7 @@ class Service:
         jobs: how many may be in flight at once, until a setting or the service itself says otherwise.
     """
 
-    adapter: Callable[[], Provider]
+    adapter: Callable[[], Adapter]
     base_url: str | None = None
     key_setting: str | None = None
     path: str = ""
@@ -78,7 +78,7 @@ def is_synchronous(provider: str) -> bool:
     Raises:
         UnknownThing: no such provider.
     """
-    return not isinstance(service(provider).adapter(), Poller)
+    return service(provider).adapter().synchronous
 
 
 def open_lane(

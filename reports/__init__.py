@@ -1,1 +1,1 @@
-"""Contact sheets and tables made of what the books say."""
+"""Reports of a batch: contact sheet, log, tables and plots."""

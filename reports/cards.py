@@ -1,4 +1,4 @@
-"""Generations become cards: sorted worst first, with pictures to show and verdicts in words."""
+"""Cards of the contact sheet: one per generation, worst first, with its pictures and its verdict in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from reports.records import AssetLine, GenerationLine, Picture, Report
 from reports.thumbnails import Thumbnail, Wanted, fitting_side, make_thumbnails, share
 from reports.tries import sentences
-from reports.wording import dollars, end_of, lasting, verdict
+from reports.wording import dollars, duration_text, end_of, verdict
 
-#: Beyond this a page is no longer looked through; the worst are shown, and the page says how many are not.
+#: Nobody looks through more; the worst are shown, and the page says how many are left out.
 MOST_CARDS = 600
 _LARGE_PX = 640
 _SMALL_PX = 360
@@ -19,10 +19,10 @@ _ORDER = ("failed", "canceled", "rejected", "unfinished", "accepted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A score as a bar with a tick at its threshold; shares of the bar's width in percent.
+    """A score as a bar with a tick at its threshold; `fill` and `tick` are percent of its width.
 
     Args:
-        decides: whether the threshold is more than advice.
+        decides: whether the threshold decides or is advisory.
     """
 
     name: str
@@ -35,8 +35,8 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A picture on the page, or the reason why it is not there."""
+class ShownPicture:
+    """A picture on the page, or the reason why it is missing."""
 
     thumbnail: Thumbnail | None
     reason: str | None
@@ -51,8 +51,8 @@ class Card:
     """One generation on the page.
 
     Args:
-        address: what commands take, BATCH/ROW.
-        index: the owner's own number of the row, or None.
+        address: BATCH/ROW, as commands take it.
+        index: the user's own number of the row, or None.
     """
 
     anchor: str
@@ -64,8 +64,8 @@ class Card:
     verdict: str
     error_code: str | None
     prompt: str
-    best: Shown | None
-    others: Sequence[Shown]
+    best: ShownPicture | None
+    others: Sequence[ShownPicture]
     bars: Sequence[Bar]
     facts: Sequence[str]
     tries: Sequence[str]
@@ -76,7 +76,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """The part of the scores' range on which the bars are drawn: where the scores of this page lie."""
+    """The range of scores that the bars cover, chosen to fit the scores of this page."""
 
     low: float
     high: float
@@ -87,7 +87,7 @@ class Axis:
 
 
 def worst_first(generation: GenerationLine) -> tuple[int, float, int]:
-    """The order of the cards: failed, canceled, rejected by margin, unfinished, accepted by core score."""
+    """Sort key: failed, canceled, rejected by margin, unfinished, accepted by core score."""
     end = end_of(generation.state)
     best = generation.best
     worth = 0.0
@@ -99,7 +99,7 @@ def worst_first(generation: GenerationLine) -> tuple[int, float, int]:
 
 
 def axis_of(generations: Sequence[GenerationLine]) -> Axis:
-    """From a little below the lowest score or threshold up to 1; from 0 where the scores spread widely."""
+    """From just below the lowest score or threshold to 1; from 0 where the scores spread widely."""
     values = [
         value
         for generation in generations
@@ -113,7 +113,7 @@ def axis_of(generations: Sequence[GenerationLine]) -> Axis:
 
 
 def make_cards(generations: Sequence[GenerationLine], *, axis: Axis, batch: str, character: str | None) -> list[Card]:
-    """A card for each generation, in the order given; pictures are read from their files here."""
+    """One card per generation, in the order given; reads the picture files."""
     bests = [generation.best for generation in generations]
     assets = [asset for generation in generations for asset in generation.assets]
     large_bytes, small_bytes = share(large=len(bests), small=len(assets) - sum(best is not None for best in bests))
@@ -132,8 +132,8 @@ def make_cards(generations: Sequence[GenerationLine], *, axis: Axis, batch: str,
     return cards
 
 
-def show_references(references: Sequence[Picture]) -> list[Shown]:
-    """The character's references, small."""
+def show_references(references: Sequence[Picture]) -> list[ShownPicture]:
+    """Thumbnails of the character's references."""
     wanted = [
         Wanted(path=picture.path, side_px=_REFERENCE_PX, limit_bytes=_REFERENCE_BYTES)
         for picture in references
@@ -145,7 +145,9 @@ def show_references(references: Sequence[Picture]) -> list[Shown]:
         thumbnail = next(made) if picture.path is not None else None
         reason = None if thumbnail else "not on this machine"
         shown.append(
-            Shown(thumbnail=thumbnail, reason=reason, alt=picture.label, caption=picture.label, link=None, end="plain")
+            ShownPicture(
+                thumbnail=thumbnail, reason=reason, alt=picture.label, caption=picture.label, link=None, end="plain"
+            )
         )
     return shown
 
@@ -190,26 +192,26 @@ def _card(
     )
 
 
-def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: GenerationLine) -> Shown:
+def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: GenerationLine) -> ShownPicture:
     number = f"Picture {asset.label or asset.position}"
     style = "style" if asset.style_decides else "advisory style"
     scores = [
         f"{name} {score:.2f}" for name, score in (("core", asset.core), (style, asset.style)) if score is not None
     ]
-    said = {True: "passes", False: "does not pass", None: ""}[asset.passed]
+    outcome = {True: "passes", False: "does not pass", None: ""}[asset.passed]
     row = f"row {generation.position}"
     by = f" by {asset.aligned_by}" if asset.aligned_by else ""
     prompt = "" if asset.text_alignment is None else f"prompt {asset.text_alignment:.2f}{by}"
     like = f"too like {asset.like}" if asset.like else ""
-    caption = ", ".join(filter(None, [number, *scores, prompt, said, like]))
-    # Only addresses that a browser fetches as pages become links; a script in a URL would run at a click.
+    caption = ", ".join(filter(None, [number, *scores, prompt, outcome, like]))
+    # Only http(s) addresses become links: a `javascript:` URL would run when clicked.
     link = asset.url if asset.url and asset.url.startswith(("https://", "http://")) else None
     reason = None
     if thumbnail is None:
         reason = asset.missing_reason or (
             "the file is not on this machine" if asset.path is None else "the file is gone"
         )
-    return Shown(
+    return ShownPicture(
         thumbnail=thumbnail,
         reason=reason,
         alt=f"{caption}; {row}",
@@ -245,7 +247,7 @@ def _facts(generation: GenerationLine) -> list[str]:
     made = " by ".join(filter(None, [generation.model, generation.provider]))
     facts = [dollars(generation.cost_usd)]
     if generation.duration_s is not None:
-        facts.append(lasting(generation.duration_s))
+        facts.append(duration_text(generation.duration_s))
     if made:
         facts.append(made)
     if generation.best is not None and generation.best.like:

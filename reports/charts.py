@@ -1,6 +1,6 @@
-"""Two charts as inline SVG: where the scores lie, and how the cost grew. Colours are the page's, by class.
+"""Charts of the contact sheet as inline SVG: a histogram of the scores and the spend over time.
 
-Every number is formatted here and every word is ours, so the result needs no escaping.
+Colours come from the page's style sheet by class. All text is generated here, so the result needs no escaping.
 """
 
 from collections.abc import Sequence
@@ -11,35 +11,35 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from reports.wording import dollars, lasting
+from reports.wording import dollars, duration_text
 
 _WIDTH, _HEIGHT = 560, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 26, 32
 _ACROSS = _WIDTH - _LEFT - _RIGHT
 _UP = _HEIGHT - _TOP - _BOTTOM
 _GROUND = _HEIGHT - _BOTTOM
-#: Steps at which a person reads an axis, times a power of ten.
+#: Readable axis steps, times a power of ten.
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
-#: More points than the chart has pixels change nothing.
+#: About the width of the chart in pixels; more points would not be visible.
 _MOST_POINTS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One core score, and whether its picture is the picture of its attempt."""
+    """One core score, and whether its picture is the best of its attempt."""
 
     value: float
     best: bool
 
 
 def histogram(scores: Sequence[Score], *, threshold: float | None) -> Markup:
-    """How many pictures have which score; the pictures of their attempts stand at the bottom of each bar.
+    """Histogram of core scores, with the best picture of each attempt at the bottom of the bars.
 
-    No bar straddles the threshold, so each is wholly above or wholly below it.
+    Bins are aligned to the threshold, so that no bar straddles it.
 
     Args:
         scores: at least one.
-        threshold: drawn as a line, or None where pictures were held against different ones.
+        threshold: drawn as a line; None where pictures had different thresholds.
     """
     values = [score.value for score in scores] + ([] if threshold is None else [threshold])
     step = _readable_step((max(values) - min(values)) / 18, least=0.002)
@@ -69,12 +69,12 @@ def histogram(scores: Sequence[Score], *, threshold: float | None) -> Markup:
 def spend_curve(
     spend: Sequence[tuple[datetime, Decimal]], *, began: datetime, wall_s: float, limit: Decimal | None
 ) -> Markup:
-    """What had been charged by each moment, and the limit where it is near enough to share the scale.
+    """Total charged over time, with the limit where it fits the scale.
 
     Args:
-        spend: at least one moment, in order of time, with the amount charged up to it.
-        began: where the axis of time begins.
-        wall_s: where it ends, at the earliest.
+        spend: at least one (time, total charged by then), in order of time.
+        began: start of the time axis.
+        wall_s: minimum length of the time axis.
         limit: the budget, if there is one.
     """
     points = [(max((at - began).total_seconds(), 0.0), float(amount)) for at, amount in spend]
@@ -91,7 +91,7 @@ def spend_curve(
     path += f"H{_LEFT + _ACROSS}"
     parts.append(f'<path class="area" d="{path}V{_GROUND}Z"/><path class="line" d="{path}"/>')
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        parts.append(_text(_LEFT + share * _ACROSS, _HEIGHT - 9, lasting(share * scale.high), anchor=anchor))
+        parts.append(_text(_LEFT + share * _ACROSS, _HEIGHT - 9, duration_text(share * scale.high), anchor=anchor))
     if ceiling is not None:
         y = scale.y(ceiling)
         parts.append(f'<line class="limit" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -101,7 +101,7 @@ def spend_curve(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scale:
-    """From values to places in the drawing."""
+    """Maps values to coordinates of the drawing."""
 
     low: float
     high: float
@@ -121,7 +121,7 @@ def _readable_step(rough: float, *, least: float) -> float:
 
 
 def _round_up(count: int) -> int:
-    """The top of an axis of counts: even, so that its middle is a count too."""
+    """Top of a count axis: even, so that its middle is a whole number too."""
     return count + count % 2
 
 

@@ -1,6 +1,6 @@
 """The contact sheet: one self-contained HTML file that needs no server, no network and no script.
 
-What is shown is decided in `cards`, drawn in `charts`, worded in `wording`; how it looks is in `templates`.
+`cards` decides what is shown, `charts` draws, `wording` phrases, and `templates` has the layout.
 """
 
 import os
@@ -19,17 +19,17 @@ from reports import wording
 from reports.cards import MOST_CARDS, axis_of, distinct_themes, make_cards, show_references, worst_first
 from reports.charts import Score, histogram, spend_curve
 from reports.records import GenerationLine, Report
-from reports.tries import loop_of
+from reports.tries import summarize_tries
 
 _TEMPLATES = Path(__file__).parent / "templates"
-#: Generations that have nothing to show yet are listed by their prompts, up to so many.
+#: Generations without a picture are listed by their prompts, up to this many.
 _MOST_WAITING = 200
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write the contact sheet of `report` to `path`, in one piece: readers see the old file or the new one.
+    """Write the contact sheet of `report` to `path` atomically.
 
-    Pictures whose files are gone or broken are shown as missing, with the reason.
+    Missing or broken picture files are shown as missing, with the reason.
 
     Raises:
         OSError: the file cannot be written.
@@ -40,7 +40,7 @@ def write_report(report: Report, path: Path) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(page)
-        Path(draft).chmod(0o644)  # a temporary file is its owner's alone; a report is made to be passed on
+        Path(draft).chmod(0o644)  # temporary files are private to their owner; a report is for sharing
         Path(draft).replace(path)
     except BaseException:
         Path(draft).unlink(missing_ok=True)
@@ -56,11 +56,11 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(dollars=wording.dollars, lasting=wording.lasting, moment=wording.moment)
+    environment.globals.update(dollars=wording.dollars, lasting=wording.duration_text, moment=wording.moment)
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     told = sorted((line for line in report.generations if _has_something_to_show(line)), key=worst_first)
     waiting = [line for line in report.generations if not _has_something_to_show(line)]
-    waiting.sort(key=lambda line: (line.state is not wording.S.IN_DOUBT, line.position))  # money may be gone for these
+    waiting.sort(key=lambda line: (line.state is not wording.S.IN_DOUBT, line.position))  # these may have been charged
     shown = told[:MOST_CARDS]
     axis = axis_of(shown)
     return environment.get_template("report.html.j2").render(
@@ -70,7 +70,7 @@ def render(report: Report) -> str:
         references=show_references(report.references),
         scores=_histogram(told),
         spend=_spend(report),
-        loop=loop_of(report),
+        loop=summarize_tries(report),
         cards=make_cards(shown, axis=axis, batch=report.name, character=report.character),
         unshown=len(told) - len(shown),
         waiting=waiting[:_MOST_WAITING],
@@ -89,7 +89,7 @@ def _has_something_to_show(line: GenerationLine) -> bool:
 
 
 def _ends(report: Report) -> dict[str, int]:
-    """Generations by end, over the whole batch, in the order in which the page names them."""
+    """Number of generations per end state, in the order of the page."""
     ends = dict.fromkeys(("accepted", "rejected", "failed", "canceled", "unfinished"), 0)
     for state, number in report.counts.items():
         ends[wording.end_of(wording.S(state))] += number
@@ -102,7 +102,7 @@ def _histogram(generations: Sequence[GenerationLine]) -> Markup | None:
     thresholds = Counter(asset.core_threshold for _, asset in pictures if asset.core is not None)
     if not scores:
         return None
-    # Pictures held against different thresholds have no common line.
+    # Different thresholds cannot be drawn as one line.
     return histogram(scores, threshold=next(iter(thresholds)) if len(thresholds) == 1 else None)
 
 
@@ -113,7 +113,7 @@ def _spend(report: Report) -> Markup | None:
 
 
 def _ratio(generations: Sequence[GenerationLine]) -> float:
-    """Width over height that most pictures have, so that a grid of them leaves little empty."""
+    """The most common aspect ratio, so that the grid wastes little space."""
     bests = [line.best for line in generations]
     ratios = [best.width / best.height for best in bests if best is not None and best.width and best.height]
     return round(min(max(median(ratios), 0.66), 1.78), 3) if ratios else 1.0

@@ -1,4 +1,4 @@
-"""The batch's log as CSV, with the columns that the owner's earlier pipeline wrote."""
+"""The log of a batch as CSV, with the columns that the owner's earlier pipeline wrote."""
 
 import csv
 from pathlib import Path
@@ -25,7 +25,7 @@ COLUMNS = (
 
 
 def write_log(report: Report, path: Path) -> None:
-    """Write one row a generation, in the order of the batch, as UTF-8 CSV with a header.
+    """Write one row per generation, in batch order, as UTF-8 CSV with a header.
 
     `status` is the public status, `duration` is in seconds, `cost` in dollars, `timestamp` ISO 8601;
     a rejected generation is `failed`, and its `error` is its verdict. The pictures are the attempts' own.

@@ -1,7 +1,7 @@
-"""Plots of figures that people weigh: how two sets of scores lie apart, and what each cut costs.
+"""Calibration plots: how well two sets of scores separate, and the errors at each threshold.
 
-The home of matplotlib. Charts of the contact sheet are no business of this module: they are inline SVG
-(`reports/charts.py`) and follow the page's colours, dark or light.
+The only module that uses matplotlib. The charts of the contact sheet are inline SVG (`reports/charts.py`), so that they
+follow the page's dark or light colours.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ ENDINGS = (".png", ".svg")
 _INK, _SOFT, _LINE, _PAPER, _CARD = "#1f1d1a", "#625d54", "#ddd8cd", "#f6f4ef", "#fffefb"
 _POSITIVE, _NEGATIVE = "#2f9463", "#d97a2b"
 _BINS = 32
-# Keys are checked by matplotlib when they are set; its type for them is private.
+# matplotlib checks the keys; their type is private.
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -46,7 +46,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def write_separation(path: Path, rows: Sequence[Separation], *, heading: str, note: str) -> None:
-    """Draw two histograms and a ROC curve per row into `path`, as its ending says.
+    """Draw two histograms and a ROC curve per row into `path`, in the format of its extension.
 
     Raises:
         BadInput: the ending is none of `ENDINGS`.
@@ -62,12 +62,12 @@ def write_separation(path: Path, rows: Sequence[Separation], *, heading: str, no
         for (left, right), row in zip(grid, rows, strict=True):
             _histograms(left, row)
             _roc(right, row)
-        # Without a date the same figures give the same file.
+        # No date, so that the same figures give the same file.
         figure.savefig(path, dpi=180, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
 
 
 def check_ending(path: Path) -> None:
-    """Whether a plot can be written to `path`.
+    """Check that a plot can be written to `path`.
 
     Raises:
         BadInput: the ending is none of `ENDINGS`.
@@ -77,7 +77,7 @@ def check_ending(path: Path) -> None:
 
 
 def _histograms(axes: Axes, row: Separation) -> None:
-    """Both sets over one scale, each as shares of itself, so that a large one does not drown a small one."""
+    """Both sets on one scale, each in percent of itself, so that a large set does not hide a small one."""
     low = min(*row.positives, *row.negatives, *(cut.score for _, cut in row.cuts))
     high = max(*row.positives, *row.negatives, *(cut.score for _, cut in row.cuts))
     room = max(high - low, 0.02) * 0.03
@@ -100,7 +100,7 @@ def _histograms(axes: Axes, row: Separation) -> None:
 
 
 def _name_cuts(axes: Axes, cuts: Sequence[tuple[str, Cut]], *, low: float, high: float) -> None:
-    """A line for each cut, with its name on the side where the other one is not."""
+    """A line per cut, labelled on the side where the other label is not."""
     middle = sum(cut.score for _, cut in cuts) / len(cuts)
     for step, (name, cut) in enumerate(cuts):
         axes.axvline(cut.score, color=_INK, linewidth=1.3, linestyle="--" if step else "-")
@@ -108,7 +108,7 @@ def _name_cuts(axes: Axes, cuts: Sequence[tuple[str, Cut]], *, low: float, high:
         to_the_left = (cut.score < middle and place > 0.3) or place > 0.72
         axes.annotate(
             f"{name} {cut.score:.3f}",
-            # Below each other: two cuts may lie close together.
+            # One below the other, because two cuts may be close together.
             (cut.score, 0.83 - 0.09 * step),
             xycoords=("data", "axes fraction"),
             xytext=(-6 if to_the_left else 6, 0),
@@ -129,7 +129,7 @@ def _roc(axes: Axes, row: Separation) -> None:
         axes.plot(
             100 * cut.false_accept,
             100 - 100 * cut.false_reject,
-            # A ring around the dot where both are at the same place.
+            # A ring around the dot, so that both show at the same place.
             **({"markersize": 10, "markerfacecolor": "none"} if step else {"markersize": 5.5}),
             marker="o",
             color=_INK,

@@ -1,6 +1,6 @@
-"""What a report is made of: plain records, filled from the books by whoever has them.
+"""Plain records that reports are made from; `pipeline.views.report` fills them from the database.
 
-Nothing here knows a table, a file format or a colour. Money is in US dollars, times are aware.
+Independent of tables, file formats and layout. Money is in US dollars; times have a time zone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from domain.states import GenerationState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture that is shown as it is, such as a reference of the character.
+    """A picture without scores, such as a reference of the character.
 
     Args:
         path: the stored file, or None where it is not on this machine.
-        label: what is seen, for people who cannot see it.
+        label: alternative text.
     """
 
     path: Path | None
@@ -27,23 +27,23 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetLine:
-    """One picture of the attempt that a generation ended with.
+    """One picture of the attempt that represents its generation.
 
     Args:
         position: 0-based among the pictures of the attempt.
-        label: what commands call it, `1`, or `2.1` where several attempts have pictures; None for its position.
+        label: its number in commands, `1`, or `2.1` where several attempts have pictures; None for its position.
         path: the stored file, or None where it is not on this machine.
-        url: where the original can be read, or None.
-        width, height: of the original in pixels; None where it was never collected.
-        best: whether this is the picture of the attempt.
+        url: public address of the original, or None.
+        width, height: of the original in pixels; None where it was not collected.
+        best: whether it is the best picture of the attempt.
         core, style: scores, cosines in [-1, 1]; None where nothing was checked.
         core_threshold, style_threshold: the thresholds in force when it was checked.
-        style_decides: whether the style threshold was more than advice.
+        style_decides: whether the style threshold decided or was advisory.
         passed: the verdict, or None without one.
         text_alignment: cosine of the picture with its prompt, or None.
-        aligned_by: the model that says so, where it is not the one that made the scores.
-        like: what it is too like, such as `row 3`, or None.
-        missing_reason: why there is no file, as a sentence without its full stop.
+        aligned_by: the model of `text_alignment`, where it is not the one that made the scores.
+        like: what it nearly duplicates, such as `row 3`, or None.
+        missing_reason: why there is no file; a sentence without full stop.
     """
 
     position: int
@@ -66,7 +66,7 @@ class AssetLine:
 
     @property
     def margin(self) -> float | None:
-        """The smallest distance to a threshold that decides, negative when one is missed; None without a verdict."""
+        """The smallest distance to a deciding threshold, negative when one is missed; None without a verdict."""
         style = (self.style, self.style_threshold) if self.style_decides else (None, None)
         pairs = ((self.core, self.core_threshold), style)
         distances = [score - threshold for score, threshold in pairs if score is not None and threshold is not None]
@@ -79,13 +79,12 @@ class TryLine:
 
     Args:
         number: from 1.
-        changed: what was different from the try before, like `cw 75 → 100`; None for the first, and where a person
-            asked for the same again.
-        kind: what `changed` is counted under over a batch.
-        core, style: scores of its best picture, or None before its verdict.
-        accepted: whether it ended the search.
-        failed: why it has no verdict and never will, without its full stop.
-        waits_for_usd: what must be held before it can begin; None for one that has begun.
+        changed: the difference from the try before, such as `cw 75 → 100`; None for the first, and for a plain retry.
+        kind: the category under which `changed` is counted over a batch.
+        core, style: scores of its best picture; None before its verdict.
+        accepted: whether it was accepted.
+        failed: why it will never have a verdict; a sentence without full stop.
+        waits_for_usd: the hold it waits for; None once it has begun.
     """
 
     number: int
@@ -101,19 +100,19 @@ class TryLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationLine:
-    """One generation as its batch's report tells it.
+    """One generation of a report.
 
     Args:
         position: 0-based within the batch.
-        index: the owner's own number of the row, or None.
-        task_id: the provider's id of the job that was paid last, or None.
-        cost_usd: charged over all attempts.
+        index: the user's own number of the row, or None.
+        task_id: the provider's id of the job that was charged last, or None.
+        cost_usd: total charged over all attempts.
         duration_s: from the first submission to the final state, or None.
         tries: attempts that reached the provider.
-        error_code, error_message: of a failure; the message is a sentence for a person.
-        finished_at: when the final state was reached, or None before.
-        assets: pictures of the attempt that the generation ended with, in order.
-        tried: every try that was judged, is on its way or waits, in order.
+        error_code, error_message: of a failure; the message is for users.
+        finished_at: when the final state was reached, or None.
+        assets: pictures of the attempt that represents the generation, in order.
+        tried: every try that was judged, is running or waits, in order.
     """
 
     position: int
@@ -136,18 +135,18 @@ class GenerationLine:
 
     @property
     def best(self) -> AssetLine | None:
-        """The picture of the attempt: the one marked so, else the first."""
+        """The picture marked best, else the first."""
         return next((asset for asset in self.assets if asset.best), next(iter(self.assets), None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One batch, told at one moment.
+    """A snapshot of one batch.
 
     Args:
-        batch_id: as people type it.
-        name: of the batch; `title` is what stands at the top of the page.
-        finished_at: None while something is live.
+        batch_id: as users type it.
+        name: of the batch; `title` is the heading of the page.
+        finished_at: None while a generation is live.
         wall_s: seconds from the first submission to the end, or to now.
         character: its name, or None for a batch without one.
         counts: generations by state; absent states count zero.
@@ -155,8 +154,9 @@ class Report:
         accepted: generations in state `completed`.
         limit_usd: the budget, or None without a limit.
         avg_cost_per_image_usd: charged over accepted, or None before the first.
-        spend: charged so far in total, each at the moment of a charge, in order of time.
-        thresholds: thresholds and where they come from, as a sentence without its full stop, or None.
+        spend: running total at the time of each charge, in order of time.
+        thresholds: the thresholds and their origin; a sentence without full stop, or None.
+        remark: a sentence shown behind the outcome, or None.
     """
 
     batch_id: str
@@ -178,16 +178,17 @@ class Report:
     generations: Sequence[GenerationLine] = ()
     spend: Sequence[tuple[datetime, Decimal]] = ()
     thresholds: str | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a batch stands at one moment.
+    """A snapshot of a batch's progress.
 
     Args:
         counts: generations by state; absent states count zero.
         rate_per_minute: generations that reached a final state in the last minute.
-        eta_s: seconds until all are final at that rate, or None where nobody can say.
+        eta_s: seconds until all are final at that rate; None where unknown.
     """
 
     name: str

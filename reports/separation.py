@@ -1,4 +1,4 @@
-"""How one kind of score tells two sets of pictures apart: what `reports/plots.py` draws, as plain records."""
+"""Plain records of a calibration plot: two sets of scores, and the errors at each cut."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """A threshold and the shares that it gets wrong, from 0 to 1."""
+    """A threshold and its two error rates, from 0 to 1."""
 
     score: float
     false_reject: float
@@ -15,14 +15,14 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Separation:
-    """How one kind of score tells two sets of pictures apart.
+    """How well one kind of score separates two sets of pictures.
 
     Args:
-        title: what is told apart, as the heading of its row.
+        title: heading of the row.
         positives, negatives: scores, at least one each.
         accepted_negatives, accepted_positives: shares at every cut, from the strictest to the laxest.
-        auc: as a person reads it, with its interval.
-        cuts: by what they are called; the first is drawn as a line, the others dashed.
+        auc: formatted, with its interval.
+        cuts: by name; the first is drawn solid, the others dashed.
     """
 
     title: str

@@ -1,6 +1,6 @@
-"""What the terminal shows: how far a batch is, and how it ended. Renderables only; nothing is printed here.
+"""Terminal tables of a batch: its progress and its result. Returns renderables and prints nothing.
 
-Written so that they read well without colour and without motion too, as in a log file.
+They also read well without colour and motion, as in a log file.
 """
 
 from rich.bar import Bar
@@ -11,11 +11,11 @@ from rich.text import Text
 
 from domain.states import GenerationState
 from reports.records import Progress, Report
-from reports.wording import dollars, end_of, lasting, outcome
+from reports.wording import dollars, duration_text, end_of, outcome
 
 S = GenerationState
 
-#: In the order in which a generation goes through them, with the colour of its bar.
+#: States in the order of a generation's life, with the colour of their bars.
 _STATES: dict[GenerationState, str] = {
     S.PREPARING: "cyan",
     S.QUEUED: "bright_black",
@@ -30,12 +30,12 @@ _STATES: dict[GenerationState, str] = {
     S.FAILED: "red",
     S.CANCELED: "bright_black",
 }
-#: Shown even while nothing is there, so that the lines below them keep their places.
+#: Shown even when empty, so that the lines below do not move.
 _ALWAYS = frozenset({S.QUEUED, S.GENERATING, S.VALIDATING, S.COMPLETED, S.REJECTED, S.FAILED})
 
 
 def end_table(report: Report) -> RenderableType:
-    """How a batch ended: the sentence, then the key figures."""
+    """The result of a batch: one sentence, then the key figures."""
     ends = dict.fromkeys(("accepted", "rejected", "failed", "canceled", "unfinished"), 0)
     for state, number in report.counts.items():
         ends[end_of(GenerationState(state))] += number
@@ -54,20 +54,20 @@ def end_table(report: Report) -> RenderableType:
     if report.in_doubt_usd:
         table.add_row("in doubt", Text(dollars(report.in_doubt_usd), style="magenta"))
     table.add_row("average cost", dollars(report.avg_cost_per_image_usd))
-    table.add_row("wall time", lasting(report.wall_s))
+    table.add_row("wall time", duration_text(report.wall_s))
     return Group(Text(outcome(report), style="bold"), table)
 
 
 def progress_view(progress: Progress) -> RenderableType:
-    """How far a batch is: a bar per state, then money, rate and time left on one line.
+    """Progress of a batch: a bar per state, then money, rate and time left on one line.
 
-    Where the output is no terminal this is plain words, so that a log does not fill with bars.
+    Plain text where the output is not a terminal, so that logs do not fill with bars.
     """
     return _ProgressView(progress)
 
 
 class _ProgressView:
-    """Decides at the last moment, when the console is known, between bars and plain words."""
+    """Chooses between bars and plain text when it is rendered, because only then the console is known."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -119,7 +119,7 @@ def _figures(progress: Progress) -> str:
         parts.append(f"{dollars(progress.in_doubt_usd)} in doubt")
     parts.append(f"{progress.rate_per_minute:.0f} a minute")
     if progress.eta_s is not None:
-        parts.append(f"{lasting(progress.eta_s)} left")
+        parts.append(f"{duration_text(progress.eta_s)} left")
     return ", ".join(parts)
 
 

@@ -1,6 +1,6 @@
-"""Stored pictures become small data URLs, so that a page needs neither server nor network.
+"""Thumbnails as data URLs, so that a report needs neither server nor network.
 
-A page has a budget of bytes, shared out among its pictures; each is encoded to fit its share.
+A page has a byte budget that is divided among its pictures; each is encoded to fit its share.
 """
 
 import io
@@ -14,21 +14,21 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-#: What 112 pictures may take: a mail server's usual limit for an attachment is 10 MB, and Base64 adds a third.
+#: Budget of a page: mail servers usually limit attachments to 10 MB, and Base64 adds a third.
 _USUAL_BUDGET_BYTES, _USUAL_PICTURES = 5_600_000, 112
-#: A larger batch may take more, since tiny pictures show nothing, up to what a browser opens at once.
+#: A larger batch gets more, because tiny pictures are useless, up to what a browser opens quickly.
 _MORE_BYTES, _MOST_BUDGET_BYTES = 10_000, 18_000_000
-#: From this many bytes on a picture is as good as its side allows, and more would be waste.
+#: More bytes than this do not improve a picture of this size.
 _ENOUGH_BYTES = 100_000
 _BEST_QUALITY, _WORST_QUALITY = 80, 55
 _SMALLEST_PX = 96
-#: Past this many pixels a file is no picture that a provider made; decoding it would take the machine's memory.
+#: No provider makes larger pictures; decoding one could exhaust the memory.
 _MOST_PIXELS = 120_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A picture to be shown at up to `side_px`, in at most `limit_bytes`."""
+    """A thumbnail to make, at most `side_px` wide or high and `limit_bytes` long."""
 
     path: Path
     side_px: int
@@ -37,7 +37,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thumbnail:
-    """A picture that a page can hold: its data URL and its size in pixels."""
+    """A picture as a data URL, with its size in pixels."""
 
     url: str
     width: int
@@ -45,7 +45,7 @@ class Thumbnail:
 
 
 def share(*, large: int, small: int) -> tuple[int, int]:
-    """Bytes for each large and each small picture of a page, where a large one is worth three small ones."""
+    """Bytes per large and per small picture of a page; a large one gets three times as many."""
     beyond = max(large + small - _USUAL_PICTURES, 0)
     budget = min(_USUAL_BUDGET_BYTES + beyond * _MORE_BYTES, _MOST_BUDGET_BYTES)
     unit = min(budget // max(3 * large + small, 1), _ENOUGH_BYTES // 3)
@@ -53,41 +53,59 @@ def share(*, large: int, small: int) -> tuple[int, int]:
 
 
 def fitting_side(limit_bytes: int, *, most_px: int) -> int:
-    """The side at which most pictures look well in `limit_bytes`, at most `most_px`.
+    """The side length that suits `limit_bytes`, at most `most_px`.
 
     WebP at quality 80 takes 0.03 to 0.09 bytes a pixel of the sandbox's drawings (measured); photographs take more,
-    and what does not fit its share is encoded again, smaller.
+    and what does not fit is encoded again, smaller.
     """
     return max(_SMALLEST_PX, min(most_px, int((limit_bytes / 0.16) ** 0.5)))
 
 
 def make_thumbnails(wanted: Sequence[Wanted]) -> list[Thumbnail | None]:
-    """A thumbnail for each of `wanted`, in order; None where the file is gone or no picture."""
-    # Pillow decodes and encodes without the interpreter's lock.
+    """A thumbnail for each of `wanted`, in order; None where the file is missing or not a picture."""
+    # Pillow releases the GIL while it decodes and encodes.
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(make_thumbnail, wanted))
 
 
 def make_thumbnail(wanted: Wanted) -> Thumbnail | None:
     """A thumbnail that keeps the picture's shape, or None where the file is gone or no picture."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_MOST_PIXELS` decides instead
-            with Image.open(wanted.path) as opened:
-                if opened.width * opened.height > _MOST_PIXELS:
-                    return None
-                opened.draft("RGB", (wanted.side_px, wanted.side_px))
-                picture = _on_white(ImageOps.exif_transpose(opened))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
-        return None  # Pillow's decoders report a broken file by any of these
-    picture.thumbnail((wanted.side_px, wanted.side_px), Image.Resampling.LANCZOS)
+    picture = _decoded(wanted.path, side_px=wanted.side_px)
+    if picture is None:
+        return None
     content = _encoded(picture, limit_bytes=wanted.limit_bytes)
     url = f"data:image/webp;base64,{b64encode(content).decode()}"
     return Thumbnail(url=url, width=picture.width, height=picture.height)
 
 
+def small_jpeg(path: Path, *, side_px: int) -> tuple[bytes, int, int] | None:
+    """A picture as a JPEG of at most that side, with its width and height: the kind that every spreadsheet shows."""
+    picture = _decoded(path, side_px=side_px)
+    if picture is None:
+        return None
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=_BEST_QUALITY, optimize=True)
+    return file.getvalue(), picture.width, picture.height
+
+
+def _decoded(path: Path, *, side_px: int) -> Image.Image | None:
+    """The picture in that file, upright, on white, at most `side_px` on a side; None where there is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_MOST_PIXELS` decides instead
+            with Image.open(path) as opened:
+                if opened.width * opened.height > _MOST_PIXELS:
+                    return None
+                opened.draft("RGB", (side_px, side_px))
+                picture = _on_white(ImageOps.exif_transpose(opened))
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return None  # Pillow's decoders report a broken file by any of these
+    picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    return picture
+
+
 def _encoded(picture: Image.Image, *, limit_bytes: int) -> bytes:
-    """WebP in at most `limit_bytes`: at lower quality where that is enough, else smaller."""
+    """WebP in at most `limit_bytes`: lower quality first, then smaller."""
     quality = _BEST_QUALITY
     while True:
         file = io.BytesIO()

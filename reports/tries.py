@@ -1,4 +1,4 @@
-"""Tries in words and figures: what each one changed, what came of it, and what the further ones cost together."""
+"""The tries of a batch as text and CSV: what each changed, its result, and what further tries cost."""
 
 import csv
 from collections.abc import Sequence
@@ -19,29 +19,29 @@ def ordinal(number: int) -> str:
 
 
 def sentences(line: GenerationLine) -> list[str]:
-    """One for each further try: `3rd try: cw 75 → 100: 0.71 → 0.79, +0.40 USD`."""
+    """One sentence per further try: `3rd try: cw 75 → 100: 0.71 → 0.79, +0.40 USD`."""
     return [_sentence(before, one) for before, one in zip(line.tried, line.tried[1:], strict=False)]
 
 
 def _sentence(before: TryLine, one: TryLine) -> str:
-    said = f"{ordinal(one.number)} try: {one.changed or 'asked for again'}"
+    prefix = f"{ordinal(one.number)} try: {one.changed or 'asked for again'}"
     if one.waits_for_usd is not None:
-        return f"{said}, waits for its turn and {money.show(one.waits_for_usd)} USD of the budget"
+        return f"{prefix}, waits for its turn and {money.show(one.waits_for_usd)} USD of the budget"
     if one.failed is not None:
-        return f"{said}: {one.failed}, +{money.show(one.cost_usd)} USD"
+        return f"{prefix}: {one.failed}, +{money.show(one.cost_usd)} USD"
     if one.core is None:
-        return f"{said}: on its way"
+        return f"{prefix}: on its way"
     earlier = "–" if before.core is None else f"{before.core:.2f}"
-    return f"{said}: {earlier} → {one.core:.2f}, +{money.show(one.cost_usd)} USD"
+    return f"{prefix}: {earlier} → {one.core:.2f}, +{money.show(one.cost_usd)} USD"
 
 
 @dataclass(slots=True)
 class StepLine:
-    """What one change did over the whole batch.
+    """The results of one kind of change over the batch.
 
     Args:
         made: tries that were judged.
-        accepted: those of them that ended the search.
+        accepted: those that were accepted.
     """
 
     changed: str
@@ -55,13 +55,13 @@ class StepLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
-    """What further tries did for a batch.
+class TrySummary:
+    """The results of further tries over a batch.
 
     Args:
-        steps: the first try, then each change in the order in which it was first made.
+        steps: the first try, then each kind of change in order of first use.
         accepted_at_first: generations whose first try passed.
-        accepted_later: those that a further try saved.
+        accepted_later: generations that a further try made pass.
     """
 
     steps: Sequence[StepLine]
@@ -71,7 +71,7 @@ class Loop:
 
     @property
     def sentence(self) -> str:
-        """How many the further tries added, and for how much."""
+        """How many pictures the further tries added, and their cost."""
         first = self.accepted_at_first
         return (
             f"The first tries gave {first:,} accepted picture{'' if first == 1 else 's'},"
@@ -79,8 +79,8 @@ class Loop:
         )
 
 
-def loop_of(report: Report) -> Loop | None:
-    """None where nothing was tried a second time."""
+def summarize_tries(report: Report) -> TrySummary | None:
+    """Summarize the tries of a report; None where every generation had one try."""
     if not any(len(line.tried) > 1 for line in report.generations):
         return None
     steps: dict[str, StepLine] = {"first try": StepLine("first try")}
@@ -95,25 +95,25 @@ def loop_of(report: Report) -> Loop | None:
             first += one.accepted and one.number == 1
             later += one.accepted and one.number > 1
     further = sum((step.cost_usd for name, step in steps.items() if name != "first try"), Decimal(0))
-    return Loop(steps=list(steps.values()), accepted_at_first=first, accepted_later=later, further_usd=further)
+    return TrySummary(steps=list(steps.values()), accepted_at_first=first, accepted_later=later, further_usd=further)
 
 
 def write_tries(report: Report, path: Path) -> bool:
-    """Write one row for each try as UTF-8 CSV, where anything was tried twice; whether it was written.
+    """Write one row per try as UTF-8 CSV; returns False, and writes nothing, where every generation had one try.
 
     Raises:
         OSError: the file cannot be written.
     """
-    if loop_of(report) is None:
+    if summarize_tries(report) is None:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for line in sorted(report.generations, key=lambda line: line.position):
-            said = ["", *sentences(line)]
+            texts = ["", *sentences(line)]
             befores = [None, *line.tried]
-            for one, sentence, before in zip(line.tried, said, befores, strict=False):
+            for one, sentence, before in zip(line.tried, texts, befores, strict=False):
                 writer.writerow(_row(line, one, sentence, before.core if before else None))
     return True
 

@@ -1,4 +1,4 @@
-"""How amounts, times, thresholds and verdicts are put into words: on the page, in the log and in the terminal."""
+"""Format amounts, durations, thresholds and verdicts as text, for the page, the log and the terminal."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from reports.records import AssetLine, GenerationLine, Report
 
 S = GenerationState
 
-#: The four ends of a generation and the way to them, as people look for them.
+#: The end states of a generation, in the words of reports.
 ENDS: dict[GenerationState, str] = {
     S.COMPLETED: "accepted",
     S.REJECTED: "rejected",
@@ -25,14 +25,14 @@ def end_of(state: GenerationState) -> str:
 
 
 def dollars(value: Decimal | None, *, places: int = 4) -> str:
-    """An amount for the eye, with two places or, where cents are too coarse, up to `places`."""
+    """An amount for reading, with two places, or up to `places` where cents are too coarse."""
     if value is None:
         return "–"
     shown = money.show(round(value, places)) or ""
     return f"-${shown[1:]}" if shown.startswith("-") else f"${shown}"
 
 
-def lasting(seconds: float | None) -> str:
+def duration_text(seconds: float | None) -> str:
     """A duration with the two units that matter, such as `1 min 42 s`."""
     if seconds is None:
         return "–"
@@ -52,24 +52,24 @@ def moment(at: datetime | None) -> str:
     return "–" if at is None else f"{at.day} {at:%B %Y, %H:%M %Z}".rstrip()
 
 
-def listed(parts: list[str]) -> str:
+def join_words(parts: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
-def source(thresholds: Thresholds) -> str:
-    """Where thresholds come from, and whether both of them decide."""
+def thresholds_origin(thresholds: Thresholds) -> str:
+    """The origin of thresholds, and whether style decides."""
     origin = "default threshold" if thresholds.origin == DEFAULT else thresholds.origin
     return origin if thresholds.style_decides else f"{origin}; style is advisory and decides nothing"
 
 
-def held_against(thresholds: Thresholds) -> str:
-    """Against what scores are held and where that comes from: the words beside every score, wherever it is shown."""
-    return f"core {thresholds.core:.3f}, style {thresholds.style:.3f}; {source(thresholds)}"
+def describe_thresholds(thresholds: Thresholds) -> str:
+    """The thresholds and their origin, as shown beside every score."""
+    return f"core {thresholds.core:.3f}, style {thresholds.style:.3f}; {thresholds_origin(thresholds)}"
 
 
 def outcome(report: Report) -> str:
-    """One sentence that says how the batch ended, or how far it is."""
+    """One sentence about the result of the batch, or its progress."""
     what = f"an accepted picture of {report.character}" if report.character else "an accepted picture"
     if report.total == 0:
         return "The batch is empty."
@@ -79,18 +79,18 @@ def outcome(report: Report) -> str:
     for state, number in report.counts.items():
         if state != S.COMPLETED:
             count[end_of(GenerationState(state))] += number
-    said = {
+    verbs = {
         "rejected": ("was rejected", "were rejected"),
         "failed": ("failed", "failed"),
         "canceled": ("was canceled", "were canceled"),
         "unfinished": ("is not finished", "are not finished"),
     }
-    parts = [f"{number:,} {said[end][number != 1]}" for end, number in count.items() if number]
-    return f"{report.accepted:,} of {_prompts(report.total)} became {what}; {listed(parts)}."
+    parts = [f"{number:,} {verbs[end][number != 1]}" for end, number in count.items() if number]
+    return f"{report.accepted:,} of {_prompts(report.total)} became {what}; {join_words(parts)}."
 
 
 def verdict(generation: GenerationLine) -> str:
-    """What became of one generation, in one or two sentences."""
+    """The result of one generation in one or two sentences."""
     match end_of(generation.state):
         case "accepted":
             return _accepted(generation)
@@ -131,7 +131,7 @@ def _distances(asset: AssetLine) -> str:
 
 
 def _apart(distance: float) -> str:
-    """Two places, or as many as it takes to show that the two are not the same."""
+    """Two places, or four where two would show no distance."""
     return f"{distance:.2f}" if distance >= 0.005 or distance == 0 else f"{distance:.4f}"
 
 

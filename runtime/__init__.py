@@ -1,1 +1,1 @@
-"""Settings in, resources out; embedded servers."""
+"""Wires an installation together: settings, resources, worker processes, embedded servers."""

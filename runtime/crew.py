@@ -1,4 +1,4 @@
-"""The worker processes of one machine: who starts them, with what environment, and that there is one crew per home."""
+"""Start and stop the worker processes of one machine, at most once per home folder."""
 
 import contextlib
 import os
@@ -10,25 +10,25 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from runtime.embedded.locks import FileLock
-from runtime.lanes import synchronous
+from runtime.lanes import synchronous_lanes
 from runtime.resources import server_urls
 from runtime.settings import Settings
-from runtime.supervisor import Child, Children, ChildReport
+from runtime.supervisor import Child, ChildReport, Supervisor
 
-#: Workers first, so that nothing new is begun; then beat; the stand-in for the providers last.
+#: Whatever brings new work first, then the workers, then the sandbox that they call.
 _STOP_ORDER = (("beat", "flower", "api"), ("io", "io-sync", "gpu"), ("sandbox",))
-#: Without webhooks the poll finds out by itself, only later; Flower only looks.
+#: A batch finishes without these: polling replaces webhooks, and Flower only watches.
 _SPARED = frozenset({"api", "flower"})
-#: A line as `runtime.process` has it written: level, logger, and the sentence.
+#: A log line as `runtime.process` formats it: level, logger, message.
 _ERROR = re.compile(r"(?:ERROR|CRITICAL)(?: [\w.]+:)? *(?P<sentence>.*)")
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of a child of this installation: ours, with every setting that was given here.
+    """The environment of a child process: ours, plus every setting that was set explicitly.
 
-    So a child has the settings of its parent, also those that the parent was not given by its own environment: the
-    addresses of embedded servers, a rehearsal's lanes. One that was given as none is written empty, because `.env`
-    may name another. What nobody gave stays away, since it counts whether a person has said a limit.
+    Includes settings that are not in our own environment, such as the addresses of embedded servers. A setting of None
+    is written as an empty variable, because `.env` may set another value. Defaults are left out, because it matters
+    whether a user set a limit.
     """
     server_urls(settings)
     given = {
@@ -39,7 +39,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _written(value: object) -> str:
-    """A setting as a variable holds it; a folder from its root, since a child may stand elsewhere."""
+    """The text of a setting; paths are absolute, because a child may have another working directory."""
     match value:
         case None:
             return ""
@@ -58,10 +58,10 @@ def module_of(name: str) -> str:
 
 def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: float = 65.0) -> Child:
     """A process of ours: `io`, `io-sync`, `gpu`, `beat`, `api` or `flower`."""
-    # A submission is over after half a minute, a download after a minute; the one would be in doubt, the other a death.
+    # Longer than a submission (30 s) or a download (60 s): killing the one would leave a doubt, the other a lost lease.
     if name == "io-sync":
-        # Its calls are paid and cannot be had again: the longest of them may come to its end.
-        totals = [plan.submit_total_s or 0.0 for plan in synchronous(settings)]
+        # Its calls are paid and cannot be repeated, so the longest of them may finish.
+        totals = [plan.submit_total_s or 0.0 for plan in synchronous_lanes(settings)]
         grace_s = max(totals, default=0.0) + 30.0
     return Child(
         name=name,
@@ -73,33 +73,33 @@ def role(name: str, settings: Settings, *, log: Path | None = None, grace_s: flo
 
 
 def roles(settings: Settings) -> list[str]:
-    """Those that finish a batch on this machine, and the one that is called back, where an address is public."""
-    long_calls = ["io-sync"] if synchronous(settings) else []
+    """The roles that finish a batch on this machine; `api` only where a public address takes webhooks."""
+    long_calls = ["io-sync"] if synchronous_lanes(settings) else []
     called_back = ["api"] if settings.public_url is not None else []
     return ["io", *long_calls, "gpu", "beat", *called_back]
 
 
 def workers(settings: Settings) -> list[Child]:
-    """A process for each of the `roles`, with a file for what it says."""
+    """A process per role, each with a log file."""
     logs = logs_of(settings.home)
     logs.mkdir(parents=True, exist_ok=True)
     return [role(name, settings, log=logs / f"{name}.log") for name in roles(settings)]
 
 
 def logs_of(home: Path) -> Path:
-    """The folder where the members of a home's crew write what they say, a file each."""
+    """The folder of the workers' log files."""
     return home / "logs"
 
 
 class Crew:
-    """The right to run the workers of a home; at most one process has it, and the kernel frees it at its death."""
+    """The workers of a home folder; a file lock makes sure that one process at most runs them."""
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(home / "crew.lock")
         self._logs = logs_of(home)
         self._stack = contextlib.ExitStack()
-        self.children: Children | None = None
+        self.children: Supervisor | None = None
 
     def try_start(
         self,
@@ -108,36 +108,36 @@ class Crew:
         on_line: Callable[[str, str], None],
         on_report: Callable[[ChildReport], None],
     ) -> bool:
-        """Start the members unless somebody runs a crew already, this process included.
+        """Start the members unless a process, this one included, runs them already.
 
         Returns:
-            Whether this call started them. Call again now and then: whoever runs the crew may go.
+            Whether this call started them. Call it again from time to time: the process that runs them may end.
         """
         if self.children is not None or not self._lock.try_exclusive():
             return False
-        self.children = self._stack.enter_context(Children(on_line, on_report, stop_order=_STOP_ORDER))
+        self.children = self._stack.enter_context(Supervisor(on_line, on_report, stop_order=_STOP_ORDER))
         for member in members():
             self.children.start(member)
         return True
 
     def given_up(self) -> tuple[str, ...]:
-        """Members that ended too often in a row and stay down."""
+        """Members that failed too often in a row and are not restarted."""
         return self.children.given_up() if self.children is not None else ()
 
     def missed(self, *, checks: bool) -> list[str]:
-        """Those given up without whom no batch ends well.
+        """The members given up that a batch cannot finish without.
 
         Args:
-            checks: whether pictures have to be checked, which is all that the gpu worker is for.
+            checks: whether pictures have to be scored, the only work of the gpu worker.
         """
         return [name for name in self.given_up() if name not in _SPARED and (checks or name != "gpu")]
 
-    def obituary(self, name: str) -> str:
-        """Why a member is not to be had, in one sentence, by the last error in its log."""
+    def failure_reason(self, name: str) -> str:
+        """One sentence with the last error in a member's log."""
         log = self._logs / f"{name}.log"
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-        said = next(filter(None, map(_ERROR.match, reversed(lines))), None)
-        reason = said["sentence"] if said else (lines[-1] if lines else "it said nothing")
+        error = next(filter(None, map(_ERROR.match, reversed(lines))), None)
+        reason = error["sentence"] if error else (lines[-1] if lines else "it logged nothing")
         return f"the {name} worker keeps ending: {reason} (its log is {log})"
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class Crew:
 
 @contextlib.contextmanager
 def crew_of(home: Path) -> Iterator[Crew]:
-    """A crew that has not started yet; its members are stopped in order at the end of the block."""
+    """A crew that is not started yet; its members are stopped in order at the end of the block."""
     crew = Crew(home)
     try:
         yield crew

@@ -1,4 +1,4 @@
-"""The lanes of this installation: one per key, opened for this process, and known to the books."""
+"""The lanes of this installation: one per API key in the settings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanePlan:
-    """What the settings say about one lane; key and secret are not shown."""
+    """The settings of one lane; its repr hides key and secret."""
 
     name: str
     provider: str
@@ -29,8 +29,8 @@ class LanePlan:
         return f"LanePlan({self.name!r}, {self.provider!r}, {self.base_url!r})"
 
 
-def plans(settings: Settings) -> Iterator[LanePlan]:
-    """Every lane that the settings hold a key for, or an address where no key is needed."""
+def lane_plans(settings: Settings) -> Iterator[LanePlan]:
+    """Every lane that the settings have a key for, or an address where no key is needed."""
     for provider, known in settings.services.items():
         for number, key in enumerate(known.keys, start=1):
             yield LanePlan(
@@ -67,19 +67,19 @@ def open_lanes(settings: Settings) -> dict[str, HttpLane]:
             submit_total_s=plan.submit_total_s,
             webhook_secret=plan.webhook_secret,
         )
-        for plan in plans(settings)
+        for plan in lane_plans(settings)
     }
 
 
-def synchronous(settings: Settings) -> list[LanePlan]:
-    """The lanes whose submissions last as long as the work, and that need a worker of the `io-sync` role."""
-    return [plan for plan in plans(settings) if is_synchronous(plan.provider)]
+def synchronous_lanes(settings: Settings) -> list[LanePlan]:
+    """The lanes whose submissions block until the picture is made; they need a worker of the `io-sync` role."""
+    return [plan for plan in lane_plans(settings) if is_synchronous(plan.provider)]
 
 
 def ensure_rows(settings: Settings, database: Database) -> None:
-    """Make the rows of lanes the books do not know yet; limits changed since are left alone."""
+    """Create missing lane rows; existing limits are not changed."""
     with database.transaction() as connection:
-        for plan in plans(settings):
+        for plan in lane_plans(settings):
             lanes.ensure(
                 connection,
                 name=plan.name,
@@ -91,17 +91,18 @@ def ensure_rows(settings: Settings, database: Database) -> None:
 
 
 def require_lane(settings: Settings, provider: str) -> None:
-    """Check that somebody could serve `provider`.
+    """Check that a lane of `provider` is configured.
 
     Raises:
         UnknownThing: there is no such provider.
         ServiceMissing: its key or address is not set.
     """
     known = service(provider)
-    if any(plan.provider == provider for plan in plans(settings)):
+    if any(plan.provider == provider for plan in lane_plans(settings)):
         return
     if known.key_setting is not None:
         raise ServiceMissing(f"{known.key_setting} is not set; put the key for {provider!r} into .env")
     raise ServiceMissing(
-        "SANDBOX_BASE_URL is not set: start `likeness sandbox` and name its address, or use `likeness demo`"
+        "SANDBOX_BASE_URL is not set: run `likeness sandbox --port 8899` beside this, and set"
+        " SANDBOX_BASE_URL=http://127.0.0.1:8899 here and for the workers; `likeness demo` does all of it"
     )

@@ -1,4 +1,4 @@
-"""What every process of ours does around its work: it logs to standard error, and ends with whoever started it."""
+"""Common main function of our processes: log to standard error, end with the parent, exit with a meaningful status."""
 
 import logging
 import os
@@ -8,15 +8,16 @@ from collections.abc import Callable
 from domain.errors import LikenessError, ScorerBroken
 from runtime.supervisor import die_with_parent
 
-#: What may pass by itself or with a new process, as a Postgres that restarts or a device that broke; the other exit
-#: codes say that it will not.
+#: For failures that may pass, such as a restarting Postgres or a broken device; other exit codes mean that a restart
+#: will
+#: fail the same way.
 _MAY_PASS = os.EX_TEMPFAIL
-#: A line per request, migration or task says nothing that the rows do not say better.
+#: Loggers that would write a line per request, migration or task.
 _CHATTY = ("httpx2", "httpcore2", "alembic", "celery", "kombu", "uvicorn")
 
 
 def main_of(role: Callable[[], None]) -> None:
-    """Run a role as a process: it ends with its parent, and a failure to start is one sentence, not a trace."""
+    """Run a role as a process; a failure to start is logged as one sentence, without a traceback."""
     die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for chatty in _CHATTY:
@@ -25,6 +26,6 @@ def main_of(role: Callable[[], None]) -> None:
         role()
     except LikenessError as failure:
         logging.getLogger("likeness").error("%s", failure)  # noqa: TRY400 -- the sentence says it all
-        # A scorer that is broken needs another process, and is no word about whether that one can run.
+        # Another process may succeed where this one's scorer is broken.
         passes = failure.retryable or isinstance(failure, ScorerBroken)
         raise SystemExit(_MAY_PASS if passes else failure.exit_code) from None

@@ -1,4 +1,4 @@
-"""The composition root: settings become resources, are lent to one process, and are closed in order."""
+"""The composition root: build the resources of a process from its settings, and close them in order."""
 
 import contextlib
 import random
@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from db.migrate import migrate
 from db.session import Database
 from domain.errors import ServiceMissing
-from pipeline.process.fault_points import DieOnce, Points, Unarmed
+from pipeline.process.fault_points import DieOnce, FaultPoints, Unarmed
 from pipeline.process.leases import Leases
-from pipeline.process.lookalikes import Lookalikes
+from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.resources import Dispatch, Resources, Timing
 from providers.contract import Lane
 from runtime.settings import Settings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.process.embedding_cache import KeptEmbeddings
 
-#: What a process without lanes grants to the submissions of others.
+#: Submission deadline assumed by a process that has no lanes.
 _UNKNOWN_CALL = timedelta(minutes=10)
 
 
@@ -35,8 +35,8 @@ def server_urls(settings: Settings) -> tuple[str, str]:
     """Addresses of Postgres and Redis.
 
     Raises:
-        ServiceMissing: one is not set; commands that may start embedded servers have set both by now, so it is a
-            worker that lacks them.
+        ServiceMissing: one is not set. Commands that may start embedded servers have set both by now, so only a worker
+            can lack them.
     """
     if settings.database_url is None or settings.redis_url is None:
         missing = "DATABASE_URL" if settings.database_url is None else "REDIS_URL"
@@ -48,7 +48,7 @@ def server_urls(settings: Settings) -> tuple[str, str]:
 
 
 def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
-    # A little more than a submission takes in all, so that nobody judges one that may still come back.
+    # A little longer than any submission, so that none is settled while its reply may still come.
     totals = {lane.name: timedelta(seconds=lane.submit_total_s + 5) for lane in lanes}
     return Timing(
         unclaimed=timedelta(seconds=settings.unclaimed_s),
@@ -63,10 +63,10 @@ def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
 
 @contextlib.contextmanager
 def open_store(settings: Settings) -> Iterator[PictureStore]:
-    """The pictures' folder, and the bucket behind it where one is configured.
+    """The picture folder, mirrored to a bucket where one is configured.
 
     Raises:
-        ServiceMissing: a bucket is configured by half.
+        ServiceMissing: the bucket is only partly configured.
     """
     folder = FolderStore(settings.picture_folder)
     values = {
@@ -81,7 +81,7 @@ def open_store(settings: Settings) -> Iterator[PictureStore]:
     missing = [name for name, value in values.items() if not value]
     if missing:
         raise ServiceMissing(f"the bucket is configured by half: set {', '.join(missing)} too, or no R2_ variable")
-    # boto3 takes longer to import than all the rest, and most installations have no bucket.
+    # boto3 is slow to import, and most installations have no bucket.
     from storage.r2 import Bucket, R2Store
 
     bucket = R2Store(
@@ -101,8 +101,8 @@ def _text(secret: SecretStr | None) -> str:
     return secret.get_secret_value().strip() if secret else ""
 
 
-def points_of(settings: Settings) -> Points:
-    """Nothing, unless a crash test has armed fault points."""
+def fault_points_of(settings: Settings) -> FaultPoints:
+    """The fault points that a crash test has armed; normally none."""
     if not settings.die_at:
         return Unarmed()
     folder = settings.home / "deaths"
@@ -112,12 +112,12 @@ def points_of(settings: Settings) -> Points:
 
 @contextlib.contextmanager
 def open_embeddings(settings: Settings, *, application: str) -> Iterator["KeptEmbeddings"]:
-    """The embeddings in Postgres, for a scorer that is loaded before there are resources.
+    """The embedding cache in Postgres, for a scorer that is loaded before the resources are open.
 
     Raises:
         ServiceMissing: Postgres is not reachable, or its address is missing.
     """
-    # NumPy comes along, which a command that only looks can do without.
+    # Imported here, because it imports NumPy, which read-only commands do not need.
     from pipeline.process.embedding_cache import KeptEmbeddings
 
     database_url, _ = server_urls(settings)
@@ -132,9 +132,9 @@ def open_embeddings(settings: Settings, *, application: str) -> Iterator["KeptEm
 def open_resources(
     settings: Settings, *, application: str, threads: int = 4, scorer: Scorer | None = None
 ) -> Iterator[tuple[Resources, "celery.Celery"]]:
-    """Everything the steps of this process need, and the Celery application that sends and receives for it.
+    """Everything that the steps of this process need, and its Celery application.
 
-    The database is brought to the present schema, and the lanes of the settings are made known to it.
+    Migrates the database and creates the rows of configured lanes.
 
     Raises:
         ServiceMissing: Postgres is not reachable, or an address or key is missing.
@@ -150,7 +150,7 @@ def open_resources(
 
 @contextlib.contextmanager
 def open_producer(settings: Settings, *, application: str) -> Iterator[Resources]:
-    """The same for who receives nothing: a command, a script.
+    """The same for a process that only sends tasks, such as a command or a script.
 
     Raises:
         ServiceMissing: as `open_resources`.
@@ -188,7 +188,7 @@ def open_reader(settings: Settings, *, application: str) -> Iterator[Resources]:
             store=stack.enter_context(open_store(settings)),
             dispatch=_NoDispatch(),
             leases=leases,
-            luck=random.random,
+            jitter=random.random,
             scoring_model=settings.clip_model,
         )
 
@@ -199,7 +199,7 @@ class _NoDispatch:
     def submit(self, **_: object) -> None:
         raise AssertionError("a command that only looks sends no task")
 
-    collect = validate = submit
+    collect = rebuild_inputs = validate = submit
 
 
 @contextlib.contextmanager
@@ -227,12 +227,12 @@ def _lent(
             store=store,
             dispatch=dispatch,
             leases=leases,
-            luck=random.random,
+            jitter=random.random,
             timing=timing_of(settings, lanes.values()),
             scorer=scorer,
             scoring_model=settings.clip_model,
             public_url=settings.public_url,
             estimates={"ttapi": settings.ttapi_price_usd},
-            lookalikes=Lookalikes(least=settings.near_duplicate),
-            points=points_of(settings),
+            near_duplicates=NearDuplicates(least=settings.near_duplicate),
+            fault_points=fault_points_of(settings),
         )

@@ -1,10 +1,10 @@
-"""A process of our own that embeds for a command, so that the command itself needs no torch and no queue.
+"""Run the scoring model in a child process, so that commands need neither torch nor the queue.
 
 `with scoring_process(settings, kept=..., say=...) as scorer` starts it (`python -m worker.gpu --pipe`), loads the
 configured model there, and ends it with the block. `scorer.embed(sources)` gives embeddings by digest, `scorer.model`
-says whose they are and in which frame they are compared (`validation.similarity.compare`). Pictures are read and
-decoded here, in threads; what `kept` has is not read at all, and what is made is kept. `open_scoring` starts the
-process only when something has to be embedded.
+identifies the model and the frame in which they are compared (`validation.similarity.compare`). Pictures are read and
+decoded here, in threads; pictures whose embedding is in `kept` are not read, and new embeddings are stored there.
+`open_scoring` starts the process only when something has to be embedded.
 """
 
 import contextlib
@@ -31,20 +31,20 @@ from validation.pixels import decode, model_input
 from validation.preprocessing import Preprocessing
 from validation.similarity import Frame
 
-#: Requests under way at once: one on the device, one made ready. The process reads as many ahead.
+#: Requests in flight: one on the device, one being prepared. The process reads as many ahead.
 _UNDER_WAY = 2
 _GRACE_S = 5.0
 _Outcome = tuple[str, Embedding | LikenessError]
 
 
 class ScoringProcess:
-    """The scorer in its process; implements `validation.embedder.Embedder`. For one thread.
+    """Client of the scoring process; implements `validation.embedder.Embedder`. For one thread.
 
     Args:
-        process: has said `ready`.
+        process: a process that has sent `ready`.
         ready: that message.
-        kept: asked first, and told what was made; None keeps nothing.
-        log: where the process writes what goes wrong.
+        kept: embedding cache, or None.
+        log: log file of the process.
         decoders: threads that read and decode.
     """
 
@@ -57,19 +57,19 @@ class ScoringProcess:
         log: Path,
         decoders: int | None = None,
     ) -> None:
-        said = ready.header["ready"]
+        header = ready.header["ready"]
         self._process = process
         self._kept = kept
         self._log = log
-        # One core for the process that embeds; a GPU takes as many pictures as all the others can decode.
+        # Leave one core to the process; a GPU embeds as many pictures as all the others can decode.
         self._decoders = decoders or max(1, (os.cpu_count() or 2) - 1)
-        self._chunk = int(said["chunk"])
-        self._recipe = _recipe_of(said["preprocessing"])
-        self._model = _model_of(said["model"], ready.parts)
+        self._chunk = int(header["chunk"])
+        self._recipe = _recipe_of(header["preprocessing"])
+        self._model = _model_of(header["model"], ready.parts)
 
     @property
     def model(self) -> ScoringModel:
-        """Who embeds; only embeddings of the same fingerprint may be compared."""
+        """The model; only embeddings of the same fingerprint may be compared."""
         return self._model
 
     def embed(self, pictures: Iterable[Source]) -> Iterator[_Outcome]:
@@ -91,7 +91,7 @@ class ScoringProcess:
                 while under_way:
                     yield from self._answer(under_way.popleft())
             finally:
-                # Left early: the answers on their way are kept, and the next question gets its own.
+                # The caller stopped early: read the outstanding answers, so that the next request gets its own.
                 while under_way:
                     self._answer(under_way.popleft())
 
@@ -120,8 +120,8 @@ class ScoringProcess:
             raise self._gone()
         parts = iter(message.parts)
         outcomes: list[_Outcome] = [
-            (source, wire.failure_of(said) if said else Embedding(core=next(parts), style=next(parts)))
-            for source, said in zip(sources, message.header["outcomes"], strict=True)
+            (source, wire.failure_from_header(failure) if failure else Embedding(core=next(parts), style=next(parts)))
+            for source, failure in zip(sources, message.header["outcomes"], strict=True)
         ]
         made = {source: one for source, one in outcomes if isinstance(one, Embedding)}
         if self._kept is not None and made:
@@ -129,7 +129,7 @@ class ScoringProcess:
         return outcomes
 
     def _gone(self) -> ScorerError:
-        return _obituary(self._process, self._log)
+        return _death_report(self._process, self._log)
 
 
 @contextlib.contextmanager
@@ -140,11 +140,11 @@ def scoring_process(
     say: Callable[[str], None] = lambda _: None,
     model: str | None = None,
 ) -> Iterator[ScoringProcess]:
-    """A scorer in a process of its own, which ends with the block.
+    """A scorer in a child process that ends with the block.
 
     Args:
-        kept: where embeddings are looked up and kept (`pipeline.process.embedding_cache.KeptEmbeddings`).
-        say: told what takes long, such as the download of a model.
+        kept: the embedding cache (`pipeline.process.embedding_cache.KeptEmbeddings`).
+        say: called with progress messages, such as the download of a model.
         model: instead of the configured one.
 
     Raises:
@@ -160,7 +160,7 @@ def scoring_process(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            # Ctrl-C in the terminal is for the command, which then ends this process in order.
+            # Ctrl-C is for the command, which then ends this process in order.
             start_new_session=True,
         )
     try:
@@ -173,11 +173,11 @@ def scoring_process(
 
 
 class ScoringOnDemand:
-    """Implements `validation.embedder.Scoring`: the process starts with the first picture that nobody has embedded.
+    """Implements `validation.embedder.Scoring`; starts the process at the first picture that is not in the cache.
 
     Args:
-        start: loads the model; called at most once.
-        kept: embeddings that are known.
+        start: starts the process; called at most once.
+        kept: the embedding cache.
         name: of the model.
     """
 
@@ -213,7 +213,7 @@ class ScoringOnDemand:
         return None
 
     def _models(self) -> list[ScoringModel]:
-        """How the model has embedded so far; the one that is loaded first, since it can embed the rest as well."""
+        """The variants of the model in the cache; a loaded one comes first, because it can embed the rest as well."""
         if self._known_as is None:
             self._known_as = self._kept.models(self.name)
         if self._process is None:
@@ -226,7 +226,7 @@ class ScoringOnDemand:
 def open_scoring(
     settings: Settings, *, kept: KeptEmbeddings, say: Callable[[str], None] = lambda _: None, model: str | None = None
 ) -> Iterator[ScoringOnDemand]:
-    """Embeddings of the configured model, or of `model`; its process is started when needed and ends with the block."""
+    """Scoring with the configured model, or `model`; its process starts when needed and ends with the block."""
     with contextlib.ExitStack() as stack:
         yield ScoringOnDemand(
             lambda: stack.enter_context(scoring_process(settings, kept=kept, say=say, model=model)),
@@ -245,23 +245,23 @@ def _until_ready(process: "subprocess.Popen[bytes]", log: Path, say: Callable[[s
         if "ready" in message.header:
             return message
         if "failed" in message.header:
-            raise wire.failure_of(message.header["failed"])
+            raise wire.failure_from_header(message.header["failed"])
         say(str(message.header["note"]))
-    raise _obituary(process, log)
+    raise _death_report(process, log)
 
 
-def _obituary(process: "subprocess.Popen[bytes]", log: Path) -> ScorerError:
+def _death_report(process: "subprocess.Popen[bytes]", log: Path) -> ScorerError:
     try:
         status: Any = process.wait(_GRACE_S)
     except subprocess.TimeoutExpired:
         status = "unknown"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    said = lines[-1] if lines else "it said nothing"
-    return ScorerError(f"the scoring process ended with status {status}: {said} (its log is {log})")
+    last_line = lines[-1] if lines else "it logged nothing"
+    return ScorerError(f"the scoring process ended with status {status}: {last_line} (its log is {log})")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """The end of its input ends it; one that is in the middle of a forward pass is not waited for."""
+    """Close its input, which ends it; kill it if a forward pass takes too long."""
     with contextlib.suppress(OSError):
         _pipe(process.stdin).close()
     try:
@@ -293,13 +293,13 @@ def _chunks(pictures: Iterable[Source], size: int) -> Iterator[list[Source]]:
         yield chunk
 
 
-def _recipe_of(said: dict[str, Any]) -> Preprocessing:
-    return Preprocessing(**{**said, "mean": tuple(said["mean"]), "std": tuple(said["std"])})
+def _recipe_of(fields: dict[str, Any]) -> Preprocessing:
+    return Preprocessing(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
 
 
-def _model_of(said: dict[str, Any], vectors: Sequence[bytes]) -> ScoringModel:
+def _model_of(fields: dict[str, Any], vectors: Sequence[bytes]) -> ScoringModel:
     core_centre, style_centre, style_spread = (
         np.frombuffer(vector, dtype="<f4").astype(np.float32) for vector in vectors
     )
     frame = Frame(core_centre=core_centre, style_centre=style_centre, style_spread=style_spread)
-    return ScoringModel(**said, frame=frame)
+    return ScoringModel(**fields, frame=frame)

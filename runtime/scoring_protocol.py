@@ -1,8 +1,8 @@
-"""How a command and its scoring process speak over pipes.
+"""The message format between a command and its scoring process.
 
-A message is one line of JSON, the header, and behind it the bytes of its parts, whose lengths the header's `sizes`
-names. The process says one `ready` (or `failed`, and ends), then answers each request by one message, in order; a
-`note` for people may come before `ready`. It ends when its standard input does.
+A message is a header, one line of JSON, followed by binary parts whose lengths are in the header's `sizes`. The process
+sends `ready` (or `failed`, and ends), then answers each request with one message, in order; `note`s for users may come
+before `ready`. It ends when its standard input ends.
 
     process   {"note": "..."}
     process   {"ready": {model, preprocessing, chunk}}      core centre, style centre, style spread
@@ -39,7 +39,7 @@ _FAILURES: tuple[type[LikenessError], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message, whole."""
+    """One complete message."""
 
     header: Mapping[str, Any]
     parts: Sequence[bytes] = ()
@@ -49,7 +49,7 @@ def write(stream: BinaryIO, header: Mapping[str, Any], parts: Sequence[bytes] = 
     """Send one message.
 
     Raises:
-        OSError: nobody reads any more.
+        OSError: the reader is gone.
     """
     line = json.dumps({**header, "sizes": [len(part) for part in parts]}) + "\n"
     stream.write(line.encode())
@@ -58,7 +58,7 @@ def write(stream: BinaryIO, header: Mapping[str, Any], parts: Sequence[bytes] = 
 
 
 def read(stream: BinaryIO) -> Message | None:
-    """The next message; None where the stream has ended, even in the middle of one."""
+    """The next message; None at the end of the stream, even in the middle of a message."""
     line = stream.readline()
     if not line.endswith(b"\n"):
         return None
@@ -72,15 +72,15 @@ def read(stream: BinaryIO) -> Message | None:
     return Message(header=header, parts=parts)
 
 
-def told(failure: LikenessError) -> dict[str, str]:
-    """A failure as a header holds it."""
+def failure_header(failure: LikenessError) -> dict[str, str]:
+    """The header fields of a failure."""
     return {"code": failure.code, "message": str(failure)}
 
 
-def failure_of(said: Mapping[str, str]) -> LikenessError:
-    """The failure that `told` told; one that is none of the scorer's is a `ScorerError`."""
+def failure_from_header(fields: Mapping[str, str]) -> LikenessError:
+    """Rebuild the failure from its header fields; a class that is not the scorer's becomes `ScorerError`."""
     for kind in _FAILURES:
-        failure = kind(said["message"])
-        if failure.code == said["code"]:
+        failure = kind(fields["message"])
+        if failure.code == fields["code"]:
             return failure
-    return ScorerError(said["message"])
+    return ScorerError(fields["message"])

@@ -1,4 +1,4 @@
-"""Every setting: read once from the environment and `.env`, frozen, handed down; nobody reads it in depth."""
+"""Every setting, read once from the environment and `.env`. Other code is handed values and reads no variables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import BadInput
 from domain.rates import per_second
-from domain.wording import plainly
+from domain.validation_messages import plain_message
 
-#: How an address may begin, and how one looks.
+#: Allowed schemes of an address, with an example.
 _ADDRESSES = {
     "database_url": (("postgresql", "postgres", "postgresql+psycopg"), "postgresql://USER:PASSWORD@HOST:5432/NAME"),
     "redis_url": (("redis", "rediss", "redis+socket", "unix"), "redis://:PASSWORD@HOST:6379/0"),
@@ -24,15 +24,15 @@ _Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSettings:
-    """What the settings say about one service that needs a key.
+    """The settings of one service that needs a key.
 
     Args:
-        keys: each is a lane.
-        base_url: instead of the service's own.
-        rate_limit, concurrency: of a new lane.
-        concurrency_said: whether a person set it, so that the account's own figure only lowers it.
-        submit_total_s: a submission is over after this many seconds; None for what suits the service.
-        webhook_secrets: of the accounts behind the first keys; the service is asked for the others.
+        keys: one lane per key.
+        base_url: overrides the service's own address.
+        rate_limit, concurrency: initial limits of a new lane.
+        concurrency_said: whether a user set it; the account's own figure can then only lower it.
+        submit_total_s: deadline of a submission in seconds; None for the service's default.
+        webhook_secrets: of the first keys' accounts; the others are asked from the service.
     """
 
     keys: tuple[str, ...] = field(repr=False)
@@ -45,7 +45,7 @@ class ServiceSettings:
 
 
 class Settings(BaseSettings):
-    """The environment's names are the owner's where the owner has one, else they begin with `LIKENESS_`."""
+    """Variable names are the owner's where one exists; all others begin with `LIKENESS_`."""
 
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
 
@@ -202,7 +202,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object, info: ValidationInfo) -> object:
-        """A variable that is empty is as good as none, where none has a meaning."""
+        """An empty variable counts as unset where the setting may be None."""
         unset = value == "" and info.field_name is not None and cls.model_fields[info.field_name].default is None
         return None if unset else value
 
@@ -237,7 +237,7 @@ class Settings(BaseSettings):
         schemes, example = _ADDRESSES[str(info.field_name)]
         scheme, separator, rest = address.partition("://")
         if not separator or not rest or scheme not in schemes:
-            # The address itself may hold a password, and so is not repeated.
+            # The address may hold a password, so it is not repeated.
             raise ValueError(f"write it like {example}")
         return SecretStr(address)
 
@@ -247,7 +247,7 @@ class Settings(BaseSettings):
 
     @property
     def services(self) -> Mapping[str, ServiceSettings]:
-        """By the provider's name, as `providers.registry` has it; one without keys has no lane."""
+        """Settings by provider name, as in `providers.registry`; a provider without keys has no lane."""
         return {
             "ttapi": ServiceSettings(
                 keys=_keys_in(self.ttapi_api_key),
@@ -283,10 +283,10 @@ def read_settings() -> Settings:
     """The settings of this process.
 
     Raises:
-        BadInput: a variable holds something else than it must; every one of them is named.
+        BadInput: variables are invalid; every one is named.
     """
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {plainly(one['msg'])}" for one in error.errors())
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {plain_message(one['msg'])}" for one in error.errors())
         raise BadInput(f"the environment is not usable: {wrong}") from None

@@ -1,7 +1,7 @@
-"""Our own worker processes under one parent: started, listened to, started again, stopped in order.
+"""Supervise child processes: start them, forward their output, restart them, stop them in order.
 
-For `likeness up`, `run` and `demo`. The servers have a keeper of their own (`embedded/`). A child of ours calls
-`die_with_parent()` first thing in its main, so that nothing outlives a parent that was killed.
+Used by `likeness up`, `run` and `demo` for the workers; embedded servers have a keeper of their own (`embedded/`).
+Children call `die_with_parent()` at the start of their main, so that none outlives a killed parent.
 """
 
 import os
@@ -18,25 +18,25 @@ from pathlib import Path
 from typing import IO, Self
 
 PARENT_PIPE = "LIKENESS_PARENT_PIPE"
-# A child that ran this long before it died starts again at once, as if for the first time.
+# A child that ran this long before it died is restarted as if for the first time.
 STEADY_AFTER_S = 30.0
 LONGEST_LINE_BYTES = 64 * 1024
-# Exit statuses by which a process of ours says that the next start will end the same way: what it was given cannot be
-# used, or what it needs is not there (`LikenessError.exit_code`). What may pass ends with another (`runtime.process`).
-FINAL_WORDS = frozenset({2, 3})
-FINAL_WORDS_BELIEVED = 3
+# Exit statuses that mean a restart will fail the same way: bad input, or something is missing
+# (`LikenessError.exit_code`). Failures that may pass have another status (`runtime.process`).
+PERMANENT_EXITS = frozenset({2, 3})
+MAX_PERMANENT_EXITS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """A process to run until told otherwise.
+    """A process to keep running.
 
     Args:
-        name: prefix of its lines; unique among its siblings.
+        name: prefix of its output lines; unique among the children.
         argv: the command.
         env: its whole environment.
-        log: a file its lines are appended to as well.
-        restarts: whether it is started again when it ends unasked.
+        log: a file that its output is appended to as well.
+        restarts: whether it is restarted when it ends by itself.
         grace_s: time between SIGTERM and SIGKILL.
     """
 
@@ -48,41 +48,41 @@ class Child:
     grace_s: float = 15.0
 
 
-class Happening(StrEnum):
+class ChildEvent(StrEnum):
     STARTED = "started"
-    ENDED = "ended"  # by itself, whatever its status; `again_in_s` tells what follows
-    GAVE_UP = "gave_up"  # ended too often in a row; it is not started again
-    STOPPED = "stopped"  # because it was told to
+    ENDED = "ended"  # by itself, with any status; `again_in_s` says whether it is restarted
+    GAVE_UP = "gave_up"  # ended too often in a row; it is not restarted
+    STOPPED = "stopped"  # on request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildReport:
-    """Something that happened to a child.
+    """An event of a child.
 
     Args:
         status: exit status, negative for a signal; None while it runs.
-        again_in_s: seconds until the next start; None when there will be none.
+        again_in_s: seconds until the restart; None when there is none.
     """
 
-    happening: Happening
+    happening: ChildEvent
     name: str
     pid: int
     status: int | None = None
     again_in_s: float | None = None
 
 
-class Children:
-    """A context in which children live; leaving it stops them.
+class Supervisor:
+    """A context manager that runs children; leaving it stops them.
 
     Args:
         on_line: called with a child's name and one line of its output, without the line's end.
-        on_report: called with what happened. Both are called from several threads, one call at a time, and must not
-            call back into this object.
-        stop_order: names in waves: each wave is told to stop together, and the next waits for its end. Children that
+        on_report: called with each event. Both callbacks run in several threads, one call at a time, and must not call
+            this object.
+        stop_order: groups of names; each group is stopped together, after the group before it has ended. Children that
             are not named stop first, the latest started first.
-        first_pause_s: before the second of several starts in a row; doubles up to `longest_pause_s`.
-        gives_up_after: quick deaths in a row after which a child stays dead. Where each of the last three said by its
-            exit status that the next will be the same, that is enough, however long it took to find out.
+        first_pause_s: before the first restart; doubles up to `longest_pause_s`.
+        gives_up_after: quick deaths in a row after which a child is given up. Three permanent exit statuses in a row
+            are enough, however long the child ran.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class Children:
         gives_up_after: int = 8,
     ) -> None:
         self._stop_order = stop_order
-        self._lives: dict[str, _Life] = {}
-        # Never written to: it closes when this process dies, and that is the message.
+        self._children: dict[str, _SupervisedChild] = {}
+        # Never written to: children see it close when this process dies.
         self._pipe_reader, self._pipe_writer = os.pipe()
-        self._house = _House(
+        self._shared = _Shared(
             on_line=on_line,
             on_report=on_report,
             parent_pipe=self._pipe_reader,
@@ -117,46 +117,46 @@ class Children:
         os.close(self._pipe_writer)
 
     def start(self, child: Child) -> None:
-        """Start `child` and look after it.
+        """Start `child` and supervise it.
 
         Raises:
-            ValueError: a child of that name is there already.
+            ValueError: a child of that name exists.
             OSError: its program cannot be run.
         """
-        if child.name in self._lives:
+        if child.name in self._children:
             raise ValueError(f"there is a child {child.name!r} already")
-        life = _Life(child, self._house)
-        life.begin()
-        self._lives[child.name] = life
+        supervised = _SupervisedChild(child, self._shared)
+        supervised.begin()
+        self._children[child.name] = supervised
 
     def pids(self) -> dict[str, int]:
-        """The processes that live now, by name."""
-        return {name: life.pid for name, life in self._lives.items() if life.is_running}
+        """Ids of the running processes, by name."""
+        return {name: one.pid for name, one in self._children.items() if one.is_running}
 
     def given_up(self) -> tuple[str, ...]:
-        """Children that ended for good without being told to."""
-        return tuple(name for name, life in self._lives.items() if life.is_over)
+        """Children that ended by themselves and are not restarted."""
+        return tuple(name for name, one in self._children.items() if one.is_over)
 
     def stop(self) -> None:
-        """Stop every child in order; returns when all have ended. Harmless when repeated."""
+        """Stop every child in order; returns when all have ended. May be called again."""
         for wave in self._waves():
-            for life in wave:
-                life.ask_to_stop()
-            for life in wave:
-                life.finish()
+            for one in wave:
+                one.ask_to_stop()
+            for one in wave:
+                one.finish()
 
-    def _waves(self) -> Iterator[list["_Life"]]:
+    def _waves(self) -> Iterator[list["_SupervisedChild"]]:
         named = {name for wave in self._stop_order for name in wave}
-        for name in reversed(list(self._lives)):
+        for name in reversed(list(self._children)):
             if name not in named:
-                yield [self._lives[name]]
+                yield [self._children[name]]
         for wave in self._stop_order:
-            yield [self._lives[name] for name in wave if name in self._lives]
+            yield [self._children[name] for name in wave if name in self._children]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _House:
-    """What the children of one parent have in common."""
+class _Shared:
+    """State shared by the children: callbacks and restart policy."""
 
     on_line: Callable[[str, str], None]
     on_report: Callable[[ChildReport], None]
@@ -182,7 +182,7 @@ class _House:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(self.parent_pipe,),
-            # Ctrl-C in the terminal reaches the parent alone, which then stops its children in order.
+            # Ctrl-C reaches only the parent, which then stops its children in order.
             start_new_session=True,
         )
 
@@ -193,19 +193,19 @@ class _House:
         return min(self.first_pause_s * 2.0 ** (deaths - 1), self.longest_pause_s)
 
 
-class _Life:
-    """One child through all its starts, with a thread that waits for its end."""
+class _SupervisedChild:
+    """One child over all its starts, with a thread that waits for its end."""
 
-    def __init__(self, child: Child, house: _House) -> None:
+    def __init__(self, child: Child, shared: _Shared) -> None:
         self._child = child
-        self._house = house
-        self._told_to_stop = threading.Event()
+        self._shared = shared
+        self._stop_requested = threading.Event()
         self._signals = threading.Lock()
-        self._thread = threading.Thread(target=self._look_after, name=f"child-{child.name}", daemon=True)
+        self._thread = threading.Thread(target=self._supervise, name=f"child-{child.name}", daemon=True)
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._quick_deaths = 0
-        self._final_words = 0
+        self._permanent_exits = 0
         self.is_over = False
 
     @property
@@ -222,7 +222,7 @@ class _Life:
 
     def ask_to_stop(self) -> None:
         with self._signals:
-            self._told_to_stop.set()
+            self._stop_requested.set()
             self._signal(signal.SIGTERM)
 
     def finish(self) -> None:
@@ -237,50 +237,50 @@ class _Life:
             return
         with suppress(ProcessLookupError):
             if number == signal.SIGKILL:
-                # The session: what the child started itself goes with it.
+                # The whole process group, with everything that the child started.
                 os.killpg(self._process.pid, number)
             else:
                 # Not `send_signal`, which would read the status of a dead child before `_wait_and_sweep` does.
                 os.kill(self._process.pid, number)
 
     def _spawn(self) -> None:
-        self._process = self._house.spawn(self._child)
+        self._process = self._shared.spawn(self._child)
         self._started_at = time.monotonic()
-        self._house.report(ChildReport(happening=Happening.STARTED, name=self._child.name, pid=self._process.pid))
+        self._shared.report(ChildReport(happening=ChildEvent.STARTED, name=self._child.name, pid=self._process.pid))
 
-    def _look_after(self) -> None:
+    def _supervise(self) -> None:
         while True:
-            pause_s = self._live_once()
-            if pause_s is None or self._told_to_stop.wait(pause_s):
+            pause_s = self._run_once()
+            if pause_s is None or self._stop_requested.wait(pause_s):
                 return
             with self._signals:
-                # Under the lock: a child must not be born between "stop" and the look at it.
-                if self._told_to_stop.is_set():
+                # Under the lock, so that no child starts after a stop was requested.
+                if self._stop_requested.is_set():
                     return
                 try:
                     self._spawn()
                 except OSError as error:
-                    self._house.line(self._child.name, f"cannot be started again: {error}")
+                    self._shared.line(self._child.name, f"cannot be restarted: {error}")
                     self.is_over = True
                     return
 
-    def _live_once(self) -> float | None:
-        """Wait for the end of this start; returns the pause before the next, None for none."""
+    def _run_once(self) -> float | None:
+        """Wait for the process to end; returns the pause before the restart, None for no restart."""
         process = self._process
         assert process is not None
         assert process.stdout is not None
         reader = threading.Thread(target=self._forward, args=(process.stdout,), daemon=True)
         reader.start()
         status = self._wait_and_sweep(process)
-        # A stray descendant may hold the pipe open; its last words are not worth waiting for.
+        # A stray descendant may keep the pipe open; do not wait for its output.
         reader.join(5.0)
         return self._judge(process.pid, status)
 
     def _wait_and_sweep(self, process: subprocess.Popen[bytes]) -> int:
-        """Wait for the end of `process` and kill what is left of its session.
+        """Wait for the end of `process` and kill what is left of its process group.
 
-        Between its death and our reading of the status its number cannot be given to another process, so the group's
-        number is still its own. Where the system cannot wait that way (macOS before Python 3.13), nothing is swept.
+        Until its status is read, its id cannot be reused, so the group id is still its own. Where the system has no
+        `waitid` (macOS before Python 3.13), the group is not killed.
         """
         if hasattr(os, "waitid"):
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -291,27 +291,27 @@ class _Life:
 
     def _judge(self, pid: int, status: int) -> float | None:
         name = self._child.name
-        if self._told_to_stop.is_set():
-            self._house.report(ChildReport(happening=Happening.STOPPED, name=name, pid=pid, status=status))
+        if self._stop_requested.is_set():
+            self._shared.report(ChildReport(happening=ChildEvent.STOPPED, name=name, pid=pid, status=status))
             return None
         pause_s = self._pause_s(status)
         self.is_over = pause_s is None
         has_given_up = self.is_over and self._child.restarts
-        happening = Happening.GAVE_UP if has_given_up else Happening.ENDED
+        happening = ChildEvent.GAVE_UP if has_given_up else ChildEvent.ENDED
         report = ChildReport(happening=happening, name=name, pid=pid, status=status, again_in_s=pause_s)
-        self._house.report(report)
+        self._shared.report(report)
         return pause_s
 
     def _pause_s(self, status: int) -> float | None:
-        """The pause after a death by itself; None for no further start."""
-        is_final = status in FINAL_WORDS
-        # Loading torch alone takes longer than this on a busy machine; such a life was not steady.
+        """The pause before the restart after an exit by itself; None for no restart."""
+        is_final = status in PERMANENT_EXITS
+        # A permanent exit counts as quick however long the child ran: loading torch alone may take longer than this.
         is_quick = is_final or time.monotonic() - self._started_at < STEADY_AFTER_S
         self._quick_deaths = self._quick_deaths + 1 if is_quick else 1
-        self._final_words = self._final_words + 1 if is_final else 0
-        if not self._child.restarts or self._final_words >= FINAL_WORDS_BELIEVED:
+        self._permanent_exits = self._permanent_exits + 1 if is_final else 0
+        if not self._child.restarts or self._permanent_exits >= MAX_PERMANENT_EXITS:
             return None
-        return self._house.pause_s(self._quick_deaths)
+        return self._shared.pause_s(self._quick_deaths)
 
     def _forward(self, output: IO[bytes]) -> None:
         with output, _appending(self._child.log) as log:
@@ -319,7 +319,7 @@ class _Life:
                 if log is not None:
                     log.write(line)
                     log.flush()
-                self._house.line(self._child.name, line.decode("utf-8", "replace").rstrip("\r\n"))
+                self._shared.line(self._child.name, line.decode("utf-8", "replace").rstrip("\r\n"))
 
 
 @contextmanager
@@ -332,11 +332,11 @@ def _appending(path: Path | None) -> Iterator[IO[bytes] | None]:
 
 
 def die_with_parent(*, grace_s: float = 10.0) -> None:
-    """End this process when the one that started it through `Children` is gone, however it went.
+    """End this process when the `Supervisor` that started it is gone, even if that was killed.
 
-    SIGTERM to itself first, so that it ends as it always does; SIGKILL after `grace_s`. To be called early in a
-    child's main; does nothing in a process that was started by hand. A pipe and not PR_SET_PDEATHSIG, which fires
-    when the *thread* that started the child ends, and which only Linux has.
+    Sends itself SIGTERM, and SIGKILL after `grace_s`. Call it early in a child's main; it does nothing in a process
+    that was started by hand. Uses a pipe and not PR_SET_PDEATHSIG, which fires when the *thread* that started the child
+    ends and exists only on Linux.
     """
     descriptor = _parent_pipe()
     if descriptor is not None:
@@ -344,7 +344,7 @@ def die_with_parent(*, grace_s: float = 10.0) -> None:
 
 
 def _parent_pipe() -> int | None:
-    # Taken out of the environment: programs that this process starts have this one for a parent, not its own.
+    # Removed from the environment, because the parent of our own children is this process.
     number = os.environ.pop(PARENT_PIPE, "")
     if not number.isdigit():
         return None
@@ -363,6 +363,6 @@ def _watch_parent(descriptor: int, grace_s: float) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace_s)
     if os.getpgid(0) == os.getpid():
-        # The leader of the group that `Children` made: what it started itself goes with it.
+        # The leader of a process group that the `Supervisor` made: kill the whole group.
         os.killpg(os.getpid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)

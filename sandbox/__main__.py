@@ -1,6 +1,6 @@
-"""`python -m sandbox`: one sandbox process.
+"""`python -m sandbox`: run one sandbox process.
 
-It prints the address it listens on and serves until it is told to end.
+Prints its address and serves until it is told to end.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def read_arguments(arguments: list[str]) -> tuple[Settings, bool]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Every option is kept under the name of its setting."""
+    """Every option has the name of its setting."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A stand-in for the paid image services.")
     parser.add_argument("--data", type=Path, required=True, help="folder of the bill, the pictures and the files")
     parser.add_argument("--host", default=DEFAULTS.host)
@@ -80,7 +80,7 @@ def _dollars(text: str) -> Decimal:
 
 
 def dollars(text: str) -> Decimal:
-    """An amount as a person typed it; nothing is one too.
+    """Parse an amount of dollars; 0 is allowed.
 
     Raises:
         ValueError: not a number, not finite, or below zero.
@@ -112,12 +112,12 @@ def main(arguments: list[str] | None = None) -> None:
     told.wait()
     sandbox.close()
     sys.stdout.flush()
-    # The threads that fetch and deliver may be waiting for a stranger's reply; nothing they could still do counts.
+    # Threads that fetch or deliver may wait for a remote reply; nothing they could still do matters.
     os._exit(0)
 
 
 def _why_not(settings: Settings, error: DataInUse | OSError) -> str:
-    """Why it could not start; the system's own words name a file that is in the way, but no port."""
+    """Why it could not start; the system's message names a file, but not a port."""
     if isinstance(error, DataInUse) or error.filename is not None:
         return str(error)
     return f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}); name another --port"

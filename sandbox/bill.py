@@ -1,4 +1,4 @@
-"""The bill and the log as documents: what a referee reads after a run. They never hold a key, only its digest."""
+"""The bill and the log of submissions as JSON, for tests to compare with the books. Keys appear only as digests."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def moment(at_s: float | None) -> str | None:
 
 
 def bill(store: JobStore) -> dict[str, object]:
-    """Every accepted job with its charge; a live job stands with its full price, a failed one with what was kept."""
+    """Every accepted job with its charge: the full price of a live job, and what was kept of a failed one."""
     jobs = store.all()
     return {
         "jobs": [_line(job) for job in jobs],
@@ -50,7 +50,7 @@ def _line(job: Job) -> dict[str, object]:
 
 
 def log(store: JobStore) -> dict[str, object]:
-    """Every submission in the order of its arrival, the refused ones with the reason."""
+    """Every submission in order of arrival, with the reason of refused ones."""
     accepted = [
         {
             "at_s": job.received_at_s,

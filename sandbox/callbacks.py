@@ -1,4 +1,4 @@
-"""Delivery of callbacks, in each wire's own manner; and the ways they go wrong on request."""
+"""Deliver callbacks the way each service does, with faults on request."""
 
 import threading
 import time
@@ -12,15 +12,15 @@ from sandbox.faults.kinds import AT_THE_END, AT_THE_REPLY, AT_THE_START
 from sandbox.jobs import Job, JobStore
 from sandbox.timetable import Timetable
 
-EARLY_S = 20.0  # a reply waits no longer for a callback to overtake it
-STALE_S = 600.0  # beyond the five minutes that receivers of signed callbacks tolerate
+EARLY_S = 20.0  # longest wait of a reply for an early callback
+STALE_S = 600.0  # older than the five minutes that receivers of signed callbacks accept
 
 Body = Callable[[Job], bytes]
 Sign = Callable[[Job, bytes, float], Mapping[str, str]]
 
 
 def unsigned(_job: Job, _body: bytes, _at_s: float) -> Mapping[str, str]:
-    """The headers of a wire whose callbacks carry no signature."""
+    """The headers of a wire without signed callbacks."""
     return {}
 
 
@@ -29,9 +29,9 @@ class Manner:
     """How one wire calls back.
 
     Attributes:
-        pauses_s: between the tries, of which there is one more.
-        delivered: whether a status counts as taken; everything else is tried again.
-        sign: the headers of one try at a time, for a job's body.
+        pauses_s: between tries; there is one try more.
+        delivered: whether a status counts as delivered; otherwise it is tried again.
+        sign: the headers of one try, for a job's body and a time.
     """
 
     pauses_s: Sequence[float]
@@ -40,7 +40,7 @@ class Manner:
 
 
 class Callbacks:
-    """Callbacks owed are in the store, so that a sandbox that died delivers them at its next start."""
+    """Delivers callbacks; pending ones are in the store, so that a restarted sandbox delivers them."""
 
     def __init__(self, store: JobStore, faults: Faults) -> None:
         self._store, self._faults = store, faults
@@ -49,17 +49,17 @@ class Callbacks:
         self._overtaking: dict[str, threading.Event] = {}
 
     def accepted(self, job: Job, *, forged: Body, manner: Manner) -> None:
-        """Where a forged callback is armed, somebody else sends one now: signed, but not with the account's secret."""
+        """Send a forged callback if that fault is armed: signed, but not with the account's secret."""
         if job.hook_url and self._faults.choose("callback", job.provider, prompt=job.prompt, among=AT_THE_START):
             body = forged(job)
-            # A well-made signature, of something else.
+            # A valid signature of another body.
             self._senders.submit(_post, job.hook_url, body, manner.sign(job, b"{}", time.time()))
 
     @contextmanager
     def overtaking(self, job: Job) -> Iterator[None]:
-        """Where an early callback is armed, the end of the block is held up until the job's callback was tried.
+        """Hold up the end of the block until the job's callback was tried, if an early callback is armed.
 
-        To be left before the reply to the submission goes out, and entered before the job can end.
+        Enter before the job can end, and leave before the reply to the submission is sent.
         """
         if not job.hook_url or not self._faults.choose("callback", job.provider, prompt=job.prompt, among=AT_THE_REPLY):
             yield
@@ -70,7 +70,7 @@ class Callbacks:
         self._overtaking.pop(job.job_id, None)
 
     def ended(self, job: Job, *, body: Body, manner: Manner) -> None:
-        """Delivers what is owed for a job that has ended."""
+        """Deliver the callback of a job that has ended."""
         if not job.hook_url:
             return
         fault = self._faults.choose("callback", job.provider, prompt=job.prompt, among=AT_THE_END)
@@ -92,10 +92,10 @@ class Callbacks:
         self._senders.shutdown(wait=False, cancel_futures=True)
 
     def _soon(self, wait_s: float, action: Callable[[], None]) -> None:
-        """A sender does it after a while; nobody waits for it."""
+        """Run the action in a sender thread after a while, without waiting."""
 
         def send() -> None:
-            with suppress(RuntimeError):  # the senders were sent home between the two
+            with suppress(RuntimeError):  # the senders were shut down in between
                 self._senders.submit(action)
 
         self._timetable.at(time.time() + wait_s, send)
@@ -103,7 +103,7 @@ class Callbacks:
     def _deliver(
         self, job: Job, body: bytes, manner: Manner, *, times: int = 1, tries: int = 0, age_s: float = 0.0
     ) -> None:
-        """One try, `times` over; the next one after the pause of this one's number."""
+        """One try, sent `times` times; schedules the next try after a failure."""
         assert job.hook_url is not None
         taken = [_post(job.hook_url, body, manner.sign(job, body, time.time() - age_s)) for _ in range(times)]
         if (overtaken := self._overtaking.get(job.job_id)) is not None:

@@ -1,7 +1,4 @@
-"""The sandbox's end of a drawing process: hands it orders and waits for the files.
-
-What happens at the other end is `sandbox.drawing.child`.
-"""
+"""Client of a drawing process: sends orders and waits for the files. `sandbox.drawing.child` is the other end."""
 
 import json
 import os
@@ -36,15 +33,15 @@ class Order:
 
 
 class NotDrawn(Exception):
-    """An order the artist could not carry out; the message is its own."""
+    """An order that could not be drawn; the message is the drawing process's."""
 
 
 class UnreadableReference(NotDrawn):
-    """A reference file that is no picture."""
+    """A reference file that is not a picture."""
 
 
 class Artist:
-    """The sandbox's end of one drawing process, started at the first order and again if it dies."""
+    """Client of one drawing process, which is started at the first order and again if it dies."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,14 +62,14 @@ class Artist:
             raise NotDrawn(answer["failed"])
 
     def close(self) -> None:
-        """Ends the process, in the middle of an order too, which then raises `NotDrawn`."""
+        """End the process; an order in progress raises `NotDrawn`."""
         self._closed = True
         if self._process is not None:
-            self._process.kill()  # whoever waits for its answer buries it
+            self._process.kill()  # the thread that waits for its answer reaps it
             self._process.wait()
 
     def _ask(self, line: str) -> dict[str, str]:
-        for _ in range(2):  # a process that died is replaced once per order
+        for _ in range(2):  # a dead process is replaced once per order
             if self._closed:
                 break
             if self._process is None or self._process.poll() is not None:
@@ -87,16 +84,16 @@ class Artist:
                 reply = ""
             if reply:
                 return dict(json.loads(reply))
-            _bury(self._process)
+            _reap(self._process)
         raise NotDrawn("the drawing process died over this order")
 
 
-def _bury(process: subprocess.Popen[str]) -> None:
+def _reap(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            with suppress(BrokenPipeError):  # what was not read before the end is flushed here, to nobody
+            with suppress(BrokenPipeError):  # flushes buffered input to the dead process
                 pipe.close()
 
 
@@ -108,7 +105,7 @@ def _start() -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # A terminal's Ctrl-C is for the sandbox; the artist ends with its input.
+        # Ctrl-C is for the sandbox; this process ends with its input.
         start_new_session=True,
         env=os.environ | {"PYTHONPATH": path},
     )

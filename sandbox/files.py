@@ -1,4 +1,4 @@
-"""Files that callers leave here to get an address for them, named by their content; references, mostly."""
+"""Upload endpoint: stores files under their digest and serves them, mostly references."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.web import BadRequest, Reply, Request, json_reply
 
 ROUTE = "/_sandbox/files"
-# A service names in it the job for which it fetches a file.
+# Query parameter in which a service names the job that it fetches a file for.
 FOR_JOB = "x-sandbox-job"
 TYPES = (
     (b"\x89PNG\r\n\x1a\n", "png", "image/png"),
@@ -26,7 +26,7 @@ class Files:
             unfinished.unlink(missing_ok=True)
 
     def keep(self, content: bytes) -> Path:
-        """The file of this content, written now unless it was here."""
+        """The file of this content, written unless it exists."""
         ending = next((ending for magic, ending, _ in TYPES if content.startswith(magic)), "bin")
         path = self._folder / f"{hashlib.sha256(content).hexdigest()}.{ending}"
         if not path.exists():
@@ -36,7 +36,7 @@ class Files:
         return path
 
     def answer(self, request: Request) -> Reply:
-        """PUT or POST keeps the body and tells its address; GET gives it back. Raises `BadRequest`."""
+        """PUT or POST stores the body and returns its address; GET returns it. Raises `BadRequest`."""
         if request.method in {"PUT", "POST"}:
             if not request.body:
                 raise BadRequest("the body is the file, and it is empty")

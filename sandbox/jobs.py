@@ -1,7 +1,7 @@
-"""The jobs of all wires, on disk before anybody hears of them: the referee of who was charged for what.
+"""The job store of all wires: every job and its charge, on disk before the reply is sent.
 
-SQLite with a write-ahead log and a full sync at each commit, so that a job and its charge survive the death of this
-process at any instruction, and of the machine. It knows no provider and no picture; times are seconds since 1970.
+SQLite with a write-ahead log and a full sync at each commit, so that jobs and charges survive a crash of the process or
+the machine. Independent of providers and pictures; times are seconds since 1970.
 """
 
 import json
@@ -66,7 +66,7 @@ DAY_S = 86_400.0
 
 
 class Refused(Exception):
-    """A job that was not accepted; the wire turns it into its own words."""
+    """A job that was not accepted; the wire words the reply."""
 
 
 class QueueFull(Refused): ...
@@ -84,14 +84,14 @@ class Job:
 
     Attributes:
         kind: what the wire calls it: `imagine`, `upsample1`, ...
-        plan: what is to be drawn, in the wire's own words for `sandbox.studio`.
-        fault: the fault that befell its submission.
-        hook_due: a callback is still owed.
+        plan: what to draw, for `sandbox.studio`.
+        fault: the fault that hit its submission.
+        hook_due: a callback is pending.
         starts_at_s: when it leaves the queue.
         due_at_s: the earliest end.
-        message: why it failed; before its end: why it is going to fail.
-        illegal: it failed by the caller's own prompt, which the provider counts.
-        charged_micros: millionths of a dollar on the bill; the price from acceptance on, 0 once it was given back.
+        message: why it failed, or will fail.
+        illegal: it failed because of the prompt, which the provider counts.
+        charged_micros: millionths of a dollar on the bill: the price from acceptance on, 0 after a refund.
     """
 
     job_id: str
@@ -120,11 +120,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What one key may do at one provider; see `sandbox.settings` for each.
+    """The limits of one key at one provider; see `sandbox.settings`.
 
     Attributes:
-        unreadable: the message of a job whose reference gave no picture.
-        broken: the message of a job that failed by a fault of the sandbox's own.
+        unreadable: message of a job whose reference could not be read.
+        broken: message of a job that failed because of the sandbox itself.
     """
 
     concurrency: int
@@ -148,7 +148,7 @@ def usd(amount_micros: int) -> Decimal:
 
 
 class JobStore:
-    """Jobs and refusals of one data folder. Safe to call from every connection's thread."""
+    """Jobs and refusals of one data folder. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._writer = _connect(path)
@@ -168,7 +168,7 @@ class JobStore:
             self._reader.close()
 
     def accept(self, job: Job, terms: Terms) -> None:
-        """Writes the job and its charge, durably; raises a `Refused` when the terms do not allow it."""
+        """Write the job and its charge durably; raises a `Refused` when the terms do not allow it."""
         account = (job.provider, job.key_digest)
         with self._write() as cursor:
             live = _number(
@@ -192,7 +192,7 @@ class JobStore:
             self._spent[account] += job.charged_micros
 
     def reprice(self, job_id: str, price_micros: int) -> None:
-        """What a job costs after all; nothing becomes of it where the job was given back."""
+        """Change the price of a job, unless it was refunded."""
         with self._write() as cursor:
             job = self._one(cursor, job_id)
             if job is None or (job.finished_at_s is not None and job.charged_micros == 0):
@@ -204,9 +204,9 @@ class JobStore:
             self._spent[job.provider, job.key_digest] += price_micros - job.charged_micros
 
     def finish(self, job_id: str, *, at_s: float, message: str | None, illegal: bool, terms: Terms) -> Job | None:
-        """Ends a job that has not ended: failed for a message, succeeded without; None if it had ended.
+        """End a job: failed with a message, succeeded without one; returns None if it had ended.
 
-        A failed job is given back, except an illegal prompt beyond the day's limit.
+        A failed job is refunded, except an illegal prompt beyond the day's limit.
         """
         with self._write() as cursor:
             job = self._one(cursor, job_id)
@@ -233,10 +233,10 @@ class JobStore:
             return self._one(cursor, job_id)
 
     def stop(self, job_id: str, *, at_s: float) -> Job | None:
-        """Ends a job that has not ended before its time; None if it had ended.
+        """Stop a job before its end; returns None if it had ended.
 
-        One that had begun is `canceled` and keeps its charge, one that had not is `aborted` and is given back: that
-        word is its message.
+        A job that had begun is `canceled` and keeps its charge; one that had not is `aborted` and refunded. That word
+        is its message.
         """
         with self._write() as cursor:
             job = self._one(cursor, job_id)
@@ -257,7 +257,7 @@ class JobStore:
             cursor.execute("UPDATE jobs SET hook_due = 0 WHERE job_id = ?", (job_id,))
 
     def release_stuck(self) -> list[Job]:
-        """Lets the stuck jobs go on; gives those that it freed."""
+        """Release stuck jobs; returns them."""
         with self._write() as cursor:
             cursor.execute("SELECT * FROM jobs WHERE stuck = 1 AND finished_at_s IS NULL")
             freed = [replace(_job(row), stuck=False) for row in cursor.fetchall()]
@@ -265,7 +265,7 @@ class JobStore:
         return freed
 
     def refuse(self, *, provider: str, path: str, key_digest: str, received_at_s: float, reason: str) -> None:
-        """Notes a submission that was not accepted."""
+        """Record a submission that was not accepted."""
         with self._write() as cursor:
             cursor.execute(
                 "INSERT INTO refusals VALUES (?, ?, ?, ?, ?)", (received_at_s, provider, path, key_digest, reason)
@@ -294,7 +294,7 @@ class JobStore:
         limit: int,
         offset: int,
     ) -> list[Job]:
-        """Part of a key's jobs that are in one phase, by the time of acceptance."""
+        """A page of a key's jobs in one phase, by time of acceptance."""
         direction = "DESC" if newest_first else "ASC"
         rows = self._read(
             f"SELECT * FROM jobs WHERE provider = :provider AND key_digest = :key_digest AND {PHASE_CONDITIONS[phase]}"  # noqa: S608 - two texts of our own
@@ -306,7 +306,7 @@ class JobStore:
     def before(
         self, provider: str, key_digest: str, *, newest: tuple[float, str], oldest_s: float, limit: int
     ) -> list[Job]:
-        """A key's jobs in all phases, newest first: those older than (time of acceptance, id), back to a time."""
+        """A key's jobs in all phases, newest first: older than (time of acceptance, id), down to a time."""
         rows = self._read(
             "SELECT * FROM jobs WHERE provider = :provider AND key_digest = :key_digest"
             " AND (accepted_at_s, job_id) < (:newest_s, :newest_id) AND accepted_at_s >= :oldest_s"
@@ -329,7 +329,7 @@ class JobStore:
         return [dict(row) for row in self._read("SELECT * FROM refusals ORDER BY received_at_s")]
 
     def balance_micros(self, provider: str, key_digest: str) -> tuple[int, int]:
-        """(charged for finished jobs, set aside for live ones)."""
+        """(charged for finished jobs, reserved for live ones)."""
         row = self._read(
             "SELECT coalesce(sum(charged_micros) FILTER (WHERE finished_at_s IS NOT NULL), 0),"
             " coalesce(sum(charged_micros) FILTER (WHERE finished_at_s IS NULL), 0)"

@@ -1,6 +1,6 @@
-"""Calls that the sandbox itself makes: reference pictures it fetches, callbacks it delivers.
+"""HTTP calls that the sandbox makes: fetch reference pictures, deliver callbacks.
 
-Imported at the first such call and not before: the HTTP client costs 0.2 s, and a sandbox listens sooner than that.
+Imported at the first such call, because the HTTP client takes 0.2 s to import.
 """
 
 import base64
@@ -14,19 +14,19 @@ from sandbox.files import FOR_JOB
 MAX_REFERENCE_BYTES = 32 * 1024 * 1024
 TIMEOUT_S = 10.0
 
-# Proxies of the environment are left aside: what the sandbox calls lies on this machine or beside it.
+# Ignores proxies of the environment, because the sandbox only calls local addresses.
 CLIENT = httpx2.Client(timeout=TIMEOUT_S, trust_env=False)
 
 
 class Unreachable(Exception):
-    """A reference address that gave no picture."""
+    """A reference address that could not be read."""
 
 
 def fetch_reference(url: str, *, job_id: str | None = None) -> bytes:
-    """The bytes behind an address, or in it; raises `Unreachable` for anything but a 200 with a body.
+    """The content of an address or `data:` URL; raises `Unreachable` for anything but a 200 with a body.
 
     Args:
-        job_id: of the job that needs it, so that a fault at it is known to be that job's.
+        job_id: the job that needs it, so that a fault can be attributed to it.
     """
     if url.startswith("data:"):
         return _inside(url)
@@ -51,7 +51,7 @@ def _inside(url: str) -> bytes:
 
 
 def post_json(url: str, body: bytes, headers: Mapping[str, str]) -> int:
-    """The status of the answer, 0 if there was none."""
+    """The status of the reply, 0 if there was none."""
     try:
         return CLIENT.post(url, content=body, headers={"content-type": "application/json", **headers}).status_code
     except (httpx2.HTTPError, httpx2.InvalidURL):

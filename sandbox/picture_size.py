@@ -1,4 +1,4 @@
-"""How large a reference is, for a bill by the megapixel. Imported at the first such bill: Pillow takes its time."""
+"""Size of a reference for billing by the megapixel. Imported on first use, because Pillow is slow to import."""
 
 import io
 
@@ -8,7 +8,7 @@ PIXELS_PER_MP = 1_000_000
 
 
 def started_megapixels(content: bytes) -> int:
-    """Of the picture in `content`, decoded; 0 for what is none, whose job is about to fail."""
+    """Started megapixels of the picture in `content`; 0 if it is not a picture, in which case the job fails."""
     try:
         with Image.open(io.BytesIO(content)) as picture:
             picture.load()

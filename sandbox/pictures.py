@@ -1,8 +1,8 @@
-"""The files of drawn pictures and the addresses they have: single pictures and the 2x2 grid made of four of them.
+"""Files and addresses of drawn pictures: single pictures, and the 2x2 grid of four.
 
-A job's files are named after it: `<job_id>.png` is what the wire calls the result, `<job_id>tl.png` and so on are the
-quarters of a grid, `<job_id>_0.png` and so on those of a job whose plan says `numbered`. Grids are put together, and
-other formats made, when somebody asks for one: most callers take the singles as they are.
+A job's files are named after it: `<job_id>.png` is the result, `<job_id>tl.png` and so on are the quarters of a grid,
+and `<job_id>_0.png` and so on the pictures of a job whose plan says `numbered`. Grids and other formats are made on
+request, because most callers only fetch single pictures.
 """
 
 import os
@@ -26,7 +26,7 @@ class Pictures:
             unfinished.unlink(missing_ok=True)
 
     def tiles(self, job: Job) -> list[tuple[int, str]]:
-        """(variation, file) of every picture that is drawn for the job."""
+        """(variation, file) of every picture to draw for the job."""
         variations = list(job.plan["tiles"])
         if job.plan.get("numbered"):
             return [(number, str(self._folder / f"{job.job_id}_{number}.png")) for number in variations]
@@ -41,7 +41,7 @@ class Pictures:
         return all(Path(name).exists() for _, name in self.tiles(job))
 
     def read(self, name: str) -> bytes | None:
-        """The file of that name; None if there is none (yet)."""
+        """The file of that name; None if it does not exist (yet)."""
         path = self._folder / Path(name).name
         if not path.exists():
             self._convert(path)

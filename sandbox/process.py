@@ -1,6 +1,6 @@
-"""A sandbox as a child process: for the tests, the demo and everything that starts one for itself.
+"""Run a sandbox as a child process, for tests, the demo and other commands.
 
-The child ends with its parent, however the parent dies: it watches the pipe it was given as standard input.
+The child ends with its parent, even if that is killed, because it watches its standard input.
 """
 
 import os
@@ -12,22 +12,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-STARTING_TIMEOUT_S = 60.0  # generous: a busy machine takes seconds to start an interpreter
+STARTING_TIMEOUT_S = 60.0  # a busy machine takes seconds to start an interpreter
 ENDING_TIMEOUT_S = 20.0
 LINE = "listening "
 
 
 class NotStarted(Exception):
-    """The sandbox ended before it listened; the message holds what it said."""
+    """The sandbox ended before it listened; the message has its error output."""
 
 
 class SandboxProcess:
-    """One child over one data folder; it can be started again after `kill` or `stop`.
+    """One child on one data folder; can be started again after `kill` or `stop`.
 
     Args:
         data: the folder; the child's standard error goes to `stderr.log` in it.
         port: 0 lets the system choose one at each start.
-        options: further command line options, `concurrency=3` for `--concurrency 3`.
+        options: further command line options; `concurrency=3` is `--concurrency 3`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class SandboxProcess:
         return self._process.pid
 
     def start(self) -> str:
-        """Its base URL, once it listens; raises `NotStarted`."""
+        """Start the child; returns its base URL once it listens. Raises `NotStarted`."""
         assert self._process is None, "the sandbox runs already"
         self._data.mkdir(parents=True, exist_ok=True)
         root = str(Path(__file__).resolve().parent.parent)
@@ -65,7 +65,7 @@ class SandboxProcess:
                 stderr=stderr,
                 text=True,
                 env=os.environ | {"PYTHONPATH": path},
-                # Ctrl-C in a terminal is for the parent, which then ends this child in its own order.
+                # Ctrl-C is for the parent, which then ends this child in order.
                 start_new_session=True,
             )
         line = self._first_line(self._process)
@@ -76,7 +76,7 @@ class SandboxProcess:
         return self.url
 
     def stop(self) -> None:
-        """Ends the child in order; does nothing if it does not run."""
+        """End the child in order; does nothing if it is not running."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -86,7 +86,7 @@ class SandboxProcess:
             self._forget()
 
     def kill(self) -> None:
-        """Ends the child at this instant, as a crash would; does nothing if it does not run."""
+        """Kill the child, as a crash would; does nothing if it is not running."""
         if self._process is not None:
             self._process.kill()
             self._forget()
@@ -113,7 +113,7 @@ class SandboxProcess:
 def running(
     data: Path, *, port: int = 0, latency_s: float = 0.05, size_px: int = 256, **options: object
 ) -> Iterator[str]:
-    """A sandbox while the block runs; gives its base URL."""
+    """Run a sandbox during the block; yields its base URL."""
     process = SandboxProcess(data, port=port, latency_s=latency_s, size_px=size_px, **options)
     try:
         yield process.start()

@@ -1,4 +1,4 @@
-"""Puts one sandbox together: store, studio, wires, the `/_sandbox` routes, and the HTTP server in front of them."""
+"""Assemble a sandbox: job store, studio, wires, the `/_sandbox` routes and the HTTP server."""
 
 import fcntl
 import os
@@ -29,7 +29,7 @@ from sandbox.wires.ttapi.routes import PREFIX, TTAPI
 
 
 class DataInUse(Exception):
-    """Another sandbox has this data folder."""
+    """Another sandbox uses this data folder."""
 
 
 class Wire(Protocol):
@@ -40,12 +40,12 @@ class Wire(Protocol):
     manner: Manner
 
     def where(self, method: str, path: str) -> Where | None:
-        """Which kind of call this is to the faults; None for an address that the wire does not have."""
+        """The kind of call, for faults; None for an unknown address."""
 
     def answer(self, request: Request) -> Reply: ...
 
     def forgets(self, job: Job, *, now_s: float) -> bool:
-        """Whether the provider no longer has the pictures of a job that succeeded."""
+        """Whether the provider has deleted the pictures of a succeeded job."""
 
     def callback(self, job: Job, *, base_url: str) -> bytes: ...
 
@@ -53,7 +53,7 @@ class Wire(Protocol):
 
 
 class Sandbox:
-    """A running stand-in. Opening it takes the data folder and goes on with the jobs it finds there."""
+    """A running sandbox. Locks the data folder and resumes the jobs in it."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises `DataInUse`, and `OSError` where the port is taken."""
@@ -92,7 +92,7 @@ class Sandbox:
         self._server.app = self
 
     def start(self) -> None:
-        """Serves in a thread of its own and resumes what was unfinished; returns at once."""
+        """Serve in a thread and resume unfinished jobs; returns at once."""
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="server", daemon=True).start()
         for job in self.store.unfinished():
             self._studio.commission(job)
@@ -100,7 +100,7 @@ class Sandbox:
             self._ended(job)
 
     def close(self) -> None:
-        """Ends in order; jobs that have not ended go on at the next start."""
+        """End in order; unfinished jobs resume at the next start."""
         self._server.shutdown()
         self._server.server_close()
         self._studio.close()
@@ -170,9 +170,9 @@ class Sandbox:
         return json_reply(told[path]())
 
     def _file(self, request: Request) -> Reply:
-        """A file that somebody leaves here, or a reference that a service fetches for one of its jobs.
+        """A file that a client uploads, or a reference that a service fetches for a job.
 
-        Who fetches it for himself says for no job, and no fault befalls him.
+        Faults hit only fetches that name a job.
         """
         job = self.store.get(request.header(FOR_JOB))
         fault = None
@@ -210,7 +210,7 @@ class Sandbox:
 
 
 def _take(path: Path) -> IO[str]:
-    """Holds the folder as long as the file is open; the system lets go when the process dies."""
+    """Lock the folder while the file is open; the system releases the lock when the process dies."""
     lock_file = path.open("a")
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)

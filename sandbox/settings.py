@@ -1,6 +1,6 @@
-"""What one sandbox process is told when it starts.
+"""Settings of a sandbox process.
 
-Nothing here can change while it runs: faults are switched over HTTP, everything else by starting it again.
+Fixed while it runs; only faults can be changed, over HTTP.
 """
 
 from dataclasses import dataclass
@@ -15,21 +15,20 @@ class Settings:
     Attributes:
         data: folder that holds the bill, the pictures and the files; one process at a time may use it.
         port: 0 lets the system choose one.
-        public_url: what callbacks and picture links start with when callers see the sandbox under another
-            address than the one it listens on.
-        latency_s: the usual time from acceptance to result in `fast` mode; other modes are multiples of it.
-        size_px: the side of one square picture; other shapes have the same area, a grid has twice the side.
-        concurrency: jobs accepted and not finished that one key may have.
-        price_usd: charged for each picture job, given back when the job fails.
-        wallet_usd: what each key can spend before its submissions are refused for lack of money.
-        submits_per_minute: accepted submissions per key in any 60 s; 0 sets no limit.
-        illegal_limit: failed illegal prompts per key and day that are still given back.
-        key: the one key that is accepted; None accepts every key that is not empty.
-        seed: of the generator that spreads the durations of jobs.
-        artists: processes that draw.
-        callback_pause_s: between two tries to deliver one callback; Replicate's pauses grow from it.
+        public_url: prefix of callback and picture addresses, if clients use another address than it listens on.
+        latency_s: usual time from acceptance to result in `fast` mode; other modes are multiples of it.
+        size_px: side of a square picture; other shapes have the same area, a grid has twice the side.
+        concurrency: unfinished jobs per key.
+        price_usd: price of a picture job, refunded when it fails.
+        wallet_usd: balance of each key; submissions beyond it are refused.
+        submits_per_minute: accepted submissions per key in any 60 s; 0 for no limit.
+        illegal_limit: failed illegal prompts per key and day that are still refunded.
+        key: the only accepted key; None accepts every non-empty key.
+        seed: of the random durations of jobs.
+        artists: number of drawing processes.
+        callback_pause_s: between two tries of a callback; Replicate's pauses grow from it.
         retention_s: how long Replicate keeps the input, the output and the files of a prediction.
-        retired: how Replicate says that a model is gone: "failed", as a prediction that fails, or "404".
+        retired: how Replicate reports a removed model: "failed", as a prediction that fails, or "404".
         list_page: predictions on one page of Replicate's list.
     """
 

@@ -1,4 +1,4 @@
-"""What every wire needs to plan a picture: its pixels and the seed of a job that fixed none."""
+"""Picture sizes and default seeds, for all wires."""
 
 import hashlib
 

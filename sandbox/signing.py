@@ -1,4 +1,4 @@
-"""Standard Webhooks: the secret of this sandbox, and the headers of a signed callback.
+"""Sign callbacks by the Standard Webhooks specification.
 
 Source: github standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
 """
@@ -14,7 +14,7 @@ PREFIX = "whsec_"
 
 
 def secret_in(folder: Path) -> str:
-    """The secret of this data folder, made at the first call."""
+    """The secret of this data folder, created at the first call."""
     path = folder / "webhook.secret"
     if not path.exists():
         unfinished = path.with_suffix(".part")
@@ -24,7 +24,7 @@ def secret_in(folder: Path) -> str:
 
 
 def signed(secret: str, *, message_id: str, body: bytes, at_s: float) -> Mapping[str, str]:
-    """The three headers; the id stays the same over all tries of a message, time and signature do not."""
+    """The three headers; the id is the same for all tries of a message, time and signature are not."""
     timestamp = str(int(at_s))
     key = base64.b64decode(secret.removeprefix(PREFIX))
     digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()

@@ -1,7 +1,7 @@
-"""What happens to an accepted job until its end: references fetched, pictures drawn, its time waited for.
+"""Carry out accepted jobs: fetch references, draw pictures, end the job at its time.
 
-A job succeeds when it is drawn and its time has come, not before. Everything here can be done again from the job's row,
-and that is what happens when the sandbox starts after its death.
+A job succeeds when it is drawn and its time has come. Everything can be repeated from the job's row, which a sandbox
+that was killed does at its next start.
 """
 
 import queue
@@ -18,15 +18,15 @@ from sandbox.jobs import Job, JobStore, Terms
 from sandbox.pictures import Pictures
 from sandbox.timetable import Timetable
 
-FETCHERS = 4  # a reference that answers slowly must not keep the other jobs waiting
+FETCHERS = 4  # so that a slow reference does not block other jobs
 
 
 class Studio:
-    """Carries jobs to their end.
+    """Carries out jobs.
 
     Args:
-        terms: by provider, for what a failure costs and how it is worded.
-        ended: called with each job that has ended, in a thread of the studio.
+        terms: by provider: costs and messages of failures.
+        ended: called with each ended job, in a thread of the studio.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Studio:
             self._free_artists.put(artist)
 
     def commission(self, job: Job) -> None:
-        """Begins or resumes a job; returns at once.
+        """Start or resume a job; returns at once.
 
-        One whose plan has `ends_at_s` is stopped then, if it has not ended.
+        A job whose plan has `ends_at_s` is stopped at that time.
         """
         if "ends_at_s" in job.plan:
             self._timetable.at(job.plan["ends_at_s"], partial(self.stop, job.job_id))
@@ -69,17 +69,17 @@ class Studio:
             self._fetchers.submit(self._prepare, job)
 
     def stop(self, job_id: str) -> None:
-        """Ends a job before its time, unless it has ended."""
+        """Stop a job, unless it has ended."""
         stopped = self._store.stop(job_id, at_s=time.time())
         if stopped is not None:
             self._ended(stopped)
 
     def artist_pids(self) -> list[int]:
-        """The drawing processes that were started."""
+        """Ids of the drawing processes."""
         return [artist.pid for artist in self._all_artists if artist.pid]
 
     def close(self) -> None:
-        """No job ends after this returns; unfinished ones go on at the next start."""
+        """Stop working: no job ends after this returns; unfinished ones resume at the next start."""
         self._closing = True
         self._timetable.close()
         self._fetchers.shutdown(wait=False, cancel_futures=True)
@@ -94,20 +94,20 @@ class Studio:
             files = [str(self._references.keep(content)) for content in self._fetched(job)]
         except Unreachable:
             self._end_when_due(job, self._terms[job.provider].unreadable, illegal=True)
-        except Exception as error:  # noqa: BLE001 - the top of a thread: no surprise may leave a job without an end
+        except Exception as error:  # noqa: BLE001 - top of a thread: no unexpected error may leave a job without an end
             self._surprised(job, error)
         else:
             self._desks.submit(self._draw, job, files)
 
     def _only_bill(self, job: Job) -> None:
-        """A prediction that hangs, and is billed all the same when somebody stops it."""
+        """A prediction that hangs, and is billed when it is stopped."""
         from sandbox.outgoing import Unreachable
 
         with suppress(Unreachable):
             self._fetched(job)
 
     def _fetched(self, job: Job) -> list[bytes]:
-        """The references; where they are billed by their size, that is known only now, and goes on the bill."""
+        """Fetch the references; updates the price where they are billed by their size."""
         from sandbox.outgoing import fetch_reference
 
         for url in job.plan["also_reachable"]:
@@ -148,7 +148,7 @@ class Studio:
 
     def _surprised(self, job: Job, error: Exception) -> None:
         if self._closing:
-            return  # its artist was ended in the middle of it; the job goes on at the next start
+            return  # its drawing process was ended meanwhile; the job resumes at the next start
         print(f"job {job.job_id}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         self._end_when_due(job, self._terms[job.provider].broken)
 

@@ -1,4 +1,4 @@
-"""Things that are to happen at a wall-clock time, done by one thread in their order."""
+"""A scheduler: one thread runs actions at given wall-clock times, in order."""
 
 import heapq
 import itertools
@@ -17,13 +17,13 @@ class Timetable:
         self._thread.start()
 
     def at(self, when_s: float, action: Callable[[], None]) -> None:
-        """Calls the action at a time (seconds since 1970), at once if it has passed; actions must be short."""
+        """Call the action at a time (seconds since 1970), at once if it has passed; actions must be short."""
         with self._wake:
             heapq.heappush(self._entries, (when_s, next(self._numbers), action))
             self._wake.notify()
 
     def close(self) -> None:
-        """No action begins after this returns."""
+        """Stop: no action starts after this returns."""
         with self._wake:
             self._closed = True
             self._wake.notify()

@@ -1,7 +1,6 @@
-"""Requests, replies and the HTTP server under all wires; it knows no provider.
+"""The HTTP server of all wires, with requests and replies; independent of providers.
 
-A reply can be spoilt on its way out: dropped, cut short, sent late or in drips. Which reply is spoilt, and why,
-is decided elsewhere (`sandbox.faults.armed`).
+Replies can be spoilt on request: dropped, cut short, delayed or sent in drips. `sandbox.faults.armed` decides which.
 """
 
 import json
@@ -18,12 +17,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-MAX_BODY_BYTES = 64 * 1024 * 1024  # five 10 MB pictures in base64, the largest thing any of the wires takes
+MAX_BODY_BYTES = 64 * 1024 * 1024  # five 10 MB pictures in base64, the largest request of any wire
 DRIP_PIECES = 10
 
 
 class BadRequest(ValueError):
-    """The request cannot be read; the message says what was expected."""
+    """The request is malformed; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +52,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What goes back, and how it is spoilt.
+    """A reply, and how to spoil it.
 
     Attributes:
-        delay_s: the reply waits this long before its first byte.
-        drip_s: the body takes this long, in pieces.
-        cut: the headers promise the whole body, half of it is sent, the connection ends.
-        dropped: the connection ends without a byte.
-        clock_s: how far the clock that writes its Date is off.
+        delay_s: wait this long before the first byte.
+        drip_s: send the body in pieces over this time.
+        cut: send half of the promised body, then end the connection.
+        dropped: end the connection without a byte.
+        clock_s: offset of the clock in its Date header.
     """
 
     status: int = 200
@@ -80,7 +79,7 @@ def json_reply(document: object, status: int = 200) -> Reply:
 
 def _head(reply: Reply) -> bytes:
     fields = [
-        # The wires answer with statuses that have no registered phrase (499).
+        # Some statuses of the wires have no registered phrase (499).
         f"HTTP/1.1 {reply.status} {responses.get(reply.status, 'Refused')}",
         f"Date: {formatdate(time.time() + reply.clock_s, usegmt=True)}",
         f"Content-Type: {reply.content_type}",
@@ -94,13 +93,13 @@ class App(Protocol):
     base_url: str
 
     def drops_unread(self, method: str, path: str) -> bool:
-        """Whether the connection is to end before the body of this request is read."""
+        """Whether to end the connection before the request body is read."""
 
     def answer(self, request: Request) -> Reply: ...
 
 
 class Server(ThreadingHTTPServer):
-    """One thread per connection, keep-alive, no thread outlives the process."""
+    """One thread per connection, with keep-alive; threads end with the process."""
 
     daemon_threads = True
     block_on_close = False
@@ -111,7 +110,7 @@ class Server(ThreadingHTTPServer):
         self.app: App | None = None
 
     def server_bind(self) -> None:
-        # HTTPServer asks DNS for this machine's name here, which can take seconds where there is no DNS.
+        # Skips HTTPServer's DNS lookup of this machine's name, which can take seconds without DNS.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
@@ -122,8 +121,8 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 120.0  # an idle keep-alive connection gives its thread back after this
-    disable_nagle_algorithm = True  # else a reply in two writes waits 40 ms for the client's delayed ACK
+    timeout = 120.0  # after this an idle keep-alive connection frees its thread
+    disable_nagle_algorithm = True  # otherwise a reply in two writes waits 40 ms for the client's delayed ACK
     server: Server
 
     def _serve(self) -> None:
@@ -193,8 +192,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _drop(self) -> None:
         self.close_connection = True
-        with suppress(OSError):  # the other side may have gone first
+        with suppress(OSError):  # the client may be gone already
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-        """Silent: what a reader wants to know stands in the bill and in the log of submissions."""
+        """Silent; the bill and the log of submissions record everything."""

@@ -1,1 +1,1 @@
-"""Where picture files live."""
+"""Picture stores: a local folder, an S3 bucket, or both."""

@@ -1,4 +1,4 @@
-"""The contract of a picture store: content under a key made of its own digest, written once."""
+"""The contract of a picture store: content is written once, under a key derived from its digest."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +10,9 @@ from domain.ids import AttemptId
 
 
 class StoreAway(ServiceMissing, OSError):
-    """A bucket cannot be used: out of reach, or it refuses the keys, or it is not there.
+    """A bucket cannot be used: unreachable, access refused, or missing.
 
-    Also an `OSError`, as a folder that fails raises it: who works with a store waits for either in the same way.
+    Also an `OSError`, which a failing folder raises, so that callers handle both stores alike.
     """
 
     retryable = True
@@ -25,7 +25,7 @@ class Stored:
     Args:
         key: content-addressed, `<prefix>/<aa>/<sha256>.<ending>`.
         url: where people can read it, or None for a store without addresses.
-        uploaded_at: when it was last known to be in the bucket; None while it is kept on this machine alone.
+        uploaded_at: when it was last known to be in the bucket; None while it is only on this machine.
     """
 
     key: str
@@ -34,11 +34,11 @@ class Stored:
 
 
 class PictureStore(Protocol):
-    """Absence is `FileNotFoundError` in every implementation; a store that fails raises an `OSError`."""
+    """A missing key raises `FileNotFoundError` in every implementation; a failing store raises another `OSError`."""
 
     @property
     def publishes(self) -> bool:
-        """Whether there is a bucket behind it, to which everything is brought in the end."""
+        """Whether stored files are eventually uploaded to a bucket."""
         ...
 
     def put(self, content: bytes, *, ending: str, prefix: str = "pictures") -> Stored:
@@ -46,7 +46,7 @@ class PictureStore(Protocol):
         ...
 
     def publish(self, key: str) -> Stored:
-        """Bring what is stored under `key` to the bucket, unless it is there; without a bucket nothing is done.
+        """Upload `key` to the bucket unless it is there; does nothing without a bucket.
 
         Raises:
             FileNotFoundError: it is neither in the bucket nor on this machine.
@@ -56,11 +56,11 @@ class PictureStore(Protocol):
 
     @property
     def public_base(self) -> str | None:
-        """What stands before a key in its public address, or None where there are none."""
+        """The URL prefix of public addresses; None where there are none."""
         ...
 
     def probe(self) -> None:
-        """Write a small file to the bucket, read it back and delete it; without a bucket nothing is done.
+        """Write a small file to the bucket, read it back and delete it; does nothing without a bucket.
 
         Raises:
             StoreAway: it cannot be used; the sentence says which setting to look at.
@@ -76,12 +76,12 @@ class PictureStore(Protocol):
         ...
 
     def put_reply(self, attempt_id: AttemptId, content: bytes) -> None:
-        """Keep what a service answered to the attempt, durably, before returning; a later one takes its place.
+        """Keep the service's reply to an attempt, durably, before returning; a later reply replaces it.
 
-        For a reply that is the result itself: whoever dies behind this line has lost nothing.
+        For replies that contain the result itself, so that a crash after this call loses nothing.
         """
         ...
 
     def get_reply(self, attempt_id: AttemptId) -> bytes:
-        """What `put_reply` kept, whole."""
+        """The reply that `put_reply` stored."""
         ...

@@ -1,7 +1,7 @@
-"""Pictures in a local folder, under keys made of their own digest.
+"""A picture store in a local folder.
 
-A file appears whole or not at all, and has survived a power cut once `put` returns. Nothing is ever changed
-or removed here; what belongs to which generation is in the tables.
+Files appear atomically and are durable once `put` returns. Nothing is ever changed or removed here; which picture
+belongs to which generation is in the database.
 """
 
 import os
@@ -47,12 +47,12 @@ class FolderStore:
         _make_folder(target.parent)
         if not _holds(target, content):
             self._write(target, content)
-        # Also when the file was there: whoever wrote it may have died before this line.
+        # Also when the file existed: its writer may have died before syncing the folder.
         _settle(target.parent)
         return Stored(key=key, url=None)
 
     def publish(self, key: str) -> Stored:
-        """Nothing is done: a folder has no addresses."""
+        """Does nothing: a folder has no public addresses."""
         return Stored(key=key, url=None)
 
     def get(self, key: str) -> bytes:
@@ -73,7 +73,7 @@ class FolderStore:
         return None
 
     def probe(self) -> None:
-        """Nothing: there is no bucket."""
+        """Does nothing: there is no bucket."""
 
     def path_of(self, key: str) -> Path:
         """Where the file of `key` lies, or would lie.
@@ -102,7 +102,7 @@ class FolderStore:
         return self._reply_path(attempt_id).read_bytes()
 
     def _reply_path(self, attempt_id: AttemptId) -> Path:
-        # Ids begin with their time, so the folders are named by their ends.
+        # UUIDv7 ids begin with the time, so the last digits spread them over folders.
         return self._root / "replies" / attempt_id.hex[-2:] / f"{attempt_id.hex}.json"
 
     def _write(self, target: Path, content: bytes) -> None:
@@ -117,7 +117,7 @@ class FolderStore:
             unfinished.unlink(missing_ok=True)
 
     def _forget_abandoned(self) -> None:
-        """Files whose writers died; a day old, so that no living writer's file is among them."""
+        """Remove temporary files of dead writers: those older than a day, so that no live writer loses its file."""
         for path in (self._root / _UNFINISHED).iterdir():
             try:
                 if time.time() - path.stat().st_mtime > _ABANDONED_S:
@@ -135,7 +135,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def _make_folder(folder: Path) -> None:
-    """Create `folder` and what is missing above it, each settled in its own parent."""
+    """Create `folder` and its missing parents, syncing each parent."""
     missing = [one for one in (folder, *folder.parents) if not one.is_dir()]
     for one in reversed(missing):
         one.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Keys of stored pictures: made of the content's own digest, so that one content has one key in every store."""
+"""Keys of stored pictures, derived from the content's digest, so that a picture has the same key in every store."""
 
 import re
 from dataclasses import dataclass

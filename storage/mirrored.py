@@ -1,4 +1,4 @@
-"""Pictures kept in a folder first and in a bucket as soon as it can be: paid work never waits for the bucket."""
+"""A picture store that writes to a folder first and to a bucket when possible, so that paid work never waits for it."""
 
 import logging
 import threading
@@ -21,11 +21,11 @@ _PAUSE_S: Final = 10.0
 class MirroredStore:
     """Implements `storage.base.PictureStore`.
 
-    What `put` could not bring to the bucket at once has no `uploaded_at`; `publish` brings it there later.
+    What `put` could not upload at once has no `uploaded_at`; `publish` uploads it later.
 
     Args:
-        bucket: the store to which everything goes in the end.
-        pause_s: after a failure of the bucket, `put` does not try it for so long; `publish` always does.
+        bucket: the store that eventually holds everything.
+        pause_s: after a failure, `put` does not try the bucket for this long; `publish` always does.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class MirroredStore:
         return True
 
     def put(self, content: bytes, *, ending: str, prefix: str = "pictures") -> Stored:
-        """As in the contract; a bucket that cannot be used is no failure here."""
+        """As in the contract; an unavailable bucket is not a failure here."""
         kept = self._folder.put(content, ending=ending, prefix=prefix)
         stored: list[Stored] = []
         self._unless_away(lambda: stored.append(self._bucket.put(content, ending=ending, prefix=prefix)))
@@ -104,7 +104,7 @@ class MirroredStore:
 
     def put_reply(self, attempt_id: AttemptId, content: bytes) -> None:
         self._folder.put_reply(attempt_id, content)
-        # So that a worker of another machine finds it too.
+        # So that workers on other machines find it too.
         self._unless_away(lambda: self._bucket.put_reply(attempt_id, content))
 
     def get_reply(self, attempt_id: AttemptId) -> bytes:
@@ -114,9 +114,9 @@ class MirroredStore:
             return self._bucket.get_reply(attempt_id)
 
     def _unless_away(self, use: Callable[[], None]) -> None:
-        """Use the bucket; a failure is logged, and spares the next callers the same wait.
+        """Use the bucket unless it failed just now; a failure is logged, not raised.
 
-        A bucket that was away is tried by one caller at a time: one that hangs would otherwise hold all of them.
+        After a failure one caller at a time tries again, so that a hanging bucket does not block all of them.
         """
         with self._lock:
             if self._away and (self._tried or self._clock() < self._not_before):
@@ -134,7 +134,7 @@ class MirroredStore:
             self._note(away=False, mine=mine)
 
     def _note(self, *, away: bool, mine: bool) -> None:
-        """Remember how the bucket was found; `mine` ends the one try of a bucket that was away."""
+        """Record whether the bucket worked; `mine` ends the single retry after a failure."""
         with self._lock:
             self._away = away
             if away:

@@ -1,7 +1,7 @@
-"""Pictures in a bucket at Cloudflare R2, or at anything else that speaks S3, under keys made of their own digest.
+"""A picture store in an S3 bucket, such as Cloudflare R2.
 
-The one home of boto3. Its client takes part in no decision: what it raises is translated here, and every call may be
-repeated, since a key can only ever hold one content.
+The only module that uses boto3; its exceptions are translated here. Every call may be repeated, because a key can only
+ever hold one content.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ _ATTEMPTS: Final = 2
 #: As many pictures as the threads of an io worker collect at once.
 _CONNECTIONS: Final = 64
 _MEDIA_TYPES: Final = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
-#: What stands under a digest never changes.
+#: Content under a digest never changes.
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _MD5_LENGTH: Final = 32
-#: Reserved: keys of pictures begin with what they show.
+#: A prefix that no picture key has.
 _PROBES: Final = "likeness-doctor"
 _CLOCK: Final = frozenset({"RequestTimeTooSkewed", "RequestExpired", "ExpiredRequest"})
 _SECRET: Final = frozenset({"SignatureDoesNotMatch"})
@@ -41,11 +41,11 @@ _SECRET: Final = frozenset({"SignatureDoesNotMatch"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """Where the pictures go.
+    """Address and credentials of a bucket.
 
     Args:
-        endpoint_url: `https://<ACCOUNT>.r2.cloudflarestorage.com`; the bucket's name behind it is tolerated.
-        cdn_url: under which the bucket is public; None where it is not.
+        endpoint_url: `https://<ACCOUNT>.r2.cloudflarestorage.com`; a trailing bucket name is removed.
+        cdn_url: public URL of the bucket; None where it is private.
     """
 
     endpoint_url: str
@@ -75,13 +75,13 @@ class R2Store:
         """
         key = key_of(content, ending=ending, prefix=prefix)
         if not self._put_new(key, content) and not self._holds(key, content):
-            # A key of this digest with another content behind it is damage, never somebody's picture.
+            # Another content under this digest is damage, never another picture: write it again.
             with self._translated(f"repairing {key!r}"):
                 self._client.put_object(**self._request(key, content))
         return self._stored(key)
 
     def publish(self, key: str) -> Stored:
-        """As in the contract; all there is to do is to look."""
+        """As in the contract; only checks that the key exists."""
         read_key(key)
         self._head(key)
         return self._stored(key)
@@ -102,7 +102,7 @@ class R2Store:
         return content
 
     def path_of(self, key: str) -> None:
-        """None: no file of a bucket is on this machine."""
+        """None: the files of a bucket are not on this machine."""
         read_key(key)
 
     def put_reply(self, attempt_id: AttemptId, content: bytes) -> None:
@@ -129,7 +129,7 @@ class R2Store:
         return None if self.public_base is None else self.public_base + key
 
     def probe(self) -> None:
-        """As in the contract, under a name that no picture can have."""
+        """As in the contract, under a key that no picture can have."""
         key, content = f"{_PROBES}/{uuid4()}.txt", b"written by `likeness doctor`; it may be deleted"
         with self._translated(f"writing {key!r}"):
             self._client.put_object(Bucket=self._bucket.name, Key=key, Body=content, ContentType="text/plain")
@@ -145,7 +145,7 @@ class R2Store:
         return Stored(key=key, url=self.url_of(key), uploaded_at=datetime.now(UTC))
 
     def _reply_key(self, attempt_id: AttemptId) -> str:
-        # A bucket may be public, and the ids of attempts are no secret; this name cannot be guessed from them.
+        # A bucket may be public and attempt ids are not secret, so the name is keyed with a secret.
         name = hmac.new(self._bucket.secret_access_key.encode(), attempt_id.bytes, hashlib.sha256).hexdigest()
         return f"replies/{name}.json"
 
@@ -155,7 +155,7 @@ class R2Store:
             try:
                 self._client.put_object(**self._request(key, content), IfNoneMatch="*")
             except ClientError as error:
-                # 412 after a repeated call mostly means that its first try arrived.
+                # 412 after a retry usually means that the first try arrived.
                 if _status(error) == 412:
                     return False
                 raise
@@ -168,7 +168,7 @@ class R2Store:
             "Body": content,
             "ContentType": _MEDIA_TYPES.get(read_key(key).ending, "application/octet-stream"),
             "CacheControl": _FOREVER,
-            # Computed here, so that it travels as a plain header and the bucket refuses what was damaged on the way.
+            # Sent as a plain header, so that the bucket refuses a body that was damaged in transit.
             "ChecksumSHA256": b64encode(hashlib.sha256(content).digest()).decode(),
         }
 
@@ -179,7 +179,7 @@ class R2Store:
         except FileNotFoundError:
             return False  # removed since
         etag = str(head["ETag"]).strip('"')
-        # Whatever was not put in one piece has an ETag of another form, and is read instead.
+        # The ETag of a multipart upload is not an MD5; compare the content instead.
         if len(etag) != _MD5_LENGTH:
             return head["ContentLength"] == len(content) and self._read(key) == content
         return head["ContentLength"] == len(content) and etag == hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -196,7 +196,7 @@ class R2Store:
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
-        """Failures of boto3 as those of the contract."""
+        """Translate exceptions of boto3 into those of the contract."""
         try:
             yield
         except ClientError as error:
@@ -211,12 +211,12 @@ class R2Store:
         if code == "NoSuchBucket":
             return f"there is no bucket {self._bucket.name!r}; check R2_BUCKET_NAME and R2_ENDPOINT_URL"
         if code in _CLOCK:
-            return "the clock of this machine is wrong by more than a quarter of an hour; set it, signatures carry it"
+            return "the clock of this machine is off by more than 15 minutes, which makes signatures invalid; set it"
         if code in _SECRET:
-            return f"the bucket does not know the signature ({code}); check R2_SECRET_ACCESS_KEY"
+            return f"the bucket refused the signature ({code}); check R2_SECRET_ACCESS_KEY"
         if status in {401, 403}:
-            said = f"the bucket refused the key ({code or status})"
-            return f"{said}; check R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY and that they may write there"
+            refusal = f"the bucket refused the key ({code or status})"
+            return f"{refusal}; check R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY and that they may write there"
         return f"the bucket answered {status} ({code or 'no reason given'})"
 
 
@@ -238,11 +238,11 @@ def _client_of(bucket: Bucket) -> Any:
             read_timeout=_READ_S,
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
             max_pool_connections=_CONNECTIONS,
-            # Left alone, boto3 adds a checksum as a trailer, which R2 refuses as `Unauthorized`.
+            # By default boto3 adds a checksum as a trailer, which R2 refuses as `Unauthorized`.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         ),
     )
-    # R2 never says "100 Continue", for which botocore would wait a second at every put.
+    # R2 never sends "100 Continue", for which botocore would wait a second at every put.
     client.meta.events.unregister("before-call.s3", add_expect_header)
     return client

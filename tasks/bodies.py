@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery, Task
 
 from domain.ids import AttemptId
-from pipeline.attempts import admit, collect, poll, rescue, submit, upload, validate
+from pipeline.attempts import admit, collect, model_inputs, poll, rescue, submit, upload, validate
 from pipeline.attempts.outcome import Again
 from pipeline.doubts import by_listing
 from pipeline.operator import accounts, heartbeat
@@ -49,6 +49,11 @@ def register_io(app: Celery, resources: Resources, *, preprocessing: Preprocessi
         del generation_id  # carried for people: Flower finds a prompt's tasks by it
         _carry_out(self, collect.collect(resources, _attempt(attempt_id), preprocessing=preprocessing))
 
+    @_task(app, name=names.REBUILD_INPUTS, bind=True)
+    def rebuild_model_inputs(self: Task, attempt_id: str, *, generation_id: str) -> None:
+        del generation_id
+        _carry_out(self, model_inputs.rebuild(resources, _attempt(attempt_id), preprocessing=preprocessing))
+
 
 def register_submits(app: Celery, resources: Resources, *, synchronous: bool) -> list[str]:
     """The submission tasks of lanes of one kind; returns the lanes.
@@ -74,7 +79,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
     # Without events: ticks would push the prompts out of Flower's memory.
     @_task(app, name=names.ADMIT, send_events=False)
     def admit_tick() -> None:
-        heartbeat.ticked(resources)
+        heartbeat.record_tick(resources)
         admit.admit_everywhere(resources)
 
     @_task(app, name=names.RESCUE, send_events=False)
@@ -87,7 +92,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
 
     @_task(app, name=names.AUDIT, send_events=False)
     def audit_books() -> None:
-        daily_audit.look_if_due(resources)
+        daily_audit.audit_if_due(resources)
 
     @_task(app, name=names.DOUBTS, send_events=False)
     def settle_doubts(lane: str) -> None:
@@ -95,7 +100,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
 
     @_task(app, name=names.ACCOUNT, send_events=False)
     def ask_account(lane: str) -> None:
-        accounts.ask(resources, lane)
+        accounts.refresh_account(resources, lane)
 
     @_task(app, name=names.POLL, send_events=False)
     def poll_lane(lane: str) -> None:

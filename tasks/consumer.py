@@ -106,7 +106,7 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type inform
         held = Held(request=request)
         bucket.contents.append(held)
         if len(bucket.contents) == 1:
-            self._let_go(bucket)
+            self._release(bucket)
         if bucket.contents and bucket.contents[-1] is held:
             # The count may have reached `worker_eta_task_limit`; only what was added is taken back later.
             before = self.qos.value
@@ -120,7 +120,7 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type inform
         self.qos.decrement_eventually()  # was raised while the request waited for its time
         self._limit_task(request, bucket, tokens)
 
-    def _let_go(self, bucket: SharedBucket) -> None:
+    def _release(self, bucket: SharedBucket) -> None:
         """Hands requests to the pool while there are tokens. A revoked one settles itself and takes none."""
         while bucket.contents:
             held = bucket.contents[0]
@@ -142,7 +142,7 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type inform
         try:
             for bucket in self._buckets.values():
                 if bucket.due <= time.monotonic():
-                    self._let_go(bucket)
+                    self._release(bucket)
         finally:
             self._set_alarm()
 

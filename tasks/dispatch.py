@@ -51,6 +51,13 @@ class CeleryDispatch:
     def collect(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
         self._send(names.COLLECT, names.QUEUE_COLLECT, attempt_id=attempt_id, generation_id=generation_id, wait=wait)
 
+    def rebuild_inputs(
+        self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
+    ) -> None:
+        self._send(
+            names.REBUILD_INPUTS, names.QUEUE_COLLECT, attempt_id=attempt_id, generation_id=generation_id, wait=wait
+        )
+
     def validate(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
         self._send(names.VALIDATE, names.QUEUE_GPU, attempt_id=attempt_id, generation_id=generation_id, wait=wait)
 

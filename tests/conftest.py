@@ -102,6 +102,11 @@ class Sent:
     def collect(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
         self.tasks.append(("collect", attempt_id))
 
+    def rebuild_inputs(
+        self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
+    ) -> None:
+        self.tasks.append(("rebuild", attempt_id))
+
     def validate(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
         self.tasks.append(("validate", attempt_id))
 

@@ -1,1 +1,1 @@
-"""Programs for those who work on Likeness: documentation that is generated from code."""
+"""Developer tools: generate documentation from code."""

@@ -1,4 +1,4 @@
-"""The table of failures in `docs/providers.md`, from the classes; what becomes of the money stands here alone."""
+"""Generate the table of failures in `docs/providers.md` from the exception classes."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from domain.faults import FAULTS, IN_A_ROW
 from domain.retry import CLOSES_LANE
 
 _NOT_ACCEPTED = "released"
-#: By class, what becomes of the money set aside; a test knows no class that is missing here.
+#: What happens to the hold, by class; a test checks that no class is missing.
 MONEY: dict[type[errors.LikenessError], str] = {
     errors.NotSent: _NOT_ACCEPTED,
     errors.RateLimited: _NOT_ACCEPTED,
@@ -29,7 +29,7 @@ MONEY: dict[type[errors.LikenessError], str] = {
 
 
 def kinds() -> Iterator[type[errors.LikenessError]]:
-    """Every class that a call to a service can end in; those of a single module are that module's own affair."""
+    """Every class that a call to a service can raise, except those private to one module."""
     for base in (ProviderError, PictureError):
         yield from (kind for kind in base.__subclasses__() if kind.__module__ == errors.__name__)
 

@@ -1,7 +1,7 @@
-"""Writes what the code already says: states, settings, commands, failures. Run as `python -m tools.generate_docs`.
+"""Generate documentation from code: states, settings, commands, failures. Run as `python -m tools.generate_docs`.
 
-`make docs` runs it and a test compares; nothing that stands in a generated part is written by hand. Prose is not
-generated: `architecture.md`, `operations.md` and the decisions are people's.
+`make docs` runs it, and a test compares the result; do not edit generated parts. Prose such as `architecture.md`,
+`operations.md` and the decisions is written by hand.
 """
 
 import inspect
@@ -24,12 +24,23 @@ from runtime.settings import Settings
 from tools.failure_table import failure_table
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Options that say nothing about a command.
+#: Variables of the compose file, which is no Python and so can't say itself what they mean; a test compares the names.
+COMPOSE_VARIABLES = {
+    "COMPOSE_PROFILES": "services beyond the usual: gpu, gpu-1, cpu, openai, webhooks, sandbox; commas between",
+    "POSTGRES_PASSWORD": "letters and digits, for it stands in an address; must be set",
+    "REDIS_PASSWORD": "as POSTGRES_PASSWORD",
+    "FLOWER_BASIC_AUTH": "USER:PASSWORD of Flower's page; must be set",
+    "CLI_USER": "UID:GID that `docker compose run cli` writes files as; none: the image's own user",
+    "PYTHON_IMAGE": "base of both images, such as python@sha256:...; none: the tag in docker-compose.yml",
+    "POSTGRES_IMAGE": "as PYTHON_IMAGE; must bring pgvector",
+    "REDIS_IMAGE": "as PYTHON_IMAGE; must bring valkey-server and valkey-cli",
+}
+#: Options that every command has.
 _SAME_EVERYWHERE = frozenset({"help", "install_completion", "show_completion"})
 
 
 def meanings(words: type[StrEnum]) -> dict[str, str]:
-    """What the comment beside each member says; the source is the only place where it stands."""
+    """The comment beside each enum member, read from the source."""
     found = re.findall(r'= "(\w+)"  # (.+)', inspect.getsource(words))
     return dict(found)
 
@@ -129,11 +140,14 @@ def env_example() -> str:
     ]
     for field in Settings.model_fields.values():
         lines += ["", f"# {field.description}", f"# {field.validation_alias}={_shown(field.default)}"]
+    lines += ["", "# --- what docker-compose.yml alone reads ---"]
+    for name, meaning in COMPOSE_VARIABLES.items():
+        lines += ["", f"# {meaning}", f"# {name}="]
     return "\n".join(lines) + "\n"
 
 
 def _shown(default: object) -> str:
-    """A default as it would stand in the file; no secret has one."""
+    """A default as written in the file; secrets have none."""
     assert not isinstance(default, SecretStr)
     return "" if default is None else str(default)
 
@@ -143,7 +157,7 @@ def _shown(default: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One argument or option, as people type it."""
+    """One argument or option, as users type it."""
 
     names: tuple[str, ...]
     shown: str
@@ -153,7 +167,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One command that can be called, with what its own `--help` says."""
+    """One command, with the text of its `--help`."""
 
     name: str
     says: str
@@ -228,12 +242,12 @@ def command_reference() -> str:
 
 
 def readme() -> str:
-    """The README as it is, with its table of commands renewed."""
+    """The README with its table of commands regenerated."""
     return _renewed("README.md", "commands", command_table())
 
 
 def providers() -> str:
-    """The page of the services as it is, with its table of failures renewed."""
+    """The page of providers with its table of failures regenerated."""
     return _renewed("docs/providers.md", "failures", failure_table())
 
 
@@ -244,7 +258,7 @@ def _renewed(name: str, part: str, content: str) -> str:
     return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
-#: Each generated file, and who writes it.
+#: Each generated file and its generator.
 GENERATED: dict[str, Callable[[], str]] = {
     ".env.example": env_example,
     "README.md": readme,

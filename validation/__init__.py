@@ -1,1 +1,1 @@
-"""Is the character the character: pictures to arrays, arrays to embeddings, embeddings to scores."""
+"""Check pictures against a character: decode pictures, embed them, compute scores."""

@@ -1,4 +1,4 @@
-"""The contract between the steps and the scorer. No torch here: steps and I/O workers import this module."""
+"""The contract of the scorer. Free of torch, because steps and I/O workers import it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from domain.verdict import Origin, Scores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInput:
-    """A picture as the model wants it, before normalisation.
+    """A picture in the model's input size, before normalisation.
 
     Args:
         pixels: size x size x 3 bytes, RGB, row by row, uint8.
         size: edge in pixels, the model's own input size.
         preprocessing: digest of the preprocessing that made it.
-        source: digest of the original file, the key under which the embedding is kept; None keeps nothing.
+        source: digest of the original file, the cache key of the embedding; None caches nothing.
     """
 
     pixels: bytes
@@ -42,10 +42,10 @@ class Aggregation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
-    """What one forward pass says about one picture; all scores are computed from it, without the model.
+    """The result of a forward pass for one picture; scores are computed from it without the model.
 
     Args:
-        core: the projected image vector at unit length, little-endian float32.
+        core: the projected image vector with unit length, little-endian float32.
         style: channel statistics of a middle block (`validation.similarity`), little-endian float32.
     """
 
@@ -54,26 +54,26 @@ class Embedding:
 
 
 class EmbeddingCache(Protocol):
-    """Keeps embeddings beyond this process, so that no picture is embedded twice; thread-safe.
+    """A persistent, thread-safe cache, so that no picture is embedded twice.
 
-    `model` is the fingerprint of weights, preprocessing and arithmetic: embeddings of two fingerprints never mix.
+    `model` is the fingerprint of weights, preprocessing and precision; embeddings of different fingerprints never mix.
     """
 
     def get_many(self, sources: Sequence[str], *, model: str) -> Mapping[str, Embedding]:
-        """The embeddings that are known, by digest of the original file; the others are simply absent."""
+        """The cached embeddings by digest of the original file; the others are absent."""
         ...
 
     def put_many(self, embeddings: Mapping[str, Embedding], *, model: str) -> None:
-        """Keep `embeddings`, by digest of the original file; one that is there already stays."""
+        """Store `embeddings` by digest of the original file; existing ones stay."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """Every reading of one comparison, so that a later threshold can be set on another one.
+    """All variants of one comparison, so that a later threshold can use another one.
 
-    Raw values are plain cosines. Corrected ones are cosines after the fixed centre of the model is taken off
-    (style: and each channel brought to the same spread), so that unrelated pictures lie near 0.
+    Raw values are plain cosines. Corrected ones are cosines after subtracting the fixed centre of the model (style: and
+    scaling each channel to the same spread), so that unrelated pictures lie near 0.
 
     Args:
         nearest: index of the reference with the highest raw core cosine.
@@ -88,7 +88,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """Scores of one picture, with what made them; `detail` and `embedding` where the scorer has more to tell."""
+    """Scores of one picture and their origin; `detail` and `embedding` where the scorer provides them."""
 
     scores: Scores
     origin: Origin
@@ -97,11 +97,11 @@ class Scored:
 
 
 class Scorer(Protocol):
-    """Scores pictures against references; thread-safe, and batches what its callers hand in at the same time."""
+    """Scores pictures against references; thread-safe, and batches concurrent calls."""
 
     @property
     def preprocessing(self) -> str:
-        """Digest that a `ModelInput` must carry to be accepted."""
+        """The preprocessing digest that a `ModelInput` must have."""
         ...
 
     def score(
@@ -111,7 +111,7 @@ class Scorer(Protocol):
         *,
         aggregation: Aggregation = Aggregation.MAX,
     ) -> list[Scored]:
-        """Scores of each picture against the references taken together, in the order given.
+        """Scores of each picture against all references together, in order.
 
         Raises:
             UnfitPicture: one of `pictures` cannot be scored.
@@ -120,9 +120,9 @@ class Scorer(Protocol):
         ...
 
     def embed_text(self, text: str) -> bytes | None:
-        """The vector of a text in the space of `Embedding.core`, cut where the model's context ends.
+        """The vector of a text in the space of `Embedding.core`; longer texts than the model's context are cut.
 
-        None where the model cannot read: its folder has no tokenizer.
+        None where the model has no tokenizer.
 
         Raises:
             ScorerError: the device failed.

@@ -1,9 +1,8 @@
-"""Which items share one run: threads hand in single items, one thread gathers them and runs batches. No torch here.
+"""Micro-batching: threads submit single items, one thread collects them and runs batches. Free of torch.
 
-Gathering adapts: a lone item runs at once, a full batch runs at once, and only where company was seen does the thread
-wait a few milliseconds for it to come back. Failures are told apart: a batch that does not fit is halved and the size
-remembered for a while; an item that spoils its batch fails alone; a run that fails for everything is not the items'
-fault.
+A lone item and a full batch run at once; the thread waits a few milliseconds for more items only if the last batch had
+several. Failures are attributed: a batch that does not fit is halved, and its size remembered for a while; an item that
+breaks its batch fails alone; a run that fails for everything is not the items' fault.
 """
 
 import time
@@ -16,7 +15,7 @@ from typing import Generic, TypeVar
 
 from domain.errors import OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
 
-# A batch that does not fit costs the allocator all that it has cached, so it is not risked often.
+# A batch that does not fit empties the allocator's cache, so larger ones are not tried often.
 _FULL_BATCHES_BEFORE_MORE = 64
 
 Item = TypeVar("Item")
@@ -24,17 +23,17 @@ Result = TypeVar("Result")
 
 
 def bucket(items: int) -> int:
-    """Rows of the batch in which `items` are run where every new shape costs time: the next power of two."""
+    """Batch size for `items` where every new shape costs time: the next power of two."""
     return 1 << (items - 1).bit_length()
 
 
 class BatchRun(Generic[Item, Result]):
-    """A run over many items whose failures are attributed to the items that cause them.
+    """Runs items in batches, and attributes failures to the items that cause them.
 
     Args:
-        run: one outcome per item, in order; raises `OutOfMemory` when the batch is too large for the device.
-        probe: runs a batch that is known to be good; raises when the device is what is broken.
-        max_batch: the largest batch that `run` is given, at least 1.
+        run: returns one outcome per item, in order; raises `OutOfMemory` when the batch is too large for the device.
+        probe: runs a known good batch; raises when the device is broken.
+        max_batch: the largest batch passed to `run`, at least 1.
     """
 
     def __init__(
@@ -52,18 +51,18 @@ class BatchRun(Generic[Item, Result]):
 
     @property
     def limit(self) -> int:
-        """The largest batch that is tried now: `max_batch`, or less since one did not fit."""
+        """The largest batch tried now: `max_batch`, or less after one did not fit."""
         return self._limit
 
     def did_not_fit(self, size: int) -> None:
-        """Remember that a batch of `size` was too large for the device."""
+        """Record that a batch of `size` was too large for the device."""
         self._limit = max(1, min(self._limit, size // 2))
         self._full_batches = 0
 
     def fitted(self, size: int) -> None:
-        """Remember that a batch of `size` ran; after 64 full ones twice as many are tried again.
+        """Record that a batch of `size` ran; after 64 full batches the limit is doubled again.
 
-        Whatever squeezed the device may have gone: another process, or a moment of ours.
+        Whatever used the memory may be gone by then.
         """
         if size < self._limit or self._limit == self._most:
             return
@@ -86,7 +85,7 @@ class BatchRun(Generic[Item, Result]):
 
         Args:
             batch: at least one item.
-            sound: the probe has passed since the first failure: what fails now is most likely an item.
+            sound: the probe has passed since the first failure, so an item is most likely at fault.
         """
         try:
             outcomes = list(self._run(batch))
@@ -100,7 +99,7 @@ class BatchRun(Generic[Item, Result]):
             return self._halved(batch, sound=sound)
         except Exception as error:  # noqa: BLE001 - callers in other threads wait for it; here is the top of this one
             _let_go(error)
-            # Asked again before an item is blamed: the device may have broken since, and an item is paid for.
+            # Probe again before blaming an item, which was paid for: the device may have broken meanwhile.
             broken = None if sound and len(batch) > 1 else self._broken()
             if broken is not None:
                 return [_not_theirs(broken) for _ in batch]
@@ -115,7 +114,7 @@ class BatchRun(Generic[Item, Result]):
         return self._outcomes(batch[:middle], sound=sound) + self._outcomes(batch[middle:], sound=sound)
 
     def _broken(self) -> Exception | None:
-        """Why not even a good batch runs; None if it does."""
+        """Why a known good batch fails; None if it runs."""
         try:
             self._probe()
         except Exception as error:  # noqa: BLE001 - any failure of a good batch is the answer to the question asked
@@ -124,43 +123,43 @@ class BatchRun(Generic[Item, Result]):
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Empty the frames of a failed run: as long as the exception lives they hold what it had put on the device."""
+    """Clear the frames of a failed run, which would keep its tensors on the device as long as the exception lives."""
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:  # one that is raised a second time may be its own context
+    while error is not None and id(error) not in seen:  # a re-raised exception may be its own context
         seen.add(id(error))
         clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 
 
 def _not_theirs(broken: Exception) -> ScorerError:
-    """What failed the probe, as everybody's failure and nobody's fault."""
+    """The failure of the probe as a failure that is no item's fault."""
     if isinstance(broken, OutOfMemory):
         return _because(OutOfMemory(f"not even one picture that is known to be good fits: {broken}"), broken)
     return _because(ScorerBroken(f"the scorer is broken: {broken}"), broken)
 
 
 def _because(failure: ScorerError, cause: Exception) -> ScorerError:
-    """`failure`, one instance per caller: an exception raised in two threads mixes their tracebacks."""
+    """`failure` with its cause; a new instance per caller, because threads that share one mix their tracebacks."""
     failure.__cause__ = cause
     return failure
 
 
 def _unfit(error: Exception) -> ScorerError:
-    """The fault of one item: good batches run, this one does not."""
+    """The failure of one item: good batches run, this one does not."""
     if isinstance(error, UnfitPicture):
         return error
     return _because(UnfitPicture(f"the picture cannot be scored: {error}"), error)
 
 
 class MicroBatcher(Generic[Item, Result]):
-    """Gathers what threads hand in at about the same time, and runs it together.
+    """Collects items that threads submit at about the same time, and runs them together.
 
-    Thread-safe. `close` runs what was handed in before it; later items are refused.
+    Thread-safe. `close` runs the items submitted before it; later ones are refused.
 
     Args:
         run: called by one thread at a time.
-        wait_ms: longest time that an item waits for company.
-        capacity: items that may wait; whoever hands in more is held back. Default: four batches.
+        wait_ms: longest time that an item waits for others.
+        capacity: items that may wait; further submitters block. Default: four batches.
         name: of the thread.
     """
 
@@ -208,7 +207,7 @@ class MicroBatcher(Generic[Item, Result]):
         return outcomes
 
     def put(self, item: Item) -> Future[Result]:
-        """The result to come; blocks only while `capacity` items wait.
+        """A future of the result; blocks only while `capacity` items wait.
 
         Raises:
             ScorerBroken: the batcher is closed.
@@ -223,7 +222,7 @@ class MicroBatcher(Generic[Item, Result]):
         return future
 
     def close(self) -> None:
-        """Refuse new items, run those that wait, end the thread. Any number of calls."""
+        """Refuse new items, run the waiting ones, end the thread. May be called again."""
         with self._lock:
             self._closed = True
             self._filled.notify_all()
@@ -234,7 +233,7 @@ class MicroBatcher(Generic[Item, Result]):
         while (gathered := self._gather()) is not None:
             batch = [(item, future) for item, future in gathered if future.set_running_or_notify_cancel()]
             outcomes = self._run([item for item, _ in batch])
-            with self._lock:  # before anyone has a result and comes back: who is here now, is company
+            with self._lock:  # counted before results go out and callers come back
                 self.batches += 1
                 self.items += len(batch)
                 together = len(batch) + len(self._queue)
@@ -251,7 +250,7 @@ class MicroBatcher(Generic[Item, Result]):
         with self._lock:
             self._filled.wait_for(lambda: self._closed or bool(self._queue))
             begin = time.monotonic()
-            # Callers that were served together tend to come back together; after a pause nobody is expected.
+            # Callers served together tend to come back together; after a pause none are expected.
             expected = self._company if begin - self._company_left_at <= self._wait_s else 0
             expected = min(expected, self._run.limit)
             while len(self._queue) < expected and not self._closed:

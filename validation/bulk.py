@@ -1,4 +1,4 @@
-"""Many pictures at once: while one batch is on the device, the next is decoded and stacked. No scoring here."""
+"""Embed many pictures: while one batch is on the device, the next is decoded and stacked. No scoring."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,9 +18,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """A batch on the host: an array or a failure per item, and the arrays stacked.
+    """A batch on the host: an array or a failure per item, and the stacked arrays.
 
-    `host` is None where there is no array, or no room for them: then the batch is left to `run`.
+    `host` is None where there is no array or no memory for them; the batch is then left to `run`.
     """
 
     arrays: list[Pixels | LikenessError]
@@ -39,13 +39,13 @@ def embedded_in_bulk(
     run: BatchRun[Pixels, Embedding],
     decoders: int,
 ) -> Iterator[list[Embedding | LikenessError]]:
-    """Outcomes in the order of `items`, a batch at a time; what fails, fails for its own item.
+    """Outcomes in the order of `items`, a batch at a time; a bad item fails alone.
 
     Args:
         items: read one batch ahead, so that a million of them need not be in memory.
-        to_array: called in `decoders` threads; what it raises of ours becomes the outcome.
+        to_array: called in `decoders` threads; a `LikenessError` that it raises becomes the outcome.
         engine: runs the batches.
-        run: takes over a batch that failed, and knows the size that fits.
+        run: takes over failed batches, and knows the size that fits.
         decoders: threads.
     """
     source = iter(items)
@@ -85,12 +85,12 @@ def _prepared(engine: Engine, pictures: Sequence[Pixels]) -> Tensor | None:
         return None
     try:
         return engine.prepare(pictures)
-    except ScorerError:  # `run` meets it again, and halves the batch or finds out who is to blame
+    except ScorerError:  # `run` will meet it again, and halve the batch or find the item at fault
         return None
 
 
 def _launched(engine: Engine, run: BatchRun[Pixels, Embedding], batch: _Ready) -> Launched | None:
-    """The forward pass of `batch` under way; None where there is nothing to do, or `_outcomes` is to do it."""
+    """Launch the forward pass of `batch`; None where there is nothing to do, or `_outcomes` must do it."""
     size = len(batch.pictures)
     if batch.host is None or size > run.limit:
         return None
@@ -98,7 +98,7 @@ def _launched(engine: Engine, run: BatchRun[Pixels, Embedding], batch: _Ready) -
         return engine.launch(batch.host, pictures=size)
     except OutOfMemory:
         run.did_not_fit(size)
-    except Exception:  # noqa: BLE001 - whatever it was, `run` meets it again and finds the picture that causes it
+    except Exception:  # noqa: BLE001 - `run` will meet it again, and find the picture that causes it
         return None
     return None
 

@@ -1,10 +1,9 @@
-"""How well scores tell a character's pictures from others, and which cut tells them best: numpy alone, no I/O.
+"""Calibration statistics: how well scores separate a character's pictures from others, and the best cut. NumPy, no I/O.
 
 *Positives* are scores of pictures that show the character, *negatives* of pictures that do not; a score at or above a
-cut is accepted. Scores that depend on each other, as those of one generation's pictures do, are a *group*, which is
-drawn as a whole in resamples and counts as one example. The rule of the recommended cut and the numbers below which
-nothing is called calibrated are argued in `docs/decisions/0018-recommended-cut.md`; what the figures mean for a reader
-stands in `docs/calibration.md`.
+cut is accepted. Dependent scores, such as those of one generation's pictures, form a *group*, which is
+resampled as a whole and counts as one example. `docs/decisions/0018-recommended-cut.md` explains the rule of the
+recommended cut and the minimum numbers; `docs/calibration.md` explains the figures.
 """
 
 import math
@@ -16,35 +15,35 @@ import numpy as np
 
 from validation.groups import Drawn, Grouped, Values, grouped
 
-#: Of new positives, a recommended cut is expected to turn away at most this share.
+#: Expected share of new positives that a recommended cut rejects, at most.
 MOST_REJECTED = 0.05
-#: With fewer groups of either kind, figures are shown and nothing is called calibrated. Of fewer than 19 positives even
-#: the lowest is expected to lie above more than `MOST_REJECTED` of the new ones.
+#: With fewer groups of either kind, figures are shown but do not count as a calibration. With fewer than 19 positives,
+#: even a cut at the lowest is expected to reject more than `MOST_REJECTED` of new ones.
 LEAST_EXAMPLES = 20
 #: The lower end of the interval of the AUC must reach this.
 LEAST_AUC = 0.80
-#: The AUC of a score that says nothing.
+#: The AUC of a score without information.
 _GUESSING = 0.5
 RESAMPLES = 1000
 _SEED = 20260
-#: Share outside the intervals, half of it at each end.
+#: Share outside the intervals, half at each end.
 _OUTSIDE = 0.05
-#: Shares are counts over counts; sums of them are equal within this.
+#: Tolerance when comparing sums of shares.
 _SLACK = 1e-9
-#: A threshold is written with so many digits where that does not move it past a score.
+#: Digits of a threshold, where rounding does not move it past a score.
 _DIGITS = 3
 
 
 class Rule(StrEnum):
-    """How a recommended cut is found."""
+    """How the recommended cut is chosen."""
 
     BETWEEN = "between"  # between the two sets: few false rejects, then few false accepts
-    FLOOR = "floor"  # well below the positives, whatever the negatives do
+    FLOOR = "floor"  # well below the positives, ignoring the negatives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """From `low` to `high`, which 95 % of the resamples lie within."""
+    """From `low` to `high`: 95 % of the resamples."""
 
     low: float
     high: float
@@ -52,7 +51,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
-    """What a cut does wrong, each as a share from 0 to 1 with its interval.
+    """Error rates of a cut, from 0 to 1, with their intervals.
 
     Args:
         false_reject: of the positives, those below the cut.
@@ -68,18 +67,18 @@ class Errors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """What one kind of score can tell.
+    """The figures of one kind of score.
 
     Args:
-        positive_groups, negative_groups: how many of them are independent of each other.
+        positive_groups, negative_groups: number of independent groups.
         auc: the chance that a positive scores above a negative, ties half.
-        eer: the share of errors where a cut would turn away as many positives as it accepts negatives.
-        present: at the threshold in force.
-        recommended: at the recommended cut, on the scores that it was made of.
-        unseen: at cuts made of resamples, on the scores that each resample left out: what to expect of new pictures.
-        cut_interval: of those cuts.
+        eer: equal error rate.
+        present: errors at the threshold in force.
+        recommended: errors at the recommended cut, on the scores it was derived from.
+        unseen: errors at the cuts of resamples, on the scores that each left out; estimates those on new pictures.
+        cut_interval: interval of those cuts.
         rule: of the recommended cut.
-        lacking: why this is no calibration, one phrase each; empty when it is one.
+        lacking: what is missing for a calibration, one phrase each; empty when nothing is.
         resamples: behind every interval.
     """
 
@@ -105,19 +104,19 @@ class Examined:
 
     @property
     def tells(self) -> bool:
-        """Whether the examples suffice to say that positives score above negatives at all: that it is no guessing."""
+        """Whether the examples suffice to show that positives score above negatives at all."""
         enough = min(self.positive_groups, self.negative_groups) >= LEAST_EXAMPLES
         return enough and self.auc_interval.low > _GUESSING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ladder:
-    """Shares of errors at every cut that makes a difference, for B drawings of positives and negatives at once.
+    """Error rates at every distinct cut, for B resamples at once.
 
     Args:
-        groups: of positives in each drawing.
-        values: (K,) every score once, rising.
-        false_reject: (B, K + 1) at a cut on each value, and at one above all.
+        groups: number of positive groups in each resample.
+        values: (K,) distinct scores, ascending.
+        false_reject: (B, K + 1) at a cut on each value, and above all.
         false_accept: (B, K + 1).
     """
 
@@ -137,15 +136,15 @@ def examine(
     resamples: int = RESAMPLES,
     seed: int = _SEED,
 ) -> Examined:
-    """Everything that a set of scores says about a check.
+    """Compute all figures for a set of scores.
 
     Args:
         positives, negatives: at least one finite score each.
         present: the threshold in force.
-        groups: of each positive and of each negative, any number that those of one group share; None: each is its own.
+        groups: group labels of the positives and of the negatives; None: each is its own group.
         rule: of the recommended cut.
-        resamples: groups drawn with replacement, of positives and negatives apart.
-        seed: of those drawings; the same seed gives the same figures.
+        resamples: number of bootstrap resamples, drawn for positives and negatives separately.
+        seed: the same seed gives the same figures.
     """
     both = [np.asarray(scores, np.float64) for scores in (positives, negatives)]
     values = np.unique(np.concatenate(both))  # (K,)
@@ -184,36 +183,36 @@ def auc(positives: Sequence[float], negatives: Sequence[float]) -> float:
 
 
 def equal_error_rate(positives: Sequence[float], negatives: Sequence[float]) -> float:
-    """Where the shares of both errors meet, on the straight line between the two cuts around that place."""
+    """The error rate where both errors are equal, interpolated between the two nearest cuts."""
     return float(_crossings(_whole(positives, negatives))[0])
 
 
 def recommended_cut(positives: Sequence[float], negatives: Sequence[float]) -> float:
-    """The cut of the rule: few false rejects first, then few false accepts, then room on both sides.
+    """The cut of rule BETWEEN: few false rejects first, then few false accepts, then the largest margin.
 
-    Of the cuts that turn away at most `spared` of the positives, those that accept the fewest negatives; of these,
-    those that turn away the fewest positives; of what remains, between two neighbouring scores, the middle. Where every
-    negative lies above, the lowest positive that is kept.
+    Of the cuts that reject at most `spared` positives, those that accept the fewest negatives; of these, those that
+    reject the fewest positives; of the remaining range between two scores, the middle. Where all negatives score
+    higher, the lowest positive that is kept.
     """
     return float(_cuts(_whole(positives, negatives))[0])
 
 
 def floor(positives: Sequence[float]) -> float:
-    """As far below the lowest positive as that lies below the median, and never below -1."""
+    """The cut of rule FLOOR: as far below the lowest positive as that is below the median; at least -1."""
     return float(_floors(_whole(positives, positives))[0])
 
 
 def spared(positives: int) -> int:
-    """How many of so many positives a recommended cut may turn away.
+    """How many of `positives` the recommended cut may reject.
 
-    Below the (k + 1)-th lowest of n scores lie, on average, (k + 1) / (n + 1) of further ones: the most k for which
-    that is at most `MOST_REJECTED`, and none where even the lowest is expected to be above more.
+    On average (k + 1) / (n + 1) of new scores lie below the (k + 1)-th lowest of n. Returns the largest k for which
+    that is at most `MOST_REJECTED`, or 0.
     """
     return max(0, math.floor(MOST_REJECTED * (positives + 1) + _SLACK) - 1)
 
 
 def roc(positives: Sequence[float], negatives: Sequence[float]) -> tuple[Values, Values]:
-    """(K + 1,) shares of negatives and of positives that are accepted, from the strictest cut to the laxest."""
+    """(K + 1,) shares of negatives and of positives accepted, from the strictest cut to the laxest."""
     ladder = _whole(positives, negatives)
     return ladder.false_accept[0, ::-1], 1 - ladder.false_reject[0, ::-1]
 
@@ -225,7 +224,7 @@ def _whole(positives: Sequence[float], negatives: Sequence[float]) -> _Ladder:
 
 
 def _counts(scores: Values, values: Values) -> Values:
-    """(K,) how often each of `values` occurs among `scores`, all of which are among `values`."""
+    """(K,) how often each of `values` occurs in `scores`, which has no others."""
     return np.bincount(np.searchsorted(values, scores), minlength=len(values)).astype(np.float64)
 
 
@@ -239,7 +238,7 @@ def _ladder(values: Values, positives: Values, negatives: Values, *, groups: int
 
 
 def _areas(ladder: _Ladder) -> Values:
-    """(B,) areas under the curve: each value's share of positives, times the negatives below and half of the equal."""
+    """(B,) areas under the curve: each value's share of positives times the negatives below plus half of the equal."""
     shares = np.diff(ladder.false_reject, axis=1)  # (B, K) of the positives
     below = 1 - ladder.false_accept  # (B, K + 1) of the negatives
     areas: Values = (shares * (below[:, :-1] + below[:, 1:])).sum(axis=1) / 2
@@ -247,7 +246,7 @@ def _areas(ladder: _Ladder) -> Values:
 
 
 def _crossings(ladder: _Ladder) -> Values:
-    """(B,) the share at which the rising false rejects meet the falling false accepts."""
+    """(B,) the rate at which false rejects, ascending, meet false accepts, descending."""
     ahead = ladder.false_reject - ladder.false_accept  # (B, K + 1), from -1 to 1, rising
     after = (ahead >= 0).argmax(axis=1)  # (B,), never 0: there nothing is rejected and all accepted
     rows = np.arange(len(ahead))
@@ -286,7 +285,7 @@ def _floors(ladder: _Ladder) -> Values:
 
 
 def _at(ladder: _Ladder, cut: float) -> tuple[Values, Values]:
-    """2 of (B,): both shares of errors at one cut."""
+    """2 of (B,): both error rates at one cut."""
     place = int(np.searchsorted(ladder.values, cut, side="left"))
     return ladder.false_reject[:, place], ladder.false_accept[:, place]
 
@@ -306,7 +305,7 @@ def _errors(cut: float, whole: _Ladder, drawn: _Ladder, *, counts: tuple[int, in
 def _left_out(
     recommended: float, cuts: Values, values: Values, again: tuple[Drawn, Drawn], *, counts: tuple[int, int]
 ) -> Errors:
-    """The errors of each resample's own cut among the scores of the groups that it left out (about 37 of 100).
+    """The errors of each resample's own cut on the groups that it left out (about 37 %).
 
     Source: Efron and Tibshirani 1997, "Improvements on Cross-Validation: The .632+ Bootstrap Method", section 2.
     """
@@ -315,7 +314,7 @@ def _left_out(
     wrong = [(left[0] * rejected).sum(axis=1), (left[1] * ~rejected).sum(axis=1)]  # 2 of (B,)
     totals = [one.sum(axis=1) for one in left]  # 2 of (B,)
     shares = [w[n > 0] / n[n > 0] for w, n in zip(wrong, totals, strict=True)]
-    # A handful of examples may never leave one out; then nothing unseen is known, and the share is as bad as can be.
+    # With very few examples no resample may leave one out; then assume the worst.
     means = [float(share.mean()) if len(share) else 1.0 for share in shares]
     intervals = [
         _share_interval(share, share=mean, count=count) if len(share) else Interval(low=0.0, high=1.0)
@@ -336,12 +335,12 @@ def _interval(drawn: Values) -> Interval:
 
 
 def _share_interval(drawn: Values, *, share: float, count: int) -> Interval:
-    """As `_interval`, but for what a bootstrap cannot imagine: an error that occurs and was not among `count`.
+    """As `_interval`, but wide enough where a bootstrap sees no errors, or only errors.
 
-    Where none (or nothing but errors) was seen, the open end is the exact binomial limit.
+    In those cases the open end is the exact binomial limit.
 
     Args:
-        count: groups, for those of one are not independent.
+        count: number of groups, which are independent.
     """
     limit = (_OUTSIDE / 2) ** (1 / count)
     found = _interval(drawn)
@@ -349,7 +348,7 @@ def _share_interval(drawn: Values, *, share: float, count: int) -> Interval:
         return Interval(low=0.0, high=max(found.high, 1 - limit))
     if share >= 1 - _SLACK:
         return Interval(low=min(found.low, limit), high=1.0)
-    # A mean of rare errors may lie outside the middle of its own resamples.
+    # The mean of rare errors may lie outside the central interval of its resamples.
     return Interval(low=min(found.low, share), high=max(found.high, share))
 
 

@@ -1,8 +1,8 @@
-"""The scorer: CLIP or SigLIP weights, pictures and references in, scores with their origin out.
+"""The scorer: scores pictures against references with a CLIP or SigLIP model.
 
-The only door of torch and transformers; `validation.engine`, `precision` and `loading` stand behind it. Threads that
-score at the same time share forward passes (`validation.batching`). Nothing here judges: thresholds are the
-character's, and a verdict is `domain.verdict`.
+The only public module that imports torch and transformers; `engine`, `precision`, `loading` and others are internal to
+it. Concurrent calls share forward passes (`validation.batching`). Verdicts are not made here: thresholds belong to the
+character, and `domain.verdict` applies them.
 """
 
 import logging
@@ -29,7 +29,7 @@ from validation.precision import Precision, choose
 from validation.preprocessing import Preprocessing, read_preprocessing
 from validation.similarity import Frame, compare
 from validation.specimens import specimens
-from validation.texts import TextTower, open_texts
+from validation.text_tower import TextTower, open_texts
 from validation.weights import revision
 
 __all__ = ["ClipScorer", "Identity", "why_no_cuda"]
@@ -44,7 +44,7 @@ _Failure = TypeVar("_Failure", bound=LikenessError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Which weights, and how they see: the part of a score's origin that a scorer knows when it is loaded.
+    """The weights of a scorer: the part of a score's origin that is known when it is loaded.
 
     Args:
         model: name or path as configured.
@@ -60,12 +60,12 @@ class ClipScorer:
 
     Args:
         engine: loaded and warm.
-        identity: which weights `engine` holds.
-        precision: why it computes as it does.
-        frame: where its embeddings lie.
-        max_batch: pictures in one forward pass, until a batch did not fit.
-        wait_ms: longest wait of a picture for company.
-        cache: keeps embeddings beyond this process.
+        identity: the weights of `engine`.
+        precision: the chosen precision, and why.
+        frame: of its embeddings.
+        max_batch: pictures per forward pass, until a batch does not fit.
+        wait_ms: longest wait of a picture for others.
+        cache: persistent cache of embeddings.
     """
 
     def __init__(
@@ -103,19 +103,19 @@ class ClipScorer:
         wait_ms: float = 10,
         cache: EmbeddingCache | None = None,
     ) -> Self:
-        """A scorer, warm and measured.
+        """Load a scorer, choose its precision and warm it up.
 
         Args:
-            model: a local folder, or a name on the hub, which is downloaded (and the log says so) if it is not here.
+            model: a local folder, or a name on the hub, which is downloaded if it is not on this machine.
             device: `auto`, `cuda`, `cuda:1`, `mps` or `cpu`.
-            dtype: `auto`, or the arithmetic to use unmeasured: `float32`, `bfloat16`, `float16`.
-            threads: of torch on the CPU; None leaves torch's own choice.
-            max_batch: pictures in one forward pass.
-            wait_ms: longest wait of a picture for company.
-            cache: keeps embeddings beyond this process.
+            dtype: `auto`, which measures, or `float32`, `bfloat16`, `float16`.
+            threads: of torch on the CPU; None leaves the choice to torch.
+            max_batch: pictures per forward pass.
+            wait_ms: longest wait of a picture for others.
+            cache: persistent cache of embeddings.
 
         Raises:
-            ModelUnloadable: and its sentence says what to do.
+            ModelUnloadable: the message says what to do.
         """
         if threads is not None:
             torch.set_num_threads(threads)
@@ -134,7 +134,7 @@ class ClipScorer:
         except ScorerError as error:
             raise ModelUnloadable(f"{model!r} is loaded but does not run on {at}: {error}") from error
         if at.type == "cuda":
-            torch.cuda.empty_cache()  # what the engines that were not chosen have left behind
+            torch.cuda.empty_cache()  # memory of the engines that were not chosen
         _log(model, precision)
         return cls(
             engine,
@@ -147,7 +147,7 @@ class ClipScorer:
         )
 
     def warm(self) -> None:
-        """Run what the queue will ask for once, so that no paid picture waits for it: every shape, and the text tower.
+        """Run every batch shape and the text tower once, so that no paid picture waits for their first run.
 
         Raises:
             OutOfMemory: not even one picture fits.
@@ -155,7 +155,7 @@ class ClipScorer:
         """
         pictures = list(specimens(self.recipe.size))
         rows = 1
-        while rows <= self.batch_limit and self.engine.device.type != "cpu":  # a CPU prepares nothing for a shape
+        while rows <= self.batch_limit and self.engine.device.type != "cpu":  # a CPU has no cost per shape
             batch = [pictures[at % len(pictures)] for at in range(rows)]
             for outcome in self._run(batch):
                 if isinstance(outcome, ScorerError):
@@ -165,22 +165,22 @@ class ClipScorer:
 
     @property
     def preprocessing(self) -> str:
-        """Digest that a `ModelInput` must carry to be accepted."""
+        """The preprocessing digest that a `ModelInput` must have."""
         return self.engine.preprocessing.digest
 
     @property
     def recipe(self) -> Preprocessing:
-        """What to give `validation.pixels.model_input`."""
+        """The argument for `validation.pixels.model_input`."""
         return self.engine.preprocessing
 
     @property
     def fingerprint(self) -> str:
-        """Digest under which embeddings are comparable: weights, preprocessing, arithmetic, style statistic."""
+        """Digest under which embeddings are comparable: weights, preprocessing, precision, style statistic."""
         return self.model.fingerprint
 
     @property
     def model(self) -> ScoringModel:
-        """Who embeds, as far as it takes to compare embeddings without it."""
+        """The model's identity and frame, enough to compare embeddings without it."""
         return ScoringModel(
             name=self.identity.model,
             revision=self.identity.revision,
@@ -202,11 +202,11 @@ class ClipScorer:
 
     @property
     def chunk(self) -> int:
-        """Pictures handed in together in bulk work: enough to keep the device busy, few enough to show progress."""
+        """Pictures per bulk call: enough to keep the device busy, few enough to show progress."""
         return 4 * self.batch_limit if self.engine.device.type == "cuda" else min(16, self.batch_limit)
 
     def origin(self, references: Sequence[Reference]) -> Origin:
-        """What makes a score against `references`."""
+        """The origin of scores against `references`."""
         return self.model.origin([reference.sha256 for reference in references])
 
     def score(
@@ -220,7 +220,7 @@ class ClipScorer:
 
         Raises:
             UnfitPicture: one of `pictures` cannot be scored.
-            ScorerError: the model or the device failed, or the references are no pictures or none.
+            ScorerError: the model or the device failed, or the references are missing or not pictures.
         """
         scored: list[Scored] = []
         for number, outcome in enumerate(self.score_each(pictures, references, aggregation=aggregation), start=1):
@@ -238,10 +238,10 @@ class ClipScorer:
         *,
         aggregation: Aggregation = Aggregation.MAX,
     ) -> list[Scored | ScorerError]:
-        """As `score`, but what is wrong with one picture is its outcome and concerns no other.
+        """As `score`, but the failure of one picture is its outcome and does not affect others.
 
         Raises:
-            ScorerError: the references are no pictures or none.
+            ScorerError: the references are missing or not pictures.
         """
         against = self.embed_references(references)
         return self._compared(self.embed(pictures), against, self.origin(references), aggregation)
@@ -254,7 +254,7 @@ class ClipScorer:
         aggregation: Aggregation = Aggregation.MAX,
         decoders: int = 2,
     ) -> list[Scored | LikenessError]:
-        """As `score_each` for bulk work: the next batch is made ready while one is on the device.
+        """As `score_each` for bulk work: prepares the next batch while one is on the device.
 
         Args:
             pictures: model inputs, or original files, which are decoded here.
@@ -270,7 +270,7 @@ class ClipScorer:
     def embed_chunk(
         self, pictures: Iterable[ModelInput | bytes], *, decoders: int = 2
     ) -> Iterator[list[Embedding | LikenessError]]:
-        """As `embed` for bulk work, a batch at a time, past the cache.
+        """As `embed` for bulk work, a batch at a time, without the cache.
 
         Args:
             pictures: model inputs, or original files, which are decoded here; read one batch ahead.
@@ -281,7 +281,7 @@ class ClipScorer:
         )
 
     def embed(self, pictures: Sequence[ModelInput]) -> list[Embedding | ScorerError]:
-        """One outcome per picture, in order. Pictures with a `source` are embedded once and kept."""
+        """One outcome per picture, in order. Pictures with a `source` are cached."""
         outcomes: dict[int, Embedding | ScorerError] = {}
         arrays: dict[int, Pixels] = {}
         for index, picture in enumerate(pictures):
@@ -309,10 +309,10 @@ class ClipScorer:
         return open_texts(self.identity.model, self.engine)
 
     def embed_references(self, references: Sequence[Reference]) -> list[Embedding]:
-        """The embeddings of `references`, in order; made once and kept.
+        """The embeddings of `references`, in order; cached.
 
         Raises:
-            ScorerError: none are given, or one of them is no picture.
+            ScorerError: there are none, or one is not a picture.
         """
         if not references:
             raise ScorerError("there are no references to score against; add some with `likeness character add`")
@@ -333,10 +333,10 @@ class ClipScorer:
         return [outcome for outcome in outcomes if isinstance(outcome, Embedding)]
 
     def close(self) -> None:
-        """Finish what was handed in, refuse what comes, free the device. Any number of calls."""
+        """Finish submitted work, refuse new work, free the device. May be called again."""
         self._batcher.close()
         if self.engine.device.type == "cuda":
-            with suppress(RuntimeError):  # a broken device has nothing to free, and the reason is told already
+            with suppress(RuntimeError):  # a broken device has nothing to free, and was reported already
                 torch.cuda.empty_cache()
 
     def _compared(
@@ -346,7 +346,7 @@ class ClipScorer:
         origin: Origin,
         aggregation: Aggregation,
     ) -> list[Scored | _Failure]:
-        """One outcome per row: the scores of an embedding, or the failure that stands in its place."""
+        """One outcome per row: the scores of an embedding, or its failure."""
         embeddings = [row for row in rows if isinstance(row, Embedding)]
         compared = iter(compare(embeddings, references, frame=self.frame, aggregation=aggregation))
         outcomes: list[Scored | _Failure] = []
@@ -365,7 +365,7 @@ class ClipScorer:
         """(S, S, 3) uint8 of an original file.
 
         Raises:
-            NotAPicture: it is none.
+            NotAPicture: the file is not a picture.
         """
         return self._array(model_input(decode(content).image, self.recipe))
 
@@ -373,7 +373,7 @@ class ClipScorer:
         """(S, S, 3) uint8, without copying.
 
         Raises:
-            UnfitPicture: made for another model, or not as long as it should be.
+            UnfitPicture: made for another model, or of wrong length.
         """
         size = self.recipe.size
         if picture.preprocessing != self.preprocessing:

@@ -1,4 +1,4 @@
-"""The contract between commands and whoever embeds for them: which model it is, and embeddings by digest. No torch.
+"""The contract of an embedder for commands: the identity of its model, and embeddings by digest. Free of torch.
 
 With a `ScoringModel` and stored embeddings, scores are computed without the model (`validation.similarity`).
 """
@@ -13,12 +13,12 @@ from domain.verdict import Origin
 from validation.base import Embedding
 from validation.similarity import Frame
 
-#: Counts up when the same weights begin to give other numbers: another style block, another statistic.
+#: Increase when the same weights give other numbers, such as after a change of the style statistic.
 _RECIPE = 1
 
 
 def fingerprint_of(*, revision: str, preprocessing: str, dtype: str) -> str:
-    """Digest under which embeddings are comparable: weights, preprocessing, arithmetic, style statistic."""
+    """Digest under which embeddings are comparable: weights, preprocessing, precision, style statistic."""
     return sha256("\n".join((revision, preprocessing, dtype, str(_RECIPE))).encode())
 
 
@@ -29,15 +29,15 @@ def references_digest(references: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringModel:
-    """A model as far as its embeddings need it.
+    """The identity of a model, and the frame of its embeddings.
 
     Args:
         name: name or path as configured.
         revision: digest of the weights.
         preprocessing: digest of the preprocessing that came with the weights.
-        dtype: arithmetic of the forward pass.
-        frame: where its embeddings lie.
-        arithmetic: for people: on which device it was loaded last, and what was measured of each arithmetic there.
+        dtype: precision of the forward pass.
+        frame: of its embeddings.
+        arithmetic: for users: the device it was loaded on last, and the measurements of each precision there.
     """
 
     name: str
@@ -49,11 +49,11 @@ class ScoringModel:
 
     @property
     def fingerprint(self) -> str:
-        """The key under which its embeddings are kept."""
+        """Cache key of its embeddings."""
         return fingerprint_of(revision=self.revision, preprocessing=self.preprocessing, dtype=self.dtype)
 
     def origin(self, references: Sequence[str]) -> Origin:
-        """What makes a score against references with these digests."""
+        """The origin of scores against references with these digests."""
         return Origin(
             model=self.name,
             revision=self.revision,
@@ -68,8 +68,8 @@ class Source:
     """A picture to embed.
 
     Args:
-        sha256: digest of its file, under which the embedding is kept.
-        read: gives the file's bytes; called in a thread, and only when the embedding is not known.
+        sha256: digest of its file, the cache key of the embedding.
+        read: returns the file's bytes; called in a thread, and only when the embedding is not cached.
     """
 
     sha256: str
@@ -81,17 +81,17 @@ class Embedder(Protocol):
 
     @property
     def model(self) -> ScoringModel:
-        """Who embeds; only embeddings of the same fingerprint may be compared."""
+        """The model; only embeddings of the same fingerprint may be compared."""
         ...
 
     def embed(self, pictures: Iterable[Source]) -> Iterator[tuple[str, Embedding | LikenessError]]:
-        """Digest and outcome of each picture, every digest once, those that are known first.
+        """Digest and outcome of each picture, every digest once, cached ones first.
 
         Args:
-            pictures: digests may repeat. What one's `read` raises of ours, or as `OSError`, becomes its outcome.
+            pictures: digests may repeat. A `LikenessError` or `OSError` of `read` becomes the outcome.
 
         Raises:
-            ScorerError: the scorer is gone; nothing more will come.
+            ScorerError: the scorer died.
         """
         ...
 
@@ -101,8 +101,8 @@ class Embedded:
     """Embeddings that may be compared with each other.
 
     Args:
-        model: who made all of them.
-        outcomes: by digest; a failure stands where a picture could not be embedded.
+        model: the model of all of them.
+        outcomes: by digest; a failure where a picture could not be embedded.
     """
 
     model: ScoringModel
@@ -110,7 +110,7 @@ class Embedded:
 
 
 class Scoring(Protocol):
-    """Gives embeddings of one model, and loads it only when one of them is not known. For one thread."""
+    """Gives embeddings of one model, and loads it only when one is not cached. For one thread."""
 
     @property
     def name(self) -> str:
@@ -118,17 +118,17 @@ class Scoring(Protocol):
         ...
 
     def known(self, sources: Sequence[Source]) -> Embedded | None:
-        """What the model has embedded already, all by one arithmetic; None where one of `sources` is missing."""
+        """Cached embeddings, all of one precision; None where one of `sources` is missing."""
         ...
 
     def embedded(self, sources: Sequence[Source], *, each: Callable[[], None] = lambda: None) -> Embedded:
         """An outcome for every digest of `sources`.
 
         Args:
-            each: called for every outcome, as it comes.
+            each: called for every outcome, as it is made.
 
         Raises:
-            ModelUnloadable: one is not known, and the model cannot be loaded.
+            ModelUnloadable: one is not cached, and the model cannot be loaded.
             ScorerError: the scorer died.
         """
         ...

@@ -1,8 +1,8 @@
-"""One model on one device: uint8 pictures in, embeddings out, in three phases that can be called one by one.
+"""Run a model on a device: embed uint8 pictures in three phases that can be called separately.
 
-`prepare` stacks pictures on the host, `forward` runs on the device without gradients, `finish` brings rows back as
-float32. Torch lives here and in the modules that `validation.clip`, its only door, imports. Which arithmetic to use
-is decided in `validation.precision`; what the rows mean, in `validation.similarity`.
+`prepare` stacks pictures on the host, `forward` runs on the device without gradients, `finish` returns rows as float32.
+`validation.precision` chooses the precision, and `validation.similarity` interprets the rows. Internal to
+`validation.clip`.
 """
 
 import re
@@ -27,13 +27,13 @@ from validation.similarity import pack
 
 Pixels = NDArray[np.uint8]
 
-# Tokens have a standard deviation of 1 over the channels; below a fiftieth of it a channel is quiet, however quiet.
+# Tokens have a standard deviation of 1 over the channels; a channel below 1/50 of that counts as constant.
 _QUIET = 0.02
-# A patch two standard deviations more eventful than the average counts fully, one as much less counts for nothing.
+# A patch two standard deviations above the average contrast has full weight, one as far below has none.
 _STEEPNESS = 4.0
 _TINY = 1e-6
-# "out of memory" of the CUDA runtime and of MPS; "can't allocate memory" of torch on the CPU; and what the libraries
-# that take memory past torch's allocator return: CUBLAS_STATUS_ALLOC_FAILED, CUSOLVER_STATUS_ALLOC_FAILED,
+# "out of memory" from the CUDA runtime and MPS; "can't allocate memory" from torch on the CPU; and errors of libraries
+# that bypass torch's allocator: CUBLAS_STATUS_ALLOC_FAILED, CUSOLVER_STATUS_ALLOC_FAILED,
 # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED.
 _FULL = re.compile(
     r"out of memory|(can't|cannot|could not|failed to) allocate|not enough memory|alloc(ation)?_failed", re.IGNORECASE
@@ -42,9 +42,9 @@ _FULL = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
-    """Where the time went since the engine was made, in seconds, over `pictures` pictures.
+    """Seconds per phase since the engine was made, over `pictures` pictures.
 
-    `forward_s` is the device's time: of batches that overlap, none counts what it waited for the one before.
+    `forward_s` is device time; overlapping batches do not count their wait for each other.
     """
 
     pictures: int = 0
@@ -55,14 +55,14 @@ class Phases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
-    """A forward pass under way on the device.
+    """A forward pass in progress on the device.
 
     Args:
-        pictures: rows that are wanted; the rest is padding.
+        pictures: number of rows wanted; the rest is padding.
         cores: (B, D) float32 on the host once `done` has happened.
         styles: (B, C) float32, likewise.
-        passed: marks at the begin and the end of the pass; None where `launch` has returned only when it was over.
-        forward_s: how long it took then.
+        passed: events at the start and the end of the pass; None where `launch` was synchronous.
+        forward_s: duration of a synchronous pass.
     """
 
     pictures: int
@@ -73,14 +73,14 @@ class Launched:
 
 
 class Engine:
-    """A CLIP or SigLIP image tower that also reports the style statistics of its middle block.
+    """A CLIP or SigLIP image tower that also computes style statistics of its middle block.
 
     Thread-safe: one forward pass is launched at a time.
 
     Args:
-        model: with `get_image_features`, on `device`, in its arithmetic, in evaluation mode.
-        preprocessing: that came with the weights.
-        device: where `model` is.
+        model: has `get_image_features`; on `device`, in its precision, in evaluation mode.
+        preprocessing: of the weights.
+        device: of `model`.
     """
 
     def __init__(self, model: nn.Module, *, preprocessing: Preprocessing, device: torch.device) -> None:
@@ -91,8 +91,8 @@ class Engine:
         self.phases = Phases()
         blocks, self._patches = _tower(model, preprocessing.size)
         self.style_block = max(1, len(blocks) // 2)  # counted from 1
-        # Weakly: the model must not hold the engine that holds it, or a rejected one keeps its gigabytes on the device
-        # until the collector of cycles happens to come by.
+        # A weak reference: with a cycle, the memory of a rejected engine would stay on the device until the garbage
+        # collector runs.
         keeper = WeakMethod(self._keep_style)
         blocks[self.style_block - 1].register_forward_hook(lambda *seen: _told(keeper, *seen))
         self._style: Tensor | None = None
@@ -112,11 +112,11 @@ class Engine:
 
         Returns:
             (B, S, S, 3) uint8, in pinned memory for CUDA. B is the number of pictures, or the next power of two on a
-            device that prepares anew for every shape; rows beyond the pictures are black.
+            device with a cost per shape; padding rows are black.
 
         Raises:
-            OutOfMemory: not even the host has room.
-            ScorerError: pinned memory cannot be had from a device that has failed.
+            OutOfMemory: the host has too little memory.
+            ScorerError: the device has failed and gives no pinned memory.
         """
         begun_s = perf_counter()
         size = self.preprocessing.size
@@ -128,7 +128,7 @@ class Engine:
         return host
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed a batch; the caller holds no lock and wants no gradient.
+        """Embed a batch; the caller holds no lock and needs no gradient.
 
         Args:
             pixels: (B, S, S, 3) uint8 on the device.
@@ -151,11 +151,11 @@ class Engine:
         return cores, styles
 
     def launch(self, host: Tensor, *, pictures: int) -> Launched:
-        """Begin the forward pass of a prepared batch; on CUDA it goes on while the caller prepares the next.
+        """Start the forward pass of a prepared batch; on CUDA it runs while the caller prepares the next.
 
         Args:
-            host: as `prepare` gives it.
-            pictures: how many rows are wanted.
+            host: from `prepare`.
+            pictures: number of rows wanted.
 
         Raises:
             OutOfMemory, ScorerError: as `forward`.
@@ -172,10 +172,10 @@ class Engine:
             return Launched(pictures=pictures, cores=cores, styles=styles, passed=(begun, self._mark()))
 
     def finish(self, launched: Launched) -> list[Embedding | ScorerError]:
-        """Wait for a forward pass and take its rows; `UnfitPicture` stands where a row is no number.
+        """Wait for a forward pass and return its rows; `UnfitPicture` where a row is not finite.
 
         Raises:
-            OutOfMemory, ScorerError: as `forward`, where the device reports only now.
+            OutOfMemory, ScorerError: as `forward`, where the device reports late.
         """
         forward_s = launched.forward_s
         with _device_errors(launched.pictures):
@@ -212,7 +212,7 @@ class Engine:
                 on_device = {name: one.to(self.device) for name, one in tokens.items()}
                 features = self.model.get_text_features(**on_device)  # type: ignore[operator]  # nn.Module is open
                 told = nn.functional.normalize(features.pooler_output.float(), dim=-1)  # (B, D)
-            # Waits for the device, and so without the lock: pictures may be launched meanwhile.
+            # Without the lock, because this waits for the device, and pictures may be launched meanwhile.
             return told.cpu()
 
     def embed(self, pictures: Sequence[Pixels]) -> list[Embedding | ScorerError]:
@@ -220,14 +220,14 @@ class Engine:
         return self.finish(self.launch(self.prepare(pictures), pictures=len(pictures)))
 
     def _current(self) -> AbstractContextManager[object]:
-        """This device as torch's current one, for whatever is made without naming a device: pinned memory, events."""
+        """Make this device torch's current one, for pinned memory and events, which take no device argument."""
         return torch.cuda.device(self.device) if self._on_cuda else nullcontext()
 
     def _mark(self) -> torch.cuda.Event:
-        """Something that happens when this device has come so far.
+        """Record an event on this device's stream.
 
-        Its stream is named: the current one may be another device's, which would be done at once, and `finish` would
-        read rows that have not arrived.
+        The stream is explicit, because the current one may belong to another device; `finish` would then read rows that
+        have not arrived.
         """
         mark = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch
         mark.record(torch.cuda.current_stream(self.device))
@@ -236,7 +236,7 @@ class Engine:
     def _copied(self, host: Tensor) -> Tensor:
         if self._copies is None:
             return host.to(self.device)
-        # On a stream of its own, so that this copy runs beside the forward pass that went before.
+        # On its own stream, so that the copy overlaps with the previous forward pass.
         running = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._copies):
             pixels = host.to(self.device, non_blocking=True)  # (B, S, S, 3)
@@ -266,23 +266,23 @@ def _told(keeper: WeakMethod[Any], block: nn.Module, inputs: Any, output: Any) -
 
 
 def style_statistics(patches: Tensor) -> Tensor:
-    """How the variation within each picture is shared out among the channels.
+    """How the variation within each picture is distributed over the channels.
 
     Args:
         patches: (B, P, C) patch tokens of one block.
 
     Returns:
-        (B, C) float32: the logarithm of every channel's standard deviation over the more eventful patches, relative
-        to the mean over the channels.
+        (B, C) float32: the logarithm of every channel's standard deviation over the patches of higher contrast,
+        relative to the mean over the channels.
 
-    Source: channel statistics as style: Huang and Belongie 2017, section 4. Why no mean, no level and not all of the
-    patches alike: docs/decisions/0005-style-score.md.
+    Source: channel statistics as style: Huang and Belongie 2017, section 4. Why no mean, no level and no equal
+    weights of patches: docs/decisions/0005-style-score.md.
     """
-    # Each token at the same length: a few outlying tokens of a block would otherwise be the whole statistic.
+    # Normalise tokens: a few outliers would otherwise dominate the statistic.
     tokens = nn.functional.layer_norm(patches.float(), patches.shape[-1:])  # (B, P, C)
     apart = torch.linalg.vector_norm(tokens - tokens.mean(dim=1, keepdim=True), dim=-1)  # (B, P)
     spread, middle = torch.std_mean(apart, dim=1, keepdim=True)  # (B, 1) each
-    # A smooth choice of about half of the patches: at a sharp edge, rounding alone would exchange some of them.
+    # A smooth choice of about half of the patches; with a hard cut, rounding alone would swap some of them.
     weights = torch.sigmoid(_STEEPNESS * (apart - middle) / (spread + _TINY))  # (B, P)
     weights = (weights / weights.sum(dim=1, keepdim=True)).unsqueeze(-1)  # (B, P, 1)
     centre = (weights * tokens).sum(dim=1, keepdim=True)  # (B, 1, C)
@@ -310,7 +310,7 @@ def _tower(model: nn.Module, size: int) -> tuple[nn.ModuleList, int]:
 
 @contextmanager
 def _device_errors(pictures: int) -> Iterator[None]:
-    """Torch's failures as ours. Its own allocator has a class for a full device; all the others say it in words."""
+    """Translate torch's failures. Only its allocator has a class for a full device; others are matched by message."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Cut a grid of two by two pictures into its four. Pure; `pipeline.attempts.picture_ingest` decides when."""
+"""Cut a grid of two by two pictures into four. Pure; `pipeline.attempts.picture_ingest` decides when."""
 
 import io
 from typing import Final
@@ -7,7 +7,7 @@ from PIL import Image
 
 from validation.pixels import Picture
 
-#: How far a picture's shape may be from the one asked for: services round sides to multiples of 8 or 16 pixels.
+#: Tolerance of the aspect ratio: services round sides to multiples of 8 or 16 pixels.
 _TOLERANCE: Final = 0.06
 _LEAST_SIDE: Final = 2
 
@@ -15,13 +15,13 @@ _LEAST_SIDE: Final = 2
 def quarters(grid: Image.Image, *, aspect: tuple[int, int] | None) -> tuple[Image.Image, ...] | None:
     """The four pictures in the order top left, top right, bottom left, bottom right, all of one size.
 
-    A middle row or column of an odd side belongs to neither half and is left out.
+    The middle row or column of an odd side is left out.
 
     Args:
-        aspect: width by height of each picture as it was asked for, which is also the grid's; None where unknown.
+        aspect: requested width and height of each picture, which is also the grid's ratio; None where unknown.
 
     Returns:
-        None for a picture that cannot be such a grid, by its shape.
+        None where the shape cannot be such a grid.
     """
     width, height = grid.width // 2, grid.height // 2
     if min(width, height) < _LEAST_SIDE:
@@ -33,10 +33,10 @@ def quarters(grid: Image.Image, *, aspect: tuple[int, int] | None) -> tuple[Imag
 
 
 def cut(grid: Picture, *, aspect: tuple[int, int] | None) -> list[tuple[bytes, Picture]] | None:
-    """The same with each picture's file beside it.
+    """Cut a grid, and return each picture with its file.
 
-    They are PNG, without loss: compressing them a second time would change what is looked at and scored. The same grid
-    always gives the same bytes, so that a second try finds its own files in the store.
+    The files are PNG, because a second lossy compression would change what is seen and scored. The same grid always
+    gives the same bytes, so that a repeated step finds its files in the store.
     """
     pictures = quarters(grid.image, aspect=aspect)
     if pictures is None:

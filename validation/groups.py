@@ -1,7 +1,7 @@
-"""Scores that depend on each other, drawn again together: numpy alone.
+"""Resample dependent scores together (cluster bootstrap). NumPy only.
 
-Pictures of one generation, or ones that are all but the same, share what makes their scores high or low. A resample
-that draws them one by one takes them for independent, and finds intervals that are too narrow.
+Scores of one generation's pictures, or of near duplicates, are not independent. Resampling them one by one would give
+intervals that are too narrow.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _Numbers = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """Resamples of one kind of scores: (B, K) how often each value was taken, and was left out."""
+    """Resamples of one kind of score: (B, K) how often each value was drawn, and was left out."""
 
     taken: Values
     left: Values
@@ -24,15 +24,15 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grouped:
-    """One kind of scores in its groups.
+    """One kind of score in groups.
 
     Args:
-        scores: how many.
-        groups: how many.
-        of: (N,) the group of each score, from 0, the scores in rising order.
-        at: the places of its values among all K.
+        scores: number of scores.
+        groups: number of groups.
+        of: (N,) the group of each score, from 0, with scores ascending.
+        at: positions of its values among all K.
         starts: where in `of` the scores of each of these values begin.
-        values: K, among which scores are counted.
+        values: K, the number of distinct values.
     """
 
     scores: int
@@ -48,7 +48,7 @@ class Grouped:
         return self._counted(np.ones((1, self.groups)))
 
     def drawn(self, rng: np.random.Generator, resamples: int) -> Drawn:
-        """As many groups again as there are, drawn with replacement.
+        """Draw as many groups as there are, with replacement.
 
         Source: the cluster bootstrap, Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8.
         """
@@ -63,7 +63,7 @@ class Grouped:
 
 
 def grouped(scores: Values, labels: Sequence[int], values: Values) -> Grouped:
-    """The scores, all of them among the rising `values`, by the labels of their groups."""
+    """Group the scores by their labels; `values` is ascending and contains all of them."""
     _, group = np.unique(np.asarray(labels), return_inverse=True)
     order = np.argsort(scores, kind="stable")
     at, starts = np.unique(np.searchsorted(values, scores[order]), return_index=True)
@@ -73,7 +73,7 @@ def grouped(scores: Values, labels: Sequence[int], values: Values) -> Grouped:
 
 
 def linked(cores: NDArray[np.float32], labels: Sequence[int], *, least: float) -> list[int]:
-    """The group of each picture: with those that share its label or are alike, and with whatever these are alike to.
+    """Connected groups of pictures that share a label or are near duplicates.
 
     Args:
         cores: (N, D) unit rows.

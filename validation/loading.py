@@ -1,4 +1,4 @@
-"""Weights from a folder or the hub onto a device, with failures that say what to do. No scoring here."""
+"""Load model weights from a folder or the hub onto a device, with error messages that say what to do."""
 
 import logging
 import os
@@ -40,7 +40,7 @@ def pick_device(wish: str) -> torch.device:
 
 
 def why_no_cuda(wish: str) -> str | None:
-    """Why `auto` does not choose CUDA although this torch was built for it; None where there is nothing to say."""
+    """Why `auto` does not choose CUDA although this torch supports it; None where there is no reason to report."""
     built: bool = torch.backends.cuda.is_built()  # type: ignore[no-untyped-call]  # torch
     if wish != "auto" or not built or torch.cuda.is_available():
         return None
@@ -52,10 +52,10 @@ def why_no_cuda(wish: str) -> str | None:
 
 
 def fetch(model: str) -> None:
-    """Make sure that the files of `model` are on this machine; says in the log when it downloads.
+    """Make sure that the files of `model` are on this machine; logs a download.
 
     Raises:
-        ModelUnloadable: neither here nor to be had.
+        ModelUnloadable: not here, and it cannot be downloaded.
     """
     if weight_files(model):
         return
@@ -64,7 +64,7 @@ def fetch(model: str) -> None:
     logger.warning("model %r is not on this machine: downloading it from the hub", model)
     with _failures(model):
         folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "*.safetensors"])
-        if not weight_files(model):  # many repositories have both, and the second is as large again
+        if not weight_files(model):  # many repositories have both formats, which doubles the download
             folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "pytorch_model*.bin"])
     logger.info("model %r downloaded to %s", model, folder)
 
@@ -87,7 +87,7 @@ def load_model(model: str, *, dtype: torch.dtype, device: torch.device) -> nn.Mo
         )
         missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
         if missing:
-            # transformers fills these with random numbers and only warns.
+            # transformers initialises missing tensors randomly and only warns.
             raise ModelUnloadable(
                 f"the weights of {model!r} lack {len(missing)} tensors, {missing[0]!r} first: "
                 "they belong to another model"
@@ -97,7 +97,7 @@ def load_model(model: str, *, dtype: torch.dtype, device: torch.device) -> nn.Mo
 
 
 def _check_memory(model: str, device: torch.device) -> None:
-    """Refuse before the operating system kills the process, which would tell nobody why."""
+    """Refuse a model that does not fit, before the operating system kills the process without a message."""
     needed = sum(file.stat().st_size for file in weight_files(model))
     available = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _available_bytes()
     if available is not None and needed > available:
@@ -108,7 +108,7 @@ def _check_memory(model: str, device: torch.device) -> None:
 
 
 def _available_bytes() -> int | None:
-    """Memory that a process can still get, where the system tells."""
+    """Available memory, where the system reports it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -119,7 +119,7 @@ def _available_bytes() -> int | None:
 
 @contextmanager
 def _failures(model: str) -> Iterator[None]:
-    """What transformers, the hub and torch raise while loading, as ours."""
+    """Translate failures of transformers, the hub and torch while loading."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
     from safetensors import SafetensorError
 

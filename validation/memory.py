@@ -1,7 +1,7 @@
-"""Embeddings that were made before: a bounded memory in this process, before a cache that outlives it.
+"""An in-process LRU cache of embeddings in front of the persistent one.
 
-Whoever asks for an embedding that another thread is just making waits for that one, so that sixty-four tasks which
-begin with the same references embed them once.
+A thread that needs an embedding that another is making waits for it, so that 64 tasks with the same references embed
+them once.
 """
 
 from collections import OrderedDict
@@ -17,9 +17,9 @@ class EmbeddingMemory:
     """Thread-safe.
 
     Args:
-        model: fingerprint under which the cache keeps embeddings.
-        capacity: embeddings held in this process, the least recently used goes first.
-        cache: beyond this process; None keeps nothing there.
+        model: fingerprint for the persistent cache.
+        capacity: embeddings in memory; the least recently used are dropped.
+        cache: persistent cache, or None.
     """
 
     def __init__(self, *, model: str, capacity: int, cache: EmbeddingCache | None = None) -> None:
@@ -33,12 +33,11 @@ class EmbeddingMemory:
     def get(
         self, sources: Sequence[str], make: Callable[[Sequence[str]], Sequence[Embedding | ScorerError]]
     ) -> list[Embedding | ScorerError]:
-        """One outcome per source, in order; failures are returned and not remembered.
+        """One outcome per source, in order; failures are returned and not cached.
 
         Args:
             sources: digests of original files; may repeat.
-            make: embeds those that nobody has, each once; called again only for what another thread had begun to make
-                and gave up, whose failure is that thread's own.
+            make: embeds the missing ones; called again only for those that another thread failed to make.
         """
         mine: list[str] = []
         futures: dict[str, Future[Embedding]] = {}
@@ -56,7 +55,7 @@ class EmbeddingMemory:
         return [outcomes[source] or again[source] for source in sources]
 
     def _known(self, source: str) -> Future[Embedding]:
-        """What is kept (done), what is coming, or a new future; the caller holds the lock."""
+        """The cached (done) or pending future, or a new one; the caller holds the lock."""
         if source in self._coming:
             return self._coming[source]
         future: Future[Embedding] = Future()
@@ -101,7 +100,7 @@ class EmbeddingMemory:
 
 
 def _outcome(future: Future[Embedding]) -> Embedding | ScorerError | None:
-    """None where the thread that was to make it gave up."""
+    """None where the other thread failed."""
     try:
         return future.result()
     except CancelledError:

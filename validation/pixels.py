@@ -1,8 +1,7 @@
-"""Files to pictures and pictures to the model's own input: Pillow and numpy, never torch.
+"""Decode picture files, and resize pictures to the model's input. Pillow and NumPy, no torch.
 
-What a provider or a person hands over is hostile until decoded: its size is bounded before a pixel is read, and
-everything wrong with it is a `NotAPicture` that says what was found. How the weights want a picture is read in
-`validation.preprocessing`; normalisation (mean and standard deviation) belongs to the forward pass.
+Files are untrusted: sizes are checked before a pixel is read, and every defect raises `NotAPicture` with what was
+found. `validation.preprocessing` reads how the model wants its pictures; normalisation is part of the forward pass.
 """
 
 import io
@@ -34,22 +33,22 @@ MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000  # a picture of 64 megapixels takes 192 MB while it is decoded
 MAX_SIDE = 65_535  # JPEG's own limit; Pillow needs gigabytes to shrink a side of 60 million pixels
 
-# Pillow reads forty formats, each a decoder that hostile bytes can reach; these are the ones that services return and
-# people own.
+# Pillow has forty decoders, all reachable by hostile bytes; only formats that services return and users have are
+# allowed.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 _MEDIA_TYPES = {
     "AVIF": "image/avif",
     "BMP": "image/bmp",
     "GIF": "image/gif",
     "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",  # what Pillow calls a JPEG with further views behind the first
+    "MPO": "image/jpeg",  # Pillow's name for a JPEG with further views
     "PNG": "image/png",
     "TIFF": "image/tiff",
     "WEBP": "image/webp",
 }
 _EXTENSIONS = {"image/jpeg": ".jpg", "image/tiff": ".tif"}
 
-# What Pillow's decoders raise on bytes that are not what their header says.
+# Exceptions of Pillow's decoders on damaged files.
 _DECODER_ERRORS = (
     OSError,  # not identified, or truncated
     SyntaxError,  # a broken PNG
@@ -78,11 +77,11 @@ _UPRIGHT = {
 }
 
 _FILTERS = {name.name.lower(): name for name in Image.Resampling}
-# How far, in input pixels at scale 1, each of Pillow's filters reaches (its documentation of filters).
+# Support of Pillow's filters in input pixels at scale 1 (from its documentation).
 _REACH = {"nearest": 0.5, "box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 
-# Up to here (at 224 pixels: sides of 1 to 80) the whole picture is resized and then cropped, exactly as transformers
-# does it. Computing only the crop changes the order of Pillow's two passes, and with it some pixels of noise.
+# Up to this aspect ratio (at 224 pixels: 1 to 80) the whole picture is resized and then cropped, exactly as in
+# transformers. Computing only the crop changes the order of Pillow's two passes, and with it a few pixels.
 _RESIZED_WHOLE = 4_000_000
 
 
@@ -91,8 +90,8 @@ class Picture:
     """A decoded file.
 
     Args:
-        image: the first frame, mode RGB, upright, transparency laid over white.
-        media_type: found in the bytes, whatever the file's name or the reply's header said.
+        image: the first frame, mode RGB, upright, transparency over white.
+        media_type: detected from the bytes, not from the file name or the reply's header.
         size_bytes: length of the file.
     """
 
@@ -117,10 +116,10 @@ class Picture:
 
 
 def decode(content: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Picture:
-    """The picture in `content`, decoded to its last row.
+    """Decode the picture in `content` completely.
 
     Raises:
-        NotAPicture: empty, too large, no picture at all, of a kind that is not read here, truncated or damaged.
+        NotAPicture: empty, too large, not a picture, of an unsupported format, truncated or damaged.
     """
     if len(content) > max_bytes:
         raise NotAPicture(f"the file has {len(content):,} bytes; at most {max_bytes:,} are read")
@@ -146,10 +145,10 @@ def decode(content: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX
 
 
 def pixels_in(content: bytes) -> int:
-    """How many pixels the picture in `content` has, by its header; nothing of it is decoded.
+    """The number of pixels by the header of `content`, without decoding.
 
     Raises:
-        NotAPicture: no picture at all, or of a kind that is not read here.
+        NotAPicture: not a picture, or of an unsupported format.
     """
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
@@ -159,7 +158,7 @@ def pixels_in(content: bytes) -> int:
 
 
 def _what_else(content: bytes) -> str:
-    """What `content` is, if it is no picture that is read here."""
+    """Describe `content` that is not a supported picture."""
     head = content[:1024].lstrip().lower()
     if not content:
         return "the file is empty"
@@ -175,20 +174,20 @@ def _what_else(content: bytes) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """`image` turned as its EXIF says; a damaged EXIF block turns nothing."""
+    """`image` rotated by its EXIF orientation; a damaged EXIF block is ignored."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except _DECODER_ERRORS:
         return image
-    # Not `ImageOps.exif_transpose`: it also rewrites the EXIF block, and fails where any other tag of it is damaged.
+    # Not `ImageOps.exif_transpose`, which also rewrites the EXIF block and fails where any other tag is damaged.
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """`image` in mode RGB, transparency laid over white, as transformers' own processors do it."""
+    """`image` in mode RGB with transparency over white, as transformers' processors do."""
     if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips every value above 255, which turns such a picture white.
+        # Pillow's conversion clips values above 255, which turns such a picture white.
         grey = (np.asarray(image, dtype=np.uint32) + 128) // 257
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.mode in {"I", "F"}:
@@ -197,17 +196,17 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
-    # A copy where it is RGB already: the opened file lets go of its pixels when it is closed.
+    # A copy, because the opened file frees its pixels when it is closed.
     return image.copy() if image.mode == "RGB" else image.convert("RGB")
 
 
 def model_input(image: Image.Image, preprocessing: Preprocessing, *, source: str | None = None) -> ModelInput:
-    """`image` as the weights want it, before normalisation.
+    """`image` in the model's input size, before normalisation.
 
     Args:
-        image: mode RGB, as `decode` gives it.
-        preprocessing: as read from the weights.
-        source: digest of the original file, under which the embedding is kept.
+        image: mode RGB, from `decode`.
+        preprocessing: of the weights.
+        source: digest of the original file, the cache key of the embedding.
     """
     size = preprocessing.size
     if preprocessing.shortest_edge is None:
@@ -218,7 +217,7 @@ def model_input(image: Image.Image, preprocessing: Preprocessing, *, source: str
 
 
 def _resized_and_cropped(image: Image.Image, edge: int, *, size: int, resample: str) -> Image.Image:
-    """The central square of `size` pixels of `image` resized so that its shorter side has `edge` pixels."""
+    """Resize so that the shorter side has `edge` pixels, then crop the central square of `size` pixels."""
     short = min(image.size)
     # Rounded down, as transformers' `get_resize_output_image_size` does.
     full_width, full_height = (edge if side == short else int(edge * side / short) for side in image.size)
@@ -226,7 +225,7 @@ def _resized_and_cropped(image: Image.Image, edge: int, *, size: int, resample: 
         whole = image.resize((full_width, full_height), _FILTERS[resample])
         left, top = (full_width - size) // 2, (full_height - size) // 2
         return whole.crop((left, top, left + size, top + size))
-    # A strip of 1 x 60,000 pixels would pass through 3 billion: only what the crop keeps is computed.
+    # A strip of 1 x 60,000 pixels would become 3 billion, so compute only what the crop keeps.
     left, across, box_left, box_right = _window(image.width, full_width, size=size, reach=_REACH[resample])
     top, down, box_top, box_bottom = _window(image.height, full_height, size=size, reach=_REACH[resample])
     part = image.resize((across, down), _FILTERS[resample], box=(box_left, box_top, box_right, box_bottom))
@@ -234,11 +233,11 @@ def _resized_and_cropped(image: Image.Image, edge: int, *, size: int, resample: 
 
 
 def _window(source: int, full: int, *, size: int, reach: float) -> tuple[int, int, float, float]:
-    """Which stretch of one axis has to be resized so that the central `size` of `full` pixels come out exactly.
+    """The section of one axis that must be resized to get the central `size` of `full` pixels exactly.
 
     Returns:
-        Offset of the crop within the stretch and length of the stretch, in output pixels; begin and end of the
-        stretch in input pixels.
+        Offset of the crop within the section and length of the section, in output pixels; start and end of the
+        section in input pixels.
     """
     scale = source / full
     margin = ceil(reach * max(scale, 1.0) / scale) + 1

@@ -1,9 +1,8 @@
-"""Which arithmetic a scorer uses: float32, unless a faster one is measured to be faster and close enough.
+"""Choose the floating-point precision of a scorer: float32, unless another is measured to be faster and close enough.
 
-Measured at start on the fixed generated pictures (`validation.specimens`), on the device that will do the work, and
-recorded with its figures: nobody has to believe that half the bits are good enough. Of several types that are, the
-first in a fixed order is taken: embeddings are kept under their arithmetic, and which of two equals is faster by a hair
-changes from start to start.
+Measured at start on fixed generated pictures (`validation.specimens`), on the device that will be used, and recorded
+with the figures. Of several acceptable types the first in a fixed order is taken, not the fastest: cached embeddings
+depend on the precision, and a tie would change from start to start.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +19,12 @@ from validation.base import Embedding
 from validation.engine import Engine
 from validation.similarity import Frame, cosines, frame_of, standard, unpack
 
-# How far a fast type may be from float32 before it is refused; a threshold moves in steps of 0.01.
+# Largest accepted difference from float32; thresholds move in steps of 0.01.
 LEAST_COSINE = 0.999
 MOST_SCORE_DIFFERENCE = 0.005
-# Below this gain the honest type is the better bargain.
+# With a smaller gain, float32 is preferred.
 LEAST_GAIN = 1.2
-# A tower below this size is over before the measurement would be; its arithmetic stays the same on every start.
+# Smaller models are not measured: they run faster than the measurement, and their precision should not vary.
 _WORTH_MEASURING = 20_000_000
 _TIMED_PICTURES = {"cpu": 4}
 _TIMED_ELSEWHERE = 24
@@ -35,13 +34,13 @@ _TURNS_S = 6.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What a fast type did on the fixed pictures, compared with float32.
+    """A faster type compared with float32 on the fixed pictures.
 
     Args:
         dtype: `bfloat16` or `float16`.
-        gain: time of float32 divided by time of this; None where it could not be tried.
-        cosine: of the embeddings of the same picture, the lowest; likewise.
-        score_difference: of core and style scores between the pictures, the largest; likewise.
+        gain: speedup over float32; None where it could not be tried.
+        cosine: lowest cosine between both embeddings of a picture; likewise.
+        score_difference: largest difference of a score; likewise.
         why_not: why it could not be tried; None where it was.
     """
 
@@ -69,12 +68,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precision:
-    """The arithmetic that was chosen, and what was tried for it.
+    """The chosen precision, and the trials.
 
     Args:
         dtype: `float32`, `bfloat16` or `float16`.
         chosen: `measured`, `configured`, or why nothing was measured.
-        device: where, with its name where it tells one.
+        device: with its name, if known.
         trials: in the order tried, up to the first that was accepted; empty when nothing was measured.
     """
 
@@ -84,7 +83,7 @@ class Precision:
     trials: tuple[Trial, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """As it is kept with the model's frame."""
+        """The JSON stored with the model's frame."""
         trials = [{**asdict(trial), "accepted": trial.accepted} for trial in self.trials]
         return {"device": self.device, "chosen": self.chosen, "trials": trials}
 
@@ -92,17 +91,17 @@ class Precision:
 def choose(
     make: Callable[[torch.dtype], Engine], pictures: NDArray[np.uint8], *, wish: str, device: torch.device
 ) -> tuple[Engine, Precision, Frame]:
-    """The engine to work with, why its arithmetic was chosen, and the frame of its embeddings.
+    """Choose the precision; returns the engine, the reasons, and the frame of its embeddings.
 
     Args:
-        make: loads the weights anew in the type asked for.
+        make: loads the weights in a given type.
         pictures: (N, S, S, 3), the fixed ones.
-        wish: `auto`, or the name of a type, which is then taken as it is.
+        wish: `auto`, or the name of a type, which is used without measuring.
         device: decides which types are tried.
 
     Raises:
         ModelUnloadable: `make` could not load.
-        ScorerError: the model gives no numbers for the fixed pictures.
+        ScorerError: the model gives no finite numbers for the fixed pictures.
     """
     if device.type == "cuda":
         _make_float32_exact()
@@ -129,8 +128,7 @@ def choose(
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # float16 on a CPU is emulated almost everywhere; Apple's GPUs have it in hardware.
-# bfloat16 first: it is the less exact of the two, and the only one that cannot overflow, which would be a paid picture
-# without a score.
+# bfloat16 first: it is less exact, but cannot overflow, which would leave a paid picture without a score.
 _FAST = {"cuda": (torch.bfloat16, torch.float16), "mps": (torch.float16,), "cpu": (torch.bfloat16,)}
 
 
@@ -143,9 +141,9 @@ def _name_of(device: torch.device) -> str:
 
 
 def _make_float32_exact() -> None:
-    """Convolutions would round their inputs to 10 bits (TensorFloat-32) and still be called float32.
+    """Turn TensorFloat-32 off, with which float32 convolutions round their inputs to 10 bits.
 
-    By the older of torch's two sets of switches: whoever asks the one after the other was set is refused.
+    Uses the older of torch's two sets of switches, because reading the old one after setting the new one fails.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -158,7 +156,7 @@ def _tried(
     *,
     against: tuple[Engine, Sequence[Embedding], Frame],
 ) -> tuple[Engine | None, Trial]:
-    """How an engine in `dtype` did, and the engine where it is accepted."""
+    """The trial of `dtype`, and its engine if it is accepted."""
     honest, embedded, frame = against
     try:
         engine = make(dtype)
@@ -172,7 +170,7 @@ def _tried(
 
 
 def closeness(candidate: Sequence[Embedding], honest: Sequence[Embedding], *, frame: Frame) -> tuple[float, float]:
-    """Lowest cosine of the same picture in both; largest difference of a score between two pictures."""
+    """Lowest cosine between both embeddings of a picture; largest difference of a score between two pictures."""
     (cores, styles), (honest_cores, honest_styles) = unpack(candidate), unpack(honest)  # (N, D), (N, C) each
     cosine = float(np.diag(cosines(cores, honest_cores)).min())
     core = np.abs(cosines(cores, cores) - cosines(honest_cores, honest_cores)).max()
@@ -195,7 +193,7 @@ def _measured(engine: Engine, pictures: NDArray[np.uint8]) -> list[Embedding]:
 
 
 def _gain(honest: Engine, fast: Engine, pictures: NDArray[np.uint8]) -> float:
-    """How many times faster `fast` is, from the best of a few turns taken alternately: others use this machine too."""
+    """Speedup of `fast`, from the best of a few alternating runs, because other processes use this machine too."""
     some = list(pictures[: _TIMED_PICTURES.get(fast.device.type, _TIMED_ELSEWHERE)])
     times: dict[str, list[float]] = {"honest": [], "fast": []}
     begun = perf_counter()

@@ -1,7 +1,7 @@
-"""How a model wants its pictures, read from the files that came with the weights, never retyped.
+"""Read a model's preprocessing (size, crop, filter, mean, std) from the files beside its weights.
 
-Needs neither torch nor transformers, so that an I/O worker can make the model's input. Nothing here touches the
-network: a model is a local folder, or what the hub's cache on this machine already holds.
+Needs neither torch nor transformers, so that an I/O worker can make the model's input. Works offline: a model is a
+local folder, or in the hub's cache on this machine.
 """
 
 import json
@@ -15,18 +15,18 @@ from domain.ids import sha256
 _FILES = ("preprocessor_config.json", "processor_config.json")
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # PIL.Image.Resampling
 
-# Counts up when `validation.pixels` begins to decode or resize differently: scores of two recipes are not comparable.
+# Increase when `validation.pixels` decodes or resizes differently, because scores are then not comparable.
 _RECIPE = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """What happens to a picture before the first layer sees it.
+    """How a picture is converted to the model's input.
 
     Args:
         size: edge in pixels of the square that the model sees.
-        shortest_edge: the shorter side is resized to this and the centre is cut out; None: both sides are stretched
-            or squeezed to `size`.
+        shortest_edge: the shorter side is resized to this and the centre is cropped; None: both sides are resized to
+            `size`.
         resample: Pillow's filter, lower case; always antialiased.
         rescale: factor from 0..255 to the range in which `mean` and `std` are given.
         mean: per channel, RGB.
@@ -42,7 +42,7 @@ class Preprocessing:
 
     @property
     def digest(self) -> str:
-        """Hexadecimal digest that changes with every value that changes a pixel."""
+        """Hexadecimal digest over every value that affects pixels."""
         return sha256(json.dumps([_RECIPE, asdict(self)], sort_keys=True).encode())
 
 
@@ -61,12 +61,12 @@ def read_preprocessing(model: str) -> Preprocessing:
     """The preprocessing of `model`, a local folder or a name on the hub.
 
     Read from the folder, or from the hub's cache on this machine. Where there is no such file, CLIP's own values
-    are taken for what can only be meant by them: a folder whose `config.json` says `clip` (at its own image size),
-    and OpenAI's published names (336 pixels where the name ends so).
+    are used if they certainly apply: for a folder whose `config.json` says `clip` (with its image size), and for
+    OpenAI's published names (336 pixels where the name ends so).
 
     Raises:
-        ModelUnloadable: no such folder, an unreadable file, values that cannot be followed exactly, or a name that
-            is neither in the cache nor OpenAI's.
+        ModelUnloadable: no such folder, an unreadable file, unsupported values, or a name that is neither in the cache
+            nor OpenAI's.
     """
     for name in _FILES:
         content = read_json(model, name)
@@ -89,10 +89,10 @@ def _clip_at(size: int) -> Preprocessing:
 
 
 def read_json(model: str, name: str) -> dict[str, Any] | None:
-    """The JSON object in file `name` of `model`, None where there is no such file.
+    """The JSON object in file `name` of `model`; None where there is no such file.
 
     Raises:
-        ModelUnloadable: `model` is a path to nothing, or the file is no JSON object.
+        ModelUnloadable: `model` is a path that does not exist, or the file is not a JSON object.
     """
     path = find_file(model, name)
     if path is None:
@@ -107,10 +107,10 @@ def read_json(model: str, name: str) -> dict[str, Any] | None:
 
 
 def find_file(model: str, name: str) -> Path | None:
-    """File `name` of `model` in its folder or in the hub's cache on this machine; None where it is in neither.
+    """Find file `name` of `model` in its folder or in the hub's cache on this machine; None where it is in neither.
 
     Raises:
-        ModelUnloadable: `model` is written like a path, and there is no such folder.
+        ModelUnloadable: `model` looks like a path, and there is no such folder.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -136,10 +136,10 @@ def _cached(model: str, name: str) -> Path | None:
 
 
 def parse_preprocessing(content: dict[str, Any], *, where: str) -> Preprocessing:
-    """The preprocessing in a `preprocessor_config.json`, old spelling or new, or nested as transformers 5 saves it.
+    """Parse a `preprocessor_config.json`, in old or new format, or nested as transformers 5 saves it.
 
     Raises:
-        ModelUnloadable: it cannot be followed exactly: pictures of no fixed size, no square, or padded.
+        ModelUnloadable: unsupported: no fixed size, not square, or padded.
     """
     content = content.get("image_processor", content)
     if "max_num_patches" in content:

@@ -1,12 +1,11 @@
-"""Embeddings become scores: numpy alone, so that verdicts can be computed again without the model.
+"""Compute scores from embeddings. NumPy only, so that verdicts can be recomputed without the model.
 
-*Core* asks whether it is this character: the cosine of the projected image vectors, over all references.
+*Core*, is it this character: the cosine of the projected image vectors, over all references.
 
-*Style* asks whether it is drawn this way, and must not be the core score in disguise: it compares how the variation
-within a picture is shared out among the channels of a middle block (`validation.engine.style_statistics`), not what is
-where. All pictures share most of that, so the raw cosine of unrelated ones is high; the style score is taken after a
-fixed centre is subtracted and each channel brought to the same spread (`Frame`). The choice is argued in
-`docs/decisions/0005-style-score.md`; how far it falls short, and what follows, in 0031 beside it.
+*Style*, is it drawn this way: compares how the variation within a picture is distributed over the channels of a middle
+block (`validation.engine.style_statistics`), independent of content. Unrelated pictures have a high raw cosine here, so
+a fixed centre is subtracted first and each channel is scaled to the same spread (`Frame`).
+`docs/decisions/0005-style-score.md` has the reasons, and 0031 the limits.
 """
 
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ _TINY = np.float32(1e-12)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Where one model's embeddings lie, measured on a fixed set of generated pictures.
+    """Centre and spread of one model's embeddings, measured on a fixed set of generated pictures.
 
     Args:
         core_centre: (D,) mean of the core vectors.
@@ -40,14 +39,14 @@ class Frame:
 
 
 def frame_of(cores: Vectors, styles: Vectors) -> Frame:
-    """The frame in which pictures like these lie around the origin.
+    """The frame that centres embeddings of pictures like these.
 
     Args:
         cores: (N, D) unit rows, N at least 2.
         styles: (N, C).
     """
     spread = styles.std(axis=0, dtype=np.float64)
-    # A channel that never moved in the set says nothing; without a floor, its rounding noise would say most.
+    # A lower bound, because a channel that is constant in the set would otherwise amplify rounding noise.
     floor = max(float(np.median(spread)) * 0.1, 1e-6)
     return Frame(
         core_centre=cores.mean(axis=0, dtype=np.float64).astype(np.float32),
@@ -57,7 +56,7 @@ def frame_of(cores: Vectors, styles: Vectors) -> Frame:
 
 
 def pack(core: Vectors, style: Vectors) -> Embedding:
-    """One row of each as it is stored."""
+    """Pack one row of each for storage."""
     return Embedding(core=core.astype(_STORED).tobytes(), style=style.astype(_STORED).tobytes())
 
 
@@ -75,13 +74,13 @@ def compare(
     frame: Frame,
     aggregation: Aggregation = Aggregation.MAX,
 ) -> list[tuple[Scores, Detail]]:
-    """Scores of each picture against the references taken together, in the order given.
+    """Scores of each picture against all references together, in order.
 
     Args:
         pictures: any number.
         references: at least one.
         frame: of the model that made all of them.
-        aggregation: over the references, for every reading alike.
+        aggregation: over the references.
     """
     if not pictures:
         return []
@@ -123,13 +122,13 @@ def _scored(
 
 
 def standard(styles: Vectors, frame: Frame) -> Vectors:
-    """(N, C) style statistics around the origin, each channel with the spread that it has in the fixed set."""
+    """(N, C) style statistics, centred and scaled by the frame."""
     return (styles - frame.style_centre) / frame.style_spread
 
 
 def cosines(rows: Vectors, columns: Vectors) -> Vectors:
-    """(N, R) cosines in [-1, 1] of (N, D) with (R, D); a vector of length 0 is like nothing: 0."""
-    # Rounding carries the cosine of a vector with itself beyond 1.
+    """(N, R) cosines in [-1, 1] of (N, D) with (R, D); 0 for a vector of length 0."""
+    # Rounding may give more than 1 for equal vectors.
     products: Vectors = _unit(rows) @ _unit(columns).T  # (N, R)
     return np.clip(products, -1.0, 1.0)
 

@@ -1,8 +1,7 @@
-"""A fixed set of generated pictures: the same on every machine, without a file and without a random number.
+"""A fixed set of generated pictures, identical on every machine, for measuring a model at start.
 
-They are what a scorer measures itself on at start: whether fast arithmetic is close enough to float32, and where this
-model's embeddings lie (`validation.similarity.Frame`). They span ways of drawing (flat, soft, striped, dotted, grainy,
-inked) times palettes; they are not meant to be pretty.
+A scorer uses them to compare fast precisions with float32, and to measure the frame of the model's embeddings
+(`validation.similarity.Frame`). They combine drawing styles (flat, soft, striped, dotted, grainy, inked) with palettes.
 """
 
 from collections.abc import Callable
@@ -40,7 +39,7 @@ def _coloured(grey: Grey, palette: tuple[tuple[float, float, float], ...]) -> ND
 
 
 def _shape(x: Grey, y: Grey, pace: float) -> Grey:
-    """Rounded blots, in -1..1: the content that the ways of drawing have in common."""
+    """Rounded blots in -1..1: the common content of all styles."""
     return np.sin(5.1 * pace * x + 2.0 * np.sin(3.3 * y)) * np.cos(4.3 * pace * y + 1.5 * np.sin(2.7 * x))
 
 

@@ -1,4 +1,4 @@
-"""Which weights they are: files found in a folder or in the hub's cache, and their digest. No torch, no network."""
+"""Find the weight files of a model in a folder or the hub's cache, and compute their digest. No torch, no network."""
 
 import hashlib
 from functools import lru_cache
@@ -15,7 +15,7 @@ def revision(model: str) -> str:
     """Hexadecimal digest of the weights of `model`, a local folder or a name in the hub's cache.
 
     One file: its SHA-256, which is also what the hub shows beside it. Several: the SHA-256 over their names and
-    digests. Read once per process as long as the files stay as they are; a gigabyte takes about a second.
+    digests. Cached per process until the files change; a gigabyte takes about a second.
 
     Raises:
         ModelUnloadable: there are no weights.
@@ -60,6 +60,6 @@ def _digest_of(file: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _digest(file: Path, _mtime_ns: int, _size_bytes: int) -> str:
-    """SHA-256 of `file`; the other two arguments make a changed file another question."""
+    """SHA-256 of `file`; the other arguments are part of the cache key, so that a changed file is read again."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,32 +1,49 @@
-"""Flower on loopback, with a memory that is bounded. Run as `python -m worker.flower`."""
+"""The `flower` role: Celery's monitor on loopback, with a memory that is bounded. Run as `python -m worker.flower`.
+
+Flower reads its own variables (`FLOWER_BASIC_AUTH`, ...); whoever reaches it can stop workers, so beyond loopback it
+listens only behind a password.
+"""
 
 import os
+from ipaddress import ip_address
 
+from domain.errors import BadInput
 from runtime.resources import server_urls
 from runtime.settings import read_settings
 from tasks.app import make_app
 from worker.start import main_of
 
+_ADDRESS = "127.0.0.1"
 _PORT = "5555"
 #: Flower keeps 100,000 tasks in memory by itself; a prompt has about four.
 _TASKS_KEPT = 20_000
 
 
 def flower() -> None:
+    address = os.environ.get("FLOWER_ADDRESS", _ADDRESS)
+    port = os.environ.get("FLOWER_PORT", _PORT)
+    if not (_is_loopback(address) or os.environ.get("FLOWER_BASIC_AUTH")):
+        raise BadInput(f"Flower would listen on {address} without a password; set FLOWER_BASIC_AUTH=USER:PASSWORD")
     settings = read_settings()
     _, redis_url = server_urls(settings)
     app = make_app(redis_url)
-    port = os.environ.get("FLOWER_PORT", _PORT)
     app.start(
         argv=[
             "flower",
-            "--address=127.0.0.1",
+            f"--address={address}",
             f"--port={port}",
             f"--max_tasks={_TASKS_KEPT}",
             "--purge_offline_workers=60",
             "--logging=warning",
         ]
     )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def serve(load: Callable[[], AbstractContextManager[BulkScorer]]) -> int:
             _say_ready(out, scorer)
             _answer(scorer, sys.stdin.buffer, out)
     except LikenessError as failure:
-        wire.write(out, {"failed": wire.told(failure)})
+        wire.write(out, {"failed": wire.failure_header(failure)})
         return failure.exit_code
     except BrokenPipeError:
         return 0  # whoever asked is gone
@@ -103,7 +103,7 @@ def _answer(scorer: BulkScorer, source: BinaryIO, out: BinaryIO) -> None:
     while (request := requests.get()) is not None:
         outcomes = _embedded(scorer, request.parts)
         parts = [part for one in outcomes if isinstance(one, Embedding) for part in (one.core, one.style)]
-        said = [None if isinstance(one, Embedding) else wire.told(one) for one in outcomes]
+        said = [None if isinstance(one, Embedding) else wire.failure_header(one) for one in outcomes]
         wire.write(out, {"outcomes": said}, parts)
 
 

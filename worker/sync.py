@@ -5,7 +5,7 @@ since what they bring is paid and can be had once only.
 """
 
 from domain.errors import ServiceMissing
-from runtime.lanes import synchronous
+from runtime.lanes import synchronous_lanes
 from runtime.resources import open_resources
 from runtime.settings import read_settings
 from tasks import names
@@ -15,7 +15,7 @@ from worker.start import consume, main_of, say_what_ends, share_lane_limits
 
 def io_sync() -> None:
     settings = read_settings()
-    threads = sum(plan.concurrency for plan in synchronous(settings))
+    threads = sum(plan.concurrency for plan in synchronous_lanes(settings))
     if not threads:
         raise ServiceMissing("there is no synchronous lane; set OPENAI_API_KEY, or stop this worker")
     with open_resources(settings, application="likeness io-sync", threads=threads) as (resources, app):

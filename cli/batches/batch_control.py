@@ -8,7 +8,7 @@ import typer
 from cli.batches.enqueue_options import Escalate, MaxTries, policy_of
 from cli.installation import opened
 from cli.options import AsJson, Batch
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
 from domain.money import read_limit
 from domain.states import GenerationState
@@ -30,7 +30,7 @@ def pause_command(
     as_json: AsJson = False,
 ) -> None:
     """Send nothing more of a batch; what is at a provider runs to its end."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
         after = batch_control.pause(site.resources, found.batch.id, reason=reason)
         terminal.document(after.as_json())
@@ -52,7 +52,7 @@ def resume_command(
     as_json: AsJson = False,
 ) -> None:
     """Go on with a paused or stopped batch, with another budget if one is named."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         limit = None if max_cost is None else read_limit(max_cost, what="--max-cost")
         with opened() as site:
             found = status.find(site.resources, batch, user_id=site.settings.user)
@@ -64,7 +64,7 @@ def resume_command(
 
 def cancel_command(batch: Batch, as_json: AsJson = False) -> None:
     """Stop a batch for good; what is at a provider runs to the provider's last word, and is paid."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
         done = batch_control.cancel(site.resources, found.batch.id)
         terminal.document({**done.status.as_json(), "asked": done.asked, "running": done.running})
@@ -91,7 +91,7 @@ def retry_command(
     With --max-tries or --escalate, rejected ones go on with the next step up instead, as a batch does that had this
     policy from its beginning.
     """
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         said = policy_of(max_tries, escalate)
         if said and (reason is not None or set(state or [Retriable.REJECTED]) != {Retriable.REJECTED}):
             raise BadInput("--max-tries and --escalate are for rejected ones; leave --reason and other states out")

@@ -11,26 +11,26 @@ from typing import Annotated
 import typer
 
 from cli.batches.enqueue_options import EnqueueOptions
-from cli.options import AsJson, taking
-from cli.terminal import Terminal, speaking
+from cli.options import AsJson, options_from
+from cli.terminal import Terminal, open_terminal
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and price everything; enqueue nothing.")]
 ReportPath = Annotated[Path, typer.Option(help="Where the contact sheet goes.")]
 
 
-@taking("options", EnqueueOptions)
+@options_from("options", EnqueueOptions)
 def enqueue_command(options: EnqueueOptions, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Turn a file of prompts into generations; workers do the rest."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         _enqueue(options, terminal, dry_run=dry_run, then_watch=False, report=None)
 
 
-@taking("options", EnqueueOptions)
+@options_from("options", EnqueueOptions)
 def run_command(
     options: EnqueueOptions, dry_run: DryRun = False, report: ReportPath = Path("report.html"), as_json: AsJson = False
 ) -> None:
     """Enqueue a file of prompts, watch them to the end, and write a report."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         _enqueue(options, terminal, dry_run=dry_run, then_watch=True, report=report)
 
 
@@ -43,7 +43,7 @@ def watch_command(
     from cli.batches.enqueueing import watch_to_the_end
     from cli.installation import opened
 
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         raise typer.Exit(watch_to_the_end(site, batch, terminal, report))
 
 

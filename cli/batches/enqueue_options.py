@@ -16,6 +16,8 @@ from pipeline.intake.findings import Findings, read_kinds
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_file import read_prompts
 from pipeline.intake.prompt_rows import PromptRows
+from pipeline.intake.templates import read_variables
+from pipeline.intake.workbooks.choose import WorkbookOptions
 
 #: Between two addresses in one value; a comma inside an address is the address's own.
 _BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=https?://)")
@@ -43,9 +45,11 @@ def policy_of(max_tries: int | None, escalate: str | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnqueueOptions:
-    """The options as they were typed; `cli.options.taking` makes a command take every field of it."""
+    """The options as they were typed; `cli.options.options_from` makes a command take every field of it."""
 
-    prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="CSV, TSV, JSON, JSONL or a text file of prompts.")]
+    prompts: Annotated[
+        Path, typer.Argument(metavar="PROMPTS", help="A workbook, CSV, TSV, JSON, JSONL or a text file of prompts.")
+    ]
     name: Annotated[str | None, typer.Option(help="Name of the batch; the file's stem by default.")] = None
     character: Annotated[
         list[str] | None, typer.Option(help="Character every picture must show; repeat for several in one picture.")
@@ -67,10 +71,23 @@ class EnqueueOptions:
     approved_only: Annotated[bool, typer.Option("--approved-only", help="Only rows whose status is `approved`.")] = (
         False
     )
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME|N", help="Sheet of a workbook, by name or number, or a table in it.")
+    ] = None
+    hidden: Annotated[bool, typer.Option("--hidden", help="Read a workbook's hidden sheets, rows and columns too.")] = (
+        False
+    )
+    fill_merged: Annotated[
+        bool, typer.Option("--fill-merged", help="A merged cell holds for all rows that it spans.")
+    ] = False
     redo: Annotated[
         bool,
         typer.Option("--redo", help="Make rows again that the batch has with another mode, weight or reference link."),
     ] = False
+    variables: Annotated[
+        Path | None,
+        typer.Option("--vars", metavar="FILE", help="Values of placeholders like {{animal}}: a CSV or JSON of lists."),
+    ] = None
     strict: Annotated[bool, typer.Option("--strict", help="Refuse whatever would be a warning.")] = False
     lenient: Annotated[
         list[str] | None,
@@ -94,7 +111,13 @@ class EnqueueOptions:
         """
         findings = Findings(strict=self.strict, lenient=read_kinds(self.lenient or ()))
         return read_prompts(
-            self.prompts, start=self.start, end=self.end, approved_only=self.approved_only, findings=findings
+            self.prompts,
+            start=self.start,
+            end=self.end,
+            approved_only=self.approved_only,
+            workbook=WorkbookOptions(sheet=self.sheet, hidden=self.hidden, fill_merged=self.fill_merged),
+            variables=None if self.variables is None else read_variables(self.variables),
+            findings=findings,
         )
 
     def order(self, prompts: PromptRows, *, user_id: str) -> Order:

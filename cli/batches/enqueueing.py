@@ -19,7 +19,7 @@ from pipeline.intake.plan import Plan, prepare
 from pipeline.intake.prompt_check import refuse_objectionable
 from pipeline.intake.prompt_rows import PromptRows
 from pipeline.views import status
-from reports.wording import lasting
+from reports.wording import duration_text
 from runtime.lanes import require_lane
 from runtime.settings import read_settings
 
@@ -75,6 +75,7 @@ def say_plan(terminal: Terminal, plan: Plan) -> None:
             "at_least_s": round(plan.at_least.total_seconds(), 1),
             "at_most_s": round(plan.at_most.total_seconds(), 1),
             "limit_usd": show(order.limit_usd),
+            "plan_hash": plan.digest,
             "max_tries": order.policy.max_tries,
             "warnings": list(plan.warnings),
         }
@@ -88,8 +89,10 @@ def say_plan(terminal: Terminal, plan: Plan) -> None:
     )
     terminal.out.print(
         f"{plan.total - new} of {plan.total} are in the batch already and would be skipped;"
-        f" the others take {lasting(plan.at_least.total_seconds())} to {lasting(plan.at_most.total_seconds())}"
+        f" the others take {duration_text(plan.at_least.total_seconds())}"
+        f" to {duration_text(plan.at_most.total_seconds())}"
     )
+    terminal.out.print(f"plan {plan.digest}; the same rows with the same settings make the same plan")
     if order.policy.on:
         terminal.out.print(
             f"each may come to {order.policy.max_tries} tries; a further one costs about as much again,"

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +10,22 @@ import typer
 
 from cli.installation import Opened, looked_at
 from cli.options import AsJson, Batch
-from cli.terminal import ENDED_OTHERWISE, Terminal, speaking
+from cli.terminal import ENDED_OTHERWISE, Terminal, open_terminal
 from domain.errors import BadInput
+from pipeline.intake.workbook_export import export_workbook
 from pipeline.views import status
-from pipeline.views.export import Exported, export
+from pipeline.views.export import Exported, export, fit_name
 from pipeline.views.report import report_of
 from reports.contact_sheet import write_report
 from reports.generation_log import write_log
+
+
+class Form(StrEnum):
+    """What an export makes."""
+
+    FOLDERS = "folders"
+    XLSX = "xlsx"
+    CSV = "csv"
 
 
 def report_command(
@@ -26,7 +36,7 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """Write a batch's contact sheet: pictures, scores, verdicts, cost, in one HTML file that needs no server."""
-    with speaking(as_json=as_json) as terminal, looked_at() as site:
+    with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
         record = report_of(site.resources, found.batch.id)
         log = out.with_name("batch_generation_log.csv")
@@ -42,12 +52,19 @@ def export_command(
         Path | None, typer.Argument(metavar="DIR", help="Where the pictures go.", show_default=False)
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="The log alone: to DIR, or to standard output.")] = False,
+    form: Annotated[
+        Form,
+        typer.Option("--format", help="Pictures in folders; or a workbook that is itself a prompt file; or the log."),
+    ] = Form.FOLDERS,
     every: Annotated[bool, typer.Option("--all", help="Every picture, not only the accepted ones.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that hold something else.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy a batch's accepted pictures into DIR, by theme and variation, with a CSV log; run again, it goes on."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
+        csv = csv or form is Form.CSV
+        if folder is None and form is Form.XLSX:
+            raise BadInput("name the workbook, or the folder that it goes to")
         if folder is None and not csv:
             raise BadInput("name the folder that the pictures go to, or say --csv for the log alone")
         if folder is None and as_json:
@@ -58,6 +75,9 @@ def export_command(
                 _write_log(terminal, site, found, folder)
                 return
             assert folder is not None
+            if form is Form.XLSX:
+                _write_workbook(terminal, site, found, folder, overwrite=overwrite)
+                return
             done = export(site.resources, found.batch.id, folder, every_picture=every, overwrite=overwrite)
             _say(terminal, found, done, folder)
 
@@ -75,6 +95,29 @@ def _write_log(terminal: Terminal, site: Opened, found: status.BatchStatus, targ
     write_log(record, log)
     terminal.document({"batch_id": str(found.batch.id), "name": found.batch.name, "log": str(log)})
     terminal.note(f"log: {log}")
+
+
+def _write_workbook(
+    terminal: Terminal, site: Opened, found: status.BatchStatus, target: Path, *, overwrite: bool
+) -> None:
+    """The workbook in the file or folder `target`, called like the batch, so that it resumes it."""
+    name = found.batch.name
+    path = target if target.suffix == ".xlsx" and not target.is_dir() else target / f"{fit_name(name)}.xlsx"
+    done = export_workbook(site.resources, found.batch.id, path, overwrite=overwrite)
+    terminal.document(
+        {
+            "batch_id": str(found.batch.id),
+            "name": name,
+            "workbook": str(path),
+            "rows": done.rows,
+            "pictures": done.pictures,
+            "warnings": list(done.warnings),
+        }
+    )
+    again = "" if path.stem == name else f"; running it again needs --name {name!r}"
+    terminal.note(f"{done.rows:,} rows with {done.pictures:,} pictures: {path}{again}")
+    for sentence in done.warnings:
+        terminal.note(f"warning: {sentence}")
 
 
 def _say(terminal: Terminal, found: status.BatchStatus, done: Exported, folder: Path) -> None:

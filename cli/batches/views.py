@@ -12,14 +12,14 @@ from rich.text import Text
 from cli.batches import blocked_reasons
 from cli.tables import facts_of, one_line, table_of
 from domain.states import GenerationState
-from pipeline.characters.threshold_origin import margin, reader, told
+from pipeline.characters.threshold_origin import describe_verdict, margin, other_text_model
 from pipeline.resources import Resources
 from pipeline.views import generations
 from pipeline.views.generations import Cost, Story
 from pipeline.views.report import line_of
 from pipeline.views.status import BatchStatus
 from reports.tries import sentences
-from reports.wording import dollars, lasting
+from reports.wording import dollars, duration_text
 
 _COLOURS = {
     GenerationState.COMPLETED: "green",
@@ -50,7 +50,7 @@ def standing(found: BatchStatus) -> list[RenderableType]:
         "budget": dollars(batch.limit_usd) if batch.limit_usd is not None else None,
         "remaining": dollars(found.remaining_usd) if batch.limit_usd is not None else None,
         "average cost": dollars(found.avg_cost_per_image_usd) if found.accepted else None,
-        "wall time": lasting(found.standing.wall_s),
+        "wall time": duration_text(found.standing.wall_s),
     }
     for label, value in money.items():
         if value is not None:
@@ -205,7 +205,7 @@ def _attempts(story: Story) -> Table:
             one["lane"],
             (one["outcome"] or one["state"]).replace("_", " ") + late,
             money.replace("_", " "),
-            lasting((ended - begun).total_seconds()) if ended and begun else "–",
+            duration_text((ended - begun).total_seconds()) if ended and begun else "–",
             Text(one["error_message"] or one["job_id"] or "–", overflow="fold"),
         )
     return table
@@ -230,7 +230,7 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
             "–" if asset["text_alignment"] is None else f"{asset['text_alignment']:.3f}",
             _said(verdict, best=asset["best"]),
         )
-        if (by := reader(asset, verdict)) is not None:
+        if (by := other_text_model(asset, verdict)) is not None:
             files.append(f"{label:>7}  its prompt was read by {by!r}, and it is judged by another model")
         if asset["near_duplicate_of"] is not None:
             alike = f"cosine {asset['near_duplicate_score']:.3f} with picture {asset['near_duplicate_of']}"
@@ -242,7 +242,7 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
 def _thresholds(story: Story) -> list[RenderableType]:
     """Against what the pictures were held, and where that comes from; mostly one line."""
     lines = {
-        f"{one['character']}, version {one['threshold_version']}: {told(one)}": None
+        f"{one['character']}, version {one['threshold_version']}: {describe_verdict(one)}": None
         for verdicts in story.verdicts.values()
         for one in verdicts
     }

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from domain.states import GenerationState
 from pipeline.operator import heartbeat, lanes
 from pipeline.resources import Resources
 from pipeline.views import status
-from pipeline.views.by_provider import by_provider, going
+from pipeline.views.by_provider import by_provider, count_active
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
 from reports.contact_sheet import write_report
@@ -162,7 +163,7 @@ class Watch:
         if not now.idle or time.monotonic() - self._lanes_asked < _LANES_EVERY_S:
             return
         self._lanes_asked = time.monotonic()
-        rows = lanes.holding_up(self._resources, self._batch_id)
+        rows = lanes.blocking_lanes(self._resources, self._batch_id)
         new = [row for row in rows if (row.name, row.reason) not in self._lanes_told]
         self._lanes_told |= {(row.name, row.reason) for row in new}
         for sentence in what_holds_up(new):
@@ -181,7 +182,7 @@ class Watch:
     def _patience(self, now: BatchStatus) -> float:
         """How long to wait where nothing but doubts is left."""
         doubts = now.standing.counts[GenerationState.IN_DOUBT]
-        if doubts and any(map(going, by_provider(self._resources, self._batch_id))):
+        if doubts and any(map(count_active, by_provider(self._resources, self._batch_id))):
             return _DOUBT_PATIENCE_S
         return _PARKED_PATIENCE_S
 
@@ -193,14 +194,16 @@ def conclude(
     *,
     report: Path | None,
     more: dict[str, Any],
+    remark: str | None = None,
     advise: bool = True,
 ) -> int:
     """Write the report, print the end, and return the exit code.
 
     Args:
+        remark: a sentence that report and terminal say behind the outcome.
         advise: whether to name commands that go on with the batch; in another home than this one they find nothing.
     """
-    record = report_of(resources, ended.batch.id)
+    record = replace(report_of(resources, ended.batch.id), remark=remark)
     where: str | None = None
     if report is not None:
         write_report(record, report)
@@ -209,6 +212,8 @@ def conclude(
     terminal.document({**ended.as_json(), "report": where, **more})
     if not terminal.as_json:
         terminal.out.print(end_table(record))
+        if remark:
+            terminal.note(remark)
         for line in _advice(ended) if advise else ():
             terminal.note(line)
         if where:

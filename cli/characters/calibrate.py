@@ -1,4 +1,4 @@
-"""`calibrate`: how well the check tells one character from others, and thresholds that are fitted to it."""
+"""`calibrate`: measure how well the check tells a character from others, and recommend thresholds."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,18 +12,18 @@ from cli.characters.validate import progress
 from cli.installation import Opened, opened
 from cli.options import AsJson
 from cli.tables import facts_of, table_of
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import Calibration
 from pipeline.calibration.examples import gather
 from pipeline.characters.definitions import CharacterRow
 from pipeline.process.embedding_cache import KeptEmbeddings
 from reports.plots import check_ending, write_separation
-from reports.wording import held_against
+from reports.wording import describe_thresholds
 from runtime.scoring import open_scoring
 from validation.calibration import Errors, Examined, Interval, Rule
 
-#: Pictures left out that are named; the rest are counted.
+#: How many left-out pictures are named; the rest are counted.
 _NAMED = 5
 _ADVISORY = (
     "style is advisory and decides nothing: the examples do not show that its score tells them apart"
@@ -36,11 +36,11 @@ def calibrate_command(
     character: Annotated[str, typer.Argument(metavar="CHARACTER", help="Whose thresholds.")],
     positives: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Pictures that show it; its references by default.", show_default=False),
+        typer.Option(metavar="DIR", help="Pictures that show it; default: its references.", show_default=False),
     ] = None,
     negatives: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Pictures that do not; other characters' by default.", show_default=False),
+        typer.Option(metavar="DIR", help="Pictures that do not; default: other characters'.", show_default=False),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the scores, .png or .svg.", show_default=False)
@@ -48,10 +48,10 @@ def calibrate_command(
     apply: Annotated[bool, typer.Option("--apply", help="Make the recommended thresholds a new version.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say how well the check tells a character from others, with error rates, and recommend thresholds."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    """Measure how well the check tells a character from others, with error rates, and recommend thresholds."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         if plot is not None:
-            # Before the scoring: it takes a while, and would be for nothing.
+            # Checked before the scoring, which takes a while.
             check_ending(plot)
         found = _calibrated(terminal, site, character, positives=positives, negatives=negatives)
         terminal.show(*_whole(found))
@@ -100,7 +100,7 @@ def _end(terminal: Terminal, found: Calibration, made: CharacterRow | None) -> N
     name = found.character.name
     if made is not None:
         told = made.thresholds
-        terminal.note(f"version {told.version} of {name!r}: {held_against(told)}")
+        terminal.note(f"version {told.version} of {name!r}: {describe_thresholds(told)}")
         terminal.note(f"earlier verdicts follow with `likeness rescore --character {name}`")
     elif found.calibrated:
         terminal.note("nothing was changed; --apply makes the recommended thresholds a new version")
@@ -113,7 +113,7 @@ def _whole(found: Calibration) -> list[RenderableType]:
     for name, kinds in found.counts.items():
         facts.add_row(name, Text(", ".join(f"{count:,} {kind}" for kind, count in kinds.items())))
     facts.add_row("model", Text(f"{found.model.name} in {found.model.dtype}"))
-    facts.add_row("now", Text(f"version {found.character.thresholds.version}: {found.held_against}"))
+    facts.add_row("now", Text(f"version {found.character.thresholds.version}: {found.current_thresholds}"))
     return [
         Text(found.character.name, style="bold"),
         facts,
@@ -135,8 +135,8 @@ def _aspect(title: str, one: Examined) -> list[RenderableType]:
     if not one.calibrated and one.rule is Rule.BETWEEN:
         parts.append(Text(f"not calibrated: it lacks {' and '.join(one.lacking)}", style="yellow"))
     if one.rule is Rule.FLOOR:
-        said = "recommended is a floor: it turns away what lies far below every positive, and nothing else"
-        parts.append(Text(said, style="dim"))
+        remark = "recommended is a floor: it turns away what lies far below every positive, and nothing else"
+        parts.append(Text(remark, style="dim"))
         if not one.tells:
             parts.append(Text(_ADVISORY, style="yellow"))
     return parts
@@ -146,8 +146,8 @@ def _both(found: Calibration) -> list[RenderableType]:
     table = table_of("", *_WRONG, numbers=_WRONG)
     for name, both in (("now", found.now), ("recommended", found.then)):
         table.add_row(name, f"{100 * both.false_reject:.1f}", f"{100 * both.false_accept:.1f}")
-    said = "both checks, as verdicts have it" if found.style_decides else "as verdicts have it, style being advisory"
-    return ["", Text(said, style="bold"), table]
+    title = "both checks, as verdicts have it" if found.style_decides else "as verdicts have it, style being advisory"
+    return ["", Text(title, style="bold"), table]
 
 
 def _rates(errors: Errors) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""`character add|set|list|show`: whom the pictures must show, by reference pictures and thresholds."""
+"""`character add|set|list|show`: manage characters, their reference pictures and thresholds."""
 
 import sys
 from collections.abc import Sequence
@@ -11,46 +11,49 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from cli.characters.reference_agreement import looked_at, remembered, spread_document, spread_lines
+from cli.characters.reference_agreement import agreement_document, agreement_lines, measured_agreement, stored_agreement
 from cli.installation import Opened, opened
 from cli.options import AsJson
 from cli.tables import one_line, table_of
-from cli.terminal import speaking
+from cli.terminal import open_terminal
 from domain.errors import BadInput
 from domain.verdict import DEFAULT
 from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import ThresholdVersion
 from pipeline.characters import definitions
 from pipeline.characters.definitions import CharacterRow, NewCharacter
-from reports.wording import held_against, source
+from reports.wording import describe_thresholds, thresholds_origin
 from runtime.settings import Settings
 from validation.base import Aggregation
 
-app = typer.Typer(help="Whom the pictures must show: reference pictures and thresholds.", invoke_without_command=True)
+app = typer.Typer(help="Characters: reference pictures and thresholds.", invoke_without_command=True)
 
 
 @app.callback()
 def alone(context: typer.Context) -> None:
-    """Whom the pictures must show: reference pictures and thresholds."""
+    """Characters: reference pictures and thresholds."""
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
         raise typer.Exit(BadInput.exit_code)
 
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `--character` and the column `character` name it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name, as used by `--character` and the column `character`.")]
 Threshold = Annotated[
-    float | None, typer.Option(min=-1, max=1, help="Instead of the default; a cosine.", show_default=False)
+    float | None, typer.Option(min=-1, max=1, help="Threshold instead of the default; a cosine.", show_default=False)
 ]
 Over = Annotated[
     Aggregation | None,
-    typer.Option(help="The nearest reference counts, or all on average; max at first.", show_default=False),
+    typer.Option(
+        help="Score against the nearest reference or the mean of all; initially max.",
+        show_default=False,
+    ),
 ]
 
 
 @app.command("add")
 def add_command(
     name: Name,
-    references: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Reference pictures, the best first.")],
+    references: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Reference pictures, best first.")],
     description: Annotated[str, typer.Option(help="For people.")] = "",
     core: Threshold = None,
     style: Threshold = None,
@@ -58,17 +61,17 @@ def add_command(
     check: Annotated[bool, typer.Option(help="Compare the references with each other.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Add a character, or give a known one other references or thresholds."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    """Add a character, or replace the references or thresholds of an existing one."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         new = _new(site.settings, name, references, description=description, core=core, style=style)
         made = definitions.add(site.resources, replace(new, aggregation=aggregation))
-        spread = looked_at(site, made, terminal) if check else None
-        terminal.document({**_document(site, made), "spread": spread_document(spread)})
+        spread = measured_agreement(site, made, terminal) if check else None
+        terminal.document({**_document(site, made), "spread": agreement_document(spread)})
         terminal.note(f"character {made.name!r} has {len(made.references)} references; {_thresholds(made)}")
         before = calibrate.versions(site.resources, made.id)[1:2]
         if made.thresholds.origin == DEFAULT and before and before[0].model is not None:
-            terminal.note(f"what was fitted to its former references holds no more: `likeness calibrate {made.name}`")
-        for line in spread_lines(spread):
+            terminal.note(f"its calibration was for the former references; run `likeness calibrate {made.name}`")
+        for line in agreement_lines(spread):
             terminal.note(line)
 
 
@@ -80,8 +83,8 @@ def set_command(
     aggregation: Over = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a character other thresholds; they are a new version, and `rescore` judges what is final by it."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    """Change a character's thresholds; they become a new version, and `rescore` applies it to finished generations."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         if core is None and style is None and aggregation is None:
             raise BadInput("say what to set: --core, --style or --aggregation")
         made = definitions.set_thresholds(site.resources, name, core=core, style=style, aggregation=aggregation)
@@ -110,23 +113,23 @@ def _new(
 
 @app.command("list")
 def list_command(as_json: AsJson = False) -> None:
-    """Every character."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
-        found = definitions.every(site.resources)
+    """List the characters."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        found = definitions.list_characters(site.resources)
         terminal.document({"characters": [_document(site, one) for one in found]})
         terminal.show(_table(found))
 
 
 @app.command("show")
 def show_command(name: Name, as_json: AsJson = False) -> None:
-    """A character's references, thresholds, and where the thresholds come from."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    """Show a character's references, its thresholds and their origin."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = definitions.find(site.resources, name)
         versions = calibrate.versions(site.resources, found.id)
-        spread = remembered(site, found)
-        told = {"threshold_versions": [_version(one) for one in versions], "spread": spread_document(spread)}
+        spread = stored_agreement(site, found)
+        told = {"threshold_versions": [_version(one) for one in versions], "spread": agreement_document(spread)}
         terminal.document({**_document(site, found), **told})
-        terminal.show(*_whole(site, found), *spread_lines(spread), "", _versions(versions))
+        terminal.show(*_whole(site, found), *agreement_lines(spread), "", _versions(versions))
 
 
 def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
@@ -140,7 +143,7 @@ def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:
             "version": one.thresholds.version,
             "origin": one.thresholds.origin,
             "style_decides": one.thresholds.style_decides,
-            "in_words": held_against(one.thresholds),
+            "in_words": describe_thresholds(one.thresholds),
             "aggregation": one.aggregation,
         },
         "references": [
@@ -170,7 +173,7 @@ def _versions(versions: Sequence[ThresholdVersion]) -> RenderableType:
             f"{one.style:.3f}",
             one.aggregation,
             one.created_at.astimezone(UTC).strftime("%Y-%m-%d"),
-            Text(source(one.thresholds)),
+            Text(thresholds_origin(one.thresholds)),
         )
     return table
 
@@ -181,7 +184,7 @@ def _path(site: Opened, key: str) -> str | None:
 
 
 def _thresholds(one: CharacterRow) -> str:
-    return f"thresholds: {held_against(one.thresholds)}"
+    return f"thresholds: {describe_thresholds(one.thresholds)}"
 
 
 def _table(found: list[CharacterRow]) -> RenderableType:
@@ -196,7 +199,7 @@ def _table(found: list[CharacterRow]) -> RenderableType:
             str(len(one.references)),
             f"{told.core:.3f}",
             f"{told.style:.3f}",
-            Text(source(told)),
+            Text(thresholds_origin(told)),
         )
     return table
 

@@ -1,4 +1,4 @@
-"""`feedback`: what a person says about a picture."""
+"""`feedback`: record what a user says about a picture."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from cli.installation import opened
 from cli.options import AsJson
-from cli.terminal import speaking
+from cli.terminal import open_terminal
 from domain.feedback import IDENTITY, FeedbackType
 from pipeline.operator import feedback
 from pipeline.views import generations
@@ -23,17 +23,17 @@ def feedback_command(
         ),
     ],
     picture: Annotated[
-        str | None, typer.Option(help="As `show` and the report number it: 0, or 2.0. The best one if none.")
+        str | None, typer.Option(help="Number as in `show` and the report: 0, or 2.0; default: the best one.")
     ] = None,
     rating: Annotated[int | None, typer.Option(min=1, max=5, help="1 to 5.")] = None,
     comment: Annotated[str | None, typer.Option(help="In your own words.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say of a picture whether it shows its character, or how you like it. Calibration learns from the former."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    """Record whether a picture shows its character, which calibration learns from, or how you like it."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         user = site.settings.user
         story = generations.find(site.resources, generation, user_id=user)
-        about = feedback.give(
+        about = feedback.record_feedback(
             site.resources, story, user_id=user, kind=kind, picture=picture, rating=rating, comment=comment
         )
         terminal.document(

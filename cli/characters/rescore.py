@@ -1,4 +1,4 @@
-"""`rescore`: judge what is final again, by today's thresholds or by another model."""
+"""`rescore`: judge finished generations again, by current thresholds or another model."""
 
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from cli.characters.validate import progress
 from cli.installation import opened
 from cli.options import AsJson
 from cli.tables import facts_of
-from cli.terminal import OK, speaking
+from cli.terminal import OK, open_terminal
 from pipeline.calibration.rescore import Rescored, rescore, total
 from pipeline.characters import definitions
 from pipeline.process.embedding_cache import KeptEmbeddings
@@ -22,16 +22,16 @@ _NAMED = 10
 def rescore_command(
     model: Annotated[str | None, typer.Option(help="Instead of CLIP_MODEL.", show_default=False)] = None,
     batch: Annotated[str | None, typer.Option(help="Only this batch, by name or id.", show_default=False)] = None,
-    character: Annotated[str | None, typer.Option(help="Only with this character.", show_default=False)] = None,
-    dry_run: Annotated[bool, typer.Option(help="Say what would change; move nothing.")] = False,
+    character: Annotated[str | None, typer.Option(help="Only this character.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would change, without changing it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge final generations again: completed and rejected may change places, each with a line in its history.
+    """Judge finished generations again; completed and rejected may change, each with a line in its history.
 
     Stored embeddings are enough where only thresholds changed; where the model changed, the originals are embedded
-    again in bulk. Interrupted, it begins anew and comes to the same end.
+    again in bulk. An interrupted run can be repeated, with the same result.
     """
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         resources = site.resources
         batch_id = status.find(resources, batch, user_id=site.settings.user).batch.id if batch else None
         character_id = definitions.find(resources, character).id if character else None

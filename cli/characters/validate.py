@@ -1,4 +1,4 @@
-"""`validate`: hold pictures of any origin against a character, at once, without the queue."""
+"""`validate`: check pictures of any origin against a character, immediately and without the queue."""
 
 import csv
 import sys
@@ -14,7 +14,7 @@ from rich.text import Text
 from cli.installation import opened
 from cli.options import AsJson
 from cli.tables import one_line, table_of
-from cli.terminal import ENDED_OTHERWISE, OK, Terminal, speaking
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.errors import BadInput
 from domain.verdict import Verdict
 from pipeline.characters import definitions
@@ -22,11 +22,12 @@ from pipeline.characters.check_files import Checked, CheckedPicture, check
 from pipeline.characters.picture_files import picture_files
 from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
 from pipeline.process.embedding_cache import KeptEmbeddings
-from reports.wording import held_against, source
+from reports.wording import describe_thresholds, thresholds_origin
 from runtime.scoring import open_scoring
 
 Threshold = Annotated[
-    float | None, typer.Option(min=-1, max=1, help="Instead of the character's; a cosine.", show_default=False)
+    float | None,
+    typer.Option(min=-1, max=1, help="Overrides the character's threshold; a cosine.", show_default=False),
 ]
 _CSV = (
     "path",
@@ -47,18 +48,18 @@ def validate_command(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGES", help="Files, folders, or patterns such as 'out/**/*.png'.")
     ],
-    character: Annotated[str, typer.Option(help="Whom the pictures must show.", show_default=False)],
+    character: Annotated[str, typer.Option(help="Character that the pictures must show.", show_default=False)],
     core: Threshold = None,
     style: Threshold = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="A line a picture on standard output.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One CSV line per picture on standard output.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check pictures against a character; nothing is enqueued and no worker is needed.
 
-    Ends with 0 when all pass, with 1 when some do not, and with 2 when a file is no picture or none is named; the
-    others are judged all the same. Embeddings are kept, so that a second look costs nothing.
+    Exit code 0 when all pass, 1 when some do not, and 2 when a file is not a picture or none is named; the others are
+    checked all the same. Embeddings are cached, so that a second check is quick.
     """
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         if as_csv and as_json:
             raise BadInput("--csv and --json both want standard output; leave one of them out")
         paths = picture_files(images)
@@ -86,7 +87,7 @@ def _code(done: Checked) -> int:
 
 @contextmanager
 def progress(terminal: Terminal, *, total: int, what: str = "embedding") -> Iterator[Callable[..., None]]:
-    """A bar on standard error, where somebody looks on; called with how many more are done, one by default."""
+    """A progress bar on standard error if it is a terminal; call it with the number of items done, default 1."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -109,7 +110,7 @@ def document_of(done: Checked) -> dict[str, Any]:
             "version": done.thresholds.version,
             "origin": done.thresholds.origin,
             "style_decides": done.thresholds.style_decides,
-            "in_words": held_against(done.thresholds),
+            "in_words": describe_thresholds(done.thresholds),
         },
         "aggregation": done.character.aggregation,
         "model": {"name": done.origin.model, "revision": done.origin.revision, "dtype": done.origin.dtype},
@@ -163,7 +164,7 @@ def _write_csv(done: Checked) -> None:
                 thresholds.style,
                 str(thresholds.style_decides).lower(),
                 thresholds.version,
-                source(thresholds),
+                thresholds_origin(thresholds),
                 one.detail.nearest,
                 "",
             ]
@@ -180,9 +181,9 @@ def _shown(done: Checked) -> Sequence[RenderableType]:
             continue
         verdict = one.verdict
         table.add_row(path, f"{verdict.scores.core:.3f}", f"{verdict.scores.style:.3f}", _word(verdict))
-    said = f"{done.passed} of {len(done.pictures)} pass as {done.character.name!r}"
-    where = f"thresholds, version {done.thresholds.version}: {held_against(done.thresholds)}"
-    return [table, said, where, *_warnings(done)]
+    summary = f"{done.passed} of {len(done.pictures)} pass as {done.character.name!r}"
+    where = f"thresholds, version {done.thresholds.version}: {describe_thresholds(done.thresholds)}"
+    return [table, summary, where, *_warnings(done)]
 
 
 def _word(verdict: Verdict) -> Text:

@@ -20,7 +20,7 @@ from cli.demo import chaos_books, stand_in
 from cli.demo.chaos_books import AtProvider
 from cli.installation import Opened, opened, tending
 from cli.tables import table_of
-from cli.terminal import Terminal
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal
 from domain.errors import KeyRefused, OutOfMoney, ProviderError, ServiceMissing
 from domain.ids import BatchId
 from domain.money import show, usd
@@ -28,11 +28,11 @@ from pipeline.intake.commit import commit
 from pipeline.intake.plan import Plan, prepare
 from pipeline.intake.prompt_check import refuse_objectionable
 from pipeline.operator import lanes
-from pipeline.views.by_provider import by_provider, going
+from pipeline.views.by_provider import by_provider, count_active
 from pipeline.views.status import BatchStatus
 from runtime.crew import crew_of, workers
+from runtime.sandbox_settings import sandbox_settings
 from runtime.settings import Settings, read_settings
-from runtime.stand_in import three_wires
 from runtime.supervisor import Child
 
 PROMPTS: Final = stand_in.EXAMPLES / "chaos" / "prompts.csv"
@@ -73,7 +73,7 @@ def chaos_settings() -> Settings:
         }
     )
     called_back_at = stand_in.port_of(home / "api")
-    return three_wires(alone, stand_in.address(home)).model_copy(
+    return sandbox_settings(alone, stand_in.address(home)).model_copy(
         update={"public_url": f"http://127.0.0.1:{called_back_at}", "api_port": called_back_at}
     )
 
@@ -111,7 +111,7 @@ def _check_prompts(site: Opened, terminal: Terminal, plan: Plan) -> None:
 
 def _is_over(site: Opened, batch: BatchStatus) -> bool:
     """Whether only doubts are left that nobody but a person can settle."""
-    return not any(going(books) for books in by_provider(site.resources, batch.batch.id))
+    return not any(count_active(books) for books in by_provider(site.resources, batch.batch.id))
 
 
 @dataclass(slots=True)
@@ -169,7 +169,7 @@ class Weather:
             return  # away for a moment; the watch itself says so where it lasts
 
     def _see_to_lanes(self) -> None:
-        for lane in lanes.every(self.site.resources):
+        for lane in lanes.list_lanes(self.site.resources):
             waits = lane.closed_until is not None and lane.closed_until > datetime.now(UTC) + _SOON
             if waits and (lane.reason or "").startswith(_NEEDS_A_PERSON):
                 lanes.reopen(self.site.resources, lane.name)
@@ -177,7 +177,7 @@ class Weather:
 
     def _only_stuck(self, batch_id: BatchId) -> bool:
         stuck = len(stand_in.ask(self._url, "/_sandbox/faults")["stuck"])
-        left = sum(map(going, by_provider(self.site.resources, batch_id)))
+        left = sum(map(count_active, by_provider(self.site.resources, batch_id)))
         return stuck > 0 and left <= stuck
 
     def happened(self) -> list[dict[str, Any]]:
@@ -204,10 +204,11 @@ def _conclude(site: Opened, ended: BatchStatus, terminal: Terminal, weather: Wea
         "seed": weather.storm.seed,
         "opened_again": dict(weather.opened_again),
     }
-    code = conclude(site.resources, ended, terminal, report=report, more=more, advise=False)
+    conclude(site.resources, ended, terminal, report=report, more=more, advise=False)
     if not terminal.as_json:
         _say(terminal, site, parts, breaches=breaches, met=met)
-    return code
+    # In a storm some prompts must fail; what it is about is whether the promises were kept.
+    return ENDED_OTHERWISE if breaches else OK
 
 
 def _say(

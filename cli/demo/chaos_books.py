@@ -12,7 +12,7 @@ from cli.installation import Opened
 from domain.money import show, usd
 from domain.states import GenerationState
 from pipeline.views import generations, status
-from pipeline.views.by_provider import ProviderBooks, by_provider, going
+from pipeline.views.by_provider import ProviderBooks, by_provider, count_active
 from pipeline.views.status import BatchStatus
 
 #: Which faults a failed generation may have met for its reason to be right: at which call, and the fault's own words.
@@ -42,8 +42,8 @@ class AtProvider:
     def breaches(self) -> list[str]:
         """What was promised and is not so, as sentences."""
         books, found = self.books, []
-        if going(books):
-            found.append(f"{going(books)} generations at {books.provider!r} came to no end")
+        if count_active(books):
+            found.append(f"{count_active(books)} generations at {books.provider!r} came to no end")
         most = books.charged_usd + books.in_doubt_usd
         if not books.charged_usd <= self.bill_usd <= most:
             found.append(

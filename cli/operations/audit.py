@@ -1,4 +1,4 @@
-"""`audit`: whether the books add up, in themselves and against what the services say."""
+"""`audit`: check the books for consistency, and against the services' job lists."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from cli.installation import opened
 from cli.options import AsJson
-from cli.terminal import ENDED_OTHERWISE, OK, Terminal, speaking
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.errors import ServiceMissing
 from domain.money import show
 from pipeline.views import audit, status
@@ -17,12 +17,12 @@ from pipeline.views.audit import LaneFigures
 
 
 def audit_command(
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no service; the books against themselves.")] = False,
-    days: Annotated[int, typer.Option(min=1, max=90, metavar="N", help="Jobs of the last N days at the services.")] = 1,
+    offline: Annotated[bool, typer.Option("--offline", help="Check the books alone; ask no service.")] = False,
+    days: Annotated[int, typer.Option(min=1, max=90, metavar="N", help="Compare jobs of the last N days.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Compare balances, ledger, attempts, states and the services' lists; exit 1 on any difference, naming each."""
-    with speaking(as_json=as_json) as terminal:
+    """Compare balances, ledger, attempts, states and the services' lists; list the differences and exit 1 on any."""
+    with open_terminal(as_json=as_json) as terminal:
         with opened() as site:
             found = status.audit(site.resources)
             lanes = [] if offline else audit.with_services(site.resources, window=timedelta(days=days))
@@ -68,5 +68,5 @@ def _row(lane: LaneFigures) -> tuple[str, ...]:
         return ("–", "–", "lists nothing", "–")
     if lane.unreachable is not None:
         return ("–", "–", "no answer", "–")
-    said = "names no money" if lane.said_usd is None else f"${show(lane.said_usd)}"
-    return (f"{lane.booked_jobs:,}", f"${show(lane.booked_usd)}", said, f"{lane.strangers:,}")
+    amount = "names no money" if lane.said_usd is None else f"${show(lane.said_usd)}"
+    return (f"{lane.booked_jobs:,}", f"${show(lane.booked_usd)}", amount, f"{lane.strangers:,}")

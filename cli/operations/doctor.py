@@ -1,4 +1,4 @@
-"""`doctor`: what this installation has and lacks, each with what to do. It never shows a key."""
+"""`doctor`: check this installation and say what is missing and what to do. Never shows a key."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from rich.text import Text
 from cli.operations import doctor_services
 from cli.operations.doctor_checks import Check, Health
 from cli.options import AsJson
-from cli.terminal import OK, Terminal, speaking
+from cli.terminal import OK, Terminal, open_terminal
 from domain.errors import LikenessError, ServiceMissing
 from pipeline.calibration import scorer_precision
 from pipeline.operator import heartbeat, lanes
@@ -32,7 +32,7 @@ from runtime.site import Site, is_embedded, open_site
 from validation.weights import weight_files
 
 _LITTLE_SPACE, _NO_SPACE = 2_000_000_000, 200_000_000
-#: One is made every day.
+#: The daily audit is overdue after this long.
 _OLD_AUDIT_S = 2 * 24 * 3600.0
 _SERVER_ADDRESSES = frozenset({"database_url", "redis_url"})
 _BUCKET = ("r2_access_key_id", "r2_secret_access_key", "r2_bucket_name", "r2_endpoint_url", "r2_cdn_url")
@@ -40,7 +40,7 @@ _BUCKET = ("r2_access_key_id", "r2_secret_access_key", "r2_bucket_name", "r2_end
 
 def doctor_command(as_json: AsJson = False) -> None:
     """Check this installation and say what is missing and what to do; starts no worker."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         checks = list(examine(read_settings()))
         well = all(check.health is not Health.MISSING for check in checks)
         terminal.document(
@@ -56,7 +56,7 @@ def doctor_command(as_json: AsJson = False) -> None:
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Every check, in the order in which things need each other."""
+    """All checks, in order of dependency."""
     yield Check(name="likeness", found=f"{version('likeness')} on Python {platform.python_version()}")
     yield _guarded("home", lambda: _home(settings))
     if is_embedded(settings):
@@ -72,7 +72,7 @@ def examine(settings: Settings) -> Iterator[Check]:
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
-    """The check, or what kept it from being made."""
+    """Run the check; a failure becomes its result."""
     try:
         return check()
     except LikenessError as failure:
@@ -103,7 +103,7 @@ def _wheels() -> Check:
 
 
 def _servers(settings: Settings) -> Iterator[Check]:
-    """Postgres and Redis, and what the books in Postgres say."""
+    """Check Postgres and Redis, and what the database records."""
     with contextlib.ExitStack() as stack:
         try:
             site = stack.enter_context(open_site(settings))
@@ -128,7 +128,7 @@ def _redis(site: Site) -> Check:
 
 def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
     try:
-        # The bucket has a check of its own, and must not hide what the books say.
+        # The bucket has its own check, and must not prevent those of the database.
         unstored = site.settings.model_copy(update=dict.fromkeys(_BUCKET))
         resources = stack.enter_context(open_producer(unstored, application="likeness doctor"))
     except (LikenessError, OSError) as failure:
@@ -154,7 +154,7 @@ def _where(site: Site, address: SecretStr) -> str:
 
 
 def _lanes(resources: Resources) -> Check:
-    rows = lanes.every(resources)
+    rows = lanes.list_lanes(resources)
     if not resources.lanes:
         advice = "put a provider's key into .env, such as TTAPI_API_KEY; `likeness demo` needs none"
         return Check(name="lanes", health=Health.MISSING, found="none has a key here", advice=advice)
@@ -175,8 +175,8 @@ def _tick(resources: Resources) -> Check:
 
 
 def _audit(resources: Resources) -> Check:
-    """What the daily audit has found; `likeness audit` finds it out now."""
-    look = daily_audit.latest(resources)
+    """The result of the daily audit; `likeness audit` runs one now."""
+    look = daily_audit.latest_audit(resources)
     if look is None:
         advice = "beat has one made once a day; `likeness audit` makes one now"
         return Check(name="audit", health=Health.NOTE, found="none yet", advice=advice)
@@ -191,8 +191,8 @@ def _audit(resources: Resources) -> Check:
 
 
 def _arithmetic(resources: Resources) -> Check:
-    """On which device the model was loaded, and how it computes there; only a scorer that ran can know."""
-    seen = scorer_precision.seen(resources)
+    """The device and precision of the scoring model, as recorded by the last scorer."""
+    seen = scorer_precision.describe_precisions(resources)
     if not seen:
         advice = "a gpu worker, or `likeness validate`, measures at its start which arithmetic is fast and close enough"
         return Check(name="arithmetic", health=Health.NOTE, found="no scorer has run yet", advice=advice)
@@ -203,7 +203,7 @@ def _arithmetic(resources: Resources) -> Check:
 
 
 def _keys(settings: Settings) -> Iterator[Check]:
-    """Which secrets are set; never what they are."""
+    """Which keys are set, without their values."""
     for name, field in Settings.model_fields.items():
         if SecretStr in (field.annotation, *get_args(field.annotation)) and name not in _SERVER_ADDRESSES:
             secret: SecretStr | None = getattr(settings, name)
@@ -217,7 +217,7 @@ def _keys(settings: Settings) -> Iterator[Check]:
 
 
 def _public_address(url: str) -> Check:
-    """Whether every service will call back there."""
+    """Whether every service can call the public address."""
     if url.startswith("https://"):
         return Check(name="public address", found=url)
     advice = "put a proxy with TLS before `likeness worker api`, and name its https address"
@@ -255,6 +255,6 @@ def _show(terminal: Terminal, checks: list[Check]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for one in checks:
-        said = Group(Text(one.found), Text(one.advice, style="dim")) if one.advice else Text(one.found)
-        table.add_row(Text(one.health, style=colours[one.health]), one.name, said)
+        cell = Group(Text(one.found), Text(one.advice, style="dim")) if one.advice else Text(one.found)
+        table.add_row(Text(one.health, style=colours[one.health]), one.name, cell)
     terminal.show(table)

@@ -1,11 +1,11 @@
-"""What the doctor finds: one line per check, how it came out and what to do."""
+"""The result of one doctor check: its health, what was found, and what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Health(StrEnum):
-    """How a check came out; only `missing` keeps pictures from being made."""
+    """The result of a check; only `missing` prevents pictures from being made."""
 
     OK = "ok"
     NOTE = "note"
@@ -17,8 +17,8 @@ class Check:
     """One line of the doctor.
 
     Args:
-        found: what there is.
-        advice: what to do, as a sentence without its full stop; empty when nothing need be done.
+        found: what was found.
+        advice: what to do; a sentence without full stop, or empty.
     """
 
     name: str

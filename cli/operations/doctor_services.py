@@ -1,4 +1,4 @@
-"""The part of the doctor that asks services: the bucket, the models, and whether anybody could call us back."""
+"""Doctor checks that call services: the bucket, the models, the clocks and the public address."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,10 +17,10 @@ _FOR_TESTING: Final = ".r2.dev"
 
 
 def bucket(settings: Settings) -> Check:
-    """Whether what is written to the bucket can be read back; the probe is deleted again.
+    """Write a probe to the bucket, read it back and delete it.
 
     Raises:
-        ServiceMissing: it is configured by half.
+        ServiceMissing: the bucket is only partly configured.
     """
     with open_store(settings) as store:
         if not store.publishes:
@@ -44,7 +44,7 @@ def bucket(settings: Settings) -> Check:
 
 
 def public_url(settings: Settings) -> Check:
-    """Where services may call back, which spares the looks their delay and nothing else."""
+    """The public address for webhooks; they make polling quicker and are otherwise not needed."""
     if settings.public_url is None:
         advice = "set LIKENESS_PUBLIC_URL where services may call back; without it they are asked instead"
         return Check(name="public URL", health=Health.NOTE, found="not set", advice=advice)
@@ -52,7 +52,7 @@ def public_url(settings: Settings) -> Check:
 
 
 def clocks(resources: Resources) -> Check:
-    """Whether the services' clocks and Postgres' agree, without which no job counts as never accepted."""
+    """Compare the services' clocks with that of Postgres; doubts can only be settled as lost while they agree."""
     found = list(service_clocks.look(resources))
     off = [one for one in found if one.is_off]
     if off:
@@ -71,7 +71,7 @@ def clocks(resources: Resources) -> Check:
 
 
 def models(resources: Resources) -> Iterator[Check]:
-    """What the services say about the models that work waits for, and about each lane's default."""
+    """What the services say about the models of waiting work and each lane's default model."""
     for found in live_models.look(resources, on=datetime.now(UTC).date()):
         name = f"model {found.model}"
         if found.refused:

@@ -1,4 +1,4 @@
-"""`doubts`: what nobody knows whether it was paid, and how a person settles it."""
+"""`doubts`: list attempts whose submission is in doubt, and settle them by hand."""
 
 from collections.abc import Sequence
 from datetime import UTC
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cli.installation import opened
 from cli.options import AsJson
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
 from domain.ids import AttemptId
 from domain.money import read_limit, show
@@ -26,17 +26,17 @@ _OUTCOMES = {
     by_person.Settled.RELEASED: "released",
 }
 
-app = typer.Typer(help="What nobody knows whether it was paid.", invoke_without_command=True)
+app = typer.Typer(help="Attempts that may or may not have been paid.", invoke_without_command=True)
 
 
 @app.callback()
 def list_command(context: typer.Context, as_json: AsJson = False) -> None:
-    """List every doubt with what a person needs in order to settle it."""
+    """List every doubt, with what you need to settle it."""
     if context.invoked_subcommand is not None:
         return
-    with speaking(as_json=as_json) as terminal, opened() as site:
-        found = by_person.every(site.resources, user_id=site.settings.user)
-        turned_up = late_discovery.every(site.resources, user_id=site.settings.user)
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        found = by_person.list_doubts(site.resources, user_id=site.settings.user)
+        turned_up = late_discovery.list_found_late(site.resources, user_id=site.settings.user)
         terminal.document(
             {"doubts": [_document(one) for one in found], "found_late": [_late_document(one) for one in turned_up]}
         )
@@ -77,7 +77,7 @@ def _late_document(found: FoundLate) -> dict[str, str | bool | None]:
 
 
 def _late_table(terminal: Terminal, found: Sequence[FoundLate]) -> None:
-    """What had been settled as lost and turned up all the same."""
+    """Jobs that turned up after they had been settled as lost."""
     if not found:
         return
     table = Table(box=None, pad_edge=False, title="found late", title_justify="left")
@@ -120,16 +120,16 @@ def settle_command(
     attempt: Annotated[str, typer.Argument(help="Id of the attempt in doubt.")],
     paid: Annotated[str | None, typer.Option(metavar="JOB", help="The provider has it, under this id.")] = None,
     amount: Annotated[
-        str | None, typer.Option(metavar="USD", help="What was billed, where the picture came with the lost reply.")
+        str | None, typer.Option(metavar="USD", help="Amount billed, where the picture came with the lost reply.")
     ] = None,
     unchecked: Annotated[
-        bool, typer.Option("--unchecked", help="Believe JOB although the service does not show our request under it.")
+        bool, typer.Option("--unchecked", help="Accept JOB although the service does not show our request for it.")
     ] = False,
     lost: Annotated[bool, typer.Option("--lost", help="The provider never had it; release the money.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what you found out about one attempt."""
-    with speaking(as_json=as_json) as terminal:
+    """Settle one attempt by what you found out about it."""
+    with open_terminal(as_json=as_json) as terminal:
         if (paid is None) == (not lost):
             raise BadInput("say either --paid JOB or --lost")
         if amount is not None and lost:

@@ -1,4 +1,4 @@
-"""`lanes`: the provider accounts, their limits and their health, and a person's hand on them."""
+"""`lanes`: list the provider accounts, set their limits, close and open them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from cli.batches.blocked_reasons import state_in_words
 from cli.installation import Opened, opened
 from cli.options import AsJson
 from cli.tables import table_of
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
 from domain.money import show
 from pipeline.operator import lanes
@@ -25,23 +25,23 @@ Lane = Annotated[str, typer.Argument(metavar="LANE", help="Its name, as `likenes
 
 @app.callback()
 def list_command(context: typer.Context, as_json: AsJson = False) -> None:
-    """List every lane: limits, in flight, waiting, its account's money, why it is closed, and its last error."""
+    """List every lane: limits, in flight, waiting, account balance, why it is closed, and its last error."""
     if context.invoked_subcommand is None:
-        with speaking(as_json=as_json) as terminal, opened() as site:
-            _say(terminal, lanes.every(site.resources))
+        with open_terminal(as_json=as_json) as terminal, opened() as site:
+            _say(terminal, lanes.list_lanes(site.resources))
 
 
 @app.command("set")
 def set_command(
     lane: Lane,
     rate: Annotated[
-        str | None, typer.Option(metavar="RATE", help="Submissions, as 60/m, 2/s, 100/h; 0 for no limit.")
+        str | None, typer.Option(metavar="RATE", help="Submissions per time, such as 60/m, 2/s, 100/h; 0 for no limit.")
     ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs in flight at once.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a lane's limits; every worker follows within seconds."""
-    with speaking(as_json=as_json) as terminal:
+    with open_terminal(as_json=as_json) as terminal:
         if rate is None and concurrency is None:
             raise BadInput("say what to set: --rate RATE, --concurrency N, or both")
         with opened() as site:
@@ -55,25 +55,25 @@ def set_command(
 @app.command("close")
 def close_command(
     lane: Lane,
-    reason: Annotated[str, typer.Option(help="Shown to everybody who looks.")] = "a person closed it",
+    reason: Annotated[str, typer.Option(help="Reason, shown in lists.")] = "a person closed it",
     as_json: AsJson = False,
 ) -> None:
-    """Submit nothing more on a lane until a person opens it; what is in flight runs on."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    """Submit nothing more on a lane until it is opened; jobs in flight run on."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         lanes.close(site.resources, lane, reason=reason)
         _say_one(terminal, site, lane)
 
 
 @app.command("open")
 def open_command(lane: Lane, as_json: AsJson = False) -> None:
-    """Open a lane now, whoever or whatever closed it."""
-    with speaking(as_json=as_json) as terminal, opened() as site:
+    """Open a lane now, whatever closed it."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
         lanes.reopen(site.resources, lane)
         _say_one(terminal, site, lane)
 
 
 def _say_one(terminal: Terminal, site: Opened, lane: str) -> None:
-    _say(terminal, [row for row in lanes.every(site.resources) if row.name == lane])
+    _say(terminal, [row for row in lanes.list_lanes(site.resources) if row.name == lane])
 
 
 def _say(terminal: Terminal, rows: Sequence[LaneRow]) -> None:

@@ -1,4 +1,4 @@
-"""`limits`: what a user may spend in a month, and a lane in a day."""
+"""`limits`: spending limits per user and month, and per lane and day."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -8,13 +8,13 @@ from rich.table import Table
 
 from cli.installation import opened
 from cli.options import AsJson
-from cli.terminal import speaking
+from cli.terminal import open_terminal
 from domain.errors import BadInput
 from domain.money import read_limit, show
 from pipeline.operator import limits
 from pipeline.operator.limits import Scope
 
-app = typer.Typer(help="What a user may spend in a month, and a lane in a day.", invoke_without_command=True)
+app = typer.Typer(help="Spending limits per user and month, and per lane and day.", invoke_without_command=True)
 
 User = Annotated[str | None, typer.Option("--user", help="Limit this user's calendar month (UTC).")]
 LaneName = Annotated[str | None, typer.Option("--lane", help="Limit this lane's day (UTC).")]
@@ -22,11 +22,11 @@ LaneName = Annotated[str | None, typer.Option("--lane", help="Limit this lane's 
 
 @app.callback()
 def list_command(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the limits and what is used of them."""
+    """List the limits and how much of them is used."""
     if context.invoked_subcommand is not None:
         return
-    with speaking(as_json=as_json) as terminal, opened() as site:
-        found = limits.every(site.resources)
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        found = limits.list_limits(site.resources)
         terminal.document({"limits": [_document(one) for one in found]})
         if terminal.as_json:
             return
@@ -59,12 +59,12 @@ def set_command(
     lane: LaneName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set a limit; it holds for the very next attempt."""
-    with speaking(as_json=as_json) as terminal:
+    """Set a limit; it applies from the next attempt."""
+    with open_terminal(as_json=as_json) as terminal:
         scope, subject = _subject(user, lane)
         amount: Decimal = read_limit(usd, what="the limit")
         with opened() as site:
-            limits.put(site.resources, scope, subject, amount)
+            limits.set_limit(site.resources, scope, subject, amount)
         terminal.document({"scope": scope, "subject": subject, "limit_usd": show(amount)})
         if not terminal.as_json:
             terminal.out.print(f"{subject}: at most ${show(amount)} per {'month' if user else 'day'}")
@@ -72,8 +72,8 @@ def set_command(
 
 @app.command("remove")
 def remove_command(user: User = None, lane: LaneName = None, as_json: AsJson = False) -> None:
-    """Lift a limit."""
-    with speaking(as_json=as_json) as terminal:
+    """Remove a limit."""
+    with open_terminal(as_json=as_json) as terminal:
         scope, subject = _subject(user, lane)
         with opened() as site:
             limits.remove(site.resources, scope, subject)

@@ -1,4 +1,4 @@
-"""`models`: the catalogue, for people and for scripts. It needs no server, and so starts none."""
+"""`models`: list the model catalogue. Needs no server, and starts none."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.options import AsJson
 from cli.tables import table_of
-from cli.terminal import speaking
+from cli.terminal import open_terminal
 from domain.errors import PriceUnknown, RequestError, UnknownThing
 from domain.money import show
 from providers.catalogue import Catalogue, Model, load
@@ -20,16 +20,16 @@ from providers.prices import listed, price
 
 
 def models_command(
-    provider: Annotated[str | None, typer.Option(help="Only those that this provider serves.")] = None,
-    references: Annotated[bool, typer.Option("--references", help="Only those that take references.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Only those that are not shut down.")] = False,
+    provider: Annotated[str | None, typer.Option(help="Only models of this provider.")] = None,
+    references: Annotated[bool, typer.Option("--references", help="Only models that take references.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Only models that are not shut down.")] = False,
     on: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Prices and life as of that day; today by default.")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Prices and availability on that day; default: today.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The models: who serves them, what a call costs, what they take, and until when."""
-    with speaking(as_json=as_json) as terminal:
+    """List the models: provider, cost per call, accepted inputs, and end of life."""
+    with open_terminal(as_json=as_json) as terminal:
         day = (on or datetime.now(UTC)).date()
         catalogue = load()
         _check_provider(catalogue, provider)
@@ -45,7 +45,7 @@ def _check_provider(catalogue: Catalogue, provider: str | None) -> None:
 
 
 def _cost(model: Model, day: date) -> tuple[Decimal, Decimal] | None:
-    """What one ordinary call costs and at most costs; None where nobody knows."""
+    """Usual and maximum cost of one call; None where unknown."""
     try:
         found = price(model, {}, on=day)
     except (PriceUnknown, RequestError):
@@ -85,14 +85,14 @@ def _document(model: Model, day: date) -> dict[str, Any]:
 
 
 def _prices(model: Model, day: date) -> Iterator[dict[str, Any]]:
-    """What a call without references costs in every size, quality and mode; nothing for what nobody knows."""
+    """Cost of a call without references in each size, quality and mode; unknown prices are left out."""
     for size, quality, mode in product(*(each or (None,) for each in (model.sizes, model.qualities, model.modes))):
-        said = {"size": size, "quality": quality, "mode": mode}
-        found = listed(model, {name: word for name, word in said.items() if word is not None}, on=day)
+        variant = {"size": size, "quality": quality, "mode": mode}
+        found = listed(model, {name: word for name, word in variant.items() if word is not None}, on=day)
         if found is None or found.row is None:
             return
         row = found.row
-        yield said | {
+        yield variant | {
             "usd": show(found.usd),
             "at_most_usd": show(found.at_most_usd),
             "usd_per_reference_mp": show(row.usd_per_input_mp) if row.usd_per_input_mp else None,

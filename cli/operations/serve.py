@@ -1,4 +1,4 @@
-"""`up`, `worker`, `sandbox`: the long-running processes."""
+"""`up`, `worker`, `sandbox`: run the long-running processes; `migrate` runs before them."""
 
 import os
 import signal
@@ -13,17 +13,17 @@ import typer
 from cli.demo.commands import demo_settings
 from cli.demo.stand_in import sandbox_child
 from cli.installation import opened, python_module
-from cli.terminal import Terminal, speaking
+from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput, ServiceMissing
 from runtime.crew import Crew, crew_of, logs_of, module_of, role, workers
 from runtime.settings import Settings, read_settings
-from runtime.supervisor import Child, ChildReport, Happening, die_with_parent
+from runtime.supervisor import Child, ChildEvent, ChildReport, die_with_parent
 from sandbox.__main__ import LAST_PORT, dollars
 from sandbox.__main__ import main as sandbox_main
 
 
 class Role(StrEnum):
-    """Kinds of worker; each scales by itself."""
+    """Kinds of worker; each scales independently."""
 
     IO = "io"
     IO_SYNC = "io-sync"
@@ -37,9 +37,15 @@ def worker_command(
     role_name: Annotated[Role, typer.Argument(metavar="ROLE", help="io, io-sync, gpu, beat, api or flower.")],
 ) -> None:
     """Run one worker in the foreground; needs DATABASE_URL and REDIS_URL."""
-    # This process becomes the worker, so that signals and supervisors meet it and no shell in between.
+    # Replace this process, so that signals reach the worker directly.
     command = python_module(module_of(role_name))
     os.execv(command[0], command)  # noqa: S606 -- our own module, by this very Python
+
+
+def migrate_command() -> None:
+    """Bring the database to the schema of this version, then end; workers do the same when they start."""
+    with open_terminal() as terminal, opened() as site:
+        terminal.note(f"the schema is up to date at {_shown(site.settings)}")
 
 
 def _checked_price(text: str) -> str:
@@ -52,13 +58,13 @@ def _checked_price(text: str) -> str:
 
 def sandbox_command(
     port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="0 lets the system choose.")] = 8700,
-    data: Annotated[Path, typer.Option(help="Folder of its bill, pictures and files.")] = Path(".likeness/sandbox"),
+    data: Annotated[Path, typer.Option(help="Folder for its bill, pictures and files.")] = Path(".likeness/sandbox"),
     latency: Annotated[float, typer.Option(min=0, help="Usual seconds of a fast job.")] = 0.4,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side of one picture in pixels.")] = 512,
     concurrency: Annotated[int, typer.Option(min=1, help="Unfinished jobs per key.")] = 10,
     price: Annotated[str, typer.Option(metavar="USD", callback=_checked_price, help="Price of one job.")] = "0.02",
 ) -> None:
-    """A stand-in for the image services, on loopback, with a bill of its own."""
+    """Run a stand-in for the image services on loopback, with its own bill."""
     die_with_parent()
     sandbox_main(
         [
@@ -76,14 +82,14 @@ def up_command(
     with_sandbox: Annotated[bool, typer.Option("--sandbox", help="Run the stand-in for the providers too.")] = False,
     with_flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Flower on 127.0.0.1:5555.")] = True,
 ) -> None:
-    """Run the whole stack in the foreground: workers, beat, Flower, and servers where none are named."""
-    with speaking() as terminal:
+    """Run the whole stack in the foreground: workers, beat, Flower, and embedded servers where none are configured."""
+    with open_terminal() as terminal:
         settings = demo_settings() if with_sandbox else read_settings()
         up(terminal, settings, with_sandbox=with_sandbox, with_flower=with_flower)
 
 
 def up(terminal: Terminal, settings: Settings, *, with_sandbox: bool, with_flower: bool) -> None:
-    """Start everything, say so line by line, and stop it in order on SIGINT or SIGTERM.
+    """Start everything, print its output, and stop it in order on SIGINT or SIGTERM.
 
     Raises:
         BadInput: another process runs the workers of this home.
@@ -108,25 +114,25 @@ def up(terminal: Terminal, settings: Settings, *, with_sandbox: bool, with_flowe
         if not crew.try_start(members, on_line=on_line, on_report=lambda report: _say(terminal, report)):
             raise BadInput(f"another process runs the workers of {str(site.settings.home)!r}; stop it first")
         terminal.out.print(f"    up   | Postgres {_shown(site.settings)}", markup=False, highlight=False)
-        mourned: set[str] = set()
+        reported: set[str] = set()
         while not enough.wait(1.0):
             site.site.keep_alive()
-            _mourn(terminal, crew, mourned)
+            _report_given_up(terminal, crew, reported)
         terminal.out.print("    up   | stopping: what runs is finished or given back", markup=False)
 
 
-def _mourn(terminal: Terminal, crew: Crew, mourned: set[str]) -> None:
-    """Say once of each worker that it stays down, and what waits for it.
+def _report_given_up(terminal: Terminal, crew: Crew, reported: set[str]) -> None:
+    """Report once each worker that was given up, and what waits for it.
 
     Raises:
-        ServiceMissing: without it nothing moves.
+        ServiceMissing: no batch can finish without it.
     """
     if missed := crew.missed(checks=False):
-        raise ServiceMissing(crew.obituary(missed[0]))
-    for name in set(crew.given_up()) - mourned:
-        mourned.add(name)
+        raise ServiceMissing(crew.failure_reason(missed[0]))
+    for name in set(crew.given_up()) - reported:
+        reported.add(name)
         waits = "; pictures of characters wait for it, all else goes on" if name == "gpu" else "; all else goes on"
-        terminal.note(crew.obituary(name) + waits)
+        terminal.note(crew.failure_reason(name) + waits)
 
 
 def _shown(settings: Settings) -> str:
@@ -136,11 +142,11 @@ def _shown(settings: Settings) -> str:
 
 
 def _say(terminal: Terminal, report: ChildReport) -> None:
-    said = {
-        Happening.STARTED: f"started, process {report.pid}",
-        Happening.ENDED: f"ended with status {report.status}"
+    text = {
+        ChildEvent.STARTED: f"started, process {report.pid}",
+        ChildEvent.ENDED: f"ended with status {report.status}"
         + (f", again in {report.again_in_s:.1f} s" if report.again_in_s is not None else ""),
-        Happening.GAVE_UP: "ended too often in a row and stays down",
-        Happening.STOPPED: "stopped",
+        ChildEvent.GAVE_UP: "ended too often in a row and stays down",
+        ChildEvent.STOPPED: "stopped",
     }[report.happening]
-    terminal.out.print(f"{report.name:>8} | {said}", markup=False, highlight=False)
+    terminal.out.print(f"{report.name:>8} | {text}", markup=False, highlight=False)

@@ -179,7 +179,7 @@ def _caps_passed(connection: Connection) -> list[str]:
     And one that a pause has told of is known.
     """
     found = []
-    for cap in spending.every(connection):
+    for cap in spending.list_limits(connection):
         column = ledger_entries.c.user_id if cap.scope is Scope.USER_MONTH else ledger_entries.c.lane
         set_at = (
             select(spending_limits.c.set_at)

@@ -109,7 +109,7 @@ def remove(connection: Connection, scope: Scope, subject: str) -> bool:
     return gone.rowcount > 0
 
 
-def every(connection: Connection) -> list[Cap]:
+def list_limits(connection: Connection) -> list[Cap]:
     rows = connection.execute(select(spending_limits).order_by(spending_limits.c.scope, spending_limits.c.subject))
     return [_cap(connection, row) for row in rows.all()]
 

@@ -181,7 +181,7 @@ def refilled(
     hand_back(connection, work.attempt_id, token=token)
 
 
-def lost(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, failure: LikenessError) -> None:
-    """Paid for, and not one picture to be had: the generation fails, charged, and is never retried unasked."""
+def lost(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | None, failure: LikenessError) -> None:
+    """Fail a generation that is paid for and has no picture; it stays charged, and nobody retries it unasked."""
     work = take(connection, attempt_id, states=_COLLECTING, token=token)
     finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)

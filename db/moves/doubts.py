@@ -250,7 +250,7 @@ def paid_for_nothing(
     return charged
 
 
-def every(connection: Connection, *, user_id: str) -> list[Doubt]:
+def list_doubts(connection: Connection, *, user_id: str) -> list[Doubt]:
     """All doubts of a user's batches, oldest first."""
     rows = connection.execute(
         select_work()

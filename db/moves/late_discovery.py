@@ -256,7 +256,7 @@ def _standing(connection: Connection, generation_id: GenerationId) -> Generation
     return GenerationState(connection.execute(state).scalar_one())
 
 
-def every(connection: Connection, *, user_id: str) -> list[FoundLate]:
+def list_found_late(connection: Connection, *, user_id: str) -> list[FoundLate]:
     """What turned up late in a user's batches, the latest first."""
     rows = connection.execute(
         select_work()

@@ -6,12 +6,12 @@ from datetime import timedelta
 from sqlalchemy import Connection, Interval, and_, case, func, literal, or_, select, update
 
 from db.moves import submission
-from db.moves.rows import FREE_LEASE, finish, take, take_free, unleased
+from db.moves.rows import FREE_LEASE, take_free, unleased
 from db.reads.work import Work, select_work, work_of
 from db.schema import attempts, lanes
-from domain.errors import LikenessError, MaybeSent
+from domain.errors import MaybeSent
 from domain.ids import AttemptId
-from domain.states import AttemptState, GenerationState, Outcome
+from domain.states import AttemptState
 
 S = AttemptState
 
@@ -64,12 +64,6 @@ def bury(connection: Connection) -> list[Work]:
     if not ids:
         return []
     return [work_of(row) for row in connection.execute(select_work().where(attempts.c.id.in_(ids)))]
-
-
-def poison(connection: Connection, attempt_id: AttemptId, *, failure: LikenessError) -> None:
-    """The step kills whoever takes it: the generation fails, with the evidence, and keeps what was paid for."""
-    work = take(connection, attempt_id, states=frozenset({S.COLLECTING, S.VALIDATING}), token=None)
-    finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)
 
 
 def unclaimed(connection: Connection, *, older_than: timedelta, limit: int = 500) -> Sequence[Work]:

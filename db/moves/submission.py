@@ -215,13 +215,20 @@ def give_back(
     failure: LikenessError,
     wait: timedelta | None = None,
 ) -> GenerationState:
-    """Nothing reached the provider, and the lane cannot take it now: the generation waits in the queue again.
+    """Put the generation of an attempt of which nothing was sent back into the queue.
 
     Args:
         token: None for an attempt that is admitted and claimed by nobody.
     """
-    work = take(connection, attempt_id, states=_ADMITTED if token is None else _SUBMITTING, token=token)
-    return finish(connection, work, GenerationState.QUEUED, outcome=Outcome.GIVEN_BACK, failure=failure, wait=wait)
+    return refuse(
+        connection,
+        attempt_id,
+        token=token,
+        failure=failure,
+        target=GenerationState.QUEUED,
+        wait=wait,
+        counts=False,
+    )
 
 
 def hold_more(
@@ -248,18 +255,19 @@ def refuse(
     *,
     token: LeaseToken | None,
     failure: LikenessError,
+    target: GenerationState = GenerationState.FAILED,
     wait: timedelta | None = None,
     counts: bool = True,
 ) -> GenerationState:
-    """The provider has refused the request, which costs nothing: a failed try of the generation.
+    """End an attempt that was certainly not accepted, which costs nothing.
 
     Args:
         token: None for an attempt that is admitted and claimed by nobody.
-        wait: try again after this, or None where the generation fails: another try cannot help, or they are used up.
-        counts: False for a try that the generation gets back, since the provider fails everybody.
+        target: `failed`, or `queued` for another attempt.
+        wait: the least time until that attempt.
+        counts: False where it was no failed try of the generation.
     """
     work = take(connection, attempt_id, states=_ADMITTED if token is None else _SUBMITTING, token=token)
-    target = GenerationState.FAILED if wait is None else GenerationState.QUEUED
     outcome = Outcome.FAILED if counts else Outcome.GIVEN_BACK
     return finish(connection, work, target, outcome=outcome, failure=failure, wait=wait)
 

@@ -115,7 +115,7 @@ def judged(
     target = GenerationState.QUEUED if again else GenerationState.REJECTED
     reached = finish(connection, work, target, outcome=Outcome.REJECTED)
     if further is not None:
-        closed_loop.decided(connection, work, further, reached=reached)
+        closed_loop.record_decision(connection, work, further, reached=reached)
     return reached
 
 
@@ -170,7 +170,7 @@ def again(
     )
 
 
-def unfit(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, failure: LikenessError) -> None:
-    """The check cannot be made at all: the generation fails, charged, with its pictures kept."""
+def unfit(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken | None, failure: LikenessError) -> None:
+    """Fail a generation whose pictures cannot be checked; it stays charged, and keeps them."""
     work = take(connection, attempt_id, states=_VALIDATING, token=token)
     finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=failure)

@@ -1,1 +1,1 @@
-"""Rows that are written and read but have no state to move."""
+"""Tables without a state machine: batches, characters, lanes, embeddings, history and others."""

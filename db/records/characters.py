@@ -17,10 +17,10 @@ from domain.verdict import Thresholds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceRow:
-    """One reference picture; `r2_key` is its place in our own store.
+    """One reference picture; `r2_key` is its key in the picture store.
 
     Args:
-        uploaded_at: when it was in the bucket; None while it is kept in a folder alone, or there is no bucket.
+        uploaded_at: when it was uploaded to the bucket; None before that, or without a bucket.
     """
 
     position: int
@@ -34,14 +34,14 @@ class ReferenceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewThresholds:
-    """What becomes a version of a character's thresholds.
+    """A new version of a character's thresholds.
 
     Args:
-        origin: where they come from, shown beside every verdict.
+        origin: where they come from; shown beside every verdict.
         model: the scoring model they were fitted to; None for defaults.
-        aggregation: `max` or `mean` over the references; None keeps what the newest version says, at first `max`.
-        calibration: what was found where they were calibrated, as JSON.
-        style_decides: whether the style threshold is more than advice.
+        aggregation: `max` or `mean` over the references; None keeps that of the newest version, initially `max`.
+        calibration: figures of their calibration, as JSON.
+        style_decides: whether the style threshold decides or is advisory.
     """
 
     core: float
@@ -55,12 +55,12 @@ class NewThresholds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CharacterRow:
-    """A character as it stands now.
+    """A character with its newest thresholds.
 
     Args:
         aggregation: `max` or `mean` over the references.
         fitted_to: the scoring model that its thresholds were fitted to; None for defaults.
-        calibration: what was found where they were calibrated; None where they were not.
+        calibration: figures of their calibration; None where they were not calibrated.
     """
 
     id: CharacterId
@@ -74,7 +74,7 @@ class CharacterRow:
 
     @property
     def fitted_revision(self) -> str | None:
-        """Digest of the weights that its thresholds were fitted to, where a calibration keeps it."""
+        """Digest of the weights that its thresholds were fitted to, where the calibration records it."""
         model = (self.calibration or {}).get("model", {})
         found: str | None = model.get("revision")
         return found
@@ -88,7 +88,7 @@ def put(
     references: Sequence[ReferenceRow],
     thresholds: NewThresholds,
 ) -> CharacterId:
-    """Make the character, or replace its references; thresholds that differ from the newest become a new version."""
+    """Create the character, or replace its references; thresholds that differ from the newest become a new version."""
     known = connection.execute(
         select(characters.c.id).where(characters.c.name == name).with_for_update()
     ).scalar_one_or_none()
@@ -120,8 +120,8 @@ def put(
 
 
 def set_thresholds(connection: Connection, character_id: CharacterId, new: NewThresholds) -> int:
-    """Write a new version unless the newest says the same; returns the newest version's number."""
-    # Two who do so at once would take the same number.
+    """Write a new version unless the newest is the same; returns the number of the newest."""
+    # Locked, because two writers would take the same number.
     connection.execute(select(characters.c.id).where(characters.c.id == character_id).with_for_update())
     newest = _newest(connection, character_id)
     aggregation = new.aggregation or (newest.aggregation if newest is not None else "max")
@@ -138,7 +138,7 @@ def set_thresholds(connection: Connection, character_id: CharacterId, new: NewTh
         return int(newest.version)
     version = 1 if newest is None else newest.version + 1
     if new.calibration is None:
-        wanted["calibration"] = null()  # None would become JSON's null, which is something
+        wanted["calibration"] = null()  # None would be stored as JSON null, not SQL NULL
     connection.execute(insert(threshold_versions).values(character_id=character_id, version=version, **wanted))
     return int(version)
 
@@ -193,6 +193,6 @@ def get(connection: Connection, character_id: CharacterId) -> CharacterRow:
     )
 
 
-def every(connection: Connection) -> list[CharacterRow]:
+def list_characters(connection: Connection) -> list[CharacterRow]:
     ids = connection.execute(select(characters.c.id).order_by(characters.c.name)).scalars().all()
     return [get(connection, CharacterId(one)) for one in ids]

@@ -1,7 +1,7 @@
-"""What the closed loop reads and writes: where a rejected generation stands, and what was decided about it.
+"""Rows of the closed loop: the input of its decisions, and the decisions themselves.
 
-Deciding is `pipeline.attempts.closed_loop`'s business; the move itself is `db.moves.validation`'s, or a person's.
-Both write what was decided in the transaction that moves the generation.
+`pipeline.attempts.closed_loop` decides. `db.moves.validation`, or a retry, moves the generation and writes the decision
+in the same transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ from domain.states import GenerationState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextTry:
-    """What becomes of a generation that tries again.
+    """The next try of a generation.
 
     Args:
-        changes: the whole of `generations.changes`.
+        changes: the new value of `generations.changes`.
         hold_usd, price_usd: of one call of the next try.
     """
 
@@ -38,10 +38,10 @@ class NextTry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What was decided about a rejection.
+    """The decision about a rejected generation.
 
     Args:
-        reason: a sentence for people, without its full stop.
+        reason: a sentence for users, without full stop.
         next_try: None where it stays rejected.
     """
 
@@ -52,14 +52,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A generation as the closed loop sees it.
+    """The state of a generation that a decision is based on.
 
     Args:
-        settings: with the changes of its latest try over them.
+        settings: overlaid with the changes of its latest try.
         changes: of its latest try, or of the one that waits.
-        tries: of the row; those that failed and cost nothing are among them.
-        tried_models: every model that an attempt of it was made with.
-        varied: pictures that a variation was asked of already, as (job, position).
+        tries: number of tries, including failed ones that cost nothing.
+        tried_models: every model that an attempt used.
+        varied: pictures that a variation was requested of, as (job, position).
         providers: those that have a lane.
     """
 
@@ -80,7 +80,7 @@ class Standing:
 
 
 def policy_of(connection: Connection, generation_id: GenerationId) -> Policy:
-    """What a person allows this generation."""
+    """The try policy of this generation."""
     row = connection.execute(
         select(batches.c.try_policy.label("batch_policy"), generations.c.try_policy)
         .join(generations, generations.c.batch_id == batches.c.id)
@@ -90,7 +90,7 @@ def policy_of(connection: Connection, generation_id: GenerationId) -> Policy:
 
 
 def standing(connection: Connection, generation_id: GenerationId) -> Standing:
-    """Where the generation stands; nothing is locked."""
+    """The state of the generation; locks nothing."""
     row = connection.execute(
         select(generations, batches.c.try_policy.label("batch_policy"))
         .join(batches, batches.c.id == generations.c.batch_id)
@@ -125,7 +125,7 @@ class BestPicture:
     Args:
         position: among the pictures of its attempt, from 0.
         core, style: its lowest scores where there are several characters.
-        detail: what the provider said in its last word about the job.
+        detail: from the provider's final status of the job.
     """
 
     asset_id: AssetId
@@ -140,8 +140,8 @@ class BestPicture:
 
 
 def _ranked(generation_id: GenerationId) -> Select[Any]:
-    """Judged pictures, the best first: as `domain.verdict.best_for_all` has it, in SQL."""
-    # Null where style is advice, and LEAST passes over nulls.
+    """Judged pictures, best first: `domain.verdict.best_for_all` in SQL."""
+    # Null where style is advisory; LEAST ignores nulls.
     style = case((verdicts.c.style_decides, verdicts.c.style - verdicts.c.style_threshold))
     margin = func.least(verdicts.c.core - verdicts.c.core_threshold, style)
     return (
@@ -166,7 +166,7 @@ def _ranked(generation_id: GenerationId) -> Select[Any]:
 
 
 def best_picture(connection: Connection, generation_id: GenerationId) -> BestPicture | None:
-    """The best of all tries, or None where nothing was judged."""
+    """The best picture of all tries; None where nothing was judged."""
     best = _ranked(generation_id).subquery()
     row = connection.execute(
         select(best, attempts.c.lane, attempts.c.provider, attempts.c.job_id, attempts.c.result).join(
@@ -189,7 +189,7 @@ def best_picture(connection: Connection, generation_id: GenerationId) -> BestPic
 
 
 def position_of(connection: Connection, asset_id: AssetId) -> int:
-    """Where the picture stands among those of its attempt, from 0."""
+    """Position of the picture in its attempt, from 0."""
     found: int = connection.execute(
         select(generation_assets.c.position).where(generation_assets.c.id == asset_id)
     ).scalar_one()
@@ -197,7 +197,7 @@ def position_of(connection: Connection, asset_id: AssetId) -> int:
 
 
 def mark_best(connection: Connection, generation_id: GenerationId) -> None:
-    """One picture of all the generation's tries stands for it."""
+    """Mark the best picture of all tries as the generation's."""
     best = _ranked(generation_id).subquery()
     connection.execute(
         update(generation_assets)
@@ -206,11 +206,11 @@ def mark_best(connection: Connection, generation_id: GenerationId) -> None:
     )
 
 
-def decided(connection: Connection, work: Work, decision: Decision, *, reached: GenerationState) -> None:
-    """Write down what was decided about the rejection of `work`, and what the next try asks for.
+def record_decision(connection: Connection, work: Work, decision: Decision, *, reached: GenerationState) -> None:
+    """Record the decision about the rejection of `work`, and prepare the next try.
 
     Args:
-        reached: where the generation is now; a person's cancel may have come first.
+        reached: the generation's state now; a user may have canceled it first.
     """
     if reached is GenerationState.CANCELED:
         return
@@ -229,7 +229,7 @@ def decided(connection: Connection, work: Work, decision: Decision, *, reached: 
 
 
 def prepare(connection: Connection, generation_id: GenerationId, following: NextTry) -> None:
-    """What the next attempt of the generation is made from; its budget is checked when it is admitted."""
+    """Store what the next attempt asks for; its budget is checked at admission."""
     connection.execute(
         update(generations)
         .where(generations.c.id == generation_id)
@@ -243,7 +243,7 @@ def prepare(connection: Connection, generation_id: GenerationId, following: Next
     )
 
 
-#: A further try is an attempt after one that was rejected; each must have a row that says who asked for it.
+#: A further try is an attempt after a rejected one; each needs a history row that asked for it.
 _UNASKED = text(
     """
     SELECT later.id
@@ -262,10 +262,10 @@ _UNASKED = text(
 
 
 def paid_unasked(connection: Connection) -> list[AttemptId]:
-    """Charged attempts that came after a charged one of the same generation and that nobody asked for; always none.
+    """Charged attempts after a charged one of the same generation that nobody asked for; always empty.
 
-    Asked for is what a row of history says between the two: the closed loop's after a verdict, or a person's. The later
-    one counts from its intent: an admission may have begun, and waited for its turn, before anybody asked. A job that
-    turned up late was asked for when it was first submitted.
+    An attempt was asked for if the history has a row between the two, by the closed loop or a user. The later attempt
+    counts from its intent, because its admission may have begun earlier. A job found late was asked for when it was
+    first submitted.
     """
     return [AttemptId(one) for one in connection.execute(_UNASKED).scalars()]

@@ -1,7 +1,7 @@
-"""Embeddings that were made, and the frames in which they are compared: bytes in, bytes out.
+"""The embedding cache and the frames of models, as opaque bytes.
 
-Rows are keyed by the digest of the picture's file and by the fingerprint of the model, and never change; what the
-numbers mean is known to `validation` alone.
+Rows are keyed by the digest of the picture file and the fingerprint of the model, and never change. Only `validation`
+interprets the numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,18 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from db.schema_checks import embedding_frames, embeddings
 from db.texts import storable_json
 
-#: Rows of one statement: 500 embeddings of ViT-L/14 are 4 MB.
+#: Rows per statement: 500 embeddings of ViT-L/14 are 4 MB.
 _AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRow:
-    """Where one model's embeddings lie, with what it takes to recognise the model without loading it.
+    """The frame of one model's embeddings, and the model's identity, so that it need not be loaded.
 
     Args:
-        fingerprint: under which its embeddings are kept.
+        fingerprint: key of its embeddings.
         core_centre, style_centre, style_spread: little-endian float32.
-        arithmetic: on which device it was loaded last, and what was measured there.
+        arithmetic: the device it was loaded on last, and the measurements there.
     """
 
     fingerprint: str
@@ -40,7 +40,7 @@ class FrameRow:
 
 
 def get_many(connection: Connection, sources: Sequence[str], *, fingerprint: str) -> dict[str, tuple[bytes, bytes]]:
-    """Core vector and style statistics by digest of the picture's file; those that are unknown are absent."""
+    """Core vector and style statistics by digest of the picture file; unknown ones are absent."""
     found: dict[str, tuple[bytes, bytes]] = {}
     for at in range(0, len(sources), _AT_ONCE):
         rows = connection.execute(
@@ -53,8 +53,8 @@ def get_many(connection: Connection, sources: Sequence[str], *, fingerprint: str
 
 
 def put_many(connection: Connection, rows: Mapping[str, tuple[bytes, bytes]], *, fingerprint: str) -> None:
-    """Keep core vectors and style statistics by digest; a row that is there already stays."""
-    # In one order for everybody: two writers of the same rows must not wait for each other in a ring.
+    """Store core vectors and style statistics by digest; existing rows stay."""
+    # Sorted, so that two writers of the same rows cannot deadlock.
     sources = sorted(rows)
     for at in range(0, len(sources), _AT_ONCE):
         some = sources[at : at + _AT_ONCE]
@@ -68,7 +68,7 @@ def put_many(connection: Connection, rows: Mapping[str, tuple[bytes, bytes]], *,
 
 
 def put_frame(connection: Connection, frame: FrameRow) -> None:
-    """Keep a model's frame; one that is there already is only seen again, under its name and on its device of now."""
+    """Store a model's frame; an existing one gets only its name, device and time of loading updated."""
     values = {**asdict(frame), "arithmetic": storable_json(frame.arithmetic)}
     seen = {"seen_at": func.now(), "model": frame.model, "arithmetic": values["arithmetic"]}
     connection.execute(
@@ -79,7 +79,7 @@ def put_frame(connection: Connection, frame: FrameRow) -> None:
 
 
 def frames(connection: Connection) -> list[FrameRow]:
-    """Every model that embeddings were made with, the one loaded last first."""
+    """Every model that made embeddings, the last loaded first."""
     rows = connection.execute(
         select(*[embedding_frames.c[name] for name in FrameRow.__dataclass_fields__]).order_by(
             embedding_frames.c.seen_at.desc(), embedding_frames.c.fingerprint

@@ -1,52 +1,35 @@
-"""Repeated faults as the attempts' rows tell them: nothing is counted in memory, so nothing is forgotten with it."""
+"""Read a lane's faults in a row from its attempts; nothing is counted in memory, so nothing is lost with a process."""
 
-import logging
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Text, bindparam, func, literal_column, select
 
 from db.reads.work import Work
-from db.records import lanes
 from db.schema import attempts
 from db.schema import lanes as lane_table
-from domain.errors import LikenessError
-from domain.faults import CODES, Fault, is_fault, outage
+from domain.faults import CODES, Fault, Outage, outage
 
-log = logging.getLogger(__name__)
-
-#: So many faults of a run are read, the newest and the very first; longer ones have reached every ceiling.
+#: Faults read of a run: the newest, plus the first; longer runs have reached every limit.
 _MOST = 1000
 
 _BEGAN = func.coalesce(attempts.c.intent_at, attempts.c.created_at).label("began_at")
 
 
-def weigh(connection: Connection, work: Work, failure: LikenessError) -> timedelta | None:
-    """Close the lane if this failure, which the caller is about to write, is one fault too many in a row.
+def outage_with(connection: Connection, work: Work) -> Outage | None:
+    """What the lane's faults in a row say, with that of `work`, which the caller is about to write; None for nothing.
 
-    Returns:
-        How long the generation waits where the provider fails everybody, so that the try does not count; None where
-        it is a try like any other.
+    Locks the lane: of faults at the same moment each sees those before it, and one of them closes the lane.
     """
-    if not is_fault(failure):
-        return None
-    # Of faults at the same moment each sees those before it, and one of them closes the lane.
     connection.execute(select(lane_table.c.name).where(lane_table.c.name == work.lane).with_for_update())
-    found = outage([*_run(connection, work.lane), _present(connection, work)])
-    if found is None:
-        return None
-    if found.closes:
-        log.warning("lane %s is closed for %.0f s: %s", work.lane, found.pause.total_seconds(), found.reason(failure))
-        lanes.close(connection, work.lane, reason=found.reason(failure), wait=found.pause)
-    return None if found.counts else found.wait(work.number)
+    return outage([*_run(connection, work.lane), _present(connection, work)])
 
 
 def _run(connection: Connection, lane: str) -> list[Fault]:
-    """The lane's faults since something was made on it, oldest first."""
+    """The lane's faults since its last success, oldest first."""
     made = select(func.max(attempts.c.made_at)).where(attempts.c.lane == lane, attempts.c.made_at.is_not(None))
     run = select(attempts.c.generation_id, _BEGAN, attempts.c.finished_at.label("ended_at")).where(
         attempts.c.lane == lane,
-        # Not as parameters, which a prepared statement could not hold against the predicate of the index.
+        # Literals, because a prepared statement with parameters could not use the partial index.
         attempts.c.error_code.in_([bindparam(None, code, Text, literal_execute=True) for code in CODES]),
         attempts.c.finished_at > func.coalesce(made.scalar_subquery(), literal_column("'-infinity'::timestamptz")),
     )

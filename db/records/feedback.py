@@ -1,4 +1,4 @@
-"""What people said about pictures. Rows are added and never changed; the last word on a picture counts."""
+"""Feedback of users on pictures. Rows are only added; the latest on a picture counts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,10 @@ from domain.ids import AssetId, CharacterId, GenerationId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedPicture:
-    """A stored picture of which a person said whether it shows the character.
+    """A stored picture that a user accepted or rejected as showing the character.
 
     Args:
-        accepted: that it does.
+        accepted: whether it shows the character.
     """
 
     accepted: bool
@@ -35,10 +35,10 @@ def add(
     rating: int | None = None,
     comment: str | None = None,
 ) -> None:
-    """Write down what a person said.
+    """Add feedback.
 
     Args:
-        asset_id: the picture it is about; None for the generation as a whole.
+        asset_id: the picture; None for the generation as a whole.
         rating: 1 to 5.
     """
     connection.execute(
@@ -54,9 +54,9 @@ def add(
 
 
 def judged_by_people(connection: Connection, character_id: CharacterId, *, most: int) -> list[JudgedPicture]:
-    """Pictures of which people said whether they show the character, the newest word first.
+    """Pictures that users accepted or rejected for this character, latest feedback first.
 
-    A picture of several characters that was turned away shows some of them, perhaps this one, and is left out.
+    A rejected picture of several characters is left out, because it may still show this one.
     """
     words = (
         select(

@@ -1,4 +1,4 @@
-"""Signs of life of what must run, and what a look that runs now and then has found."""
+"""Heartbeats of periodic processes, and the results of periodic checks such as the daily audit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from db.texts import storable_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """The latest look of a kind that was carried out.
+class CheckResult:
+    """The latest result of a periodic check.
 
     Args:
         age_s: seconds since its end, by the clock of Postgres.
-        said: what it found, in sentences.
+        said: findings, one sentence each.
     """
 
     age_s: float
@@ -38,10 +38,11 @@ def age_s(connection: Connection, name: str) -> float | None:
 
 
 def claim(connection: Connection, name: str, *, every: timedelta, again: timedelta) -> bool:
-    """Whether the caller is the one to look now: the last look is `every` ago, and nobody has begun one since.
+    """Claim the next run of a periodic check: returns whether one is due and no other caller has claimed it.
 
     Args:
-        again: after this long the claim of a caller who died before `tell` is void.
+        every: interval between runs.
+        again: after this long the claim of a caller that died before `record_result` expires.
     """
     due_again = func.now() - every + again
     statement = upsert(ticks).values(name=name, at=due_again)
@@ -51,17 +52,17 @@ def claim(connection: Connection, name: str, *, every: timedelta, again: timedel
     return connection.execute(statement.returning(ticks.c.name)).first() is not None
 
 
-def tell(connection: Connection, name: str, said: Sequence[str]) -> None:
-    """The look that was claimed has ended so."""
-    told = storable_json(list(said))
-    connection.execute(update(ticks).where(ticks.c.name == name).values(at=func.now(), said=told))
+def record_result(connection: Connection, name: str, findings: Sequence[str]) -> None:
+    """Store the result of the claimed run."""
+    stored = storable_json(list(findings))
+    connection.execute(update(ticks).where(ticks.c.name == name).values(at=func.now(), said=stored))
 
 
-def told(connection: Connection, name: str) -> Look | None:
-    """The latest look, or None where none has ended yet."""
+def latest_result(connection: Connection, name: str) -> CheckResult | None:
+    """The latest result; None where no run has ended yet."""
     row = connection.execute(
         select(extract("epoch", func.now() - ticks.c.at).label("age_s"), ticks.c.said).where(
             ticks.c.name == name, ticks.c.said.is_not(None)
         )
     ).one_or_none()
-    return None if row is None else Look(age_s=float(row.age_s), said=row.said)
+    return None if row is None else CheckResult(age_s=float(row.age_s), said=row.said)

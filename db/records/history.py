@@ -1,7 +1,6 @@
-"""The history of a generation: moves that a person or a rule asked for, which no step makes by itself.
+"""The history of a generation: changes that a user or a rule asked for, such as a retry or a settled doubt, and why.
 
-What the steps do is told by the rows of the attempts; here stands who sent a generation back, settled a doubt or
-replaced a verdict, and why. Rows are added and never changed.
+Ordinary steps are recorded in the attempts' own rows. Rows are only added.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,9 @@ from db.schema import generation_history
 from db.texts import storable, storable_json
 from domain.ids import AttemptId, GenerationId
 
-#: Whoever typed the command; who that is, the batch's owner says.
+#: The user who ran a command; the batch's owner identifies them.
 PERSON = "a person"
-#: What settles a doubt when no person does.
+#: Rules that settle a doubt.
 THE_LIST = "the provider's list"
 THE_REPLY = "the provider's reply"
 A_WEBHOOK = "a webhook and the job it named"
@@ -25,13 +24,13 @@ A_WEBHOOK = "a webhook and the job it named"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRow:
-    """One move that was asked for.
+    """One requested change.
 
     Args:
-        attempt_id: the attempt it was about, or None.
-        from_state, to_state: of the generation; the same where it did not move.
+        attempt_id: the attempt concerned, or None.
+        from_state, to_state: of the generation; equal where it did not move.
         actor: `PERSON`, or the rule that decided.
-        detail: what else the row keeps, as JSON.
+        detail: further data as JSON.
     """
 
     at: datetime
@@ -55,7 +54,7 @@ def note(  # noqa: PLR0913 -- the columns of one row, each by its name
     reason: str,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write down a move of one generation, in the transaction that makes it."""
+    """Record a change of one generation, in the transaction that makes it."""
     connection.execute(
         insert(generation_history).values(
             generation_id=generation_id,
@@ -72,25 +71,25 @@ def note(  # noqa: PLR0913 -- the columns of one row, each by its name
 def note_all(
     connection: Connection, from_states: Mapping[GenerationId, str], *, to_state: str, actor: str, reason: str
 ) -> None:
-    """Write down the same move of many generations.
+    """Record the same change of many generations.
 
     Args:
-        from_states: where each of them stood.
+        from_states: the former state of each.
     """
     if not from_states:
         return
-    said = {"to_state": str(to_state), "actor": actor, "reason": storable(reason)[:4000]}
-    rows = [{"generation_id": one, "from_state": str(state), **said} for one, state in from_states.items()]
+    common = {"to_state": str(to_state), "actor": actor, "reason": storable(reason)[:4000]}
+    rows = [{"generation_id": one, "from_state": str(state), **common} for one, state in from_states.items()]
     connection.execute(insert(generation_history), rows)
 
 
 def of(connection: Connection, generation_id: GenerationId) -> list[HistoryRow]:
-    """What was asked for, oldest first."""
+    """The history of one generation, oldest first."""
     return of_many(connection, [generation_id])
 
 
 def of_many(connection: Connection, generation_ids: Sequence[GenerationId]) -> list[HistoryRow]:
-    """What was asked for of these generations, oldest first."""
+    """The history of these generations, oldest first."""
     history = generation_history.c
     rows = connection.execute(
         select(

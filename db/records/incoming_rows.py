@@ -132,6 +132,12 @@ def read_line(line: str) -> IncomingRow:
     )
 
 
+def asked_in(line: str) -> tuple[str, ...]:
+    """What tells a line from another that asks for something else: its identity, where it is sorted, and its hold."""
+    cells = dict(zip(_IN_LINE, line.rstrip("\n").split("\t"), strict=True))
+    return tuple(cells[name] for name in ("identity", "theme", "variation", "hold_usd"))
+
+
 def _unescaped(cell: str) -> str:
     head, *rest = cell.split("\\\\")
     parts = [head, *rest]

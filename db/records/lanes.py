@@ -1,4 +1,4 @@
-"""Lanes: their limits, and whether they are open."""
+"""Lanes: their limits, account figures, and whether they are open."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ _DAY = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneRow:
-    """One provider account as the books know it.
+    """One provider account.
 
     Args:
         rate_limit: submissions in Celery's notation (`60/m`), or None for no limit.
-        concurrency: jobs the account may have in flight: the least of what a person and the account allow.
-        concurrency_origin: whose number that is: `setting`, the `account` itself, or a `person`.
-        person_concurrency: what a person allows; None where nobody has said.
+        concurrency: jobs in flight: the lower of the user's and the account's limit.
+        concurrency_origin: whose limit that is: `setting`, `account` or `person`.
+        person_concurrency: the limit that a user set; None for none.
         closed_until: admission skips the lane until then.
-        account_asked_at: when the provider was last asked about the account.
-        account_balance_usd, account_held_usd, account_jobs: what it said; None where it does not say.
-        in_flight: attempts that take one of its places.
-        waiting: queued generations that it may take; the lanes of a provider share them.
+        account_asked_at: when the account was last requested.
+        account_balance_usd, account_held_usd, account_jobs: its figures; None where the provider gives none.
+        in_flight: attempts that occupy one of its places.
+        waiting: queued generations that it may take; shared by the lanes of a provider.
     """
 
     name: str
@@ -65,10 +65,10 @@ def ensure(
     concurrency: int,
     said_by: str = "setting",
 ) -> None:
-    """Make the lane's row if there is none; limits that somebody has set since are left as they are.
+    """Create the lane's row if it is missing; existing limits are kept.
 
     Args:
-        said_by: a `person` whose number only the account's own lowers, or a mere `setting`.
+        said_by: `person`, whose limit the account can only lower, or `setting`, a default.
     """
     connection.execute(
         upsert(lanes)
@@ -84,7 +84,7 @@ def ensure(
     )
 
 
-def every(connection: Connection) -> list[LaneRow]:
+def list_lanes(connection: Connection) -> list[LaneRow]:
     in_flight = (
         select(func.count())
         .select_from(attempts)
@@ -114,7 +114,7 @@ def every(connection: Connection) -> list[LaneRow]:
 
 
 def waited_for(connection: Connection, batch_id: BatchId) -> set[str]:
-    """The providers that queued generations of the batch wait for."""
+    """The providers of the batch's queued generations."""
     queued = exists().where(
         generations.c.state == GenerationState.QUEUED,
         generations.c.provider == lanes.c.provider,
@@ -133,7 +133,7 @@ def is_open(connection: Connection, name: str) -> bool:
 
 
 def close(connection: Connection, name: str, *, reason: str, wait: timedelta) -> None:
-    """Close the lane for `wait`; a closure that lasts longer is left as it is."""
+    """Close the lane for `wait`; a longer closure is kept."""
     until = func.now() + wait
     connection.execute(
         update(lanes)
@@ -166,7 +166,7 @@ def set_rate_limit(connection: Connection, name: str, rate_limit: str | None) ->
 
 
 def set_concurrency(connection: Connection, name: str, concurrency: int) -> None:
-    """A person's word, which stays; the account allowing less lowers what is used, for as long as it does."""
+    """Set the user's limit; a lower limit of the account is used while it lasts."""
     connection.execute(
         update(lanes)
         .where(lanes.c.name == name)
@@ -177,16 +177,16 @@ def set_concurrency(connection: Connection, name: str, concurrency: int) -> None
 
 
 def _least(*, person: ColumnElement[int], account: ColumnElement[int]) -> dict[str, ColumnElement[Any]]:
-    """The lower number with its origin; one that is null, or an account's that is not positive, says nothing."""
-    said = func.nullif(func.greatest(account, 0), 0)
+    """The lower limit and its origin; null, or a non-positive account limit, counts as no limit."""
+    allowed = func.nullif(func.greatest(account, 0), 0)
     return {
-        "concurrency": func.least(person, said),
-        "concurrency_origin": case((person <= func.coalesce(said, person), "person"), else_="account"),
+        "concurrency": func.least(person, allowed),
+        "concurrency_origin": case((person <= func.coalesce(allowed, person), "person"), else_="account"),
     }
 
 
 def illegal_prompts_until(connection: Connection, name: str, *, limit: int) -> timedelta | None:
-    """How long the last 24 hours will hold `limit` illegal prompts or more; None where they do not now."""
+    """How long until the last 24 hours have fewer than `limit` illegal prompts; None where they have fewer now."""
     oldest = (
         select(attempts.c.finished_at + _DAY - func.now())
         .where(attempts.c.lane == name, attempts.c.illegal_prompt, attempts.c.finished_at > func.now() - _DAY)
@@ -198,7 +198,7 @@ def illegal_prompts_until(connection: Connection, name: str, *, limit: int) -> t
 
 
 def claim_account(connection: Connection, name: str, *, every: timedelta) -> bool:
-    """Whether it is time to ask about the account, and the caller's turn: nobody else's for as long again."""
+    """Claim the next account request: returns whether one is due and no other caller has claimed it."""
     stale = or_(lanes.c.account_asked_at.is_(None), lanes.c.account_asked_at <= func.now() - every)
     claimed = update(lanes).where(lanes.c.name == name, stale).values(account_asked_at=func.now())
     return connection.execute(claimed).rowcount == 1
@@ -207,15 +207,15 @@ def claim_account(connection: Connection, name: str, *, every: timedelta) -> boo
 def note_account(
     connection: Connection, name: str, *, balance_usd: Decimal | None, held_usd: Decimal | None, jobs: int | None
 ) -> Decimal | None:
-    """Keep what the account says of itself; returns the balance it gave before.
+    """Store the account's figures; returns the former balance.
 
-    The jobs it allows become the lane's, up or down, but never more than a person allows.
+    Its job limit becomes the lane's, up or down, but never above the user's limit.
     """
     before: Decimal | None = connection.execute(
         select(lanes.c.account_balance_usd).where(lanes.c.name == name).with_for_update()
     ).scalar_one_or_none()
-    said = {"account_balance_usd": balance_usd, "account_held_usd": held_usd, "account_jobs": jobs}
-    connection.execute(update(lanes).where(lanes.c.name == name).values(**said))
+    figures = {"account_balance_usd": balance_usd, "account_held_usd": held_usd, "account_jobs": jobs}
+    connection.execute(update(lanes).where(lanes.c.name == name).values(**figures))
     if jobs is not None and jobs > 0:
         least = _least(person=lanes.c.person_concurrency, account=literal(jobs, Integer))
         connection.execute(update(lanes).where(lanes.c.name == name).values(**least))
@@ -223,7 +223,7 @@ def note_account(
 
 
 def reopen_if_closed_for(connection: Connection, name: str, reason: str) -> None:
-    """Open the lane now if what closed it begins with `reason`."""
+    """Open the lane if the reason of its closure begins with `reason`."""
     closed_for = lanes.c.reason.startswith(reason, autoescape=True)
     connection.execute(update(lanes).where(lanes.c.name == name, closed_for).values(closed_until=None, reason=None))
 
@@ -233,7 +233,7 @@ def rate_limits(connection: Connection) -> dict[str, str | None]:
 
 
 def forget_past_closures(connection: Connection) -> None:
-    """Clear what is over, so that people do not read yesterday's reason."""
+    """Clear closures that are over, so that users do not see an old reason."""
     connection.execute(
         update(lanes)
         .where(and_(lanes.c.closed_until.is_not(None), lanes.c.closed_until <= func.now()))

@@ -1,4 +1,4 @@
-"""Pictures of a batch with their embeddings, and the flag of those that are too alike."""
+"""Find the judged pictures of a batch with their embeddings, and flag near duplicates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class SeenPicture:
 
     Args:
         vector: the core embedding, little-endian float32 at unit length.
-        judged_at: begin of the transaction that judged it.
+        judged_at: start of the transaction that judged it.
     """
 
     asset_id: AssetId
@@ -30,7 +30,7 @@ class SeenPicture:
 def judged_since(
     connection: Connection, batch_id: BatchId, *, fingerprint: str, since: datetime | None, most: int
 ) -> list[SeenPicture]:
-    """Pictures of the batch that were judged at `since` or later, the latest first, at most `most`."""
+    """Pictures of the batch judged at `since` or later, latest first, at most `most`."""
     statement = (
         select(
             generation_assets.c.id.label("asset_id"),
@@ -54,7 +54,7 @@ def judged_since(
 
 
 def flag(connection: Connection, found: Mapping[AssetId, tuple[AssetId, float]]) -> None:
-    """Say of each picture which earlier one it is too like, unless it is known to be more like another."""
+    """Flag each picture as a near duplicate of an earlier one, unless a closer one is recorded."""
     for asset_id in sorted(found):
         earlier, score = found[asset_id]
         connection.execute(
@@ -71,7 +71,7 @@ def flag(connection: Connection, found: Mapping[AssetId, tuple[AssetId, float]])
 
 
 def flagged(connection: Connection, ids: Sequence[AssetId]) -> dict[AssetId, tuple[AssetId, float]]:
-    """Of these pictures, those that are too like an earlier one: which, and how much."""
+    """The near duplicates among these pictures: the earlier picture and the cosine."""
     rows = connection.execute(
         select(
             generation_assets.c.id, generation_assets.c.near_duplicate_of, generation_assets.c.near_duplicate_score

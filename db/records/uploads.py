@@ -1,4 +1,4 @@
-"""Which pictures, grids and references are not in the bucket yet, and who brings them there."""
+"""Claim pictures, grids and references that are not in the bucket yet, for upload."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ _row_of_reference = tuple_(character_references.c.character_id, character_refere
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """Files of ours that are on some machine, and perhaps on it alone.
+    """Files that are on some machine, and perhaps nowhere else.
 
     Args:
-        asset_id: whose picture it is; None for a reference picture, which is known by its key.
-        grid_key: the grid that the picture was cut from, where it was.
+        asset_id: the asset; None for a reference picture, which is identified by its key.
+        grid_key: the grid that the picture was cut from, or None.
     """
 
     r2_key: str
@@ -28,9 +28,9 @@ class Waiting:
 
 
 def claim(connection: Connection, *, size: int, again_after: timedelta) -> list[Waiting]:
-    """Up to `size` pictures that wait, longest untried first; nobody else gets them before `again_after`.
+    """Claim up to `size` waiting files, longest untried first; no other caller gets them before `again_after`.
 
-    References come first: submissions wait for them.
+    References come first, because submissions wait for them.
     """
     references = _claim_references(connection, size=size, again_after=again_after)
     return references + _claim_assets(connection, size=size - len(references), again_after=again_after)
@@ -44,7 +44,7 @@ def _claim_assets(connection: Connection, *, size: int, again_after: timedelta) 
         .order_by(assets.upload_tried_at.asc().nulls_first())
         .limit(size)
         .with_for_update(skip_locked=True)
-        # As a plain subquery the planner may run it once per row, and claim more than asked for.
+        # A CTE: as a plain subquery the planner may run it once per row, and claim too many.
         .cte("chosen")
     )
     rows = connection.execute(
@@ -57,7 +57,7 @@ def _claim_assets(connection: Connection, *, size: int, again_after: timedelta) 
 
 
 def _claim_references(connection: Connection, *, size: int, again_after: timedelta) -> list[Waiting]:
-    """As assets; a file that several characters have is claimed with all of them, or with those that nobody holds."""
+    """Like assets; a file that several characters share is claimed for all of them that are not locked."""
     references = character_references.c
     chosen = (
         select(references.character_id, references.position)
@@ -80,13 +80,13 @@ def _due(tried_at: ColumnElement[datetime | None], again_after: timedelta) -> Co
     return or_(tried_at.is_(None), tried_at < func.now() - again_after)
 
 
-def uploaded(connection: Connection, found: Mapping[Waiting, tuple[str | None, datetime]]) -> None:
-    """These are in the bucket now.
+def mark_uploaded(connection: Connection, found: Mapping[Waiting, tuple[str | None, datetime]]) -> None:
+    """Record that these files are in the bucket.
 
     Args:
-        found: for each its public address where it has one, and when it was there.
+        found: public address, if any, and time of upload of each.
     """
-    # In one order for everybody, so that two uploaders of the same rows cannot lock each other out.
+    # Sorted, so that two uploaders of the same rows cannot deadlock.
     assets = {one.asset_id: values for one, values in found.items() if one.asset_id is not None}
     for asset_id in sorted(assets):
         url, at = assets[asset_id]
@@ -101,7 +101,7 @@ def uploaded(connection: Connection, found: Mapping[Waiting, tuple[str | None, d
 
 
 def readdress(connection: Connection, base: str, *, size: int) -> int:
-    """Give up to `size` uploaded pictures the address `base` + key, if they have another or none; returns how many."""
+    """Set the address of up to `size` uploaded pictures to `base` + key where it differs; returns how many changed."""
     assets = generation_assets.c
     address = literal(base, Text) + assets.r2_key
     chosen = (
@@ -116,7 +116,7 @@ def readdress(connection: Connection, base: str, *, size: int) -> int:
 
 
 def give_back(connection: Connection, waiting: Sequence[Waiting]) -> None:
-    """These were not tried; whoever comes next may try them."""
+    """Release the claim on files that were not tried."""
     assets = sorted(one.asset_id for one in waiting if one.asset_id is not None)
     if assets:
         connection.execute(
@@ -132,8 +132,8 @@ def give_back(connection: Connection, waiting: Sequence[Waiting]) -> None:
 def _note_references(connection: Connection, keys: Sequence[str], **values: datetime | None) -> None:
     """Write `values` to the references of these keys that are not known to be in the bucket.
 
-    By key, and not by place: somebody may have given the character other references meanwhile. What he has locked is
-    passed over, since he locks in an order of his own; the next round finds what is left of it.
+    By key, because the character may have got other references meanwhile. Locked rows are skipped, because their writer
+    locks in another order; the next round finds them.
     """
     references = character_references.c
     chosen = (

@@ -11,12 +11,12 @@ def admit(resources: Resources, provider: str) -> int:
     """Admit what fits on the lanes of `provider`; returns how many tasks were published."""
     ahead = resources.timing.ahead.total_seconds()
     with resources.database.transaction() as connection:
-        rows = [row for row in lanes.every(connection) if row.provider == provider]
+        rows = [row for row in lanes.list_lanes(connection) if row.provider == provider]
         by_rate = {row.name: places_within(row.rate_limit, seconds=ahead, at_most=row.concurrency) for row in rows}
         most = illegal_prompts.most_at_risk(resources, provider)
         admitted = admission.admit(connection, provider, places_by_rate=by_rate, most_at_risk=most)
     if admitted:
-        resources.points.reach("admit.committed")
+        resources.fault_points.reach("admit.committed")
     for one in admitted:
         resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
     return len(admitted)
@@ -25,5 +25,5 @@ def admit(resources: Resources, provider: str) -> int:
 def admit_everywhere(resources: Resources) -> int:
     """One tick: every provider that has a lane."""
     with resources.database.transaction() as connection:
-        providers = sorted({row.provider for row in lanes.every(connection)})
+        providers = sorted({row.provider for row in lanes.list_lanes(connection)})
     return sum(admit(resources, provider) for provider in providers)

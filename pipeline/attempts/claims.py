@@ -1,25 +1,89 @@
-"""A step that Postgres left in the lurch: its worker lives, so that no death is counted."""
+"""Hold a claim while a step works: its lease, a race that is lost meanwhile, a database that goes away meanwhile.
+
+Every step that claims does it here, so that what a lost lease or a lost database means is written once.
+"""
 
 import logging
-from datetime import timedelta
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Generic, TypeVar
 
 from db.moves.rows import hand_back
 from db.reads.work import Lease
 from db.session import DatabaseAway
+from domain.disposition import Facts, Step, disposition
+from domain.errors import LostRace
 from domain.ids import AttemptId
 from pipeline.attempts.outcome import Again
 from pipeline.resources import Resources
 
 log = logging.getLogger(__name__)
 
-_KEEP_TRYING_S: Final = 60.0
-#: Postgres is back by then; others are taken up before.
-_WAIT: Final = timedelta(seconds=2)
+#: For what this process alone knows, while Postgres is away.
+KEEP_TRYING_S: Final = 60.0
+
+_Taken = TypeVar("_Taken")
 
 
-def let_go(resources: Resources, attempt_id: AttemptId, lease: Lease, away: DatabaseAway) -> Again:
-    """Give the claimed attempt back as soon as Postgres answers again; the same step again after a moment.
+@dataclass(slots=True, kw_only=True)
+class Claim(Generic[_Taken]):
+    """A claim while it is worked on.
+
+    Args:
+        taken: what was claimed; None where there is nothing to do, or nobody knows whether the claim stands.
+        again: what the step tells its task; set by the step, or by what ended it.
+    """
+
+    lease: Lease
+    taken: _Taken | None = None
+    again: Again | None = None
+
+
+#: What to do where Postgres went away under a claim; may raise it again.
+WhenAway = Callable[[Claim[_Taken], DatabaseAway], Again | None]
+
+
+@contextmanager
+def claimed(
+    resources: Resources, take: Callable[[Lease], _Taken | None], *, when_away: WhenAway[_Taken]
+) -> Iterator[Claim[_Taken]]:
+    """Claim by `take`, keep the lease alive inside the block, and end quietly when the claim was lost meanwhile.
+
+    Args:
+        take: claims under the lease, in a transaction of its own.
+        when_away: called with the claim as it stood when Postgres went away.
+    """
+    claim = Claim[_Taken](lease=resources.leases.new())
+    try:
+        claim.taken = take(claim.lease)
+        if claim.taken is None:
+            yield claim
+            return
+        with resources.leases.held(claim.lease):
+            yield claim
+    except LostRace as race:
+        log.info("a claim was lost meanwhile: %s", race)
+        claim.again = None
+        if claim.taken is None:
+            yield claim
+    except DatabaseAway as away:
+        unknown = claim.taken is None
+        claim.again = when_away(claim, away)
+        if unknown:
+            yield claim
+
+
+def releasing(resources: Resources, attempt_id: AttemptId, step: Step) -> WhenAway[_Taken]:
+    """Release the attempt as soon as Postgres answers again: its worker lives, so that no death may be counted."""
+    return partial(_release, resources, attempt_id, step)
+
+
+def _release(
+    resources: Resources, attempt_id: AttemptId, step: Step, claim: Claim[_Taken], away: DatabaseAway
+) -> Again:
+    """Release a claimed attempt; the same step again after a moment.
 
     A lease that is left to run out counts as a death, and three of them end a paid attempt as poison. Harmless where
     the claim never stood, or where what the step had written was committed and only the answer got lost.
@@ -27,9 +91,12 @@ def let_go(resources: Resources, attempt_id: AttemptId, lease: Lease, away: Data
     Raises:
         DatabaseAway: it stays away for longer than anybody waits here; rescue takes over.
     """
-    log.warning("attempt %s is let go: %s", attempt_id, away)
+    log.warning("attempt %s is released: %s", attempt_id, away)
+    decided = disposition(away, Facts(step=step))
+    assert decided.wait is not None
+    wait = decided.wait
     resources.database.insist(
-        lambda connection: hand_back(connection, attempt_id, token=lease.token, failure=away, wait=_WAIT),
-        seconds=_KEEP_TRYING_S,
+        lambda connection: hand_back(connection, attempt_id, token=claim.lease.token, failure=away, wait=wait),
+        seconds=KEEP_TRYING_S,
     )
-    return Again(_WAIT)
+    return Again(wait)

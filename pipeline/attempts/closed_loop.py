@@ -24,7 +24,6 @@ from domain.money import show
 from pipeline.attempts.draft_requests import can_be_said, draft
 from pipeline.characters.references import Going, going_along, named_urls, pixels_of
 from pipeline.resources import Resources
-from providers.abilities import InlineReader, Varier, Weigher
 from providers.catalogue import Model, load
 from providers.contract import Ask
 from providers.prices import Price, price
@@ -191,12 +190,9 @@ class _Loop:
         ask = self._draft(self._model, settings)
         wire = service(self._standing.provider).adapter()
         try:
-            if isinstance(wire, Weigher):
-                return wire.carried(ask)
+            return wire.carried(ask)
         except RequestRefused:
             return Carried()
-        most = self._model.references.most if self._model.references else 0
-        return Carried(references=min(len(ask.reference_urls), most))
 
     def _draft(self, model: Model, settings: Mapping[str, Any]) -> Ask:
         return draft(model.name, self._standing.prompt, settings, references=len(self._going(model, settings)))
@@ -224,11 +220,11 @@ class _Loop:
         if lane is not None:
             return lane.takes_files
         known = service(provider)
-        return known.takes_files or isinstance(known.adapter(), InlineReader)
+        return known.takes_files or known.adapter().takes_files
 
     def _variation(self) -> Variation | None:
         best, wire = self._best, service(self._standing.provider).adapter()
-        if best.job_id is None or best.provider != self._standing.provider or not isinstance(wire, Varier):
+        if best.job_id is None or best.provider != self._standing.provider:
             return None
         if (best.job_id, best.position) in self._standing.varied:
             return None

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from domain.errors import RequestRefused
 from pipeline.characters.references import named_urls
-from providers.contract import Ask, Provider
+from providers.adapter import Adapter
+from providers.contract import Ask
 
 #: Stands for the attempt that does not exist yet.
 _NO_ATTEMPT: Final = "00000000-0000-7000-8000-000000000000"
@@ -28,7 +29,7 @@ def draft(model: str, prompt: str, settings: Mapping[str, Any], *, references: i
     )
 
 
-def can_be_said(wire: Provider, ask: Ask) -> bool:
+def can_be_said(wire: Adapter, ask: Ask) -> bool:
     """Whether the wire has words for all of it; nothing is sent."""
     try:
         wire.build_submit(ask)

@@ -1,4 +1,4 @@
-"""The brake on illegal prompts: a provider that keeps money after too many of them in a day is spared the last ones.
+"""Close a lane before its provider has counted so many illegal prompts in a day that it keeps the money of failed jobs.
 
 TTAPI counts failed jobs of some families (`providers.ttapi.failures.ILLEGAL`) and keeps what it froze for a failed job
 after thirty in a day. One bad template gets there in minutes, so the lane is closed well before; and since everything
@@ -28,7 +28,7 @@ def most_at_risk(resources: Resources, provider: str) -> int | None:
     return resources.timing.illegal_limit - _SPARE
 
 
-def pull(resources: Resources, lane: str, failure: LikenessError) -> None:
+def close_when_full(resources: Resources, lane: str, failure: LikenessError) -> None:
     """Close the lane until its window has room again, if `failure`, which is in its row by now, filled it.
 
     A person may open the lane all the same; the next illegal prompt closes it again.
@@ -39,7 +39,7 @@ def pull(resources: Resources, lane: str, failure: LikenessError) -> None:
     _close_if_full(resources, lane, limit=limit, last=f". The last: {failure}")
 
 
-def keep(resources: Resources, lane: str, *, provider: str) -> None:
+def close_if_still_full(resources: Resources, lane: str, *, provider: str) -> None:
     """Close a lane that a person has opened, where its window leaves no place at all: open, it would stand still."""
     most = most_at_risk(resources, provider)
     if most is not None:

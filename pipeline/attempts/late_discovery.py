@@ -18,7 +18,7 @@ from domain.ids import AttemptId
 from domain.states import AttemptKind
 from pipeline.resources import Resources
 
-__all__ = ["FoundLate", "adopt", "charge", "every", "looked"]
+__all__ = ["FoundLate", "adopt", "charge", "list_found_late", "looked"]
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def looked(resources: Resources, works: Sequence[Work]) -> None:
         )
 
 
-def every(resources: Resources, *, user_id: str) -> list[FoundLate]:
+def list_found_late(resources: Resources, *, user_id: str) -> list[FoundLate]:
     """What turned up late in a user's batches, the latest first."""
     with resources.database.transaction() as connection:
-        return late_discovery.every(connection, user_id=user_id)
+        return late_discovery.list_found_late(connection, user_id=user_id)

@@ -12,30 +12,18 @@ from typing import Any
 
 from db.moves import doubts, polling
 from db.reads.work import Lease, Work
-from db.records import faults, lanes
-from domain.errors import (
-    ContentRefused,
-    JobFailed,
-    JobTimedOut,
-    LikenessError,
-    LostRace,
-    ProviderDown,
-    ProviderError,
-    ReplyUnreadable,
-    RequestRefused,
-)
-from domain.retry import wish_of
-from domain.schedule import after_silence, next_look
-from pipeline.attempts import illegal_prompts
+from db.session import DatabaseAway
+from domain.disposition import LAST_WORDS, Step
+from domain.errors import LostRace, ProviderDown, ProviderError, ReplyUnreadable
+from domain.schedule import next_look
+from pipeline.attempts import failures
 from pipeline.attempts.admit import admit
-from pipeline.attempts.next_try import another_try
+from pipeline.attempts.claims import Claim, claimed
 from pipeline.resources import Resources
 from providers.contract import Lane, Made, Running
 
 log = logging.getLogger(__name__)
 
-#: The provider's last word about a job; every other failure of a poll says nothing about it.
-_LAST_WORDS = (JobFailed, JobTimedOut, ContentRefused, RequestRefused)
 _THREADS = 16
 #: A job that was asked to stop ends within seconds.
 _STOPPING = timedelta(seconds=2)
@@ -50,11 +38,7 @@ def sweep(resources: Resources, lane_name: str) -> int:
     until = time.monotonic() + resources.timing.sweep.total_seconds()
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix=f"poll-{lane_name}") as pool:
         while True:
-            works, lease, began = _claim(resources, lane_name)
-            if works:
-                resources.points.reach("poll.claimed")
-            with resources.leases.held(lease):
-                over = sum(pool.map(partial(_look, resources, lane, lease, began), works))
+            over = _look_at_what_is_due(resources, lane, pool)
             ended += over
             if over:
                 admit(resources, lane.provider)
@@ -64,12 +48,27 @@ def sweep(resources: Resources, lane_name: str) -> int:
             time.sleep(pause)
 
 
-def _claim(resources: Resources, lane_name: str) -> tuple[list[Work], Lease, datetime]:
-    lease = resources.leases.new()
-    with resources.database.transaction() as connection:
-        began = doubts.now(connection)
-        works = polling.claim_due(connection, lane_name, limit=resources.timing.sweep_size, lease=lease)
-    return works, lease, began
+def _look_at_what_is_due(resources: Resources, lane: Lane, pool: ThreadPoolExecutor) -> int:
+    """One look at each job of the lane whose look is due; how many came to an end."""
+
+    def take(lease: Lease) -> tuple[list[Work], datetime] | None:
+        with resources.database.transaction() as connection:
+            began = doubts.now(connection)
+            works = polling.claim_due(connection, lane.name, limit=resources.timing.sweep_size, lease=lease)
+        return (works, began) if works else None
+
+    ended = 0
+    with claimed(resources, take, when_away=_leave_to_rescue) as claim:
+        if claim.taken is not None:
+            resources.fault_points.reach("poll.claimed")
+            works, began = claim.taken
+            ended = sum(pool.map(partial(_look, resources, lane, claim.lease, began), works))
+    return ended
+
+
+def _leave_to_rescue(_: Claim[Any], away: DatabaseAway) -> None:
+    """Looking again is harmless and no death is counted against a job at work."""
+    raise away
 
 
 def _until_next(resources: Resources, lane_name: str) -> float | None:
@@ -86,14 +85,11 @@ def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work:
     perhaps_asked = to_stop and _ask_to_stop(resources, lane, work, lease)
     try:
         progress = lane.poll(work.job_id)
-    except _LAST_WORDS as failure:
-        if perhaps_asked:
-            _note_stop(resources, work, lease)
-        return _gave_up(resources, work, lease, failure)
     except ProviderError as failure:
-        _silent(resources, work, lease, failure)
-        return False
-    resources.points.reach("poll.answered")
+        if perhaps_asked and isinstance(failure, LAST_WORDS):
+            _note_stop(resources, work, lease)
+        return _failed(resources, work, lease, failure)
+    resources.fault_points.reach("poll.answered")
     if isinstance(progress, Running):
         _running(resources, lane, work, lease=lease, percent=progress.percent, since=began)
         return False
@@ -117,7 +113,7 @@ def _ask_to_stop(resources: Resources, lane: Lane, work: Work, lease: Lease) -> 
     except ProviderError as failure:
         log.info("job %s could not be asked to stop (%s); the next look asks again", work.job_id, failure)
         return isinstance(failure, ProviderDown | ReplyUnreadable)
-    resources.points.reach("poll.stop_asked")
+    resources.fault_points.reach("poll.stop_asked")
     _note_stop(resources, work, lease)
     return False
 
@@ -149,34 +145,13 @@ def _running(
         )
 
 
-def _silent(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> None:
-    """The call said nothing about the job, so nothing is known about the job: look again later."""
-    usual = after_silence(silences=work.step_tries + 1)
-    wait = max(usual, wish_of(failure) or usual)
-    log.info("no word about job %s (%s); next look in %.0f s", work.job_id, failure, wait.total_seconds())
-    with resources.database.transaction() as connection:
-        lanes.note_error(connection, work.lane, failure)
-        polling.silent(connection, work.attempt_id, token=lease.token, next_look=wait)
-
-
-def _gave_up(resources: Resources, work: Work, lease: Lease, failure: LikenessError) -> bool:
-    usual = another_try(resources, work, failure)
+def _failed(resources: Resources, work: Work, lease: Lease, failure: ProviderError) -> bool:
+    """The look failed, or the job did; whether the job came to an end."""
     try:
-        with resources.database.transaction() as connection:
-            lanes.note_error(connection, work.lane, failure)
-            outage = faults.weigh(connection, work, failure)
-            polling.gave_up(
-                connection,
-                work.attempt_id,
-                token=lease.token,
-                failure=failure,
-                wait=usual if outage is None else outage,
-                counts=outage is None,
-            )
+        failures.settle(resources, work, failure, step=Step.LOOKING, token=lease.token)
     except LostRace:
         return False
-    illegal_prompts.pull(resources, work.lane, failure)
-    return True
+    return isinstance(failure, LAST_WORDS)
 
 
 def _made(resources: Resources, work: Work, lease: Lease, made: Made) -> bool:
@@ -193,7 +168,7 @@ def _made(resources: Resources, work: Work, lease: Lease, made: Made) -> bool:
             )
     except LostRace:
         return False
-    resources.points.reach("poll.made")
+    resources.fault_points.reach("poll.made")
     resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
     return True
 

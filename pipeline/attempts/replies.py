@@ -17,10 +17,11 @@ from db.moves import doubts, late_discovery, submission
 from db.reads.work import Work
 from domain.errors import LostRace, MaybeSent, PictureAway, PictureLost
 from domain.ids import AttemptId, LeaseToken
+from domain.picture_types import picture_type
 from pipeline.attempts.admit import admit
 from pipeline.attempts.late_discovery import looked
 from pipeline.resources import Resources
-from providers.charges import said_usd
+from providers.charges import believable_usd
 from providers.contract import Delivered
 from storage.base import StoreAway
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 #: The reply is in this process alone until it is kept; the lease is renewed meanwhile.
 _KEEP_TRYING_S: Final = 120.0
 _PAUSE_S: Final = 0.5
-_ENDINGS: Final = ((b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpg"), (b"RIFF", "webp"))
+_ENDINGS: Final = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +39,12 @@ class Kept:
 
     Args:
         keys: of its pictures, in the service's order.
+        picture_urls: where they still have to be fetched, for a service that answers with addresses.
         charged_usd: what the service says it charged, or None where it does not say.
     """
 
     keys: Sequence[str]
+    picture_urls: Sequence[str]
     charged_usd: Decimal | None
     request_id: str | None
     detail: Mapping[str, Any]
@@ -69,12 +72,14 @@ def _keep_once(resources: Resources, attempt_id: AttemptId, delivered: Delivered
     keys = [resources.store.put(content, ending=_ending(content)).key for content in delivered.pictures]
     kept = Kept(
         keys=keys,
+        picture_urls=list(delivered.picture_urls),
         charged_usd=delivered.charged_usd,
         request_id=delivered.request_id,
         detail=delivered.detail,
     )
     note = {
         "keys": keys,
+        "picture_urls": list(kept.picture_urls),
         "charged_usd": None if kept.charged_usd is None else str(kept.charged_usd),
         "request_id": kept.request_id,
         "detail": dict(kept.detail),
@@ -84,7 +89,7 @@ def _keep_once(resources: Resources, attempt_id: AttemptId, delivered: Delivered
 
 
 def _ending(content: bytes) -> str:
-    return next((ending for magic, ending in _ENDINGS if content.startswith(magic)), "bin")
+    return _ENDINGS.get(picture_type(content) or "", "bin")
 
 
 def book(resources: Resources, work: Work, kept: Kept, *, token: LeaseToken | None) -> bool:
@@ -126,9 +131,13 @@ def _told(work: Work, kept: Kept) -> dict[str, Any]:
     """What the books are told of a reply."""
     said = kept.charged_usd is not None
     return {
-        "result": {"reply_keys": list(kept.keys), "detail": dict(kept.detail)},
+        "result": {
+            "reply_keys": list(kept.keys),
+            "picture_urls": list(kept.picture_urls),
+            "detail": dict(kept.detail),
+        },
         "charged_usd": kept.charged_usd if kept.charged_usd is not None else work.price_usd,
-        "said_by": "said by the provider" if said else "price of the catalogue",
+        "said_by": "said by the provider" if said else "price of the catalogue, an estimate: the reply counts nothing",
         "request_id": kept.request_id,
     }
 
@@ -181,7 +190,8 @@ def _find(resources: Resources, attempt_id: AttemptId) -> Kept | None:
         charged = note["charged_usd"]
         return Kept(
             keys=[str(key) for key in note["keys"]],
-            charged_usd=None if charged is None else said_usd(Decimal(charged), by="a reply in the store"),
+            picture_urls=[str(url) for url in note.get("picture_urls", ())],
+            charged_usd=None if charged is None else believable_usd(Decimal(charged), by="a reply in the store"),
             request_id=note["request_id"],
             detail=note["detail"],
         )

@@ -5,9 +5,10 @@ import logging
 from db.moves import by_person, rescue
 from db.reads.work import Work
 from db.records import lanes
+from domain.disposition import Step
 from domain.errors import LostRace, ScorerError
 from domain.states import AttemptState
-from pipeline.attempts import webhooks
+from pipeline.attempts import failures, webhooks
 from pipeline.resources import Resources
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def take_over(resources: Resources) -> int:
     with resources.database.transaction() as connection:
         buried = rescue.bury(connection)
     if buried:
-        resources.points.reach("rescue.buried")
+        resources.fault_points.reach("rescue.buried")
     for work in buried:
         log.warning("attempt %s was left %s by a worker that died (%d)", work.attempt_id, work.state, work.deaths)
         # The first death may be any step's fault; after it nothing else of its kind runs beside it. A sweep or a
@@ -42,7 +43,7 @@ def take_over(resources: Resources) -> int:
         late = rescue.unclaimed(connection, older_than=resources.timing.unclaimed)
     for work in late:
         _publish(resources, work)
-        resources.points.reach("rescue.published")
+        resources.fault_points.reach("rescue.published")
     return len(doubted) + len(buried) + len(canceled) + len(late)
 
 
@@ -66,7 +67,6 @@ def _poison(resources: Resources, work: Work) -> None:
         " else of the kind beside it"
     )
     try:
-        with resources.database.transaction() as connection:
-            rescue.poison(connection, work.attempt_id, failure=failure)
+        failures.settle(resources, work, failure, step=Step(work.state), token=None)
     except LostRace:
         log.info("attempt %s went on after all", work.attempt_id)

@@ -84,6 +84,6 @@ def _measured(resources: Resources, lane: Lane, url: str, *, until: float) -> in
         return pixels_in(lane.fetch_picture(url, total_s=left_s))
 
     try:
-        return resources.shelf.pixels(url, measure)
+        return resources.reference_cache.pixels(url, measure)
     except PictureError:
         return PIXELS_AT_MOST

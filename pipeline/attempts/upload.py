@@ -106,6 +106,6 @@ def _note(resources: Resources, tried: Sequence[_Tried]) -> int:
         if one.stored is not None and one.stored.uploaded_at is not None
     }
     with resources.database.transaction() as connection:
-        uploads.uploaded(connection, found)
+        uploads.mark_uploaded(connection, found)
         uploads.give_back(connection, [one.waiting for one in tried if one.give_back])
     return len(found)

@@ -4,28 +4,20 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 from db.moves import validation
 from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict, StoredInput
 from db.reads.work import Lease, Work
-from db.session import DatabaseAway
-from domain.errors import (
-    LostRace,
-    ModelUnloadable,
-    OutOfMemory,
-    ScorerBroken,
-    ScorerError,
-    ServiceMissing,
-    UnfitPicture,
-)
+from domain.disposition import Step
+from domain.errors import LikenessError, ModelUnloadable, OutOfMemory, ScorerError, ServiceMissing, UnfitPicture
 from domain.ids import AssetId, AttemptId
 from domain.states import GenerationState
 from domain.verdict import Verdict, best_for_all
-from pipeline.attempts import closed_loop
-from pipeline.attempts.claims import let_go
+from pipeline.attempts import closed_loop, failures
+from pipeline.attempts.claims import claimed, releasing
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
 from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
@@ -34,10 +26,6 @@ from validation.base import Aggregation, Embedding, ModelInput, Reference, Score
 from validation.similarity import alignment
 
 log = logging.getLogger(__name__)
-
-#: A reference is not in this worker's store, or its scorer is broken: until somebody sees to it, or another worker
-#: takes it, and long enough to spare the log.
-_MISSING_HERE = timedelta(seconds=20)
 
 
 def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
@@ -52,44 +40,36 @@ def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
         waiting = validation.look(connection, attempt_id)
     if waiting is None:
         return None
-    with resources.gate.passed(alone=waiting.deaths > 0):
+    with resources.poison_gate.passed(alone=waiting.deaths > 0):
         return _claim_and_validate(resources, attempt_id)
 
 
 def _claim_and_validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
-    lease = resources.leases.new()
-    try:
+    def take(lease: Lease) -> tuple[Work, list[StoredInput]] | None:
         with resources.database.transaction() as connection:
             work = validation.claim(connection, attempt_id, lease=lease)
-            inputs = validation.inputs(connection, attempt_id) if work is not None else []
-        if work is None:
-            return None
-        with resources.leases.held(lease):
-            return _validate(resources, work, lease, inputs)
-    except LostRace:
-        log.info("attempt %s was taken over while it was checked", attempt_id)
-        return None
-    except DatabaseAway as away:
-        return let_go(resources, attempt_id, lease, away)
+            return None if work is None else (work, validation.inputs(connection, attempt_id))
+
+    with claimed(resources, take, when_away=releasing(resources, attempt_id, Step.VALIDATING)) as claim:
+        if claim.taken is not None:
+            work, inputs = claim.taken
+            claim.again = _validate(resources, work, claim.lease, inputs)
+    return claim.again
 
 
 def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[StoredInput]) -> Again | None:
     assert resources.scorer is not None
     if any(one.preprocessing != resources.scorer.preprocessing for one in inputs):
-        _ask_anew(resources, work, lease)
+        _ask_for_inputs(resources, work, lease)
         return None
-    resources.points.reach("validate.claimed")
+    resources.fault_points.reach("validate.claimed")
     assert work.character_id is not None
     try:
         found, embeddings = _verdicts(resources, work, inputs)
-    except (ServiceMissing, ScorerBroken, OutOfMemory) as failure:
-        return _handed_back(resources, work, lease, failure)
-    except ScorerError as failure:
-        with resources.database.transaction() as connection:
-            validation.unfit(connection, work.attempt_id, token=lease.token, failure=failure)
-        return None
-    resources.fullness.over()
-    resources.points.reach("validate.scored")
+    except (ServiceMissing, ScorerError) as failure:
+        return _failed(resources, work, lease, failure)
+    resources.device_backoff.over()
+    resources.fault_points.reach("validate.scored")
     winner = _winner(found)
     aligned = _aligned(resources, work, embeddings)
     further = None if winner.verdict.passed else closed_loop.decide(resources, work, winner)
@@ -105,30 +85,24 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
         )
         validation.align(connection, aligned, origin=winner.origin)
     if reached is GenerationState.QUEUED:
-        resources.points.reach("validate.queued_again")
-    resources.points.reach("validate.judged")
-    resources.lookalikes.look(resources.database, work.batch_id, origin=winner.origin)
+        resources.fault_points.reach("validate.queued_again")
+    resources.fault_points.reach("validate.judged")
+    resources.near_duplicates.look(resources.database, work.batch_id, origin=winner.origin)
     return None
 
 
-def _handed_back(
-    resources: Resources, work: Work, lease: Lease, failure: ServiceMissing | ScorerBroken | OutOfMemory
-) -> Again:
-    """The operator's business: it costs a paid attempt none of its tries, however long it lasts."""
-    log.warning("attempt %s waits: %s", work.attempt_id, failure)
-    wait = resources.fullness.wait() if isinstance(failure, OutOfMemory) else _MISSING_HERE
-    with resources.database.transaction() as connection:
-        hand_back(connection, work.attempt_id, token=lease.token, failure=failure, wait=wait)
-    if isinstance(failure, ScorerBroken):
-        resources.retire(failure)
-    return Again(wait)
+def _failed(resources: Resources, work: Work, lease: Lease, failure: LikenessError) -> Again | None:
+    known: dict[str, Any] = {}
+    if isinstance(failure, OutOfMemory):
+        known["device_wait"] = resources.device_backoff.wait()
+    return failures.settle(resources, work, failure, step=Step.VALIDATING, token=lease.token, **known)
 
 
-def _ask_anew(resources: Resources, work: Work, lease: Lease) -> None:
+def _ask_for_inputs(resources: Resources, work: Work, lease: Lease) -> None:
     """The inputs went with a crash of Postgres, or suit another model: an I/O worker makes them from the originals."""
     with resources.database.transaction() as connection:
         hand_back(connection, work.attempt_id, token=lease.token)
-    resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
+    resources.dispatch.rebuild_inputs(attempt_id=work.attempt_id, generation_id=work.generation_id)
 
 
 def _verdicts(

@@ -1,1 +1,1 @@
-"""Thresholds fitted to examples, and final generations judged again by newer ones."""
+"""Calibrate thresholds on examples, and rescore finished generations by new thresholds or another model."""

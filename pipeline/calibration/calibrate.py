@@ -1,8 +1,8 @@
 """Fit a character's thresholds to pictures that show it and pictures that do not.
 
-The figures come from `validation.calibration`; here is which scores go in, and which thresholds come out. Core decides
-whether it is a calibration at all, and its cut lies between the sets. Style gets a floor: the negatives are other
-characters, and say nothing about other ways of drawing (`docs/decisions/0018-recommended-cut.md`).
+`validation.calibration` computes the figures; this module selects the scores and derives the thresholds. Core decides
+whether the result counts as calibrated, and its cut lies between the two sets. Style gets only a floor, because the
+negatives are other characters and say nothing about other styles (`docs/decisions/0018-recommended-cut.md`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +18,9 @@ from domain.errors import BadInput
 from domain.ids import CharacterId
 from domain.verdict import Aspect, Scores
 from pipeline.calibration.examples import Examples
-from pipeline.calibration.scored_examples import of, scored
+from pipeline.calibration.scored_examples import scored, values_of
 from pipeline.characters.check_files import reference_embeddings
-from pipeline.characters.threshold_origin import Weights, fitted_to, in_words
+from pipeline.characters.threshold_origin import Weights, describe_fitted, fitted_to
 from pipeline.resources import Resources
 from reports.separation import Cut, Separation
 from validation.base import Aggregation
@@ -31,8 +31,8 @@ __all__ = ["Calibration", "ThresholdVersion", "apply", "as_json", "calibrate", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Together:
-    """What the checks that decide do at a pair of thresholds: shares from 0 to 1."""
+class CombinedErrors:
+    """Error rates, from 0 to 1, of all deciding checks together at a pair of thresholds."""
 
     false_reject: float
     false_accept: float
@@ -40,15 +40,15 @@ class Together:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What the scores of a character's examples say.
+    """The result of scoring a character's examples.
 
     Args:
-        core, style: of each kind of score, with the cut that would be applied.
-        positives, negatives: the scores behind it.
+        core, style: figures per kind of score, with the recommended cut.
+        positives, negatives: the scores behind them.
         counts: examples of each kind, by set.
-        left_out: examples that cannot be scored, each with the reason.
-        notes: how the sets came about.
-        made_on: the day that the thresholds will carry.
+        left_out: examples that cannot be scored, with reasons.
+        notes: how the sets were chosen.
+        made_on: date of the new thresholds.
     """
 
     character: CharacterRow
@@ -65,7 +65,7 @@ class Calibration:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the thresholds may be called so: whether core has enough examples and tells them apart."""
+        """Whether core has enough examples and separates them, so that the thresholds count as calibrated."""
         return self.core.calibrated
 
     @property
@@ -76,13 +76,13 @@ class Calibration:
 
     @property
     def style_decides(self) -> bool:
-        """Whether the examples show that the style score tells anything; otherwise its threshold becomes advice."""
+        """Whether the examples show that the style score separates them; otherwise style is advisory."""
         return self.style.tells
 
     @property
-    def held_against(self) -> str:
-        """The thresholds in force, in the words that stand beside scores."""
-        return in_words(
+    def current_thresholds(self) -> str:
+        """The thresholds in force, as shown beside scores."""
+        return describe_fitted(
             self.character.thresholds,
             fitted_to=fitted_to(self.character),
             scored_by=Weights(name=self.model.name, revision=self.model.revision),
@@ -90,49 +90,49 @@ class Calibration:
 
     @property
     def summary(self) -> str:
-        """What the figures rest on, in one line."""
+        """The examples and the model, in one line."""
         return (
             f"{self.core.positives} positives and {self.core.negatives} negatives, scored by {self.model.name}"
             f" in {self.model.dtype} on {self.made_on.isoformat()}; {self.core.resamples} resamples"
         )
 
     @property
-    def now(self) -> Together:
-        """Under the thresholds in force."""
+    def now(self) -> CombinedErrors:
+        """Error rates under the thresholds in force."""
         present = self.character.thresholds
         return self._together(present.core, present.style if present.style_decides else None)
 
     @property
-    def then(self) -> Together:
-        """Under the recommended thresholds."""
+    def then(self) -> CombinedErrors:
+        """Error rates under the recommended thresholds."""
         return self._together(self.core.recommended.cut, self.style.recommended.cut if self.style_decides else None)
 
     def scores(self, aspect: Aspect) -> tuple[list[float], list[float]]:
-        """Of the positives and of the negatives."""
-        return of(self.positives, aspect), of(self.negatives, aspect)
+        """Scores of the positives and of the negatives."""
+        return values_of(self.positives, aspect), values_of(self.negatives, aspect)
 
-    def _together(self, core: float, style: float | None) -> Together:
-        """Args: style: None where it decides nothing."""
+    def _together(self, core: float, style: float | None) -> CombinedErrors:
+        """Combined error rates; `style` is None where it is advisory."""
         passed = [
             sum(one.core >= core and (style is None or one.style >= style) for one in scores) / len(scores)
             for scores in (self.positives, self.negatives)
         ]
-        return Together(false_reject=1 - passed[0], false_accept=passed[1])
+        return CombinedErrors(false_reject=1 - passed[0], false_accept=passed[1])
 
 
 def calibrate(
     examples: Examples, scoring: Scoring, *, alike: float, today: date, each: Callable[[], None] = lambda: None
 ) -> Calibration:
-    """Score the examples and say what the scores tell.
+    """Score the examples and compute the figures.
 
     Args:
-        alike: cosine from which two pictures are all but the same: of examples they count as one, and a positive that
-            is all but a reference is left out, for it would be held against itself.
-        each: called for every embedding, as it comes.
+        alike: cosine from which two pictures count as near duplicates. Such examples count once, and a positive that
+            duplicates a reference is left out, because it would be compared with itself.
+        each: called for every embedding, as it is made.
 
     Raises:
         BadInput: none of a set can be scored.
-        ScorerError: the model cannot be had, or a reference cannot be used.
+        ScorerError: the model cannot be loaded, or a reference cannot be used.
         ServiceMissing: a reference is not in the store of this machine.
     """
     embedded = scoring.embedded(examples.sources, each=each)
@@ -149,8 +149,9 @@ def calibrate(
             raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
     thresholds = examples.character.thresholds
     groups = positives.groups, negatives.groups
+    showing, others = positives.scores, negatives.scores
     core, style = (
-        examine(of(positives.scores, one), of(negatives.scores, one), present=present, groups=groups, rule=rule)
+        examine(values_of(showing, one), values_of(others, one), present=present, groups=groups, rule=rule)
         for one, present, rule in (
             (Aspect.CORE, thresholds.core, Rule.BETWEEN),
             (Aspect.STYLE, thresholds.style, Rule.FLOOR),
@@ -175,7 +176,7 @@ def apply(resources: Resources, calibration: Calibration) -> CharacterRow:
     """Write the recommended thresholds as a new version.
 
     Raises:
-        BadInput: it is no calibration; the sentence says what is missing. Or its references are gone.
+        BadInput: it does not count as calibrated; the message says what is missing. Or the references have changed.
     """
     if not calibration.calibrated:
         raise BadInput(
@@ -202,13 +203,13 @@ def apply(resources: Resources, calibration: Calibration) -> CharacterRow:
 
 
 def versions(resources: Resources, character_id: CharacterId) -> list[ThresholdVersion]:
-    """Every version of a character's thresholds, the newest first."""
+    """Every version of a character's thresholds, newest first."""
     with resources.database.transaction() as connection:
         return stored.versions(connection, character_id)
 
 
 def as_json(calibration: Calibration) -> dict[str, Any]:
-    """Every figure, but not the scores themselves."""
+    """All figures without the individual scores."""
     return {
         "character": calibration.character.name,
         "calibrated": calibration.calibrated,
@@ -225,7 +226,7 @@ def as_json(calibration: Calibration) -> dict[str, Any]:
         "now": {
             "version": calibration.character.thresholds.version,
             "origin": calibration.character.thresholds.origin,
-            "in_words": calibration.held_against,
+            "in_words": calibration.current_thresholds,
         },
         "examples": {name: dict(kinds) for name, kinds in calibration.counts.items()},
         "left_out": list(calibration.left_out),
@@ -239,7 +240,7 @@ def as_json(calibration: Calibration) -> dict[str, Any]:
 
 
 def separations(calibration: Calibration) -> list[Separation]:
-    """What to draw of each kind of score, for `reports.plots`."""
+    """Plot data per kind of score, for `reports.plots`."""
     advisory = "" if calibration.style_decides else " (advisory)"
     titles = {
         Aspect.CORE: f"Core: is it {calibration.character.name}?",
@@ -277,7 +278,7 @@ def _digests(character: CharacterRow) -> list[str]:
 
 
 def _are_in_force(fitted: NewThresholds, now: CharacterRow) -> bool:
-    """Whether the newest version says the same; the figures behind it hold those of its predecessor, and so differ."""
+    """Whether the newest version has these thresholds; its figures are not compared, because they differ anyway."""
     told = now.thresholds
     return (fitted.core, fitted.style, fitted.style_decides, fitted.origin, fitted.model, fitted.aggregation) == (
         told.core,
@@ -294,7 +295,7 @@ def _figures(examined: Examined) -> dict[str, Any]:
 
 
 def _groups_told(core: Examined, *, alike: float) -> list[str]:
-    """What to tell a person where examples are not independent."""
+    """Notes for the user where examples are not independent."""
     pairs = (("positives", core.positives, core.positive_groups), ("negatives", core.negatives, core.negative_groups))
     return [
         f"the {found} {what} count as {groups}:"

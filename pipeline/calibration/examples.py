@@ -1,9 +1,8 @@
-"""Examples to calibrate with: pictures that show a character, and pictures that do not.
+"""Collect examples for calibration: pictures that show a character, and pictures that do not.
 
-From folders that a person sorted, where they are named. Otherwise what is certain without looking: the references show
-the character; references and completed pictures of other characters do not; and people have said of some pictures
-whether they show it (`likeness feedback`). The check's own verdicts are no evidence:
-thresholds fitted to what the thresholds let through would only confirm themselves.
+They come from folders that the user names. Otherwise from what is certain: the references show the character;
+references and completed pictures of other characters do not; and users have marked some pictures (`likeness feedback`).
+The check's own verdicts are not used, because thresholds fitted to them would only confirm themselves.
 """
 
 from collections import Counter
@@ -24,9 +23,9 @@ from pipeline.characters.picture_files import file_source, picture_files
 from pipeline.resources import Resources
 from validation.embedder import Source
 
-#: More examples of a kind make the intervals narrower by less than anybody could see.
+#: More examples of a kind hardly narrow the intervals.
 MOST_EXAMPLES = 2000
-#: Completed pictures of one other character, and pictures of all others together.
+#: Limits: completed pictures per other character, and pictures of all other characters.
 _EACH_OTHER = 50
 _MOST_OTHERS = 1000
 
@@ -36,9 +35,9 @@ class Example:
     """One picture of a set.
 
     Args:
-        named: the file, or what else a person knows it by.
-        kind: where it comes from, as the report counts it.
-        generation_id: whose picture it is, where several of one may be examples; they count once.
+        named: the file name, or another description for users.
+        kind: its source, as counted in the report.
+        generation_id: its generation; several pictures of one generation count once.
     """
 
     source: Source
@@ -49,11 +48,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """Both sets, with the references that they are compared with; no picture is in both sets.
+    """Both sets, and the references that they are compared with; no picture is in both.
 
     Args:
         references: in the character's order.
-        notes: what a person should know about how the sets came about.
+        notes: remarks for the user on how the sets were chosen.
     """
 
     character: CharacterRow
@@ -64,7 +63,7 @@ class Examples:
 
     @property
     def sources(self) -> list[Source]:
-        """Everything that is to be embedded."""
+        """Every picture to embed."""
         return [*self.references, *(one.source for one in (*self.positives, *self.negatives))]
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -76,12 +75,12 @@ class Examples:
 def gather(
     resources: Resources, name: str, *, positives: Path | None = None, negatives: Path | None = None
 ) -> Examples:
-    """The examples for a character.
+    """Collect the examples for a character.
 
     Args:
-        positives: folder of pictures that show it; None: its references, each held against the others, and pictures
-            that people accepted.
-        negatives: folder of pictures that do not; None: pictures of other characters, and those that people rejected.
+        positives: folder of pictures that show it; None for its references, each compared with the others, and
+            pictures that users accepted.
+        negatives: folder of pictures that do not; None for pictures of other characters, and those that users rejected.
 
     Raises:
         UnknownThing: there is no such character.
@@ -125,7 +124,7 @@ def _by_people(
 
 
 def _own(character: CharacterRow, wanted: Sequence[Source], accepted: Sequence[Example]) -> list[Example]:
-    """What shows the character without a folder; a single reference cannot be held against others."""
+    """Positives without a folder; a single reference cannot be compared with others."""
     found = _once(
         Example(
             source=source, named=f"reference {number} of {character.name}", kind="references, each left out in turn"
@@ -137,7 +136,7 @@ def _own(character: CharacterRow, wanted: Sequence[Source], accepted: Sequence[E
             f"{character.name!r} has one reference, which cannot be held against others:"
             " name a folder of pictures that show it with --positives"
         )
-    # A reference that somebody accepted as a result as well stays a reference.
+    # A reference that was also accepted as a result stays a reference.
     return _once([*accepted, *(found if len(found) > 1 else ())])
 
 
@@ -168,7 +167,7 @@ def _folder(folder: Path) -> list[Example]:
 
 
 def _once(examples: Iterable[Example]) -> list[Example]:
-    """Without repeated files: the same picture twice is one example."""
+    """Remove repeated files: the same picture is one example."""
     return list({one.source.sha256: one for one in examples}.values())
 
 

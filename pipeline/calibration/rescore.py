@@ -1,8 +1,7 @@
-"""Judge again what is final: from stored embeddings where thresholds changed, with the model where that changed.
+"""Rescore finished generations: from stored embeddings after a change of thresholds, with the model after its change.
 
-Works through the generations in the order of their ids, some at a time, each time in one transaction: whoever is
-killed begins anew, finds what is done unchanged, and comes to the same end. A generation that is being worked on is
-left alone, and so is one whose pictures cannot all be had; those are named.
+Processes generations in order of id, a chunk per transaction, so that an interrupted run can start over and come to the
+same result. Skips, and reports, generations that are being worked on or whose pictures are not all available.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,18 +21,18 @@ from pipeline.characters import references
 from pipeline.characters.check_files import reference_embeddings
 from pipeline.characters.threshold_origin import Weights, misfits
 from pipeline.resources import Resources
-from reports.wording import held_against
+from reports.wording import describe_thresholds
 from validation.base import Aggregation, Embedding
 from validation.embedder import Embedded, Scoring, Source
 from validation.similarity import compare
 
-#: Generations of one transaction: a second's work, and a moment's locks.
+#: Generations per transaction: about a second of work.
 _AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A generation that was not judged again, and why."""
+    """A generation that was skipped, and why."""
 
     generation_id: GenerationId
     why: str
@@ -41,16 +40,16 @@ class Left:
 
 @dataclass(slots=True, kw_only=True)
 class Rescored:
-    """What a rescore did, or would do.
+    """The result of a rescore, or of its dry run.
 
     Args:
         model: the model's name as configured.
-        looked: generations that a verdict has ended.
-        unchanged: of these, those whose verdicts are what they would be.
-        verdicts: written anew.
-        accepted, rejected: generations that have become completed, and rejected.
-        left: those that could not be judged, and those that somebody took up meanwhile.
-        warnings: thresholds that were fitted to another model.
+        looked: finished generations with a verdict.
+        unchanged: those whose verdicts stay the same.
+        verdicts: number of new verdicts.
+        accepted, rejected: generations that became completed, and rejected.
+        left: those that were skipped.
+        warnings: about thresholds that were fitted to another model.
     """
 
     model: str
@@ -72,16 +71,16 @@ def rescore(
     dry_run: bool = False,
     each: Callable[[int], None] = lambda _: None,
 ) -> Rescored:
-    """Judge every final generation that has a character, by today's thresholds and `scoring`'s model.
+    """Judge every finished generation that has a character, by current thresholds and the model of `scoring`.
 
     Args:
-        batch_id, character_id: only those of it.
-        dry_run: write no verdict and move nothing; embeddings that had to be made are kept all the same.
-        each: told how many generations are done, a transaction at a time.
+        batch_id, character_id: restrict to these.
+        dry_run: write no verdict and move nothing; new embeddings are cached all the same.
+        each: called with the number of generations done, once per transaction.
 
     Raises:
         ModelUnloadable: an embedding is missing, and the model cannot be loaded.
-        ServiceMissing, ScorerError: a character's reference cannot be had, or is no use.
+        ServiceMissing, ScorerError: a reference is missing or cannot be used.
     """
     done = Rescored(model=scoring.name)
     after: GenerationId | None = None
@@ -100,7 +99,7 @@ def rescore(
 
 
 def total(resources: Resources, *, batch_id: BatchId | None, character_id: CharacterId | None) -> int:
-    """How many generations a rescore would look at."""
+    """How many generations a rescore covers."""
     with resources.database.transaction() as connection:
         return rescoring.count(connection, batch_id=batch_id, character_id=character_id)
 
@@ -139,7 +138,7 @@ def _judge(
             moved = rescoring.rejudge(connection, changes, detail={"model": scoring.name})
     for change in changes:
         if change.generation_id not in moved:
-            done.left.append(Left(generation_id=change.generation_id, why="somebody has taken it up meanwhile"))
+            done.left.append(Left(generation_id=change.generation_id, why="another process has taken it up meanwhile"))
             continue
         done.verdicts += len(change.found)
         _count(done, change.generation_id, *moved[change.generation_id])
@@ -156,9 +155,9 @@ def _embedded(
     chunk: Sequence[JudgedGeneration],
     wanted: Mapping[CharacterId, Sequence[Source]],
 ) -> tuple[list[tuple[JudgedGeneration, Embedded]], list[Left]]:
-    """Each generation with the embeddings of its pictures and references, all of one model; and those that have none.
+    """Pair each generation with the embeddings of its pictures and references, all of one model; list those without.
 
-    The model is not loaded for generations that it could not help: those whose originals are gone.
+    The model is not loaded for generations whose originals are gone.
     """
 
     def sources(generations: Sequence[JudgedGeneration]) -> list[Source]:
@@ -169,7 +168,7 @@ def _embedded(
     whole = scoring.known(sources(chunk))
     if whole is not None:
         return [(generation, whole) for generation in chunk], []
-    # Workers of different arithmetic share the work of a batch; each generation was embedded by one of them.
+    # Workers of different precision share a batch; each generation was embedded by one of them.
     known = {generation.id: scoring.known(sources([generation])) for generation in chunk}
     unknown = [generation for generation in chunk if known[generation.id] is None]
     gone = {generation.id: _gone(resources, generation) for generation in unknown}
@@ -183,7 +182,7 @@ def _embedded(
 
 
 def _gone(resources: Resources, generation: JudgedGeneration) -> str | None:
-    """The key of an original that is certainly not to be had; with a bucket only reading it can tell."""
+    """The key of an original that is certainly missing; with a bucket only a read can tell."""
     if resources.store.publishes:
         return None
     for picture in generation.pictures:
@@ -212,11 +211,11 @@ def _rejudged(
     whom: Mapping[CharacterId, CharacterRow],
     wanted: Mapping[CharacterId, Sequence[Source]],
 ) -> Rejudged | None:
-    """What becomes of the generation; None where its verdicts are today's already.
+    """The generation's new verdicts and state; None where its verdicts are up to date.
 
     Raises:
-        PictureLost: an original is gone; the others are not judged either, since they are compared with it.
-        UnfitPicture: not one of its pictures can be scored.
+        PictureLost: an original is gone; the others are not judged either, because they are compared with it.
+        UnfitPicture: none of its pictures can be scored.
     """
     pictures = [one for one in generation.pictures if _usable(one, embedded)]
     if not pictures:
@@ -242,7 +241,7 @@ def _rejudged(
 
 def _told(character: CharacterRow) -> str:
     now = character.thresholds
-    return f"{character.name!r} by thresholds of version {now.version} ({held_against(now)})"
+    return f"{character.name!r} by thresholds of version {now.version} ({describe_thresholds(now)})"
 
 
 def _usable(picture: StoredPicture, embedded: Embedded) -> bool:

@@ -1,4 +1,4 @@
-"""Examples become scores, each with the group that it counts in; what cannot be one is left out, with the reason."""
+"""Score calibration examples and group dependent ones; those that cannot be scored are left out, with reasons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Scored:
     """The scores of a set.
 
     Args:
-        groups: of each score, equal where examples are not independent.
+        groups: group of each score; equal where examples are not independent.
     """
 
     scores: Sequence[Scores]
@@ -36,13 +36,13 @@ def scored(
     copies: bool,
     left_out: list[str],
 ) -> Scored:
-    """Each example held against the references, a reference among them against the others alone.
+    """Score each example against the references; a reference is scored against the others.
 
     Args:
         references: by digest, in the character's order.
-        alike: cosine from which two pictures are all but the same.
-        copies: whether an example may be all but a reference: a positive would only be held against itself.
-        left_out: is given a sentence for each example without a score.
+        alike: cosine from which two pictures count as near duplicates.
+        copies: whether an example may duplicate a reference; a positive would be compared with itself.
+        left_out: receives a sentence for each example without a score.
     """
     found: list[Scores] = []
     kept: list[Example] = []
@@ -64,8 +64,8 @@ def scored(
     return Scored(scores=found, groups=_groups(kept, embeddings, alike=alike))
 
 
-def of(scores: Sequence[Scores], aspect: Aspect) -> list[float]:
-    """One kind of score of each."""
+def values_of(scores: Sequence[Scores], aspect: Aspect) -> list[float]:
+    """One kind of score of each example."""
     return [one.core if aspect is Aspect.CORE else one.style for one in scores]
 
 

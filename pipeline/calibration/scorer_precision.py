@@ -1,4 +1,4 @@
-"""In which arithmetic, and where, the scoring model was loaded: what scorers have left in the books, for people."""
+"""Describe on which device and in which precision the scoring model was loaded, as recorded in the database."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from db.records import embeddings
 from pipeline.resources import Resources
 
 
-def seen(resources: Resources) -> Sequence[str]:
-    """A sentence for each arithmetic of the configured model's latest weights, the one loaded last first."""
+def describe_precisions(resources: Resources) -> Sequence[str]:
+    """A sentence per precision of the configured model's latest weights, the last loaded first."""
     with resources.database.transaction() as connection:
         rows = [row for row in embeddings.frames(connection) if row.model == resources.scoring_model]
     return [_told(row.dtype, row.arithmetic) for row in rows if row.revision == rows[0].revision]

@@ -1,1 +1,1 @@
-"""Characters: their references, their thresholds, and pictures checked against them without a queue."""
+"""Characters: reference pictures, thresholds, and checking picture files against them without the queue."""

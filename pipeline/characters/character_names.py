@@ -1,4 +1,4 @@
-"""The characters of one picture: how people name several of them, and who they are."""
+"""Parse and join the names of several characters in one picture (`A;B`), and look them up."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,22 +7,22 @@ from db.records.characters import CharacterRow
 from domain.errors import BadInput
 from pipeline.resources import Resources
 
-#: Between names, in a cell of a prompt file and in the order of a batch; no name has one.
+#: Separates names in a prompt file and on the command line; no name may contain it.
 BETWEEN = ";"
 
 
-def names_in(text: str | None) -> list[str]:
-    """The names in `A;B`, each once, in their order."""
+def split_names(text: str | None) -> list[str]:
+    """Split `A;B` into names, without repetitions, in order."""
     return list(dict.fromkeys(name.strip() for name in (text or "").split(BETWEEN) if name.strip()))
 
 
-def joined(names: str | Iterable[str] | None) -> str | None:
-    """One name or several, as a row writes them; None for none."""
-    return BETWEEN.join(names_in(names if isinstance(names, str) else BETWEEN.join(names or ()))) or None
+def join_names(names: str | Iterable[str] | None) -> str | None:
+    """Join names as a prompt file writes them; None for none."""
+    return BETWEEN.join(split_names(names if isinstance(names, str) else BETWEEN.join(names or ()))) or None
 
 
 def check_name(name: str) -> None:
-    """Refuse what would be read as several names.
+    """Refuse a name that would be read as several.
 
     Raises:
         BadInput: the name is blank or has a semicolon.
@@ -34,10 +34,10 @@ def check_name(name: str) -> None:
 
 
 def find_all(resources: Resources, text: str | None) -> Sequence[CharacterRow]:
-    """The characters that `A;B` names, in their order.
+    """Look up the characters of `A;B`, in order.
 
     Raises:
         UnknownThing: one of them does not exist.
     """
     with resources.database.transaction() as connection:
-        return [characters.find(connection, name) for name in names_in(text)]
+        return [characters.find(connection, name) for name in split_names(text)]

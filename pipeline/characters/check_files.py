@@ -1,4 +1,4 @@
-"""The check by itself: pictures that no generation made, against a character, at once and without the queue."""
+"""Check picture files of any origin against a character, immediately and without the queue."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ __all__ = ["Checked", "CheckedPicture", "check", "reference_embeddings"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedPicture:
-    """What the check says about one file: a verdict with its readings, or why there is none."""
+    """The result for one file: a verdict with its scores, or the reason why there is none."""
 
     path: Path
     verdict: Verdict | None = None
@@ -33,10 +33,10 @@ class CheckedPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A whole look.
+    """The result of a check.
 
     Args:
-        origin: what made the scores.
+        origin: what produced the scores.
         pictures: one per file, in the order given.
     """
 
@@ -51,7 +51,7 @@ class Checked:
 
     @property
     def unreadable(self) -> int:
-        """Files that are no picture, or could not be scored."""
+        """Files that are not pictures, or could not be scored."""
         return sum(one.failure is not None for one in self.pictures)
 
 
@@ -65,15 +65,15 @@ def check(
     style: float | None = None,
     each: Callable[[], None] = lambda: None,
 ) -> Checked:
-    """Hold every file against the character; what is wrong with one concerns no other.
+    """Check every file against the character; a bad file does not affect the others.
 
     Args:
-        core, style: thresholds instead of the character's.
-        each: called for every embedding, as it comes.
+        core, style: override the character's thresholds.
+        each: called for every embedding, as it is made.
 
     Raises:
         BadInput: there is no file.
-        ScorerError: the model cannot be had, or a reference cannot be used.
+        ScorerError: the model cannot be loaded, or a reference cannot be used.
         ServiceMissing: a reference is not in the store of this machine.
     """
     if not paths:

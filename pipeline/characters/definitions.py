@@ -1,4 +1,4 @@
-"""Characters as people make them: pictures in, references and thresholds kept."""
+"""Add and change characters: store their reference pictures and thresholds."""
 
 import contextlib
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from pipeline.characters.character_names import check_name
 from pipeline.resources import Resources
 from validation.pixels import decode
 
-__all__ = ["CharacterRow", "NewCharacter", "add", "every", "find", "set_thresholds"]
+__all__ = ["CharacterRow", "NewCharacter", "add", "find", "list_characters", "set_thresholds"]
 
 _MOST_REFERENCES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCharacter:
-    """A character to be added, or changed under its name.
+    """A character to add, or to change if the name exists.
 
     Args:
-        origin: where the thresholds come from, shown beside every verdict.
-        model: the scoring model they were fitted to, or None for defaults.
-        aggregation: `max` or `mean` over the references; None keeps a known character's, `max` for a new one.
-        style_decides: whether the style threshold is more than advice.
+        origin: where the thresholds come from; shown beside every verdict.
+        model: the scoring model they were fitted to; None for defaults.
+        aggregation: `max` or `mean` over the references; None keeps the existing one, or `max` for a new character.
+        style_decides: whether the style threshold decides or is advisory.
     """
 
     name: str
@@ -44,8 +44,8 @@ class NewCharacter:
 def add(resources: Resources, new: NewCharacter) -> CharacterRow:
     """Read, verify and store the reference pictures, then write the character; all or nothing.
 
-    A known character to which no thresholds are given keeps its own; calibrated ones only with the references, and the
-    way to take them together, that they were calibrated with.
+    An existing character keeps its thresholds unless new ones are given. Calibrated thresholds are kept only if the
+    references and the aggregation stay the same.
 
     Raises:
         BadInput: no name, no references, or one that cannot be read.
@@ -79,7 +79,7 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
 
 
 def _kept(known: CharacterRow, new: NewCharacter, rows: Sequence[ReferenceRow]) -> NewThresholds | None:
-    """The thresholds that a known character goes on with; None where they were fitted to other references."""
+    """The thresholds that an existing character keeps; None where they were fitted to other references."""
     same = [row.sha256 for row in rows] == [row.sha256 for row in known.references]
     alike = new.aggregation in {None, known.aggregation}
     if known.fitted_to is not None and not (same and alike):
@@ -104,10 +104,9 @@ def set_thresholds(
     style: float | None = None,
     aggregation: str | None = None,
 ) -> CharacterRow:
-    """Give a character other thresholds, or another way to take its references together; None keeps what is.
+    """Change a character's thresholds or aggregation; None keeps the current value.
 
-    Thresholds that were calibrated are so no longer, whatever is changed about them. A style threshold that a person
-    names decides.
+    Changed thresholds no longer count as calibrated. A style threshold that a user sets decides.
 
     Raises:
         UnknownThing: there is no such character.
@@ -135,7 +134,7 @@ def _keep(resources: Resources, position: int, read: tuple[bytes, str, str, int,
         media_type=media_type,
         width=width,
         height=height,
-        # Without it, `asset.upload` brings the file there, or the first submission that needs an address.
+        # Where the bucket is away, `asset.upload` or the first submission that needs an address uploads the file.
         uploaded_at=stored.uploaded_at,
     )
 
@@ -156,6 +155,6 @@ def find(resources: Resources, name: str) -> CharacterRow:
         return characters.find(connection, name)
 
 
-def every(resources: Resources) -> list[CharacterRow]:
+def list_characters(resources: Resources) -> list[CharacterRow]:
     with resources.database.transaction() as connection:
-        return characters.every(connection)
+        return characters.list_characters(connection)

@@ -1,4 +1,4 @@
-"""Pictures that a person names: files, folders and patterns become a list of files."""
+"""Expand files, folders and glob patterns into a list of picture files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,14 +11,14 @@ _ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp",
 
 
 def picture_files(named: Sequence[str | Path]) -> list[Path]:
-    """The files that `named` stands for, each once, in the order named.
+    """The files that `named` stands for, without repetitions, in order.
 
     Args:
-        named: a file is taken whatever its ending; of a folder every picture below it, by name; a pattern such as
-            `out/**/*.png` is for where the shell does not read it.
+        named: files of any extension; folders, for every picture below them, by name; patterns such as
+            `out/**/*.png`, for shells that do not expand them.
 
     Raises:
-        BadInput: one names nothing.
+        BadInput: one matches nothing.
     """
     found: dict[Path, None] = {}
     for one in named:
@@ -31,18 +31,23 @@ def picture_files(named: Sequence[str | Path]) -> list[Path]:
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        yield from sorted(one for one in path.rglob("*") if one.suffix.lower() in _ENDINGS and one.is_file())
+        yield from sorted(one for one in path.rglob("*") if _is_picture(one))
     elif path.exists() or not any(sign in str(path) for sign in "*?["):
         if path.exists():
             yield path
     else:
         below = Path(path.anchor)
         pattern = str(path.relative_to(below)) if path.anchor else str(path)
-        yield from sorted(one for one in below.glob(pattern) if one.suffix.lower() in _ENDINGS and one.is_file())
+        yield from sorted(one for one in below.glob(pattern) if _is_picture(one))
+
+
+def _is_picture(path: Path) -> bool:
+    """By its name; macOS puts a `._` file beside each picture on a foreign disk, which is none."""
+    return path.suffix.lower() in _ENDINGS and not path.name.startswith("._") and path.is_file()
 
 
 def file_source(path: Path) -> Source:
-    """The picture at `path`; read now for its digest, and once more if it has to be embedded.
+    """The picture at `path`; read now for its digest, and again only if it must be embedded.
 
     Raises:
         BadInput: it cannot be read.

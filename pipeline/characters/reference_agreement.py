@@ -1,4 +1,4 @@
-"""How well a character's references agree with each other, before anything is held against them."""
+"""Measure how well a character's references agree with each other, to find one that does not belong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from validation.embedder import Embedded, Scoring
 from validation.similarity import cosines, unpack
 from validation.weights import weight_files
 
-__all__ = ["Spread", "is_here", "known_spread", "spread_of"]
+__all__ = ["ReferenceAgreement", "has_weights", "known_agreement", "measure_agreement"]
 
-#: A reference is an outlier where its mean cosine with the others lies this far below the middle of all: on real
-#: photos, one subject's pictures lie within 0.1 of each other, and 0.1 separates accepted from rejected methods.
+#: A reference is an outlier if its mean cosine with the others is this far below the median. On real photos, pictures
+#: of one subject lie within 0.1 of each other, and 0.1 separates accepted from rejected methods.
 _FAR = 0.1
-#: And at least so many times the usual distance from the middle, in references that lie far apart anyway.
+#: It must also be this many times the usual distance from the median, for references that differ a lot anyway.
 _UNUSUAL = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class ReferenceAgreement:
     """Cosines between the references.
 
     Args:
-        model: who embedded them.
-        matrix: cosine of each with each, in their order.
+        model: the model that embedded them.
+        matrix: pairwise cosines, in their order.
     """
 
     model: str
@@ -37,12 +37,12 @@ class Spread:
 
     @property
     def means(self) -> list[float]:
-        """Mean cosine of each reference with the others; needs at least two."""
+        """Mean cosine of each reference with the others; needs at least two references."""
         return [fmean(value for at, value in enumerate(row) if at != own) for own, row in enumerate(self.matrix)]
 
     @property
     def lowest(self) -> float:
-        """The cosine of the two references that are least alike."""
+        """The lowest pairwise cosine."""
         return min(min(row) for row in self.matrix)
 
     @property
@@ -51,7 +51,7 @@ class Spread:
 
     @property
     def outliers(self) -> list[int]:
-        """Positions of references that are far less like the others than the others are; of fewer than three, none."""
+        """Positions of references that differ from the others far more than usual; empty for fewer than three."""
         if len(self.matrix) < 3:
             return []
         means = self.means
@@ -60,8 +60,8 @@ class Spread:
         return [at for at, one in enumerate(means) if middle - one > max(_FAR, _UNUSUAL * usual)]
 
 
-def is_here(model: str) -> bool:
-    """Whether the model's weights are on this machine: looking at references is not worth a download.
+def has_weights(model: str) -> bool:
+    """Whether the model's weights are on this machine; this comparison is not worth a download.
 
     Raises:
         ModelUnloadable: the model is a path to nothing.
@@ -69,11 +69,11 @@ def is_here(model: str) -> bool:
     return bool(weight_files(model))
 
 
-def spread_of(resources: Resources, scoring: Scoring, character: CharacterRow) -> Spread | None:
-    """The spread, embedding what is not known; None with a single reference.
+def measure_agreement(resources: Resources, scoring: Scoring, character: CharacterRow) -> ReferenceAgreement | None:
+    """Measure the agreement, embedding references as needed; None with a single reference.
 
     Raises:
-        ScorerError: the model cannot be had, or a reference cannot be used.
+        ScorerError: the model cannot be loaded, or a reference cannot be used.
         ServiceMissing: a reference is not in the store of this machine.
     """
     if len(character.references) < 2:
@@ -81,15 +81,15 @@ def spread_of(resources: Resources, scoring: Scoring, character: CharacterRow) -
     return _spread(resources, character, scoring.embedded(references.sources_of(resources, character)))
 
 
-def known_spread(resources: Resources, scoring: Scoring, character: CharacterRow) -> Spread | None:
-    """The spread from what is kept; None where that does not suffice."""
+def known_agreement(resources: Resources, scoring: Scoring, character: CharacterRow) -> ReferenceAgreement | None:
+    """The agreement from cached embeddings; None where one is missing."""
     embedded = scoring.known(references.sources_of(resources, character))
     if len(character.references) < 2 or embedded is None:
         return None
     return _spread(resources, character, embedded)
 
 
-def _spread(resources: Resources, character: CharacterRow, embedded: Embedded) -> Spread:
+def _spread(resources: Resources, character: CharacterRow, embedded: Embedded) -> ReferenceAgreement:
     found = reference_embeddings(embedded, references.sources_of(resources, character))
     cores, _ = unpack(found)  # (R, D)
-    return Spread(model=embedded.model.name, matrix=np.round(cosines(cores, cores), 6).tolist())
+    return ReferenceAgreement(model=embedded.model.name, matrix=np.round(cosines(cores, cores), 6).tolist())

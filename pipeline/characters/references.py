@@ -85,7 +85,7 @@ def sources_of(resources: Resources, character: CharacterRow) -> list[Source]:
 
 def _content(resources: Resources, row: ReferenceRow) -> bytes:
     try:
-        return resources.shelf.content(row.sha256, lambda: resources.store.get(row.r2_key))
+        return resources.reference_cache.content(row.sha256, lambda: resources.store.get(row.r2_key))
     except (OSError, PictureLost) as error:
         raise _not_here(row, error) from error
 
@@ -107,7 +107,7 @@ def _url(resources: Resources, lane: Lane, row: ReferenceRow) -> str:
     base = resources.store.public_base
     if base is not None and row.uploaded_at is not None:
         return base + row.r2_key
-    return resources.shelf.url(lane.name, row.sha256, partial(_brought, resources, lane, row))
+    return resources.reference_cache.url(lane.name, row.sha256, partial(_brought, resources, lane, row))
 
 
 def _brought(resources: Resources, lane: Lane, row: ReferenceRow) -> str:

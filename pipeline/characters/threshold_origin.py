@@ -1,4 +1,4 @@
-"""Whether thresholds are meant for the model that scores: those fitted to another one say nothing about its scores."""
+"""Tell whether thresholds were fitted to the model that scores; scores of another model are not comparable."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from validation.weights import revision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """Which weights.
+    """The identity of model weights.
 
     Args:
-        name: name or path as somebody configured it.
-        revision: their digest; None where nobody knows it.
+        name: name or path as configured.
+        revision: digest; None where unknown.
     """
 
     name: str
     revision: str | None = None
 
 
-def here(name: str) -> Weights:
-    """The weights of that name, with their digest where they are on this machine."""
+def local_weights(name: str) -> Weights:
+    """The weights of that name, with their digest if they are on this machine."""
     try:
         return Weights(name=name, revision=revision(name))
     except ModelUnloadable:
@@ -33,16 +33,16 @@ def here(name: str) -> Weights:
 
 
 def fitted_to(character: CharacterRow) -> Weights | None:
-    """The weights that its thresholds were fitted to; None for defaults, and for what a person set."""
+    """The weights that its thresholds were fitted to; None for defaults and for thresholds that a user set."""
     return (
         None if character.fitted_to is None else Weights(name=character.fitted_to, revision=character.fitted_revision)
     )
 
 
-def same(one: Weights, other: Weights) -> bool:
-    """Whether they are the same weights: by their digests, else by their names; a folder may be told by its end.
+def same_weights(one: Weights, other: Weights) -> bool:
+    """Whether two weights are the same: by digest, else by name; of a folder, the last part of the path is enough.
 
-    Other weights at the same path are others, and the same ones are the same by whatever name.
+    Different digests at the same path differ; equal digests are the same under any name.
     """
     if one.revision is not None and other.revision is not None:
         return one.revision == other.revision
@@ -51,8 +51,8 @@ def same(one: Weights, other: Weights) -> bool:
 
 
 def misfit(name: str, *, fitted_to: Weights | None, scored_by: Weights) -> str | None:
-    """What to tell a person about thresholds of character `name` that others were fitted to; None if they suit."""
-    if fitted_to is None or same(fitted_to, scored_by):
+    """A warning about thresholds of character `name` that were fitted to other weights; None if they match."""
+    if fitted_to is None or same_weights(fitted_to, scored_by):
         return None
     former = "other weights" if fitted_to.name == scored_by.name else repr(fitted_to.name)
     return (
@@ -62,35 +62,35 @@ def misfit(name: str, *, fitted_to: Weights | None, scored_by: Weights) -> str |
 
 
 def misfits(characters: Iterable[CharacterRow], *, scored_by: Weights) -> set[str]:
-    """The sentences of `misfit` about each of them that does not suit."""
+    """The warnings of `misfit` for these characters."""
     told = (misfit(one.name, fitted_to=fitted_to(one), scored_by=scored_by) for one in characters)
     return {one for one in told if one is not None}
 
 
-def in_words(thresholds: Thresholds, *, fitted_to: Weights | None, scored_by: Weights) -> str:
-    """As `reports.wording.held_against`, with a word more where they were fitted to other weights than those."""
-    said = wording.held_against(thresholds)
-    if fitted_to is None or same(fitted_to, scored_by):
-        return said
+def describe_fitted(thresholds: Thresholds, *, fitted_to: Weights | None, scored_by: Weights) -> str:
+    """As `reports.wording.describe_thresholds`, with a remark where they were fitted to other weights."""
+    description = wording.describe_thresholds(thresholds)
+    if fitted_to is None or same_weights(fitted_to, scored_by):
+        return description
     if fitted_to.name == scored_by.name:
-        return f"{said}, fitted to other weights of {fitted_to.name!r}"
-    return f"{said}, fitted to {fitted_to.name!r} but scored by {scored_by.name!r}"
+        return f"{description}, fitted to other weights of {fitted_to.name!r}"
+    return f"{description}, fitted to {fitted_to.name!r} but scored by {scored_by.name!r}"
 
 
 def margin(verdict: Mapping[str, Any]) -> float:
-    """As `domain.verdict.Verdict.margin`, of its row."""
+    """As `domain.verdict.Verdict.margin`, from a verdict row."""
     core, style = (float(verdict[what] - verdict[f"{what}_threshold"]) for what in ("core", "style"))
     return min(core, style) if verdict["style_decides"] else core
 
 
-def told(verdict: Mapping[str, Any]) -> str:
-    """Against what a verdict held its picture, and where that comes from.
+def describe_verdict(verdict: Mapping[str, Any]) -> str:
+    """The thresholds of a verdict and their origin.
 
     Args:
-        verdict: its row, with `thresholds_fitted_to` and `thresholds_fitted_revision` beside it.
+        verdict: a row, with `thresholds_fitted_to` and `thresholds_fitted_revision` beside it.
     """
     name, origin = verdict["thresholds_fitted_to"], verdict["origin"]
-    return in_words(
+    return describe_fitted(
         Thresholds(
             version=verdict["threshold_version"],
             core=verdict["core_threshold"],
@@ -103,16 +103,16 @@ def told(verdict: Mapping[str, Any]) -> str:
     )
 
 
-def reader(asset: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str | None:
-    """Who read the prompt of a picture, where that is not the model of its verdict and the figures do not go together.
+def other_text_model(asset: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str | None:
+    """The model of a picture's text alignment, if it is not the one of its verdict; else None.
 
     Args:
-        asset: its row.
-        verdict: the row of the verdict that is shown beside, or None.
+        asset: the picture's row.
+        verdict: the row of the verdict shown beside it, or None.
     """
     by = asset["text_alignment_by"]
     if by is None or verdict is None:
         return None
     origin = verdict["origin"]
     judged_by = Weights(name=origin["model"], revision=origin["revision"])
-    return None if same(Weights(name=by["model"], revision=by["revision"]), judged_by) else str(by["model"])
+    return None if same_weights(Weights(name=by["model"], revision=by["revision"]), judged_by) else str(by["model"])

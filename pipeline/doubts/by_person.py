@@ -23,7 +23,7 @@ from pipeline.doubts.by_listing import settle, settle_by_listing
 from pipeline.resources import Resources
 from providers.registry import is_synchronous
 
-__all__ = ["Doubt", "Settled", "every", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
+__all__ = ["Doubt", "Settled", "list_doubts", "settle", "settle_as_lost", "settle_as_paid", "settle_by_listing"]
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +39,10 @@ class Settled(StrEnum):
     RELEASED = "released"
 
 
-def every(resources: Resources, *, user_id: str) -> list[Doubt]:
+def list_doubts(resources: Resources, *, user_id: str) -> list[Doubt]:
     """All doubts of a user, oldest first."""
     with resources.database.transaction() as connection:
-        return doubts.every(connection, user_id=user_id)
+        return doubts.list_doubts(connection, user_id=user_id)
 
 
 def settle_as_paid(

@@ -10,7 +10,7 @@ from db.records.incoming_rows import LaidOut, copy_new
 from domain.escalation import wishes
 from domain.ids import BatchId
 from pipeline.attempts.admit import admit
-from pipeline.characters.character_names import names_in
+from pipeline.characters.character_names import split_names
 from pipeline.intake import live_models
 from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan
@@ -29,7 +29,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
     lines = (line for _, line in plan.lines)
     warnings = live_models.check(resources, plan.drafts, on=datetime.now(UTC).date())
     with resources.database.transaction() as connection:
-        first = next(iter(names_in(order.character)), None)
+        first = next(iter(split_names(order.character)), None)
         batch_id, made = batches.open_batch(
             connection,
             name=order.name,

@@ -18,7 +18,6 @@ _NAMED: Final = 3
 class Kind(StrEnum):
     """What can be odd, under the name by which `--lenient` lets it pass."""
 
-    APPROVAL = "approval"  # rows that --approved-only passed over, by what their status says
     BRACES = "template"  # a placeholder that nobody filled
     BULLET = "bullet"  # bullets, numbers and quotes around a prompt, which were taken off
     COLUMN = "column"  # a column that steers nothing and looks as if it should
@@ -29,6 +28,7 @@ class Kind(StrEnum):
     MOJIBAKE = "mojibake"  # text that was read in the wrong encoding
     NO_PROMPT = "placeholder"  # a dash, a question mark or the like where a prompt should stand
     OPTION = "option"  # what the catalogue, a service or a character says about what is asked for
+    WORKBOOK = "workbook"  # what of a workbook was passed over or is half understood
     TEXT = "prompt"  # what a service's adapter says about the text of a prompt
 
 
@@ -69,9 +69,14 @@ class Findings:
         for sentence in sentences:
             self.add(kind, sentence, line=line)
 
+    def note(self, sentence: str) -> None:
+        """Say something that is no oddity, and that `--strict` does not refuse."""
+        self._counts.setdefault(sentence, 1)
+        self._lines.setdefault(sentence, [])
+
     def sentences(self) -> Iterator[str]:
         """Every warning once, those about lines in the order of the file, before the others."""
-        told = sorted(self._lines.items(), key=lambda one: (not one[1], one[1][:1], one[0]))
+        told = sorted(self._lines.items(), key=lambda one: (not one[1], one[1][:1]))
         for sentence, lines in told:
             yield _named(lines, more=self._counts[sentence] - len(lines)) + sentence
 

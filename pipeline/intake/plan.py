@@ -6,13 +6,15 @@ wait on disk as lines of COPY, so that a million of them need no memory.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, Final
 
 from db.records import batches, lanes
-from db.records.incoming_rows import LaidOut, Repeats, Tally, read_line
+from db.records.incoming_rows import LaidOut, Repeats, Tally, asked_in, read_line
 from domain.errors import LimitTooSmall
 from domain.escalation import Policy
 from domain.money import show
@@ -21,7 +23,7 @@ from pipeline.intake.columns import misspelt
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.known_rows import Changed, Known, compare
 from pipeline.intake.order import Order
-from pipeline.intake.prompt_rows import PromptRow
+from pipeline.intake.prompt_rows import PromptRow, PromptRows
 from pipeline.intake.row_checks import RowChecks
 from pipeline.intake.row_repeats import multiplied
 from pipeline.intake.spool import Spool
@@ -106,6 +108,14 @@ class Plan:
         """Positions of rows that are not added although the batch does not have them in exactly this way."""
         return () if self.order.redo else self.changed.positions
 
+    @property
+    def digest(self) -> str:
+        """Equal for files that ask for the same, whatever their format: prompts, settings and prices in their order."""
+        told = sha256()
+        for occurrence, line in self.repeats.numbered(line for _, line in self.lines):
+            told.update(repr((occurrence, *asked_in(line))).encode())
+        return told.hexdigest()[:16]
+
     def rows(self) -> Iterator[PlannedRow]:
         """All rows in the order of the file."""
         for number, line in self.lines:
@@ -130,10 +140,11 @@ def prepare(
     seen = _Seen()
     lines: Spool[tuple[int, str]] = Spool()
     repeats = Repeats()
-    for row in multiplied(seen.passing(order.prompts), times=order.times, categories=order.categories):
-        identity, line = checks.checked(row)
-        repeats.note(identity)
-        lines.append((row.line, line))
+    with order.prompts.located() if isinstance(order.prompts, PromptRows) else nullcontext():
+        for row in multiplied(seen.passing(order.prompts), times=order.times, categories=order.categories):
+            identity, line = checks.checked(row)
+            repeats.note(identity)
+            lines.append((row.line, line))
     if order.limit_usd is not None and order.limit_usd < checks.largest_hold_usd:
         raise LimitTooSmall(
             f"the budget of {show(order.limit_usd)} USD is below the {show(checks.largest_hold_usd)} USD"
@@ -209,7 +220,7 @@ def _warn(order: Order, seen: _Seen, changed: Changed) -> None:
 def _duration(resources: Resources, tallies: Sequence[Tally]) -> timedelta:
     """The time in which the lanes carry the rows away: bounded by places, rate limits and the longest job."""
     with resources.database.transaction() as connection:
-        known = lanes.every(connection)
+        known = lanes.list_lanes(connection)
     longest = timedelta(0)
     for provider in {one.provider for one in tallies}:
         mine = [one for one in tallies if one.provider == provider]

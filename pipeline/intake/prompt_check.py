@@ -15,7 +15,6 @@ from domain.errors import BadInput, LikenessError
 from domain.retry import wish_of
 from pipeline.intake.plan import Plan, PlannedRow
 from pipeline.resources import Resources
-from providers.abilities import PromptJudge
 from providers.contract import Ask, Lane
 
 _THREADS: Final = 4
@@ -48,19 +47,15 @@ def refuse_objectionable(resources: Resources, plan: Plan) -> int:
     return sum(map(len, texts.values()))
 
 
-def _texts(resources: Resources, rows: Iterable[PlannedRow]) -> Mapping[tuple[PromptJudge, str], list[int]]:
+def _texts(resources: Resources, rows: Iterable[PlannedRow]) -> Mapping[tuple[Lane, str], list[int]]:
     """The lines of each text, by the lane that is asked about it."""
-    judges = {lane.provider: lane for lane in resources.lanes.values() if _can_judge(lane)}
-    texts: defaultdict[tuple[PromptJudge, str], list[int]] = defaultdict(list)
+    judges = {lane.provider: lane for lane in resources.lanes.values() if lane.checks_prompts}
+    texts: defaultdict[tuple[Lane, str], list[int]] = defaultdict(list)
     for row in rows:
         lane = judges.get(row.provider)
-        if lane is not None and isinstance(lane, PromptJudge):
+        if lane is not None:
             texts[lane, _text(lane, row)].append(row.line)
     return texts
-
-
-def _can_judge(lane: Lane) -> bool:
-    return isinstance(lane, PromptJudge) and lane.checks_prompts
 
 
 def _text(lane: Lane, row: PlannedRow) -> str:
@@ -70,7 +65,7 @@ def _text(lane: Lane, row: PlannedRow) -> str:
     )
 
 
-def _objection(lane: PromptJudge, text: str) -> str | None:
+def _objection(lane: Lane, text: str) -> str | None:
     """The check is free and may be repeated."""
     tries = Retrying(
         stop=stop_after_attempt(_TRIES),

@@ -1,4 +1,4 @@
-"""A file of prompts becomes rows: CSV, TSV, JSON, JSON lines, or plain text with one prompt a line.
+"""A file of prompts becomes rows: a workbook, CSV, TSV, JSON, JSON lines, or plain text with one prompt a line.
 
 The whole file is checked before the first row is returned, so that a bad line 150,000 means that nothing is enqueued.
 What a row may hold is decided in `pipeline.intake.prompt_rows`.
@@ -8,22 +8,25 @@ import io
 import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from domain.errors import BadInput
+from pipeline.intake.cell_text import is_comment
 from pipeline.intake.columns import KNOWN, column_name
-from pipeline.intake.findings import Findings
+from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.json_rows import read_json_array, read_json_lines
-from pipeline.intake.prompt_rows import PromptRows, RowReader
+from pipeline.intake.prompt_rows import PromptRows, RowReader, by_status
 from pipeline.intake.spreadsheet import read_lines, read_table
+from pipeline.intake.workbooks.choose import WorkbookOptions
+from pipeline.intake.workbooks.reading import WorkbookFile, is_workbook
 
+#: Of a text file that may be a table.
+_HEADER_WITHIN = 5
 _TABLES = frozenset({".csv", ".tsv"})
-_WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".numbers"})
-_ZIP = b"PK\x03\x04"
 
 
 def read_prompts(
@@ -32,6 +35,8 @@ def read_prompts(
     start: int = 0,
     end: int | None = None,
     approved_only: bool = False,
+    workbook: WorkbookOptions | None = None,
+    variables: Mapping[str, Sequence[str]] | None = None,
     findings: Findings | None = None,
 ) -> PromptRows:
     """The rows of the prompt file at `path`; `-` is standard input.
@@ -43,6 +48,8 @@ def read_prompts(
         start: first row wanted, counted from 0 among the usable rows.
         end: row before which to stop, or None for all.
         approved_only: only rows whose `status` or `approved` column says so.
+        workbook: what holds for a workbook; of any other file it cannot be asked.
+        variables: the values of placeholders, as `pipeline.intake.templates.read_variables` reads them.
         findings: collects what is odd about the file.
 
     Raises:
@@ -55,17 +62,38 @@ def read_prompts(
     name = "standard input" if str(path) == "-" else path.name
     kept = PromptRows(findings or Findings())
     with _opened(path) as source:
-        columns, raw = _raw_rows(source, path=path, name=name)
-        reader = RowReader(name=name, columns=columns, findings=kept.findings, approved_only=approved_only)
-        for row in reader.rows(raw):
-            kept.usable += 1
-            if start <= row.position and (end is None or row.position < end):
-                kept.append(row)
+        book = _workbook(source, path=path, name=name, options=workbook or WorkbookOptions())
+        if book is None:
+            columns, raw = _raw_rows(source, path=path, name=name, findings=kept.findings)
+        else:
+            columns, raw = book.columns, book.rows()
+        reader = RowReader(
+            name=name,
+            columns=columns,
+            findings=kept.findings,
+            approved_only=approved_only,
+            variables=variables or {},
+        )
+        try:
+            for row in reader.rows(raw):
+                kept.usable += 1
+                if start <= row.position and (end is None or row.position < end):
+                    kept.append(row)
+        except BadInput as failure:
+            raise (failure if book is None else book.located(failure, reader.column)) from failure.__cause__
+    if book is not None:
+        kept.workbook = book
+        kept.findings.add_all(Kind.WORKBOOK, book.warnings)
     reader.refuse_if_empty(kept.usable)
     if start >= kept.usable or (end is not None and end > kept.usable):
         asked = f"--start {start}" if start >= kept.usable else f"--end {end}"
         raise BadInput(f"{name!r} has {kept.usable} usable rows, so {asked} is out of range; rows count from 0")
     kept.blank, kept.unapproved = reader.blank, reader.unapproved
+    if kept.unapproved:
+        kept.findings.note(
+            f"{kept.unapproved.total():,} rows of {name!r} are passed over, since their status is not 'approved':"
+            f" {by_status(kept.unapproved)}"
+        )
     return kept
 
 
@@ -75,10 +103,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     if str(path) == "-":
         yield io.BytesIO(sys.stdin.buffer.read())
         return
-    if path.suffix.lower() in _WORKBOOKS:
-        raise BadInput(
-            f"{path.name!r} is a workbook, which is not read; save its sheet as CSV UTF-8 and give that file"
-        )
     try:
         if path.is_dir():
             raise BadInput(f"{str(path)!r} is a directory; name a file in it")
@@ -93,29 +117,46 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise BadInput(f"{str(path)!r} cannot be read: {failure.strerror}; copy it to a local folder") from failure
 
 
+def _workbook(source: BinaryIO, *, path: Path, name: str, options: WorkbookOptions) -> WorkbookFile | None:
+    """The workbook that the file is, or None for any other kind."""
+    head = source.read(8)
+    source.seek(0)
+    if is_workbook(head, path):
+        return WorkbookFile(source, path=path, name=name, options=options)
+    if options.asked:
+        raise BadInput(f"{name!r} is no workbook; leave out --sheet, --hidden and --fill-merged")
+    return None
+
+
 def _raw_rows(
-    source: BinaryIO, *, path: Path, name: str
+    source: BinaryIO, *, path: Path, name: str, findings: Findings
 ) -> tuple[Sequence[str] | None, Iterator[tuple[int, dict[str, Any]]]]:
     """Columns, where the format names them beforehand, and the rows as (line, values by column)."""
     head = source.read(65_536)
     if not head.removeprefix(b"\xef\xbb\xbf").strip():
         raise BadInput(f"{name!r} is empty; write a header with a column 'prompt' and one row a prompt")
-    if head.startswith(_ZIP):
-        raise BadInput(f"{name!r} is a workbook, whatever its name says; save its sheet as CSV UTF-8")
     match _format(path, head, name=name):
         case "json":
             return None, read_json_array(source, name=name, rename=column_name)
         case "jsonl":
             return None, read_json_lines(source, name=name, rename=column_name)
         case "text":
-            lines = enumerate(read_lines(source, name=name), start=1)
-            return ["prompt"], ((line, {"prompt": text}) for line, text in lines if not text.isspace())
-    table = read_table(source, name=name, rename=column_name, wanted="prompt")
+            return ["prompt"], _text_rows(source, name=name, findings=findings)
+    table = read_table(source, name=name, rename=column_name, wanted="prompt", findings=findings)
     _check_columns(table.columns, name=name)
     return table.columns, (
         (line, {column: cell for column, cell in zip(table.columns, cells, strict=False) if cell})
         for line, cells in table.rows
     )
+
+
+def _text_rows(source: BinaryIO, *, name: str, findings: Findings) -> Iterator[tuple[int, dict[str, Any]]]:
+    """One prompt a line."""
+    for line, text in enumerate(read_lines(source, name=name), start=1):
+        if is_comment(text):
+            findings.add(Kind.COMMENT, "comment and ruler lines are passed over", line=line)
+        elif not text.isspace():
+            yield line, {"prompt": text}
 
 
 def _format(path: Path, head: bytes, *, name: str) -> str:
@@ -127,13 +168,16 @@ def _format(path: Path, head: bytes, *, name: str) -> str:
     if suffix in {".jsonl", ".ndjson"}:
         return "jsonl"
     if suffix not in {".txt", ""}:
-        raise BadInput(f"{name!r} ends in {suffix!r}, which is not read; give a .csv, .tsv, .json, .jsonl or .txt")
+        raise BadInput(
+            f"{name!r} ends in {suffix!r}, which is not read; give a .xlsx, .ods, .csv, .tsv, .json, .jsonl or .txt"
+        )
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip().splitlines()[0].decode(errors="replace")
     if not suffix and first.startswith(("[", "{")):
         return "json" if first.startswith("[") else "jsonl"
-    # A spreadsheet's "tab-delimited text" ends in .txt; its header must not become a paid prompt.
-    cells = [column_name(cell.strip('"')) for cell in re.split(r"[,;\t]", first)]
-    return "table" if "prompt" in cells else "text"
+    # A spreadsheet's "tab-delimited text" ends in .txt; its header must not become a paid prompt, wherever it stands.
+    lines = head.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").splitlines()
+    heads = [[column_name(cell.strip(' "')) for cell in re.split(r"[,;\t]", line)] for line in lines[:_HEADER_WITHIN]]
+    return "table" if "prompt" in heads[0] or any("prompt" in cells[1:] + cells[:-1] for cells in heads) else "text"
 
 
 def _check_columns(columns: Sequence[str], *, name: str) -> None:

@@ -7,16 +7,20 @@ taken apart into columns is decided elsewhere, and so is what a setting is worth
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, overload
 
 from domain.errors import BadInput
 from domain.escalation import MOST_TRIES, read_steps, wishes
-from pipeline.intake.columns import NUMBERS, SETTINGS, TRIES, WORDS, column_name
-from pipeline.intake.findings import Findings
+from pipeline.intake.cell_text import Tidying, broken_letters, error_mark, is_placeholder
+from pipeline.intake.columns import ADDRESSES, NUMBERS, SETTINGS, SWITCHES, TRIES, WORDS, column_name
+from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.json_rows import checked_fields
 from pipeline.intake.spool import Spool
+from pipeline.intake.templates import MOST, alternatives, filled, folded, may_hold_placeholders, placeholders
+from pipeline.intake.workbooks.reading import WorkbookFile
 
 #: The longest prompt that any service of the catalogue accepts (OpenAI's image models: 32,000 characters).
 LONGEST_PROMPT: Final = 32_000
@@ -25,6 +29,9 @@ LONGEST_PROMPT: Final = 32_000
 NOTHING: Final[Mapping[str, Any]] = {}
 
 _STATUSES_NAMED: Final = 5
+#: Between two addresses in a cell; a comma inside an address is the address's own.
+_BETWEEN_ADDRESSES: Final = re.compile(r"[\s,;|]+(?=https?://)")
+_NO: Final = frozenset({"no", "n", "false", "0", "off"})
 _YES: Final = frozenset({"approved", "yes", "y", "true", "1", "x"})
 
 
@@ -72,10 +79,12 @@ class PromptRows(Sequence[PromptRow]):
         usable: rows of the whole file that are neither; more than `len(self)` where a range was asked for.
         providers: those that rows name; None is among them where a row names none.
         findings: what is odd about them.
+        workbook: that the rows are from, which knows their cells.
     """
 
     def __init__(self, findings: Findings) -> None:
         self.findings = findings
+        self.workbook: WorkbookFile | None = None
         self._spool: Spool[tuple[Any, ...]] = Spool()
         self.blank = 0
         self.unapproved: Counter[str] = Counter()
@@ -85,6 +94,19 @@ class PromptRows(Sequence[PromptRow]):
     def append(self, row: PromptRow) -> None:
         self._spool.append(tuple(getattr(row, name) for name in _FIELDS))
         self.providers.add(row.provider)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is odd about them, in sentences."""
+        return list(self.findings.sentences())
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """What is wrong with a row inside is said with its cell, where the file has cells."""
+        try:
+            yield
+        except BadInput as failure:
+            raise (failure if self.workbook is None else self.workbook.located(failure)) from failure.__cause__
 
     @overload
     def __getitem__(self, place: int) -> PromptRow: ...
@@ -144,9 +166,17 @@ class RowReader:
     """One pass over the rows of a file: makes the usable ones, counts the others, refuses the wrong ones."""
 
     def __init__(
-        self, *, name: str, columns: Sequence[str] | None, findings: Findings, approved_only: bool = False
+        self,
+        *,
+        name: str,
+        columns: Sequence[str] | None,
+        findings: Findings,
+        approved_only: bool = False,
+        variables: Mapping[str, Sequence[str]] = NOTHING,
     ) -> None:
         self.blank = 0
+        #: The column that is looked at, for whoever says where something is wrong.
+        self.column: str | None = None
         #: What stood as the status of the rows that were not approved.
         self.unapproved: Counter[str] = Counter()
         self._name = name
@@ -154,17 +184,27 @@ class RowReader:
         self._approved_only = approved_only
         self._says_approval = columns is not None and not {"status", "approved"}.isdisjoint(columns)
         self._lines_of_index: dict[str, int] = {}
+        self._tidying = Tidying()
+        self._variables = variables
         if approved_only and columns is not None and not self._says_approval:
             raise self._no_approval()
 
     def rows(self, raw: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[PromptRow]:
         position = 0
         for line, fields in raw:
+            self.column = None
             prompt = self._prompt(fields, line)
             if not prompt:
                 self.blank += 1
-            elif not self._approved_only or self._approved(fields, line):
-                yield self._row(prompt, fields, line=line, position=position)
+                continue
+            if self._approved_only and not self._approved(fields, line):
+                continue
+            if is_placeholder(prompt):
+                self.blank += 1
+                self._findings.add(Kind.NO_PROMPT, f"{prompt!r} is no prompt, and its row is passed over", line=line)
+                continue
+            for text, values in self._filled(self._checked(prompt, line), fields, line):
+                yield self._row(text, {**fields, **values} if values else fields, line=line, position=position)
                 position += 1
 
     def refuse_if_empty(self, kept: int) -> None:
@@ -205,6 +245,46 @@ class RowReader:
             )
         return prompt
 
+    def _checked(self, prompt: str, line: int) -> str:
+        """The prompt without what stands around it; what cannot be meant is refused."""
+        self._refuse_error_mark(prompt, "prompt", line)
+        if broken := broken_letters(prompt):
+            self._findings.add(Kind.MOJIBAKE, f"the prompt's text {broken}; save the file again as UTF-8", line=line)
+        tidied = self._tidying.tidied(prompt)
+        if tidied != prompt:
+            self._findings.add(Kind.BULLET, "a bullet, a number or quotes around the prompt are taken off", line=line)
+        return tidied
+
+    def _filled(self, prompt: str, fields: Mapping[str, Any], line: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The prompt with its placeholders filled: one row, or one for every choice of values."""
+        if not may_hold_placeholders(prompt):
+            yield prompt, NOTHING
+            return
+        if choice := alternatives(prompt):
+            self._findings.add(
+                Kind.BRACES,
+                f"the prompt leaves a choice open, {choice!r}; write a row for each, or a name in double braces and"
+                " its values in the file of --vars",
+                line=line,
+            )
+        found = placeholders(prompt)
+        own = {folded(name): text for name, value in fields.items() if (text := self._text(value, name, line))}
+        values = {name: [own[name]] if name in own else self._variables.get(name, ()) for _, name in found}
+        missing = [written for written, name in found if not values[name]]
+        if missing:
+            self._findings.add(
+                Kind.BRACES,
+                f"the prompt holds {', '.join(map(repr, missing))}, which nobody filled; add a column of that name, or"
+                " name the file of its values with --vars",
+                line=line,
+            )
+            yield prompt, NOTHING
+            return
+        for number, (text, chosen) in enumerate(filled(prompt, found, values)):
+            if number == MOST:
+                raise BadInput(f"the lists of --vars make more than {MOST:,} prompts of this row", line=line)
+            yield text, {name: value for name, value in chosen.items() if name not in own}
+
     def _approved(self, fields: dict[str, Any], line: int) -> bool:
         present = [column for column in ("status", "approved") if column in fields]
         self._says_approval = self._says_approval or bool(present)
@@ -222,17 +302,20 @@ class RowReader:
         extra: dict[str, Any] = {}
         policy: dict[str, Any] = {}
         for column, value in fields.items():
+            self.column = column
             if column in WORDS:
                 if word := self._text(value, column, line):
+                    self._refuse_error_mark(word, column, line)
                     words[column] = word
             elif column in NUMBERS or column in SETTINGS:
                 if text := self._text(value, column, line):
-                    settings[column] = self._setting(text, column, line)
+                    settings |= self._setting(text, column, line)
             elif column in TRIES:
                 if text := self._text(value, column, line):
                     policy |= self._policy(text, column, line)
             elif value is not None and not (isinstance(value, str) and not value.strip()):
                 extra[column] = value
+        self.column = "index"
         if (index := words.get("index")) is not None:
             self._refuse_twice(index, line)
         return PromptRow(
@@ -248,7 +331,8 @@ class RowReader:
     def _refuse_twice(self, index: str, line: int) -> None:
         first = self._lines_of_index.get(index)
         self._lines_of_index[index] = line
-        if first is not None:
+        # The rows that one row with placeholders becomes share its number.
+        if first is not None and (first != line or not self._variables):
             raise BadInput(
                 f"index {index!r} stands in line {first} of {self._name!r} already; number one of the two anew",
                 line=line,
@@ -278,11 +362,30 @@ class RowReader:
         except BadInput as failure:
             raise BadInput(f"{failure} (in {self._name!r})", line=line) if failure.line is None else failure from None
 
-    def _setting(self, text: str, column: str, line: int) -> str | int:
+    def _refuse_error_mark(self, text: str, column: str, line: int) -> None:
+        if mark := error_mark(text):
+            self._findings.add(
+                Kind.ERROR_MARK,
+                f"{column!r} holds {mark!r}, which a failed formula left; mend it in the sheet",
+                line=line,
+            )
+
+    def _setting(self, text: str, column: str, line: int) -> dict[str, str | int]:
+        """The setting that a cell says; none for a switch that says no."""
+        if column in SWITCHES and text.casefold() in _NO:
+            return {}
+        return {column: self._value(text, column, line)}
+
+    def _value(self, text: str, column: str, line: int) -> str | int:
+        self._refuse_error_mark(text, column, line)
+        if column in ADDRESSES:
+            return _BETWEEN_ADDRESSES.sub(" ", text).strip(" ,;|")
         if column == "aspect_ratio":
             # Spreadsheets take 16:9 for a time of day and save 16:09 or 16:09:00.
             ratio = re.fullmatch(r"(\d{1,5}) *[:x/] *(\d{1,5})(?::00)?", text)
             return f"{int(ratio[1])}:{int(ratio[2])}" if ratio else text
+        if column in SWITCHES:
+            return "yes" if text.casefold() in _YES else text
         most = NUMBERS.get(column)
         return text if most is None else self._number(text, column, line, most=most)
 

@@ -17,16 +17,17 @@ from db.records.incoming_rows import Tally, line_of, shared_columns
 from domain.errors import BadInput, RequestRefused, ServiceMissing, UnknownThing
 from domain.ids import canonical, identity_with
 from pipeline.attempts.draft_requests import draft
-from pipeline.characters.character_names import find_all, joined
+from pipeline.characters.character_names import BETWEEN, find_all, join_names
 from pipeline.characters.references import Going, can_be_read, going_along, named_urls, pixels_of
-from pipeline.characters.threshold_origin import here, misfits
+from pipeline.characters.threshold_origin import local_weights, misfits
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_rows import PromptRow
 from pipeline.resources import Resources
 from providers.catalogue import Catalogue, Model
 from providers.contract import Ask, Lane
-from providers.prices import price
+from providers.prices import as_read, price
+from providers.prompt_flags import overruled
 from providers.registry import service
 
 #: Rows that all differ in their settings make as many kinds; the memory for them has an end.
@@ -34,6 +35,7 @@ _MOST_KINDS: Final = 10_000
 #: Beside letters and digits, what a text of nothing but words may hold. Anything else may be a flag, an address or a
 #: placeholder; so may a hyphen that is not inside a word.
 _BETWEEN_WORDS: Final = str.maketrans("", "", " ,.;'’\"!?()&")
+_BETWEEN_NAMES: Final = re.compile(r"\s*[;,|&+/\r\n]\s*|\s+and\s+")
 _INSIDE_A_WORD: Final = re.compile(r"(?<=\w)-(?=\w)")
 
 
@@ -108,9 +110,22 @@ class RowChecks:
             UnknownThing: one of them does not exist.
         """
         if names not in self._characters:
-            found = self._characters[names] = find_all(self._resources, names)
-            self._findings.add_all(Kind.OPTION, misfits(found, scored_by=here(self._resources.scoring_model)))
+            found = self._characters[names] = self._find(names)
+            self._findings.add_all(Kind.OPTION, misfits(found, scored_by=local_weights(self._resources.scoring_model)))
         return self._characters[names]
+
+    def _find(self, names: str) -> Sequence[CharacterRow]:
+        try:
+            return find_all(self._resources, names)
+        except UnknownThing:
+            # People write `Lulu, Zoe`; a name may hold a comma too, and then it was found as it stands.
+            parts = [part for part in _BETWEEN_NAMES.split(names) if part.strip()]
+            if len(parts) == 1:
+                raise
+            try:
+                return find_all(self._resources, BETWEEN.join(parts))
+            except UnknownThing as failure:
+                raise UnknownThing(f"{failure}; several characters stand with semicolons between") from None
 
     def checked(self, row: PromptRow) -> tuple[bytes, str]:
         """The identity of a row, and its line.
@@ -128,17 +143,17 @@ class RowChecks:
         return [*self._counted, *(kind.tally() for kind in self._kinds.values())]
 
     def _checked(self, row: PromptRow) -> tuple[bytes, str]:
-        kind = self._kind(row)
+        plain = _is_words(row.prompt)
+        kind = self._kind(row, plain=plain)
         seed = row.settings.get("seed") if row.settings else None
         settings = kind.settings if seed is None else {**kind.settings, "seed": seed}
-        self._check_text(kind, row, settings)
-        shared, hold, expected = self._shared(kind, row, settings)
+        self._check_text(kind, row, settings, plain=plain)
+        shared, hold, expected = self._shared(kind, row, settings, plain=plain)
         kind.count += 1
         kind.expected_usd += expected
         kind.at_most_usd += hold
-        identity = identity_with(
-            row.prompt, kind.identity_rest if seed is None else _identity_rest(kind, settings=settings)
-        )
+        rest = kind.identity_rest if seed is None else _identity_rest(kind, settings=settings)
+        identity = identity_with(row.prompt, rest)
         return identity, line_of(
             identity=identity,
             position=row.position,
@@ -149,31 +164,38 @@ class RowChecks:
             shared=shared,
         )
 
-    def _kind(self, row: PromptRow) -> RowKind:
+    def _kind(self, row: PromptRow, *, plain: bool) -> RowKind:
         said = row.settings
-        named = tuple((name, None if name == "seed" else value) for name, value in said.items()) if said else ()
-        key = (row.provider, row.model, row.character, named)
+        named = tuple((name, None if name == "seed" else repr(value)) for name, value in said.items()) if said else ()
+        # The row's own words win over the batch's defaults.
+        lost = () if plain else tuple(overruled(row.prompt, {**self._order.settings, **dict.fromkeys(said)}))
+        key = (row.provider, row.model, row.character, named, lost)
         kind = self._kinds.get(key)
         if kind is None:
             if len(self._kinds) == _MOST_KINDS:
                 self._counted = self.tallies()
                 self._kinds.clear()
-            kind = self._kinds[key] = self._new_kind(row)
+            kind = self._kinds[key] = self._new_kind(row, lost)
         return kind
 
-    def _new_kind(self, row: PromptRow) -> RowKind:
+    def _new_kind(self, row: PromptRow, lost: Sequence[str]) -> RowKind:
         provider = row.provider or self._order.provider
         lane = self._lanes.get(provider)
-        model = self._model(provider, row.model or self._order.model)
         if lane is None:
             key = service(provider).key_setting or "SANDBOX_BASE_URL"
             raise ServiceMissing(f"no lane serves {provider!r} here: {key} is not set; put it into .env")
+        model = self._model(provider, row.model or self._order.model)
         names = row.character or self._order.character
         try:
             characters = self.characters_of(names) if names else ()
         except UnknownThing as failure:
             raise UnknownThing(f"line {row.line}: {failure}") if row.character else failure from None
         settings = {**self._order.settings, **row.settings}
+        for name in lost:
+            del settings[name]
+        if urls := named_urls(settings):
+            # A cell holds them as text and an option as a list; rows that ask for the same are the same.
+            settings["cref_urls"] = urls
         references = [reference for one in characters for reference in one.references]
         going = going_along(settings, references, model=model)
         unreadable = [one.name for one in characters if any(reference in going for reference in one.references)]
@@ -206,10 +228,9 @@ class RowChecks:
             raise BadInput(f"model {model.name!r} makes no pictures; `likeness models` lists those that do")
         return model
 
-    def _check_text(self, kind: RowKind, row: PromptRow, settings: Mapping[str, Any]) -> None:
+    def _check_text(self, kind: RowKind, row: PromptRow, settings: Mapping[str, Any], *, plain: bool) -> None:
         """Refuse now what the adapter would refuse at the submission: a flag, a mode, a combination."""
         prompt = row.prompt
-        plain = _is_words(prompt)
         length, blanks, seed = len(prompt), prompt.count(" "), settings.get("seed", -1)
         if plain and length <= kind.longest and blanks <= kind.most_blanks and not _larger(seed, kind.largest_seed):
             return
@@ -229,14 +250,21 @@ class RowChecks:
             kind.longest, kind.most_blanks = max(kind.longest, length), max(kind.most_blanks, blanks)
             kind.largest_seed = max(kind.largest_seed, seed) if isinstance(seed, int) else kind.largest_seed
 
-    def _shared(self, kind: RowKind, row: PromptRow, settings: Mapping[str, Any]) -> tuple[str, Decimal, Decimal]:
+    def _shared(
+        self, kind: RowKind, row: PromptRow, settings: Mapping[str, Any], *, plain: bool
+    ) -> tuple[str, Decimal, Decimal]:
         """The end of the row's line, its hold and its expected price."""
-        # As the price counts it: a character of another script is several bytes.
-        length = len(row.prompt.encode()) if kind.priced_by_length else 0
-        key = (length, canonical(row.try_policy) if row.try_policy else "")
-        known = kind.shared.get(key) if settings is kind.settings else None
-        if known is not None:
-            return known
+        # Flags in the prompt may change what the call costs, and so does its length where words are billed; a character
+        # of another script is several bytes.
+        words, wished = (row.prompt, settings) if plain else as_read(kind.model, row.prompt, settings)
+        length = len(words.encode()) if kind.priced_by_length else 0
+        key = None
+        if settings is kind.settings:
+            policy = canonical(row.try_policy) if row.try_policy else ""
+            key = (length, policy, "" if wished is settings else canonical(wished))
+            known = kind.shared.get(key)
+            if known is not None:
+                return known
         found = price(
             kind.model,
             settings,
@@ -255,7 +283,7 @@ class RowChecks:
             hold_usd=found.at_most_usd,
             price_usd=found.usd,
         )
-        if settings is kind.settings:
+        if key is not None:
             kind.shared[key] = (shared, found.at_most_usd, found.usd)
         return shared, found.at_most_usd, found.usd
 
@@ -273,7 +301,7 @@ def _is_words(prompt: str) -> bool:
 
 
 def _identity_rest(kind: RowKind, *, settings: Mapping[str, Any]) -> str:
-    name = joined(one.name for one in kind.characters)
+    name = join_names(one.name for one in kind.characters)
     return canonical({"settings": settings, "provider": kind.provider, "model": kind.model.name, "character": name})
 
 

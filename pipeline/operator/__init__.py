@@ -1,1 +1,1 @@
-"""What a person steers while work goes on: batches, lanes, limits and feedback."""
+"""Operations of a user on running work: control batches, lanes, limits; give feedback."""

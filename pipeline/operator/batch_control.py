@@ -1,4 +1,4 @@
-"""What a person does to a whole batch: pause, resume, cancel, retry. Each is committed before anything is admitted."""
+"""Pause, resume, cancel and retry whole batches. Each change is committed before anything is admitted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from pipeline.attempts.admit import admit_everywhere
 from pipeline.resources import Resources
 from pipeline.views.status import BatchStatus, of_batch
 
-#: Final states from which a person may send a generation back into the queue.
+#: Final states from which a user may requeue a generation.
 RETRIED = (GenerationState.FAILED, GenerationState.REJECTED, GenerationState.CANCELED)
 
 
 def pause(resources: Resources, batch_id: BatchId, *, reason: str) -> BatchStatus:
-    """Send nothing more of the batch: what was admitted goes back to the queue, what is at a provider runs on.
+    """Submit nothing more of the batch: admitted generations are requeued, jobs at a provider run on.
 
-    A batch already paused keeps its reason.
+    A batch that is paused already keeps its reason.
     """
     with resources.database.transaction() as connection:
         batches.pause(connection, batch_id, reason=reason)
@@ -31,13 +31,13 @@ def pause(resources: Resources, batch_id: BatchId, *, reason: str) -> BatchStatu
 
 
 def resume(resources: Resources, batch_id: BatchId, *, limit_usd: Decimal | None = None) -> BatchStatus:
-    """Go on with a paused or stopped batch.
+    """Continue a paused or stopped batch.
 
     Args:
-        limit_usd: the new budget, or None to keep the one it has.
+        limit_usd: the new budget; None keeps the old one.
 
     Raises:
-        LimitTooSmall: the new budget leaves nothing over what is spent and set aside.
+        LimitTooSmall: the new budget is already used up by charges and holds.
     """
     with resources.database.transaction() as connection:
         batch = batches.get(connection, batch_id)
@@ -56,11 +56,11 @@ def resume(resources: Resources, batch_id: BatchId, *, limit_usd: Decimal | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canceled:
-    """What a cancel did.
+    """The result of a cancel.
 
     Args:
         asked: generations that were not final.
-        running: those of them that are at a provider, and end with its last word.
+        running: those at a provider, which end when the provider reports the end of their job.
     """
 
     asked: int
@@ -69,9 +69,9 @@ class Canceled:
 
 
 def cancel(resources: Resources, batch_id: BatchId) -> Canceled:
-    """Ask all that is not final to stop; what waits, or was admitted and not yet claimed, is canceled at once.
+    """Cancel every generation that is not final; those not claimed yet are canceled at once.
 
-    What is at a provider is looked at next: the sweep asks the provider to stop it, where its wire has such a call.
+    Jobs at a provider become due for polling, and the sweep asks the provider to stop them where it has such a call.
     """
     with resources.database.transaction() as connection:
         asked = by_person.request_cancel(connection, batch_id)
@@ -85,12 +85,12 @@ def cancel(resources: Resources, batch_id: BatchId) -> Canceled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """What a retry did.
+    """The result of a retry.
 
     Args:
-        queued: generations that wait again.
+        queued: generations that were requeued.
         checked: generations whose stored pictures are checked again, at no cost.
-        left: rejected ones for which the policy of further tries has nothing left.
+        left: rejected generations whose try policy is exhausted.
     """
 
     queued: int
@@ -107,17 +107,17 @@ def retry(
     reason: str | None = None,
     anew: bool = False,
 ) -> Retried:
-    """Put final generations back into the queue; each may be charged again.
+    """Requeue final generations; each may be charged again.
 
-    Where only the check has failed, the stored pictures are checked again instead.
+    Where only the check failed, the stored pictures are checked again instead.
 
     Args:
         states: some of `RETRIED`.
-        reason: only what failed with this code.
-        anew: make new pictures also where the stored ones could be checked again.
+        reason: only failures with this code.
+        anew: make new pictures even where the stored ones could be checked again.
 
     Raises:
-        UnknownThing: nothing failed with that code; the sentence names the codes there are.
+        UnknownThing: nothing failed with that code; the message names the codes that occur.
     """
     with resources.database.transaction() as connection:
         if reason is not None and reason not in (known := by_person.reasons(connection, batch_id)):
@@ -143,10 +143,10 @@ def _check_again(resources: Resources, batch_id: BatchId, *, reason: str | None)
 
 
 def try_further(resources: Resources, batch_id: BatchId, *, said: Mapping[str, Any]) -> Retried:
-    """Let the rejected generations of a batch go on by a policy of further tries, step by step; each may be charged.
+    """Continue the rejected generations of a batch by a policy of further tries; each may be charged again.
 
     Args:
-        said: as `domain.escalation.wishes` writes it; it stays the batch's policy.
+        said: as `domain.escalation.wishes` writes it; it becomes the batch's policy.
     """
     with resources.database.transaction() as connection:
         batches.get(connection, batch_id)

@@ -1,4 +1,4 @@
-"""A person's word on a picture: kept, and an example for the next calibration. It moves no generation."""
+"""Record a user's feedback on a picture; it becomes an example for calibration and moves no generation."""
 
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from pipeline.resources import Resources
 from pipeline.views.generations import Story
 
 
-def give(
+def record_feedback(
     resources: Resources,
     story: Story,
     *,
@@ -21,17 +21,17 @@ def give(
     rating: int | None = None,
     comment: str | None = None,
 ) -> UUID | None:
-    """Keep what a person says about one picture of a generation.
+    """Record feedback on one picture of a generation.
 
     Args:
-        picture: as `likeness show` numbers it, `1` or `2.1`; None for the best one.
-        rating: 1 to 5; goes with any kind, and must come with `rating`.
+        picture: its number in `likeness show`, `1` or `2.1`; None for the best one.
+        rating: 1 to 5; allowed with any kind, required with `rating`.
 
     Returns:
-        The picture's id; None where there is no picture and the word is about the generation.
+        The picture's id; None where there is no picture and the feedback is about the generation.
 
     Raises:
-        BadInput: a rating without its number, a comment without its text, or a verdict on nothing.
+        BadInput: a rating without a number, a comment without text, or a verdict without a picture.
         UnknownThing: there is no such picture.
     """
     if (kind is FeedbackType.RATING and rating is None) or rating not in (None, 1, 2, 3, 4, 5):

@@ -1,14 +1,14 @@
-"""The heartbeat of the queue: without a tick nothing waiting is admitted and nothing dead is taken over."""
+"""The heartbeat of beat: without its ticks nothing is admitted and nothing is rescued."""
 
 from db.records import heartbeat
 from pipeline.resources import Resources
 
 _NAME = "queue.admit"
-#: Beat ticks every second; after this much silence people are told.
+#: Beat ticks every second; after this much silence users are warned.
 SILENCE_S = 10.0
 
 
-def ticked(resources: Resources) -> None:
+def record_tick(resources: Resources) -> None:
     with resources.database.transaction() as connection:
         heartbeat.tick(connection, _NAME)
 

@@ -1,4 +1,4 @@
-"""What people and workers ask and say of lanes: limits, closures, what is in flight."""
+"""List lanes, and change their limits, close and open them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,22 +9,31 @@ from domain.ids import BatchId
 from domain.rates import per_second
 from pipeline.resources import Resources
 
-__all__ = ["LaneRow", "close", "every", "holding_up", "rate_limit", "reopen", "set_concurrency", "set_rate_limit"]
+__all__ = [
+    "LaneRow",
+    "blocking_lanes",
+    "close",
+    "list_lanes",
+    "rate_limit",
+    "reopen",
+    "set_concurrency",
+    "set_rate_limit",
+]
 
-#: A person closes a lane for good; a date far away says so in the same column as everything else.
+#: A user closes a lane until further notice, written as a date in the far future.
 _FOR_GOOD = timedelta(days=3650)
 
 
-def every(resources: Resources) -> list[LaneRow]:
+def list_lanes(resources: Resources) -> list[LaneRow]:
     with resources.database.transaction() as connection:
-        return lanes.every(connection)
+        return lanes.list_lanes(connection)
 
 
-def holding_up(resources: Resources, batch_id: BatchId) -> list[LaneRow]:
-    """The closed lanes for which generations of the batch wait; none of a provider that has another lane open."""
+def blocking_lanes(resources: Resources, batch_id: BatchId) -> list[LaneRow]:
+    """The closed lanes that generations of the batch wait for; none of a provider that has another lane open."""
     with resources.database.transaction() as connection:
         providers = lanes.waited_for(connection, batch_id)
-        rows = [row for row in lanes.every(connection) if row.provider in providers]
+        rows = [row for row in lanes.list_lanes(connection) if row.provider in providers]
     now = datetime.now(UTC)
     going = {row.provider for row in rows if not row.is_closed(now)}
     return [row for row in rows if row.provider not in going]
@@ -34,7 +43,7 @@ def rate_limit(resources: Resources, lane: str) -> str | None:
     """The limit in the lane's row; None and `0` mean none.
 
     Raises:
-        UnknownThing: no such lane. A bucket then holds, since no limit known is not no limit.
+        UnknownThing: no such lane. The token bucket then holds tasks back: an unknown limit is not "no limit".
     """
     with resources.database.transaction() as connection:
         limits = lanes.rate_limits(connection)
@@ -44,7 +53,7 @@ def rate_limit(resources: Resources, lane: str) -> str | None:
 
 
 def set_rate_limit(resources: Resources, lane: str, limit: str) -> None:
-    """Every bucket of every worker reads the new limit within about two seconds.
+    """Set a lane's rate limit; every worker reads it within about two seconds.
 
     Raises:
         BadInput: not a rate.
@@ -52,25 +61,25 @@ def set_rate_limit(resources: Resources, lane: str, limit: str) -> None:
     """
     per_second(limit)
     with resources.database.transaction() as connection:
-        _known(lanes.every(connection), lane)
+        _known(lanes.list_lanes(connection), lane)
         lanes.set_rate_limit(connection, lane, limit)
 
 
 def set_concurrency(resources: Resources, lane: str, concurrency: int) -> None:
     with resources.database.transaction() as connection:
-        _known(lanes.every(connection), lane)
+        _known(lanes.list_lanes(connection), lane)
         lanes.set_concurrency(connection, lane, concurrency)
 
 
 def close(resources: Resources, lane: str, *, reason: str) -> None:
-    """A person closes the lane until a person opens it."""
+    """Close the lane until a user opens it."""
     with resources.database.transaction() as connection:
-        _known(lanes.every(connection), lane)
+        _known(lanes.list_lanes(connection), lane)
         lanes.close(connection, lane, reason=reason, wait=_FOR_GOOD)
 
 
 def reopen(resources: Resources, lane: str) -> None:
-    """A person opens the lane, whatever closed it; only the last illegal prompts before money is lost stay spared.
+    """Open the lane, whatever closed it; the limit on illegal prompts still holds.
 
     Raises:
         UnknownThing: no such lane.
@@ -80,8 +89,8 @@ def reopen(resources: Resources, lane: str) -> None:
 
     with resources.database.transaction() as connection:
         lanes.reopen(connection, lane)
-        (provider,) = (row.provider for row in lanes.every(connection) if row.name == lane)
-    illegal_prompts.keep(resources, lane, provider=provider)
+        (provider,) = (row.provider for row in lanes.list_lanes(connection) if row.name == lane)
+    illegal_prompts.close_if_still_full(resources, lane, provider=provider)
 
 
 def _known(rows: list[LaneRow], lane: str) -> None:

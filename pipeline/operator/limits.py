@@ -1,4 +1,4 @@
-"""Limits per user and month and per lane and day, as people set and read them."""
+"""Spending limits per user and month, and per lane and day."""
 
 from decimal import Decimal
 
@@ -8,28 +8,28 @@ from db.records import lanes
 from domain.errors import UnknownThing
 from pipeline.resources import Resources
 
-__all__ = ["Cap", "Scope", "every", "put", "remove"]
+__all__ = ["Cap", "Scope", "list_limits", "remove", "set_limit"]
 
 
-def every(resources: Resources) -> list[Cap]:
+def list_limits(resources: Resources) -> list[Cap]:
     with resources.database.transaction() as connection:
-        return spending.every(connection)
+        return spending.list_limits(connection)
 
 
-def put(resources: Resources, scope: Scope, subject: str, limit_usd: Decimal) -> None:
-    """Set a limit; it holds for the very next attempt.
+def set_limit(resources: Resources, scope: Scope, subject: str, limit_usd: Decimal) -> None:
+    """Set a limit; it applies from the next attempt.
 
     Raises:
         UnknownThing: there is no lane of that name.
     """
     with resources.database.transaction() as connection:
-        if scope is Scope.LANE_DAY and subject not in {row.name for row in lanes.every(connection)}:
+        if scope is Scope.LANE_DAY and subject not in {row.name for row in lanes.list_lanes(connection)}:
             raise UnknownThing(f"there is no lane {subject!r}; `likeness lanes` lists them")
         spending.put(connection, scope, subject, limit_usd)
 
 
 def remove(resources: Resources, scope: Scope, subject: str) -> None:
-    """Lift a limit.
+    """Remove a limit.
 
     Raises:
         UnknownThing: there is none.

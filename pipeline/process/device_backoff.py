@@ -9,7 +9,7 @@ _SHORTEST_S = 1.0
 _LONGEST_S = 60.0
 
 
-class Fullness:
+class DeviceBackoff:
     """How long the device of this process has been full; thread-safe.
 
     An attempt waits as long again as the device has been full already, so that waits double, whoever comes. Not by the

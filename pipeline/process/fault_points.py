@@ -40,7 +40,7 @@ CLOSED_LOOP_POINTS: Final = ("validate.queued_again",)
 STOPPING_POINTS: Final = ("poll.stop_asked",)
 
 
-class Points(Protocol):
+class FaultPoints(Protocol):
     """What a step reports to as it goes."""
 
     def reach(self, name: str) -> None: ...

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Gate:
+class PoisonGate:
     """Many together, or one alone; those who wait to be alone go first, since everybody waits for them."""
 
     def __init__(self) -> None:

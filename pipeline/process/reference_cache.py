@@ -40,7 +40,7 @@ class _Recent(Generic[_Key, _Value]):
         return value
 
 
-class Shelf:
+class ReferenceCache:
     """Bytes of references by digest, the addresses under which a lane's provider can read them, and their sizes.
 
     Args:

@@ -1,1 +1,1 @@
-"""The read side: status, generations, reports, exports, costs and audits. Nothing here moves a generation."""
+"""The read side: status, generations, reports, exports, costs and audits. Nothing here changes a generation."""

@@ -1,7 +1,7 @@
-"""The books against the services' own lists: every job we were charged for is on the list, for what the list says.
+"""Audit the books against the services' job lists: every charged job is listed, and with the same amount.
 
-Only what a service documents is compared: TTAPI's list names what each job cost; Replicate's names jobs and no money;
-OpenAI lists no calls. A job on a list that no attempt owns is a difference where it has a prompt of ours.
+Compares only what a service documents: TTAPI lists the cost of each job, Replicate lists jobs without cost, OpenAI has
+no list. A listed job that no attempt owns is a difference if it has one of our prompts.
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ class LaneFigures:
 
     Args:
         listed: whether the service lists jobs at all.
-        booked_jobs, booked_usd: what ended in the window, and what was charged for it.
-        said_usd: the service's own sum for the same jobs; None where it names no money.
-        strangers: jobs on the list that are not ours.
+        booked_jobs, booked_usd: jobs that ended in the window, and their charges.
+        said_usd: the service's own sum for the same jobs; None where it lists no costs.
+        strangers: listed jobs that are not ours.
         unreachable: why the list could not be read, or None.
-        differences: sentences.
+        differences: one sentence each.
     """
 
     lane: str
@@ -48,7 +48,7 @@ class LaneFigures:
 
 
 def with_services(resources: Resources, *, window: timedelta) -> list[LaneFigures]:
-    """Every lane of this installation against its service's list, for jobs submitted within `window`."""
+    """Compare every lane of this installation with its service's list, for jobs submitted within `window`."""
     return [_compared(resources, lane, window=window) for lane in resources.lanes.values()]
 
 
@@ -65,7 +65,7 @@ def _compared(resources: Resources, lane: Lane, *, window: timedelta) -> LaneFig
     if listing.shows_since > since:
         return LaneFigures(lane=lane.name, listed=True, unreachable="its list could not be read back so far")
     with resources.database.transaction() as connection:
-        # What is younger than the listing may be missing from it, and what is older than the window too.
+        # Jobs newer than the listing or older than the window may be missing from it.
         mine = books.booked(connection, lane.name, since=since, until=now - MARGIN)
         owned = doubts.owned(connection, lane.name, [job.job_id for job in listing.jobs])
         ours = {normalised(text) for text in books.sent_texts(connection, lane.name, since=since - MARGIN)}
@@ -74,7 +74,7 @@ def _compared(resources: Resources, lane: Lane, *, window: timedelta) -> LaneFig
 
 def _figures(lane: Lane, listing: Listing, mine: Sequence[Booked], *, owned: set[str], ours: set[str]) -> LaneFigures:
     listed = {job.job_id: job for job in listing.jobs}
-    # A further job may have its parent's id, with its action added by the adapter: the list has one row for both.
+    # A follow-up job may have its parent's id plus an action that the adapter adds; the list has one row for both.
     mine = [one for one in mine if one.job_id in listed or one.job_id.partition("#")[0] not in listed]
     differences = [sentence for one in mine if (sentence := _difference(lane, one, listed.get(one.job_id))) is not None]
     unowned = [job for job in listed.values() if job.job_id not in owned]
@@ -82,13 +82,13 @@ def _figures(lane: Lane, listing: Listing, mine: Sequence[Booked], *, owned: set
     differences += [
         f"job {job.job_id} on the list of lane {lane.name!r} was sent by us and belongs to no attempt" for job in lost
     ]
-    said = [job.charged_usd for one in mine if (job := listed.get(one.job_id)) and job.charged_usd is not None]
+    listed_usd = [job.charged_usd for one in mine if (job := listed.get(one.job_id)) and job.charged_usd is not None]
     return LaneFigures(
         lane=lane.name,
         listed=True,
         booked_jobs=len(mine),
         booked_usd=sum((one.charged_usd or ZERO for one in mine), ZERO),
-        said_usd=sum(said, ZERO) if said else None,
+        said_usd=sum(listed_usd, ZERO) if listed_usd else None,
         strangers=len(unowned) - len(lost),
         differences=differences,
     )
@@ -114,7 +114,7 @@ def _difference(lane: Lane, mine: Booked, job: ListedJob | None) -> str | None:
 
 
 def _difference_by_its_end(lane: Lane, mine: Booked, job: ListedJob) -> str | None:
-    """For a service that names no money: what is billed by the way it ended must be charged, and nothing else."""
+    """For a service that lists no costs: charged if and only if it is billed by the way it ended."""
     ended = f"lane {lane.name!r} says that job {mine.job_id} has {job.status}"
     if job.billed is True and mine.charged_usd is None:
         return f"attempt {mine.attempt_id} was charged nothing, and {ended}, which is billed"

@@ -1,4 +1,4 @@
-"""A batch provider by provider, and which of its doubts wait for a person."""
+"""A batch's totals by provider."""
 
 from db.books import by_provider as provider_books
 from db.books.by_provider import ProviderBooks
@@ -6,15 +6,15 @@ from domain.ids import BatchId
 from pipeline.resources import Resources
 from providers.registry import is_synchronous
 
-__all__ = ["ProviderBooks", "by_provider", "going"]
+__all__ = ["ProviderBooks", "by_provider", "count_active"]
 
 
 def by_provider(resources: Resources, batch_id: BatchId) -> list[ProviderBooks]:
-    """The parts of a batch, by the provider's name."""
+    """Totals of a batch per provider, ordered by name."""
     with resources.database.transaction() as connection:
         return provider_books.by_provider(connection, batch_id)
 
 
-def going(books: ProviderBooks) -> int:
-    """Generations that can still end by themselves: a doubt cannot where the service has no list to look it up in."""
+def count_active(books: ProviderBooks) -> int:
+    """Generations that can still end by themselves; a doubt cannot where the service has no job list to settle it."""
     return books.unfinished - (books.in_doubt if is_synchronous(books.provider) else 0)

@@ -1,7 +1,7 @@
-"""The audit that nobody has to think of: once a day, told in the log and by `likeness doctor`.
+"""Run the audit once a day, and keep its result for the log and `likeness doctor`.
 
-Beat asks every ten minutes whether one is due, and the row remembers: beat itself starts afresh with every restart, and
-a schedule of its own would then never come to a whole day.
+Beat sends the task every ten minutes, and a database row decides whether an audit is due. A daily schedule in beat
+would start over with each restart and might never fire.
 """
 
 import logging
@@ -10,23 +10,23 @@ from typing import Final
 
 from db.books import audit as books
 from db.records import heartbeat
-from db.records.heartbeat import Look
+from db.records.heartbeat import CheckResult
 from pipeline.resources import Resources
 from pipeline.views import audit
 
-__all__ = ["Look", "latest", "look_if_due"]
+__all__ = ["CheckResult", "audit_if_due", "latest_audit"]
 
 log = logging.getLogger(__name__)
 
 _NAME: Final = "books.audit"
 _EVERY: Final = timedelta(days=1)
-#: Whoever died over it is followed by another; longer than any list takes to read.
+#: After this long another worker takes over from one that died; longer than any list takes to read.
 _AGAIN: Final = timedelta(hours=1)
 _MOST_SENTENCES: Final = 100
 
 
-def look_if_due(resources: Resources) -> bool:
-    """Compare the books with themselves and with the services unless somebody has within a day; whether it was done."""
+def audit_if_due(resources: Resources) -> bool:
+    """Audit the books unless that was done within a day; returns whether it was done now."""
     with resources.database.transaction() as connection:
         if not heartbeat.claim(connection, _NAME, every=_EVERY, again=_AGAIN):
             return False
@@ -39,11 +39,11 @@ def look_if_due(resources: Resources) -> bool:
     for difference in found:
         log.error("the books do not add up: %s", difference)
     with resources.database.transaction() as connection:
-        heartbeat.tell(connection, _NAME, found[:_MOST_SENTENCES])
+        heartbeat.record_result(connection, _NAME, found[:_MOST_SENTENCES])
     return True
 
 
-def latest(resources: Resources) -> Look | None:
-    """What the latest one found; None where there was none yet."""
+def latest_audit(resources: Resources) -> CheckResult | None:
+    """The result of the latest audit; None before the first."""
     with resources.database.transaction() as connection:
-        return heartbeat.told(connection, _NAME)
+        return heartbeat.latest_result(connection, _NAME)

@@ -1,7 +1,7 @@
-"""Copy a batch's pictures out of the store into folders for people: by theme and variation, with a log beside them.
+"""Export a batch's pictures into folders by theme and variation, with a log.
 
-A file that is there already and holds the same picture is left alone, so that an export that was interrupted, or a
-batch that has grown, goes on where it stood. One that holds something else is never written over unasked.
+Existing files with the same content are kept, so that an interrupted export, or one of a batch that has grown, can be
+repeated. Files with other content are overwritten only on request.
 """
 
 import re
@@ -23,19 +23,19 @@ from reports.generation_log import write_log
 from reports.records import AssetLine, GenerationLine
 from reports.tries import write_tries
 
-#: What a name of a file cannot hold on some system, or what a shell or a person would stumble over.
+#: Characters that some file system, shell or user cannot handle in a file name.
 _UNFIT = re.compile(r"[^\w.()+-]+")
 _LONGEST = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What an export did.
+    """The result of an export.
 
     Args:
-        written: pictures that are new in the folder.
+        written: pictures written now.
         kept: pictures that were there already.
-        lost: why each picture that should be there is not, as sentences.
+        lost: a sentence for each picture that could not be exported.
     """
 
     written: int
@@ -46,7 +46,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Copy:
-    """One picture on its way: what the store calls it, and where it goes."""
+    """One picture to copy: its key in the store and its target."""
 
     row: int
     asset_id: Any
@@ -58,14 +58,14 @@ class _Copy:
 def export(
     resources: Resources, batch_id: BatchId, folder: Path, *, every_picture: bool = False, overwrite: bool = False
 ) -> Exported:
-    """Write the accepted pictures of the batch below `folder`, its log, and its tries where there were further ones.
+    """Write the accepted pictures of the batch, its log, and its tries if there were several, into `folder`.
 
     Args:
-        every_picture: all stored pictures, those that were not accepted below a folder of their own, `rejected`.
-        overwrite: replace files that hold something else.
+        every_picture: export all stored pictures; those not accepted go into the subfolder `rejected`.
+        overwrite: replace files with other content.
 
     Raises:
-        BadInput: files of those names hold something else, and `overwrite` is False; nothing was written.
+        BadInput: files with other content exist, and `overwrite` is False; nothing was written.
         OSError: the folder cannot be used.
     """
     batch = status.of_batch(resources, batch_id).batch
@@ -79,12 +79,12 @@ def export(
             written += _write(resources, copy)
         except (FileNotFoundError, PictureLost) as failure:
             lost.append(f"row {copy.row}: the store has lost {copy.key!r} ({type(failure).__name__})")
-    log = folder / f"{_fit(batch.name)}_generation_log.csv"
+    log = folder / f"{fit_name(batch.name)}_generation_log.csv"
     targets = {copy.asset_id: copy.target for copy in copies}
     lines = [_with_targets(line_of(resources, story), story, targets) for story in told]
     report = replace(report_of(resources, batch_id), generations=lines)
     write_log(report, log)
-    write_tries(report, folder / f"{_fit(batch.name)}_tries.csv")
+    write_tries(report, folder / f"{fit_name(batch.name)}_tries.csv")
     return Exported(written=written, kept=len(copies) - written - len(lost), lost=lost, log=log)
 
 
@@ -94,16 +94,16 @@ def _copies(told: Sequence[Story], folder: Path, batch: str, *, every_picture: b
         row = story.generation
         position: int = row["position"]
         seen[position] += 1
-        # A row that has changed stands for several generations, and the first keeps the name it had.
+        # A changed row has several generations; the first keeps its file name.
         version = "" if seen[position] == 1 else f"v{seen[position]}"
         accepted = row["state"] == GenerationState.COMPLETED
         place = folder if accepted else folder / "rejected"
-        place = place.joinpath(*(_fit(part) for part in (row["theme"], row["variation"]) if part))
+        place = place.joinpath(*(fit_name(part) for part in (row["theme"], row["variation"]) if part))
         chosen = _chosen(story, every_picture=every_picture) if accepted or every_picture else []
         called = generations.labels(story)
         for asset in chosen:
             which = f"-{called[asset['id']]}" if every_picture else ""
-            name = f"{_fit(batch)}-{position:04d}{version}{which}{Path(asset['r2_key']).suffix}"
+            name = f"{fit_name(batch)}-{position:04d}{version}{which}{Path(asset['r2_key']).suffix}"
             yield _Copy(
                 row=position,
                 asset_id=asset["id"],
@@ -120,8 +120,8 @@ def _chosen(story: Story, *, every_picture: bool) -> list[dict[str, Any]]:
     return [asset for asset in stored if asset["best"]][-1:] or stored[:1]
 
 
-def _fit(name: str) -> str:
-    """`name` as part of a path on any system: never empty, never hidden, never a way out of the folder."""
+def fit_name(name: str) -> str:
+    """`name` as a path component that is safe on any system: not empty, not hidden, without separators."""
     fit = _UNFIT.sub("-", unicodedata.normalize("NFC", name)).strip("-. ")
     return fit[:_LONGEST].rstrip("-. ") or "unnamed"
 
@@ -141,7 +141,7 @@ def _holds(path: Path, digest: str) -> bool:
 
 
 def _write(resources: Resources, copy: _Copy) -> bool:
-    """Put the picture in its place; False when it was there.
+    """Write the picture to its target; returns False if it was there.
 
     Raises:
         FileNotFoundError, PictureLost: the store does not have it, or has it damaged.
@@ -152,13 +152,13 @@ def _write(resources: Resources, copy: _Copy) -> bool:
     copy.target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = copy.target.with_name(f".{copy.target.name}.unfinished")
     unfinished.write_bytes(content)
-    # In one step, so that an interrupted export leaves no half of a picture under its name.
+    # Atomically, so that an interrupted export leaves no partial file.
     unfinished.replace(copy.target)
     return True
 
 
 def _with_targets(line: GenerationLine, story: Story, targets: dict[Any, Path]) -> GenerationLine:
-    """The line, with its pictures where they were written."""
+    """The line with the paths that its pictures were written to."""
     attempt = shown_attempt(story)
     shown = {one["position"]: targets.get(one["id"]) for one in story.assets if one["attempt_id"] == attempt}
     assets: list[AssetLine] = [replace(one, path=shown.get(one.position) or one.path) for one in line.assets]

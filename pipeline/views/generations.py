@@ -1,4 +1,4 @@
-"""What people ask about generations and money. Nothing here changes a row."""
+"""List, find and show generations, and sum up costs. Read-only."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from pipeline.resources import Resources
 
 __all__ = ["Cost", "Story", "as_json", "costs", "find", "labels", "page", "summed"]
 
-#: Secrets, and what only a statement needs.
+#: Columns left out of documents: secrets and technical values.
 _UNTOLD = frozenset({"token", "lease_token", "identity", "occurrence"})
 
 
@@ -31,18 +31,18 @@ def page(
     limit: int | None = None,
     offset: int = 0,
 ) -> list[Story]:
-    """Generations in the order of the prompt file; of all batches, the newest first, where no batch is named."""
+    """A page of generations: of a batch in the order of its prompt file, or of all batches, newest first."""
     wanted = Wanted(batch_id=batch_id, user_id=user_id, state=state)
     with resources.database.transaction() as connection:
         return generations.stories(connection, wanted, limit=limit, offset=offset)
 
 
 def find(resources: Resources, wanted: str, *, user_id: str) -> Story:
-    """The generation that a person means: by its id, or by `BATCH/ROW`, rows counted from 0.
+    """Find a generation by its id or by `BATCH/ROW`, with rows counted from 0.
 
     Raises:
         UnknownThing: there is none.
-        BadInput: several generations were made of that row; the sentence names them.
+        BadInput: the row has several generations; the message names them.
     """
     batch_name, slash, row = wanted.rpartition("/")
     with resources.database.transaction() as connection:
@@ -64,7 +64,7 @@ def find(resources: Resources, wanted: str, *, user_id: str) -> Story:
 
 
 def labels(story: Story) -> dict[UUID, str]:
-    """What each picture is called: its place from 0, after its attempt's number where several have pictures, as 2.1."""
+    """The number of each picture for users: its position from 0, or `ATTEMPT.POSITION` if several attempts have any."""
     numbers = {one["id"]: one["number"] for one in story.attempts}
     several = len({asset["attempt_id"] for asset in story.assets}) > 1
     return {
@@ -74,13 +74,13 @@ def labels(story: Story) -> dict[UUID, str]:
 
 
 def as_json(story: Story) -> dict[str, Any]:
-    """The whole story as a document: the columns of the rows, without secrets."""
+    """The generation with all its rows as a JSON document, without secrets."""
     return {
         **_told(story.generation),
         "attempts": [_told(row) for row in story.attempts],
         "assets": [_told(row) for row in story.assets],
         "verdicts": [
-            _told(row) | {"thresholds_in_words": threshold_origin.told(row)}
+            _told(row) | {"thresholds_in_words": threshold_origin.describe_verdict(row)}
             for rows in story.verdicts.values()
             for row in rows
         ],
@@ -105,11 +105,11 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a batch cost, or all of them together.
+    """The cost of a batch, or of all together.
 
     Args:
         batch_id: None for the total.
-        paid: calls that were charged.
+        paid: number of charged calls.
     """
 
     batch_id: BatchId | None = None
@@ -122,15 +122,15 @@ class Cost:
 
     @property
     def average_usd(self) -> Decimal | None:
-        """Per charged call; None before the first."""
+        """Average per charged call; None before the first."""
         return self.charged_usd / self.paid if self.paid else None
 
 
 def costs(resources: Resources, *, user_id: str, since: datetime | None = None) -> list[Cost]:
-    """Per batch, the newest first.
+    """Costs per batch, newest first.
 
     Args:
-        since: only batches made then or later.
+        since: only batches created then or later.
     """
     with resources.database.transaction() as connection:
         rows = generations.cost_of(connection, user_id=user_id, since=since)

@@ -1,4 +1,4 @@
-"""Fill the records of `reports` from the books."""
+"""Build the report of a batch: fill the records of `reports.records` from the database."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -24,16 +24,16 @@ _JUDGED = ("core", "core_threshold", "style", "style_threshold", "style_decides"
 
 
 def report_of(resources: Resources, batch_id: BatchId) -> Report:
-    """The batch as its report tells it, at this moment."""
+    """The report of a batch as of now."""
     status = of_batch(resources, batch_id)
     with resources.database.transaction() as connection:
         stories = generations.stories(connection, Wanted(batch_id=batch_id))
         spend = generations.spend_over_time(connection, batch_id)
-        cast = [characters.get(connection, one) for one in _cast(status, stories)]
+        batch_characters = [characters.get(connection, one) for one in _characters(status, stories)]
     rows = {asset["id"]: _row_of(story) for story in stories for asset in story.assets}
     lines = [line_of(resources, story, rows=rows) for story in stories]
-    told = _thresholds(cast, stories)
-    return _report(resources, status, lines, spend=spend, cast=cast, thresholds=told)
+    described = _thresholds(batch_characters, stories)
+    return _report(resources, status, lines, spend=spend, batch_characters=batch_characters, thresholds=described)
 
 
 def _report(
@@ -42,7 +42,7 @@ def _report(
     lines: Sequence[GenerationLine],
     *,
     spend: Sequence[Any],
-    cast: Sequence[CharacterRow],
+    batch_characters: Sequence[CharacterRow],
     thresholds: str | None,
 ) -> Report:
     finished = [line.finished_at for line in lines if line.finished_at is not None]
@@ -53,8 +53,8 @@ def _report(
         created_at=status.batch.created_at,
         finished_at=max(finished) if finished and status.standing.unfinished == 0 else None,
         wall_s=status.standing.wall_s,
-        character=" and ".join(one.name for one in cast) or None,
-        references=[_reference(resources, one.name, row.r2_key) for one in cast for row in one.references],
+        character=" and ".join(one.name for one in batch_characters) or None,
+        references=[_reference(resources, one.name, row.r2_key) for one in batch_characters for row in one.references],
         counts=status.standing.counts,
         total=status.standing.total,
         accepted=status.accepted,
@@ -69,8 +69,8 @@ def _report(
     )
 
 
-def _cast(status: BatchStatus, stories: Sequence[Story]) -> list[CharacterId]:
-    """The batch's character, and those that appear beside it."""
+def _characters(status: BatchStatus, stories: Sequence[Story]) -> list[CharacterId]:
+    """The batch's characters, the main one first."""
     if status.batch.character_id is None:
         return []
     beside = (one for story in stories for one in story.generation["further_character_ids"])
@@ -81,19 +81,19 @@ def _reference(resources: Resources, name: str, key: str) -> Picture:
     return Picture(path=_path(resources, key), label=f"reference of {name}")
 
 
-def _thresholds(cast: Sequence[CharacterRow], stories: Sequence[Story]) -> str | None:
-    """Against what the pictures were held; where none has been, the thresholds that are in force."""
-    told: dict[str, dict[str, None]] = {one.name: {} for one in cast}
+def _thresholds(batch_characters: Sequence[CharacterRow], stories: Sequence[Story]) -> str | None:
+    """The thresholds of the verdicts; where there are none, the thresholds in force."""
+    described: dict[str, dict[str, None]] = {one.name: {} for one in batch_characters}
     for verdict in (one for story in stories for verdicts in story.verdicts.values() for one in verdicts):
-        if verdict["character"] in told:
-            told[verdict["character"]][f"version {verdict['threshold_version']}: {threshold_origin.told(verdict)}"] = (
-                None
-            )
-    for one in cast:
-        if not told[one.name]:
+        if verdict["character"] in described:
+            described[verdict["character"]][
+                f"version {verdict['threshold_version']}: {threshold_origin.describe_verdict(verdict)}"
+            ] = None
+    for one in batch_characters:
+        if not described[one.name]:
             now = one.thresholds
-            told[one.name] = {f"version {now.version}: {wording.held_against(now)}": None}
-    each = [f"{name}, {line}" for name, lines in told.items() for line in sorted(lines)]
+            described[one.name] = {f"version {now.version}: {wording.describe_thresholds(now)}": None}
+    each = [f"{name}, {line}" for name, lines in described.items() for line in sorted(lines)]
     return f"Thresholds of {'; of '.join(each)}" if each else None
 
 
@@ -106,10 +106,10 @@ def _row_of(story: Story) -> str:
 
 
 def line_of(resources: Resources, story: Story, *, rows: Mapping[UUID, str] | None = None) -> GenerationLine:
-    """One generation as reports tell it: with the pictures of the attempt that stands for it.
+    """One line of a report, with the pictures of the attempt that represents the generation.
 
     Args:
-        rows: what to call the generation of another picture, by that picture's id.
+        rows: label of the generation of a near duplicate, by picture id.
     """
     row = story.generation
     last = story.attempts[-1] if story.attempts else None
@@ -138,7 +138,7 @@ def line_of(resources: Resources, story: Story, *, rows: Mapping[UUID, str] | No
 
 
 def shown_attempt(story: Story) -> Any:
-    """The attempt whose pictures stand for the generation: the one with the best picture, else the last with any."""
+    """The attempt that represents the generation: the one with the best picture, else the last with any."""
     best = [asset["attempt_id"] for asset in story.assets if asset["best"]]
     every = [asset["attempt_id"] for asset in story.assets]
     return (best or every or [None])[-1]
@@ -151,7 +151,7 @@ def _duration_s(story: Story) -> float | None:
 
 
 def _asset(resources: Resources, story: Story, asset: dict[str, Any], *, rows: Mapping[UUID, str]) -> AssetLine:
-    # With several characters the one that is met least well: the picture passes when that one does.
+    # With several characters, the one with the smallest margin: the picture passes when that one does.
     verdict = min(story.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None)
     judged = {} if verdict is None else {name: verdict[name] for name in _JUDGED}
     return AssetLine(
@@ -163,7 +163,7 @@ def _asset(resources: Resources, story: Story, asset: dict[str, Any], *, rows: M
         height=asset["height"],
         best=asset["best"],
         text_alignment=asset["text_alignment"],
-        aligned_by=threshold_origin.reader(asset, verdict),
+        aligned_by=threshold_origin.other_text_model(asset, verdict),
         like=rows.get(asset["near_duplicate_of"], "another picture") if asset["near_duplicate_of"] else None,
         missing_reason=asset["missing_reason"],
         **judged,

@@ -1,4 +1,4 @@
-"""How far a batch is, in the shape that commands print and scripts read."""
+"""The status of a batch, as commands print it and scripts read it."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +17,7 @@ from pipeline.resources import Resources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatus:
-    """A batch, its money, and where its generations stand."""
+    """A batch with its balances and the number of generations per state."""
 
     batch: BatchRow
     standing: Standing
@@ -28,7 +28,7 @@ class BatchStatus:
 
     @property
     def remaining_usd(self) -> Decimal | None:
-        """What may still be set aside; None without a limit, and never below zero."""
+        """What may still be held; None without a limit, never below zero."""
         if self.batch.limit_usd is None:
             return None
         used = self.batch.charged_usd + self.batch.held_usd + self.batch.in_doubt_usd
@@ -41,7 +41,7 @@ class BatchStatus:
 
     @property
     def over(self) -> bool:
-        """Whether nothing will move any more without a person: all final, stopped, or paused with nothing live."""
+        """Whether nothing happens any more by itself: all final, stopped, or paused with nothing live."""
         if self.standing.unfinished == 0:
             return True
         halted = self.batch.stopped_reason is not None or self.batch.paused_reason is not None
@@ -49,7 +49,7 @@ class BatchStatus:
 
     @property
     def idle(self) -> bool:
-        """Whether generations wait and nothing is at work for them."""
+        """Whether generations wait and none is being worked on."""
         return self.standing.live == 0 and self.standing.counts[GenerationState.QUEUED] > 0
 
     @property
@@ -57,7 +57,7 @@ class BatchStatus:
         return self.accepted == self.standing.total
 
     def as_json(self) -> dict[str, Any]:
-        """The document of `--json`: money is a decimal in a string."""
+        """The document of `--json`; money is a decimal string."""
         return {
             "batch_id": str(self.batch.id),
             "name": self.batch.name,

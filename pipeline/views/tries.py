@@ -1,4 +1,4 @@
-"""The tries of a generation, put together from its attempts, its verdicts and its history."""
+"""Group a generation's attempts, verdicts and history into tries."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -11,15 +11,15 @@ from reports.records import TryLine
 
 Row = Mapping[str, Any]
 
-#: Of the closed loop's decisions, what people call the steps when they are counted over a batch.
+#: Names of the closed loop's steps, under which tries are counted over a batch.
 _KINDS = {"references": "more references", "action": "a variation", "model": "another model"}
 
 
 def tries_of(story: Story) -> list[TryLine]:
-    """One line for each try that was begun or waits; none where nothing was submitted.
+    """One line per try that has begun or waits; empty before the first submission.
 
-    A try ends with a verdict, or with the generation; attempts that were given back or failed before one are part of
-    it, with what they cost.
+    A try ends with a verdict, or with its generation. Attempts that were given back or failed before the verdict belong
+    to it, with their cost.
     """
     lines: list[TryLine] = []
     group: list[Row] = []
@@ -60,7 +60,7 @@ def _line(story: Story, group: Sequence[Row], asked: Row | None, *, number: int)
 
 
 def _best_scores(story: Story, attempt_ids: set[Any]) -> tuple[float | None, float | None]:
-    """Of the best picture of these attempts; its lowest scores where there are several characters."""
+    """Scores of the best picture of these attempts; with several characters, its lowest."""
     judged = [
         (
             all(one["passed"] for one in verdicts),
@@ -77,7 +77,7 @@ def _best_scores(story: Story, attempt_ids: set[Any]) -> tuple[float | None, flo
 
 
 def _asked_after(story: Story, attempt: Row) -> Row | None:
-    """Who asked for another try after this one: the first word of the history about it."""
+    """The history row that asked for another try after this attempt: the first one about it."""
     return next(
         (
             one
@@ -89,7 +89,7 @@ def _asked_after(story: Story, attempt: Row) -> Row | None:
 
 
 def _named(asked: Row | None) -> tuple[str | None, str | None]:
-    """What was changed, and what that is counted under."""
+    """The change that a history row asked for, and the name it is counted under."""
     if asked is None or asked["actor"] != CLOSED_LOOP:
         return None, None
     detail = asked["detail"]

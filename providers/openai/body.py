@@ -8,17 +8,18 @@ Source: PROVIDERS.md 3.1 and 3.2.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from domain.errors import BadInput, RequestRefused
 from providers.catalogue import Model
 from providers.contract import Ask
-from providers.midjourney_flags import FLAGS
+from providers.midjourney.flags import FLAGS
 from providers.openai.token_prices import AUTO_SIZES, pixels
-from providers.price_options import Words, chosen, spelt
-
-Read = Callable[[str, object], Any]
+from providers.price_options import PriceOptions, chosen, spelt
+from providers.prompt_flags import as_settings
+from providers.setting_values import Read, is_said, one_of, ratio, whole
 
 #: Edges are multiples of this; no shape is longer than 3:1; nothing is larger than this many pixels.
 STEP: Final = 16
@@ -37,37 +38,22 @@ _READ_ELSEWHERE: Final = frozenset(
     {"references", "cref_urls", "max_image_cost", "size", "quality", "n", *_ASPECT, *_FORMAT, *_NEGATIVE}
 )
 #: Wishes that are Midjourney's or another service's, as a batch spread over several has them: left out, and said.
-_OF_OTHERS: Final = frozenset({"mode", "timeout", "seed", "resolution", *(n for flag in FLAGS for n in flag.settings)})
-
-
-def _word(*allowed: str) -> Read:
-    def read(name: str, value: object) -> str:
-        text = str(value).strip().lower()
-        if text not in allowed:
-            raise RequestRefused(f"{name} is {value!r}; it takes one of {', '.join(allowed)}")
-        return text
-
-    return read
-
-
-def _percent(name: str, value: object) -> int:
-    text = str(value).strip()
-    if isinstance(value, bool) or not re.fullmatch(r"\d{1,3}", text) or int(text) > 100:
-        raise RequestRefused(f"{name} is {value!r}; it takes a whole number from 0 to 100")
-    return int(text)
+_OF_OTHERS: Final = frozenset(
+    {"mode", "timeout", "seed", "resolution", "steps", "guidance", *(flag.name.lstrip("-") for flag in FLAGS)}
+).union(*(flag.settings for flag in FLAGS))
 
 
 #: Further fields that a setting of the same name fills.
 _FIELDS: Final[Mapping[str, Read]] = {
-    "background": _word("transparent", "opaque", "auto"),
-    "output_compression": _percent,
-    "moderation": _word("auto", "low"),
+    "background": one_of("transparent", "opaque", "auto"),
+    "output_compression": whole(0, 100),
+    "moderation": one_of("auto", "low"),
 }
 
 #: The one model of the time before, retired: it has words of its own, makes PNG alone, and gives an address that dies
 #: within the hour unless it is told to send the picture.
 _DALL_E_3: Final = "dall-e-3"
-_DALL_E_FIELDS: Final[Mapping[str, Read]] = {"style": _word("vivid", "natural")}
+_DALL_E_FIELDS: Final[Mapping[str, Read]] = {"style": one_of("vivid", "natural")}
 _DALL_E_FIXED: Final = {"response_format": "b64_json"}
 
 
@@ -81,23 +67,24 @@ def body_for(ask: Ask, model: Model) -> dict[str, Any]:
     Raises:
         RequestRefused: a setting that the model does not take, or a value that it has not.
     """
+    ask, _ = without_flags(ask)
     _refuse_what_would_be_lost(ask, model)
-    words = words_of(ask.settings, model)
+    options = price_options_of(ask.settings, model)
     body: dict[str, Any] = {
         "model": model.name,
         "prompt": ask.prompt,
         "n": 1,
-        "size": words.size,
-        "quality": words.quality,
+        "size": options.size,
+        "quality": options.quality,
     }
     output_format = _said(ask.settings, *_FORMAT)
     if model.name == _DALL_E_3:
         body |= _DALL_E_FIXED
     elif output_format is not None:
         text = str(output_format).strip().lower()
-        body["output_format"] = _word(*model.formats)("output_format", "jpeg" if text == "jpg" else text)
+        body["output_format"] = one_of(*model.formats)("output_format", "jpeg" if text == "jpg" else text)
     for name, read in _fields_of(model).items():
-        if _says(ask.settings.get(name)):
+        if is_said(ask.settings.get(name)):
             body[name] = read(name, ask.settings[name])
     _check_together(body)
     # An end user's id is all that the wire carries beside the request; a digest, since it is shown to others.
@@ -107,28 +94,30 @@ def body_for(ask: Ask, model: Model) -> dict[str, Any]:
     return body
 
 
-def words_of(settings: Mapping[str, Any], model: Model) -> Words:
+def without_flags(ask: Ask) -> tuple[Ask, Sequence[str]]:
+    """The ask with the flags of its prompt among its settings, and what is to be said about them."""
+    words, settings, notes = as_settings(ask.prompt, ask.settings, negative=False)
+    return replace(ask, prompt=words, settings=settings), notes
+
+
+def price_options_of(settings: Mapping[str, Any], model: Model) -> PriceOptions:
     """Size and quality as they are sent, the size of an aspect ratio too. Another service's `resolution` is none.
 
     Raises:
         RequestRefused: a size, a shape or a quality that the model does not have.
     """
-    return Words(size=_size(settings, model), quality=_quality(settings, model))
+    return PriceOptions(size=_size(settings, model), quality=_quality(settings, model))
 
 
 def left_out(ask: Ask, model: Model) -> list[str]:
     """Names of settings that were meant for another service, and that this model has no field for."""
     others = _OF_OTHERS - _READ_ELSEWHERE - set(_fields_of(model))
-    return sorted(name for name, value in ask.settings.items() if name in others and _says(value))
-
-
-def _says(value: object) -> bool:
-    return value is not None and value not in ("", [], ())
+    return sorted(name for name, value in ask.settings.items() if name in others and is_said(value))
 
 
 def _said(settings: Mapping[str, Any], *names: str) -> Any:
     """The value under one of several spellings of a setting; they must not contradict each other."""
-    values = {name: settings[name] for name in names if _says(settings.get(name))}
+    values = {name: settings[name] for name in names if is_said(settings.get(name))}
     if len({str(value) for value in values.values()}) > 1:
         raise RequestRefused(f"{' and '.join(values)} contradict each other; take one of them out")
     return next(iter(values.values()), None)
@@ -137,7 +126,7 @@ def _said(settings: Mapping[str, Any], *names: str) -> Any:
 def _refuse_what_would_be_lost(ask: Ask, model: Model) -> None:
     fields = _fields_of(model)
     known = _READ_ELSEWHERE | _OF_OTHERS | set(fields)
-    unknown = sorted(name for name, value in ask.settings.items() if name not in known and _says(value))
+    unknown = sorted(name for name, value in ask.settings.items() if name not in known and is_said(value))
     if unknown:
         takes = ", ".join(sorted({"size", "aspect_ratio", "quality", "output_format", *fields}))
         raise RequestRefused(f"{model.name!r} takes no {', '.join(unknown)}; it takes {takes}")
@@ -147,22 +136,24 @@ def _refuse_what_would_be_lost(ask: Ask, model: Model) -> None:
             f"{model.name!r} takes no negative prompt ({negative!r}); say in the prompt what is wanted instead"
         )
     count = ask.settings.get("n")
-    if _says(count) and str(count).strip() != "1":
+    if is_said(count) and str(count).strip() != "1":
         raise RequestRefused(f"n is {count!r}; one call makes one picture, so enqueue the prompt several times instead")
 
 
 def _quality(settings: Mapping[str, Any], model: Model) -> str:
     wish = settings.get("quality")
-    return chosen("quality", str(wish if _says(wish) else model.default_quality), model.qualities, by=repr(model.name))
+    return chosen(
+        "quality", str(wish if is_said(wish) else model.default_quality), model.qualities, by=repr(model.name)
+    )
 
 
 def _size(settings: Mapping[str, Any], model: Model) -> str:
     size, aspect = settings.get("size"), _said(settings, *_ASPECT)
-    if _says(size) and aspect is not None:
+    if is_said(size) and aspect is not None:
         raise RequestRefused(f"size is {size!r} and aspect_ratio {aspect!r}; take one of them out")
     if aspect is not None:
         return size_of_shape(str(aspect), model)
-    text = str(size) if _says(size) else (model.default_size or "auto")
+    text = str(size) if is_said(size) else (model.default_size or "auto")
     if not model.any_size:
         return chosen("size", text, model.sizes, by=repr(model.name))
     return spelt(text, model.sizes) or _checked_pixels(text)
@@ -189,10 +180,7 @@ def size_of_shape(aspect: str, model: Model) -> str:
     Raises:
         RequestRefused: no such shape, or not with this model.
     """
-    found = re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", aspect.strip())
-    if found is None:
-        raise RequestRefused(f"aspect_ratio is {aspect!r}; it takes two whole numbers with a colon, like 3:2")
-    wide, high = int(found[1]), int(found[2])
+    wide, high = ratio("aspect_ratio", aspect)
     for size in AUTO_SIZES:
         width, height = pixels(size)
         if size in model.sizes and width * high == height * wide:

@@ -5,10 +5,8 @@ A 429 is two things, "slow down" and "no money"; repeating the second would burn
 Source: PROVIDERS.md 3.4, bodies recorded from 2026-07 to 2026-10; codes of a 403, from reports of 2023 to 2026.
 """
 
-import json
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from domain.errors import (
     ContentRefused,
@@ -21,9 +19,10 @@ from domain.errors import (
 )
 from providers.catalogue import load
 from providers.contract import Reply
-from providers.transport import json_values as read
-from providers.transport.failure_text import shown
+from providers.transport.failure_text import failure_text
+from providers.transport.reply_models import ReplyModel, Text
 from providers.transport.retry_after import meant_s, retry_after_s
+from providers.transport.statuses import REFUSALS
 
 _NO_MONEY_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _NO_MONEY_WORDS: Final = ("no credits remaining", "exceeded your current quota", "billing hard limit")
@@ -38,26 +37,18 @@ _OF_THE_ACCOUNT: Final = frozenset(
         "ip_not_authorized",
     }
 )
-_STATUSES: Final[Mapping[int, type[ProviderError]]] = {
-    400: RequestRefused,
-    401: KeyRefused,
-    402: OutOfMoney,
-    403: RequestRefused,
-    404: RequestRefused,
-    422: RequestRefused,
-    429: RateLimited,
-}
 #: A pause in the limit headers, like `6m0s`, `1.5s` or `20ms`.
 _PAUSE: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
-def body_of(reply: Reply) -> dict[str, Any] | None:
-    """The JSON object in the reply, if it is one."""
-    try:
-        body = json.loads(reply.content)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
+class Problem(ReplyModel):
+    code: Text = None
+    type: Text = None
+    message: Text = None
+
+
+class Refusal(ReplyModel):
+    error: Problem = Problem()
 
 
 def refusal_of(reply: Reply) -> ProviderError | None:
@@ -66,20 +57,20 @@ def refusal_of(reply: Reply) -> ProviderError | None:
     A 403 is usually about one model ("Your organization must be verified to use the model"), while the same key makes
     pictures with the others: the request is refused, and its lane stays open.
     """
-    if reply.status not in _STATUSES:
+    if reply.status not in REFUSALS:
         return None
-    error = read.mapping(body_of(reply) or {}, "error")
-    code = read.text(error, "code") or read.text(error, "type") or ""
+    error = (Refusal.read(reply.content) or Refusal()).error
+    code = error.code or error.type or ""
     # The wallet's refusal has also been seen as plain text.
-    message = read.text(error, "message") or ("" if error else reply.content[:1000].decode("utf-8", "replace"))
-    kind = _kind(reply.status, code, read.text(error, "type") or "", message)
+    message = error.message or (reply.content[:1000].decode("utf-8", "replace") if error.is_empty else "")
+    kind = _kind(reply.status, code, error.type or "", message)
     named = kind("").code
     if reply.status == 404 and (code == "model_not_found" or reply.model in message):
         message = "; ".join(part for part in (message.rstrip(". "), _successor(reply.model)) if part)
     if reply.status == 403 and kind is RequestRefused:
         message = "; ".join(part for part in (message.rstrip(". "), _not_allowed(reply.model)) if part)
     return kind(
-        shown(named, code=f"{reply.status} {code}".strip(), message=message),
+        failure_text(named, code=f"{reply.status} {code}".strip(), message=message),
         retry_after_s=pause_s(reply) if kind is RateLimited else None,
     )
 
@@ -92,7 +83,7 @@ def _kind(status: int, code: str, sort: str, message: str) -> type[ProviderError
         return ContentRefused
     if status == 403 and (_OF_THE_ACCOUNT & {code, sort} or "missing scopes" in lowered):
         return KeyRefused
-    return _STATUSES[status]
+    return REFUSALS[status]
 
 
 def _not_allowed(model: str) -> str:

@@ -4,14 +4,12 @@ Source: PROVIDERS.md 2.3 and 6 (trap 31): production strings of 2026, and Replic
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from domain.errors import (
     ContentRefused,
     JobFailed,
     KeyRefused,
-    OutOfMoney,
     ProviderError,
     RateLimited,
     RequestRefused,
@@ -19,25 +17,16 @@ from domain.errors import (
 )
 from providers.catalogue import load
 from providers.contract import Reply
-from providers.transport import json_values as read
-from providers.transport.failure_text import shown
+from providers.transport.failure_text import failure_text
+from providers.transport.reply_models import Number, ReplyModel, Rows, Text, named
 from providers.transport.retry_after import meant_s, retry_after_s
+from providers.transport.statuses import REFUSALS
 
 #: Of a 403, in lower case: words that hold for every request of the token. None is recorded; all others are taken to
 #: be about the model.
 _OF_THE_ACCOUNT: Final = re.compile(
     r"\btoken\b|\baccount\b.*\b(?:suspended|disabled|deactivated|blocked|banned)\b|\b(?:country|region)\b"
 )
-
-REFUSALS: Final[Mapping[int, type[ProviderError]]] = {
-    400: RequestRefused,
-    401: KeyRefused,
-    402: OutOfMoney,
-    403: RequestRefused,
-    404: RequestRefused,
-    422: RequestRefused,
-    429: RateLimited,
-}
 
 #: Of a failed prediction's error text, compared in lower case.
 _MODERATED: Final = re.compile(
@@ -48,7 +37,19 @@ _NOT_THERE: Final = re.compile(r"\b404\b|not[ _]found|no longer (?:available|sup
 _WAIT: Final = re.compile(r"(?:resets in ~?|available in )(?P<seconds>\d+(?:\.\d+)?) ?s")
 
 
-def refusal_of(reply: Reply, body: Mapping[str, Any]) -> ProviderError | None:
+class InvalidField(ReplyModel):
+    field: Text = None
+    why: Text = named("description", "type")
+
+
+class Refusal(ReplyModel):
+    title: Text = None
+    detail: Text = None
+    retry_after: Number = None
+    invalid_fields: Rows = None
+
+
+def refusal_of(reply: Reply) -> ProviderError | None:
     """The error of a status that is documented as a refusal of a create; None for every other status.
 
     A 403 is about the model, unless it speaks of the token or the account: the lane stays open for the others.
@@ -56,14 +57,15 @@ def refusal_of(reply: Reply, body: Mapping[str, Any]) -> ProviderError | None:
     kind = REFUSALS.get(reply.status)
     if kind is None:
         return None
-    message = _words_of(body)
+    body = Refusal.read(reply.content) or Refusal()
+    message = _message_of(body)
     if reply.status == 404:
         message = f"{message or 'not found'}; {_what_became_of(model_in(reply.path))}"
     if reply.status == 403 and _OF_THE_ACCOUNT.search(message.lower()):
         kind = KeyRefused
     elif reply.status == 403:
         message = f"{message or 'forbidden'}; {_not_allowed(model_in(reply.path))}"
-    text = shown(kind("").code, code=str(reply.status), message=message)
+    text = failure_text(kind("").code, code=str(reply.status), message=message)
     return kind(text, retry_after_s=_wait_s(reply, body) if kind is RateLimited else retry_after_s(reply))
 
 
@@ -71,10 +73,12 @@ def failure_of(error: str | None, *, model: str | None) -> ProviderError:
     """A prediction that ended `failed`. Whether it is billed is not documented; nothing is booked for it."""
     lowered = (error or "").lower()
     if _MODERATED.search(lowered):
-        return ContentRefused(shown("content_refused", code="failed", message=error))
+        return ContentRefused(failure_text("content_refused", code="failed", message=error))
     if _NOT_THERE.search(lowered):
-        return RequestRefused(shown("request_refused", code="failed", message=f"{error}; {_what_became_of(model)}"))
-    return JobFailed(shown("job_failed", code="failed", message=error))
+        return RequestRefused(
+            failure_text("request_refused", code="failed", message=f"{error}; {_what_became_of(model)}")
+        )
+    return JobFailed(failure_text("job_failed", code="failed", message=error))
 
 
 def model_in(path: str) -> str | None:
@@ -83,26 +87,22 @@ def model_in(path: str) -> str | None:
     return found[1] if found else None
 
 
-def _words_of(body: Mapping[str, Any]) -> str:
+def _message_of(body: Refusal) -> str:
     """What the body says, field by field where it names fields."""
-    fields = [
-        f"{read.text(one, 'field') or 'input'}: {read.text(one, 'description', 'type') or 'refused'}"
-        for one in read.rows(body, "invalid_fields") or ()
-    ]
-    title, detail = read.text(body, "title"), read.text(body, "detail")
-    return ": ".join(part for part in (title, "; ".join(fields) or detail) if part)
+    wrong = [InvalidField.model_validate(one) for one in body.invalid_fields or ()]
+    fields = [f"{one.field or 'input'}: {one.why or 'refused'}" for one in wrong]
+    return ": ".join(part for part in (body.title, "; ".join(fields) or body.detail) if part)
 
 
-def _wait_s(reply: Reply, body: Mapping[str, Any]) -> float | None:
+def _wait_s(reply: Reply, body: Refusal) -> float | None:
     """How long to wait, from the header, the body's number, or the sentence."""
-    said = retry_after_s(reply)
-    if said is not None:
-        return said
-    number = read.number(body, "retry_after")
-    meant = None if number is None else meant_s(float(number))
+    asked = retry_after_s(reply)
+    if asked is not None:
+        return asked
+    meant = None if body.retry_after is None else meant_s(float(body.retry_after))
     if meant is not None:
         return meant
-    found = _WAIT.search(read.text(body, "detail") or "")
+    found = _WAIT.search(body.detail or "")
     return meant_s(float(found["seconds"])) if found else None
 
 

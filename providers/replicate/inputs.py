@@ -7,18 +7,17 @@ Source: PROVIDERS.md 2.7, version pages and client code of 2026.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from domain.errors import RequestRefused
 from providers.catalogue import Model
 from providers.contract import Ask
-from providers.price_options import Words, chosen
+from providers.price_options import PriceOptions, chosen
+from providers.prompt_flags import as_settings
 from providers.seeds import seed_of
-
-Read = Callable[[str, object], Any]
+from providers.setting_values import Read, is_said, number, whole
 
 #: The models' seeds are signed 32-bit integers.
 _MOST_SEED: Final = 2**31 - 1
@@ -30,24 +29,8 @@ def _text(name: str, value: object) -> str:
     return str(value).strip()
 
 
-def _whole(low: int, high: int) -> Read:
-    def read(name: str, value: object) -> int:
-        text = str(value).strip()
-        if isinstance(value, bool) or not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
-            raise RequestRefused(f"{name} is {value!r}; it takes a whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
 def _number(name: str, value: object) -> float:
-    try:
-        found = Decimal(str(value).strip())
-    except InvalidOperation:
-        found = Decimal("NaN")
-    if isinstance(value, bool) or not found.is_finite() or found < 0:
-        raise RequestRefused(f"{name} is {value!r}; it takes a number from 0")
-    return float(found)
+    return float(number("0")(name, value))
 
 
 def _switch(name: str, value: object) -> bool:
@@ -67,7 +50,7 @@ class Inputs:
     """What a family of models can be told beside the prompt and the references.
 
     Args:
-        aspect_ratio, size, output_format, quality, seed, count: the key for it, or None where there is none.
+        aspect_ratio, size, output_format, quality, seed, count, negative: the key for it, or None where there is none.
         fixed: always sent.
         own: further keys that a setting of the same name fills, and how its value is read.
     """
@@ -78,13 +61,14 @@ class Inputs:
     quality: str | None = None
     seed: str | None = None
     count: str | None = None
+    negative: str | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
     own: Mapping[str, Read] = field(default_factory=dict)
 
 
 _FILTER: Final = {"safety_filter_level": _text}
-_TOLERANCE: Final = {"safety_tolerance": _whole(0, 6)}
-_FLUX_2: Final = {**_TOLERANCE, "output_quality": _whole(0, 100)}
+_TOLERANCE: Final = {"safety_tolerance": whole(0, 6)}
+_FLUX_2: Final = {**_TOLERANCE, "output_quality": whole(0, 100)}
 _GPT: Final = {"background": _text, "moderation": _text}
 
 _IMAGEN: Final = Inputs(own=_FILTER)
@@ -92,6 +76,9 @@ _FLUX_2_SIZED: Final = Inputs(size="resolution", seed="seed", own=_FLUX_2)
 _KONTEXT: Final = Inputs(seed="seed", own={**_TOLERANCE, "prompt_upsampling": _switch})
 # `auto` would let the model decide how many pictures are made, and paid.
 _SEEDREAM: Final = Inputs(size="size", output_format=None, fixed={"sequential_image_generation": "disabled"})
+_SD_OWN: Final = {"cfg": _number, "output_quality": whole(0, 100)}
+_SD_3: Final = Inputs(seed="seed", negative="negative_prompt", own=_SD_OWN)
+_SD_35: Final = Inputs(seed="seed", own={**_SD_OWN, "steps": whole(1, 50)})
 _GPT_IMAGE: Final = Inputs(quality="quality", count="number_of_images", own=_GPT)
 
 TABLE: Final[Mapping[str, Inputs]] = {
@@ -106,7 +93,7 @@ TABLE: Final[Mapping[str, Inputs]] = {
     "black-forest-labs/flux-2-pro": _FLUX_2_SIZED,
     "black-forest-labs/flux-2-max": _FLUX_2_SIZED,
     "black-forest-labs/flux-2-flex": Inputs(
-        size="resolution", seed="seed", own={**_FLUX_2, "guidance": _number, "steps": _whole(1, 50)}
+        size="resolution", seed="seed", own={**_FLUX_2, "guidance": _number, "steps": whole(1, 50)}
     ),
     "black-forest-labs/flux-kontext-pro": _KONTEXT,
     "black-forest-labs/flux-kontext-max": _KONTEXT,
@@ -121,6 +108,12 @@ TABLE: Final[Mapping[str, Inputs]] = {
     ),
     "runwayml/gen4-image": Inputs(size="resolution", output_format=None, seed="seed", own={"reference_tags": _texts}),
     "openai/gpt-image-1.5": Inputs(quality="quality", count="number_of_images", own={**_GPT, "input_fidelity": _text}),
+    "stability-ai/stable-diffusion-3": _SD_3,
+    "stability-ai/stable-diffusion-3.5-large": _SD_35,
+    "stability-ai/stable-diffusion-3.5-medium": _SD_35,
+    "stability-ai/stable-diffusion-3.5-large-turbo": Inputs(
+        seed="seed", negative="negative_prompt", own={"cfg": _number}
+    ),
     "openai/gpt-image-2": _GPT_IMAGE,
     "openai/gpt-image-2.5-flare": _GPT_IMAGE,
     "openai/gpt-image-2.5-sunburst": _GPT_IMAGE,
@@ -157,10 +150,11 @@ def input_for(ask: Ask, model: Model) -> dict[str, Any]:
             price unnoticed: a negative prompt, references, several pictures.
     """
     inputs = inputs_of(model)
+    ask, _ = without_flags(ask, model)
     wished = _wished(ask.settings)
     references = _reference_urls(ask)
     _refuse_what_would_be_lost(ask, model, references, wished)
-    words = words_of(ask.settings, model)
+    words = price_options_of(ask.settings, model)
     said = (
         (inputs.aspect_ratio, _word(inputs.aspect_ratio, wished.get("aspect_ratio"), model.aspect_ratios, model)),
         (inputs.size, words.size),
@@ -172,22 +166,33 @@ def input_for(ask: Ask, model: Model) -> dict[str, Any]:
     if inputs.seed is not None:
         fixed = wished.get("seed")
         made[inputs.seed] = (
-            seed_of(ask.attempt_id) & _MOST_SEED if fixed is None else _whole(0, _MOST_SEED)("seed", fixed)
+            seed_of(ask.attempt_id) & _MOST_SEED if fixed is None else whole(0, _MOST_SEED)("seed", fixed)
         )
     if inputs.count is not None and "n" in wished:
-        made[inputs.count] = _whole(1, 10)("n", wished["n"])
-    made.update({key: read(key, ask.settings[key]) for key, read in inputs.own.items() if _says(ask.settings.get(key))})
+        made[inputs.count] = whole(1, 10)("n", wished["n"])
+    not_wanted = next((ask.settings[name] for name in _NEGATIVE if is_said(ask.settings.get(name))), None)
+    if inputs.negative is not None and not_wanted is not None:
+        made[inputs.negative] = _text(inputs.negative, not_wanted)
+    made.update(
+        {key: read(key, ask.settings[key]) for key, read in inputs.own.items() if is_said(ask.settings.get(key))}
+    )
     return made | _references(references, model)
 
 
-def words_of(settings: Mapping[str, Any], model: Model) -> Words:
+def without_flags(ask: Ask, model: Model) -> tuple[Ask, Sequence[str]]:
+    """The ask with the flags of its prompt among its settings, and what is to be said about them."""
+    words, settings, notes = as_settings(ask.prompt, ask.settings, negative=model.negative_prompt)
+    return replace(ask, prompt=words, settings=settings), notes
+
+
+def price_options_of(settings: Mapping[str, Any], model: Model) -> PriceOptions:
     """Size and quality as they are sent; what the model can't be told is what it makes by itself.
 
     Raises:
         RequestRefused: a word that the model does not have, or two that contradict each other.
     """
     inputs, wished = inputs_of(model), _wished(settings)
-    return Words(
+    return PriceOptions(
         size=_word(inputs.size, wished.get("size"), model.sizes, model) or model.default_size,
         quality=_word(inputs.quality, wished.get("quality"), model.qualities, model) or model.default_quality,
     )
@@ -215,13 +220,9 @@ def left_out(ask: Ask, model: Model) -> list[str]:
     others = [
         name
         for name, value in ask.settings.items()
-        if _says(value) and value is not False and name not in _ELSEWHERE and name not in inputs.own
+        if is_said(value) and value is not False and name not in _ELSEWHERE and name not in inputs.own
     ]
     return sorted({*missing, *others})
-
-
-def _says(value: object) -> bool:
-    return value is not None and value not in ("", [], ())
 
 
 def _wished(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,7 +231,7 @@ def _wished(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, spellings in _SPELLINGS.items():
         for spelling in spellings:
             value = settings.get(spelling)
-            if not _says(value):
+            if not is_said(value):
                 continue
             if wished.setdefault(name, value) != value:
                 raise RequestRefused(f"{spelling} is {value!r}, but {name} is {wished[name]!r}; take one of them out")
@@ -238,8 +239,8 @@ def _wished(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_what_would_be_lost(ask: Ask, model: Model, references: Sequence[str], wished: Mapping[str, Any]) -> None:
-    for name in _NEGATIVE:
-        if _says(ask.settings.get(name)):
+    for name in _NEGATIVE if inputs_of(model).negative is None else ():
+        if is_said(ask.settings.get(name)):
             raise RequestRefused(
                 f"{model.name!r} takes no negative prompt ({name} is {ask.settings[name]!r});"
                 " say in the prompt what is wanted instead"

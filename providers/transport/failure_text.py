@@ -1,4 +1,4 @@
-"""How a service's failure is written down for people: in one form, on one line, whichever service it was."""
+"""Writes a service's failure down for people: in one form, on one line, whichever service it was."""
 
 import re
 from typing import Final
@@ -7,7 +7,7 @@ _MOST_CHARACTERS: Final = 500
 _TYPED: Final = re.compile(r"\[(?P<kind>[^\[\]]{1,60})\]\s*(?P<rest>.*)", re.DOTALL)
 
 
-def shown(kind: str, *, code: str, message: str | None) -> str:
+def failure_text(kind: str, *, code: str, message: str | None) -> str:
     """`[type] code: message`, on one line; the type is the message's own where it has one, else `kind`."""
     text = " ".join((message or "").split())[:_MOST_CHARACTERS]
     typed = _TYPED.fullmatch(text)

@@ -15,6 +15,7 @@ import httpx2
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 
 from domain.errors import NotAPicture, PictureAway, PictureError, PictureLost
+from domain.picture_types import picture_type
 from providers.transport.clock import running_s
 from providers.transport.deadline import Address, AddressRefused, CallTime, DeadlineBackend, addresses_of, within
 from providers.transport.http import CONNECT_S, FOREIGN, ReplyTooLarge, client, read_whole, why
@@ -27,7 +28,8 @@ TRIES: Final = 3
 #: Picture hosts answer 403 to the names that HTTP libraries give themselves (cdn.midjourney.com surely).
 #: Source: PROVIDERS.md 6, trap 24.
 BROWSER: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
-_BEGINNINGS: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
+#: What services are known to make.
+_MADE: Final = frozenset({"png", "jpeg", "gif", "webp", "avif"})
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")
 
@@ -93,7 +95,7 @@ class PictureFetcher:
             content = base64.b64decode(body, validate=True) if head.endswith(";base64") else b""
         except (ValueError, binascii.Error):
             content = b""
-        if not begins_like_a_picture(content):
+        if picture_type(content) not in _MADE:
             raise NotAPicture(f"the reply holds a file, calls it {head[:60]!r}, and it is no picture")
         return content
 
@@ -129,7 +131,7 @@ class PictureFetcher:
             if announced.isdecimal() and int(announced) > self._most_bytes:
                 raise ReplyTooLarge(f"{announced} bytes")
             content = read_whole(response, at_most=self._most_bytes)
-            if not begins_like_a_picture(content):
+            if picture_type(content) not in _MADE:
                 kind = response.headers.get("content-type", "nothing")
                 raise NotAPicture(f"{_host(url)} calls it {kind!r}, and its first bytes are no picture's")
             return content
@@ -143,13 +145,6 @@ class PictureFetcher:
         """Asked at every use, since names move: a base URL of today's public host must not open the network."""
         own = addresses_of(self._own_host, 80, by=running_s() + CONNECT_S)
         return all(is_local(address) for address in own)
-
-
-def begins_like_a_picture(content: bytes) -> bool:
-    """PNG, JPEG, GIF, WebP or AVIF by their first bytes, whatever a header says."""
-    webp = content[:4] == b"RIFF" and content[8:12] == b"WEBP"
-    avif = content[4:12] in {b"ftypavif", b"ftypavis"}
-    return content.startswith(_BEGINNINGS) or webp or avif
 
 
 def is_public(address: Address) -> bool:

@@ -1,32 +1,38 @@
 """Adapter for Midjourney by TTAPI: writes its calls and reads its replies, and does nothing else.
 
-The prompt's flags are `providers.midjourney_flags`'s business, how replies are spelt is `providers.ttapi.replies`'s,
-and blend, describe, seed, inpaint and the prompt check are `providers.ttapi.side_jobs`.
+The prompt's flags are `providers.midjourney`'s business, how replies are spelt is `providers.ttapi.replies`'s, and
+blend, describe, seed, inpaint and the prompt check are `providers.ttapi.side_jobs`.
 
 Source: PROVIDERS.md 1, TTAPI's documentation of 2026-03 to 2026-05.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from domain.errors import ReplyUnreadable, RequestRefused
+from domain.errors import RequestRefused
 from domain.escalation import Carried
 from domain.ids import normalised
-from providers import midjourney_flags
+from providers.catalogue import load
 from providers.contract import Accepted, AccountInfo, Action, Ask, Call, Progress, Reply, Running
 from providers.listed import ListedPage
+from providers.midjourney import prompt as midjourney
+from providers.midjourney.flags import FLAGS
 from providers.notices import Told
 from providers.seeds import seed_of
-from providers.transport import json_values as read
-from providers.transport.failure_text import shown
+from providers.setting_values import is_said
 from providers.ttapi import replies
 from providers.ttapi.modes import FIRST_LOOK, job_timeout_s, mode_of
 from providers.ttapi.side_jobs import SideJobs
 
 #: Between a job's id and the action on it, where TTAPI gives both the same id; in no id of its own.
 _SAME_ID: Final = "#"
+
+#: Settings that its text or its body says, or that are not for the model.
+_SAYABLE: Final = frozenset(
+    {"mode", "timeout", "image_urls", "references", "max_image_cost", *(name for one in FLAGS for name in one.settings)}
+)
 
 #: Jobs on one page of the list; the most that TTAPI gives.
 LIST_PAGE: Final = 100
@@ -36,8 +42,8 @@ class TTAPI(SideJobs):
     """Midjourney by TTAPI's pay-per-use and hold hosts, which speak the same."""
 
     name = "ttapi"
-    #: TTAPI answers a submission within a second or two; what takes this long will hardly be answered at all.
-    submit_total_s = 30.0
+    calls_back = True
+    checks_prompts = True
     #: Without a status TTAPI lists finished jobs only. Source: ttapi.io/docs/apiReference/others.
     list_parts = ("PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED")
 
@@ -53,12 +59,16 @@ class TTAPI(SideJobs):
         """
         if ask.action is not None:
             return replies.further_text(ask.action.name, ask.action.parent_text)
-        return midjourney_flags.prompt_text(
+        return midjourney.prompt_text(
             ask.prompt,
             settings=_with_version(ask.model, ask.settings),
             reference_urls=ask.reference_urls,
             seed_if_none=seed_of(ask.attempt_id),
         )
+
+    def warnings(self, ask: Ask) -> Sequence[str]:
+        read = midjourney.understood(ask.prompt)
+        return [*read.notes, *load().get(ask.model).length_notes(read.words), *_left_out(ask)]
 
     def build_submit(self, ask: Ask) -> Call:
         mode = mode_of(ask.settings)
@@ -97,7 +107,7 @@ class TTAPI(SideJobs):
         return Accepted(job_id=f"{taken.job_id}{_SAME_ID}{action.name}") if same else taken
 
     def carried(self, ask: Ask) -> Carried:
-        return midjourney_flags.carried(
+        return midjourney.carried(
             ask.prompt, settings=_with_version(ask.model, ask.settings), reference_urls=ask.reference_urls
         )
 
@@ -110,13 +120,13 @@ class TTAPI(SideJobs):
         return Call(method="GET", path="/midjourney/v1/fetch", params={"jobId": known}, model=action, repeatable=True)
 
     def read_poll(self, reply: Reply) -> Progress:
-        data = replies.ended_or_running(reply)
-        if isinstance(data, Running):
-            return data
+        job = replies.ended_or_running(reply)
+        if isinstance(job, Running):
+            return job
         # Of an action that bears its parent's id: until it is done, the fetch still shows the parent.
-        if reply.model and replies.action_in(data) not in {None, reply.model}:
+        if reply.model and job.action not in {None, reply.model}:
             return Running()
-        return replies.made(data)
+        return replies.made(job)
 
     def read_webhook(self, content: bytes) -> str | None:
         """The body of a fetch, unsigned: the token in the address is all that proves it."""
@@ -137,39 +147,26 @@ class TTAPI(SideJobs):
         )
 
     def read_fetch_list(self, reply: Reply, *, page: str | None = None) -> ListedPage:
-        body = replies.answer_of(reply)
-        rows = read.rows(body, "data")
-        if read.text(body, "status") == "FAILED" or rows is None:
-            raise ReplyUnreadable(
-                shown("reply_unreadable", code="fetch-list", message=read.text(body, "message") or "no list")
-            )
+        jobs = replies.listing(reply)
         # How many pages there are is not said: only an empty one is certainly behind the last.
-        return ListedPage(
-            jobs=[replies.listed(row) for row in rows], next_page=str(int(page or "1") + 1) if rows else None
-        )
+        return ListedPage(jobs=jobs, next_page=str(int(page or "1") + 1) if jobs else None)
 
     def resembles(self, sent: str, listed: str) -> bool:
         """By the seed, which every text of ours has; of a text without one, by the words before its flags."""
-        seed = midjourney_flags.seed_in(listed)
+        seed = midjourney.seed_in(listed)
         if seed is None:
-            return normalised(midjourney_flags.words_of(listed)) == normalised(midjourney_flags.words_of(sent))
-        return seed == midjourney_flags.seed_in(sent)
+            return normalised(midjourney.words_before_flags(listed)) == normalised(midjourney.words_before_flags(sent))
+        return seed == midjourney.seed_in(sent)
 
     def bears_mark_of(self, attempt_id: str, listed: str) -> bool:
         """By the seed that `prompt_text` gave it, unless the person fixed another."""
-        return midjourney_flags.seed_in(listed) == seed_of(attempt_id)
+        return midjourney.seed_in(listed) == seed_of(attempt_id)
 
     def build_info(self) -> Call:
         return Call(method="GET", path="/midjourney/v1/info", repeatable=True)
 
     def read_info(self, reply: Reply) -> AccountInfo:
-        body = replies.answer_of(reply)
-        data = read.mapping(body, "data") or body
-        return AccountInfo(
-            balance_usd=replies.dollars(read.number(data, "balance")),
-            held_usd=replies.dollars(read.number(data, "freeze_balance", "freezeBalance")),
-            most_jobs=read.whole(data, "max_queue", "maxQueue"),
-        )
+        return replies.account(reply)
 
 
 def _with_version(model: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -186,6 +183,12 @@ def _with_version(model: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     if said not in (None, "") and str(said) != found["version"]:
         raise RequestRefused(f"the model is {model!r} and {name} is {said!r}; take one of them out")
     return {**settings, name: found["version"]}
+
+
+def _left_out(ask: Ask) -> list[str]:
+    """What is said about settings that Midjourney has no flag for, and that its pictures do not depend on."""
+    names = sorted(name for name, value in ask.settings.items() if name not in _SAYABLE and is_said(value))
+    return [f"Midjourney takes no {', '.join(map(repr, names))}; left out"] if names else []
 
 
 def job_id_and_action(job_id: str) -> tuple[str, str]:

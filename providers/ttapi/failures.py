@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from domain.errors import ContentRefused, JobFailed, JobTimedOut, ProviderError, QueueFull, RequestRefused
-from providers.transport.failure_text import shown
+from providers.transport.failure_text import failure_text
 
 #: Beginnings of messages, compared in lower case and without the `!` that one of them carries.
 FAMILIES: Final[tuple[tuple[str, type[ProviderError]], ...]] = (
@@ -57,7 +57,7 @@ def failure_of(message: str | None, *, charged_usd: Decimal | None = None) -> Pr
     """
     kind = _kind_of(message or "") or JobFailed
     return kind(
-        shown(kind("").code, code="FAILED", message=message),
+        failure_text(kind("").code, code="FAILED", message=message),
         charged_usd=charged_usd or None,
         illegal_prompt=_plain(message or "").startswith(ILLEGAL),
     )

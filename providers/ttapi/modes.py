@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from domain.errors import RequestRefused
 from providers.catalogue import Model
-from providers.price_options import Words
+from providers.price_options import PriceOptions, chosen
+from providers.setting_values import job_seconds
 
 MODES: Final = ("relax", "fast", "turbo")
 DEFAULT_MODE: Final = "relax"
@@ -24,19 +24,16 @@ FIRST_LOOK: Final = {"relax": timedelta(seconds=150), "fast": timedelta(seconds=
 
 def mode_of(settings: Mapping[str, Any]) -> str:
     """The speed that is always sent: TTAPI's own default differs between its pages."""
-    mode = str(settings.get("mode") or DEFAULT_MODE).strip().lower()
-    if mode not in MODES:
-        raise RequestRefused(f"mode is {mode!r}; TTAPI takes one of {', '.join(MODES)}")
-    return mode
+    return chosen("mode", str(settings.get("mode") or DEFAULT_MODE), MODES, by="TTAPI")
 
 
-def words_of(settings: Mapping[str, Any], _: Model) -> Words:
+def price_options_of(settings: Mapping[str, Any], _: Model) -> PriceOptions:
     """The speed is all that a price could depend on; every version has all three.
 
     Raises:
         RequestRefused: no such speed.
     """
-    return Words(mode=mode_of(settings))
+    return PriceOptions(mode=mode_of(settings))
 
 
 def job_timeout_s(settings: Mapping[str, Any]) -> int:
@@ -46,11 +43,10 @@ def job_timeout_s(settings: Mapping[str, Any]) -> int:
         RequestRefused: outside what TTAPI allows for the mode; too short a time ends as `Job Timeout`.
     """
     mode = mode_of(settings)
-    wished = settings.get("timeout")
-    if wished is None or wished == "":
-        return USUAL_TIMEOUT_S[mode]
-    least = LEAST_TIMEOUT_S[mode]
-    text = str(wished).strip()
-    if isinstance(wished, bool) or not text.isdecimal() or not least <= int(text) <= MOST_TIMEOUT_S:
-        raise RequestRefused(f"timeout is {wished!r}; in {mode} mode TTAPI takes {least} to {MOST_TIMEOUT_S} seconds")
-    return int(text)
+    return job_seconds(
+        settings.get("timeout"),
+        usual=USUAL_TIMEOUT_S[mode],
+        least=LEAST_TIMEOUT_S[mode],
+        most=MOST_TIMEOUT_S,
+        by=f"in {mode} mode TTAPI",
+    )

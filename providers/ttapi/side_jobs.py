@@ -1,7 +1,7 @@
-"""TTAPI's further calls, as a part of its adapter: blend, describe, seed, inpaint, and the free prompt check.
+"""Writes TTAPI's calls for blend, describe, seed and inpaint, which the from-picture stages call; and the prompt check.
 
 All but the check make a job, whose id `providers.ttapi.replies.accepted` reads. None echoes anything of ours, so a job
-of these whose reply is lost can't be told from another on the list: the steps make no such jobs, a script may.
+of these whose reply is lost can't be told from another on the list: no step makes one before a hold stands behind it.
 
 Source: PROVIDERS.md 1.7; docs.mjapiapp.com and docs.ttapi.io, 2024 to 2026.
 """
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from domain.errors import ReplyUnreadable, RequestRefused
-from providers.abilities import Described
-from providers.contract import Accepted, Call, Reply, Running
-from providers.transport import json_values as read
-from providers.transport.failure_text import shown
+from domain.picture_types import picture_type
+from providers.adapter import Adapter
+from providers.contract import Accepted, Call, Described, Reply, Running
+from providers.transport.failure_text import failure_text
 from providers.ttapi import replies
 from providers.ttapi.modes import job_timeout_s, mode_of
 
@@ -24,10 +24,10 @@ FEWEST_BLENDED: Final = 2
 MOST_BLENDED: Final = 5
 #: A submission of a few pictures takes longer to send than one of words.
 UPLOAD_TOTAL_S: Final = 60.0
-_MAGIC: Final = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"RIFF", "webp"))
+_READ: Final = frozenset({"png", "jpeg", "webp"})
 
 
-class SideJobs:
+class SideJobs(Adapter):
     """The half of the adapter that no batch needs."""
 
     def build_blend(self, pictures: Sequence[bytes], *, shape: str, settings: Mapping[str, Any]) -> Call:
@@ -49,25 +49,24 @@ class SideJobs:
         return _submission("describe", {"base64": _with_type(picture)})
 
     def read_description(self, reply: Reply) -> Running | Described:
-        data = replies.ended_or_running(reply)
-        if isinstance(data, Running):
-            return data
-        texts = [line.strip() for line in (read.text(data, "prompt") or "").splitlines() if line.strip()]
+        job = replies.ended_or_running(reply)
+        if isinstance(job, Running):
+            return job
+        texts = [line.strip() for line in (job.prompt or "").splitlines() if line.strip()]
         if not texts:
             raise ReplyUnreadable("TTAPI says SUCCESS and gives no description")
-        return Described(texts=texts, charged_usd=replies.dollars(read.number(data, "quota")))
+        return Described(texts=texts, charged_usd=replies.dollars(job.quota))
 
     def build_seed(self, job_id: str) -> Call:
         return _submission("seed", {"jobId": job_id})
 
     def read_seed(self, reply: Reply) -> Running | int:
-        data = replies.ended_or_running(reply)
-        if isinstance(data, Running):
-            return data
-        seed = read.whole(data, "seed")
-        if seed is None:
+        job = replies.ended_or_running(reply)
+        if isinstance(job, Running):
+            return job
+        if job.seed is None:
             raise ReplyUnreadable("TTAPI says SUCCESS and gives no seed")
-        return seed
+        return job.seed
 
     def build_inpaint(self, job_id: str, *, mask: bytes, prompt: str, settings: Mapping[str, Any]) -> Call:
         if not prompt.strip():
@@ -89,13 +88,12 @@ class SideJobs:
         return Call(method="POST", path="/midjourney/v1/promptCheck", json={"prompt": text}, repeatable=True)
 
     def read_prompt_check(self, reply: Reply) -> str | None:
-        body = replies.body_of(reply) if reply.status == 400 else replies.answer_of(reply)
-        status, message = read.text(body or {}, "status"), read.text(body or {}, "message")
-        if status == "SUCCESS":
+        body = (replies.Body.read(reply.content) or replies.Body()) if reply.status == 400 else replies.answer_of(reply)
+        if body.status == "SUCCESS":
             return None
-        if status == "FAILED" and message:
-            return message
-        raise ReplyUnreadable(shown("reply_unreadable", code="promptCheck", message=message))
+        if body.status == "FAILED" and body.text:
+            return body.text
+        raise ReplyUnreadable(failure_text("reply_unreadable", code="promptCheck", message=body.text))
 
 
 def _submission(what: str, body: Mapping[str, Any]) -> Call:
@@ -104,7 +102,7 @@ def _submission(what: str, body: Mapping[str, Any]) -> Call:
 
 def _with_type(picture: bytes) -> str:
     """The file as the text in which TTAPI takes it, its type in front."""
-    kind = next((kind for magic, kind in _MAGIC if picture.startswith(magic)), None)
-    if kind is None:
+    kind = picture_type(picture)
+    if kind not in _READ:
         raise RequestRefused("TTAPI takes pictures as PNG, JPEG or WebP; this file is none of them")
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

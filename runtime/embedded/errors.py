@@ -14,6 +14,7 @@ _ADVICE = (
         "Bad file format reading the append only file",
         "Move that file away: Postgres holds the books, the queue refills.",
     ),
+    ("Can't handle RDB format", "Move the append-only folder away: Postgres holds the books, the queue refills."),
     ("Cannot allocate memory", "Free some memory, or set DATABASE_URL and REDIS_URL to servers elsewhere."),
 )
 _DEFAULT_ADVICE = "Look into the log, or set DATABASE_URL and REDIS_URL to servers of your own."

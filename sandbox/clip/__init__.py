@@ -1,1 +1,1 @@
-"""A small CLIP of the sandbox's own drawings, and how it was made; used only where it is named."""
+"""A small CLIP model trained on the sandbox's drawings, with its training code; used only where it is configured."""

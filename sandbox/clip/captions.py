@@ -1,4 +1,4 @@
-"""Captions of drawings: who is in them, what is worn, done and seen, in words that the sandbox can paint."""
+"""Generate captions of drawings for training: character, clothes, action and place."""
 
 import random
 

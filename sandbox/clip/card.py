@@ -1,4 +1,4 @@
-"""The model card, written from the figures so that the two never disagree."""
+"""Generate the model card from the measured figures."""
 
 from typing import Any
 

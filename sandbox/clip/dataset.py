@@ -1,7 +1,7 @@
-"""Pictures to learn from: families of look-alikes, each drawn in the same scenes, stored in one flat file.
+"""Training pictures: families of similar characters, drawn in the same scenes and stored in one file.
 
-A family is a character, two that drifted away from it and one more of its species. Since all four appear in the same
-scenes, a background never tells them apart and only the character does.
+A family is a character, two variants of it and another of its species. All four appear in the same scenes, so that only
+the character tells them apart.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""What the small CLIP can do with characters it has never seen: `python -m sandbox.clip.measure` prints the figures.
+"""Measure the small CLIP on unseen characters: `python -m sandbox.clip.measure` prints the figures.
 
-The figures are measured on drawings of the kind it was trained on, of other characters; they say nothing of photos.
+They hold for the sandbox's drawings only, not for photos.
 """
 
 import csv

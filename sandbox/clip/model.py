@@ -1,4 +1,4 @@
-"""The small CLIP's shape, its tokenizer, and its folder in the ordinary transformers format."""
+"""The small CLIP: architecture, tokenizer, and its folder in transformers format."""
 
 import json
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ HOME = Path(__file__).parent
 CONTEXT = 40
 _VOCABULARY = 1024
 _START, _END = "<|startoftext|>", "<|endoftext|>"
-# The statistics that every CLIP descends from; ours has no reason for others.
+# The usual statistics of CLIP.
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 

@@ -1,7 +1,7 @@
-"""Trains the small CLIP: `python -m sandbox.clip.train` (about a quarter of an hour on two cores).
+"""Train the small CLIP: `python -m sandbox.clip.train` (about 15 minutes on two cores).
 
-Two losses on one batch: pictures of one character attract each other and repel look-alikes in the same scenes, and
-pictures attract their sentences. Measuring is in `measure.py`, which this ends with.
+Two losses per batch: pictures of one character attract each other and repel similar ones in the same scenes, and
+pictures attract their captions. Ends with the measurements of `measure.py`.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""Procedural drawings: from a prompt and references to a picture."""
+"""Procedural drawings: make a picture from a prompt and references."""

@@ -1,7 +1,7 @@
-"""Who is drawn: a character as a handful of parameters, how one is invented and how it drifts.
+"""Parameters of a drawn character: invent one, vary it, merge several.
 
-A `Likeness` says everything the drawing needs to know of a character; two drawings show the same character when
-their likenesses are equal. How it is painted is in `figure.py`, how it is read back from pixels in `reading.py`.
+A `Likeness` has everything that the drawing needs of a character; equal likenesses are the same character. `figure.py`
+paints it, and `reading.py` reads it back from pixels.
 """
 
 import colorsys
@@ -64,7 +64,7 @@ class Accessory(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likeness:
-    """What makes a character itself, whatever it wears, does or stands in front of.
+    """The constant features of a character, independent of clothes, pose and place.
 
     Args:
         body: the coat; belly: muzzle and tummy; cheek: blush, inner ears and snout.
@@ -155,7 +155,7 @@ def colour_name(colour: Colour) -> str:
 
 
 def invent(rng: random.Random, *, species: Species | None = None, coat: Colour | None = None) -> Likeness:
-    """A character nobody has seen, of the asked species and coat where given."""
+    """A random new character, of the given species and coat."""
     kind = species or rng.choice(tuple(Species))
     body = coat or (_any_coat(rng) if rng.random() < 0.5 else _near(rng.choice(COATS[kind]), rng, spread=0.05))
     light = rng.random() < 0.88
@@ -174,12 +174,12 @@ def invent(rng: random.Random, *, species: Species | None = None, coat: Colour |
 
 
 def drift(likeness: Likeness, nearness: float, rng: random.Random, *, asked: Species | None = None) -> Likeness:
-    """What a model makes of a character that it follows only so far.
+    """A character that follows `likeness` only partly, as image models do.
 
     Args:
-        nearness: 1 gives the character itself, 0 a stranger; in between, colours wander by as much as is missing
-            and each feature is lost with a chance that grows with it.
-        asked: the species that the prompt names, which a model keeps when it loses the rest.
+        nearness: 1 gives the character itself, 0 a random one; in between, colours shift, and features are lost with a
+            probability that grows with the distance.
+        asked: the species in the prompt, which is always kept.
     """
     missing = 1.0 - min(max(nearness, 0.0), 1.0)
     if missing == 0.0:
@@ -213,10 +213,10 @@ def drift(likeness: Likeness, nearness: float, rng: random.Random, *, asked: Spe
 
 
 def approach(likeness: Likeness, goal: Likeness, rng: random.Random, *, share: float) -> Likeness:
-    """What a model makes of a picture that it is to vary while it still sees the references.
+    """Move a character towards another, as for a variation that still uses the references.
 
     Args:
-        share: of the way to `goal` that its colours go, and the chance of each feature to become the goal's.
+        share: how far colours move to `goal`, and the probability of each feature to become the goal's.
     """
 
     def feature(own: _Feature, wanted: _Feature) -> _Feature:
@@ -238,7 +238,7 @@ def approach(likeness: Likeness, goal: Likeness, rng: random.Random, *, share: f
 
 
 def merge(references: Sequence[Likeness]) -> Likeness:
-    """The character that several references agree on: its most frequent features, the first one's colours."""
+    """Combine several references: the most frequent features, and the colours of the first."""
     first = max(references, key=lambda one: sum(one.species == other.species for other in references))
     return replace(
         first,

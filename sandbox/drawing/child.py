@@ -1,7 +1,7 @@
-"""The drawing process: one order per line on standard input, one answer per line on standard output.
+"""The drawing process: reads one order per line, and writes one answer per line.
 
-It is a process of its own because drawing keeps a core busy and must not slow the replies of the server down. It ends
-when its input does, so it cannot outlive the sandbox. The other end of the pipe is `sandbox.drawing_process`.
+A separate process, because drawing would slow the server down. It ends with its input, so it cannot outlive the
+sandbox. `sandbox.drawing_process` is the other end.
 """
 
 import json
@@ -16,7 +16,7 @@ from PIL import Image
 
 from sandbox.drawing.picture import Likeness, draw, read_likeness
 
-NICENESS = 5  # replies come before drawing
+NICENESS = 5  # replies have priority over drawing
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def carry_out(order: Mapping[str, Any]) -> dict[str, str]:
-    """Draws a `sandbox.drawing_process.Order`; an empty answer when all files are written, else what went wrong."""
+    """Draw a `sandbox.drawing_process.Order`; returns an empty answer when all files are written, else the error."""
     try:
         likenesses = [likeness_in(Path(name)) for name in order["references"]]
     except Exception as error:  # noqa: BLE001 - whatever a hostile file does to a decoder is the file's fault
@@ -53,12 +53,12 @@ def carry_out(order: Mapping[str, Any]) -> dict[str, str]:
 
 @lru_cache(maxsize=64)
 def likeness_in(path: Path) -> Likeness:
-    """Reference files are named by their content, so the path is key enough."""
+    """Read a reference; cached by path, because reference files are named by their content."""
     return read_likeness(path.read_bytes())
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    # A rename is all or nothing, so that a file that exists is whole, whenever this process may have died.
+    # Written atomically, so that an existing file is complete even after a crash.
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     picture.save(unfinished, format="PNG", compress_level=1)
     unfinished.replace(path)

@@ -1,6 +1,6 @@
 """Heads: ears, coat pattern, muzzle, eyes, mouth and the accessories worn on or under the head.
 
-Coordinates are the figure's own (see `figure.py`); the brush comes already tilted with the head.
+Coordinates are the figure's own (see `figure.py`); the brush is already tilted with the head.
 """
 
 from collections.abc import Iterator

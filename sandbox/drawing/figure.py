@@ -1,4 +1,4 @@
-"""How a whole character is painted: tail, legs, body, arms and head, in any pose and outfit.
+"""Paint a whole character: tail, legs, body, arms and head, in any pose and outfit.
 
 A figure's own coordinates: the head's middle at (0, -0.40), the tummy's at (0, 0.38), the soles at 0.92, one unit
 about half the figure's height. Heads are in `faces.py`, clothes in `outfits.py`.

@@ -1,4 +1,4 @@
-"""Rooms, and the festival between its stalls, painted from the blocks of `scenery.py`, far things first."""
+"""Paint indoor places, and the festival, from the blocks of `scenery.py`, back to front."""
 
 from sandbox.drawing.characters import Colour, mix
 from sandbox.drawing.paint import INK, WHITE, ellipse, limb, polygon, smooth, squircle, stroke

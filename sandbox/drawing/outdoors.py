@@ -1,4 +1,4 @@
-"""Places under the sky (and under the sea), each painted from the blocks of `scenery.py`, far things first."""
+"""Paint outdoor places, and the sea floor, from the blocks of `scenery.py`, back to front."""
 
 import math
 

@@ -1,6 +1,6 @@
-"""What a character wears and holds for one prompt; taken off again it is the same character.
+"""Clothes, hats and held things of one prompt, which do not change the character.
 
-Coordinates are the figure's own (see `figure.py`). The accessory that belongs to the character is in `faces.py`.
+In the figure's coordinates (see `figure.py`). The character's own accessory is in `faces.py`.
 """
 
 from dataclasses import dataclass

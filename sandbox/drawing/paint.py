@@ -1,7 +1,6 @@
-"""Brushes: soft-shaded, antialiased shapes, gradients and glows on a PIL picture.
+"""Drawing primitives: soft-shaded, antialiased shapes, gradients and glows on a PIL picture.
 
-Everything is in pixels of the canvas; `Frame` carries a figure's own coordinates there. What is painted is not
-known here.
+Units are pixels of the canvas; `Frame` maps a figure's own coordinates to them.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The sandbox's drawings: from a prompt, references and a weight to a picture, always the same for the same arguments.
+"""Draw a picture from a prompt, references and a weight; deterministic.
 
 `python -m sandbox.drawing.picture --help` draws from the command line. Parameters of characters are in `characters.py`,
 reading them back from pixels in `reading.py`, painting in `figure.py` and `places.py`.
@@ -23,7 +23,7 @@ from sandbox.drawing.scenery import Hour, Setting, Weather, falling
 
 __all__ = ["Likeness", "draw", "paint", "portrait", "read_likeness"]
 
-# One picture in ten is off model even at full weight, as with the services this stands in for.
+# One picture in ten is off model even at full weight, as with real services.
 _OFF_MODEL = 0.10
 # Of the way from a picture to its references that a variation of it goes, and how near it stays to where that leads.
 _SEEN_AGAIN = 0.2
@@ -54,7 +54,9 @@ def draw(
     Returns:
         An RGB picture.
     """
-    likeness = cast(prompt, references=references, weight=weight, seed=seed, variation=variation, ancestry=ancestry)
+    likeness = pick_likeness(
+        prompt, references=references, weight=weight, seed=seed, variation=variation, ancestry=ancestry
+    )
     place_seed = ancestry[0][0] if ancestry else seed
     return paint(prompt, likeness, seed=seed, variation=variation, size=size, place_seed=place_seed)
 
@@ -103,7 +105,7 @@ def _hour(brief: Brief, place: Place, rng: random.Random) -> Hour:
     return Hour.NIGHT if place is Place.SPACE else rng.choice((Hour.DAY, Hour.DAY, Hour.DAY, Hour.DAWN, Hour.SUNSET))
 
 
-def cast(
+def pick_likeness(
     prompt: str,
     *,
     references: Sequence[Likeness],
@@ -112,12 +114,12 @@ def cast(
     variation: int,
     ancestry: Sequence[tuple[int, int]] = (),
 ) -> Likeness:
-    """Who is drawn; the arguments are those of `draw`.
+    """Choose the character to draw; arguments as in `draw`.
 
-    A variation is like the picture it was made from, and a little more like the references, which are seen again.
+    A variation resembles the picture it was made from, moved a little towards the references.
     """
     first, *later = [*ancestry, (seed, variation)]
-    likeness = _cast(prompt, references=references, weight=weight, seed=first[0], variation=first[1])
+    likeness = _pick_likeness(prompt, references=references, weight=weight, seed=first[0], variation=first[1])
     for step in later:
         own = _dice("varied", prompt, *step)
         if references:
@@ -126,8 +128,10 @@ def cast(
     return likeness
 
 
-def _cast(prompt: str, *, references: Sequence[Likeness], weight: float, seed: int, variation: int) -> Likeness:
-    """Who is drawn: the references' character, followed as closely as the weight and luck have it, or someone new."""
+def _pick_likeness(
+    prompt: str, *, references: Sequence[Likeness], weight: float, seed: int, variation: int
+) -> Likeness:
+    """The references' character, followed as closely as weight and chance decide, or a new one."""
     brief = read_prompt(prompt)
     job, own = _dice("job", prompt, seed), _dice("cast", prompt, seed, variation)
     ignored = job.random() < (1.0 - min(max(weight, 0.0), 1.0)) ** 2
@@ -169,7 +173,7 @@ def _pose(brief: Brief, *, size: tuple[int, int], variation: int, rng: random.Ra
 
 
 def _finish(setting: Setting) -> None:
-    """The hour's light over everything, and corners a little darker than the middle."""
+    """Apply the light of the hour, and slightly darker corners."""
     canvas = setting.canvas
     if setting.hour is not Hour.DAY:
         veil = {Hour.DAWN: (255, 222, 206), Hour.SUNSET: (255, 150, 110), Hour.NIGHT: (40, 48, 110)}[setting.hour]
@@ -179,7 +183,7 @@ def _finish(setting: Setting) -> None:
 
 
 def _dice(*about: str | int) -> random.Random:
-    """A generator of its own for each question, so that one more throw for the sky does not change the character."""
+    """A separate random generator per purpose, so that another draw for the sky does not change the character."""
     return random.Random("/".join(map(str, about)))
 
 

@@ -1,4 +1,4 @@
-"""The places a prompt can name: which painter paints each, and what stands in front of the character."""
+"""The places that a prompt can name, with the painters of their background and foreground."""
 
 from collections.abc import Callable
 from enum import StrEnum

@@ -1,6 +1,6 @@
-"""What a prompt asks for: place, hour, weather, species, colours, clothes, things in hand, mood and gesture.
+"""Parse a prompt: place, hour, weather, species, colours, clothes, held things, mood and gesture.
 
-Plain word lists, read in order; flags (`--ar 1:1`) and addresses are no words. Nothing is painted here.
+Matches word lists in order; ignores flags (`--ar 1:1`) and addresses.
 """
 
 import re
@@ -18,7 +18,7 @@ _Key = TypeVar("_Key")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
-    """A prompt as the drawing understands it; None where it says nothing."""
+    """The parsed prompt; None where it does not name something."""
 
     place: Place | None = None
     hour: Hour | None = None

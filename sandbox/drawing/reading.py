@@ -1,8 +1,8 @@
-"""Reading a character from a reference picture, from its pixels alone.
+"""Read a character from the pixels of a reference picture.
 
-A picture is compared with drawings of what it might show (analysis by synthesis): colours are sampled where a figure
-would have them, then each feature takes the value whose drawing comes nearest. A picture that no drawing explains, a
-photo say, gives a character in its own dominant colours with features chosen by its statistics.
+Analysis by synthesis: colours are sampled where a figure would have them, then each feature takes the value whose
+drawing is nearest. A picture that no drawing matches, such as a photo, gives a character in its dominant colours with
+features chosen by its statistics.
 """
 
 import io

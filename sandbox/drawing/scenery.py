@@ -1,6 +1,6 @@
-"""Building blocks of backgrounds: light of the day, skies, hills, trees, houses, things that fall through the air.
+"""Building blocks of backgrounds: daylight, skies, hills, trees, houses, rain and snow.
 
-Lengths are shares of the canvas (0 to 1) unless a name says otherwise. Which blocks make a place is in `places.py`.
+Lengths are shares of the canvas (0 to 1) unless a name says otherwise. `indoors.py` and `outdoors.py` combine them.
 """
 
 import math

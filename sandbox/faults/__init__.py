@@ -1,1 +1,1 @@
-"""Faults on request: which exist, which are armed, and profiles of several."""
+"""Fault injection: kinds of faults, armed faults, and profiles that combine them."""

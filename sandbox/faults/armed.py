@@ -1,8 +1,8 @@
-"""Misbehaviour on request: which faults are armed, and what the shared ones do to a reply.
+"""Arm faults, roll for them, and apply those that all wires share.
 
-`sandbox.faults.kinds` has the table of all faults. Faults that concern one wire only (the odd shapes of its bodies, the
-fate of a job) are carried out by that wire; here they are armed, rolled for and counted. Armed faults are kept in
-memory: a sandbox that starts again behaves well.
+`sandbox.faults.kinds` has the table of all faults. Faults of one wire (body formats, the end of a job) are applied by
+that wire; here they are armed, rolled for and counted. Armed faults are kept in memory only: a restarted sandbox has
+none.
 """
 
 import io
@@ -21,13 +21,13 @@ Profile = Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 
 HTML_PAGE = b"<!doctype html><html><head><title>Just a moment...</title></head><body>Please wait.</body></html>"
 
-# So many are remembered; a referee who wants more asks earlier.
+# How many events are kept.
 MOST_REMEMBERED = 20_000
 
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """One armed fault with its own generator, so that other faults' rolls do not disturb its sequence."""
+    """One armed fault with its own random generator, so that faults do not affect each other's sequence."""
 
     where: Where
     name: str
@@ -48,7 +48,7 @@ class Fault:
         return -self.seconds if self.name == "slow_clock" else 0.0
 
     def rolls(self) -> bool:
-        """Whether it fires this time; uses up one roll and, if so, one of its count."""
+        """Whether it fires this time; uses one roll and, if it fires, one of its count."""
         if self.count is not None and self.fired >= self.count:
             return False
         if self.dice.random() >= self.rate:
@@ -73,7 +73,7 @@ class Fault:
 
 
 class Faults:
-    """The faults armed now. Safe to call from every connection's thread."""
+    """The armed faults. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,7 +82,7 @@ class Faults:
         self._happened: deque[dict[str, object]] = deque(maxlen=MOST_REMEMBERED)
 
     def arm(self, wanted: Sequence[Mapping[str, Any]], *, seed: int | None = None) -> None:
-        """Adds faults to those armed; raises `BadRequest` for one that cannot be, and then adds none."""
+        """Arm faults; raises `BadRequest` for an invalid one, and then arms none."""
         with self._lock:
             if seed is not None:
                 self._seed = seed
@@ -101,18 +101,18 @@ class Faults:
             return {"seed": self._seed, "faults": [fault.document() for fault in self._armed]}
 
     def happened(self) -> list[dict[str, object]]:
-        """Every call that a fault befell, in their order: when, where, which, and for which prompt if that was read."""
+        """Every call that a fault hit, in order: time, place, fault, and prompt if it was read."""
         with self._lock:
             return list(self._happened)
 
     def choose_unread(self, provider: str) -> Fault | None:
-        """The fault, if any, that ends a submission's connection before its body is read."""
+        """The fault that ends a submission's connection before its body is read, if any."""
         return self._first(lambda fault: _unread(fault) and fault.provider in {None, provider}, provider, prompt="")
 
     def choose(
         self, where: Where, provider: str, *, prompt: str = "", among: frozenset[str] | None = None
     ) -> Fault | None:
-        """The first armed fault that fits and whose roll succeeds; at most one befalls a request."""
+        """The first armed fault that matches and fires; at most one per request."""
 
         def fits(fault: Fault) -> bool:
             return (
@@ -140,7 +140,7 @@ def _unread(fault: Fault) -> bool:
 
 
 def read_fault(fields: Mapping[str, Any], *, dice: random.Random) -> Fault:
-    """One fault from its JSON object; raises `BadRequest` with what would have been possible."""
+    """Parse a fault from JSON; raises `BadRequest` with the possible values."""
     where, what = fields.get("where"), str(fields.get("what", ""))
     name, _, argument = what.partition(":")
     kind = KINDS.get(name)
@@ -180,12 +180,12 @@ def _check_argument(name: str, kind: Kind, argument: str) -> None:
 
 
 def misbehave(fault: Fault | None, *, act: Callable[[], Reply], refuse: Callable[[int], Reply]) -> Reply:
-    """Carries out what was asked with the fault around it.
+    """Handle a request with a fault.
 
     Args:
-        fault: what befalls this request; kinds that only the wire understands change nothing here.
-        act: does the thing (once at most) and gives its reply.
-        refuse: the wire's reply with a status, for a thing not done.
+        fault: the fault of this request; kinds that only a wire understands are ignored here.
+        act: handles the request and returns the reply; called at most once.
+        refuse: the wire's error reply with a status.
     """
     if fault is None:
         return act()
@@ -216,7 +216,7 @@ def _spoil(fault: Fault, reply: Reply, refuse: Callable[[int], Reply]) -> Reply:
 
 
 def spoil_picture(fault: Fault | None, reply: Reply) -> Reply:
-    """What the faults that concern picture files alone do to one."""
+    """Apply the faults of picture files to a reply."""
     name = fault.name if fault else ""
     if name == "expired":
         return Reply(status=404, body=b"This content is no longer available.", content_type="text/plain")
@@ -242,7 +242,7 @@ def _in_another_format(picture: bytes) -> bytes:
     return written.getvalue()
 
 
-#: What becomes of a picture's bytes; its media type stays.
+#: Faults that replace a picture's bytes but keep its media type.
 _SPOILT: Mapping[str, Callable[[bytes], bytes]] = {
     "fake": lambda _: HTML_PAGE,
     "unreadable": _noise,
@@ -252,10 +252,10 @@ _SPOILT: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 def answer_faults(faults: Faults, request: Request, *, profile: Profile) -> dict[str, object]:
-    """`/_sandbox/faults`: GET tells, POST arms, DELETE clears; raises `BadRequest`.
+    """`/_sandbox/faults`: GET lists, POST arms, DELETE clears; raises `BadRequest`.
 
     Args:
-        profile: the faults of a named profile, for the fields of a request that names one.
+        profile: returns the faults of the profile that the request names.
     """
     if request.method == "DELETE":
         faults.clear()

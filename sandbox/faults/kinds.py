@@ -1,7 +1,4 @@
-"""Which faults there are, at which calls of which wires: the table that arms, rolls for and documents them all.
-
-What each one does to a reply is `sandbox.faults.armed`' business, or its wire's.
-"""
+"""The table of all faults, and at which calls of which wires each can occur. Applied by `faults.armed` or the wire."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,8 +23,7 @@ Argument = Literal["", "status", "seconds", "text"]
 SUBMIT: frozenset[Where] = frozenset({"submit"})
 LOOKS: frozenset[Where] = frozenset({"fetch", "list"})
 READS: frozenset[Where] = LOOKS | frozenset({"picture"})
-# Calls beside a picture's way: what is asked about the account, a model, a secret or a prompt, a cancel, a file that is
-# left here, and a reference picture that a service fetches from here.
+# Other calls: about the account, a model, a secret or a prompt, a cancel, an upload, and the fetch of a reference.
 BESIDE: frozenset[Where] = frozenset({"cancel", "account", "model", "secret", "check", "upload", "reference"})
 REPLIES: frozenset[Where] = SUBMIT | READS | BESIDE
 BODIES: frozenset[Where] = SUBMIT | LOOKS | BESIDE
@@ -38,9 +34,9 @@ LIST: frozenset[Where] = frozenset({"list"})
 
 TTAPI, REPLICATE, OPENAI = frozenset({"ttapi"}), frozenset({"replicate"}), frozenset({"openai"})
 EVERY_WIRE = TTAPI | REPLICATE | OPENAI
-# The sandbox's own place for files, which belongs to no wire: who leaves a file there does not say for whom.
+# Uploads belong to no wire.
 FILES = frozenset({"files"})
-# OpenAI's one call brings the picture itself: there is nothing to ask about, to list or to be called back for.
+# OpenAI's only call returns the picture: there is no job to poll, list or call back for.
 WIRES: Mapping[Where, frozenset[str]] = {
     "submit": EVERY_WIRE,
     "fetch": TTAPI | REPLICATE,
@@ -56,7 +52,7 @@ WIRES: Mapping[Where, frozenset[str]] = {
     "reference": TTAPI | REPLICATE,
 }
 
-# What can befall a picture that stands in a reply as well as one that is fetched.
+# Faults of pictures that are in a reply or fetched.
 INSIDE_TOO: Mapping[Where, frozenset[str]] = {"picture": EVERY_WIRE}
 
 
@@ -65,9 +61,9 @@ class Kind:
     """One kind of fault.
 
     Attributes:
-        argument: what it takes behind a colon.
-        default: the argument when none is given; None means that it must be given.
-        only: the wires that can do it, where they are not all that have such a call.
+        argument: kind of its argument after a colon.
+        default: default argument; None if it is required.
+        only: the wires that support it, where not all with such a call do.
     """
 
     where: frozenset[Where]
@@ -77,7 +73,7 @@ class Kind:
     only: Mapping[Where, frozenset[str]] = field(default_factory=dict)
 
     def wires(self, where: Where) -> frozenset[str]:
-        """The providers whose wire can do this at that call."""
+        """The providers whose wire supports this at that call."""
         return self.only.get(where, WIRES[where]) if where in self.where else frozenset()
 
 
@@ -178,10 +174,10 @@ KINDS: Mapping[str, Kind] = {
 
 INSIDE = frozenset(name for name, kind in KINDS.items() if kind.only is INSIDE_TOO)
 
-# Faults that leave a wire unasked: it neither does nor refuses anything.
+# Faults that a wire does not see.
 UNHEARD = frozenset({"drop_before", "html"})
 
-#: Faults of callbacks, by when in a job's life the callback goes wrong.
+#: Faults of callbacks, by the moment in a job's life.
 AT_THE_END = frozenset({"duplicate_callback", "late_callback", "lost_callback", "stale_callback"})
 AT_THE_START = frozenset({"forged_callback"})
 AT_THE_REPLY = frozenset({"early_callback"})

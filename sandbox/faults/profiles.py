@@ -1,6 +1,6 @@
-"""Faults under one name: `POST /_sandbox/faults {"profile": "chaos", "rate": 0.1, "seed": 7}` arms them all.
+"""Named combinations of faults: `POST /_sandbox/faults {"profile": "chaos", "rate": 0.1, "seed": 7}` arms them all.
 
-A profile decides which faults come together and how often; what each one does is `sandbox.faults.armed`' business.
+A profile decides which faults are combined and how often; `sandbox.faults.armed` applies them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from sandbox.web import BadRequest
 NAMES = ("chaos",)
 USUAL_RATE = 0.1
 
-# Words that the services themselves use, so that whoever reads them has a chance to understand. By kind, call and
-# provider; the first that is found counts. A fault that takes an argument and is not here comes with its default.
+# Messages that the services really use, by kind, call and provider; the first match counts. Faults with an argument
+# that are not listed use their default.
 ARGUMENTS: Mapping[tuple[str, str, str], Sequence[str]] = {
     ("status", "submit", "ttapi"): ("401", "402", "429", "499", "500", "503_after"),
     ("status", "submit", "replicate"): ("401", "402", "429", "500", "502_after"),
@@ -45,7 +45,7 @@ ARGUMENTS: Mapping[tuple[str, str, str], Sequence[str]] = {
 
 
 def profile(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The faults of the profile that a request names, to be armed in this order; raises `BadRequest`."""
+    """The faults of the profile that a request names, in order; raises `BadRequest`."""
     name, rate = fields["profile"], fields.get("rate", USUAL_RATE)
     if name not in NAMES:
         raise BadRequest(f"unknown profile {name!r}; known: {', '.join(NAMES)}")
@@ -55,10 +55,9 @@ def profile(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def chaos(rate: float) -> list[dict[str, Any]]:
-    """Every fault of every wire: each call of every kind meets one with this probability, all kinds alike.
+    """Every fault of every wire: each call meets one with this probability, all kinds alike.
 
-    A callback can meet one when it is owed, one when it overtakes the reply, and one when somebody forges it, which are
-    three occasions.
+    A callback has three occasions: its delivery, overtaking the reply, and a forgery.
     """
     armed: list[dict[str, Any]] = []
     for where, providers in WIRES.items():
@@ -70,7 +69,7 @@ def chaos(rate: float) -> list[dict[str, Any]]:
 
 def _possible(where: Where, provider: str, kinds: frozenset[str]) -> list[dict[str, Any]]:
     found = []
-    # One kind befalls a submission before its body is read, and so is rolled for before all others.
+    # One kind hits a submission before its body is read, and is rolled for before all others.
     for name in sorted(kinds, key=lambda name: (name != "drop_before", name)):
         kind = KINDS[name]
         if provider not in kind.wires(where):
@@ -84,9 +83,9 @@ def _possible(where: Where, provider: str, kinds: frozenset[str]) -> list[dict[s
 
 
 def _evenly(faults: Sequence[dict[str, Any]], rate: float) -> list[dict[str, Any]]:
-    """The faults with rates under which one of them befalls a call with `rate`, and each as often as the others.
+    """Set the rates so that a call meets one of the faults with probability `rate`, each equally often.
 
-    They are rolled for in turn until one succeeds, so that a later one is rolled for less often.
+    Faults are rolled for in turn until one fires, so later ones need a higher rate.
     """
     share = rate / len(faults) if faults else 0.0
     return [{**fault, "rate": share / (1 - number * share)} for number, fault in enumerate(faults)]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.source import PACKAGES, PYPROJECT, ROOT, product
 
-BESIDE = {"benchmarks", "docs", "tests"}
+BESIDE = {"benchmarks", "tests", "tools"}
 
 
 @pytest.mark.parametrize("name", PACKAGES)

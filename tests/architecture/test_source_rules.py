@@ -23,7 +23,7 @@ BEHIND_THE_DOOR = {
     "validation.engine",
     "validation.loading",
     "validation.precision",
-    "validation.texts",
+    "validation.text_tower",
 }
 TRAINING = "sandbox/clip/"
 COMMITS = {"db/session.py", "db/migrate.py"}

@@ -24,7 +24,8 @@ from domain.errors import (
     RateLimited,
     RequestRefused,
 )
-from providers.contract import Accepted, Ask, Call, Delivered, Lister, Made, Poller, Provider, Reply, Running
+from providers.adapter import Adapter
+from providers.contract import Accepted, Ask, Call, Delivered, Made, Reply, Running
 from providers.openai.adapter import OpenAI
 from providers.registry import SERVICES
 from providers.replicate.adapter import Replicate
@@ -53,7 +54,7 @@ class Wire:
         refusals: answers to a submission that the service documents as refusals, and what each is.
     """
 
-    adapter: Provider
+    adapter: Adapter
     model: str
     accepted: Reply
     refusals: Mapping[str, tuple[Reply, type[ProviderError]]]
@@ -72,11 +73,6 @@ class JobWire(Wire):
     running: Reply
     finished: Reply
     last_words: Mapping[str, tuple[Reply, type[ProviderError]]]
-
-    @property
-    def poller(self) -> Poller:
-        assert isinstance(self.adapter, Poller)
-        return self.adapter
 
 
 def _ttapi_refusals(job_failure: object) -> dict[str, tuple[Reply, type[ProviderError]]]:
@@ -320,7 +316,7 @@ def test_every_adapter_of_the_registry_is_held_to_these_sentences() -> None:
 
 
 def test_a_wire_has_jobs_if_and_only_if_they_can_be_asked_about(wire: Wire) -> None:
-    assert isinstance(wire.adapter, Poller) == isinstance(wire, JobWire)
+    assert wire.adapter.synchronous != isinstance(wire, JobWire)
 
 
 def test_a_submission_is_never_called_repeatable(wire: Wire) -> None:
@@ -328,7 +324,7 @@ def test_a_submission_is_never_called_repeatable(wire: Wire) -> None:
 
 
 def test_a_poll_is_always_called_repeatable(job_wire: JobWire) -> None:
-    poll = job_wire.poller.build_poll(JOB)
+    poll = job_wire.adapter.build_poll(JOB)
     assert poll.repeatable
     assert poll.method == "GET"
     assert JOB in poll.path + "".join(poll.params.values())
@@ -353,7 +349,7 @@ def test_the_key_travels_in_the_headers_of_the_account_alone(wire: Wire) -> None
     assert KEY in "".join(wire.adapter.auth_headers(KEY).values())
     assert KEY not in repr(wire.adapter.build_submit(ask(wire)))
     if isinstance(wire, JobWire):
-        assert KEY not in repr(wire.poller.build_poll(JOB))
+        assert KEY not in repr(wire.adapter.build_poll(JOB))
 
 
 def test_our_own_ids_are_not_sent(wire: Wire) -> None:
@@ -368,7 +364,7 @@ def test_an_acceptance_gives_the_job_s_id(job_wire: JobWire) -> None:
 
 def test_a_list_is_searched_for_the_text_that_is_kept(job_wire: JobWire) -> None:
     adapter = job_wire.adapter
-    assert isinstance(adapter, Lister)
+    assert adapter.list_parts
     kept = job_wire.adapter.prompt_text(ask(job_wire))
     other = replace(ask(job_wire), attempt_id="attempt-2", prompt="another pig")
     assert adapter.resembles(kept, kept)
@@ -421,11 +417,11 @@ def test_a_pause_asked_for_is_passed_on_in_seconds(wire: Wire, headers: dict[str
 
 
 def test_a_job_at_work_is_running(job_wire: JobWire) -> None:
-    assert job_wire.poller.read_poll(job_wire.running) == Running(percent=31)
+    assert job_wire.adapter.read_poll(job_wire.running) == Running(percent=31)
 
 
 def test_a_finished_job_has_pictures_and_an_exact_charge(job_wire: JobWire) -> None:
-    done = job_wire.poller.read_poll(job_wire.finished)
+    done = job_wire.adapter.read_poll(job_wire.finished)
     assert isinstance(done, Made)
     assert done.picture_urls or done.grid_url
     assert done.charged_usd is None or isinstance(done.charged_usd, Decimal)
@@ -434,14 +430,14 @@ def test_a_finished_job_has_pictures_and_an_exact_charge(job_wire: JobWire) -> N
 def test_the_service_s_last_word_ends_a_job(job_wire: JobWire) -> None:
     for answer, kind in job_wire.last_words.values():
         with pytest.raises(ProviderError) as caught:
-            job_wire.poller.read_poll(answer)
+            job_wire.adapter.read_poll(answer)
         assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("status", [302, 401, 402, 403, 404, 408, 429, 500, 503])
 def test_a_poll_that_fails_never_ends_a_job(job_wire: JobWire, status: int) -> None:
     with pytest.raises(ProviderError) as caught:
-        job_wire.poller.read_poll(Reply(status=status, headers={}, content=b"<html>"))
+        job_wire.adapter.read_poll(Reply(status=status, headers={}, content=b"<html>"))
     assert caught.value.retryable
     assert not isinstance(caught.value, JobFailed | MaybeSent)
 
@@ -449,6 +445,6 @@ def test_a_poll_that_fails_never_ends_a_job(job_wire: JobWire, status: int) -> N
 def test_the_first_look_is_worth_it(job_wire: JobWire) -> None:
     assert (
         timedelta(0)
-        < job_wire.poller.first_look_after(job_wire.settings, model=job_wire.model)
+        < job_wire.adapter.first_look_after(job_wire.settings, model=job_wire.model)
         <= timedelta(minutes=10)
     )

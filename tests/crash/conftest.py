@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from runtime.crew import role
 from runtime.settings import Settings
-from runtime.supervisor import Children, ChildReport
+from runtime.supervisor import ChildReport, Supervisor
 from sandbox.process import running
 from tests.crash.wires import settings_for
 
@@ -28,11 +28,11 @@ def settings(home: Path, database_url: str, redis_url: str, tmp_path: Path) -> I
         )
 
 
-def _family() -> Children:
+def _family() -> Supervisor:
     def on_report(report: ChildReport) -> None:
         print(f"{report.name}: {report.happening}, status {report.status}", file=sys.stderr)
 
-    return Children(
+    return Supervisor(
         lambda name, line: print(f"{name} | {line}", file=sys.stderr),
         on_report,
         first_pause_s=0.1,
@@ -44,7 +44,7 @@ def _family() -> Children:
 @contextmanager
 def crew_of(
     settings: Settings, *, roles: tuple[str, ...] = ("io", "io-sync", "gpu", "beat"), **more: str
-) -> Iterator[Children]:
+) -> Iterator[Supervisor]:
     """Workers of these roles, with `more` in their environment, until the block ends."""
     with _family() as crew:
         for name in roles:

@@ -32,7 +32,7 @@ from runtime.crew import role
 from runtime.embedded.stack import Servers, revive, shared
 from runtime.resources import open_producer
 from runtime.settings import Settings
-from runtime.supervisor import Children
+from runtime.supervisor import Supervisor
 from sandbox.process import running
 from tests.crash import wires
 from tests.crash.chaos import Enemy
@@ -115,11 +115,11 @@ class Driver:
         )
 
     @contextmanager
-    def _crew(self, settings: Settings) -> Iterator[Children]:
+    def _crew(self, settings: Settings) -> Iterator[Supervisor]:
         log = (self._folder / "workers.log").open("a", encoding="utf-8")
         with (
             log,
-            Children(
+            Supervisor(
                 lambda name, line: print(f"{name} | {line}", file=log, flush=True),
                 lambda report: print(f"{report.name}: {report.happening} {report.status}", file=log, flush=True),
                 first_pause_s=0.1,
@@ -206,7 +206,7 @@ class Driver:
             self._record.found_late = connection.execute(late).scalar_one()
 
 
-def _victims(crew: Children, servers: Servers) -> dict[str, int]:
+def _victims(crew: Supervisor, servers: Servers) -> dict[str, int]:
     workers = {name: pid for name, pid in crew.pids().items() if pid}
     return {**workers, "redis": servers.redis_pid, "postgres": servers.postgres_pid}
 

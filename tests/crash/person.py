@@ -24,7 +24,7 @@ def settle_what_nobody_lists(resources: Resources, bill: dict[str, Any], *, left
 
     Prompts are told apart by their words, so a job on the bill is the attempt's whose prompt it has.
     """
-    found = [one for one in by_person.every(resources, user_id="local") if one.work.provider == OPENAI.provider]
+    found = [one for one in by_person.list_doubts(resources, user_id="local") if one.work.provider == OPENAI.provider]
     settled = 0
     for doubt in found[: max(0, len(found) - left)]:
         with resources.database.transaction() as connection:
@@ -59,14 +59,14 @@ def cancel_one(resources: Resources, luck: random.Random) -> int:
 
 def limit_spending(resources: Resources) -> None:
     """A month for the user and a day for each lane, all of them so small that they are soon reached."""
-    limits.put(resources, Scope.USER_MONTH, "local", _MONTH_USD)
+    limits.set_limit(resources, Scope.USER_MONTH, "local", _MONTH_USD)
     for wire in WIRES:
-        limits.put(resources, Scope.LANE_DAY, wire.provider, wire.tight_usd)
+        limits.set_limit(resources, Scope.LANE_DAY, wire.provider, wire.tight_usd)
 
 
 def raise_a_limit(resources: Resources, luck: random.Random) -> int:
     """Allow as much again under one of the limits, so that the run goes on; returns how many."""
     steps = {(Scope.USER_MONTH, "local"): _MONTH_USD} | {(Scope.LANE_DAY, one.provider): one.tight_usd for one in WIRES}
-    cap = luck.choice(limits.every(resources))
-    limits.put(resources, cap.scope, cap.subject, cap.limit + steps[cap.scope, cap.subject])
+    cap = luck.choice(limits.list_limits(resources))
+    limits.set_limit(resources, cap.scope, cap.subject, cap.limit + steps[cap.scope, cap.subject])
     return 1

@@ -13,7 +13,7 @@ from pipeline.characters.definitions import NewCharacter
 from runtime.crew import role
 from runtime.resources import open_producer
 from runtime.settings import Settings
-from runtime.supervisor import Children, ChildReport, Happening
+from runtime.supervisor import ChildEvent, ChildReport, Supervisor
 from tests.crash.conftest import crew_of
 from tests.crash.invariants import breaches, waiting
 from tests.crash.wires import TTAPI, ordered
@@ -40,7 +40,7 @@ def test_a_worker_whose_device_breaks_is_replaced_and_every_picture_is_checked(
         lines: list[str] = []
         with (
             crew_of(settings, roles=("io", "beat")),
-            Children(lambda _, line: lines.append(line), reports.append, first_pause_s=0.1) as children,
+            Supervisor(lambda _, line: lines.append(line), reports.append, first_pause_s=0.1) as children,
         ):
             children.start(breaking)
             wait_for(lambda: waiting(resources.database) == 0, what="every generation to end", timeout_s=300)
@@ -53,6 +53,6 @@ def test_a_worker_whose_device_breaks_is_replaced_and_every_picture_is_checked(
         assert deaths == 0, "what was claimed was handed back"
         assert breaches(resources, bill(str(settings.sandbox_base_url))) == []
     assert lives.read_text().splitlines() == ["a life", "a life"]
-    ended = [report for report in reports if report.happening is Happening.ENDED]
+    ended = [report for report in reports if report.happening is ChildEvent.ENDED]
     assert [report.status for report in ended] == [os.EX_TEMPFAIL], "in order, and worth another start"
     assert any(line.startswith("ERROR likeness: the scorer is broken") for line in lines), lines[-20:]

@@ -91,7 +91,7 @@ class Desk:
             assert submit.submit(self.resources, attempt_id) is None
             return
         with pytest.raises(Died):
-            submit.submit(replace(self.resources, points=DieAt(dying_at)), attempt_id)
+            submit.submit(replace(self.resources, fault_points=DieAt(dying_at)), attempt_id)
         self.books.lapse(seconds=3600)
 
     def doubted(self, what: str = "drop_after", **order: Any) -> AttemptId:
@@ -141,7 +141,7 @@ def desk_of(database: Database, *, url: str, sent: Sent, home: Path) -> Iterator
         store=FolderStore(home / "pictures"),
         dispatch=sent,
         leases=leases,
-        luck=lambda: 0.0,
+        jitter=lambda: 0.0,
         timing=Timing(collect_tries=3, call_totals={"openai": timedelta(seconds=125)}),
     )
     opened = Desk(resources=resources, books=books, sent=sent, url=url, key=key)

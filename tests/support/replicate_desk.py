@@ -119,7 +119,7 @@ def desk_of(database: Database, *, url: str, sent: Sent, home: Path) -> Iterator
         store=FolderStore(home / "pictures"),
         dispatch=sent,
         leases=leases,
-        luck=lambda: 0.0,
+        jitter=lambda: 0.0,
         timing=AT_ONCE,
     )
     opened = Desk(resources=resources, books=books, sent=sent, url=url, key=key)

@@ -18,7 +18,7 @@ from db.session import Database
 from domain.errors import LikenessError
 from domain.ids import AttemptId, BatchId, CharacterId
 from domain.verdict import Origin, Scores
-from pipeline.attempts import collect, poll, rescue, submit, validate
+from pipeline.attempts import collect, model_inputs, poll, rescue, submit, validate
 from pipeline.attempts.admit import admit
 from pipeline.attempts.outcome import Again
 from pipeline.characters.definitions import NewCharacter, add
@@ -127,6 +127,9 @@ class Bench:
     def collect(self, attempt_id: AttemptId, preprocessing: Preprocessing = PREPROCESSING) -> Again | None:
         return collect.collect(self.resources, attempt_id, preprocessing=preprocessing)
 
+    def rebuild_inputs(self, attempt_id: AttemptId, preprocessing: Preprocessing = PREPROCESSING) -> Again | None:
+        return model_inputs.rebuild(self.resources, attempt_id, preprocessing=preprocessing)
+
     def validate(self, attempt_id: AttemptId) -> Again | None:
         return validate.validate(self.resources, attempt_id)
 
@@ -199,7 +202,7 @@ def bench_of(database: Database, *, url: str, sent: Sent, home: Path, **changes:
         store=FolderStore(home / "pictures"),
         dispatch=sent,
         leases=leases,
-        luck=lambda: 0.0,
+        jitter=lambda: 0.0,
         timing=QUICK,
         scorer=scorer,
     )

@@ -23,9 +23,9 @@ from pipeline.views import status
 from pipeline.views.status import BatchStatus
 from runtime.crew import role
 from runtime.resources import open_resources
+from runtime.sandbox_settings import sandbox_settings
 from runtime.settings import Settings
-from runtime.stand_in import three_wires
-from runtime.supervisor import Children
+from runtime.supervisor import Supervisor
 from tasks import names
 from tests.support.commands import ROOT, wait_for
 
@@ -35,7 +35,7 @@ CHEAP = {"ttapi": "midjourney-v7", "replicate": "black-forest-labs/flux-2-pro", 
 
 def settings_of(home: Path, *, database_url: str, redis_url: str, sandbox: str, **more: Any) -> Settings:
     """Settings with a lane to each wire of the sandbox, in servers of the test."""
-    given = three_wires(Settings(), sandbox)
+    given = sandbox_settings(Settings(), sandbox)
     return given.model_copy(
         update={
             "home": home,
@@ -123,7 +123,7 @@ def system_of(settings: Settings, *roles: str, log: Path) -> Iterator[System]:
         resources, app = stack.enter_context(open_resources(settings, application="likeness acceptance test"))
         lines = stack.enter_context(log.open("a", encoding="utf-8"))
         crew = stack.enter_context(
-            Children(
+            Supervisor(
                 lambda name, line: print(f"{time.time():.2f} {name} | {line}", file=lines, flush=True),
                 lambda report: print(f"{report.name}: {report.happening} {report.status}", file=lines, flush=True),
             )

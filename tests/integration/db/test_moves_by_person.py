@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from db.moves import by_person, polling, rescue, submission, validation
+from db.moves import by_person, collection, polling, rescue, submission, validation
 from db.records import batches, history
 from db.schema import generations
 from domain.errors import ContentRefused, LikenessError, LostRace, ScorerError, UnfitPicture
@@ -180,12 +180,12 @@ def test_a_renewed_lease_does_not_run_out(books: Books) -> None:
 def test_poison_ends_what_cannot_be_done_and_keeps_what_was_paid(books: Books) -> None:
     attempt_id = books.collecting()
     with books.database.transaction() as connection:
-        rescue.poison(connection, attempt_id, failure=ScorerError("it kills"))
+        collection.lost(connection, attempt_id, token=None, failure=ScorerError("it kills"))
     generation = books.generation_of(attempt_id)
     assert (generation.state, generation.error_code) == ("failed", "scorer_error")
     assert books.attempt(attempt_id).hold_state == "charged"
     with pytest.raises(LostRace), books.database.transaction() as connection:
-        rescue.poison(connection, attempt_id, failure=ScorerError("again"))
+        collection.lost(connection, attempt_id, token=None, failure=ScorerError("again"))
 
 
 def test_a_task_that_never_came_is_published_again_once(books: Books) -> None:
@@ -324,6 +324,6 @@ def test_poison_that_is_checked_again_runs_alone(books: Books) -> None:
     attempt_id, _ = books.validating()
     books.sql("UPDATE attempts SET deaths = 3")
     with books.database.transaction() as connection:
-        rescue.poison(connection, attempt_id, failure=Poison("three workers died"))
+        validation.unfit(connection, attempt_id, token=None, failure=Poison("three workers died"))
     assert _check_again(books, BatchId(books.attempt(attempt_id).batch_id)) == [attempt_id]
     assert books.attempt(attempt_id).deaths == 3

@@ -97,6 +97,6 @@ def test_64_admissions_at_once_give_out_exactly_what_a_user_may_spend(books: Boo
 def test_a_lifted_limit_is_gone(books: Books) -> None:
     _limit(books, Scope.USER_MONTH, USER, 1)
     with books.database.transaction() as connection:
-        assert [cap.subject for cap in spending.every(connection)] == [USER]
+        assert [cap.subject for cap in spending.list_limits(connection)] == [USER]
         assert spending.remove(connection, Scope.USER_MONTH, USER)
         assert not spending.remove(connection, Scope.USER_MONTH, USER)

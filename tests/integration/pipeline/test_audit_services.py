@@ -81,16 +81,16 @@ def test_the_daily_audit_is_made_once_a_day_and_logs_each_difference_as_an_error
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     _collected(bench, "a pig")
-    assert daily_audit.latest(bench.resources) is None
-    assert daily_audit.look_if_due(bench.resources)
-    assert not daily_audit.look_if_due(bench.resources)
-    first = daily_audit.latest(bench.resources)
+    assert daily_audit.latest_audit(bench.resources) is None
+    assert daily_audit.audit_if_due(bench.resources)
+    assert not daily_audit.audit_if_due(bench.resources)
+    first = daily_audit.latest_audit(bench.resources)
     assert (first is not None and first.said, _errors(caplog)) == ([], [])
     bench.books.sql("UPDATE ticks SET at = at - interval '25 hours'")
     bench.books.sql("UPDATE batches SET charged_usd = charged_usd + 1")
     bench.books.sql("UPDATE attempts SET job_id = 'made up'")
-    assert daily_audit.look_if_due(bench.resources)
-    second = daily_audit.latest(bench.resources)
+    assert daily_audit.audit_if_due(bench.resources)
+    second = daily_audit.latest_audit(bench.resources)
     assert second is not None
     assert [f"the books do not add up: {one}" for one in second.said] == _errors(caplog)
     assert "made up" in " ".join(second.said)
@@ -107,11 +107,11 @@ def test_an_audit_whose_worker_died_is_made_again_within_the_hour(
     with monkeypatch.context() as patched:
         patched.setattr(audit, "with_services", dies)
         with pytest.raises(KeyboardInterrupt):
-            daily_audit.look_if_due(bench.resources)
-    assert daily_audit.latest(bench.resources) is None
-    assert not daily_audit.look_if_due(bench.resources)
+            daily_audit.audit_if_due(bench.resources)
+    assert daily_audit.latest_audit(bench.resources) is None
+    assert not daily_audit.audit_if_due(bench.resources)
     bench.books.sql("UPDATE ticks SET at = at - interval '61 minutes'")
-    assert daily_audit.look_if_due(bench.resources)
+    assert daily_audit.audit_if_due(bench.resources)
 
 
 @pytest.fixture

@@ -68,11 +68,11 @@ def test_a_wish_to_stop_that_does_not_arrive_is_said_again(desk: Desk, what: str
 @pytest.mark.parametrize("what", faults("account", "ttapi"))
 def test_an_account_that_is_silent_changes_nothing_but_for_a_key_that_is_refused(bench: Bench, what: str) -> None:
     bench.caller.arm({"where": "account", "what": what, "count": 1})
-    said = accounts.ask(bench.resources, "sandbox")
+    said = accounts.refresh_account(bench.resources, "sandbox")
     assert said == (what.partition(":")[0] in {"slow", "delay"})
     assert (bench.lane().closed_until is not None) == (what == "status:401")
     bench.books.sql("UPDATE lanes SET account_asked_at = NULL")
-    assert accounts.ask(bench.resources, "sandbox")
+    assert accounts.refresh_account(bench.resources, "sandbox")
 
 
 @pytest.mark.parametrize("what", faults("model", "replicate"))

@@ -18,7 +18,7 @@ from pipeline.doubts import by_person
 from pipeline.operator import batch_control
 from pipeline.views import status
 from pipeline.views.report import report_of
-from reports.tries import loop_of, sentences
+from reports.tries import sentences, summarize_tries
 from tests.conftest import Sent
 from tests.support.steps import EXAMPLE, HOLD, PRICE, Bench, bench_of, sandbox_at
 
@@ -322,7 +322,7 @@ def test_the_story_of_the_tries_is_told(bench: Bench) -> None:
     _try(bench, _next(bench), ON_MODEL)
     report = report_of(bench.resources, batch_id)
     assert sentences(report.generations[0])[-1] == "3rd try: cw 50 → 75: 0.60 → 0.90, +0.02 USD"
-    loop = loop_of(report)
+    loop = summarize_tries(report)
     assert loop is not None
     assert loop.sentence == "The first tries gave 0 accepted pictures, further ones 1 more for 0.04 USD."
     assert [(step.changed, step.made, step.accepted) for step in loop.steps] == [

@@ -79,7 +79,7 @@ def _rounds(bench: Bench, count: int = 3) -> int:
 
 
 def _why(bench: Bench | Desk) -> str:
-    (doubt,) = by_person.every(bench.resources, user_id=USER)
+    (doubt,) = by_person.list_doubts(bench.resources, user_id=USER)
     return doubt.unsettled_because or ""
 
 

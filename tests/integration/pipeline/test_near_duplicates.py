@@ -17,7 +17,7 @@ from domain.ids import AttemptId, BatchId, CharacterId
 from domain.verdict import Origin
 from pipeline.attempts.validate import without_flags
 from pipeline.process.embedding_cache import KeptEmbeddings
-from pipeline.process.lookalikes import Lookalikes
+from pipeline.process.near_duplicates import NearDuplicates
 from tests.support.books import Books, asset, books_of
 from tests.support.finished import judge
 from tests.support.scoring_models import save_tiny_clip
@@ -76,7 +76,7 @@ def test_the_later_of_two_alike_is_flagged_and_variations_of_one_prompt_are_not(
     books: Books, batch: tuple[BatchId, CharacterId]
 ) -> None:
     batch_id, character = batch
-    look = Lookalikes()
+    look = NearDuplicates()
     first = _judged(books, character, 0.0, 0.01, 1.0)
     look.look(books.database, batch_id, origin=ORIGIN)
     assert _flags(books) == {}
@@ -91,14 +91,14 @@ def test_the_later_of_two_alike_is_flagged_and_variations_of_one_prompt_are_not(
 def test_another_process_that_knows_nothing_finds_the_same(books: Books, batch: tuple[BatchId, CharacterId]) -> None:
     batch_id, character = batch
     first, second = _judged(books, character, 0.0), _judged(books, character, 0.02)
-    Lookalikes().look(books.database, batch_id, origin=ORIGIN)
+    NearDuplicates().look(books.database, batch_id, origin=ORIGIN)
     assert _flags(books) == {(second, 0): (first, 0)}
 
 
 def test_workers_that_judge_at_once_miss_nothing(books: Books, batch: tuple[BatchId, CharacterId]) -> None:
     batch_id, character = batch
     attempts = [_judged(books, character, number / 1000) for number in range(8)]
-    workers = [Lookalikes() for _ in range(2)]
+    workers = [NearDuplicates() for _ in range(2)]
     with ThreadPoolExecutor(8) as threads:
         for worker in workers * 4:
             threads.submit(worker.look, books.database, batch_id, origin=ORIGIN)
@@ -108,7 +108,7 @@ def test_workers_that_judge_at_once_miss_nothing(books: Books, batch: tuple[Batc
 
 def test_a_memory_that_is_full_begins_anew_with_the_latest(books: Books, batch: tuple[BatchId, CharacterId]) -> None:
     batch_id, character = batch
-    look = Lookalikes(most=2)
+    look = NearDuplicates(most=2)
     attempts = []
     for number in range(6):
         attempts.append(_judged(books, character, 0.3 * (number // 2)))
@@ -118,7 +118,7 @@ def test_a_memory_that_is_full_begins_anew_with_the_latest(books: Books, batch: 
 
 def test_a_database_that_is_away_spoils_no_verdict(batch: tuple[BatchId, CharacterId]) -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/none", pool_size=1)
-    look = Lookalikes()
+    look = NearDuplicates()
     for _ in range(2):
         look.look(away, batch[0], origin=ORIGIN)
     away.close()

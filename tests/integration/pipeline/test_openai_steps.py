@@ -141,7 +141,7 @@ def test_a_worker_that_comes_back_late_books_its_own_reply(desk: Desk) -> None:
                 rescue.take_over(desk.resources)
                 assert desk.books.attempt(attempt_id).state == "in_doubt"
 
-    assert submit.submit(replace(desk.resources, points=Stopped()), attempt_id) is None
+    assert submit.submit(replace(desk.resources, fault_points=Stopped()), attempt_id) is None
     assert desk.collected(attempt_id).state == "completed"
     assert desk.bill() == [LOW]
     assert desk.money(attempt_id) == (0, 0, LOW)

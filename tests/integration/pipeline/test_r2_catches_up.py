@@ -95,7 +95,7 @@ def test_a_character_whose_references_change_on_the_way_to_the_bucket_keeps_none
     new = NewCharacter(name="lulu", description="", references=[other], core=0.75, style=0.6, origin="default")
     add(bench.resources, new)
     with bench.resources.database.transaction() as connection:
-        uploads.uploaded(connection, {claimed: (None, datetime.now(UTC))})
+        uploads.mark_uploaded(connection, {claimed: (None, datetime.now(UTC))})
     (reference,) = bench.books.rows(character_references)
     assert (reference.uploaded_at, reference.r2_key == claimed.r2_key) == (None, False)
     server.start()

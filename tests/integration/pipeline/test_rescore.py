@@ -84,7 +84,7 @@ class resources_of:  # noqa: N801 -- used as a function, here and in the program
         self._leases = Leases(database, seconds=30)
         store = FolderStore(home / "pictures")
         self._made = Resources(
-            database=database, lanes={}, store=store, dispatch=Sent(), leases=self._leases, luck=lambda: 0.0
+            database=database, lanes={}, store=store, dispatch=Sent(), leases=self._leases, jitter=lambda: 0.0
         )
 
     def __enter__(self) -> Resources:

@@ -16,7 +16,7 @@ from db.session import Database
 from domain.errors import BadInput, UnknownThing
 from domain.ids import AttemptId, CharacterId
 from pipeline.characters import references
-from pipeline.characters.character_names import joined, names_in
+from pipeline.characters.character_names import join_names, split_names
 from pipeline.characters.definitions import NewCharacter, add
 from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_rows import PromptRow, rows_of
@@ -69,9 +69,9 @@ def test_a_row_names_several_characters_and_the_first_one_first(
 
 def test_a_prompt_file_names_them_in_one_cell_or_in_a_list() -> None:
     rows = rows_of([{"prompt": "a", "character": "lulu; zoe"}, {"prompt": "b", "character": ["lulu", "zoe"]}])
-    assert [names_in(row.character) for row in rows] == [["lulu", "zoe"]] * 2
-    assert joined(["lulu", "zoe", "lulu"]) == "lulu;zoe"
-    assert joined(None) is None
+    assert [split_names(row.character) for row in rows] == [["lulu", "zoe"]] * 2
+    assert join_names(["lulu", "zoe", "lulu"]) == "lulu;zoe"
+    assert join_names(None) is None
 
 
 def test_a_name_that_would_be_read_as_two_is_refused(bench: Bench) -> None:

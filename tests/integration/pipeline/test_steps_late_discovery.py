@@ -92,7 +92,7 @@ def test_a_job_that_the_list_hid_is_paid_and_kept_beside_the_one_that_was_sent_f
     with bench.resources.database.transaction() as connection:
         told = [row.reason for row in history.of(connection, generation.id)]
     assert "turned up after its doubt had been settled as lost" in told[-1]
-    (found,) = late_discovery.every(bench.resources, user_id=USER)
+    (found,) = late_discovery.list_found_late(bench.resources, user_id=USER)
     assert (found.work.attempt_id, found.charged_usd) == (attempt_id, PRICE)
 
 

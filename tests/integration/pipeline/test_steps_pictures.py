@@ -15,7 +15,7 @@ from domain.ids import AttemptId
 from domain.states import GenerationState
 from pipeline.attempts.outcome import Again
 from pipeline.operator import batch_control
-from pipeline.process.device_backoff import Fullness
+from pipeline.process.device_backoff import DeviceBackoff
 from storage.base import Stored
 from tests.conftest import Sent
 from tests.support.steps import HOLD, PREPROCESSING, PRICE, QUICK, Bench, bench_of, sandbox_at
@@ -167,9 +167,9 @@ def test_a_lost_model_input_is_rebuilt_from_the_originals(bench: Bench) -> None:
     before = bench.books.rows(model_inputs)
     bench.books.sql("TRUNCATE model_inputs")
     assert bench.validate(attempt_id) is None
-    assert bench.sent.take("collect") == [attempt_id]
+    assert bench.sent.take("rebuild") == [attempt_id]
     assert bench.scorer.seen == []
-    assert bench.collect(attempt_id) is None
+    assert bench.rebuild_inputs(attempt_id) is None
     assert sorted(bench.books.rows(model_inputs)) == sorted(before)
     assert bench.sent.take("validate") == [attempt_id]
     assert bench.validate(attempt_id) is None
@@ -181,7 +181,7 @@ def test_an_input_made_for_another_model_is_made_anew(bench: Bench) -> None:
     other = replace(PREPROCESSING, size=8, shortest_edge=8)
     bench.scorer.preprocessing = other.digest
     bench.validate(attempt_id)
-    bench.collect(attempt_id, other)
+    bench.rebuild_inputs(attempt_id, other)
     assert {row.size for row in bench.books.rows(model_inputs)} == {8}
     bench.validate(attempt_id)
     assert bench.books.generation_of(attempt_id).state == "completed"
@@ -195,7 +195,7 @@ def test_an_original_that_is_gone_ends_in_a_failure_and_not_in_a_circle(bench: B
     rounds = 0
     while bench.books.attempt(attempt_id).state == "validating":
         bench.validate(attempt_id)
-        bench.collect(attempt_id)
+        bench.rebuild_inputs(attempt_id)
         bench.due()
         rounds += 1
         assert rounds < 10
@@ -245,7 +245,9 @@ def test_a_worker_without_the_lanes_key_loses_no_paid_picture(bench: Bench) -> N
 def test_a_device_that_is_full_costs_a_paid_attempt_none_of_its_tries(bench: Bench) -> None:
     attempt_id = bench.validating()
     seconds = iter(range(100))
-    full = replace(bench, resources=replace(bench.resources, fullness=Fullness(clock=lambda: float(next(seconds) * 3))))
+    full = replace(
+        bench, resources=replace(bench.resources, device_backoff=DeviceBackoff(clock=lambda: float(next(seconds) * 3)))
+    )
     bench.scorer.failures = [OutOfMemory("full") for _ in range(TRIES + 20)]
     waits = []
     while bench.scorer.failures:
@@ -297,8 +299,8 @@ def test_a_retry_after_a_failed_check_checks_the_stored_pictures_and_pays_nothin
     assert bench.sent.take("submit") == []
     assert bench.sent.take("validate") == [attempt_id]
     assert bench.validate(attempt_id) is None, "what the model looks at went with the failure"
-    assert bench.sent.take("collect") == [attempt_id]
-    assert bench.collect(attempt_id) is None
+    assert bench.sent.take("rebuild") == [attempt_id]
+    assert bench.rebuild_inputs(attempt_id) is None
     assert bench.sent.take("validate") == [attempt_id]
     assert bench.validate(attempt_id) is None
     generation = bench.books.generation_of(attempt_id)
@@ -316,7 +318,7 @@ def test_a_picture_that_cannot_be_scored_leaves_the_others_to_decide(bench: Benc
 
 def test_a_reference_that_is_gone_keeps_the_check_waiting(bench: Bench, home: Path) -> None:
     attempt_id = bench.validating()
-    fresh = replace(bench, resources=replace(bench.resources, shelf=type(bench.resources.shelf)()))
+    fresh = replace(bench, resources=replace(bench.resources, reference_cache=type(bench.resources.reference_cache)()))
     hidden = home / "hidden"
     (home / "pictures" / "references").rename(hidden)
     for _ in range(QUICK.validate_tries + 2):

@@ -15,7 +15,7 @@ from db.session import Database
 from domain.ids import AttemptId
 from pipeline.attempts import collect
 from pipeline.process.leases import Leases
-from pipeline.process.poison_gate import Gate
+from pipeline.process.poison_gate import PoisonGate
 from storage.base import Stored
 from tests.conftest import Sent
 from tests.support.sandbox_client import until
@@ -147,7 +147,7 @@ def test_a_worker_that_comes_back_after_its_lease_writes_nothing_twice(bench: Be
             return getattr(store, name)
 
     lock = threading.Lock()
-    slow = replace(bench.resources, store=Slow(), gate=Gate())  # a process of its own
+    slow = replace(bench.resources, store=Slow(), poison_gate=PoisonGate())  # a process of its own
     assert collect.collect(slow, attempt_id, preprocessing=PREPROCESSING) is None
     assert len(bench.books.rows(generation_assets)) == 4
     assert bench.books.generation_of(attempt_id).state == "completed"

@@ -239,7 +239,7 @@ def test_an_account_of_forty_jobs_loses_no_money_to_illegal_prompts(
         running(tmp_path / "large", latency_s=0.02, size_px=64, concurrency=40) as url,
         bench_of(database, url=url, sent=sent, home=home) as bench,
     ):
-        assert accounts.ask(bench.resources, "sandbox")
+        assert accounts.refresh_account(bench.resources, "sandbox")
         assert bench.lane().concurrency == 40
         bench.enqueue(*(f"a massacre, number {number}" for number in range(60)))
         under_way = bench.sent.take("submit")
@@ -305,13 +305,13 @@ def _asked(bench: Bench, **said: Any) -> Any:
     """The lane's row after the account has said this."""
     account = _Account(bench.resources.lanes["sandbox"], **said)
     bench.books.sql("UPDATE lanes SET account_asked_at = NULL")
-    assert accounts.ask(replace(bench.resources, lanes={"sandbox": account}), "sandbox")
+    assert accounts.refresh_account(replace(bench.resources, lanes={"sandbox": account}), "sandbox")
     return bench.lane()
 
 
 def test_the_account_itself_says_how_many_jobs_and_how_much_money(bench: Bench) -> None:
     bench.books.sql("UPDATE lanes SET concurrency = 3")
-    assert accounts.ask(bench.resources, "sandbox")
+    assert accounts.refresh_account(bench.resources, "sandbox")
     row = bench.lane()
     assert (row.concurrency, row.concurrency_origin, row.account_jobs) == (10, "account", 10)
     assert row.account_balance_usd == Decimal(10_000)
@@ -319,7 +319,7 @@ def test_the_account_itself_says_how_many_jobs_and_how_much_money(bench: Bench) 
 
 
 def test_the_account_is_asked_once_a_minute_by_whoever_comes_first(bench: Bench) -> None:
-    assert [accounts.ask(bench.resources, "sandbox") for _ in range(3)] == [True, False, False]
+    assert [accounts.refresh_account(bench.resources, "sandbox") for _ in range(3)] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_an_account_that_cannot_be_asked_changes_no_number(
     bench: Bench, failure: ProviderError, *, closed: bool
 ) -> None:
     silent = _Silent(bench.resources.lanes["sandbox"], failure)
-    assert not accounts.ask(replace(bench.resources, lanes={"sandbox": silent}), "sandbox")
+    assert not accounts.refresh_account(replace(bench.resources, lanes={"sandbox": silent}), "sandbox")
     row = bench.lane()
     assert (row.concurrency, row.concurrency_origin, row.last_error) == (10, "setting", "no")
     assert (_closed_s(bench) > 0) is closed

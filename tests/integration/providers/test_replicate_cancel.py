@@ -136,7 +136,7 @@ def test_who_dies_after_asking_is_followed_by_one_who_asks_again(desk: Desk) -> 
     attempt_id = _at_work(desk)
     _cancel(desk, attempt_id)
     with pytest.raises(DeathError):
-        poll.sweep(replace(desk.resources, points=DiesOnce(at="poll.stop_asked")), "replicate")
+        poll.sweep(replace(desk.resources, fault_points=DiesOnce(at="poll.stop_asked")), "replicate")
     left = desk.books.attempt(attempt_id)
     assert (left.stop_asked_at, left.state) == (None, "generating")
     desk.books.sql("UPDATE attempts SET lease_until = now() - interval '1 second'")
@@ -171,7 +171,7 @@ def test_a_wish_during_a_look_is_carried_out_by_the_next(desk: Desk) -> None:
                     by_person.request_cancel(connection, BatchId(desk.books.attempt(attempt_id).batch_id))
 
     desk.books.sql("UPDATE attempts SET due_at = now()")
-    poll.sweep(replace(desk.resources, points=DuringTheLook()), "replicate")
+    poll.sweep(replace(desk.resources, fault_points=DuringTheLook()), "replicate")
     poll.sweep(desk.resources, "replicate")
     assert _status(desk, attempt_id) == "canceled"
     desk.last_word(attempt_id)

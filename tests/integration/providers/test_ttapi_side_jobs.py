@@ -8,12 +8,11 @@ import pytest
 from PIL import Image
 
 from domain.errors import JobFailed, MaybeSent, NotSent, RequestRefused
-from providers.abilities import Described
-from providers.contract import Accepted, Action, Ask, Made, Running
+from providers.contract import Accepted, Action, Ask, Described, Made, Running
 from providers.lane import HttpLane
 from providers.registry import open_lane
 from sandbox.drawing.characters import LULU, Likeness
-from sandbox.drawing.picture import cast
+from sandbox.drawing.picture import pick_likeness
 from sandbox.process import running
 from tests.support.sandbox_client import Caller, until
 from tests.support.steps import EXAMPLE
@@ -265,7 +264,7 @@ def likeness(one: Likeness) -> float:
 @pytest.mark.parametrize("weight", [0.5, 0.75, 1.0])
 def test_a_variation_of_the_best_picture_is_on_average_more_like_the_reference(weight: float) -> None:
     def drawn(prompt: str, seed: int, at: int, *ancestry: tuple[int, int]) -> float:
-        one = cast(prompt, references=[LULU], weight=weight, seed=seed, variation=at, ancestry=ancestry)
+        one = pick_likeness(prompt, references=[LULU], weight=weight, seed=seed, variation=at, ancestry=ancestry)
         return likeness(one)
 
     fresh, varied = [], []

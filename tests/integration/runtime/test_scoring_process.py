@@ -116,5 +116,5 @@ def test_messages_come_through_whole_or_not_at_all() -> None:
 
 def test_a_failure_crosses_the_wire_with_its_class() -> None:
     for failure in (UnfitPicture("a"), ModelUnloadable("b"), ScorerError("c"), ScorerBroken("d")):
-        arrived = wire.failure_of(wire.told(failure))
+        arrived = wire.failure_from_header(wire.failure_header(failure))
         assert (type(arrived), str(arrived)) == (type(failure), str(failure))

@@ -14,7 +14,7 @@ import openai
 import pytest
 from PIL import Image
 
-from providers.openai.adapter import charge_of
+from providers.openai.replies import Usage, charge_of
 from sandbox.process import running
 
 FLARE = "gpt-image-2.5-flare"
@@ -75,7 +75,7 @@ def test_the_usage_says_what_the_bill_says(client: openai.OpenAI, sandbox: str, 
     reply = client.images.generate(model="gpt-image-2", prompt=prompt, quality="low")
     assert reply.usage is not None
     (line,) = billed(sandbox, prompt)
-    assert Decimal(line["charged_usd"]) == charge_of(reply.usage.model_dump(), "gpt-image-2")
+    assert Decimal(line["charged_usd"]) == charge_of(Usage.model_validate(reply.usage.model_dump()), "gpt-image-2")
     assert reply.usage.output_tokens == 196
 
 
@@ -101,7 +101,7 @@ def test_several_pictures_come_in_one_reply_and_on_one_line_of_the_bill(
     assert len({one.b64_json for one in made.data}) == 2
     (line,) = billed(sandbox, prompt)
     assert made.usage is not None
-    assert Decimal(line["charged_usd"]) == charge_of(made.usage.model_dump(), FLARE)
+    assert Decimal(line["charged_usd"]) == charge_of(Usage.model_validate(made.usage.model_dump()), FLARE)
 
 
 async def _asked(sandbox: str, prompt: str) -> str:

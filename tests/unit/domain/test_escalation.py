@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from domain.errors import BadInput
 from domain.escalation import (
+    DEFAULT_STEPS,
     MOST_TRIES,
-    UNNAMED,
     Carried,
     Chances,
     Escalation,
@@ -116,8 +116,8 @@ def test_references_that_are_no_more_are_no_step() -> None:
 
 
 def test_another_model_must_be_named() -> None:
-    assert Escalation.MODEL not in UNNAMED
-    assert Policy.of({"max_tries": 3}).steps == UNNAMED
+    assert Escalation.MODEL not in DEFAULT_STEPS
+    assert Policy.of({"max_tries": 3}).steps == DEFAULT_STEPS
 
 
 def test_a_row_wins_over_its_batch_key_by_key() -> None:

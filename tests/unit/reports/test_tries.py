@@ -10,7 +10,7 @@ import pytest
 from domain.states import GenerationState as S
 from reports.contact_sheet import render
 from reports.records import GenerationLine, Report, TryLine
-from reports.tries import COLUMNS, loop_of, ordinal, sentences, write_tries
+from reports.tries import COLUMNS, ordinal, sentences, summarize_tries, write_tries
 
 CENTS = Decimal("0.40")
 
@@ -72,11 +72,11 @@ def test_a_try_without_a_verdict_says_why() -> None:
 
 def test_one_try_is_not_worth_a_word() -> None:
     assert sentences(AT_ONCE) == []
-    assert loop_of(_report(AT_ONCE)) is None
+    assert summarize_tries(_report(AT_ONCE)) is None
 
 
 def test_a_batch_says_what_its_further_tries_gave_and_cost() -> None:
-    loop = loop_of(_report(SAVED, AT_ONCE, WAITING, FAILED))
+    loop = summarize_tries(_report(SAVED, AT_ONCE, WAITING, FAILED))
     assert loop is not None
     assert loop.sentence == "The first tries gave 1 accepted picture, further ones 1 more for 0.80 USD."
     steps = {step.changed: (step.made, step.accepted, step.usd_per_accepted) for step in loop.steps}

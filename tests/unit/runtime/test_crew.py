@@ -9,14 +9,14 @@ import pytest
 
 from runtime.crew import Crew, crew_of, logs_of
 from runtime.embedded.locks import wait_until
-from runtime.supervisor import Child, Children
+from runtime.supervisor import Child, Supervisor
 
 
 @contextmanager
 def crew_without(home: Path, *names: str) -> Iterator[Crew]:
     """A crew whose members of these names ended at once, each with an error in its log."""
     logs_of(home).mkdir(parents=True)
-    with crew_of(home) as crew, Children(lambda *_: None, lambda *_: None, gives_up_after=1) as children:
+    with crew_of(home) as crew, Supervisor(lambda *_: None, lambda *_: None, gives_up_after=1) as children:
         crew.children = children
         for name in names:
             argv = (sys.executable, "-c", "print('ERROR x: no weights'); print('bye'); raise SystemExit(3)")
@@ -45,7 +45,7 @@ def test_a_batch_ends_well_without_webhooks_and_without_flower(tmp_path: Path) -
 
 def test_an_obituary_quotes_the_last_error_and_names_the_log(tmp_path: Path) -> None:
     with crew_without(tmp_path / "home", "gpu") as crew:
-        said = crew.obituary("gpu")
+        said = crew.failure_reason("gpu")
     assert said.startswith("the gpu worker keeps ending: no weights (its log is ")
     assert said.endswith("gpu.log)")
 

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from runtime.crew import environment
+from runtime.sandbox_settings import WIRES, sandbox_settings
 from runtime.settings import Settings
-from runtime.stand_in import WIRES, three_wires
 
 _URL = "http://127.0.0.1:8700"
 
@@ -40,7 +40,7 @@ def test_a_child_has_the_settings_of_its_parent(settings: Settings, monkeypatch:
 def test_a_rehearsal_has_a_lane_at_each_wire_of_the_sandbox_and_no_key_of_the_operator(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = _as_a_child_reads(three_wires(settings, f"{_URL}/"), monkeypatch)
+    child = _as_a_child_reads(sandbox_settings(settings, f"{_URL}/"), monkeypatch)
     for wire in WIRES:
         assert child.services[wire].base_url == f"{_URL}/{wire}"
         assert not {"real", "second"} & set(child.services[wire].keys)

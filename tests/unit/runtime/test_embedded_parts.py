@@ -143,8 +143,38 @@ def test_a_python_without_the_wheels_is_told_what_to_do() -> None:
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, str(ROOT)], capture_output=True, text=True, check=True
     )
-    assert "need CPython 3.11 or 3.12" in done.stdout
+    assert "need CPython 3.11 to 3.14" in done.stdout
     assert "DATABASE_URL and REDIS_URL" in done.stdout
+
+
+def a_server_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch, *, name: str, says: str) -> Path:
+    """The only program on PATH, with no wheel installed."""
+    program = folder / name
+    program.write_text(f"#!/bin/sh\necho '{says}'\n", encoding="ascii")
+    program.chmod(0o755)
+    monkeypatch.setattr(binaries, "find_spec", lambda _: None)
+    monkeypatch.setenv("PATH", str(folder))
+    return program
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("valkey-server", "Valkey server v=8.1.4 sha=00000000:0 malloc=libc bits=64"),
+        ("redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64"),
+    ],
+)
+def test_where_no_wheel_has_a_valkey_the_machines_own_server_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    assert a_server_on_path(tmp_path, monkeypatch, name=name, says=says) == binaries.redis_server()
+
+
+@pytest.mark.parametrize("says", ["Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64", "no version"])
+def test_a_redis_that_is_out_of_support_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    a_server_on_path(tmp_path, monkeypatch, name="redis-server", says=says)
+    with pytest.raises(ServersUnavailable, match="version 7 or newer"):
+        binaries.redis_server()
 
 
 def test_copied_programs_run_and_are_copied_once(tmp_path: Path) -> None:
@@ -154,7 +184,7 @@ def test_copied_programs_run_and_are_copied_once(tmp_path: Path) -> None:
         assert program.is_relative_to(tmp_path)
         assert program.stat().st_mode & 0o777 == 0o755
         done = subprocess.run([program, "--version"], capture_output=True, check=True)
-        assert b"18." in done.stdout or b"v=6.2" in done.stdout
+        assert b"18." in done.stdout or b"v=9.1" in done.stdout
     before = copy.postgres.stat().st_ino
     assert binaries.copied(source, tmp_path).postgres.stat().st_ino == before
     assert len(list(tmp_path.iterdir())) == 1

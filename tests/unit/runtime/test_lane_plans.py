@@ -3,7 +3,7 @@
 import pytest
 
 from domain.errors import ServiceMissing, UnknownThing
-from runtime.lanes import open_lanes, plans, require_lane
+from runtime.lanes import lane_plans, open_lanes, require_lane
 from runtime.resources import server_urls
 from runtime.settings import Settings, read_settings
 
@@ -18,7 +18,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def test_each_key_is_a_lane_and_each_service_has_its_own_limits(settings: Settings) -> None:
-    found = {plan.name: plan for plan in plans(settings)}
+    found = {plan.name: plan for plan in lane_plans(settings)}
     assert set(found) == {"ttapi", "ttapi-2", "replicate", "sandbox"}
     assert (found["replicate"].rate_limit, found["replicate"].concurrency) == ("100/m", 50)
     assert (found["ttapi-2"].provider, found["ttapi-2"].concurrency) == ("ttapi", 10)
@@ -28,9 +28,9 @@ def test_each_key_is_a_lane_and_each_service_has_its_own_limits(settings: Settin
 def test_a_number_of_jobs_that_a_person_set_is_known_as_such(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not any(plan.concurrency_said for plan in plans(settings))
+    assert not any(plan.concurrency_said for plan in lane_plans(settings))
     monkeypatch.setenv("TTAPI_CONCURRENCY", "3")
-    found = {plan.name: plan for plan in plans(read_settings())}
+    found = {plan.name: plan for plan in lane_plans(read_settings())}
     assert (found["ttapi"].concurrency, found["ttapi"].concurrency_said) == (3, True)
     assert not found["replicate"].concurrency_said
 
@@ -48,7 +48,7 @@ def test_a_service_played_by_the_sandbox_takes_files_there_and_is_looked_at_soon
 
 
 def test_no_key_is_ever_shown(settings: Settings) -> None:
-    shown = repr(settings) + repr(settings.services) + repr(list(plans(settings)))
+    shown = repr(settings) + repr(settings.services) + repr(list(lane_plans(settings)))
     assert "tt-key" not in shown
     assert "r8-token" not in shown
 

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from providers.registry import SERVICES, is_synchronous
 from runtime.crew import module_of, role, roles
-from runtime.lanes import plans, synchronous
+from runtime.lanes import lane_plans, synchronous_lanes
 from runtime.settings import Settings
 
 
@@ -32,10 +32,10 @@ def test_webhooks_are_taken_where_an_address_is_public() -> None:
 
 def test_every_key_of_a_service_is_a_lane_with_its_limits() -> None:
     given = settings(openai_api_key=SecretStr("one, two"), openai_total_s=90.0)
-    found = [plan for plan in plans(given) if plan.provider == "openai"]
+    found = [plan for plan in lane_plans(given) if plan.provider == "openai"]
     assert [plan.name for plan in found] == ["openai", "openai-2"]
     assert {(plan.rate_limit, plan.concurrency, plan.submit_total_s) for plan in found} == {("50/m", 10, 90.0)}
-    assert synchronous(given) == found
+    assert synchronous_lanes(given) == found
     assert "two" not in repr(found)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runtime.embedded.locks import wait_until
-from runtime.supervisor import Child, Children, ChildReport, Happening
+from runtime.supervisor import Child, ChildEvent, ChildReport, Supervisor
 
 ROOT = Path(__file__).resolve().parents[3]
 ENV = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -36,7 +36,7 @@ class Witness:
         with self._lock:
             self.reports.append(report)
 
-    def happenings(self, name: str) -> list[Happening]:
+    def happenings(self, name: str) -> list[ChildEvent]:
         return [report.happening for report in self.reports if report.name == name]
 
     def heard(self, name: str, text: str, times: int = 1) -> None:
@@ -68,9 +68,9 @@ def python(name: str, code: str, **changes: object) -> Child:
 
 
 @contextmanager
-def family(witness: Witness, **settings: object) -> Iterator[Children]:
+def family(witness: Witness, **settings: object) -> Iterator[Supervisor]:
     quick = {"first_pause_s": 0.01, **settings}
-    with Children(witness.line, witness.report, **quick) as children:  # type: ignore[arg-type]  # any setting
+    with Supervisor(witness.line, witness.report, **quick) as children:  # type: ignore[arg-type]  # any setting
         yield children
 
 
@@ -79,7 +79,7 @@ def test_every_line_of_a_child_arrives_with_its_name(witness: Witness, tmp_path:
     log = tmp_path / "child.log"
     with family(witness) as children:
         children.start(python("io", code, restarts=False, log=log))
-        eventually(lambda: Happening.ENDED in witness.happenings("io"))
+        eventually(lambda: ChildEvent.ENDED in witness.happenings("io"))
     assert sorted(witness.lines) == [("io", "no end"), ("io", "one"), ("io", "zwölf")]
     assert sorted(log.read_text("utf-8").split("\n"))[-3:] == ["no end", "one", "zwölf"]
     assert children.given_up() == ("io",)
@@ -93,16 +93,16 @@ def test_a_child_that_died_is_started_again(witness: Witness) -> None:
         os.kill(first, signal.SIGKILL)
         witness.heard("gpu", "ready", times=2)
         assert children.pids()["gpu"] != first
-    ended = next(report for report in witness.reports if report.happening is Happening.ENDED)
+    ended = next(report for report in witness.reports if report.happening is ChildEvent.ENDED)
     assert (ended.pid, ended.status, ended.again_in_s) == (first, -signal.SIGKILL, 0.01)
-    assert witness.happenings("gpu")[-1] is Happening.STOPPED
+    assert witness.happenings("gpu")[-1] is ChildEvent.STOPPED
     assert children.pids() == {}
 
 
 def test_a_child_that_keeps_dying_is_given_up_after_growing_pauses(witness: Witness) -> None:
     with family(witness, gives_up_after=4, longest_pause_s=0.02) as children:
         children.start(python("beat", "raise SystemExit(1)"))
-        eventually(lambda: Happening.GAVE_UP in witness.happenings("beat"))
+        eventually(lambda: ChildEvent.GAVE_UP in witness.happenings("beat"))
         assert children.given_up() == ("beat",)
     ends = [report for report in witness.reports if report.status is not None]
     assert [report.again_in_s for report in ends] == [0.01, 0.02, 0.02, None]
@@ -116,7 +116,7 @@ def test_a_child_that_says_three_times_that_it_cannot_run_is_given_up_however_lo
     monkeypatch.setattr("runtime.supervisor.STEADY_AFTER_S", 0.0)
     with family(witness) as children:
         children.start(python("gpu", f"raise SystemExit({status})"))
-        eventually(lambda: Happening.GAVE_UP in witness.happenings("gpu"))
+        eventually(lambda: ChildEvent.GAVE_UP in witness.happenings("gpu"))
     ends = [report for report in witness.reports if report.status is not None]
     assert [report.again_in_s for report in ends] == [0.01, 0.02, None]
 
@@ -132,7 +132,7 @@ def test_a_child_that_dies_otherwise_in_between_is_not_taken_at_its_word(witness
     )
     with family(witness) as children:
         children.start(python("gpu", code))
-        eventually(lambda: Happening.GAVE_UP in witness.happenings("gpu"))
+        eventually(lambda: ChildEvent.GAVE_UP in witness.happenings("gpu"))
     assert lives.read_text() == "x" * 6
 
 
@@ -142,7 +142,7 @@ def test_children_stop_in_the_order_asked_for(witness: Witness) -> None:
             children.start(python(name, WAITS))
         for name in ("sandbox", "io", "extra", "gpu", "beat"):
             witness.heard(name, "ready")
-    stopped = [report.name for report in witness.reports if report.happening is Happening.STOPPED]
+    stopped = [report.name for report in witness.reports if report.happening is ChildEvent.STOPPED]
     assert stopped[:2] == ["extra", "beat"]
     assert set(stopped[2:4]) == {"io", "gpu"}
     assert stopped[4:] == ["sandbox"]
@@ -174,7 +174,7 @@ def test_what_a_crashed_child_had_started_goes_with_it(witness: Witness) -> None
     )
     with family(witness) as children:
         children.start(python("io", code, restarts=False))
-        eventually(lambda: Happening.ENDED in witness.happenings("io"))
+        eventually(lambda: ChildEvent.ENDED in witness.happenings("io"))
         eventually(lambda: not is_alive(int(witness.lines[0][1])))
 
 
@@ -194,9 +194,9 @@ def parent_of(child_code: str) -> subprocess.Popen[str]:
     """A process of its own whose only child runs `child_code`; the child's lines come out of its output."""
     code = (
         "import signal, sys\n"
-        "from runtime.supervisor import Child, Children\n"
+        "from runtime.supervisor import Child, Supervisor\n"
         "say = lambda name, text: print(text, flush=True)\n"
-        "with Children(say, lambda report: None) as children:\n"
+        "with Supervisor(say, lambda report: None) as children:\n"
         f"    children.start(Child(name='io', argv=(sys.executable, '-c', {child_code!r}), env={ENV!r}))\n"
         "    signal.pause()\n"
     )

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from pipeline.characters.reference_agreement import Spread
+from pipeline.characters.reference_agreement import ReferenceAgreement
 
 
-def _spread(*cosines_below: tuple[float, ...]) -> Spread:
+def _spread(*cosines_below: tuple[float, ...]) -> ReferenceAgreement:
     """From the lower triangle, row by row."""
     size = len(cosines_below) + 1
     matrix = np.eye(size)
     for row, values in enumerate(cosines_below, start=1):
         for column, value in enumerate(values):
             matrix[row, column] = matrix[column, row] = value
-    return Spread(model="m", matrix=matrix.tolist())
+    return ReferenceAgreement(model="m", matrix=matrix.tolist())
 
 
 def test_the_spread_is_told_by_its_mean_and_its_lowest() -> None:

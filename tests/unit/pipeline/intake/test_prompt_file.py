@@ -347,11 +347,6 @@ def test_a_number_that_is_none_gets_its_line(write: Write, column: str, value: s
     assert f"{column} in 'prompts.csv' is {value!r}" in str(failure)
 
 
-@pytest.mark.parametrize(("name", "content"), [("p.xlsx", b"PK\x03\x04"), ("p.csv", b"PK\x03\x04rest"), ("p.ods", b"")])
-def test_a_workbook_is_to_be_saved_as_csv(write: Write, name: str, content: bytes) -> None:
-    assert "save its sheet as CSV" in str(refusal(write(content, name)))
-
-
 def test_an_ending_that_is_unknown_is_refused(write: Write) -> None:
     assert "'.py'" in str(refusal(write("print()", "p.py")))
 

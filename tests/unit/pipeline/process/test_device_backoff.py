@@ -1,6 +1,6 @@
 """How long to wait for a device that is full."""
 
-from pipeline.process.device_backoff import Fullness
+from pipeline.process.device_backoff import DeviceBackoff
 
 
 class Clock:
@@ -13,7 +13,7 @@ class Clock:
 
 def test_whoever_comes_back_each_time_waits_twice_as_long_up_to_a_minute() -> None:
     clock = Clock()
-    full, waits = Fullness(clock), list[float]()
+    full, waits = DeviceBackoff(clock), list[float]()
     for _ in range(10):
         waits.append(full.wait().total_seconds())
         clock.now += waits[-1]
@@ -21,13 +21,13 @@ def test_whoever_comes_back_each_time_waits_twice_as_long_up_to_a_minute() -> No
 
 
 def test_many_who_come_at_once_do_not_make_each_other_wait() -> None:
-    full = Fullness(Clock())
+    full = DeviceBackoff(Clock())
     assert {full.wait().total_seconds() for _ in range(64)} == {1}
 
 
 def test_a_device_that_has_served_somebody_begins_anew() -> None:
     clock = Clock()
-    full = Fullness(clock)
+    full = DeviceBackoff(clock)
     full.wait()
     clock.now += 50
     assert full.wait().total_seconds() == 50

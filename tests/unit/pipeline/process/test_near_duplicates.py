@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from domain.ids import AssetId
-from pipeline.process import near_duplicates
-from pipeline.process.near_duplicates import Seen, too_alike
+from pipeline.process import near_duplicate_search
+from pipeline.process.near_duplicate_search import Seen, too_alike
 
 
 def pictures(vectors: NDArray[np.float32], *, each: int, seed: int) -> Seen:
@@ -39,7 +39,7 @@ def every_pair(seen: Seen, first: int, *, least: float) -> dict[AssetId, tuple[A
 def test_the_nearest_earlier_picture_is_found_as_by_a_look_at_every_pair(
     rows: int, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near_duplicates, "_ROWS", rows)
+    monkeypatch.setattr(near_duplicate_search, "_ROWS", rows)
     draw = np.random.default_rng(first)
     vectors = draw.normal(size=(120, 6)) * 0.2 + 1
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

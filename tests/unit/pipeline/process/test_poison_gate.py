@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from pipeline.process.poison_gate import Gate
+from pipeline.process.poison_gate import PoisonGate
 
 
 def _in_thread(work: Callable[[], None]) -> threading.Thread:
@@ -13,7 +13,7 @@ def _in_thread(work: Callable[[], None]) -> threading.Thread:
 
 
 def test_steps_pass_together() -> None:
-    gate, both = Gate(), threading.Barrier(2)
+    gate, both = PoisonGate(), threading.Barrier(2)
 
     def step() -> None:
         with gate.passed(alone=False):
@@ -26,7 +26,7 @@ def test_steps_pass_together() -> None:
 
 
 def test_one_that_is_alone_waits_for_the_others_and_keeps_them_out() -> None:
-    gate, order = Gate(), list[str]()
+    gate, order = PoisonGate(), list[str]()
     inside, leave, asked = threading.Event(), threading.Event(), threading.Event()
 
     def first() -> None:
@@ -58,7 +58,7 @@ def test_one_that_is_alone_waits_for_the_others_and_keeps_them_out() -> None:
 
 
 def test_a_step_that_raises_lets_the_next_one_pass() -> None:
-    gate = Gate()
+    gate = PoisonGate()
     for alone in (True, False, True):
         try:
             with gate.passed(alone=alone):

@@ -3,11 +3,11 @@
 import pytest
 
 from domain.errors import PictureAway
-from pipeline.process.reference_cache import Shelf
+from pipeline.process.reference_cache import ReferenceCache
 
 
 def test_the_picture_behind_an_address_is_measured_once() -> None:
-    shelf, asked = Shelf(), []
+    shelf, asked = ReferenceCache(), []
 
     def measure() -> int:
         asked.append(1)
@@ -23,7 +23,7 @@ def test_a_failure_to_measure_is_tried_again() -> None:
     def away() -> int:
         raise PictureAway("not now")
 
-    shelf = Shelf()
+    shelf = ReferenceCache()
     with pytest.raises(PictureAway):
         shelf.pixels("https://r/1.png", away)
     assert shelf.pixels("https://r/1.png", lambda: 1) == 1

@@ -11,8 +11,9 @@ import pytest
 from domain.errors import KeyRefused, LikenessError, MaybeSent, OutOfMoney, RateLimited, RequestRefused
 from providers.catalogue import load
 from providers.contract import Ask, Reply
-from providers.openai.adapter import OpenAI, charge_of
+from providers.openai.adapter import OpenAI
 from providers.openai.body import size_of_shape
+from providers.openai.replies import Usage, charge_of
 from providers.openai.token_prices import pixels
 
 ADAPTER = OpenAI()
@@ -35,6 +36,10 @@ def body(model: str = FLARE, *, references: tuple[str, ...] = (), **settings: ob
     sent = ADAPTER.build_submit(ask(model, references=references, **settings)).json
     assert sent is not None
     return dict(sent)
+
+
+def charged(said: dict[str, Any], model: str) -> Decimal | None:
+    return charge_of(Usage.model_validate(said), model)
 
 
 def usage(*, text: int = 0, image: int = 0, out: int) -> dict[str, Any]:
@@ -200,23 +205,39 @@ def test_a_model_of_another_service_is_refused() -> None:
     ],
 )
 def test_a_picture_is_charged_by_its_tokens(model: str, tokens: int, usd: str) -> None:
-    assert charge_of(usage(out=tokens), model) == Decimal(usd)
+    assert charged(usage(out=tokens), model) == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    ("said", "usd"),
+    [
+        ({"cached_tokens_details": {"text_tokens": 1000, "image_tokens": 2000}}, "0.00125 0.008 0.004"),
+        ({"cached_tokens_details": {"image_tokens": 9000}}, "0.005 0 0.006"),
+        ({"cached_tokens": 1500}, "0.00125 0.02 0.001"),
+        ({"cached_tokens": -5}, "0.005 0.024 0"),
+    ],
+)
+def test_input_that_was_cached_costs_less(said: dict[str, Any], usd: str) -> None:
+    counted = usage(text=1000, image=3000, out=196)
+    counted["input_tokens_details"] |= said
+    assert charged(counted, FLARE) == sum(map(Decimal, usd.split()), Decimal("0.00588"))
+    assert charged({**counted, "input_tokens_details": said}, FLARE) is None
 
 
 def test_words_and_references_are_charged_at_their_own_rates() -> None:
-    found = charge_of(usage(text=1000, image=3000, out=196), FLARE)
+    found = charged(usage(text=1000, image=3000, out=196), FLARE)
     assert found == Decimal("0.005") + Decimal("0.024") + Decimal("0.00588")
 
 
 @pytest.mark.parametrize("said", [{}, {"output_tokens": 5}, {**usage(out=5), "input_tokens_details": None}])
 def test_a_charge_that_was_not_counted_is_unknown_and_not_zero(said: dict[str, Any]) -> None:
-    assert charge_of(said, FLARE) is None
-    assert charge_of(usage(out=5), "dall-e-3") is None
+    assert charged(said, FLARE) is None
+    assert charged(usage(out=5), "dall-e-3") is None
 
 
 @pytest.mark.parametrize("tokens", [10**30, 10**14, "1e999999999", -5])
 def test_an_absurd_count_is_not_said_and_loses_no_picture(tokens: int | str) -> None:
-    assert charge_of(usage(out=196) | {"output_tokens": tokens}, FLARE) is None
+    assert charged(usage(out=196) | {"output_tokens": tokens}, FLARE) is None
 
 
 def test_a_reply_is_the_result() -> None:
@@ -231,12 +252,28 @@ def test_a_reply_is_the_result() -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "files", "urls"),
+    [
+        ({"url": "https://o/1.png"}, [], ["https://o/1.png"]),
+        ({"url": "https://o/1.png", "b64_json": None}, [], ["https://o/1.png"]),
+        ({"url": f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"}, [PICTURE], []),
+        ({"b64_json": f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"}, [PICTURE], []),
+    ],
+)
+def test_a_gateway_may_answer_with_an_address_and_count_nothing(
+    row: dict[str, Any], files: list[bytes], urls: list[str]
+) -> None:
+    delivered = ADAPTER.read_submit(answer(data=[row]))
+    assert (delivered.pictures, delivered.picture_urls, delivered.charged_usd) == (files, urls, None)
+
+
+@pytest.mark.parametrize(
     "data",
     [
         [],
         [{"b64_json": ""}],
         [{"b64_json": "no base64!"}],
-        [{"url": "https://o/1.png"}],
+        [{"url": "https://o/1.png"}, {}],
         "x",
         [{"b64_json": "AA=="}, {}],
     ],
@@ -300,7 +337,9 @@ def test_an_empty_wallet_is_no_limit_of_speed() -> None:
 
 
 def test_the_deadline_can_be_set() -> None:
-    assert OpenAI(submit_total_s=90).build_submit(ask()).total_s == 90
+    patient = OpenAI()
+    patient.submit_total_s = 90
+    assert patient.build_submit(ask()).total_s == 90
     assert ADAPTER.build_submit(ask()).total_s == 600
 
 

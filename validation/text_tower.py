@@ -1,6 +1,6 @@
-"""Prompts through the text tower of the same model, so that a picture can be held against what was asked for.
+"""Embed prompts with the model's text tower, so that pictures can be compared with their prompts.
 
-Behind the door of `validation.clip`. A model without a tokenizer beside its weights reads nothing, and that is told.
+Internal to `validation.clip`. A model without a tokenizer embeds no text, which is logged.
 """
 
 import logging
@@ -23,14 +23,14 @@ _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class TextTower:
-    """Thread-safe; remembers the texts of late, since the pictures of one prompt come one attempt after another.
+    """Thread-safe; caches recent texts, because pictures of one prompt come in several attempts.
 
     Args:
-        tokenizer: that came with the weights.
-        engine: whose model has the text tower.
-        context: tokens that it reads; what is longer is cut.
-        inputs: of what the tokenizer makes, the parts that the model was trained with.
-        spelt: how the model was trained to see a text spelt.
+        tokenizer: of the weights.
+        engine: has the text tower.
+        context: number of tokens; longer texts are cut.
+        inputs: the tokenizer outputs that the model was trained with.
+        spelt: normalises a text as in training.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class TextTower:
             if text in self._kept:
                 self._kept.move_to_end(text)
                 return self._kept[text]
-            # SigLIP reads its answer off the last place and was trained with every place filled; CLIP does not mind.
+            # SigLIP uses the last position and was trained with full padding; CLIP works with it too.
             tokens = self._tokenizer(
                 [self._spelt(text)],
                 padding="max_length",
@@ -71,14 +71,14 @@ class TextTower:
 
 
 def open_texts(model: str, engine: Engine) -> TextTower | None:
-    """The text tower of a loaded model; None where no tokenizer came with the weights."""
+    """The text tower of a loaded model; None where there is no tokenizer."""
     config: Any = engine.model.config
     if all(find_file(model, name) is None for name in _FILES):
-        # Where there is none, transformers makes an empty one up.
+        # Without the file transformers would make an empty tokenizer.
         logger.info("model %r reads no text: there is no %s", model, _FILES[0])
         return None
     siglip = str(config.model_type).startswith("siglip")
-    # SigLIP's own tokenizer classes want sentencepiece or build the tokens anew; the file beside the weights has them.
+    # SigLIP's tokenizer classes need sentencepiece or rebuild the tokens; the file beside the weights has them.
     reader = (
         transformers.PreTrainedTokenizerFast
         if siglip and find_file(model, "tokenizer.json") is not None
@@ -93,14 +93,14 @@ def open_texts(model: str, engine: Engine) -> TextTower | None:
         tokenizer,
         engine,
         context=int(config.text_config.max_position_embeddings),
-        # SigLIP was trained without a mask: the places that fill a text up are part of it.
+        # SigLIP was trained without a mask, so padding is part of the text.
         inputs=("input_ids",) if siglip else tuple(tokenizer.model_input_names),
         spelt=_spelling(model) if siglip else str,
     )
 
 
 def _spelling(model: str) -> Callable[[str], str]:
-    """How a SigLIP was trained to read: in lower case, and the first ones without punctuation.
+    """The text normalisation of SigLIP: lower case, and in the first version without punctuation.
 
     Source: `canonicalize_text` of transformers' `SiglipTokenizer`; lower case in its `Siglip2Tokenizer`.
     """

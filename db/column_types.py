@@ -1,4 +1,4 @@
-"""What every table is made of: the metadata that collects them, and the types and checks that recur."""
+"""Shared building blocks of the tables: the metadata, column types and CHECK constraints."""
 
 from collections.abc import Iterable
 

@@ -1,7 +1,7 @@
-"""Settings under which every lane leads to one sandbox: for rehearsals and for tests of the whole system.
+"""Settings that point every lane at one sandbox, for demos and system tests.
 
-A sandbox plays all services side by side. What is changed here reaches the workers through `crew.environment`, and
-nobody else: no key of the operator's is used, no bucket, and no service can call back.
+Workers get these settings through `crew.environment`. They use none of the operator's keys, no bucket and no public
+address.
 """
 
 from typing import Final
@@ -10,15 +10,15 @@ from pydantic import SecretStr
 
 from runtime.settings import Settings
 
-#: Where a sandbox serves each service below its address.
+#: Path of each service below the sandbox's address.
 WIRES: Final = ("ttapi", "replicate", "openai")
 _ANY_KEY: Final = SecretStr("sk-any-key-will-do")
 
 
-def three_wires(settings: Settings, base_url: str) -> Settings:
-    """`settings` with a lane to each service as the sandbox at `base_url` plays it, and with no way out of it.
+def sandbox_settings(settings: Settings, base_url: str) -> Settings:
+    """`settings` with one lane per service, all served by the sandbox at `base_url`, and nothing real left in them.
 
-    Limits of speed are those of a stand-in; change them in the result. The pictures stay in their folder.
+    Rate limits suit a sandbox; callers may change them. Pictures stay in the local folder.
     """
     root = base_url.rstrip("/")
     return settings.model_copy(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from domain.errors import RequestRefused
 from domain.escalation import Carried
-from providers.midjourney_flags import FLAGS, carried, prompt_text
+from providers.midjourney.flags import FLAGS
+from providers.midjourney.prompt import carried, prompt_text
 
 ONE = ("https://cdn.example/lulu-1.png",)
 TWO = (*ONE, "https://cdn.example/lulu-2.png")

@@ -1,0 +1,1 @@
+"""Workbooks as a way in: .xlsx, .xlsm and .ods become the rows that any other prompt file becomes."""

@@ -1,0 +1,176 @@
+"""The rows of the chosen table, as those of any other prompt file, with everything that was passed over named."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from domain.errors import BadInput
+from pipeline.intake.columns import column_name
+from pipeline.intake.workbooks.choose import Candidate, WorkbookOptions
+from pipeline.intake.workbooks.contract import Area, Cell, Kind, SheetRow, Value, letters, place
+from pipeline.intake.workbooks.notices import Notices
+from pipeline.intake.workbooks.values import ADDRESSES, CellReader
+
+#: What the row below a table says where it adds the others up.
+_TOTALS: Final = frozenset(
+    {"total", "totals", "grand total", "subtotal", "sum", "average", "count", "summe", "gesamt", "mittelwert"}
+)
+#: The column that an export puts its small pictures in.
+PICTURE_COLUMN: Final = "picture"
+
+
+class Table:
+    """One table of a workbook, read while its rows are taken."""
+
+    def __init__(self, candidate: Candidate, options: WorkbookOptions, *, name: str) -> None:
+        self._chosen = candidate
+        self._options = options
+        self._name = name
+        self._sheet = candidate.sheet.name
+        self.notices = Notices()
+        self._cells = CellReader(self._sheet, self.notices, name=name)
+        self._names = self._named()
+        self._at = {column: at for at, column in self._names.items()}
+        self._addresses = {at: column for at, column in self._names.items() if column in ADDRESSES}
+        self._merged: dict[int, list[Area]] = {}
+        for area in candidate.facts.merged:
+            self._merged.setdefault(area.first_line, []).append(area)
+        self._spanning: list[tuple[Area, Value | None]] = []
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return list(self._names.values())
+
+    def where(self, line: int, column: str | None = None) -> str:
+        """A cell of that line, as spreadsheets write it; that of the prompt where nothing is known of the column."""
+        return place(self._sheet, line, self._at.get(column or "prompt", self._at["prompt"]))
+
+    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Lines with their cells by column, as text; cells without content are absent.
+
+        Raises:
+            BadInput: a cell cannot be meant.
+        """
+        prompt = self._at["prompt"]
+        last = self._chosen.area.last_line
+        for row in self._chosen.sheet.rows():
+            if row.line <= self._chosen.area.first_line:
+                continue
+            self._span(row)
+            if row.hidden and not self._options.hidden:
+                if prompt in row.cells:
+                    self._say("hidden or filtered rows are passed over; --hidden reads them", row.line)
+            elif row.line > last:
+                if prompt in row.cells:
+                    self._say("rows below the table are passed over", row.line)
+            elif row.line > last - self._chosen.totals or self._adds_up(row, prompt):
+                self._say("a row of totals is passed over", row.line)
+            elif row.cells:
+                yield row.line, self._fields(row) if prompt in row.cells else {}
+
+    def _named(self) -> dict[int, str]:
+        """Columns by their place, without hidden ones."""
+        hidden = [at for at in self._chosen.header if self._chosen.facts.hides(at) and not self._options.hidden]
+        line = self._chosen.area.first_line
+        names: dict[int, str] = {}
+        for at, written in self._chosen.header.items():
+            column = column_name(written)
+            if at in hidden:
+                self._name_hidden(column, at)
+                continue
+            if column in names.values():
+                first = next(known for known, name in names.items() if name == column)
+                raise BadInput(
+                    f"{self._name!r} names the column {written!r} twice, first in {place(self._sheet, line, first)};"
+                    " rename one of the two",
+                    line=line,
+                    cell=place(self._sheet, line, at),
+                )
+            names[at] = column
+        return names
+
+    def _name_hidden(self, column: str, at: int) -> None:
+        line = self._chosen.area.first_line
+        if column == "prompt":
+            raise BadInput(
+                f"the column 'prompt' of {self._name!r} is hidden; show it, or say --hidden",
+                line=line,
+                cell=place(self._sheet, line, at),
+            )
+        self.notices.add("hidden columns are not read; --hidden reads them", place(self._sheet, line, at))
+
+    def _fields(self, row: SheetRow) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        names = self._names
+        for at, value in row.cells.items():
+            column = names.get(at)
+            if column is None:
+                if at in self._chosen.header or not self._chosen.area.covers(row.line, at) or self._hides(at):
+                    continue
+                column = f"column {letters(at)}"
+            if type(value) is str:
+                fields[column] = value
+            elif isinstance(value, Cell):
+                fields[column] = self._cells.text(value, column, line=row.line, at=at)
+        if self._addresses:
+            self._follow_links(row.line, fields)
+        self._look_at_pictures(row, fields)
+        return fields
+
+    def _hides(self, at: int) -> bool:
+        return self._chosen.facts.hides(at) and not self._options.hidden
+
+    def _follow_links(self, line: int, fields: dict[str, str]) -> None:
+        links: Mapping[tuple[int, int], str] = self._chosen.facts.links
+        for at, column in self._addresses.items():
+            if (link := links.get((line, at))) is not None and column in fields:
+                fields[column] = link
+
+    def _look_at_pictures(self, row: SheetRow, fields: dict[str, str]) -> None:
+        """A picture cannot be sent from here: where it stands for an address, the row would be paid for without it."""
+        spots = self._chosen.facts.pictures
+        laid = [at for at in self._names if (row.line, at) in spots] if spots else []
+        for at in {*laid, *(at for at in row.pictures if at in self._names), *self._placed(row)}:
+            column = self._names[at]
+            if column in ADDRESSES and not fields.get(column, "").strip():
+                raise BadInput(
+                    f"{column!r} holds a picture, which is not sent from a workbook; write its address there (https://...),"
+                    f" or give it to a character (in {self._name!r})",
+                    line=row.line,
+                    cell=place(self._sheet, row.line, at),
+                )
+            if column != PICTURE_COLUMN:
+                self.notices.add("pictures in a workbook steer nothing", place(self._sheet, row.line, at))
+
+    def _placed(self, row: SheetRow) -> Iterator[int]:
+        """Columns whose cell is itself a picture."""
+        for at, value in row.cells.items():
+            if isinstance(value, Cell) and value.kind is Kind.PICTURE and not value.links and at in self._names:
+                yield at
+
+    def _adds_up(self, row: SheetRow, prompt: int) -> bool:
+        said = row.cells.get(prompt)
+        if said is not None:
+            return isinstance(said, str) and said.strip(" :").casefold() in _TOTALS
+        return any(isinstance(one, str) and one.strip(" :").casefold() in _TOTALS for one in row.cells.values())
+
+    def _span(self, row: SheetRow) -> None:
+        """Keep what merged cells hold for the rows that they span, and give it to this row where that was asked for."""
+        for area in (*self._merged.get(row.line, ()), *row.merged):
+            if area.first_column in self._names and area.last_line > area.first_line:
+                self._spanning.append((area, row.cells.get(area.first_column)))
+                if not self._options.fill_merged:
+                    sentence = "a merged cell counts for its first row only; --fill-merged fills it down"
+                    span = (
+                        f"{place(self._sheet, row.line, area.first_column)}:{letters(area.last_column)}{area.last_line}"
+                    )
+                    self.notices.add(sentence, span)
+        if not self._spanning:
+            return
+        self._spanning = [(area, value) for area, value in self._spanning if area.last_line >= row.line]
+        if self._options.fill_merged:
+            for area, value in self._spanning:
+                if value is not None:
+                    row.cells.setdefault(area.first_column, value)
+
+    def _say(self, sentence: str, line: int) -> None:
+        self.notices.add(sentence, self.where(line))
