@@ -25,7 +25,7 @@ import numpy as np
 import psycopg
 
 from domain.ids import AssetId
-from pipeline.process.near_duplicates import _Seen, _too_alike
+from pipeline.process.near_duplicate_search import Seen, too_alike
 from runtime.embedded.stack import throwaway
 
 SIDE = 768
@@ -99,17 +99,17 @@ def with_pgvector(connection: psycopg.Connection, vectors: np.ndarray) -> dict[s
 
 def all_alike() -> dict[str, float]:
     """Seconds of a first look, and of a later one at four new pictures, by the worker's own comparison."""
-    seen = _Seen(
+    seen = Seen(
         vectors=np.full((ALL_ALIKE, SIDE), SIDE**-0.5, np.float32),
         assets=[AssetId(UUID(int=number)) for number in range(ALL_ALIKE)],
         generations=[number // 4 for number in range(ALL_ALIKE)],
     )
     begun = time.perf_counter()
-    _too_alike(seen, 0, least=0.98)
+    too_alike(seen, 0, least=0.98)
     first = time.perf_counter() - begun
     return {
         "all_alike_first_look_s": first,
-        "all_alike_look_s": timed(lambda _: _too_alike(seen, ALL_ALIKE - 4, least=0.98)),
+        "all_alike_look_s": timed(lambda _: too_alike(seen, ALL_ALIKE - 4, least=0.98)),
     }
 
 

@@ -4,15 +4,18 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cli.terminal import Terminal
 from domain.errors import ServiceMissing
 from pipeline.resources import Resources
-from runtime.crew import Crew, crew_of, workers
-from runtime.resources import open_producer
+from runtime.resources import open_producer, open_reader
 from runtime.settings import Settings, read_settings
 from runtime.site import Site, is_embedded, open_site
-from runtime.supervisor import Child, ChildEvent, ChildReport
+
+if TYPE_CHECKING:
+    from runtime.crew import Crew
+    from runtime.supervisor import Child, ChildReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,16 @@ def opened(settings: Settings | None = None) -> Iterator[Opened]:
 
 
 @contextlib.contextmanager
+def looked_at() -> Iterator[Opened]:
+    """The same for a command that only looks: it starts no worker, sends nothing, and asks no service."""
+    with (
+        open_site(read_settings()) as site,
+        open_reader(site.settings, application="likeness cli") as resources,
+    ):
+        yield Opened(site=site, resources=resources)
+
+
+@contextlib.contextmanager
 def crew_if_embedded(opened: Opened, terminal: Terminal, *, checks: bool) -> Iterator[Callable[[], None]]:
     """Workers for as long as this command watches, where the installation has none of its own.
 
@@ -50,6 +63,8 @@ def crew_if_embedded(opened: Opened, terminal: Terminal, *, checks: bool) -> Ite
     if not is_embedded(read_settings()):
         yield lambda: None
         return
+    from runtime.crew import crew_of, workers
+
     with crew_of(opened.settings.home) as crew:
         tend = tending(opened, crew, terminal, members=lambda: workers(opened.settings), checks=checks)
         tend()
@@ -57,11 +72,12 @@ def crew_if_embedded(opened: Opened, terminal: Terminal, *, checks: bool) -> Ite
 
 
 def tending(
-    opened: Opened, crew: Crew, terminal: Terminal, *, members: Callable[[], Sequence[Child]], checks: bool
+    opened: Opened, crew: "Crew", terminal: Terminal, *, members: Callable[[], "Sequence[Child]"], checks: bool
 ) -> Callable[[], None]:
     """What a watching command does every round for the servers and workers of this machine."""
+    from runtime.supervisor import ChildEvent
 
-    def on_report(report: ChildReport) -> None:
+    def on_report(report: "ChildReport") -> None:
         if report.happening is ChildEvent.ENDED and report.again_in_s is not None:
             terminal.note(f"worker {report.name} ended with status {report.status}; again in {report.again_in_s:.1f} s")
 

@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from cli.batches.enqueue_options import one_address_each
 from cli.defects import recorded
 from cli.lazy import Entry, PanelledGroup, group_of
+from cli.options import one_address_each
 from cli.terminal import ENDED_OTHERWISE, INTERRUPTED, OK, Terminal
 from domain.errors import BadInput
 from domain.validation_messages import plain_message
@@ -144,6 +143,8 @@ def root(
 ) -> None:
     """A spreadsheet of prompts becomes checked, paid-for, stored images. It never pays twice."""
     if show_version:
+        from importlib.metadata import version
+
         sys.stdout.write(f"likeness {version('likeness')}\n")
         raise typer.Exit(OK)
     if context.invoked_subcommand is None:

@@ -1,7 +1,7 @@
 """Options and arguments shared by several commands, and a decorator that turns a dataclass into options."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, get_type_hints
@@ -13,6 +13,25 @@ Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Its name, or the st
 LatestBatch = Annotated[
     str | None, typer.Argument(metavar="BATCH", help="Name or id; the latest by default.", show_default=False)
 ]
+
+
+_CREF_URLS = "--cref-urls"
+_ADDRESS = ("http://", "https://")
+
+
+def one_address_each(arguments: Sequence[str]) -> Iterator[str]:
+    """`--cref-urls A B` as `--cref-urls A --cref-urls B`: no file of prompts is named by an address of the web."""
+    listing = value_due = False
+    for argument in arguments:
+        if value_due:
+            value_due = False
+        elif argument == _CREF_URLS or argument.startswith(f"{_CREF_URLS}="):
+            listing, value_due = True, argument == _CREF_URLS
+        elif listing and argument.startswith(_ADDRESS):
+            yield _CREF_URLS
+        else:
+            listing = False
+        yield argument
 
 
 def options_from(name: str, options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

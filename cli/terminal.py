@@ -5,12 +5,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
-from rich.console import Console, RenderableType
 
 from domain.errors import BadInput, LikenessError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 OK = 0
 ENDED_OTHERWISE = 1
@@ -19,15 +22,17 @@ INTERRUPTED = 130
 _WIDE = 200
 
 
-class _Output(Console):
-    """A console that lets `open_terminal` handle a closed pipe."""
+def _output(*, errors: bool) -> "Console":
+    # Half of what a page of help costs, which says nothing through it.
+    from rich.console import Console
 
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+    class Output(Console):
+        """A console that lets `open_terminal` handle a closed pipe."""
 
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
 
-def _output(*, errors: bool) -> Console:
-    output = _Output(stderr=errors, soft_wrap=True)
+    output = Output(stderr=errors, soft_wrap=True)
     if not output.is_terminal and "COLUMNS" not in os.environ:
         # Set on the console, because rich takes the smaller of a call's width and the console's, which is 80 here.
         output.width = _WIDE
@@ -43,8 +48,16 @@ class Terminal:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.out: Console = _output(errors=as_json)
-        self.err: Console = _output(errors=True)
+
+    @cached_property
+    def out(self) -> "Console":
+        """For results that people read."""
+        return _output(errors=self.as_json)
+
+    @cached_property
+    def err(self) -> "Console":
+        """For everything else."""
+        return _output(errors=True)
 
     def document(self, content: dict[str, Any]) -> None:
         """Print the document of `--json`; without it, nothing."""
@@ -52,7 +65,7 @@ class Terminal:
             sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
             sys.stdout.flush()
 
-    def show(self, *content: RenderableType) -> None:
+    def show(self, *content: "RenderableType") -> None:
         """Print tables and text within the width of the terminal; with `--json`, nothing.
 
         A plain string is not wrapped, so that a path or a command in it can be copied.
@@ -66,7 +79,7 @@ class Terminal:
                 self.out.print(one, soft_wrap=False)
 
     @contextmanager
-    def beside(self, moving: Console) -> Iterator[None]:
+    def beside(self, moving: "Console") -> Iterator[None]:
         """Print notes through `moving` while it shows something live, so that they appear above it.
 
         Changes nothing where standard error is not a terminal.

@@ -3,11 +3,17 @@
 import secrets
 from uuid import UUID
 
+import uuid_utils
 from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
     return uuid7()
+
+
+def new_id_text() -> str:
+    """The same as text, ten times as fast, for COPY."""
+    return str(uuid_utils.uuid7())
 
 
 def new_token() -> str:

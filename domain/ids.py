@@ -26,10 +26,22 @@ def normalised(prompt: str) -> str:
     return " ".join(unicodedata.normalize("NFC", prompt).split())
 
 
+def canonical(settings: Mapping[str, Any]) -> str:
+    """JSON of `settings` in which the order of keys does not show."""
+    return json.dumps(settings, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def row_identity(prompt: str, settings: Mapping[str, Any]) -> bytes:
     """32 bytes that two rows share if and only if they ask for the same picture.
 
     Covers the normalised prompt and the effective settings; the order of keys does not matter.
     """
-    content = json.dumps([normalised(prompt), settings], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).digest()
+    return identity_with(prompt, canonical(settings))
+
+
+def identity_with(prompt: str, settings: str) -> bytes:
+    """The same where many prompts share their settings, which `canonical` then writes once."""
+    return hashlib.sha256(f"[{_quoted(normalised(prompt))},{settings}]".encode()).digest()
+
+
+_quoted = json.JSONEncoder(ensure_ascii=False).encode

@@ -1,12 +1,18 @@
 """Likeness for scripts: `likeness.connect().enqueue(prompts, character="lulu-pig", max_cost="5")`.
 
-What is named here is the face; everything else may change between versions.
+What is named here is the face; everything else may change between versions. A name is imported when it is first used,
+so that `import likeness` costs next to nothing.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from domain.errors import LikenessError, RequestError, ServiceMissing
-from likeness.client import Batch, Connection, connect
-from likeness.records import CheckedPicture, Progress, Result
-from pipeline.calibration.calibrate import Calibration
+
+if TYPE_CHECKING:
+    from likeness.client import Batch, Connection, connect
+    from likeness.records import CheckedPicture, Progress, Result
+    from pipeline.calibration.calibrate import Calibration
 
 __all__ = [
     "Batch",
@@ -20,3 +26,24 @@ __all__ = [
     "ServiceMissing",
     "connect",
 ]
+
+_HOMES = {
+    "Batch": "likeness.client",
+    "Calibration": "pipeline.calibration.calibrate",
+    "CheckedPicture": "likeness.records",
+    "Connection": "likeness.client",
+    "Progress": "likeness.records",
+    "Result": "likeness.records",
+    "connect": "likeness.client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'likeness' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

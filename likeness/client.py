@@ -28,11 +28,13 @@ from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import Calibration
 from pipeline.calibration.examples import gather
 from pipeline.characters import check_files, definitions
-from pipeline.characters.character_names import find_all, join_names
+from pipeline.characters.character_names import join_names
 from pipeline.characters.picture_files import picture_files
-from pipeline.intake import enqueue
-from pipeline.intake.enqueue import Order
-from pipeline.intake.prompt_file import PromptRows, read_prompts, rows_of
+from pipeline.intake.commit import commit
+from pipeline.intake.findings import Findings
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.prompt_rows import PromptRow, rows_of
 from pipeline.intake.workbooks.choose import WorkbookOptions
 from pipeline.operator import feedback
 from pipeline.process.embedding_cache import KeptEmbeddings
@@ -41,9 +43,7 @@ from pipeline.views import generations, status
 from pipeline.views.by_provider import by_provider, count_active
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
-from providers.catalogue import load
 from reports.wording import thresholds_origin
-from runtime.lanes import require_lane
 from runtime.resources import open_producer
 from runtime.scoring import open_scoring
 from runtime.settings import Settings, read_settings
@@ -212,13 +212,12 @@ class Connection:
             RequestError: something cannot be used; nothing was enqueued.
             ServiceMissing: the provider's key is not set.
         """
-        rows = _rows(prompts, sheet)
-        for wanted in sorted({row.provider or provider for row in rows}):
-            require_lane(self._site.settings, wanted)
+        findings = Findings()
         order = Order(
             name=name or f"script-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}",
             user_id=self.user,
             provider=provider,
+            prompts=_rows(prompts, sheet, findings),
             model=model,
             character=join_names(character),
             settings=dict(settings or {}),
@@ -226,13 +225,13 @@ class Connection:
             max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
             priority=priority,
             whole_file=False,
-            hold_usd={"ttapi": self._site.settings.ttapi_price_usd},
             try_policy=wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
+            findings=findings,
         )
-        find_all(self.resources, order.character)
-        with rows.located():
-            planned = enqueue.plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
-        written = enqueue.enqueue(self.resources, order, planned)
+        plan = prepare(self.resources, order)
+        for warning in plan.warnings:
+            log.warning("%s", warning)
+        written = commit(self.resources, plan)
         self._tend()
         return Batch(self, written.batch_id, order.name)
 
@@ -346,20 +345,19 @@ class Connection:
             self._workers.tend()
 
 
-def _rows(prompts: Path | Iterable[str | Mapping[str, Any]], sheet: str | None) -> PromptRows:
+def _rows(
+    prompts: Path | Iterable[str | Mapping[str, Any]], sheet: str | None, findings: Findings
+) -> Iterable[PromptRow]:
     """The rows of a file, or of a script's own prompts.
 
     Raises:
         BadInput: they cannot be used, or a sheet was named that no file has.
     """
     if isinstance(prompts, Path):
-        rows = read_prompts(prompts, workbook=WorkbookOptions(sheet=sheet))
-        for warning in rows.warnings:
-            log.warning("%s", warning)
-        return rows
+        return read_prompts(prompts, workbook=WorkbookOptions(sheet=sheet), findings=findings)
     if sheet is not None:
         raise BadInput("a sheet is part of a workbook; give the path of one (a pathlib.Path) as prompts")
-    return rows_of(prompts)
+    return rows_of(prompts, findings=findings)
 
 
 def connect(settings: Settings | None = None) -> Connection:

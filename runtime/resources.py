@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import celery
 from pydantic import SecretStr
 
 from db.migrate import migrate
@@ -17,15 +16,15 @@ from pipeline.process.leases import Leases
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.resources import Dispatch, Resources, Timing
 from providers.contract import Lane
-from runtime.lanes import ensure_rows, open_lanes
 from runtime.settings import Settings
 from storage.base import PictureStore
 from storage.folder import FolderStore
 from storage.mirrored import MirroredStore
-from tasks.dispatch import CeleryDispatch
 from validation.base import Scorer
 
 if TYPE_CHECKING:
+    import celery
+
     from pipeline.process.embedding_cache import KeptEmbeddings
 
 #: Submission deadline assumed by a process that has no lanes.
@@ -140,6 +139,8 @@ def open_resources(
     Raises:
         ServiceMissing: Postgres is not reachable, or an address or key is missing.
     """
+    from tasks.dispatch import CeleryDispatch
+
     _, redis_url = server_urls(settings)
     with contextlib.closing(CeleryDispatch(redis_url)) as dispatch:
         lent = _lent(settings, application=application, threads=threads, scorer=scorer, dispatch=dispatch)
@@ -154,6 +155,8 @@ def open_producer(settings: Settings, *, application: str) -> Iterator[Resources
     Raises:
         ServiceMissing: as `open_resources`.
     """
+    from tasks.dispatch import CeleryDispatch
+
     _, redis_url = server_urls(settings)
     with (
         contextlib.closing(CeleryDispatch(redis_url)) as dispatch,
@@ -163,9 +166,48 @@ def open_producer(settings: Settings, *, application: str) -> Iterator[Resources
 
 
 @contextlib.contextmanager
+def open_reader(settings: Settings, *, application: str) -> Iterator[Resources]:
+    """The database and the pictures, for a command that only looks: no lane, nobody to send a task to.
+
+    So neither Celery nor a client of a service is imported, and a look costs a fraction of a second.
+
+    Raises:
+        ServiceMissing: Postgres is not reachable, or its address is missing.
+    """
+    database_url, _ = server_urls(settings)
+    with contextlib.ExitStack() as stack:
+        database = Database(database_url, pool_size=2, application=application)
+        stack.callback(database.close)
+        database.check()
+        migrate(database)
+        leases = Leases(database, seconds=settings.lease_s)
+        stack.callback(leases.close)
+        yield Resources(
+            database=database,
+            lanes={},
+            store=stack.enter_context(open_store(settings)),
+            dispatch=_NoDispatch(),
+            leases=leases,
+            jitter=random.random,
+            scoring_model=settings.clip_model,
+        )
+
+
+class _NoDispatch:
+    """For who only looks."""
+
+    def submit(self, **_: object) -> None:
+        raise AssertionError("a command that only looks sends no task")
+
+    collect = rebuild_inputs = validate = submit
+
+
+@contextlib.contextmanager
 def _lent(
     settings: Settings, *, application: str, threads: int, scorer: Scorer | None, dispatch: Dispatch
 ) -> Iterator[Resources]:
+    from runtime.lanes import ensure_rows, open_lanes
+
     database_url, _ = server_urls(settings)
     database = Database(database_url, pool_size=threads, application=application)
     with contextlib.ExitStack() as stack:

@@ -52,7 +52,7 @@ def register_io(app: Celery, resources: Resources, *, preprocessing: Preprocessi
         _carry_out(self, collect.collect(resources, _attempt(attempt_id), preprocessing=preprocessing))
 
     @_task(app, name=names.REBUILD_INPUTS, bind=True)
-    def rebuild_model_inputs(self: Task, attempt_id: str, *, generation_id: str) -> None:
+    def rebuild_model_inputs(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
         del generation_id
         _carry_out(self, model_inputs.rebuild(resources, _attempt(attempt_id), preprocessing=preprocessing))
 

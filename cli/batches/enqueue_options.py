@@ -1,7 +1,9 @@
-"""What a person may ask of a batch: the options that `enqueue` and `run` share, each named and explained once."""
+"""The options that `enqueue` and `run` share, each named and explained once, and the order that they make.
+
+Light on purpose: a file or an option that cannot be used is told before the rest of the product is imported.
+"""
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,13 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from domain.escalation import MOST_TRIES, Escalation, read_steps, wishes
+from domain.money import read_limit
+from pipeline.intake.findings import Findings, read_kinds
+from pipeline.intake.order import Order
+from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.prompt_rows import PromptRows
+from pipeline.intake.templates import read_variables
 from pipeline.intake.workbooks.choose import WorkbookOptions
 
 #: Between two addresses in one value; a comma inside an address is the address's own.
 _BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=https?://)")
-_CREF_URLS = "--cref-urls"
-_ADDRESS = ("http://", "https://")
-
 
 MaxTries = Annotated[
     int | None,
@@ -39,8 +44,8 @@ def policy_of(max_tries: int | None, escalate: str | None) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """The options as they were typed; `cli.options.taking` makes a command take every field of it."""
+class EnqueueOptions:
+    """The options as they were typed; `cli.options.options_from` makes a command take every field of it."""
 
     prompts: Annotated[
         Path, typer.Argument(metavar="PROMPTS", help="A workbook, CSV, TSV, JSON, JSONL or a text file of prompts.")
@@ -75,6 +80,19 @@ class Wish:
     fill_merged: Annotated[
         bool, typer.Option("--fill-merged", help="A merged cell holds for all rows that it spans.")
     ] = False
+    redo: Annotated[
+        bool,
+        typer.Option("--redo", help="Make rows again that the batch has with another mode, weight or reference link."),
+    ] = False
+    variables: Annotated[
+        Path | None,
+        typer.Option("--vars", metavar="FILE", help="Values of placeholders like {{animal}}: a CSV or JSON of lists."),
+    ] = None
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse whatever would be a warning.")] = False
+    lenient: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Warn instead of refusing what looks like this; repeat for more."),
+    ] = None
     check_prompts: Annotated[
         bool, typer.Option("--check-prompts", help="Ask the provider first, for nothing, which prompts it refuses.")
     ] = False
@@ -85,15 +103,49 @@ class Wish:
     max_tries: MaxTries = None
     escalate: Escalate = None
 
-    @property
-    def try_policy(self) -> dict[str, Any]:
-        """What was said about further tries."""
-        return policy_of(self.max_tries, self.escalate)
+    def read(self) -> PromptRows:
+        """The rows of the file that are wanted.
 
-    @property
-    def workbook(self) -> WorkbookOptions:
-        """What was said about a workbook."""
-        return WorkbookOptions(sheet=self.sheet, hidden=self.hidden, fill_merged=self.fill_merged)
+        Raises:
+            RequestError: the file or an option is not usable.
+        """
+        findings = Findings(strict=self.strict, lenient=read_kinds(self.lenient or ()))
+        return read_prompts(
+            self.prompts,
+            start=self.start,
+            end=self.end,
+            approved_only=self.approved_only,
+            workbook=WorkbookOptions(sheet=self.sheet, hidden=self.hidden, fill_merged=self.fill_merged),
+            variables=None if self.variables is None else read_variables(self.variables),
+            findings=findings,
+        )
+
+    def order(self, prompts: PromptRows, *, user_id: str) -> Order:
+        """What is wanted of these rows.
+
+        Raises:
+            RequestError: an option is not usable.
+        """
+        limit = None if self.max_cost is None else read_limit(self.max_cost, what="--max-cost")
+        most = None if self.max_image_cost is None else read_limit(self.max_image_cost, what="--max-image-cost")
+        return Order(
+            name=self.name or self.prompts.stem,
+            user_id=user_id,
+            provider=self.provider,
+            prompts=prompts,
+            model=self.model,
+            character=";".join(self.character or ()) or None,
+            settings=self.settings,
+            limit_usd=limit,
+            max_image_cost=most,
+            priority=self.priority,
+            whole_file=self.start == 0 and self.end is None and not self.approved_only,
+            times=self.times,
+            categories=tuple(self.category or ()),
+            try_policy=policy_of(self.max_tries, self.escalate),
+            redo=self.redo,
+            findings=prompts.findings,
+        )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -106,18 +158,3 @@ class Wish:
 def _addresses(value: str) -> list[str]:
     """The addresses of one value; anything else in it is left for the service's own check to refuse."""
     return _BETWEEN_ADDRESSES.split(value.strip(" \t\n,"))
-
-
-def one_address_each(arguments: Sequence[str]) -> Iterator[str]:
-    """`--cref-urls A B` as `--cref-urls A --cref-urls B`: no file of prompts is named by an address of the web."""
-    listing = value_due = False
-    for argument in arguments:
-        if value_due:
-            value_due = False
-        elif argument == _CREF_URLS or argument.startswith(f"{_CREF_URLS}="):
-            listing, value_due = True, argument == _CREF_URLS
-        elif listing and argument.startswith(_ADDRESS):
-            yield _CREF_URLS
-        else:
-            listing = False
-        yield argument

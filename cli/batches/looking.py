@@ -7,7 +7,7 @@ import typer
 
 from cli.batches import views
 from cli.batches.blocked_reasons import what_holds_up
-from cli.installation import Opened, opened
+from cli.installation import Opened, looked_at
 from cli.options import AsJson, LatestBatch
 from cli.terminal import open_terminal
 from domain.errors import UnknownThing
@@ -35,7 +35,7 @@ def batch_or_latest(site: Opened, name_or_id: str | None) -> BatchStatus:
 
 def status_command(batch: LatestBatch = None, as_json: AsJson = False) -> None:
     """How far a batch is: its generations by state, and its money."""
-    with open_terminal(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         found = batch_or_latest(site, batch)
         terminal.document(found.as_json())
         held_up = lanes.blocking_lanes(site.resources, found.batch.id) if found.idle else []
@@ -50,7 +50,7 @@ def list_command(
     as_json: AsJson = False,
 ) -> None:
     """The generations of a batch in the order of its file, one a line."""
-    with open_terminal(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         found = batch_or_latest(site, batch)
         page = generations.page(
             site.resources,
@@ -81,7 +81,7 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """The whole story of a generation: its attempts, its pictures, their verdicts, its cost."""
-    with open_terminal(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         story = generations.find(site.resources, generation, user_id=site.settings.user)
         terminal.document(views.document(site.resources, story))
         terminal.show(*views.whole(site.resources, story))
@@ -94,7 +94,7 @@ def cost_command(
     as_json: AsJson = False,
 ) -> None:
     """What was paid: per batch, in all, and on average for one charged call."""
-    with open_terminal(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         day = None if since is None else since.replace(tzinfo=UTC)
         costs = generations.costs(site.resources, user_id=site.settings.user, since=day)
         everything = generations.summed(costs)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.installation import Opened, opened
+from cli.installation import Opened, looked_at
 from cli.options import AsJson, Batch
 from cli.terminal import ENDED_OTHERWISE, Terminal, open_terminal
 from domain.errors import BadInput
@@ -36,7 +36,7 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """Write a batch's contact sheet: pictures, scores, verdicts, cost, in one HTML file that needs no server."""
-    with open_terminal(as_json=as_json) as terminal, opened() as site:
+    with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
         record = report_of(site.resources, found.batch.id)
         log = out.with_name("batch_generation_log.csv")
@@ -69,7 +69,7 @@ def export_command(
             raise BadInput("name the folder that the pictures go to, or say --csv for the log alone")
         if folder is None and as_json:
             raise BadInput("--csv and --json both want standard output; name a file for the CSV")
-        with opened() as site:
+        with looked_at() as site:
             found = status.find(site.resources, batch, user_id=site.settings.user)
             if csv:
                 _write_log(terminal, site, found, folder)

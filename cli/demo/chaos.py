@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cli.batches import enqueueing
-from cli.batches.enqueue_options import Wish
+from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
 from cli.demo import chaos_books, stand_in
 from cli.demo.chaos_books import AtProvider
@@ -24,7 +24,8 @@ from cli.terminal import ENDED_OTHERWISE, OK, Terminal
 from domain.errors import KeyRefused, OutOfMoney, ProviderError, ServiceMissing
 from domain.ids import BatchId
 from domain.money import show, usd
-from pipeline.intake.enqueue import Plan, enqueue
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import Plan, prepare
 from pipeline.intake.prompt_check import refuse_objectionable
 from pipeline.operator import lanes
 from pipeline.views.by_provider import by_provider, count_active
@@ -90,20 +91,20 @@ def chaos_demo(terminal: Terminal, storm: Storm, *, report: Path, latency_s: flo
         stand_in.add_example_character(site)
         weather = Weather(site, storm, tend=tend)
         weather.rise()
-        wish = Wish(prompts=PROMPTS, name=stand_in.batch_name(site, _NAME, is_over=lambda one: _is_over(site, one)))
-        checked = enqueueing.check(wish, site.settings)
-        planned = enqueueing.planned(site, checked)
-        _check_prompts(site, terminal, planned)
-        written = enqueue(site.resources, checked.order, planned)
-        enqueueing.say_enqueued(terminal, written, checked)
+        name = stand_in.batch_name(site, _NAME, is_over=lambda one: _is_over(site, one))
+        options = EnqueueOptions(prompts=PROMPTS, name=name)
+        plan = prepare(site.resources, options.order(options.read(), user_id=site.settings.user))
+        _check_prompts(site, terminal, plan)
+        written = commit(site.resources, plan)
+        enqueueing.say_enqueued(terminal, plan, written)
         watch = Watch(site.resources, written.batch_id, terminal, tend=lambda: weather.pass_over(written.batch_id))
         return _conclude(site, watch.until_over(), terminal, weather, report=report)
 
 
-def _check_prompts(site: Opened, terminal: Terminal, planned: Plan) -> None:
+def _check_prompts(site: Opened, terminal: Terminal, plan: Plan) -> None:
     """Ask beforehand, as `--check-prompts` does; in a storm a check that cannot be had is no reason to stay at home."""
     try:
-        terminal.note(f"{refuse_objectionable(site.resources, planned.rows)} prompts have passed the provider's check")
+        terminal.note(f"{refuse_objectionable(site.resources, plan)} prompts have passed the provider's check")
     except ProviderError as failure:
         terminal.note(f"the prompts could not be checked beforehand: {failure}")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.batches import enqueueing
-from cli.batches.enqueue_options import Wish
+from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
 from cli.demo import stand_in
 from cli.installation import opened, tending
@@ -16,7 +16,8 @@ from cli.options import AsJson
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.money import show, usd
 from domain.states import GenerationState
-from pipeline.intake.enqueue import enqueue
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import prepare
 from pipeline.views.status import BatchStatus
 from runtime.crew import crew_of, workers
 from runtime.settings import Settings, read_settings
@@ -76,7 +77,7 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
         tend = tending(site, crew, terminal, members=members, checks=True)
         tend()
         stand_in.add_example_character(site)
-        wish = Wish(
+        options = EnqueueOptions(
             prompts=stand_in.EXAMPLE / "prompts.csv",
             name=stand_in.batch_name(site, _NAME, is_over=lambda batch: batch.over),
             character=["lulu-pig"],
@@ -85,9 +86,9 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
             cref_weight=_WEIGHT,
             approved_only=True,
         )
-        checked = enqueueing.check(wish, site.settings)
-        written = enqueue(site.resources, checked.order, enqueueing.planned(site, checked))
-        enqueueing.say_enqueued(terminal, written, checked)
+        plan = prepare(site.resources, options.order(options.read(), user_id=site.settings.user))
+        written = commit(site.resources, plan)
+        enqueueing.say_enqueued(terminal, plan, written)
         ended = Watch(site.resources, written.batch_id, terminal, tend=tend).until_over()
         billed = usd(sum((Decimal(job["charged_usd"]) for job in stand_in.jobs_of(site, ended)), Decimal(0)))
         more = {"bill_usd": show(billed)}

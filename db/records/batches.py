@@ -1,12 +1,11 @@
-"""Batches and their generations: writing them in bulk, and what people may change about a batch."""
+"""Batches: making and finding them, and what people may change about one."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Text, cast, func, insert, select, text, update
+from sqlalchemy import Connection, Text, cast, func, insert, select, update
 
 from db.ids import new_id
 from db.schema import batches, generations
@@ -14,57 +13,8 @@ from domain.errors import BadInput, UnknownThing
 from domain.ids import BatchId, CharacterId
 from domain.states import FINAL
 
-_COPIED = (
-    "id",
-    "batch_id",
-    "user_id",
-    "position",
-    "theme",
-    "variation",
-    "prompt",
-    "character_id",
-    "further_character_ids",
-    "provider",
-    "model",
-    "settings",
-    "try_policy",
-    "identity",
-    "occurrence",
-    "pipeline_data",
-    "hold_usd",
-    "price_usd",
-)
-
-
 #: When the row was had, not when the transaction began: whoever held it before may have set money aside meanwhile.
 _LOCKED_AT = func.clock_timestamp()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewGeneration:
-    """One row to be enqueued.
-
-    Args:
-        position: row of the prompt file, from 0.
-        further_character_ids: whom the picture must show beside `character_id`.
-        try_policy: what the row itself says about further tries; it is no part of the row's identity.
-    """
-
-    position: int
-    theme: str | None
-    variation: str | None
-    prompt: str
-    character_id: CharacterId | None
-    further_character_ids: Sequence[CharacterId] = ()
-    provider: str
-    model: str
-    settings: Mapping[str, Any]
-    identity: bytes
-    occurrence: int
-    pipeline_data: Mapping[str, Any] = field(default_factory=dict)
-    try_policy: Mapping[str, Any] = field(default_factory=dict)
-    hold_usd: Decimal
-    price_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +24,7 @@ class Enqueued:
     Args:
         new: rows that became generations.
         known: rows that the batch already had.
+        changed: rows that the batch has with other settings, and that stay as they are.
         vanished: positions and prompts of generations whose row the file no longer has.
         warnings: sentences for a person.
     """
@@ -81,8 +32,15 @@ class Enqueued:
     batch_id: BatchId
     new: int
     known: int
-    vanished: Sequence[tuple[int, str]]
+    changed: int = 0
+    vanished: Sequence[tuple[int, str]] = ()
     warnings: Sequence[str] = ()
+
+
+def id_of(connection: Connection, name: str, *, user_id: str) -> BatchId | None:
+    """The batch of exactly that name, or None."""
+    found = select(batches.c.id).where(batches.c.user_id == user_id, batches.c.name == name)
+    return connection.execute(found).scalar_one_or_none()
 
 
 def open_batch(
@@ -94,32 +52,30 @@ def open_batch(
     settings: Mapping[str, Any],
     priority: int | None,
     limit_usd: Decimal | None,
-) -> BatchId:
-    """The batch of that name, made if there is none; one that there is stays as it is, see `amend`.
+) -> tuple[BatchId, bool]:
+    """The batch of that name, made if there is none, and whether it was; one that there is stays as it is, see `amend`.
 
     Until the transaction ends, nobody else enqueues under that name. The batch's own row is not locked for that: a
     large file takes seconds, and every step of the batch books on the row.
     """
     lock = func.hashtextextended(f"enqueue {user_id} {name}", 0)
     connection.execute(select(func.pg_advisory_xact_lock(lock)))
-    known = connection.execute(
-        select(batches).where(batches.c.user_id == user_id, batches.c.name == name)
-    ).one_or_none()
-    if known is None:
-        batch_id = new_id()
-        connection.execute(
-            insert(batches).values(
-                id=batch_id,
-                name=name,
-                user_id=user_id,
-                character_id=character_id,
-                settings=dict(settings),
-                priority=priority or 1,
-                limit_usd=limit_usd,
-            )
+    known = id_of(connection, name, user_id=user_id)
+    if known is not None:
+        return known, False
+    batch_id = BatchId(new_id())
+    connection.execute(
+        insert(batches).values(
+            id=batch_id,
+            name=name,
+            user_id=user_id,
+            character_id=character_id,
+            settings=dict(settings),
+            priority=priority or 1,
+            limit_usd=limit_usd,
         )
-        return BatchId(batch_id)
-    return BatchId(known.id)
+    )
+    return batch_id, True
 
 
 def amend(connection: Connection, batch_id: BatchId, *, priority: int | None, limit_usd: Decimal | None) -> None:
@@ -137,107 +93,11 @@ def amend(connection: Connection, batch_id: BatchId, *, priority: int | None, li
         connection.execute(update(batches).where(batches.c.id == batch_id).values(**changes))
 
 
-def copy_in(
-    connection: Connection, batch_id: BatchId, *, user_id: str, rows: Iterable[NewGeneration], whole_file: bool
-) -> Enqueued:
-    """Add the rows that the batch does not have yet, by COPY.
-
-    Args:
-        whole_file: whether `rows` is all of the file, so that generations without a row can be named.
-    """
-    connection.execute(
-        text("CREATE TEMP TABLE incoming (LIKE generations INCLUDING DEFAULTS INCLUDING GENERATED) ON COMMIT DROP")
-    )
-    total = _copy(connection, batch_id, user_id, rows)
-    columns = ", ".join(_COPIED)
-    new = connection.execute(
-        text(
-            f"INSERT INTO generations ({columns}) SELECT {columns} FROM incoming ORDER BY position"  # noqa: S608 -- constant column names
-            " ON CONFLICT (batch_id, identity, occurrence) DO NOTHING"
-        )
-    ).rowcount
-    _follow_policies(connection, batch_id)
-    vanished: list[tuple[int, str]] = []
-    if whole_file:
-        vanished = [
-            (row.position, row.prompt)
-            for row in connection.execute(
-                text(
-                    "SELECT g.position, g.prompt FROM generations g WHERE g.batch_id = :batch AND NOT EXISTS"
-                    " (SELECT FROM incoming i WHERE i.identity = g.identity AND i.occurrence = g.occurrence)"
-                    " ORDER BY g.position"
-                ),
-                {"batch": batch_id},
-            )
-        ]
-    return Enqueued(batch_id=batch_id, new=new, known=total - new, vanished=vanished)
-
-
-def _follow_policies(connection: Connection, batch_id: BatchId) -> None:
-    """A known row that now says something else about further tries; it is the same row, and what is made stays."""
-    # Locked in the order of a cancel, so that the two may meet.
-    connection.execute(
-        text(
-            "WITH changed AS (SELECT g.id, i.try_policy FROM generations g JOIN incoming i"
-            " ON i.identity = g.identity AND i.occurrence = g.occurrence AND i.try_policy <> g.try_policy"
-            " WHERE g.batch_id = :batch ORDER BY g.id FOR UPDATE OF g)"
-            " UPDATE generations g SET try_policy = changed.try_policy FROM changed WHERE g.id = changed.id"
-        ),
-        {"batch": batch_id},
-    )
-
-
 def set_try_policy(connection: Connection, batch_id: BatchId, said: Mapping[str, Any]) -> None:
     """What a person says about further tries from now on; what was not said stays as it was."""
     connection.execute(
         update(batches).where(batches.c.id == batch_id).values(try_policy=batches.c.try_policy.concat(dict(said)))
     )
-
-
-def known_rows(
-    connection: Connection, name: str, *, user_id: str, keys: Sequence[tuple[bytes, int]]
-) -> set[tuple[bytes, int]]:
-    """Of these identities and occurrences, those that the batch of that name has already."""
-    found = connection.execute(
-        select(generations.c.identity, generations.c.occurrence)
-        .join(batches, batches.c.id == generations.c.batch_id)
-        .where(batches.c.user_id == user_id, batches.c.name == name)
-    )
-    return {(bytes(row.identity), row.occurrence) for row in found} & set(keys)
-
-
-def _copy(connection: Connection, batch_id: BatchId, user_id: str, rows: Iterable[NewGeneration]) -> int:
-    driver = connection.connection.driver_connection
-    if driver is None:
-        raise RuntimeError("the connection was closed under a running transaction")
-    total = 0
-    statement = f"COPY incoming ({', '.join(_COPIED)}) FROM STDIN"
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            total += 1
-            copy.write_row(
-                (
-                    new_id(),
-                    batch_id,
-                    user_id,
-                    row.position,
-                    row.theme,
-                    row.variation,
-                    row.prompt,
-                    row.character_id,
-                    list(row.further_character_ids),
-                    row.provider,
-                    row.model,
-                    json.dumps(row.settings, ensure_ascii=False),
-                    json.dumps(row.try_policy),
-                    row.identity,
-                    row.occurrence,
-                    json.dumps(row.pipeline_data, ensure_ascii=False),
-                    row.hold_usd,
-                    row.price_usd,
-                )
-            )
-    return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

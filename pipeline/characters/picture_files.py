@@ -31,14 +31,19 @@ def picture_files(named: Sequence[str | Path]) -> list[Path]:
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        yield from sorted(one for one in path.rglob("*") if one.suffix.lower() in _ENDINGS and one.is_file())
+        yield from sorted(one for one in path.rglob("*") if _is_picture(one))
     elif path.exists() or not any(sign in str(path) for sign in "*?["):
         if path.exists():
             yield path
     else:
         below = Path(path.anchor)
         pattern = str(path.relative_to(below)) if path.anchor else str(path)
-        yield from sorted(one for one in below.glob(pattern) if one.suffix.lower() in _ENDINGS and one.is_file())
+        yield from sorted(one for one in below.glob(pattern) if _is_picture(one))
+
+
+def _is_picture(path: Path) -> bool:
+    """By its name; macOS puts a `._` file beside each picture on a foreign disk, which is none."""
+    return path.suffix.lower() in _ENDINGS and not path.name.startswith("._") and path.is_file()
 
 
 def file_source(path: Path) -> Source:

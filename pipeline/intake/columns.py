@@ -11,8 +11,39 @@ from functools import lru_cache
 WORDS = ("index", "theme", "variation", "character", "provider", "model")
 #: Columns of whole numbers with their largest value. Source: Midjourney's parameter list; 1,000 is the end of `--ow`.
 NUMBERS = {"seed": 4_294_967_295, "cref_weight": 1_000, "stylize": 1_000, "chaos": 100, "weird": 3_000}
-SETTINGS = frozenset({"mode", "aspect_ratio", "negative_prompt", "quality", "size", "version", "style", "cref_urls"})
-ALIASES = {"ar": "aspect_ratio", "cw": "cref_weight", "no": "negative_prompt", "negative": "negative_prompt"}
+#: Columns of addresses, several in a cell or one.
+ADDRESSES = frozenset({"cref_urls", "image_urls", "oref_url", "sref"})
+#: Columns that say yes or no.
+SWITCHES = frozenset({"raw", "tile"})
+SETTINGS = frozenset(
+    {
+        *("mode", "aspect_ratio", "negative_prompt", "quality", "size", "version", "style", "niji", "iw"),
+        *("output_format", "background"),
+        *ADDRESSES,
+        *SWITCHES,
+    }
+)
+ALIASES = {
+    "ar": "aspect_ratio",
+    "aspect": "aspect_ratio",
+    "cw": "cref_weight",
+    "no": "negative_prompt",
+    "negative": "negative_prompt",
+    "oref": "oref_url",
+    "v": "version",
+}
+#: Names that could be meant to steer and are too short, or too common, to be believed: what to use instead.
+INSTEAD = {
+    "s": "call it 'stylize'",
+    "c": "call it 'chaos', or 'character'",
+    "p": "write --p and the code into the prompt",
+    "w": "call it 'weird'",
+    "q": "call it 'quality'",
+    "n": "use --times, or write the row several times",
+    "times": "use --times, or write the row several times",
+    "count": "use --times, or write the row several times",
+    "quantity": "use --times, or write the row several times",
+}
 #: About further tries, and so no part of what is asked of a model.
 TRIES = frozenset({"max_tries", "escalate"})
 KNOWN = frozenset({"prompt", *WORDS, *NUMBERS, *SETTINGS, *TRIES, "status", "approved"})
@@ -30,12 +61,15 @@ def column_name(written: str) -> str:
 
 
 def misspelt(columns: Iterable[str]) -> Iterator[str]:
-    """A warning for each column that is not known and looks like one that is.
+    """A warning for each column that is not known and looks as if it should steer.
 
     Any other column is the owner's own and no mistake, so only names that begin alike count: `code` is not `mode`.
     """
     for column in sorted(set(columns) - KNOWN):
         folded = _folded(column)
+        if folded in INSTEAD:
+            yield f"the column {column!r} steers nothing; if it should, {INSTEAD[folded]}"
+            continue
         alike = [known for known in KNOWN if known[0] == folded[:1]]
         if near := get_close_matches(folded, alike, n=1, cutoff=_ALIKE):
             yield f"the column {column!r} steers nothing; if it should, call it {near[0]!r}"

@@ -68,6 +68,28 @@ def read_json_lines(
         yield line, _fields(element, name=name, line=line, rename=rename)
 
 
+def checked_fields(prompt: object, *, name: str, line: int, rename: Callable[[str], str]) -> dict[str, Any]:
+    """What a script or a request gives as one row, as values by renamed key: a text is a prompt.
+
+    Raises:
+        BadInput: as `read_json_array`, and for what JSON has no word for.
+    """
+    if isinstance(prompt, str):
+        # NUL and half a pair are no printable characters, and asking is cheaper than searching.
+        if not prompt.isprintable() and _UNSTORABLE.search(prompt):
+            raise _unstorable(name, line)
+        return {"prompt": prompt}
+    try:
+        text = json.dumps(dict(prompt))  # type: ignore[call-overload]  # what is no mapping is refused
+    except (TypeError, ValueError):
+        what = f"{type(prompt).__name__} {prompt!r:.60}"
+        raise BadInput(
+            f"{name!r} holds the {what}; write a text or a mapping of texts and numbers", line=line
+        ) from None
+    element, _ = _decoded(text, 0, name=name, first_line=line)
+    return _fields(element, name=name, line=line, rename=rename)
+
+
 def _after_space(text: str, position: int) -> int:
     match = _SPACE.match(text, position)
     return match.end() if match else position
@@ -96,9 +118,7 @@ def _fields(element: Any, *, name: str, line: int, rename: Callable[[str], str])
     if not isinstance(element, dict):
         raise BadInput(f"{name!r} holds {_kind(element)} here; write a string or an object with a prompt", line=line)
     if any(_UNSTORABLE.search(text) for text in _texts(element)):
-        raise BadInput(
-            f"{name!r} holds a NUL or half a surrogate pair here, which no prompt can carry; delete it", line=line
-        )
+        raise _unstorable(name, line)
     fields: dict[str, Any] = {}
     for key, value in element.items():
         column = rename(key)
@@ -106,6 +126,12 @@ def _fields(element: Any, *, name: str, line: int, rename: Callable[[str], str])
             raise BadInput(f"{name!r} names {column!r} twice in one object; keep one of the two", line=line)
         fields[column] = value
     return fields
+
+
+def _unstorable(name: str, line: int) -> BadInput:
+    return BadInput(
+        f"{name!r} holds a NUL or half a surrogate pair here, which no prompt can carry; delete it", line=line
+    )
 
 
 def _texts(value: Any) -> Iterator[str]:

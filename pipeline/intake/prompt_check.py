@@ -5,15 +5,15 @@ better found here.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from db.records.batches import NewGeneration
 from domain.errors import BadInput, LikenessError
 from domain.retry import wish_of
+from pipeline.intake.plan import Plan, PlannedRow
 from pipeline.resources import Resources
 from providers.contract import Ask, Lane
 
@@ -25,7 +25,7 @@ _NAMED: Final = 20
 _NO_ATTEMPT: Final = "00000000-0000-7000-8000-000000000000"
 
 
-def refuse_objectionable(resources: Resources, rows: Sequence[NewGeneration]) -> int:
+def refuse_objectionable(resources: Resources, plan: Plan) -> int:
     """Ask about every text once; rows of providers that have no such check are passed over.
 
     Returns:
@@ -35,30 +35,30 @@ def refuse_objectionable(resources: Resources, rows: Sequence[NewGeneration]) ->
         BadInput: the provider objects; every row is named with its objection. Or no row's provider has a check.
         ProviderError: a provider could not be asked; nothing is known.
     """
-    texts = _texts(resources, rows)
-    if rows and not texts:
+    texts = _texts(resources, plan.rows())
+    if not texts:
         raise BadInput("none of these prompts' providers can be asked beforehand; leave out --check-prompts")
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prompt-check") as pool:
         said = pool.map(lambda one: _objection(*one), texts)
         objections = {one: objection for one, objection in zip(texts, said, strict=True) if objection}
-    wrong = {position: objection for one, objection in objections.items() for position in texts[one]}
+    wrong = {line: objection for one, objection in objections.items() for line in texts[one]}
     if wrong:
         raise BadInput(_sentence(wrong))
-    return sum(len(positions) for positions in texts.values())
+    return sum(map(len, texts.values()))
 
 
-def _texts(resources: Resources, rows: Sequence[NewGeneration]) -> Mapping[tuple[Lane, str], list[int]]:
-    """The rows of each text, by the lane that is asked about it."""
+def _texts(resources: Resources, rows: Iterable[PlannedRow]) -> Mapping[tuple[Lane, str], list[int]]:
+    """The lines of each text, by the lane that is asked about it."""
     judges = {lane.provider: lane for lane in resources.lanes.values() if lane.checks_prompts}
     texts: defaultdict[tuple[Lane, str], list[int]] = defaultdict(list)
     for row in rows:
         lane = judges.get(row.provider)
         if lane is not None:
-            texts[lane, _text(lane, row)].append(row.position)
+            texts[lane, _text(lane, row)].append(row.line)
     return texts
 
 
-def _text(lane: Lane, row: NewGeneration) -> str:
+def _text(lane: Lane, row: PlannedRow) -> str:
     """What would be sent, but for the references, which are addresses and no words."""
     return lane.prompt_text(
         Ask(attempt_id=_NO_ATTEMPT, token="", model=row.model, prompt=row.prompt, settings=row.settings)
@@ -83,6 +83,6 @@ def _wait_s(state: RetryCallState) -> float:
 
 
 def _sentence(wrong: Mapping[int, str]) -> str:
-    named = [f"row {position} ({wrong[position]})" for position in sorted(wrong)[:_NAMED]]
+    named = [f"line {line} ({wrong[line]})" for line in sorted(wrong)[:_NAMED]]
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     return f"the provider refuses {len(wrong)} of the prompts, and nothing was enqueued: {', '.join(named)}{more}"

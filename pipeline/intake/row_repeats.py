@@ -1,12 +1,12 @@
 """One row of a file, several generations: the same prompt several times, or once in each of several categories."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from pipeline.intake.prompt_file import PromptRow
+from pipeline.intake.prompt_rows import PromptRow
 
 
-def multiplied(rows: Sequence[PromptRow], *, times: int, categories: Sequence[str]) -> Iterator[PromptRow]:
+def multiplied(rows: Iterable[PromptRow], *, times: int, categories: Sequence[str]) -> Iterator[PromptRow]:
     """The rows, each as often as asked for, in order and with positions of their own.
 
     Args:

@@ -10,12 +10,17 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from domain.errors import BadInput
+from pipeline.intake.findings import Findings, Kind
 
-#: In order of preference; the one that finds the wanted column in the header is the one in use.
-_DELIMITERS = (",", ";", "\t")
+#: In order of preference; the one that finds the wanted column in a header is the one in use.
+_DELIMITERS: Final = (",", ";", "\t")
+#: What Excel takes as the word about the delimiter.
+_SEPARATOR_LINE: Final = re.compile(r"sep=(.)", re.IGNORECASE)
+#: A header is looked for below so many records.
+_MOST_ABOVE: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,25 +37,34 @@ class Table:
     rows: Iterator[tuple[int, list[str]]]
 
 
-def read_table(source: BinaryIO, *, name: str, rename: Callable[[str], str], wanted: str) -> Table:
+def read_table(source: BinaryIO, *, name: str, rename: Callable[[str], str], wanted: str, findings: Findings) -> Table:
     """The table in `source`, which must be seekable and is read from its start.
+
+    The header is the first line that has the wanted column; a title above it is passed over.
 
     Args:
         source: the bytes.
         name: of the file, as errors call it.
         rename: from a column's name as written to the name it gets here.
-        wanted: the column (as renamed) by which the delimiter is recognised.
+        wanted: the column (as renamed) by which header and delimiter are recognised.
+        findings: collects what is half understood.
 
     Raises:
         BadInput: here or while rows are taken: a column named twice, more cells than the header
             names, a quote never closed, a cell above the limit of the `csv` module, a NUL byte,
             bytes that are not UTF-8.
     """
-    delimiter = _delimiter(source, name=name, rename=rename, wanted=wanted)
-    records = _records(source, name=name, delimiter=delimiter)
-    line, header = next(records, (1, []))
+    delimiter, above = _layout(source, name=name, rename=rename, wanted=wanted)
+    records = _Records(source, name=name, delimiter=delimiter)
+    rows = iter(records)
+    line, header = next(rows, (1, []))
+    for _ in range(above):
+        line, header = next(rows)
+    if above:
+        findings.add(Kind.HEADER, f"the header of {name!r} is line {line}; what stands above it is passed over")
     columns = _columns(header, name=name, rename=rename, line=line)
-    return Table(columns=columns, rows=_fitting(records, name=name, width=len(columns)))
+    cuts = _Cuts(columns, wanted=wanted, spaced=records.spaced(), name=name, findings=findings)
+    return Table(columns=columns, rows=_body(rows, records, columns, rename=rename, cuts=cuts, name=name))
 
 
 def read_lines(source: BinaryIO, *, name: str) -> Iterator[str]:
@@ -78,30 +92,105 @@ def read_lines(source: BinaryIO, *, name: str) -> Iterator[str]:
             text.detach()
 
 
-def _fitting(records: Iterator[tuple[int, list[str]]], *, name: str, width: int) -> Iterator[tuple[int, list[str]]]:
-    for line, cells in records:
-        if len(cells) > width:
-            # Spreadsheets pad rows with empty cells; a surplus cell with content is a prompt cut in two.
-            if any(cell.strip() for cell in cells[width:]):
-                raise BadInput(
-                    f"this row of {name!r} has {len(cells)} cells, but its header names {width}; "
-                    "put a cell that contains the separator into double quotes",
-                    line=line,
-                )
-            yield line, cells[:width]
-        else:
-            yield line, cells
+def _body(
+    rows: Iterator[tuple[int, list[str]]],
+    records: "_Records",
+    columns: Sequence[str],
+    *,
+    rename: Callable[[str], str],
+    cuts: "_Cuts",
+    name: str,
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows below the header, none wider than it."""
+    width = len(columns)
+    for line, cells in rows:
+        if len(cells) >= width and [rename(cell) for cell in cells[:width]] == list(columns):
+            cuts.findings.add(Kind.HEADER, "the header comes again, and is passed over", line=line)
+            continue
+        cuts.look(line, cells, records.raw)
+        # Spreadsheets pad rows with empty cells; a surplus cell with content is a prompt cut in two.
+        if any(cell.strip() for cell in cells[width:]):
+            raise BadInput(
+                f"this row of {name!r} has {len(cells)} cells, but its header names {width}; "
+                "put a cell that contains the separator into double quotes",
+                line=line,
+            )
+        yield line, cells[:width]
 
 
-def _delimiter(source: BinaryIO, *, name: str, rename: Callable[[str], str], wanted: str) -> str:
-    def fitness(delimiter: str) -> tuple[bool, int]:
+class _Cuts:
+    """Finds cells that were cut in two at a comma of the text, where the row has not too many cells for it.
+
+    Args:
+        spaced: people who write a blank behind every comma of the header mean nothing by it in a row.
+    """
+
+    def __init__(self, columns: Sequence[str], *, wanted: str, spaced: bool, name: str, findings: Findings) -> None:
+        self._columns = columns
+        self._at = columns.index(wanted) if wanted in columns else None
+        self._spaced = spaced
+        self._name = name
+        self.findings = findings
+
+    def look(self, line: int, cells: Sequence[str], raw: str | None) -> None:
+        """Raises `BadInput` where a prompt was cut, unless that is let pass."""
+        at = self._at
+        if at is None or at + 1 >= len(cells):
+            return
+        if raw is not None and not self._spaced and ", " in raw and _goes_on(raw, at):
+            self._cut(line, cells, at, "put the whole prompt into double quotes")
+        opened = _CURLY_OPEN.search(cells[at])
+        left_open = opened is not None and not _CURLY_CLOSE.search(cells[at], opened.end())
+        if left_open and any(_CURLY_CLOSE.search(cell) for cell in cells[at + 1 :]):
+            self._cut(line, cells, at, "curly quotes hold no cell together; put the prompt into straight double quotes")
+
+    def _cut(self, line: int, cells: Sequence[str], at: int, advice: str) -> None:
+        column = self._columns[at + 1] if at + 1 < len(self._columns) else None
+        where = f"became the column {column!r}" if column else "is left over"
+        rest = cells[at + 1].strip()
+        self.findings.add(
+            Kind.CUT, f"the prompt ends at a comma, and {rest[:_LONGEST_SHOWN]!r} {where}; {advice}", line=line
+        )
+
+
+_LONGEST_SHOWN: Final = 30
+_CURLY_OPEN: Final = re.compile("[“„«]")
+_CURLY_CLOSE: Final = re.compile("[”“»]")
+_CELL: Final = re.compile(r' *"[^"]*+(?:""[^"]*+)*+" *(?:,|$)|[^,]*(?:,|$)')
+
+
+def _goes_on(raw: str, at: int) -> bool:
+    """Whether the cell after number `at` begins with a blank, and neither of the two is quoted."""
+    position = 0
+    cells: list[str] = []
+    text = raw.rstrip("\r\n")
+    while len(cells) < at + 2 and (found := _CELL.match(text, position)) and found.end() > position:
+        cells.append(found.group())
+        position = found.end()
+    if len(cells) < at + 2:
+        return False
+    prompt, following = cells[at], cells[at + 1]
+    return following.startswith(" ") and following.strip(" ,") != "" and '"' not in (prompt[:1], following.lstrip()[:1])
+
+
+def _layout(source: BinaryIO, *, name: str, rename: Callable[[str], str], wanted: str) -> tuple[str, int]:
+    """The delimiter, and how many records stand above the header."""
+    first = next(read_lines(source, name=name), "")
+    if found := _SEPARATOR_LINE.fullmatch(first.strip("\r\n")):
+        return found[1], 0
+    best: tuple[bool, int, int] = (False, 0, 0)
+    delimiter = _DELIMITERS[0]
+    for one in _DELIMITERS:
         try:
-            _, header = next(_records(source, name=name, delimiter=delimiter), (1, []))
+            head = list(islice(_Records(source, name=name, delimiter=one), _MOST_ABOVE + 1))
         except BadInput:
-            return False, 0  # with another delimiter the same quotes may make sense; if not, it is raised later
-        return wanted in map(rename, header), len(header)
-
-    return max(_DELIMITERS, key=fitness)
+            continue  # with another delimiter the same quotes may make sense; if not, it is raised later
+        at = next((at for at, (_, cells) in enumerate(head) if wanted in map(rename, cells)), None)
+        width = len(head[at or 0][1]) if head else 0
+        fitness = (at is not None, -(at or 0), width)
+        if fitness > best:
+            best, delimiter = fitness, one
+    return delimiter, -best[1]
 
 
 def _columns(header: list[str], *, name: str, rename: Callable[[str], str], line: int) -> list[str]:
@@ -116,18 +205,42 @@ def _columns(header: list[str], *, name: str, rename: Callable[[str], str], line
     return columns
 
 
-def _records(source: BinaryIO, *, name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(read_lines(source, name=name), delimiter=delimiter, strict=True)
-    begin = 1
-    try:
-        for cells in reader:
-            if cells:
-                yield begin, cells
-            begin = reader.line_num + 1
-    except csv.Error as failure:
-        reason = str(failure)
-        region = list(islice(read_lines(source, name=name), begin - 1, reader.line_num))
-        raise _broken(region, name=name, delimiter=delimiter, begin=begin, reason=reason) from failure
+class _Records:
+    """Records as (line, cells), each with the text it was read from while it is the latest.
+
+    A blank before a quote belongs to neither cell, as people write it by hand.
+    """
+
+    def __init__(self, source: BinaryIO, *, name: str, delimiter: str) -> None:
+        self._source = source
+        self._name = name
+        self._delimiter = delimiter
+        self._latest = ""
+        #: The text of the latest record, or None where it has several lines.
+        self.raw: str | None = None
+
+    def spaced(self) -> bool:
+        """Whether the record that was read last has a blank behind a comma."""
+        return ", " in (self.raw or "")
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        reader = csv.reader(self._lines(), delimiter=self._delimiter, strict=True, skipinitialspace=True)
+        begin = 1
+        try:
+            for cells in reader:
+                self.raw = self._latest if reader.line_num == begin else None
+                if cells and not (begin == 1 and _SEPARATOR_LINE.fullmatch(self._latest.strip("\r\n"))):
+                    yield begin, cells
+                begin = reader.line_num + 1
+        except csv.Error as failure:
+            reason = str(failure)
+            region = list(islice(read_lines(self._source, name=self._name), begin - 1, reader.line_num))
+            raise _broken(region, name=self._name, delimiter=self._delimiter, begin=begin, reason=reason) from failure
+
+    def _lines(self) -> Iterator[str]:
+        for line in read_lines(self._source, name=self._name):
+            self._latest = line
+            yield line
 
 
 def _broken(region: list[str], *, name: str, delimiter: str, begin: int, reason: str) -> BadInput:
@@ -151,7 +264,7 @@ def _broken(region: list[str], *, name: str, delimiter: str, begin: int, reason:
 def _open_quote(text: str, *, delimiter: str) -> int | None:
     """How many lines into `text` the first quote stands that is not closed at the end of a cell."""
     # Possessive, so that a quote that is never closed is found out in one pass.
-    cell = re.compile(rf'(?:"[^"]*+(?:""[^"]*+)*+"|(?!")[^{delimiter}\r\n]*+)(?:{delimiter}|\r\n|\r|\n|\Z)')
+    cell = re.compile(rf'(?: *"[^"]*+(?:""[^"]*+)*+"|(?!")[^{delimiter}\r\n]*+)(?:{delimiter}|\r\n|\r|\n|\Z)')
     position = 0
     while position < len(text):
         match = cell.match(text, position)

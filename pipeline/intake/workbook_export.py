@@ -16,7 +16,8 @@ from domain.errors import BadInput
 from domain.ids import BatchId, CharacterId, normalised
 from pipeline.characters.character_names import join_names
 from pipeline.characters.references import named_urls
-from pipeline.intake.prompt_file import PromptRow, read_prompts
+from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.prompt_rows import PromptRow
 from pipeline.resources import Resources
 from pipeline.views import generations, status
 from pipeline.views.report import line_of, report_of

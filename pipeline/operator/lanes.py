@@ -7,7 +7,6 @@ from db.records.lanes import LaneRow
 from domain.errors import UnknownThing
 from domain.ids import BatchId
 from domain.rates import per_second
-from pipeline.attempts import illegal_prompts
 from pipeline.resources import Resources
 
 __all__ = [
@@ -85,6 +84,9 @@ def reopen(resources: Resources, lane: str) -> None:
     Raises:
         UnknownThing: no such lane.
     """
+    # Brings the services' clients along, which looking at lanes can do without.
+    from pipeline.attempts import illegal_prompts
+
     with resources.database.transaction() as connection:
         lanes.reopen(connection, lane)
         (provider,) = (row.provider for row in lanes.list_lanes(connection) if row.name == lane)

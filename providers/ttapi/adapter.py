@@ -18,14 +18,21 @@ from providers.catalogue import load
 from providers.contract import Accepted, AccountInfo, Action, Ask, Call, Progress, Reply, Running
 from providers.listed import ListedPage
 from providers.midjourney import prompt as midjourney
+from providers.midjourney.flags import FLAGS
 from providers.notices import Told
 from providers.seeds import seed_of
+from providers.setting_values import is_said
 from providers.ttapi import replies
 from providers.ttapi.modes import FIRST_LOOK, job_timeout_s, mode_of
 from providers.ttapi.side_jobs import SideJobs
 
 #: Between a job's id and the action on it, where TTAPI gives both the same id; in no id of its own.
 _SAME_ID: Final = "#"
+
+#: Settings that its text or its body says, or that are not for the model.
+_SAYABLE: Final = frozenset(
+    {"mode", "timeout", "image_urls", "references", "max_image_cost", *(name for one in FLAGS for name in one.settings)}
+)
 
 #: Jobs on one page of the list; the most that TTAPI gives.
 LIST_PAGE: Final = 100
@@ -61,7 +68,7 @@ class TTAPI(SideJobs):
 
     def warnings(self, ask: Ask) -> Sequence[str]:
         read = midjourney.understood(ask.prompt)
-        return [*read.notes, *load().get(ask.model).length_notes(read.words)]
+        return [*read.notes, *load().get(ask.model).length_notes(read.words), *_left_out(ask)]
 
     def build_submit(self, ask: Ask) -> Call:
         mode = mode_of(ask.settings)
@@ -176,6 +183,12 @@ def _with_version(model: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     if said not in (None, "") and str(said) != found["version"]:
         raise RequestRefused(f"the model is {model!r} and {name} is {said!r}; take one of them out")
     return {**settings, name: found["version"]}
+
+
+def _left_out(ask: Ask) -> list[str]:
+    """What is said about settings that Midjourney has no flag for, and that its pictures do not depend on."""
+    names = sorted(name for name, value in ask.settings.items() if name not in _SAYABLE and is_said(value))
+    return [f"Midjourney takes no {', '.join(map(repr, names))}; left out"] if names else []
 
 
 def job_id_and_action(job_id: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ import socket
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from domain.escalation import wishes
-from pipeline.intake.enqueue import Enqueued, Order, enqueue, plan
+from pipeline.intake.commit import Enqueued, commit
+from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_file import read_prompts
 from pipeline.resources import Resources
-from providers.catalogue import load
 from runtime.settings import Settings
 from tests.support.commands import ROOT, write_prompts
 
@@ -110,15 +109,15 @@ def ordered(
     **settings: Any,
 ) -> Enqueued:
     """A batch named after the file, enqueued at one wire."""
-    rows = read_prompts(write_prompts(path, prompts))
     order = Order(
         name=path.stem,
         user_id="local",
         provider=wire.provider,
+        prompts=read_prompts(write_prompts(path, prompts)),
         model=wire.model,
         character=character,
         settings={**wire.settings, **settings},
         limit_usd=limit_usd,
         try_policy=wishes(max_tries=max_tries),
     )
-    return enqueue(resources, order, plan(resources, load(), order, rows, today=datetime.now(UTC).date()))
+    return commit(resources, prepare(resources, order))

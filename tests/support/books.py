@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from db.moves import admission, collection, polling, submission, validation
 from db.moves.admission import Admitted
@@ -20,9 +20,9 @@ from db.moves.collection import NewAsset
 from db.reads import generations as reading
 from db.reads.work import Lease
 from db.records import batches, lanes
-from db.records.batches import NewGeneration
 from db.records.characters import NewThresholds, ReferenceRow
 from db.records.characters import put as put_character
+from db.records.incoming_rows import LaidOut, Repeats, line_of, shared_columns
 from db.schema import attempts, generations, ledger_entries
 from db.schema import batches as batch_table
 from db.session import Database
@@ -48,6 +48,41 @@ def asset(position: int = 0, **fields: Any) -> NewAsset:
     if "missing_reason" in fields:
         return NewAsset(position=position, metadata={}, **fields)
     return NewAsset(position=position, r2_key=f"pictures/{uuid4()}", sha256=uuid4().hex, metadata={}, **fields)
+
+
+def line(
+    position: int,
+    *,
+    hold: Decimal = HOLD,
+    price: Decimal = PRICE,
+    provider: str = "sandbox",
+    character: CharacterId | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> str:
+    """One row on its way into a batch."""
+    prompt = f"prompt {position}"
+    return line_of(
+        identity=row_identity(prompt, {"provider": provider}),
+        position=position,
+        prompt=prompt,
+        theme=None,
+        variation=None,
+        pipeline_data=None,
+        shared=shared_columns(
+            character_ids=[] if character is None else [character],
+            provider=provider,
+            model="midjourney",
+            settings=dict(settings or {}),
+            try_policy={},
+            hold_usd=hold,
+            price_usd=price,
+        ),
+    )
+
+
+def add_lines(connection: Connection, batch_id: BatchId, lines: Sequence[str]) -> int:
+    """Put rows into a batch as enqueuing more of it does; returns how many are new."""
+    return LaidOut(connection, batch_id, user_id=USER, lines=lines, repeats=Repeats()).insert()
 
 
 @dataclass(slots=True)
@@ -95,7 +130,7 @@ class Books:
     ) -> BatchId:
         """A batch of that many prompts; adding to a known name adds prompts behind those it has."""
         with self.database.transaction() as connection:
-            batch_id = batches.open_batch(
+            batch_id, _ = batches.open_batch(
                 connection,
                 name=name or f"batch {next(_names)}",
                 user_id=USER,
@@ -105,24 +140,11 @@ class Books:
                 limit_usd=None if limit is None else Decimal(limit),
             )
             known = len(self._ids(connection, batch_id))
-            rows = [
-                NewGeneration(
-                    position=position,
-                    theme=None,
-                    variation=None,
-                    prompt=f"prompt {position}",
-                    character_id=character,
-                    provider=provider,
-                    model="midjourney",
-                    settings=dict(settings or {}),
-                    identity=row_identity(f"prompt {position}", {"provider": provider}),
-                    occurrence=0,
-                    hold_usd=hold,
-                    price_usd=price,
-                )
+            lines = [
+                line(position, hold=hold, price=price, provider=provider, character=character, settings=settings)
                 for position in range(known, known + prompts)
             ]
-            batches.copy_in(connection, batch_id, user_id=USER, rows=rows, whole_file=False)
+            add_lines(connection, batch_id, lines)
             batches.amend(connection, batch_id, priority=None, limit_usd=None if limit is None else Decimal(limit))
         return batch_id
 

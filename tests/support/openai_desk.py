@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import pytest
 from db.session import Database
 from domain.ids import AttemptId
 from pipeline.attempts import collect, submit
-from pipeline.intake.enqueue import Order, enqueue, plan
-from pipeline.intake.prompt_file import PromptRow
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_rows import PromptRow
 from pipeline.process.leases import Leases
 from pipeline.resources import Resources, Timing
-from providers.catalogue import load
 from providers.registry import open_lane
 from sandbox.bill import digest_of
 from storage.folder import FolderStore
@@ -73,13 +73,13 @@ class Desk:
             name=f"batch {uuid.uuid4()}",
             user_id=USER,
             provider="openai",
+            prompts=rows,
             model=FLARE,
             settings={"quality": "low"} if settings is None else settings,
             character=character,
             limit_usd=limit,
         )
-        planned = plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
-        enqueue(self.resources, order, planned)
+        commit(self.resources, prepare(self.resources, order))
         return self.sent.take("submit")
 
     def attempt(self, prompt: str = "a pink pig", **order: Any) -> AttemptId:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from db.session import Database
 from domain.ids import AttemptId
 from pipeline.attempts import collect, poll, submit
 from pipeline.doubts import by_person
-from pipeline.intake.enqueue import Order, Plan, enqueue, plan
-from pipeline.intake.prompt_file import PromptRow
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import Order, Plan, prepare
+from pipeline.intake.prompt_rows import PromptRow
 from pipeline.process.leases import Leases
 from pipeline.resources import Resources, Timing
-from providers.catalogue import load
 from providers.registry import open_lane
 from sandbox.bill import digest_of
 from storage.folder import FolderStore
@@ -50,18 +50,18 @@ class Desk:
 
     def planned(
         self, *prompts: str, model: str = NANO, order: Mapping[str, Any] | None = None, **settings: Any
-    ) -> tuple[Order, Plan]:
+    ) -> Plan:
         rows = [
             PromptRow(position=at, line=at + 1, prompt=prompt, settings=settings, extra={})
             for at, prompt in enumerate(prompts)
         ]
         name = f"batch {uuid.uuid4()}"
-        wanted = Order(name=name, user_id=USER, provider="replicate", model=model, **(order or {}))
-        return wanted, plan(self.resources, load(), wanted, rows, today=datetime.now(UTC).date())
+        wanted = Order(name=name, user_id=USER, provider="replicate", prompts=rows, model=model, **(order or {}))
+        return prepare(self.resources, wanted)
 
     def attempts(self, *prompts: str, model: str = NANO, **settings: Any) -> list[AttemptId]:
         """Of a new batch, admitted and published."""
-        enqueue(self.resources, *self.planned(*prompts, model=model, **settings))
+        commit(self.resources, self.planned(*prompts, model=model, **settings))
         return self.sent.take("submit")
 
     def submitted(self, *prompts: str, model: str = NANO, **settings: Any) -> list[AttemptId]:

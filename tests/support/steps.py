@@ -6,7 +6,7 @@ A `Bench` belongs to one test: its own account at the sandbox, so that its bill 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from pipeline.attempts import collect, model_inputs, poll, rescue, submit, valid
 from pipeline.attempts.admit import admit
 from pipeline.attempts.outcome import Again
 from pipeline.characters.definitions import NewCharacter, add
-from pipeline.intake.enqueue import Enqueued, Order, enqueue, plan
-from pipeline.intake.prompt_file import PromptRow
+from pipeline.intake.commit import Enqueued, commit
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_rows import PromptRow
 from pipeline.process.leases import Leases
 from pipeline.resources import Resources, Timing
-from providers.catalogue import load
 from providers.lane import HttpLane
 from providers.registry import open_lane
 from sandbox.process import running
@@ -96,9 +96,8 @@ class Bench:
             PromptRow(position=at, line=at + 1, prompt=prompt, settings={}, extra={})
             for at, prompt in enumerate(prompts or ["a pink pig in a garden"])
         ]
-        wanted = Order(name=name, user_id=USER, provider="sandbox", character=character, **order)
-        planned = plan(self.resources, load(), wanted, rows, today=datetime.now(UTC).date())
-        return enqueue(self.resources, wanted, planned)
+        wanted = Order(name=name, user_id=USER, provider="sandbox", prompts=rows, character=character, **order)
+        return commit(self.resources, prepare(self.resources, wanted))
 
     def character(self, name: str = "lulu", *, core: float = 0.75) -> CharacterId:
         new = NewCharacter(name=name, description="", references=[EXAMPLE], core=core, style=0.6, origin="default")

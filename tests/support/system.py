@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from domain.ids import BatchId
-from pipeline.intake.enqueue import Order, enqueue, plan
-from pipeline.intake.prompt_file import rows_of
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_rows import rows_of
 from pipeline.operator import lanes
 from pipeline.resources import Resources
 from pipeline.views import status
 from pipeline.views.status import BatchStatus
-from providers.catalogue import load
 from runtime.crew import role
 from runtime.resources import open_resources
 from runtime.sandbox_settings import sandbox_settings
@@ -68,10 +68,14 @@ class System:
             self.resources, timing=dataclasses.replace(timing, ahead=ahead) if ahead is not None else timing
         )
         order = Order(
-            name=name, user_id="local", provider=provider, model=CHEAP.get(provider), settings=settings, limit_usd=None
+            name=name,
+            user_id="local",
+            provider=provider,
+            prompts=rows_of(prompts),
+            model=CHEAP.get(provider),
+            settings=settings,
         )
-        planned = plan(resources, load(), order, rows_of(prompts), today=datetime.now(UTC).date())
-        return enqueue(resources, order, planned).batch_id
+        return commit(resources, prepare(resources, order)).batch_id
 
     def limit(self, lane: str, *, rate: str | None = None, concurrency: int | None = None) -> None:
         if rate is not None:

@@ -28,11 +28,11 @@ from db.session import Database
 from domain.ids import AttemptId
 from pipeline.attempts import poll, submit
 from pipeline.doubts import by_person
-from pipeline.intake.enqueue import Order, enqueue, plan
-from pipeline.intake.prompt_file import PromptRow
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_rows import PromptRow
 from pipeline.process.leases import Leases
 from pipeline.resources import Resources, Timing
-from providers.catalogue import load
 from providers.lane import HttpLane
 from providers.registry import service
 from sandbox.bill import digest_of
@@ -81,9 +81,14 @@ class Desk:
     def admitted(self, prompt: str = "a pink pig in a garden", **settings: Any) -> AttemptId:
         """The attempt of a new batch of one prompt, published."""
         rows = [PromptRow(position=0, line=1, prompt=prompt, settings=settings, extra={})]
-        order = Order(name=f"batch {uuid.uuid4()}", user_id=USER, provider=self.provider, model=MODELS[self.provider])
-        planned = plan(self.resources, load(), order, rows, today=datetime.now(UTC).date())
-        enqueue(self.resources, order, planned)
+        order = Order(
+            name=f"batch {uuid.uuid4()}",
+            user_id=USER,
+            provider=self.provider,
+            prompts=rows,
+            model=MODELS[self.provider],
+        )
+        commit(self.resources, prepare(self.resources, order))
         (attempt_id,) = self.sent.take("submit")
         return attempt_id
 

@@ -11,7 +11,8 @@ import openpyxl
 from openpyxl.worksheet.worksheet import Worksheet
 
 from domain.errors import BadInput
-from pipeline.intake.prompt_file import PromptRow, read_prompts
+from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.prompt_rows import PromptRow
 from pipeline.intake.workbooks.choose import WorkbookOptions
 
 SHEET = "xl/worksheets/sheet1.xml"

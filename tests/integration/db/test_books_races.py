@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from threading import Barrier
@@ -23,9 +22,9 @@ from domain.errors import ContentRefused, MaybeSent
 from domain.ids import AttemptId
 from domain.states import AttemptKind, AttemptState, GenerationState, Outcome
 from domain.verdict import Origin, Scores, Thresholds, Verdict
-from pipeline.intake.enqueue import Order, enqueue, plan
-from pipeline.intake.prompt_file import PromptRow
-from providers.catalogue import load
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_rows import PromptRow
 from tests.conftest import Sent
 from tests.support.books import A_MINUTE, HOLD, NOW, PRICE, USER, Books, books_of
 from tests.support.sandbox_client import until
@@ -157,8 +156,8 @@ def test_a_file_enqueued_again_and_a_step_of_its_batch_wait_for_each_other_in_on
 
 def _enqueue(bench: Bench, *, limit: Decimal, tries: int) -> None:
     row = PromptRow(position=0, line=2, prompt="a pig", settings={}, extra={}, try_policy={"max_tries": tries})
-    order = Order(name="batch", user_id=USER, provider="sandbox", limit_usd=limit)
-    enqueue(bench.resources, order, plan(bench.resources, load(), order, [row], today=datetime.now(UTC).date()))
+    order = Order(name="batch", user_id=USER, provider="sandbox", prompts=[row], limit_usd=limit)
+    commit(bench.resources, prepare(bench.resources, order))
 
 
 def _waits_for_a_lock(books: Books) -> bool:

@@ -4,38 +4,21 @@ from decimal import Decimal
 
 from db.books.by_provider import by_provider
 from db.moves import submission
-from db.records.batches import NewGeneration, copy_in, open_batch
+from db.records.batches import open_batch
 from domain.errors import ContentRefused, MaybeSent
-from domain.ids import row_identity
 from pipeline.views.by_provider import count_active
-from tests.support.books import HOLD, PRICE, USER, Books
+from tests.support.books import HOLD, USER, Books, add_lines, line
 
 
 def test_each_provider_s_part_stands_by_itself(books: Books) -> None:
     for provider in ("openai", "ttapi"):
         books.lane(provider, provider=provider)
     with books.database.transaction() as connection:
-        batch_id = open_batch(
+        batch_id, _ = open_batch(
             connection, name="mixed", user_id=USER, character_id=None, settings={}, priority=1, limit_usd=None
         )
-        rows = [
-            NewGeneration(
-                position=position,
-                theme=None,
-                variation=None,
-                prompt=f"prompt {position}",
-                character_id=None,
-                provider=provider,
-                model="any",
-                settings={},
-                identity=row_identity(f"prompt {position}", {"provider": provider}),
-                occurrence=0,
-                hold_usd=HOLD,
-                price_usd=PRICE,
-            )
-            for position, provider in enumerate(["openai", "openai", "ttapi", "ttapi"])
-        ]
-        copy_in(connection, batch_id, user_id=USER, rows=rows, whole_file=True)
+        providers = ["openai", "openai", "ttapi", "ttapi"]
+        add_lines(connection, batch_id, [line(at, provider=provider) for at, provider in enumerate(providers)])
     doubtful, waiting = books.admit("openai")
     made, refused = books.admit("ttapi")
     with books.database.transaction() as connection:

@@ -1,7 +1,6 @@
 """The calls beside a picture's way meet every fault the stand-in has for them: nothing is paid for it, nothing lost."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -9,11 +8,11 @@ from domain.errors import ProviderError
 from domain.ids import BatchId
 from pipeline.attempts.submit import submit
 from pipeline.characters.definitions import NewCharacter, add
-from pipeline.intake.enqueue import Order, enqueue, plan
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_check import refuse_objectionable
-from pipeline.intake.prompt_file import PromptRow
+from pipeline.intake.prompt_rows import PromptRow
 from pipeline.operator import accounts, batch_control
-from providers.catalogue import load
 from providers.registry import open_lane
 from sandbox.faults.kinds import KINDS, Where
 from sandbox.faults.profiles import chaos
@@ -62,7 +61,7 @@ def test_an_account_that_is_silent_changes_nothing_but_for_a_key_that_is_refused
 @pytest.mark.parametrize("what", faults("model", "replicate"))
 def test_a_model_that_cannot_be_asked_about_warns_and_refuses_nothing(desk: Desk, what: str) -> None:
     desk.arm("model", what)
-    written = enqueue(desk.resources, *desk.planned("a pig", seed=7))
+    written = commit(desk.resources, desk.planned("a pig", seed=7))
     assert written.new == 1
     silent = what.partition(":")[0] not in {"slow", "delay"}
     assert bool(written.warnings) == silent
@@ -76,10 +75,11 @@ def test_the_same_at_openai(bench: Bench, sandbox_url: str, what: str) -> None:
         bench.books.lane("openai", provider="openai")
         resources = replace(bench.resources, lanes={"openai": lane})
         row = PromptRow(position=0, line=1, prompt="a pig", settings={"quality": "low"}, extra={})
-        order = Order(name="batch", user_id=USER, provider="openai", model="gpt-image-2")
-        planned = plan(resources, load(), order, [row], today=datetime.now(UTC).date())
+        plan = prepare(
+            resources, Order(name="batch", user_id=USER, provider="openai", prompts=[row], model="gpt-image-2")
+        )
         bench.caller.arm({"where": "model", "what": what, "count": 1})
-        assert enqueue(resources, order, planned).new == 1
+        assert commit(resources, plan).new == 1
 
 
 @pytest.mark.parametrize("what", faults("secret", "replicate"))
@@ -96,10 +96,9 @@ def test_a_secret_that_cannot_be_had_proves_nothing_and_breaks_nothing(desk: Des
 @pytest.mark.parametrize("what", faults("check", "ttapi"))
 def test_a_prompt_check_is_repeated_and_a_fault_is_no_objection(bench: Bench, what: str) -> None:
     row = PromptRow(position=0, line=1, prompt="a pig", settings={}, extra={})
-    order = Order(name="batch", user_id=USER, provider="sandbox")
-    rows = plan(bench.resources, load(), order, [row], today=datetime.now(UTC).date()).rows
+    plan = prepare(bench.resources, Order(name="batch", user_id=USER, provider="sandbox", prompts=[row]))
     bench.caller.arm({"where": "check", "what": what, "count": 1})
-    assert refuse_objectionable(bench.resources, rows) == 1
+    assert refuse_objectionable(bench.resources, plan) == 1
     assert bench.caller.fired() == [1]
 
 
@@ -137,8 +136,8 @@ def test_a_reference_that_replicate_cannot_read_is_tried_again(desk: Desk, what:
     new = NewCharacter(name="lulu", description="", references=[EXAMPLE], core=0.75, style=0.6, origin="default")
     add(desk.resources, new)
     row = PromptRow(position=0, line=1, prompt="a pig", settings={}, extra={})
-    order = Order(name="batch", user_id=USER, provider="replicate", model=NANO, character="lulu")
-    enqueue(desk.resources, order, plan(desk.resources, load(), order, [row], today=datetime.now(UTC).date()))
+    order = Order(name="batch", user_id=USER, provider="replicate", prompts=[row], model=NANO, character="lulu")
+    commit(desk.resources, prepare(desk.resources, order))
     (attempt_id,) = desk.sent.take("submit")
     desk.arm("reference", what)
     assert submit(desk.resources, attempt_id) is None

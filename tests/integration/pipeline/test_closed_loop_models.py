@@ -1,7 +1,6 @@
 """The next dearer model: another provider's lane, its own price held, and nothing that a person did not allow."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from domain.escalation import read_steps, wishes
 from domain.ids import AttemptId
 from pipeline.attempts import collect, poll, submit, validate
 from pipeline.attempts.admit import admit
-from pipeline.intake.enqueue import Order, enqueue, plan
-from pipeline.intake.prompt_file import PromptRow
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_rows import PromptRow
 from providers.catalogue import load
 from providers.lane import HttpLane
 from providers.prices import price
@@ -56,9 +56,8 @@ def _first(bench: Bench, *, provider: str = "ttapi", negative: str | None = None
     settings = {"mode": "turbo"} | ({"negative_prompt": negative} if negative else {})
     row = PromptRow(position=0, line=1, prompt="a pig", settings=settings, extra={})
     said = wishes(**{"max_tries": 3, "escalate": read_steps("model"), **policy})
-    order = Order(name="batch", user_id=USER, provider=provider, character="lulu", try_policy=said)
-    planned = plan(bench.resources, load(), order, [row], today=datetime.now(UTC).date())
-    enqueue(bench.resources, order, planned)
+    order = Order(name="batch", user_id=USER, provider=provider, prompts=[row], character="lulu", try_policy=said)
+    commit(bench.resources, prepare(bench.resources, order))
     return bench.sent.take("submit")[0]
 
 

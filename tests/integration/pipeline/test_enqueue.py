@@ -2,9 +2,8 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from threading import Barrier
@@ -13,7 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db.records.batches import copy_in, open_batch
+from db.records.batches import open_batch
+from db.records.incoming_rows import LaidOut
 from db.schema import batches, generations
 from db.session import Database
 from domain.errors import (
@@ -25,8 +25,10 @@ from domain.errors import (
     ServiceMissing,
     UnknownThing,
 )
-from pipeline.intake.enqueue import Enqueued, Order, Plan, enqueue, plan
-from pipeline.intake.prompt_file import PromptRow
+from pipeline.intake.commit import Enqueued, commit
+from pipeline.intake.plan import Order, Plan, prepare
+from pipeline.intake.prompt_rows import PromptRow
+from pipeline.intake.spool import Spool
 from providers.catalogue import Catalogue, load
 from tests.conftest import Sent
 from tests.support.books import USER
@@ -53,14 +55,13 @@ def _rows(*prompts: str) -> list[PromptRow]:
     return [_row(at, prompt) for at, prompt in enumerate(prompts)]
 
 
-def _plan(bench: Bench, rows: list[PromptRow], **order: Any) -> tuple[Order, Plan]:
-    wanted = Order(**{"name": "batch", "user_id": USER, "provider": "sandbox", **order})
-    return wanted, plan(bench.resources, CATALOGUE, wanted, rows, today=datetime.now(UTC).date())
+def _plan(bench: Bench, rows: Iterable[PromptRow], **order: Any) -> Plan:
+    wanted = Order(**{"name": "batch", "user_id": USER, "provider": "sandbox", "prompts": rows, **order})
+    return prepare(bench.resources, wanted, catalogue=CATALOGUE)
 
 
-def _enqueue(bench: Bench, rows: list[PromptRow], **order: Any) -> Enqueued:
-    wanted, planned = _plan(bench, rows, **order)
-    return enqueue(bench.resources, wanted, planned)
+def _enqueue(bench: Bench, rows: Iterable[PromptRow], **order: Any) -> Enqueued:
+    return commit(bench.resources, _plan(bench, rows, **order))
 
 
 def _prompts(bench: Bench) -> list[str]:
@@ -199,10 +200,12 @@ def test_a_wrong_row_is_named_by_its_line(bench: Bench) -> None:
 
 def test_a_failure_while_the_rows_are_written_leaves_nothing(bench: Bench) -> None:
     """The last row breaks a constraint of the table, after all the others were copied."""
-    wanted, planned = _plan(bench, _rows("one", "two", "three"))
-    broken = [*planned.rows[:-1], dataclasses.replace(planned.rows[-1], hold_usd=Decimal(0))]
+    planned = _plan(bench, _rows("one", "two", "three"))
+    broken: Spool[tuple[int, str]] = Spool()
+    for number, line in planned.lines:
+        broken.append((number, line.replace("\t0.400000\t", "\t0\t") if number == 4 else line))
     with pytest.raises(Exception, match="generations_money"):
-        enqueue(bench.resources, wanted, dataclasses.replace(planned, rows=broken))
+        commit(bench.resources, dataclasses.replace(planned, lines=broken))
     assert bench.books.rows(generations) == []
     assert bench.books.rows(batches) == []
 
@@ -213,19 +216,19 @@ def test_a_limit_of_exactly_one_hold_is_enough(bench: Bench) -> None:
 
 
 def test_a_hold_of_the_operators_setting_replaces_the_estimate(bench: Bench) -> None:
-    written = _enqueue(bench, _rows("one"), hold_usd={"sandbox": Decimal("0.05")}, limit_usd=Decimal("0.05"))
+    cheaper = dataclasses.replace(bench.resources, estimates={"sandbox": Decimal("0.05")})
+    written = _enqueue(dataclasses.replace(bench, resources=cheaper), _rows("one"), limit_usd=Decimal("0.05"))
     assert bench.books.row(written.batch_id).held_usd == Decimal("0.05")
 
 
 def test_an_unknown_price_is_not_zero(bench: Bench) -> None:
     model = CATALOGUE.default("sandbox").model_copy(update={"prices": ()})
     priceless = Catalogue((model,), defaults={"sandbox": model.name})
-    wanted = Order(name="batch", user_id=USER, provider="sandbox")
-    today = datetime.now(UTC).date()
+    wanted = Order(name="batch", user_id=USER, provider="sandbox", prompts=_rows("one"))
     with pytest.raises(PriceUnknown):
-        plan(bench.resources, priceless, wanted, _rows("one"), today=today)
+        prepare(bench.resources, wanted, catalogue=priceless)
     named = dataclasses.replace(wanted, max_image_cost=Decimal("0.30"))
-    planned = plan(bench.resources, priceless, named, _rows("one"), today=today)
+    planned = prepare(bench.resources, named, catalogue=priceless)
     assert planned.largest_hold_usd == Decimal("0.30")
 
 
@@ -237,7 +240,7 @@ def test_a_provider_without_a_lane_is_refused(bench: Bench) -> None:
 
 
 def test_a_plan_writes_nothing_and_adds_up(bench: Bench) -> None:
-    _, planned = _plan(bench, _rows("one", "two", "three"))
+    planned = _plan(bench, _rows("one", "two", "three"))
     assert (planned.at_most_usd, planned.largest_hold_usd, planned.providers) == (3 * HOLD, HOLD, ["sandbox"])
     assert bench.books.rows(batches) == []
 
@@ -259,9 +262,9 @@ def test_a_file_enqueued_by_two_at_once_has_no_row_twice(bench: Bench, *, same_o
         ready = Barrier(2)
 
         def run(mine: list[PromptRow], name: str = f"round {round_}", ready: Barrier = ready) -> Enqueued:
-            wanted, planned = _plan(bench, mine, name=name)
+            planned = _plan(bench, mine, name=name)
             ready.wait()
-            return enqueue(bench.resources, wanted, planned)
+            return commit(bench.resources, planned)
 
         with ThreadPoolExecutor(2) as pool:
             both = list(pool.map(run, orders))
@@ -273,19 +276,20 @@ def test_a_file_enqueued_by_two_at_once_has_no_row_twice(bench: Bench, *, same_o
 def test_enqueuing_more_does_not_hold_up_the_steps_of_the_batch(bench: Bench) -> None:
     batch = _enqueue(bench, _rows("one")).batch_id
     (attempt_id,) = bench.sent.take("submit")
-    wanted, planned = _plan(bench, _rows("one", "two"))
+    planned = _plan(bench, _rows("one", "two"))
     with bench.books.database.transaction() as busy:
-        batch_id = open_batch(
+        batch_id, made = open_batch(
             busy,
-            name=wanted.name,
+            name=planned.order.name,
             user_id=USER,
             character_id=None,
             settings={},
             priority=None,
             limit_usd=None,
         )
-        assert batch_id == batch
-        copy_in(busy, batch_id, user_id=USER, rows=planned.rows, whole_file=True)
+        assert (batch_id, made) == (batch, False)
+        lines = [line for _, line in planned.lines]
+        assert LaidOut(busy, batch_id, user_id=USER, lines=lines, repeats=planned.repeats).insert() == 1
         with bench.books.database.transaction() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
             connection.execute(select(batches).where(batches.c.id == batch).with_for_update(key_share=True))

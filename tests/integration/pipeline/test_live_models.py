@@ -13,7 +13,7 @@ from cli.operations import doctor_services
 from db.schema import generations
 from domain.errors import BadInput, ModelRetired
 from pipeline.intake import live_models
-from pipeline.intake.enqueue import enqueue
+from pipeline.intake.commit import commit
 from providers.contract import Ask
 from providers.lane import HttpLane
 from providers.registry import open_lane
@@ -56,10 +56,10 @@ def desk(replicate_desk: Desk) -> Desk:
 
 
 def test_a_key_that_the_model_would_ignore_is_refused_and_nothing_is_enqueued(desk: Desk) -> None:
-    order, planned = desk.planned("a pig", aspect_ratio="16:9", resolution="1K")
+    plan = desk.planned("a pig", aspect_ratio="16:9", resolution="1K")
     with saying(_schema("prompt", "resolution", "output_format"), "replicate") as (server, lane):
         with pytest.raises(BadInput) as refused:
-            enqueue(replace(desk.resources, lanes={"replicate": lane}), order, planned)
+            commit(replace(desk.resources, lanes={"replicate": lane}), plan)
         assert b"GET /v1/models/google/nano-banana-pro " in server.requests[0]
     assert "no input 'allow_fallback_model', 'aspect_ratio' today" in str(refused.value)
     assert "it has output_format, prompt, resolution" in str(refused.value)
@@ -67,9 +67,9 @@ def test_a_key_that_the_model_would_ignore_is_refused_and_nothing_is_enqueued(de
 
 
 def test_a_service_that_cannot_be_reached_is_a_warning(desk: Desk) -> None:
-    order, planned = desk.planned("a pig", "another pig")
+    plan = desk.planned("a pig", "another pig")
     with closing(open_lane("replicate", "replicate", base_url="http://127.0.0.1:9", key="key")) as lane:
-        written = enqueue(replace(desk.resources, lanes={"replicate": lane}), order, planned)
+        written = commit(replace(desk.resources, lanes={"replicate": lane}), plan)
     (warning,) = written.warnings
     assert "could not be asked about 'google/nano-banana-pro'" in warning
     assert len(desk.books.rows(generations)) == 2
@@ -80,10 +80,10 @@ def test_the_real_schema_is_asked_for_once_for_many_rows_and_batches(desk: Desk)
     with saying(_schema(*inputs), "replicate") as (server, lane):
         resources = replace(desk.resources, lanes={"replicate": lane})
         for _ in range(3):
-            order, planned = desk.planned("a pig", "a cow", "a hen")
-            assert live_models.check(resources, planned.drafts, on=TODAY) == []
+            plan = desk.planned("a pig", "a cow", "a hen")
+            assert live_models.check(resources, plan.drafts, on=TODAY) == []
         assert len(server.requests) == 1
-    assert enqueue(desk.resources, order, planned).warnings == [], "the stand-in's schema knows what is sent"
+    assert commit(desk.resources, plan).warnings == [], "the stand-in's schema knows what is sent"
 
 
 def test_openai_says_until_when_it_has_a_model() -> None:
@@ -100,7 +100,7 @@ def test_openai_says_until_when_it_has_a_model() -> None:
 
 
 def test_the_doctor_and_a_starting_worker_hear_of_every_model_in_use(desk: Desk, sandbox_url: str) -> None:
-    enqueue(desk.resources, *desk.planned("a pig", model="black-forest-labs/flux-2-pro"))
+    commit(desk.resources, desk.planned("a pig", model="black-forest-labs/flux-2-pro"))
     today = datetime.now(UTC).date()
     with saying({"id": SUNBURST, "shutdown_date": str(today)}, "openai") as (_, openai):
         lanes = {**desk.resources.lanes, "openai": openai}

@@ -1,44 +1,40 @@
 """Prompts are checked with the provider before a batch, for nothing, and refused all together or not at all."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from db.records.batches import NewGeneration
 from db.schema import generations
 from domain.errors import BadInput, ProviderDown, RateLimited
-from pipeline.intake.enqueue import Order, plan
+from pipeline.intake.plan import Order, Plan, prepare
 from pipeline.intake.prompt_check import refuse_objectionable
-from pipeline.intake.prompt_file import PromptRow
-from providers.catalogue import load
+from pipeline.intake.prompt_rows import PromptRow
 from providers.registry import open_lane
 from tests.support.books import USER
 from tests.support.steps import Bench
 
 
-def rows_of(bench: Bench, *prompts: str, **settings: Any) -> list[NewGeneration]:
+def planned(bench: Bench, *prompts: str, **settings: Any) -> Plan:
     rows = [
         PromptRow(position=at, line=at + 2, prompt=prompt, settings=settings, extra={})
         for at, prompt in enumerate(prompts)
     ]
-    order = Order(name="batch", user_id=USER, provider="sandbox")
-    return list(plan(bench.resources, load(), order, rows, today=datetime.now(UTC).date()).rows)
+    return prepare(bench.resources, Order(name="batch", user_id=USER, provider="sandbox", prompts=rows))
 
 
 def test_prompts_that_the_provider_takes_pass(bench: Bench) -> None:
-    assert refuse_objectionable(bench.resources, rows_of(bench, "a pig", "a pink pig", "a pig")) == 3
+    assert refuse_objectionable(bench.resources, planned(bench, "a pig", "a pink pig", "a pig")) == 3
 
 
 def test_every_row_that_the_provider_refuses_is_named_and_nothing_is_enqueued(bench: Bench) -> None:
-    rows = rows_of(bench, "a pig", "a nude pig", "gore", "a nude pig")
+    plan = planned(bench, "a pig", "a nude pig", "gore", "a nude pig")
     with pytest.raises(BadInput, match="refuses 3 of the prompts") as caught:
-        refuse_objectionable(bench.resources, rows)
+        refuse_objectionable(bench.resources, plan)
     said = str(caught.value)
-    for row in ("row 1 (banned prompt words: nude)", "row 2 (banned prompt words: gore)", "row 3 (banned"):
+    for row in ("line 3 (banned prompt words: nude)", "line 4 (banned prompt words: gore)", "line 5 (banned"):
         assert row in said
-    assert "row 0" not in said
+    assert "line 2" not in said
     assert bench.books.rows(generations) == []
     assert bench.caller.bill() == []
 
@@ -46,12 +42,12 @@ def test_every_row_that_the_provider_refuses_is_named_and_nothing_is_enqueued(be
 @pytest.mark.parametrize("word", ["massacre", "bloodbath", "naked"])
 def test_a_word_that_would_be_a_strike_is_found_beforehand(bench: Bench, word: str) -> None:
     with pytest.raises(BadInput, match=f"banned prompt words: {word}"):
-        refuse_objectionable(bench.resources, rows_of(bench, "a pig", f"a {word}"))
+        refuse_objectionable(bench.resources, planned(bench, "a pig", f"a {word}"))
 
 
 def test_the_text_that_is_checked_is_the_text_that_would_be_sent(bench: Bench) -> None:
-    with pytest.raises(BadInput, match=r"row 0 .*nude"):
-        refuse_objectionable(bench.resources, rows_of(bench, "a pig", no="nude"))
+    with pytest.raises(BadInput, match=r"line 2 .*nude"):
+        refuse_objectionable(bench.resources, planned(bench, "a pig", no="nude"))
 
 
 class _Judge:
@@ -75,7 +71,7 @@ class _Judge:
 def test_a_check_that_is_slowed_down_goes_on_and_asks_about_each_text_once(bench: Bench) -> None:
     judge = _Judge(bench.resources.lanes["sandbox"], RateLimited("slow down", retry_after_s=0.01))
     resources = replace(bench.resources, lanes={"sandbox": judge})
-    assert refuse_objectionable(resources, rows_of(bench, "a pig", "a pig")) == 2
+    assert refuse_objectionable(resources, planned(bench, "a pig", "a pig")) == 2
     assert judge.asked == 2
 
 
@@ -83,12 +79,14 @@ def test_a_check_that_cannot_be_made_lets_nothing_pass(bench: Bench) -> None:
     failures = [ProviderDown("away", retry_after_s=0.01) for _ in range(9)]
     resources = replace(bench.resources, lanes={"sandbox": _Judge(bench.resources.lanes["sandbox"], *failures)})
     with pytest.raises(ProviderDown):
-        refuse_objectionable(resources, rows_of(bench, "a pig"))
+        refuse_objectionable(resources, planned(bench, "a pig"))
 
 
 def test_a_provider_without_such_a_check_is_said(bench: Bench) -> None:
     with open_lane("replicate", "replicate", base_url="http://127.0.0.1:9", key="k") as lane:
         assert not lane.checks_prompts
-        rows = [replace(row, provider="replicate") for row in rows_of(bench, "a pig")]
+        row = PromptRow(position=0, line=2, prompt="a pig", settings={}, extra={})
+        resources = replace(bench.resources, lanes={"replicate": lane})
+        plan = prepare(resources, Order(name="batch", user_id=USER, provider="replicate", prompts=[row]))
         with pytest.raises(BadInput, match="leave out --check-prompts"):
-            refuse_objectionable(replace(bench.resources, lanes={"replicate": lane}), rows)
+            refuse_objectionable(resources, plan)

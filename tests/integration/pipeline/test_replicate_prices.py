@@ -12,7 +12,7 @@ from domain.ids import AttemptId
 from pipeline.attempts import submit
 from pipeline.attempts.admit import admit
 from pipeline.characters.definitions import NewCharacter, add
-from pipeline.intake.enqueue import enqueue
+from pipeline.intake.commit import commit
 from tests.support.replicate_desk import FLUX, Desk
 from tests.support.steps import EXAMPLE
 
@@ -50,7 +50,7 @@ def _address(desk: Desk, *, size: tuple[int, int] = (512, 512)) -> str:
 
 
 def _admitted(desk: Desk, *, order: dict[str, Any] | None = None, **settings: Any) -> AttemptId:
-    enqueue(desk.resources, *desk.planned("a pig", model=FLUX, order=order, **settings))
+    commit(desk.resources, desk.planned("a pig", model=FLUX, order=order, **settings))
     (attempt_id,) = desk.sent.take("submit")
     return attempt_id
 
@@ -142,8 +142,7 @@ def test_a_reference_that_cannot_be_measured_is_charged_at_the_most(desk: Desk) 
 
 
 def test_a_model_at_a_flat_price_measures_nothing(desk: Desk) -> None:
-    order, planned = desk.planned("a pig", cref_urls="http://127.0.0.1:9/nothing.png")
-    enqueue(desk.resources, order, planned)
+    commit(desk.resources, desk.planned("a pig", cref_urls="http://127.0.0.1:9/nothing.png"))
     (attempt_id,) = desk.sent.take("submit")
     assert submit.submit(desk.resources, attempt_id) is None
     row = desk.books.attempt(attempt_id)

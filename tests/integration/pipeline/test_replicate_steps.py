@@ -14,7 +14,7 @@ from db.session import Database
 from domain.errors import BadInput, LimitTooSmall
 from pipeline.attempts import submit
 from pipeline.attempts.admit import admit
-from pipeline.intake.enqueue import enqueue
+from pipeline.intake.commit import commit
 from sandbox.process import running
 from tests.conftest import Sent
 from tests.support.replicate_desk import FLUX, NANO, Desk, desk_of
@@ -51,7 +51,7 @@ def test_a_maximum_is_not_got_round_by_another_spelling(
 ) -> None:
     with pytest.raises(LimitTooSmall, match=rf"can cost {re.escape(amount)} USD, more than the 0\.12 USD"):
         desk.planned("a pig", model=model, max_image_cost="0.12", **said)
-    enqueue(desk.resources, *desk.planned("a pig", model=model, **said))
+    commit(desk.resources, desk.planned("a pig", model=model, **said))
     (attempt_id,) = desk.sent.take("submit")
     assert submit.submit(desk.resources, attempt_id) is None
     told = desk.last_word(attempt_id)
@@ -59,7 +59,7 @@ def test_a_maximum_is_not_got_round_by_another_spelling(
 
 
 def test_what_a_model_cannot_be_told_is_said_before_anything_is_enqueued(desk: Desk) -> None:
-    _, planned = desk.planned("a pig", mode="relax", cref_weight=80)
+    planned = desk.planned("a pig", mode="relax", cref_weight=80)
     assert [warning for warning in planned.warnings if "has no cref_weight, mode;" in warning]
     with pytest.raises(BadInput, match="takes no negative prompt"):
         desk.planned("a pig", negative_prompt="mud")

@@ -18,8 +18,8 @@ from domain.ids import AttemptId, CharacterId
 from pipeline.characters import references
 from pipeline.characters.character_names import join_names, split_names
 from pipeline.characters.definitions import NewCharacter, add
-from pipeline.intake.enqueue import Order, plan
-from pipeline.intake.prompt_file import PromptRow, rows_of
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_rows import PromptRow, rows_of
 from pipeline.views import report
 from providers.catalogue import load
 from storage.r2 import Bucket, R2Store
@@ -127,9 +127,9 @@ def test_thresholds_that_were_fitted_to_another_model_are_told(
     bench: Bench, cast: tuple[CharacterId, CharacterId], caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.books.sql("UPDATE threshold_versions SET model = 'sandbox/clip' WHERE core = 0.8")
-    wanted = Order(name="dry", user_id=USER, provider="sandbox", character="lulu;zoe")
     rows = [PromptRow(position=0, line=1, prompt="both", settings={}, extra={})]
-    (said,) = plan(bench.resources, load(), wanted, rows, today=date(2026, 11, 21)).warnings
+    wanted = Order(name="dry", user_id=USER, provider="sandbox", prompts=rows, character="lulu;zoe")
+    (said,) = prepare(bench.resources, wanted, today=date(2026, 11, 21)).warnings
     assert said.startswith("the thresholds of 'zoe' were fitted to 'sandbox/clip', and scores of 'openai/")
     attempt_id = _validating(bench, cast, pictures=2)
     assert bench.validate(attempt_id) is None

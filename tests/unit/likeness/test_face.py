@@ -1,17 +1,12 @@
 """What scripts see: few names, no weights, and rows that are checked like a file."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 import likeness
 from domain.errors import BadInput
-from pipeline.intake.prompt_file import rows_of
-
-ROOT = Path(__file__).resolve().parents[3]
+from pipeline.intake.prompt_rows import rows_of
 
 
 def test_the_face_has_exactly_these_names() -> None:
@@ -30,33 +25,8 @@ def test_the_face_has_exactly_these_names() -> None:
     assert all(hasattr(likeness, name) for name in likeness.__all__)
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import likeness",
-        "import cli.main; assert cli.main.run(['--help']) == 0",
-        "import cli.main; assert cli.main.run(['models']) == 0",
-        "import cli.batches.looking, cli.batches.reports, cli.batches.batch_control, cli.batches.enqueueing",
-        "import cli.operations.lanes, cli.operations.doctor, cli.characters.commands, cli.demo.commands",
-    ],
-)
-def test_starting_loads_no_weights(code: str) -> None:
-    shown = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    loaded = set(json.loads(shown.stdout.splitlines()[-1]))
-    assert not loaded & {"torch", "transformers"}
-    if "--help" in code or "'models'" in code:
-        assert not loaded & {"sqlalchemy", "celery", "httpx2", "alembic"}, "help and catalogue start at once"
-
-
 def test_rows_are_texts_or_mappings_with_the_columns_of_a_file() -> None:
-    rows = rows_of(["a pig", {"prompt": "a cow ", "Theme": "farm", "seed": 7, "AR": "16:9", "customer": "x"}])
+    rows = list(rows_of(["a pig", {"prompt": "a cow ", "Theme": "farm", "seed": 7, "AR": "16:9", "customer": "x"}]))
     assert [(row.position, row.prompt) for row in rows] == [(0, "a pig"), (1, "a cow")]
     assert (rows[1].theme, rows[1].settings, rows[1].extra) == (
         "farm",
@@ -66,11 +36,21 @@ def test_rows_are_texts_or_mappings_with_the_columns_of_a_file() -> None:
 
 
 def test_rows_may_come_one_by_one() -> None:
-    assert len(rows_of(f"pig {number}" for number in range(1000))) == 1000
+    taken: list[int] = []
+
+    def prompts() -> Iterator[str]:
+        for number in range(1000):
+            taken.append(number)
+            yield f"pig {number}"
+
+    rows = rows_of(prompts())
+    assert next(rows).prompt == "pig 0"
+    assert taken == [0], "and none is taken before it is wanted"
+    assert len(list(rows)) == 999
 
 
 def test_a_prompt_may_hold_anything_that_a_file_may() -> None:
-    assert rows_of(['two\nlines, "quotes" and 🐷']).rows[0].prompt == 'two\nlines, "quotes" and 🐷'
+    assert next(rows_of(['two\nlines, "quotes" and 🐷'])).prompt == 'two\nlines, "quotes" and 🐷'
 
 
 @pytest.mark.parametrize(
@@ -91,4 +71,4 @@ def test_a_prompt_may_hold_anything_that_a_file_may() -> None:
 )
 def test_rows_that_cannot_be_used_are_refused_like_a_file(prompts: list[object], says: str) -> None:
     with pytest.raises(BadInput, match=says):
-        rows_of(prompts)  # type: ignore[arg-type] -- what a script without type checks might pass
+        list(rows_of(prompts))  # type: ignore[arg-type] -- what a script without type checks might pass

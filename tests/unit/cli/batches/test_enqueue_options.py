@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.batches.enqueue_options import Wish, one_address_each
+from cli.batches.enqueue_options import EnqueueOptions
+from cli.options import one_address_each
 
 ONE, TWO = "https://a.example/1,2.png", "http://b.example/2.png"
 
@@ -27,9 +28,9 @@ def test_a_prompt_file_after_the_addresses_is_not_taken_for_one() -> None:
     ids=["twice", "space", ",", "mix"],
 )
 def test_addresses_may_be_repeated_or_share_a_value(values: list[str]) -> None:
-    assert Wish(prompts=Path("p.csv"), cref_urls=values).settings == {"cref_urls": [ONE, TWO]}
+    assert EnqueueOptions(prompts=Path("p.csv"), cref_urls=values).settings == {"cref_urls": [ONE, TWO]}
 
 
 def test_what_was_not_asked_for_is_left_to_the_providers_default() -> None:
-    assert Wish(prompts=Path("p.csv")).settings == {}
-    assert Wish(prompts=Path("p.csv"), cref_urls=["one two"]).settings == {"cref_urls": ["one two"]}
+    assert EnqueueOptions(prompts=Path("p.csv")).settings == {}
+    assert EnqueueOptions(prompts=Path("p.csv"), cref_urls=["one two"]).settings == {"cref_urls": ["one two"]}

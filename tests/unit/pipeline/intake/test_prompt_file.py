@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import BadInput
-from pipeline.intake.prompt_file import LONGEST_PROMPT, read_prompts
+from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.prompt_rows import LONGEST_PROMPT
 
 Write = Callable[..., Path]
 
@@ -158,7 +159,7 @@ def test_only_approved_rows_are_taken_where_that_is_asked_for(write: Write) -> N
     path = write("index,prompt,Status\n1,a,approved\n2,b,rejected\n2,c, Approved \n3,d,\n")
     rows = read_prompts(path, approved_only=True)
     assert [(row.position, row.prompt) for row in rows] == [(0, "a"), (1, "c")]
-    assert rows.unapproved == 2
+    assert rows.unapproved == {"rejected": 1, "": 1}
 
 
 def test_an_approved_column_may_say_yes(write: Write) -> None:

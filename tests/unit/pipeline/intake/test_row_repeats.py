@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.intake.prompt_file import PromptRow, read_prompts
+from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.prompt_rows import PromptRow
 from pipeline.intake.row_repeats import multiplied
 
 

@@ -272,7 +272,7 @@ def test_blank_and_unapproved_rows_are_counted(tmp_path: Path) -> None:
         rows(["prompt", "status"], ["a", "approved"], [None, "approved"], ["  ", None], ["b", "draft"], ["c", "yes"])
     )
     found = read_prompts(written(tmp_path, content, "p.xlsx"), approved_only=True)
-    assert ([row.prompt for row in found], found.blank, found.unapproved) == (["a", "c"], 2, 1)
+    assert ([row.prompt for row in found], found.blank, found.unapproved.total()) == (["a", "c"], 2, 1)
     assert [row.line for row in found] == [2, 6]
 
 

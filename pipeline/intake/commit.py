@@ -1,0 +1,74 @@
+"""Commit a plan: its batch and its rows in one transaction, all or none; what fits is admitted in the same call."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from db.records import batches, characters
+from db.records.batches import Enqueued
+from db.records.incoming_rows import LaidOut, copy_new
+from domain.escalation import wishes
+from domain.ids import BatchId
+from pipeline.attempts.admit import admit
+from pipeline.characters.character_names import split_names
+from pipeline.intake import live_models
+from pipeline.intake.order import Order
+from pipeline.intake.plan import Plan
+from pipeline.resources import Resources
+
+__all__ = ["Enqueued", "commit"]
+
+
+def commit(resources: Resources, plan: Plan) -> Enqueued:
+    """Ask the services about their models, write the batch and its generations in one transaction, admit what fits.
+
+    Raises:
+        BadInput, ModelRetired: what the services say forbids it; nothing is written.
+    """
+    order = plan.order
+    lines = (line for _, line in plan.lines)
+    warnings = live_models.check(resources, plan.drafts, on=datetime.now(UTC).date())
+    with resources.database.transaction() as connection:
+        first = next(iter(split_names(order.character)), None)
+        batch_id, made = batches.open_batch(
+            connection,
+            name=order.name,
+            user_id=order.user_id,
+            character_id=characters.find(connection, first).id if first else None,
+            settings=order.settings,
+            priority=order.priority,
+            limit_usd=order.limit_usd,
+        )
+        if made:
+            # Nobody else can have written a row, so the lines go straight to where they belong.
+            new = copy_new(connection, batch_id, user_id=order.user_id, lines=lines, repeats=plan.repeats)
+            written = Enqueued(batch_id=batch_id, new=new, known=0, vanished=[])
+        else:
+            beside = LaidOut(connection, batch_id, user_id=order.user_id, lines=lines, repeats=plan.repeats)
+            written = _add(beside, batch_id, plan)
+        batches.amend(connection, batch_id, priority=order.priority, limit_usd=order.limit_usd)
+        if policy := _policy_of(order):
+            batches.set_try_policy(connection, batch_id, policy)
+    for provider in plan.providers:
+        admit(resources, provider)
+    return replace(written, warnings=warnings)
+
+
+def _add(laid_out: LaidOut, batch_id: BatchId, plan: Plan) -> Enqueued:
+    """Add what the batch does not have; what it has in another way stays, unless it is to be made again."""
+    vanished = [
+        (one.position, one.prompt)
+        for one in (laid_out.vanished() if plan.order.whole_file else ())
+        if one.id not in plan.changed.generations
+    ]
+    laid_out.pass_over(plan.passed_over)
+    new = laid_out.insert()
+    changed = len(plan.passed_over)
+    return Enqueued(
+        batch_id=batch_id, new=new, known=laid_out.total - new - changed, changed=changed, vanished=vanished
+    )
+
+
+def _policy_of(order: Order) -> dict[str, Any]:
+    """The most that one call may cost holds for further tries too."""
+    return wishes(max_image_cost=order.max_image_cost) | dict(order.try_policy)

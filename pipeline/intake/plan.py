@@ -1,0 +1,238 @@
+"""Prepare an order: read, normalise, check and price every row of it, and write nothing.
+
+The result is a `Plan`, which the dry run shows and `pipeline.intake.commit` carries out. Everything that can be wrong
+is found here: models, prices, characters, limits, and what the batch has already. The rows are taken one by one and
+wait on disk as lines of COPY, so that a million of them need no memory.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final
+
+from db.records import batches, lanes
+from db.records.incoming_rows import LaidOut, Repeats, Tally, asked_in, read_line
+from domain.errors import LimitTooSmall
+from domain.escalation import Policy
+from domain.money import show
+from domain.rates import per_second
+from pipeline.intake.columns import misspelt
+from pipeline.intake.findings import Findings, Kind
+from pipeline.intake.known_rows import Changed, Known, compare
+from pipeline.intake.order import Order
+from pipeline.intake.prompt_rows import PromptRow, PromptRows
+from pipeline.intake.row_checks import RowChecks
+from pipeline.intake.row_repeats import multiplied
+from pipeline.intake.spool import Spool
+from pipeline.resources import Resources
+from providers.catalogue import Catalogue, load
+from providers.contract import Ask
+
+__all__ = ["Order", "Plan", "PlannedRow", "prepare"]
+
+#: Services are slow at times; their own figures for relaxed jobs span a factor of five.
+_SLOWEST: Final = 3
+#: So many themes are told.
+_MOST_THEMES: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRow:
+    """A checked row, as its submission would ask for it.
+
+    Args:
+        line: of the file.
+    """
+
+    line: int
+    prompt: str
+    provider: str
+    model: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What committing would write; the dry run shows it.
+
+    Args:
+        lines: lines of the file, and of COPY.
+        repeats: which rows may be equal.
+        new: the rows that would be added, by kind.
+        known: rows that the batch has already in exactly the same way, and that are passed over.
+        changed: rows that the batch has in another way.
+        drafts: providers, each with a submission of every kind that there will be.
+        largest_hold_usd: the most that one call may cost.
+        warnings: sentences for a person.
+        at_least, at_most: how long the new rows take on the lanes of this installation, if nothing else runs there.
+    """
+
+    order: Order
+    lines: Spool[tuple[int, str]]
+    repeats: Repeats
+    new: Sequence[Tally]
+    known: int
+    changed: Changed
+    drafts: Sequence[tuple[str, Ask]]
+    themes: Sequence[str]
+    largest_hold_usd: Decimal
+    warnings: Sequence[str]
+    at_least: timedelta
+    at_most: timedelta
+
+    @property
+    def total(self) -> int:
+        """Rows of the order, known ones included."""
+        return len(self.lines)
+
+    @property
+    def expected_usd(self) -> Decimal:
+        """What the new rows cost by the catalogue's prices."""
+        return sum((one.expected_usd for one in self.new), Decimal(0))
+
+    @property
+    def at_most_usd(self) -> Decimal:
+        """The sum of the holds of the new rows."""
+        return sum((one.at_most_usd for one in self.new), Decimal(0))
+
+    @property
+    def providers(self) -> list[str]:
+        """Those of all rows: under a known name, rows of before may wait for a new budget."""
+        return sorted({provider for provider, _ in self.drafts})
+
+    @property
+    def passed_over(self) -> Sequence[int]:
+        """Positions of rows that are not added although the batch does not have them in exactly this way."""
+        return () if self.order.redo else self.changed.positions
+
+    @property
+    def digest(self) -> str:
+        """Equal for files that ask for the same, whatever their format: prompts, settings and prices in their order."""
+        told = sha256()
+        for occurrence, line in self.repeats.numbered(line for _, line in self.lines):
+            told.update(repr((occurrence, *asked_in(line))).encode())
+        return told.hexdigest()[:16]
+
+    def rows(self) -> Iterator[PlannedRow]:
+        """All rows in the order of the file."""
+        for number, line in self.lines:
+            row = read_line(line)
+            yield PlannedRow(
+                line=number, prompt=row.prompt, provider=row.provider, model=row.model, settings=row.settings
+            )
+
+
+def prepare(
+    resources: Resources, order: Order, *, catalogue: Catalogue | None = None, today: date | None = None
+) -> Plan:
+    """Check everything and price it; nothing is written.
+
+    Raises:
+        BadInput, UnknownThing, ModelRetired, PriceUnknown: which row, and what to do.
+        LimitTooSmall: the budget is below a single hold.
+    """
+    checks = RowChecks(resources, catalogue or load(), order, today or datetime.now(UTC).date())
+    if order.character is not None:
+        checks.characters_of(order.character)
+    seen = _Seen()
+    lines: Spool[tuple[int, str]] = Spool()
+    repeats = Repeats()
+    with order.prompts.located() if isinstance(order.prompts, PromptRows) else nullcontext():
+        for row in multiplied(seen.passing(order.prompts), times=order.times, categories=order.categories):
+            identity, line = checks.checked(row)
+            repeats.note(identity)
+            lines.append((row.line, line))
+    if order.limit_usd is not None and order.limit_usd < checks.largest_hold_usd:
+        raise LimitTooSmall(
+            f"the budget of {show(order.limit_usd)} USD is below the {show(checks.largest_hold_usd)} USD"
+            " that is held for one image; raise --max-cost"
+        )
+    known = _known(resources, order, lines, repeats, checks)
+    _warn(order, seen, known.changed)
+    shortest = _duration(resources, known.new)
+    return Plan(
+        order=order,
+        lines=lines,
+        repeats=repeats,
+        new=known.new,
+        known=known.rows,
+        changed=known.changed,
+        drafts=list(checks.drafts.values()),
+        themes=sorted(seen.themes),
+        largest_hold_usd=checks.largest_hold_usd,
+        warnings=list(order.findings.sentences()),
+        at_least=shortest,
+        at_most=shortest * _SLOWEST,
+    )
+
+
+class _Seen:
+    """What is noted of the rows on their way."""
+
+    def __init__(self) -> None:
+        self.themes: set[str] = set()
+        self.columns: set[str] = set()
+        self.try_policies: list[Mapping[str, Any]] = []
+        self.characterless = False
+
+    def passing(self, rows: Iterable[PromptRow]) -> Iterator[PromptRow]:
+        for row in rows:
+            if row.theme is not None and len(self.themes) < _MOST_THEMES:
+                self.themes.add(row.theme)
+            if row.extra:
+                self.columns.update(row.extra)
+            if row.try_policy and row.try_policy not in self.try_policies:
+                self.try_policies.append(row.try_policy)
+            if row.character is None:
+                self.characterless = True
+            yield row
+
+
+def _known(
+    resources: Resources, order: Order, lines: Spool[tuple[int, str]], repeats: Repeats, checks: RowChecks
+) -> Known:
+    with resources.database.transaction() as connection:
+        batch_id = batches.id_of(connection, order.name, user_id=order.user_id)
+        if batch_id is None:
+            return Known(rows=0, changed=Changed(), new=checks.tallies())
+        laid_out = LaidOut(
+            connection, batch_id, user_id=order.user_id, lines=(line for _, line in lines), repeats=repeats
+        )
+        return compare(laid_out, redo=order.redo)
+
+
+def _warn(order: Order, seen: _Seen, changed: Changed) -> None:
+    findings: Findings = order.findings
+    findings.add_all(Kind.COLUMN, misspelt(seen.columns))
+    policies = [Policy.of(order.try_policy, one) for one in ({}, *seen.try_policies)]
+    if any(one.on for one in policies):
+        if order.limit_usd is None:
+            findings.add(Kind.OPTION, "further tries without --max-cost have no budget but their number")
+        if order.character is None and seen.characterless:
+            findings.add(Kind.OPTION, "without a character nothing is rejected, so there is nothing to try again")
+    if changed:
+        findings.add(Kind.OPTION, changed.in_words(redo=order.redo))
+
+
+def _duration(resources: Resources, tallies: Sequence[Tally]) -> timedelta:
+    """The time in which the lanes carry the rows away: bounded by places, rate limits and the longest job."""
+    with resources.database.transaction() as connection:
+        known = lanes.list_lanes(connection)
+    longest = timedelta(0)
+    for provider in {one.provider for one in tallies}:
+        mine = [one for one in tallies if one.provider == provider]
+        serving = [lane for lane in known if lane.provider == provider]
+        lane = next((one for one in resources.lanes.values() if one.provider == provider), None)
+        if lane is None or not serving:
+            continue
+        jobs = [(one.count, lane.first_look_after(one.settings, model=one.model)) for one in mine]
+        by_places = sum((count * took for count, took in jobs), timedelta(0)) / sum(one.concurrency for one in serving)
+        rates = [per_second(one.rate_limit) for one in serving]
+        limited = sum(rate for rate in rates if rate is not None) if None not in rates else None
+        count = sum(one.count for one in mine)
+        by_rate = timedelta(seconds=count / limited) if limited else timedelta(0)
+        longest = max(longest, by_places, by_rate, *(took for _, took in jobs))
+    return longest
