@@ -124,6 +124,7 @@ class Terms:
 
     Attributes:
         unreadable: the message of a job whose reference gave no picture.
+        reads: endings of the kinds of files that are read as references.
         broken: the message of a job that failed by a fault of the sandbox's own.
     """
 
@@ -132,6 +133,7 @@ class Terms:
     submits_per_minute: int
     illegal_limit: int
     unreadable: str = "a reference could not be read"
+    reads: frozenset[str] = frozenset({"png", "jpg", "webp", "gif"})
     broken: str = "internal error"
 
 
