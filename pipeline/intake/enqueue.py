@@ -22,7 +22,15 @@ from domain.rates import per_second
 from pipeline.attempts.admit import admit
 from pipeline.attempts.draft_requests import draft
 from pipeline.characters.character_names import find_all, joined, names_in
-from pipeline.characters.references import Going, can_be_read, going_along, named_urls, pixels_of
+from pipeline.characters.references import (
+    Going,
+    can_be_read,
+    check_addresses,
+    going_along,
+    named_urls,
+    pixels_of,
+    unread_types,
+)
 from pipeline.characters.threshold_origin import here, misfits
 from pipeline.intake import live_models
 from pipeline.intake.columns import misspelt
@@ -190,6 +198,7 @@ def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
         BadInput, ModelRetired: what the services say forbids it; nothing is written.
     """
     warnings = live_models.check(resources, planned.drafts, on=datetime.now(UTC).date())
+    check_addresses(resources, [(row.position, row.provider, row.settings) for row in planned.rows])
     with resources.database.transaction() as connection:
         first = next(iter(names_in(order.character)), None)
         character = characters.find(connection, first) if first else None
@@ -319,6 +328,12 @@ class _Planner:
             raise BadInput(
                 f"the references of {' and '.join(map(repr, files))} have no address that {provider!r}"
                 " could read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings",
+                line=row.line,
+            )
+        if unread := unread_types(lane, going):
+            raise BadInput(
+                f"{provider!r} does not read references of type {' or '.join(unread)}; add the character again with"
+                " PNG, JPEG or WebP files",
                 line=row.line,
             )
         ask = draft(model.name, row.prompt, settings, references=len(going))
