@@ -26,7 +26,7 @@ from domain.errors import (
 )
 from domain.retry import wish_of
 from domain.schedule import after_silence, next_look
-from pipeline.attempts import illegal_prompts
+from pipeline.attempts import account_blocks, illegal_prompts
 from pipeline.attempts.admit import admit
 from pipeline.attempts.next_try import another_try
 from pipeline.resources import Resources
@@ -176,6 +176,7 @@ def _gave_up(resources: Resources, work: Work, lease: Lease, failure: LikenessEr
     except LostRace:
         return False
     illegal_prompts.pull(resources, work.lane, failure)
+    account_blocks.note(resources, work.lane, failure)
     return True
 
 

@@ -31,7 +31,7 @@ from domain.errors import (
 from domain.ids import AttemptId
 from domain.money import show
 from domain.retry import TryAgain, closing_reason, closure, concerns_lane, decide
-from pipeline.attempts import follow_up_jobs, illegal_prompts, late_discovery, replies, submission_costs
+from pipeline.attempts import account_blocks, follow_up_jobs, illegal_prompts, late_discovery, replies, submission_costs
 from pipeline.attempts.next_try import another_try
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
@@ -142,6 +142,7 @@ def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, s
         except ProviderError as failure:
             again = _not_accepted(resources, work, lease, failure)
             illegal_prompts.pull(resources, work.lane, failure)
+            account_blocks.note(resources, work.lane, failure)
             return again
         if isinstance(answer, Delivered):
             replies.book(resources, work, kept, token=lease.token)

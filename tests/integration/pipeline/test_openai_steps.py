@@ -364,3 +364,26 @@ def test_a_gateway_that_counts_no_tokens_is_booked_at_the_catalogue_s_price_as_a
     assert desk.books.attempt(attempt_id).charged_usd == expected
     reasons = [entry.reason for entry in desk.books.rows(ledger_entries) if entry.attempt_id == attempt_id]
     assert any("an estimate" in (reason or "") for reason in reasons)
+
+
+def closed_because(desk: Desk) -> str | None:
+    (row,) = desk.books.rows(lanes)
+    reason: str | None = row.reason
+    return reason
+
+
+def test_an_account_that_is_blocked_in_words_of_moderation_closes_its_lane(desk: Desk) -> None:
+    for number in range(11):
+        desk.submit(desk.attempt(f"a {'' if number == 5 else 'beheaded'} pig, number {number}"))
+    assert closed_because(desk) is None, "one picture in between proves that the account works"
+    desk.submit(desk.attempt("a beheaded cow"))
+    said = closed_because(desk)
+    assert said is not None
+    assert said.startswith("account_blocked: 6 different prompts in a row were refused in the same words")
+
+
+def test_prompts_that_are_refused_for_different_reasons_are_the_prompts_fault(desk: Desk) -> None:
+    words = ("beheaded", "nude", "gore", "naked", "massacre", "nsfw", "lingerie")
+    for attempt_id in desk.attempts(*(f"a {word} pig" for word in words)):
+        desk.submit(attempt_id)
+    assert closed_because(desk) is None
