@@ -287,6 +287,10 @@ class Lane(CalledBack, Lists, Protocol):
         """An address under which the service can read `content`, where the lane itself offers one."""
         ...
 
+    def reads_reference(self, media_type: str, *, size: int) -> bool:
+        """Whether the service reads a reference file of this type and of so many bytes."""
+        ...
+
     def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:
         """When most jobs of this kind are done; on a synchronous lane, when most submissions come back."""
         ...

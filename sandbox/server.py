@@ -69,7 +69,13 @@ class Sandbox:
         self._wires: dict[str, Wire] = {
             PREFIX: TTAPI(settings, self.store, self.faults, accepted=self._accepted),
             REPLICATE_PREFIX: Replicate(
-                settings, self.store, self.faults, accepted=self._accepted, stop=self._stop, read=self._pictures.read
+                settings,
+                self.store,
+                self.faults,
+                accepted=self._accepted,
+                stop=self._stop,
+                read=self._pictures.read,
+                keep=self._files.keep,
             ),
             OPENAI_PREFIX: OpenAI(
                 settings,

@@ -32,7 +32,7 @@ class OpenAI(Adapter):
     tells_models = True
     takes_files = True
     #: A data address may have 20 MiB of text; base64 makes four characters of three bytes.
-    most_inline_bytes = 14 * 2**20
+    most_inline_bytes = most_reference_bytes = 14 * 2**20
 
     def auth_headers(self, key: str) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {key}"}

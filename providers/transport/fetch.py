@@ -34,6 +34,10 @@ _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")
 
 
+class PictureGuarded(PictureAway):
+    """The host wants a login, or its signed address has run out: nobody else gets the picture there either."""
+
+
 class PictureFetcher:
     """Fetches the pictures of one lane. Thread-safe; open it after a fork.
 
@@ -125,6 +129,10 @@ class PictureFetcher:
                 return str(httpx2.URL(url).join(location))
             if response.status_code in {404, 410}:
                 raise PictureLost(f"{_host(url)} answers {response.status_code}: the picture is no longer there")
+            if response.status_code in {401, 403}:
+                raise PictureGuarded(
+                    f"{_host(url)} answers {response.status_code}: it gives the picture not to everybody"
+                )
             if response.status_code != 200:
                 raise PictureAway(f"{_host(url)} answers {response.status_code} instead of the picture")
             announced = response.headers.get("content-length", "")

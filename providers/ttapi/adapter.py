@@ -44,6 +44,7 @@ class TTAPI(SideJobs):
     name = "ttapi"
     calls_back = True
     checks_prompts = True
+    reads_types = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
     #: Without a status TTAPI lists finished jobs only. Source: ttapi.io/docs/apiReference/others.
     list_parts = ("PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED")
 

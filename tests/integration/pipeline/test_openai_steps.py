@@ -331,3 +331,47 @@ def test_half_the_replies_lost_leaves_no_prompt_billed_twice(desk: Desk) -> None
     assert len(prompts) == len(set(prompts)) == 9
     _, in_doubt, charged = desk.money(attempts[0])
     assert charged <= sum(desk.bill()) <= charged + in_doubt
+
+
+def test_a_gateway_s_address_is_fetched_and_not_doubted(desk: Desk) -> None:
+    desk.arm("as_address")
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id)
+    row = desk.books.attempt(attempt_id)
+    assert (row.state, row.charged_usd, row.result["reply_keys"]) == ("collecting", LOW, [])
+    (url,) = row.result["picture_urls"]
+    assert url.startswith("http")
+    assert desk.collected(attempt_id).state == "completed"
+
+
+def test_a_gateway_that_counts_no_tokens_is_booked_at_the_catalogue_s_price_as_an_estimate(desk: Desk) -> None:
+    desk.arm("no_usage")
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id)
+    expected = desk.books.generation_of(attempt_id).price_usd
+    assert desk.books.attempt(attempt_id).charged_usd == expected
+    reasons = [entry.reason for entry in desk.books.rows(ledger_entries) if entry.attempt_id == attempt_id]
+    assert any("an estimate" in (reason or "") for reason in reasons)
+
+
+def closed_because(desk: Desk) -> str | None:
+    (row,) = desk.books.rows(lanes)
+    reason: str | None = row.reason
+    return reason
+
+
+def test_an_account_that_is_blocked_in_words_of_moderation_closes_its_lane(desk: Desk) -> None:
+    for number in range(11):
+        desk.submit(desk.attempt(f"a {'' if number == 5 else 'beheaded'} pig, number {number}"))
+    assert closed_because(desk) is None, "one picture in between proves that the account works"
+    desk.submit(desk.attempt("a beheaded cow"))
+    said = closed_because(desk)
+    assert said is not None
+    assert said.startswith("account_blocked: 6 different prompts in a row were refused in the same words")
+
+
+def test_prompts_that_are_refused_for_different_reasons_are_the_prompts_fault(desk: Desk) -> None:
+    words = ("beheaded", "nude", "gore", "naked", "massacre", "nsfw", "lingerie")
+    for attempt_id in desk.attempts(*(f"a {word} pig" for word in words)):
+        desk.submit(attempt_id)
+    assert closed_because(desk) is None
