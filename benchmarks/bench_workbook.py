@@ -113,12 +113,12 @@ def read(what: str, path: Path) -> dict[str, float]:
 def damaged(count: int, folder: Path) -> dict[str, float]:
     from domain.errors import BadInput
     from pipeline.intake.prompt_file import read_prompts
-    from tests.unit.pipeline.intake.workbooks.test_bad_files import WHOLE, WHOLE_ODS, _damaged
+    from tests.unit.pipeline.intake.workbooks.test_bad_files import WHOLE, WHOLE_ODS, WHOLE_RICH, _damaged
 
     chance, longest, refused = random.Random(3), 0.0, 0
     before = peak_mb()
     for _ in range(count):
-        kind, whole = chance.choice([("xlsx", WHOLE), ("ods", WHOLE_ODS)])
+        kind, whole = chance.choice([("xlsx", WHOLE), ("xlsx", WHOLE_RICH), ("ods", WHOLE_ODS)])
         path = folder / f"damaged.{kind}"
         path.write_bytes(_damaged(whole, chance))
         begun = time.perf_counter()
