@@ -150,6 +150,7 @@ CASES = [
             styles=_HIDDEN_TABLE,
         ),
         rows=[("a pig", {"theme": "sea"})],
+        warnings=["the hidden sheet 'Old' has 1 prompts"],
     ),
     Case(
         says="a hidden sheet by number",

@@ -169,7 +169,12 @@ CASES = [
     ),
     Case(says="prompts on a hidden sheet", content=two(_hidden_sheet), refused="on the hidden sheet 'Prompts'; show"),
     Case(says="a hidden sheet that is asked for", content=two(_hidden_sheet), rows=_TWO, options=_HIDDEN),
-    Case(says="a hidden sheet beside", content=two(_hidden_beside), rows=_TWO),
+    Case(
+        says="a hidden sheet beside",
+        content=two(_hidden_beside),
+        rows=_TWO,
+        warnings=["the hidden sheet 'More' has 1 prompts, which are passed over"],
+    ),
     Case(
         says="a hidden sheet beside, with hidden ones read",
         content=two(_hidden_beside),
