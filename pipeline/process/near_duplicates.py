@@ -6,7 +6,7 @@ are compared. Why the comparison is made here and not by pgvector is measured in
 """
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
@@ -41,6 +41,7 @@ class _Seen:
     generations: list[int] = field(default_factory=list)
     numbers: dict[object, int] = field(default_factory=dict)
     known: set[AssetId] = field(default_factory=set)
+    latest: deque[tuple[datetime, AssetId]] = field(default_factory=deque)
     newest: datetime | None = None
     looking: bool = False
     wanted: bool = False
@@ -54,6 +55,7 @@ class _Seen:
             self.assets.append(one.asset_id)
             self.generations.append(self.numbers.setdefault(one.generation_id, len(self.numbers)))
             self.newest = one.judged_at if self.newest is None else max(self.newest, one.judged_at)
+        self.latest.extend(sorted((one.judged_at, one.asset_id) for one in new))
         if new:
             rows = np.stack([np.frombuffer(one.vector, dtype=_STORED) for one in new])  # (N, D)
             if len(self.assets) > len(self.vectors):
@@ -123,11 +125,15 @@ class NearDuplicates:
             # Begin anew with the latest half, rather than grow without end.
             seen.assets, seen.generations, seen.newest = [], [], None
             seen.known.clear()
+            seen.latest.clear()
             seen.numbers.clear()
         since = None if seen.newest is None else seen.newest - _LATE
+        while since is not None and seen.latest and seen.latest[0][0] < since:
+            seen.latest.popleft()
+        known = [asset_id for _, asset_id in seen.latest]
         with database.transaction() as connection:
             pictures = near_duplicates.judged_since(
-                connection, batch_id, fingerprint=fingerprint, since=since, most=self._most
+                connection, batch_id, fingerprint=fingerprint, since=since, most=self._most, known=known
             )
         first = seen.add(pictures)
         found = _too_alike(seen, first, least=self._least)
