@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "whole_path.jsonl"
 REFERENCE = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
 CLIP = ROOT / "sandbox" / "clip"
-MODEL = "black-forest-labs/flux-dev"
+MODEL = "black-forest-labs/flux-2-pro"
 ROLES = {"io": "worker.main", "gpu": "worker.gpu", "beat": "worker.beat", "flower": "worker.flower"}
 _TICK = os.sysconf("SC_CLK_TCK")
 _IDLE_S = 10.0
@@ -141,7 +141,7 @@ def measured(side: Side, servers: Servers, count: int) -> dict[str, Any]:
         return {name: cpu_s(pid) for name, pid in pids.items()}
 
     def until(wanted: int) -> None:
-        limit = time.monotonic() + 300
+        limit = time.monotonic() + 400
         while side.finished() < wanted:
             if time.monotonic() > limit:
                 raise TimeoutError(f"{side.name}: {side.finished()} of {wanted} are done")
@@ -249,18 +249,19 @@ def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, An
             rows = [{"prompt": f"a small pig in field {number} {row}", "references": False} for row in range(wanted)]
             prompts.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
             there = _scalar(servers, "SELECT count(*) FROM generations")
-            options = ("--provider", "replicate", "--model", MODEL, "--character", "lulu", "--max-image-cost", "0.05")
+            options = ("--provider", "replicate", "--model", MODEL, "--character", "lulu", "--max-image-cost", "1")
             watching = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", "run", str(prompts), *options, "--json"],
                 env=env,
                 cwd=folder,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stdout=(folder / "enqueue.log").open("w"),
+                stderr=subprocess.STDOUT,
             )
             while watching.poll() is None and _scalar(servers, "SELECT count(*) FROM generations") < there + wanted:
                 time.sleep(0.2)
             if watching.poll() is not None:
-                raise RuntimeError(f"`likeness run` ended with {watching.returncode} and enqueued too little")
+                said = (folder / "enqueue.log").read_text()[-1000:]
+                raise RuntimeError(f"`likeness run` ended with {watching.returncode}: {said}")
             watching.kill()  # it has enqueued everything, and would only look on
             watching.wait()
 

@@ -194,6 +194,12 @@ def get_many(connection: Connection, character_ids: Sequence[CharacterId]) -> di
     return {row.character_id: _character(row, references[row.character_id]) for row in rows}
 
 
+def get_each(connection: Connection, character_ids: Sequence[CharacterId]) -> list[CharacterRow | None]:
+    """The characters that several threads ask for, in their order; None for an id that is unknown."""
+    found = get_many(connection, sorted(set(character_ids)))
+    return [found.get(one) for one in character_ids]
+
+
 _REFERENCE = tuple(ReferenceRow.__dataclass_fields__)
 
 

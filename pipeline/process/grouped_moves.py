@@ -1,10 +1,8 @@
 """What the steps of this process do in groups: one `Grouped` for each statement that many attempts can share."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection
-
+from db.grouping import Grouped
 from db.moves import grouped, grouped_pictures
 from db.moves.grouped import Admitted, Intent, MadeJob, NewJob
 from db.moves.grouped_pictures import Judged, PaidClaim, Stored
@@ -14,12 +12,6 @@ from db.records import characters
 from db.records.characters import CharacterRow
 from domain.ids import AttemptId, CharacterId
 from domain.states import GenerationState
-from pipeline.process.grouping import Grouped
-
-
-def _characters(connection: Connection, ids: Sequence[CharacterId]) -> list[CharacterRow | None]:
-    found = characters.get_many(connection, sorted(set(ids)))
-    return [found.get(one) for one in ids]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,4 +28,4 @@ class GroupedMoves:
         default_factory=lambda: Grouped(grouped_pictures.claim_validations)
     )
     judged: Grouped[Judged, GenerationState] = field(default_factory=lambda: Grouped(grouped_pictures.judge))
-    characters: Grouped[CharacterId, CharacterRow] = field(default_factory=lambda: Grouped(_characters))
+    characters: Grouped[CharacterId, CharacterRow] = field(default_factory=lambda: Grouped(characters.get_each))

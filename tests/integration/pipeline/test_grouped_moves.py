@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from db.grouping import Grouped
 from db.moves import grouped, grouped_pictures
 from db.schema import attempts, generation_assets, generations, ledger_entries
 from db.schema_checks import model_inputs, verdicts
@@ -25,7 +26,6 @@ from domain.ids import AttemptId
 from domain.states import GenerationState
 from pipeline.attempts import collect, poll, submit, validate
 from pipeline.process.grouped_moves import GroupedMoves
-from pipeline.process.grouping import Grouped
 from providers.contract import Accepted, Ask, Made
 from tests.conftest import Sent
 from tests.support.books import Books, lease

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from db.grouping import Grouped
 from db.session import Database, DatabaseAway
-from pipeline.process.grouping import Grouped
 
 PATIENCE_S = 30
 
