@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from db.records import batches, characters, lanes
 from db.records.batches import Enqueued, NewGeneration
 from db.records.characters import CharacterRow
+from domain.access import LOCAL_TEAM
 from domain.errors import BadInput, LimitTooSmall, RequestRefused, ServiceMissing
 from domain.escalation import Policy, wishes
 from domain.ids import row_identity, sha256
@@ -58,6 +60,8 @@ class Order:
         times: how often each prompt is wanted.
         categories: each prompt is wanted once in each of them.
         try_policy: what was said about further tries, as `domain.escalation.wishes` writes it.
+        team: whose keys see the batch, and whose characters it may name.
+        key_id: the API key that asks; None for the command line or a script.
     """
 
     name: str
@@ -74,6 +78,8 @@ class Order:
     times: int = 1
     categories: Sequence[str] = ()
     try_policy: Mapping[str, Any] = field(default_factory=dict)
+    team: str = LOCAL_TEAM
+    key_id: UUID | None = None
 
     @property
     def policy(self) -> Policy:
@@ -132,7 +138,11 @@ def plan(resources: Resources, catalogue: Catalogue, order: Order, rows: Sequenc
     planned = list(planner.generations(wanted))
     with resources.database.transaction() as connection:
         known = batches.known_rows(
-            connection, order.name, user_id=order.user_id, keys=[(one.identity, one.occurrence) for one in planned]
+            connection,
+            order.name,
+            user_id=order.user_id,
+            keys=[(one.identity, one.occurrence) for one in planned],
+            team=order.team,
         )
     shortest = _duration(resources, [one for one in planned if (one.identity, one.occurrence) not in known])
     result = Plan(
@@ -198,7 +208,7 @@ def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
     warnings = live_models.check(resources, planned.drafts, on=datetime.now(UTC).date())
     with resources.database.transaction() as connection:
         first = next(iter(split_names(order.character)), None)
-        character = characters.find(connection, first) if first else None
+        character = characters.find(connection, first, team=order.team) if first else None
         batch_id = batches.open_batch(
             connection,
             name=order.name,
@@ -207,6 +217,8 @@ def enqueue(resources: Resources, order: Order, planned: Plan) -> Enqueued:
             settings=order.settings,
             priority=order.priority,
             limit_usd=order.limit_usd,
+            team=order.team,
+            key_id=order.key_id,
         )
         written = batches.copy_in(
             connection, batch_id, user_id=order.user_id, rows=planned.rows, whole_file=order.whole_file
@@ -343,7 +355,7 @@ class _Planner:
         if names is None:
             return ()
         if names not in self._casts:
-            self._casts[names] = find_all(self._resources, names)
+            self._casts[names] = find_all(self._resources, names, team=self._order.team)
             self.warnings |= misfits(self._casts[names], scored_by=local_weights(self._resources.scoring_model))
         return self._casts[names]
 
