@@ -56,7 +56,7 @@ def columns(days: Sequence[Column], *, label: str, unit: str = "", places: int =
         y = _GROUND - number / rungs * _UP
         parts.append(f'<line class="rung" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{unit}{number * step:.{places}f}</text>')
-    width = _ACROSS / max(len(days), 1)
+    width = _ACROSS / max(len(days), 10)
     every = ceil(len(days) / 8)
     for place, day in enumerate(days):
         left, under = _LEFT + place * width, 0.0
@@ -81,7 +81,7 @@ def rows(lines: Sequence[Row], *, label: str) -> Markup:
     """A bar for each line, all on one scale, with its words at the end of it."""
     longest = max((sum(value for _, value in line.parts) for line in lines), default=0.0) or 1.0
     parts = []
-    across = _WIDTH - _NAMES - 150
+    across = _WIDTH - _NAMES - 130
     for place, line in enumerate(lines):
         y, x = place * _ROW + 8, float(_NAMES)
         short = line.label if len(line.label) <= 26 else f"{line.label[:25]}…"
@@ -106,13 +106,14 @@ def split(parts: Mapping[str, float]) -> Markup:
     return Markup(f'<svg class="split" aria-hidden="true" preserveAspectRatio="none">{"".join(drawn)}</svg>')  # noqa: S704 - numbers and class names of ours
 
 
-def track(score: float, threshold: float, kind: str) -> Markup:
-    """A score from 0 to 1 as a bar with a tick at its threshold; beside text that says the same.
+def track(score: float, threshold: float, kind: str, *, low: float = 0.0) -> Markup:
+    """A score up to 1 as a bar with a tick at its threshold; beside text that says the same.
 
     Args:
         kind: the class that colours it: `pass`, `miss` or `advice`.
+        low: where the bar begins.
     """
-    fill, tick = (min(max(value, 0.0), 1.0) * 100 for value in (score, threshold))
+    fill, tick = (min(max((value - low) / (1 - low), 0.0), 1.0) * 100 for value in (score, threshold))
     return Markup(  # noqa: S704 - numbers and a class name of ours
         f'<svg class="track {kind}" aria-hidden="true"><rect class="fill" width="{fill:.2f}%" height="100%"/>'
         f'<line class="tick" x1="{tick:.2f}%" x2="{tick:.2f}%" y1="0" y2="100%"/></svg>'

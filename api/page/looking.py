@@ -202,7 +202,7 @@ def analytics(resources: Held, caller: Visitor, days: Annotated[int, Query(ge=1,
                 Row(
                     label=one.group,
                     parts=[("spent", float(one.usd_per_accepted or 0))],
-                    says=f"${one.usd_per_accepted}",
+                    says=dollars(Decimal(one.usd_per_accepted or 0)),
                 )
                 for one in paid
             ],

@@ -83,8 +83,14 @@ class ApiDesk:
 
 
 @contextmanager
-def api_desk(database: Database, *, sandbox: str, sent: Sent, home: Path) -> Iterator[ApiDesk]:
-    """A desk over the sandbox at that address; the books are right at its end."""
+def api_desk(
+    database: Database, *, sandbox: str, sent: Sent, home: Path, local_webhooks: bool = False
+) -> Iterator[ApiDesk]:
+    """A desk over the sandbox at that address; the books are right at its end.
+
+    Args:
+        local_webhooks: whether receivers may be on this machine.
+    """
     settings = three_wires(Settings(), sandbox).model_copy(update={"home": home})
     ensure_rows(settings, database)
     with ExitStack() as stack:
@@ -104,7 +110,7 @@ def api_desk(database: Database, *, sandbox: str, sent: Sent, home: Path) -> Ite
             estimates={"ttapi": settings.ttapi_price_usd},
         )
         listener = stack.enter_context(bound("127.0.0.1", 0))
-        stack.enter_context(served(resources, listener))
+        stack.enter_context(served(resources, listener, local_webhooks=local_webhooks))
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with ExitStack() as clients:
             yield ApiDesk(resources=resources, books=Books(database), sent=sent, base=base, stack=clients)
