@@ -126,7 +126,7 @@ def say(resources: Held, caller: Signed, form: Form, id: str) -> Response:
     if kind in IDENTITY:
         caller.require(Scope.APPROVE)
     story = team.generation(resources, caller.team, id)
-    feedback.give(
+    feedback.record_feedback(
         resources,
         story,
         user_id=caller.key.user_id,

@@ -10,7 +10,7 @@ from pipeline.resources import Resources
 from pipeline.views.generations import labels
 from pipeline.views.report import line_of, shown_attempt
 from pipeline.views.team import Story
-from reports.wording import dollars, end_of, lasting, verdict
+from reports.wording import dollars, duration_text, end_of, verdict
 
 _WAITS = {
     GenerationState.QUEUED: "waits for a place",
@@ -77,7 +77,7 @@ def card_of(resources: Resources, story: Story, *, user_id: str) -> Card:
     judged = _verdict(story, stored[0]) if stored else {}
     mine = [one for one in story.feedback if one["user_id"] == user_id]
     made = " by ".join(filter(None, [row["model"], row["provider"]]))
-    duration = None if line.duration_s is None else lasting(line.duration_s)
+    duration = None if line.duration_s is None else duration_text(line.duration_s)
     missing = next((one["missing_reason"] for one in story.assets if one["missing_reason"]), None)
     return Card(
         id=str(row["id"]),
@@ -110,7 +110,7 @@ def _picture(story: Story, asset: dict[str, Any]) -> CardPicture:
     judged = _verdict(story, asset)
     label = labels(story)[asset["id"]]
     scores = [f"{name} {judged[name]:.2f}" for name in ("core", "style") if judged]
-    said = {True: "passes", False: "does not pass"}.get(judged.get("passed"), "")
+    said = {True: "passes", False: "does not pass", None: ""}[judged.get("passed")]
     caption = ", ".join(filter(None, [f"Picture {label}", *scores, said]))
     return CardPicture(
         id=str(asset["id"]),

@@ -27,7 +27,7 @@ from pipeline.views.team import Page
 from reports import bars
 from reports.bars import Column, Row
 from reports.thumbnails import Wanted, make_thumbnail
-from reports.wording import dollars, end_of, lasting
+from reports.wording import dollars, duration_text, end_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -62,7 +62,7 @@ def batches(resources: Held, caller: Visitor, cursor: Annotated[str | None, Quer
         next_cursor=documents.cursor_of(lines[_LINES - 1].id) if len(lines) > _LINES else None,
         totals=team.totals(resources, caller.team),
         providers=sorted({lane.provider for lane in resources.lanes.values()}),
-        characters=[one.name for one in definitions.every(resources, team=caller.team)],
+        characters=[one.name for one in definitions.list_characters(resources, team=caller.team)],
     )
 
 
@@ -80,14 +80,14 @@ def batch(
         "ends": ends,
         "limit": show(status.batch.limit_usd) or "",
         "holding_up": [
-            f"Lane {lane.name} is closed: {lane.reason}" for lane in lanes.holding_up(resources, status.batch.id)
+            f"Lane {lane.name} is closed: {lane.reason}" for lane in lanes.blocking_lanes(resources, status.batch.id)
         ],
     }
     if request.headers.get("x-part") == "live":
         return page("batch_head.html.j2", caller, **head)
     wanted = Page(team=caller.team, batch_id=status.batch.id, before=documents.read_cursor(cursor), limit=_CARDS + 1)
     stories = team.generations_page(resources, wanted)
-    cast = {one.id: one for one in definitions.every(resources, team=caller.team)}
+    cast = {one.id: one for one in definitions.list_characters(resources, team=caller.team)}
     character = cast.get(status.batch.character_id) if status.batch.character_id else None
     return page(
         "batch.html.j2",
@@ -126,7 +126,7 @@ def thumbnail(resources: Held, caller: Visitor, id: str, small: bool = False) ->
 @router.get("/references/{id}/{position}")
 def reference(resources: Held, caller: Visitor, id: str, position: int) -> Response:
     """A reference of one of the team's characters."""
-    for one in definitions.every(resources, team=caller.team):
+    for one in definitions.list_characters(resources, team=caller.team):
         for row in one.references:
             if str(one.id) == id and row.position == position:
                 try:
@@ -166,14 +166,14 @@ def lanes_(resources: Held, caller: Visitor) -> HTMLResponse:
     """The accounts of the services, as far as the visitor's scope goes."""
     now = datetime.now(UTC)
     whole = caller.may(Scope.ADMIN)
-    shown = [lane_state(one, now=now, whole=whole) for one in lanes.every(resources)]
+    shown = [lane_state(one, now=now, whole=whole) for one in lanes.list_lanes(resources)]
     return page("lanes.html.j2", caller, here="/lanes", lanes=shown, flower=None)
 
 
 @router.get("/characters")
 def characters(resources: Held, caller: Visitor) -> HTMLResponse:
     """The team's characters with their references and thresholds."""
-    found = definitions.every(resources, team=caller.team)
+    found = definitions.list_characters(resources, team=caller.team)
     return page("characters.html.j2", caller, here="/characters", characters=found)
 
 
@@ -251,5 +251,5 @@ def _times_chart(by_model: list[Any]) -> Any:
             ("fetching", one.collecting_s or 0.0),
             ("checking", one.checking_s or 0.0),
         ]
-        lines.append(Row(label=one.group, parts=parts, says=lasting(sum(value for _, value in parts))))
+        lines.append(Row(label=one.group, parts=parts, says=duration_text(sum(value for _, value in parts))))
     return bars.rows(lines, label="Mean time by stage and model")

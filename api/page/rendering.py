@@ -50,11 +50,11 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         dollars=wording.dollars,
-        lasting=wording.lasting,
+        duration=wording.duration_text,
         moment=wording.moment,
         split=bars.split,
         track=bars.track,
-        source=wording.source,
+        source=wording.thresholds_origin,
         day=_day,
         version=_digest(),
     )

@@ -213,7 +213,7 @@ def give_feedback(
         caller.require(Scope.APPROVE)
     story = _story(resources, caller, id)
     user_id = body.user_id or caller.key.user_id
-    asset_id = feedback.give(
+    asset_id = feedback.record_feedback(
         resources,
         story,
         user_id=user_id,

@@ -18,7 +18,7 @@ from pipeline.operator import lanes
 from pipeline.operator.lanes import LaneRow
 from pipeline.views import team
 from providers.catalogue import Model, load
-from reports.wording import source
+from reports.wording import thresholds_origin
 
 router = APIRouter(tags=["Overview"])
 
@@ -54,10 +54,10 @@ def characters(resources: Held, caller: Reader) -> Characters:
                 style=one.thresholds.style,
                 style_decides=one.thresholds.style_decides,
                 thresholds_version=one.thresholds.version,
-                thresholds_from=source(one.thresholds),
+                thresholds_from=thresholds_origin(one.thresholds),
                 calibrated=one.fitted_to is not None,
             )
-            for one in definitions.every(resources, team=caller.team)
+            for one in definitions.list_characters(resources, team=caller.team)
         ]
     )
 
@@ -136,7 +136,7 @@ def lanes_(resources: Held, caller: Reader) -> Lanes:
     """The lanes to the providers: limits, places, and whether they are open."""
     now = datetime.now(UTC)
     whole = caller.may(Scope.ADMIN)
-    return Lanes(lanes=[lane_state(one, now=now, whole=whole) for one in lanes.every(resources)])
+    return Lanes(lanes=[lane_state(one, now=now, whole=whole) for one in lanes.list_lanes(resources)])
 
 
 def lane_state(lane: LaneRow, *, now: datetime, whole: bool) -> LaneState:

@@ -75,7 +75,7 @@ def revoke_command(
 
 def _list(*, as_json: bool) -> None:
     with open_terminal(as_json=as_json) as terminal, opened() as site:
-        found = keys.every(site.resources)
+        found = keys.list_keys(site.resources)
         terminal.document({"keys": [_document(one) for one in found]})
         if terminal.as_json:
             return

@@ -77,7 +77,7 @@ def add(  # noqa: PLR0913 -- the columns of one row, each by its name
     return _row(connection.execute(made.returning(*_COLUMNS)).mappings().one())
 
 
-def every(connection: Connection) -> list[KeyRow]:
+def list_keys(connection: Connection) -> list[KeyRow]:
     rows = connection.execute(select(*_COLUMNS).order_by(api_keys.c.team, api_keys.c.name)).mappings()
     return [_row(row) for row in rows]
 

@@ -23,7 +23,7 @@ from domain.money import show
 from domain.rates import per_second
 from pipeline.resources import Resources
 
-__all__ = ["KeyRow", "NewKey", "TooManyRequests", "create", "every", "find", "first_key", "revoke"]
+__all__ = ["KeyRow", "NewKey", "TooManyRequests", "create", "find", "first_key", "list_keys", "revoke"]
 
 _MARK: Final = "lk_"
 _PREFIX_LENGTH: Final = len(_MARK) + 8
@@ -108,9 +108,9 @@ def first_key(resources: Resources, *, user_id: str) -> str | None:
     return token
 
 
-def every(resources: Resources) -> list[KeyRow]:
+def list_keys(resources: Resources) -> list[KeyRow]:
     with resources.database.transaction() as connection:
-        return api_keys.every(connection)
+        return api_keys.list_keys(connection)
 
 
 def revoke(resources: Resources, name_or_prefix: str) -> KeyRow:

@@ -103,7 +103,7 @@ def content_of(event: Event) -> bytes:
 
 
 def _note_failure(resources: Resources, webhook: WebhookRow, *, tries: int, error: str) -> None:
-    wait = timedelta(seconds=min(_FIRST_WAIT_S * 2**tries, _LONGEST_WAIT_S) * (0.75 + resources.luck() / 2))
+    wait = timedelta(seconds=min(_FIRST_WAIT_S * 2**tries, _LONGEST_WAIT_S) * (0.75 + resources.jitter() / 2))
     since = webhook.failing_since if tries else None
     give_up = since is not None and datetime.now(UTC) - since > _PATIENCE
     if give_up:

@@ -23,8 +23,8 @@ from pipeline.operator.keys import NewKey
 from pipeline.process.leases import Leases
 from pipeline.resources import Resources
 from runtime.lanes import ensure_rows, open_lanes
+from runtime.sandbox_settings import sandbox_settings
 from runtime.settings import Settings
-from runtime.stand_in import three_wires
 from storage.folder import FolderStore
 from tests.conftest import Sent
 from tests.support.books import Books
@@ -91,7 +91,7 @@ def api_desk(
     Args:
         local_webhooks: whether receivers may be on this machine.
     """
-    settings = three_wires(Settings(), sandbox).model_copy(update={"home": home})
+    settings = sandbox_settings(Settings(), sandbox).model_copy(update={"home": home})
     ensure_rows(settings, database)
     with ExitStack() as stack:
         lanes = open_lanes(settings)
@@ -105,7 +105,7 @@ def api_desk(
             store=FolderStore(home / "pictures"),
             dispatch=sent,
             leases=leases,
-            luck=lambda: 0.0,
+            jitter=lambda: 0.0,
             timing=QUICK,
             estimates={"ttapi": settings.ttapi_price_usd},
         )
