@@ -124,6 +124,22 @@ class R2Store:
         """
         return self._read(self._reply_key(attempt_id))
 
+    def delete(self, key: str) -> None:
+        """As in the contract.
+
+        Raises:
+            StoreAway: the bucket cannot be used now.
+        """
+        read_key(key)
+        self._delete(key)
+
+    def delete_reply(self, attempt_id: AttemptId) -> None:
+        self._delete(self._reply_key(attempt_id))
+
+    def _delete(self, key: str) -> None:
+        with self._translated(f"deleting {key!r}"):
+            self._client.delete_object(Bucket=self._bucket.name, Key=key)
+
     @property
     def public_base(self) -> str | None:
         return None if self._bucket.cdn_url is None else f"{self._bucket.cdn_url.rstrip('/')}/"

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, insert, null, select, true, upda
 from db.ids import new_id
 from db.schema import characters
 from db.schema_checks import character_references, threshold_versions
+from domain.access import LOCAL_TEAM
 from domain.errors import UnknownThing
 from domain.ids import CharacterId
 from domain.verdict import Thresholds
@@ -87,14 +88,15 @@ def put(
     description: str,
     references: Sequence[ReferenceRow],
     thresholds: NewThresholds,
+    team: str = LOCAL_TEAM,
 ) -> CharacterId:
     """Create the character, or replace its references; thresholds that differ from the newest become a new version."""
     known = connection.execute(
-        select(characters.c.id).where(characters.c.name == name).with_for_update()
+        select(characters.c.id).where(characters.c.team == team, characters.c.name == name).with_for_update()
     ).scalar_one_or_none()
     if known is None:
         known = new_id()
-        connection.execute(insert(characters).values(id=known, name=name, description=description))
+        connection.execute(insert(characters).values(id=known, name=name, description=description, team=team))
     else:
         connection.execute(update(characters).where(characters.c.id == known).values(description=description))
         connection.execute(delete(character_references).where(character_references.c.character_id == known))
@@ -152,15 +154,17 @@ def _newest(connection: Connection, character_id: CharacterId) -> Row[Any] | Non
     ).one_or_none()
 
 
-def find(connection: Connection, name: str) -> CharacterRow:
-    """The character of that name.
+def find(connection: Connection, name: str, *, team: str = LOCAL_TEAM) -> CharacterRow:
+    """The team's character of that name.
 
     Raises:
-        UnknownThing: there is none; those that exist are listed.
+        UnknownThing: there is none; those that the team has are listed.
     """
-    found = connection.execute(select(characters.c.id).where(characters.c.name == name)).scalar_one_or_none()
+    mine = characters.c.team == team
+    found = connection.execute(select(characters.c.id).where(mine, characters.c.name == name)).scalar_one_or_none()
     if found is None:
-        names = connection.execute(select(characters.c.name).order_by(characters.c.name).limit(10)).scalars().all()
+        of_team = select(characters.c.name).where(mine).order_by(characters.c.name).limit(10)
+        names = connection.execute(of_team).scalars().all()
         hint = f"there are {', '.join(map(repr, names))}" if names else "add it with `likeness character add`"
         raise UnknownThing(f"there is no character {name!r}; {hint}")
     return get(connection, CharacterId(found))
@@ -222,9 +226,8 @@ def _character(row: Row[Any], references: Sequence[ReferenceRow]) -> CharacterRo
     )
 
 
-def list_characters(connection: Connection) -> list[CharacterRow]:
-    ids = [
-        CharacterId(one) for one in connection.execute(select(characters.c.id).order_by(characters.c.name)).scalars()
-    ]
+def list_characters(connection: Connection, *, team: str = LOCAL_TEAM) -> list[CharacterRow]:
+    of_team = select(characters.c.id).where(characters.c.team == team).order_by(characters.c.name)
+    ids = [CharacterId(one) for one in connection.execute(of_team).scalars()]
     found = get_many(connection, ids)
     return [found[one] for one in ids]

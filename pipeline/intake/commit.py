@@ -36,10 +36,12 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
             connection,
             name=order.name,
             user_id=order.user_id,
-            character_id=characters.find(connection, first).id if first else None,
+            character_id=characters.find(connection, first, team=order.team).id if first else None,
             settings=order.settings,
             priority=order.priority,
             limit_usd=order.limit_usd,
+            team=order.team,
+            key_id=order.key_id,
         )
         if made:
             # Nobody else can have written a row, so the lines go straight to where they belong.

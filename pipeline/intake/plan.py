@@ -198,7 +198,7 @@ def _known(
     resources: Resources, order: Order, lines: Spool[tuple[int, str]], repeats: Repeats, checks: RowChecks
 ) -> Known:
     with resources.database.transaction() as connection:
-        batch_id = batches.id_of(connection, order.name, user_id=order.user_id)
+        batch_id = batches.id_of(connection, order.name, user_id=order.user_id, team=order.team)
         if batch_id is None:
             return Known(rows=0, changed=Changed(), new=checks.tallies())
         laid_out = LaidOut(

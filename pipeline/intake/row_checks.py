@@ -118,14 +118,14 @@ class RowChecks:
 
     def _find(self, names: str) -> Sequence[CharacterRow]:
         try:
-            return find_all(self._resources, names)
+            return find_all(self._resources, names, team=self._order.team)
         except UnknownThing:
             # People write `Lulu, Zoe`; a name may hold a comma too, and then it was found as it stands.
             parts = [part for part in _BETWEEN_NAMES.split(names) if part.strip()]
             if len(parts) == 1:
                 raise
             try:
-                return find_all(self._resources, BETWEEN.join(parts))
+                return find_all(self._resources, BETWEEN.join(parts), team=self._order.team)
             except UnknownThing as failure:
                 raise UnknownThing(f"{failure}; several characters stand with semicolons between") from None
 
