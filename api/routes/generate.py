@@ -15,6 +15,7 @@ from api.problems import documented
 from domain.access import Scope
 from domain.feedback import IDENTITY
 from domain.ids import BatchId, GenerationId
+from pipeline.intake.findings import Findings
 from pipeline.intake.prompt_rows import rows_of
 from pipeline.operator import deletion, events, feedback
 from pipeline.operator.deletion import Deleted
