@@ -14,7 +14,7 @@ from threading import Barrier, Lock
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from db.grouping import Grouped
 from db.moves import grouped, grouped_pictures
@@ -29,7 +29,7 @@ from pipeline.process.grouped_moves import GroupedMoves
 from providers.contract import Accepted, Ask, Made
 from tests.conftest import Sent
 from tests.support.books import Books, lease
-from tests.support.steps import EXAMPLE, PREPROCESSING, Bench, bench_of, sandbox_at
+from tests.support.steps import EXAMPLE, PREPROCESSING, PRICE, Bench, bench_of, sandbox_at
 
 THREADS = 16
 ROUNDS = 4
@@ -158,6 +158,54 @@ def test_a_charge_above_its_hold_goes_alone(books: Books) -> None:
     with books.database.transaction() as connection:
         assert grouped.finish_jobs(connection, [made]) == [None]
     assert books.attempt(attempt_id).state == "generating"
+
+
+def test_groups_of_several_processes_and_moves_alone_book_every_charge_once(books: Books) -> None:
+    """Four processes finish jobs of two batches at the same time, and a fifth does so one by one."""
+    books.lane(concurrency=100)
+    batches = [books.batch(prompts=20, name=name) for name in ("one", "two")]
+    ids = [one.attempt_id for one in books.admit()]
+    assert len(ids) == 40
+    for one in ids:
+        books.accept(one, books.claim(one))
+    token = books.polled(ids[0])
+    processes = [Grouped(grouped.finish_jobs) for _ in range(4)]
+    barrier = Barrier(len(ids))
+
+    def finish(at: int) -> None:
+        attempt_id = ids[at]
+        barrier.wait()
+        if at % 5 == 4:
+            books.make(attempt_id, token)
+            return
+        made = grouped.MadeJob(attempt_id=attempt_id, token=token, result={}, charged_usd=PRICE, said_by="said")
+        if not processes[at % 5].do(books.database, made):
+            books.make(attempt_id, token)
+
+    with ThreadPoolExecutor(len(ids)) as pool:
+        list(pool.map(finish, range(len(ids))))
+    rows = [books.row(batch) for batch in batches]
+    assert [(row.charged_usd, row.held_usd) for row in rows] == [(20 * PRICE, 0)] * 2
+    assert {books.attempt(one).state for one in ids} == {"collecting"}
+    assert sum(row.charged_usd for row in books.rows(ledger_entries)) == 40 * PRICE
+
+
+def test_a_row_that_somebody_holds_delays_its_own_attempt_alone(books: Books) -> None:
+    (held, held_token), (free, free_token) = books.submitting(name="held"), books.submitting(name="free")
+    wait = timedelta(seconds=1)
+
+    def job(attempt_id: AttemptId, token: Any) -> grouped.NewJob:
+        return grouped.NewJob(
+            attempt_id=attempt_id, token=token, job_id=f"job {attempt_id}", first_look=wait, deadline=wait
+        )
+
+    both = [job(held, held_token), job(free, free_token)]
+    together = Grouped[Any, bool](lambda connection, _: grouped.store_jobs(connection, both)[:1])
+    with books.database.transaction() as connection:
+        connection.execute(select(attempts.c.id).where(attempts.c.id == held).with_for_update())
+        assert together.do(books.database, None) is None, "the group is taken apart"
+        assert Grouped(grouped.store_jobs).do(books.database, both[1]) is True
+    assert Grouped(grouped.store_jobs).do(books.database, both[0]) is True
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -22,7 +23,7 @@ class _Transactions:
 
     @contextmanager
     def transaction(self) -> Any:
-        yield None
+        yield Mock()
         self.commits += 1
 
 
@@ -59,7 +60,7 @@ def test_nobody_returns_before_the_commit() -> None:
     class Slow(_Transactions):
         @contextmanager
         def transaction(self) -> Any:
-            yield None
+            yield Mock()
             order.append("committed")
 
     grouped = Grouped[int, int](lambda _, items: list(items))
