@@ -8,11 +8,13 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, Final
 
 from domain.errors import BadInput
+from pipeline.intake.cut_cells import Cuts
 from pipeline.intake.findings import Findings, Kind
 
 #: In order of preference; the one that finds the wanted column in a header is the one in use.
@@ -63,8 +65,13 @@ def read_table(source: BinaryIO, *, name: str, rename: Callable[[str], str], wan
     if above:
         findings.add(Kind.HEADER, f"the header of {name!r} is line {line}; what stands above it is passed over")
     columns = _columns(header, name=name, rename=rename, line=line)
-    cuts = _Cuts(columns, wanted=wanted, spaced=records.spaced(), name=name, findings=findings)
-    return Table(columns=columns, rows=_body(rows, records, columns, rename=rename, cuts=cuts, name=name))
+    at = columns.index(wanted) if wanted in columns else len(columns)
+    cuts = Cuts(columns, at=at, spaced=records.spaced(), findings=findings)
+
+    def again(cells: list[str]) -> bool:
+        return at < len(cells) and rename(cells[at]) == wanted and list(map(rename, cells))[: len(columns)] == columns
+
+    return Table(columns=columns, rows=_body(rows, records, name=name, again=again, cuts=cuts))
 
 
 def read_lines(source: BinaryIO, *, name: str) -> Iterator[str]:
@@ -95,19 +102,21 @@ def read_lines(source: BinaryIO, *, name: str) -> Iterator[str]:
 def _body(
     rows: Iterator[tuple[int, list[str]]],
     records: "_Records",
-    columns: Sequence[str],
     *,
-    rename: Callable[[str], str],
-    cuts: "_Cuts",
     name: str,
+    again: Callable[[list[str]], bool],
+    cuts: Cuts,
 ) -> Iterator[tuple[int, list[str]]]:
-    """The rows below the header, none wider than it."""
-    width = len(columns)
+    """The rows below the header, none wider than it.
+
+    Args:
+        again: whether a row is the header once more.
+    """
+    width = len(cuts.columns)
     for line, cells in rows:
-        if len(cells) >= width and [rename(cell) for cell in cells[:width]] == list(columns):
+        if again(cells):
             cuts.findings.add(Kind.HEADER, "the header comes again, and is passed over", line=line)
             continue
-        cuts.look(line, cells, records.raw)
         # Spreadsheets pad rows with empty cells; a surplus cell with content is a prompt cut in two.
         if any(cell.strip() for cell in cells[width:]):
             raise BadInput(
@@ -115,62 +124,8 @@ def _body(
                 "put a cell that contains the separator into double quotes",
                 line=line,
             )
+        cuts.look(line, cells, records.raw)
         yield line, cells[:width]
-
-
-class _Cuts:
-    """Finds cells that were cut in two at a comma of the text, where the row has not too many cells for it.
-
-    Args:
-        spaced: people who write a blank behind every comma of the header mean nothing by it in a row.
-    """
-
-    def __init__(self, columns: Sequence[str], *, wanted: str, spaced: bool, name: str, findings: Findings) -> None:
-        self._columns = columns
-        self._at = columns.index(wanted) if wanted in columns else None
-        self._spaced = spaced
-        self._name = name
-        self.findings = findings
-
-    def look(self, line: int, cells: Sequence[str], raw: str | None) -> None:
-        """Raises `BadInput` where a prompt was cut, unless that is let pass."""
-        at = self._at
-        if at is None or at + 1 >= len(cells):
-            return
-        if raw is not None and not self._spaced and ", " in raw and _goes_on(raw, at):
-            self._cut(line, cells, at, "put the whole prompt into double quotes")
-        opened = _CURLY_OPEN.search(cells[at])
-        left_open = opened is not None and not _CURLY_CLOSE.search(cells[at], opened.end())
-        if left_open and any(_CURLY_CLOSE.search(cell) for cell in cells[at + 1 :]):
-            self._cut(line, cells, at, "curly quotes hold no cell together; put the prompt into straight double quotes")
-
-    def _cut(self, line: int, cells: Sequence[str], at: int, advice: str) -> None:
-        column = self._columns[at + 1] if at + 1 < len(self._columns) else None
-        where = f"became the column {column!r}" if column else "is left over"
-        rest = cells[at + 1].strip()
-        self.findings.add(
-            Kind.CUT, f"the prompt ends at a comma, and {rest[:_LONGEST_SHOWN]!r} {where}; {advice}", line=line
-        )
-
-
-_LONGEST_SHOWN: Final = 30
-_CURLY_OPEN: Final = re.compile("[“„«]")
-_CURLY_CLOSE: Final = re.compile("[”“»]")
-_CELL: Final = re.compile(r' *"[^"]*+(?:""[^"]*+)*+" *(?:,|$)|[^,]*(?:,|$)')
-
-
-def _goes_on(raw: str, at: int) -> bool:
-    """Whether the cell after number `at` begins with a blank, and neither of the two is quoted."""
-    position = 0
-    cells: list[str] = []
-    text = raw.rstrip("\r\n")
-    while len(cells) < at + 2 and (found := _CELL.match(text, position)) and found.end() > position:
-        cells.append(found.group())
-        position = found.end()
-    if len(cells) < at + 2:
-        return False
-    prompt, following = cells[at], cells[at + 1]
-    return following.startswith(" ") and following.strip(" ,") != "" and '"' not in (prompt[:1], following.lstrip()[:1])
 
 
 def _layout(source: BinaryIO, *, name: str, rename: Callable[[str], str], wanted: str) -> tuple[str, int]:
@@ -181,10 +136,10 @@ def _layout(source: BinaryIO, *, name: str, rename: Callable[[str], str], wanted
     best: tuple[bool, int, int] = (False, 0, 0)
     delimiter = _DELIMITERS[0]
     for one in _DELIMITERS:
-        try:
-            head = list(islice(_Records(source, name=name, delimiter=one), _MOST_ABOVE + 1))
-        except BadInput:
-            continue  # with another delimiter the same quotes may make sense; if not, it is raised later
+        head: list[tuple[int, list[str]]] = []
+        # With another delimiter the same quotes may make sense; if not, it is raised later.
+        with suppress(BadInput):
+            head.extend(islice(_Records(source, name=name, delimiter=one), _MOST_ABOVE + 1))
         at = next((at for at, (_, cells) in enumerate(head) if wanted in map(rename, cells)), None)
         width = len(head[at or 0][1]) if head else 0
         fitness = (at is not None, -(at or 0), width)
@@ -216,7 +171,7 @@ class _Records:
         self._name = name
         self._delimiter = delimiter
         self._latest = ""
-        #: The text of the latest record, or None where it has several lines.
+        #: The text of the latest record, or None where it has several lines or its commas separate nothing.
         self.raw: str | None = None
 
     def spaced(self) -> bool:
@@ -228,7 +183,7 @@ class _Records:
         begin = 1
         try:
             for cells in reader:
-                self.raw = self._latest if reader.line_num == begin else None
+                self.raw = self._latest if reader.line_num == begin and self._delimiter == "," else None
                 if cells and not (begin == 1 and _SEPARATOR_LINE.fullmatch(self._latest.strip("\r\n"))):
                     yield begin, cells
                 begin = reader.line_num + 1

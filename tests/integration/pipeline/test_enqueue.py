@@ -32,7 +32,7 @@ from pipeline.intake.spool import Spool
 from providers.catalogue import Catalogue, load
 from tests.conftest import Sent
 from tests.support.books import USER
-from tests.support.steps import HOLD, Bench, bench_of
+from tests.support.steps import HOLD, PRICE, Bench, bench_of
 
 NOBODY = "http://127.0.0.1:9"
 CATALOGUE = load()
@@ -294,6 +294,94 @@ def test_enqueuing_more_does_not_hold_up_the_steps_of_the_batch(bench: Bench) ->
             connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
             connection.execute(select(batches).where(batches.c.id == batch).with_for_update(key_share=True))
     bench.books.claim(attempt_id)
+
+
+LINK = "https://a.example/lulu.png?expires="
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "says"),
+    [
+        ({"mode": "relax"}, {"mode": "fast"}, "mode relax is now fast (2)"),
+        ({}, {"mode": "fast"}, "mode unset is now fast (2)"),
+        (
+            {"cref_urls": [f"{LINK}1"], "cref_weight": 80},
+            {"cref_urls": [f"{LINK}2"], "cref_weight": 80},
+            f"cref_urls {LINK}1 is now {LINK}2 (2)",
+        ),
+        (
+            {"cref_urls": [f"{LINK}1"], "cref_weight": 80},
+            {"cref_urls": [f"{LINK}1"], "cref_weight": 100},
+            "cref_weight 80 is now 100 (2)",
+        ),
+    ],
+)
+def test_what_is_there_stays_when_only_the_way_to_make_it_changed(
+    bench: Bench, was: dict[str, Any], now: dict[str, Any], says: str
+) -> None:
+    _enqueue(bench, _rows("one", "two"), settings=was)
+    plan = _plan(bench, _rows("one", "two", "three"), settings=now)
+    assert (plan.known, len(plan.changed), plan.expected_usd) == (0, 2, PRICE)
+    (said,) = plan.warnings
+    assert says in said
+    assert "--redo makes them again, for about 0.04 USD" in said
+    written = commit(bench.resources, plan)
+    assert (written.new, written.known, written.changed, written.vanished) == (1, 0, 2, [])
+    assert len(_prompts(bench)) == 3
+
+
+def test_redo_makes_it_again_and_says_so_first(bench: Bench) -> None:
+    _enqueue(bench, _rows("one", "two"), settings={"mode": "relax"})
+    plan = _plan(bench, _rows("one", "two"), settings={"mode": "fast"}, redo=True)
+    (said,) = plan.warnings
+    assert said.startswith("--redo makes 2 rows again, for about 0.04 USD")
+    written = commit(bench.resources, plan)
+    assert (written.new, written.changed, written.vanished) == (2, 0, [])
+    assert commit(bench.resources, _plan(bench, _rows("one", "two"), settings={"mode": "fast"})).known == 2
+
+
+def test_a_row_that_came_to_nothing_may_be_asked_for_in_another_way(bench: Bench) -> None:
+    _enqueue(bench, _rows("one", "two"), settings={"mode": "relax"})
+    bench.books.sql(
+        "UPDATE generations SET state = 'rejected', completed_at = now() WHERE prompt = 'two'",
+    )
+    assert _enqueue(bench, _rows("one", "two"), settings={"mode": "fast"}).new == 1
+
+
+def test_each_of_several_equal_prompts_finds_its_own(bench: Bench) -> None:
+    rows = [_row(at, "same", settings={"cref_urls": LINK, "cref_weight": 25 * (at + 1)}) for at in range(4)]
+    assert _enqueue(bench, rows).new == 4
+    again = _enqueue(bench, [dataclasses.replace(row, position=3 - at) for at, row in enumerate(rows)])
+    assert (again.new, again.known, again.changed) == (0, 4, 0)
+    fifth = _row(4, "same", settings={"cref_urls": LINK, "cref_weight": 10})
+    assert _enqueue(bench, [*rows, fifth]).new == 1, "nothing of the batch is left over that it could be"
+
+
+def test_an_unchanged_batch_costs_nothing_again(bench: Bench) -> None:
+    _enqueue(bench, _rows("one", "two"))
+    plan = _plan(bench, _rows("one", "two"))
+    assert (plan.total, plan.known, plan.expected_usd, plan.at_most_usd) == (2, 2, 0, 0)
+    assert (plan.at_least, plan.warnings) == (timedelta(0), [])
+
+
+def test_rows_that_come_one_by_one_are_none_or_all(bench: Bench) -> None:
+    def rows() -> Iterator[PromptRow]:
+        yield from _rows(*[f"prompt {number}" for number in range(500)])
+        yield _row(500, "the last one", settings={"mode": "warp"})
+
+    with pytest.raises(BadInput, match="line 502"):
+        _enqueue(bench, rows())
+    assert bench.books.rows(batches) == []
+
+
+@pytest.mark.parametrize("names", ["lulu; zoe", "lulu, zoe", "lulu and zoe", "lulu & zoe", "lulu\nzoe"])
+def test_a_cell_may_name_two_characters_as_people_write_it(bench: Bench, names: str) -> None:
+    both = [bench.books.character("lulu"), bench.books.character("zoe")]
+    _enqueue(bench, [_row(0, "both", character=names)])
+    (row,) = bench.books.rows(generations)
+    assert [row.character_id, *row.further_character_ids] == both
+    with pytest.raises(UnknownThing, match="line 3: there is no character 'nobody'.*semicolons between"):
+        _enqueue(bench, [_row(1, "both", character=f"{names}, nobody")])
 
 
 @pytest.mark.slow
