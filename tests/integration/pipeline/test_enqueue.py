@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from threading import Barrier
@@ -380,7 +381,7 @@ def test_a_cell_may_name_two_characters_as_people_write_it(bench: Bench, names: 
     _enqueue(bench, [_row(0, "both", character=names)])
     (row,) = bench.books.rows(generations)
     assert [row.character_id, *row.further_character_ids] == both
-    with pytest.raises(UnknownThing, match="line 3: there is no character 'nobody'.*semicolons between"):
+    with pytest.raises(UnknownThing, match=r"line 3: there is no character 'nobody'.*semicolons between"):
         _enqueue(bench, [_row(1, "both", character=f"{names}, nobody")])
 
 
