@@ -1,4 +1,4 @@
-"""The contract between the steps and an image service: what is asked, what comes back, and what a lane does.
+"""Defines the contract between the steps and an image service: what is asked, what comes back, what a lane does.
 
 An adapter (`providers.adapter`) is pure functions around one HTTP call: it writes a `Call`, somebody else sends it, and
 it reads the `Reply`. Sending, timing and the translation of transport failures live in `providers.transport.http`;

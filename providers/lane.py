@@ -1,4 +1,4 @@
-"""A lane: one account with a service, an adapter and the connections behind one face.
+"""Opens a lane: one account with a service, an adapter and the connections behind one face.
 
 Nothing here repeats a submission, waits, or knows of limits; those belong to whoever holds the lane.
 """

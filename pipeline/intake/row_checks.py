@@ -306,7 +306,8 @@ class RowChecks:
 def _is_words(prompt: str) -> bool:
     if "-" in prompt:
         prompt = _INSIDE_A_WORD.sub("", prompt)
-    return prompt.translate(_BETWEEN_WORDS).isalnum()
+    # The long vowel of Japanese is a letter, and two of them are what some keyboards give for two hyphens.
+    return prompt.translate(_BETWEEN_WORDS).isalnum() and "ーー" not in prompt
 
 
 def _identity_rest(kind: RowKind, *, settings: Mapping[str, Any]) -> str:

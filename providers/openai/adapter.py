@@ -1,4 +1,4 @@
-"""Adapter for OpenAI's picture models: one call that lasts as long as the work, and a reply that is the result.
+"""Adapts OpenAI's picture models: one call that lasts as long as the work, and a reply that is the result.
 
 There is no job, no poll and no list: whoever loses the reply loses the picture, and is billed. What a model is told is
 `providers.openai.body`'s business, what a refusal means `providers.openai.failures`'s.

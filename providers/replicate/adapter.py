@@ -1,4 +1,4 @@
-"""Adapter for Replicate's official models: writes its calls and reads its replies, and does nothing else.
+"""Adapts Replicate's official models: writes their calls, and has the replies read.
 
 What a model's input looks like is `providers.replicate.inputs`' business, what a failure means is
 `providers.replicate.failures`'s. Replicate tells no price: what is booked is the catalogue's.

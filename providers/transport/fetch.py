@@ -1,4 +1,4 @@
-"""Fetching pictures from addresses that somebody else chose, safely.
+"""Fetches pictures from addresses that somebody else chose, safely.
 
 The address comes from a service's reply, so it may lead anywhere: into this network, to a page that calls
 itself a picture, to a file without end. No credentials ever travel from here. Decoding the picture, and

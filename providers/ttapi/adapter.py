@@ -1,4 +1,4 @@
-"""Adapter for Midjourney by TTAPI: writes its calls and reads its replies, and does nothing else.
+"""Adapts Midjourney by TTAPI: writes its calls, and has the replies read.
 
 The prompt's flags are `providers.midjourney`'s business, how replies are spelt is `providers.ttapi.replies`'s, and
 blend, describe, seed, inpaint and the prompt check are `providers.ttapi.side_jobs`.

@@ -17,7 +17,7 @@ from db.session import Database
 from domain.errors import BadInput, RequestRefused
 from pipeline.characters.readable import readable
 from pipeline.characters.references import look_at
-from pipeline.process.reference_cache import Shelf
+from pipeline.process.reference_cache import ReferenceCache
 from providers.lane import HttpLane
 from providers.registry import open_lane
 from tests.conftest import Sent
@@ -127,7 +127,7 @@ def test_an_address_that_goes_bad_is_refused_at_the_submission_and_counts_agains
 ) -> None:
     good = f"http://127.0.0.1:{host.server_port}/lulu.png"
     attempts = [bench.admitted("a pig", name=f"b{number}", settings={"cref_urls": good}) for number in range(3)]
-    later = replace(bench, resources=replace(bench.resources, shelf=Shelf()))
+    later = replace(bench, resources=replace(bench.resources, reference_cache=ReferenceCache()))
     host.status = 403
     for attempt_id in attempts:
         assert later.submit(attempt_id) is None
