@@ -33,7 +33,7 @@ from pipeline.intake.spool import Spool
 from providers.catalogue import Catalogue, load
 from tests.conftest import Sent
 from tests.support.books import USER
-from tests.support.steps import HOLD, PRICE, Bench, bench_of
+from tests.support.steps import HOLD, Bench, bench_of
 
 NOBODY = "http://127.0.0.1:9"
 CATALOGUE = load()
@@ -322,10 +322,10 @@ def test_what_is_there_stays_when_only_the_way_to_make_it_changed(
 ) -> None:
     _enqueue(bench, _rows("one", "two"), settings=was)
     plan = _plan(bench, _rows("one", "two", "three"), settings=now)
-    assert (plan.known, len(plan.changed), plan.expected_usd) == (0, 2, PRICE)
+    assert (plan.known, len(plan.changed), plan.at_most_usd) == (0, 2, HOLD)
     (said,) = plan.warnings
     assert says in said
-    assert "--redo makes them again, for about 0.04 USD" in said
+    assert "--redo makes them again, for about 0.80 USD" in said
     written = commit(bench.resources, plan)
     assert (written.new, written.known, written.changed, written.vanished) == (1, 0, 2, [])
     assert len(_prompts(bench)) == 3
@@ -335,17 +335,16 @@ def test_redo_makes_it_again_and_says_so_first(bench: Bench) -> None:
     _enqueue(bench, _rows("one", "two"), settings={"mode": "relax"})
     plan = _plan(bench, _rows("one", "two"), settings={"mode": "fast"}, redo=True)
     (said,) = plan.warnings
-    assert said.startswith("--redo makes 2 rows again, for about 0.04 USD")
+    assert said.startswith("--redo makes 2 rows again, for about 0.80 USD")
     written = commit(bench.resources, plan)
     assert (written.new, written.changed, written.vanished) == (2, 0, [])
     assert commit(bench.resources, _plan(bench, _rows("one", "two"), settings={"mode": "fast"})).known == 2
 
 
 def test_a_row_that_came_to_nothing_may_be_asked_for_in_another_way(bench: Bench) -> None:
+    bench.books.sql("UPDATE lanes SET concurrency = 1")
     _enqueue(bench, _rows("one", "two"), settings={"mode": "relax"})
-    bench.books.sql(
-        "UPDATE generations SET state = 'rejected', completed_at = now() WHERE prompt = 'two'",
-    )
+    bench.books.sql("UPDATE generations SET state = 'rejected', completed_at = now() WHERE prompt = 'two'")
     assert _enqueue(bench, _rows("one", "two"), settings={"mode": "fast"}).new == 1
 
 
