@@ -13,14 +13,14 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
-from api.access import Recognised
 from api.background import Background
-from api.bodies import Bodies
+from api.body_limits import Bodies
+from api.callers import Recognised
 from api.event_stream import Hub
-from api.page import acting, looking
-from api.page.failures import answer_with_pages
+from api.page import forms, pages
+from api.page.error_pages import answer_with_pages
 from api.problems import Problem, answer_with_problems
-from api.routes import batches, events, generate, health, hooks, overview
+from api.routes import batch_routes, event_routes, generate, health, hooks, overview
 from pipeline.resources import Resources
 from providers.transport.outgoing import WebhookSender
 
@@ -64,7 +64,7 @@ def create_app(resources: Resources, *, local_webhooks: bool = False) -> FastAPI
     app.state.recognised = Recognised()
     app.state.held = 0
     app.state.hub = hub
-    for module in (hooks, health, generate, batches, events, overview, looking, acting):
+    for module in (hooks, health, generate, batch_routes, event_routes, overview, pages, forms):
         app.include_router(module.router)
     answer_with_problems(app)
     answer_with_pages(app)

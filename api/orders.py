@@ -10,7 +10,7 @@ from uuid import uuid4
 from fastapi import Request
 
 from api import provider_words
-from api.access import Caller, ScopeRequired
+from api.callers import Caller, ScopeRequired
 from domain.errors import BadInput, UnknownThing
 from domain.escalation import read_steps, wishes
 from domain.ids import BatchId

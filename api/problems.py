@@ -13,7 +13,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from api.access import KeyRequired, ScopeRequired
+from api.callers import KeyRequired, ScopeRequired
+from api.page.visitors import ForeignForm, SignInRequired
 from domain.errors import (
     LikenessError,
     PictureAway,
@@ -38,6 +39,8 @@ STATUS: Final[Mapping[type[LikenessError], int]] = {
     UnknownThing: 404,
     KeyRequired: 401,
     ScopeRequired: 403,
+    SignInRequired: 401,
+    ForeignForm: 403,
     TooManyRequests: 429,
     Deleted: 410,
     ServiceMissing: 503,

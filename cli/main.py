@@ -102,6 +102,9 @@ COMMANDS = (
         panel=_CHARACTERS,
         says="Fit thresholds, with their error rates",
     ),
+    Entry(
+        name="webhooks", target="cli.operations.webhooks:app", panel=_MACHINE, says="Whom batches tell of their events"
+    ),
     Entry(name="keys", target="cli.operations.keys:app", panel=_MACHINE, says="Who may use the API, and how much"),
     Entry(
         name="doctor", target="cli.operations.doctor:doctor_command", panel=_MACHINE, says="What is missing, what to do"

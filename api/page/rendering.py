@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from api.access import Caller
+from api.callers import Caller
 from domain.access import Scope
 from reports import bars, wording
 

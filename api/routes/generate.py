@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from api import documents, orders, wire
-from api.access import Caller, Generator, Held, Reader
+from api.callers import Caller, Generator, Held, Reader
 from api.orders import Wish
 from api.problems import documented
 from domain.access import Scope

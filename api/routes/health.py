@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.access import Held
+from api.callers import Held
 from api.problems import documented
 from api.wire import Wire
 from pipeline.operator import heartbeat

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.requests import ClientDisconnect
 
-from api.access import Held
+from api.callers import Held
 from domain.errors import ProviderError, ServiceMissing
 from pipeline.attempts import webhooks
 

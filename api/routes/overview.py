@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from api import documents, wire
-from api.access import Held, Reader
+from api.callers import Held, Reader
 from api.problems import documented
 from api.wire import Wire
 from domain.access import Scope

@@ -15,6 +15,8 @@ from domain.errors import ProviderError, UnknownThing
 from domain.ids import BatchId
 from pipeline.resources import Resources
 
+__all__ = ["Send", "WebhookRow", "claim", "deliver", "of", "replay", "subscribe"]
+
 log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 16

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.background import BackgroundTask
 
 from api import documents, orders, wire
-from api.access import Approver, Caller, Generator, Held, Reader
+from api.callers import Approver, Caller, Generator, Held, Reader
 from api.orders import Wish
 from api.problems import documented
 from api.routes.generate import IdempotencyKey

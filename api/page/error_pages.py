@@ -3,8 +3,8 @@
 from fastapi import FastAPI, Request, Response
 
 from api.page.rendering import page
-from api.page.session import ForeignForm, SignInRequired
-from api.problems import TITLES, problem, problem_of, status_of
+from api.page.visitors import SignInRequired
+from api.problems import TITLES, problem_of, status_of
 from domain.errors import LikenessError
 
 
@@ -17,23 +17,14 @@ def _is_of_page(request: Request) -> bool:
 def answer_with_pages(app: FastAPI) -> None:
     """Answer a person with a page where a program would get a problem."""
 
-    async def not_signed_in(request: Request, failure: Exception) -> Response:
-        if _is_of_page(request):
-            return page("sign_in.html.j2", None, code=401, said=None)
-        return problem(401, str(failure), code="sign_in_required")
-
-    async def foreign(request: Request, failure: Exception) -> Response:
-        if _is_of_page(request):
-            return _page_of(403, str(failure))
-        return problem(403, str(failure), code="foreign_form")
-
     async def ours(request: Request, failure: Exception) -> Response:
         assert isinstance(failure, LikenessError)
-        answer = problem_of(failure)
-        return _page_of(status_of(failure), str(failure)) if _is_of_page(request) else answer
+        if not _is_of_page(request):
+            return problem_of(failure)
+        if isinstance(failure, SignInRequired):
+            return page("sign_in.html.j2", None, code=401, said=None)
+        return _page_of(status_of(failure), str(failure))
 
-    app.add_exception_handler(SignInRequired, not_signed_in)
-    app.add_exception_handler(ForeignForm, foreign)
     app.add_exception_handler(LikenessError, ours)
 
 

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 from fastapi import Depends, Request
 
-from api.access import COOKIE, Caller, resources_of
+from api.callers import COOKIE, Caller, resources_of
 from domain.access import Scope
 from domain.errors import BadInput, RequestError
 from pipeline.operator import keys

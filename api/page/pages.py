@@ -11,10 +11,10 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from api import documents
-from api.access import Held
-from api.page.cards import card_of
+from api.callers import Held
+from api.page.batch_cards import card_of
 from api.page.rendering import page, static_files
-from api.page.session import Visitor
+from api.page.visitors import Visitor
 from api.routes.overview import figure, lane_state
 from domain.access import Scope
 from domain.errors import UnknownThing
@@ -185,7 +185,6 @@ def analytics(resources: Held, caller: Visitor, days: Annotated[int, Query(ge=1,
         for by in ("day", "model", "user")
     )
     spent = team.spend_by_day(resources, caller.team, days=days)
-    paid = [one for one in by_model if one.usd_per_accepted is not None]
     return page(
         "analytics.html.j2",
         caller,
@@ -197,29 +196,9 @@ def analytics(resources: Held, caller: Visitor, days: Annotated[int, Query(ge=1,
         spent=spent,
         spend=_spend_chart(spent),
         ends=_ends_chart(by_day),
-        cost=bars.rows(
-            [
-                Row(
-                    label=one.group,
-                    parts=[("spent", float(one.usd_per_accepted or 0))],
-                    says=dollars(Decimal(one.usd_per_accepted or 0)),
-                )
-                for one in paid
-            ],
-            label="Cost per accepted picture by model",
-        ),
+        cost=_cost_chart(by_model),
         times=_times_chart(by_model),
-        users=bars.rows(
-            [
-                Row(
-                    label=one.group,
-                    parts=[("spent", float(one.cost_usd))],
-                    says=f"{dollars(Decimal(one.cost_usd))}, {one.accepted} accepted",
-                )
-                for one in by_user
-            ],
-            label="Spend by user",
-        ),
+        users=_users_chart(by_user),
     )
 
 
@@ -253,3 +232,18 @@ def _times_chart(by_model: list[Any]) -> Any:
         ]
         lines.append(Row(label=one.group, parts=parts, says=duration_text(sum(value for _, value in parts))))
     return bars.rows(lines, label="Mean time by stage and model")
+
+
+def _cost_chart(by_model: list[Any]) -> Any:
+    paid = [(one.group, Decimal(one.usd_per_accepted)) for one in by_model if one.usd_per_accepted is not None]
+    lines = [Row(label=model, parts=[("spent", float(usd))], says=dollars(usd)) for model, usd in paid]
+    return bars.rows(lines, label="Cost per accepted picture by model")
+
+
+def _users_chart(by_user: list[Any]) -> Any:
+    lines = []
+    for one in by_user:
+        usd = Decimal(one.cost_usd)
+        says = f"{dollars(usd)}, {one.accepted} accepted"
+        lines.append(Row(label=one.group, parts=[("spent", float(usd))], says=says))
+    return bars.rows(lines, label="Spend by user")

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
-from api.access import Held, Reader
+from api.callers import Held, Reader
 from api.event_stream import Hub
 from api.problems import documented
 from domain.errors import BadInput

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from api import wire
-from api.access import COOKIE, Held
+from api.callers import COOKIE, Held
 from api.orders import Wish
 from api.page.rendering import page
-from api.page.session import Form, Signed
-from api.routes import batches
+from api.page.visitors import Form, Signed
+from api.routes import batch_routes
 from domain.access import Scope
 from domain.errors import BadInput
 from domain.feedback import IDENTITY, FeedbackType, read_kind
@@ -72,14 +72,14 @@ def start(
     wish = Wish(
         name=name,
         user_id=caller.key.user_id,
-        rows=batches.rows_in(request.state.body, ending=_ENDINGS[kind]),
+        rows=batch_routes.rows_in(request.state.body, ending=_ENDINGS[kind]),
         settings={} if provider is None else {"provider": provider},
         character=character,
         max_cost_usd=max_cost_usd,
     )
     if dry_run:
-        return JSONResponse(batches.priced(resources, caller, wish))
-    return JSONResponse(batches.place(resources, caller, wish))
+        return JSONResponse(batch_routes.priced(resources, caller, wish))
+    return JSONResponse(batch_routes.place(resources, caller, wish))
 
 
 @router.post("/batches/{id}/{act}")
@@ -95,21 +95,21 @@ def steer(resources: Held, caller: Signed, form: Form, id: str, act: str) -> Res
             done = batch_control.cancel(resources, found.batch.id)
             events.note_act(resources, caller.key, "canceled", batch_id=found.batch.id, detail={"asked": done.asked})
         case "resume":
-            batches.spend_within(
-                resources, caller, found, None, lambda: batches.resumed(resources, caller, found, None)
+            batch_routes.spend_within(
+                resources, caller, found, None, lambda: batch_routes.resumed(resources, caller, found, None)
             )
         case "budget":
             caller.require(Scope.APPROVE)
             limit = read_limit(form["max_cost_usd"], what="the budget") if form["max_cost_usd"] else None
-            batches.refuse_without_budget(caller, limit)
-            batches.spend_within(
-                resources, caller, found, limit, lambda: batches.budgeted(resources, caller, found, limit)
+            batch_routes.refuse_without_budget(caller, limit)
+            batch_routes.spend_within(
+                resources, caller, found, limit, lambda: batch_routes.budgeted(resources, caller, found, limit)
             )
         case "retry":
             caller.require(Scope.APPROVE)
             said = wire.Retry.model_validate({"states": [form["state"]]})
-            batches.spend_within(
-                resources, caller, found, None, lambda: batches.retried(resources, caller, found, said)
+            batch_routes.spend_within(
+                resources, caller, found, None, lambda: batch_routes.retried(resources, caller, found, said)
             )
         case _:
             raise BadInput(f"nothing is done by {act!r}")
