@@ -130,9 +130,7 @@ class PictureFetcher:
             if response.status_code in {404, 410}:
                 raise PictureLost(f"{_host(url)} answers {response.status_code}: the picture is no longer there")
             if response.status_code in {401, 403}:
-                raise PictureGuarded(
-                    f"{_host(url)} answers {response.status_code}: it gives the picture not to everybody"
-                )
+                raise PictureGuarded(f"{_host(url)} answers {response.status_code}: it wants a login, or a fresh link")
             if response.status_code != 200:
                 raise PictureAway(f"{_host(url)} answers {response.status_code} instead of the picture")
             announced = response.headers.get("content-length", "")
