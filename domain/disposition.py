@@ -1,4 +1,4 @@
-"""What becomes of an attempt after a failure: of the attempt, its generation, its hold and its lane. One pure decision.
+"""Decide what a failure means for an attempt, its generation, its money and its lane. One pure function.
 
 Every step hands its failure and the facts here; `db.moves.failures` writes down the answer. So what a failure means is
 read in one place, and the table of `docs/reliability.md` is this function in words.

@@ -1,4 +1,4 @@
-"""One pure decision: what becomes of an attempt after a failure. Nothing here waits, sends or stores."""
+"""Decide whether a failed step is repeated, and after how long. Pure; `domain.disposition` decides all the rest."""
 
 import math
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ from providers.contract import (
     Running,
 )
 from providers.listed import ListedPage
-from providers.notices import Told
+from providers.webhooks import Told
 
 #: A create is answered within a second or two; what takes this long will hardly be answered at all.
 SUBMIT_TOTAL_S = 30.0

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from providers.listed import Lists
-from providers.notices import CalledBack
+from providers.webhooks import CalledBack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

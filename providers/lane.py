@@ -18,12 +18,12 @@ from providers.adapter import Adapter
 from providers.catalogue import load
 from providers.contract import Accepted, AccountInfo, Ask, Call, Delivered, Described, Progress, Reply, Running
 from providers.listed import ListedPage
-from providers.notices import Notice, Told, Unproven, can_call_back
 from providers.transport.fetch import PictureFetcher
 from providers.transport.http import Sender, checked_base_url, checked_key
 from providers.transport.http_dates import served_at
 from providers.transport.reply_models import ReplyModel, Text
 from providers.transport.signatures import EVENT_ID, Signatures
+from providers.webhooks import Notice, Told, Unproven, can_call_back
 
 UPLOAD_TRIES = 3
 #: What a service says about a model changes rarely; a long-lived process asks again after this.

@@ -1,4 +1,4 @@
-"""The contact sheet: one self-contained HTML file that needs no server, no network and no script.
+"""The HTML report, a contact sheet: one self-contained file that needs no server, no network and no script.
 
 `cards` decides what is shown, `charts` draws, `wording` phrases, and `templates` has the layout.
 """

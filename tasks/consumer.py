@@ -1,4 +1,4 @@
-"""A worker's side of the shared rate limits, for the setting `worker_consumer = "tasks.consumer:LaneConsumer"`.
+"""Hold tasks back until their lane's bucket has a token; set as `worker_consumer = "tasks.consumer:LaneConsumer"`.
 
 Submissions wait here for the tokens of `tasks.rate_limit`; every other task meets Celery's own consumer. Also here: the
 remote command `rate_limit`, which writes a lane's limit to its row. Built for pools that run under Celery's event loop

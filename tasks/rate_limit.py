@@ -1,4 +1,4 @@
-"""The tokens of a lane, shared by every worker: state and arithmetic in Redis, the limit read from the lane's row.
+"""The token bucket of a lane, shared by all workers: state and arithmetic in Redis, the limit from the lane's row.
 
 How submissions wait for tokens inside a worker is in `tasks.consumer`; what a lane's limit is, its row says.
 The only key is `likeness:token:<lane>`: a string, the Redis time of the lane's last token in microseconds, kept for

@@ -21,9 +21,9 @@ from validation.base import Aggregation, Embedding, EmbeddingCache, ModelInput, 
 from validation.batching import BatchRun, MicroBatcher, bucket
 from validation.bulk import embedded_in_bulk
 from validation.embedder import ScoringModel
+from validation.embedding_lru import EmbeddingMemory
 from validation.engine import Engine, Phases, Pixels
 from validation.loading import fetch, load_model, pick_device, why_no_cuda
-from validation.memory import EmbeddingMemory
 from validation.pixels import decode, model_input
 from validation.precision import Precision, choose
 from validation.preprocessing import Preprocessing, read_preprocessing

@@ -1,4 +1,4 @@
-"""Limits beside those of batches: per user and calendar month, per lane and day, both in UTC.
+"""Spending limits per user and month, and per lane and day, in UTC. The batch's own budget is `db.moves.admission`'s.
 
 A limit is enforced where attempts are created, under its row's lock; `db.moves.admission` asks. What counts against
 it is what was charged in the period, and everything that is held or in doubt now, whenever it began.

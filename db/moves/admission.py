@@ -1,4 +1,4 @@
-"""Who goes next: fair share between batches, free places on the lanes, money. One transaction, serial per provider.
+"""Admit what goes next, by fair share, free places and budget: hold and attempt in one transaction per provider.
 
 A stride scheduler: every batch has a virtual time per provider that advances by 1/priority with each admission, and the
 batch with the smallest goes next. The heads of all open batches are read by a skip scan and a LATERAL join, so the cost

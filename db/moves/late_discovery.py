@@ -1,4 +1,4 @@
-"""Late discovery: the job of an attempt turns up after its doubt was settled as lost. It is adopted, never thrown away.
+"""Write down that a job turned up after its doubt was settled as lost: charged and adopted, never thrown away.
 
 Where the generation still waits in the queue, the attempt comes back to life with its job and decides as any other.
 Where the generation has gone on without it, the attempt lives again beside it (`AttemptKind.LATE`): its job is charged,

@@ -1,4 +1,4 @@
-"""After a rejection: what the next try of a generation asks for instead, and what it costs; or why there is none.
+"""Gather what `domain.escalation` needs to choose the next try after a rejection, and price that try.
 
 Which step comes next is `domain.escalation`'s business. Here it is found out what is possible, from the request, the
 catalogue and the lanes, and a step is turned into changes, hold, price, provider and model. The budget is not asked: it

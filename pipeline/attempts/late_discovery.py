@@ -1,4 +1,4 @@
-"""What turns up late: jobs and replies of attempts whose doubt was settled as lost. Adopted, never thrown away.
+"""Adopt jobs and replies that turn up after their doubt was settled as lost; `db.moves.late_discovery` writes it.
 
 Three ways lead here: the provider's list, which is read again for a day; the reply of a worker that was stopped; and
 whoever finds a job by its token. How the books take it is in `db.moves.late_discovery`.

@@ -13,7 +13,7 @@ from db.moves import webhooks
 from db.moves.webhooks import Taken
 from domain.errors import ProviderError
 from pipeline.resources import Resources
-from providers.notices import Unproven
+from providers.webhooks import Unproven
 
 log = logging.getLogger(__name__)
 

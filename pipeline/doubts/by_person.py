@@ -1,4 +1,4 @@
-"""Doubts: submissions of which nobody knows whether they are paid, and the ways to settle them.
+"""List doubts, and settle one by a person's word: as paid, or as lost.
 
 The provider's list settles most (`pipeline.doubts.by_listing`), our own store those of a synchronous lane
 (`pipeline.attempts.replies`), a person the rest.

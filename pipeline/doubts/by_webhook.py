@@ -14,7 +14,7 @@ from domain.errors import BadInput, ProviderError, ServiceMissing
 from domain.ids import AttemptId, normalised
 from pipeline.resources import Resources
 from providers.contract import Lane
-from providers.notices import Told
+from providers.webhooks import Told
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from providers.adapter import Adapter
 from providers.catalogue import Model, load
 from providers.contract import Accepted, AccountInfo, Ask, Call, Progress, Reply
 from providers.listed import ListedPage
-from providers.notices import Told, is_local
 from providers.replicate import inputs, replies
 from providers.replicate.failures import refusal_of
 from providers.setting_values import job_seconds
 from providers.transport.reply_models import ReplyModel
+from providers.webhooks import Told, is_local
 
 #: The life time of a prediction, in seconds from its creation: Replicate's least, ours where nobody says, and the
 #: hour after which nothing of it is left to fetch.

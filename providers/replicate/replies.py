@@ -15,11 +15,11 @@ from domain.errors import JobTimedOut, KeyRefused, MaybeSent, ReplyUnreadable
 from domain.ids import normalised
 from providers.contract import Accepted, Made, Progress, Reply, Running
 from providers.listed import ListedJob, ListedPage
-from providers.notices import Told
 from providers.replicate.failures import failure_of, refusal_of
 from providers.transport.failure_text import failure_text
 from providers.transport.reply_models import Moment, ReplyModel, Rows, Text, TextOrTexts, unix_time
 from providers.transport.statuses import no_answer
+from providers.webhooks import Told
 
 _Answer = TypeVar("_Answer", bound=ReplyModel)
 

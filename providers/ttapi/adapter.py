@@ -19,12 +19,12 @@ from providers.contract import Accepted, AccountInfo, Action, Ask, Call, Progres
 from providers.listed import ListedPage
 from providers.midjourney import prompt as midjourney
 from providers.midjourney.flags import FLAGS
-from providers.notices import Told
 from providers.seeds import seed_of
 from providers.setting_values import is_said
 from providers.ttapi import replies
 from providers.ttapi.modes import FIRST_LOOK, job_timeout_s, mode_of
 from providers.ttapi.side_jobs import SideJobs
+from providers.webhooks import Told
 
 #: Between a job's id and the action on it, where TTAPI gives both the same id; in no id of its own.
 _SAME_ID: Final = "#"

@@ -14,7 +14,6 @@ from providers.charges import believable_usd
 from providers.contract import Accepted, AccountInfo, Made, Reply, Running
 from providers.listed import ListedJob
 from providers.midjourney import prompt as midjourney
-from providers.notices import Told
 from providers.transport.failure_text import failure_text
 from providers.transport.reply_models import (
     Moment,
@@ -32,6 +31,7 @@ from providers.transport.reply_models import (
 from providers.transport.retry_after import retry_after_s
 from providers.transport.statuses import REFUSALS, no_answer
 from providers.ttapi.failures import failure_of, is_known, refusal_of
+from providers.webhooks import Told
 
 #: 1 USD = 100 quota. Source: docs.ttapi.io/grids/en/faq/billing, 2026-05-13.
 QUOTA_PER_USD: Final = Decimal(100)

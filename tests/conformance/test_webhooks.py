@@ -9,8 +9,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from providers.contract import Reply
-from providers.notices import Notice, Unproven, can_call_back
 from providers.registry import SERVICES, open_lane
+from providers.webhooks import Notice, Unproven, can_call_back
 from sandbox.signing import signed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

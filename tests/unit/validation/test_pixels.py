@@ -213,7 +213,7 @@ def test_looking_at_pictures_needs_no_torch() -> None:
     """In this process torch may be loaded by another test: a fresh one is asked."""
     probe = (
         "import sys, validation.pixels, validation.similarity, validation.batching, validation.weights, "
-        "validation.memory; print('torch' in sys.modules, 'transformers' in sys.modules)"
+        "validation.embedding_lru; print('torch' in sys.modules, 'transformers' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=120)
     assert told.stdout.split() == ["False", "False"]

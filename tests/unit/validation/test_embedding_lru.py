@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import NotAPicture, ScorerError, UnfitPicture
 from validation.base import Embedding
-from validation.memory import EmbeddingMemory
+from validation.embedding_lru import EmbeddingMemory
 
 PATIENCE_S = 60
 
