@@ -14,7 +14,7 @@ from uuid import uuid4
 from domain.errors import BadInput, PictureLost
 from domain.ids import AttemptId, sha256
 from storage.base import Stored
-from storage.keys import key_of, read_key
+from storage.picture_keys import key_of, read_key
 
 #: Under the root, so that a finished file moves into place without being copied.
 _UNFINISHED: Final = ".unfinished"

@@ -11,7 +11,7 @@ from domain.errors import PictureLost
 from domain.ids import AttemptId
 from storage.base import PictureStore, StoreAway, Stored
 from storage.folder import FolderStore
-from storage.keys import read_key
+from storage.picture_keys import read_key
 
 log = logging.getLogger(__name__)
 

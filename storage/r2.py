@@ -22,7 +22,7 @@ from botocore.handlers import add_expect_header
 from domain.errors import PictureLost
 from domain.ids import AttemptId, sha256
 from storage.base import StoreAway, Stored
-from storage.keys import key_of, read_key
+from storage.picture_keys import key_of, read_key
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
