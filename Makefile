@@ -1,4 +1,5 @@
 .DEFAULT_GOAL := help
+PACKAGES := api cli db domain likeness pipeline providers reports runtime sandbox storage tasks tools validation worker
 .PHONY: help setup check test slow crash docs demo clean
 
 help:            ## list the verbs
@@ -7,11 +8,12 @@ help:            ## list the verbs
 setup:           ## install everything into .venv
 	./run true
 
-check:           ## lint, format, types, import contracts
+check:           ## lint, format, types, import contracts, security
 	./run ruff check .
 	./run ruff format --check .
 	./run mypy
 	./run lint-imports
+	./run bandit --configfile pyproject.toml --quiet --recursive $(PACKAGES)
 
 test:            ## the tests a developer runs at every change
 	./run pytest

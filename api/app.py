@@ -1,86 +1,87 @@
-"""The application: where providers call back, and whether it is well.
+"""The application: its routes, what stands before them, and the document that describes them.
 
-A route reads a request, calls one step and answers; what a webhook proves and does is `pipeline.attempts.webhooks`'
-business.
+A route reads a request, calls one step and answers. Routes are plain functions, which run in threads, since every step
+is synchronous; only what waits for something else than a step is a coroutine.
 """
 
-import asyncio
-import logging
-from typing import Annotated, Final
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Any, Final
 
-from fastapi import Depends, FastAPI, HTTPException, Request
-from starlette.requests import ClientDisconnect
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.openapi.utils import get_openapi
 
-from domain.errors import ProviderError, ServiceMissing
-from pipeline.attempts import webhooks
-from pipeline.operator import heartbeat
+from api.background import Background
+from api.body_limits import Bodies
+from api.callers import Recognised
+from api.event_stream import Hub
+from api.page import forms, pages
+from api.page.error_pages import answer_with_pages
+from api.problems import Problem, answer_with_problems
+from api.routes import batch_routes, event_routes, generate, health, hooks, overview
 from pipeline.resources import Resources
+from providers.transport.outgoing import WebhookSender
 
-log = logging.getLogger(__name__)
-
-#: A prediction with its references inside it; a callback of TTAPI is a few kilobytes.
-LARGEST_BODY_BYTES: Final = 4 * 2**20
-#: For the whole body: a sender that is slower tries again.
-_BODY_S: Final = 10.0
+_ABOUT: Final = (
+    "Prompts become checked, paid-for, stored pictures. Send a key as `Authorization: Bearer lk_...`; a key sees its"
+    " own team's data. Every error is a problem document (RFC 9457). See docs/api.md."
+)
 
 
-async def _body(request: Request) -> bytes:
-    """The body as it came, since a signature is made over its very bytes.
+def create_app(resources: Resources, *, local_webhooks: bool = False) -> FastAPI:
+    """The application over the resources of one process; what it remembers may vanish at any moment.
 
-    Raises:
-        HTTPException: 404, as for every webhook that is not taken.
+    Args:
+        local_webhooks: whether receivers of webhooks may be on this machine; in tests alone.
     """
-    parts: list[bytes] = []
-    left = LARGEST_BODY_BYTES
-    try:
-        async with asyncio.timeout(_BODY_S):
-            async for part in request.stream():
-                left -= len(part)
-                if left < 0:
-                    log.warning("a webhook was refused: more than %d bytes", LARGEST_BODY_BYTES)
-                    raise _not_found()
-                parts.append(part)
-    except (TimeoutError, ClientDisconnect):
-        log.warning("a webhook was refused: its body did not come to an end")
-        raise _not_found() from None
-    return b"".join(parts)
+    hub = Hub(resources)
 
-
-def _not_found() -> HTTPException:
-    """The one answer to whatever is wrong, and to an address that never was: it teaches a stranger nothing."""
-    return HTTPException(status_code=404)
-
-
-def _again_later(failure: Exception) -> HTTPException:
-    log.warning("not now: %s", failure)
-    return HTTPException(status_code=503, headers={"Retry-After": "5"})
-
-
-def create_app(resources: Resources) -> FastAPI:
-    """The application over the resources of one process; it keeps nothing of its own."""
-    # No pages about itself: what is here is for programs that know it.
-    # A redirect loses a webhook: its sender follows none.
-    app = FastAPI(title="Likeness", redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
-
-    # Plain functions, which run in threads: every step is synchronous.
-    @app.post("/hooks/{lane}/{token}")
-    def webhook(request: Request, lane: str, token: str, content: Annotated[bytes, Depends(_body)]) -> dict[str, str]:
-        """A provider calls back. 2xx: it need not come again; 404: not authentic; 503: it should come again."""
-        headers = {name.lower(): value for name, value in request.headers.items()}
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        background = Background(resources, hub, sender=WebhookSender(local=local_webhooks))
+        background.start()
         try:
-            taken = webhooks.receive(resources, lane, token, headers=headers, content=content)
-        except (ProviderError, ServiceMissing) as failure:
-            raise _again_later(failure) from None
-        if not taken:
-            raise _not_found()
-        return {"status": "taken"}
+            yield
+        finally:
+            await run_in_threadpool(background.stop)
 
-    @app.get("/health")
-    def health() -> dict[str, str | float | None]:
-        """Whether webhooks can be taken, and how long ago the queue's last tick was; 503 without a database."""
-        try:
-            return {"status": "ok", "tick_age_s": heartbeat.silence_s(resources)}
-        except ServiceMissing as failure:
-            raise _again_later(failure) from None
-
+    # A redirect loses a webhook: its sender follows none. No page of FastAPI's own: it loads scripts from elsewhere.
+    app = FastAPI(
+        title="Likeness",
+        description=_ABOUT,
+        version=version("likeness"),
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        # Told apart by what they do, as a client library names them.
+        generate_unique_id_function=lambda route: f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}",
+    )
+    app.state.resources = resources
+    app.state.recognised = Recognised()
+    app.state.held = 0
+    app.state.hub = hub
+    for module in (hooks, health, generate, batch_routes, event_routes, overview, pages, forms):
+        app.include_router(module.router)
+    answer_with_problems(app)
+    answer_with_pages(app)
+    app.add_middleware(Bodies)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with problems instead of FastAPI's own errors of validation."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
+        )
+        schemas = document["components"]["schemas"]
+        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,8 +1,9 @@
-"""The `api` role: takes the providers' webhooks. Starts without torch and without Celery. Run as `python -m api.main`.
+"""The `api` role: the API, the page, and the providers' webhooks; without torch. Run as `python -m api.main`.
 
 It listens on loopback unless told otherwise: TLS, the public name and a limit of speed are a reverse proxy's work.
 """
 
+import ipaddress
 import logging
 import signal
 import socket
@@ -16,16 +17,20 @@ from fastapi import FastAPI
 from api.app import create_app
 from domain.errors import ServiceMissing
 from pipeline.attempts import webhooks
+from pipeline.operator import keys
+from pipeline.resources import Resources
 from runtime.process import main_of
 from runtime.resources import open_producer
-from runtime.settings import read_settings
+from runtime.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
 
-#: Connections at once; more are answered 503, and their senders try again.
-_CONNECTIONS: Final = 128
-#: Routes at once: as many as there are connections to Postgres.
+#: Connections at once, listeners to events included; more are answered 503, and their senders try again.
+_CONNECTIONS: Final = 4096
+#: Routes at once. A request that spends holds a connection to Postgres for its answer and one for its money, and works
+#: on a third, so that there are somewhat more connections than twice as many.
 _THREADS: Final = 8
+_CONNECTIONS_KEPT: Final = 12
 #: Webhooks that are being taken when the process is told to end.
 _GRACE_S: Final = 10
 
@@ -36,6 +41,12 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         to_thread.current_default_thread_limiter().total_tokens = _THREADS
         await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Streams of events have no end of their own, and would be waited for.
+        assert isinstance(self.config.app, FastAPI)
+        self.config.app.state.hub.end()
+        await super().shutdown(sockets)
 
 
 def server_of(app: FastAPI) -> uvicorn.Server:
@@ -48,7 +59,7 @@ def server_of(app: FastAPI) -> uvicorn.Server:
             # Said twice: whoever adds a handler of his own to the access log still gets no line of it.
             log_level="warning",
             server_header=False,
-            lifespan="off",
+            lifespan="on",
             ws="none",
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_S,
@@ -69,7 +80,7 @@ def bound(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=256)
     except OSError as failure:
         raise ServiceMissing(
-            f"webhooks cannot be taken at {host} port {port} ({failure.strerror or failure});"
+            f"the API cannot listen at {host} port {port} ({failure.strerror or failure});"
             " set LIKENESS_API_HOST and LIKENESS_API_PORT"
         ) from None
     # Expected: asyncio switches Nagle's algorithm off for what it accepts. It does so only where the listener names its
@@ -79,19 +90,34 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _say_first_key(settings: Settings, resources: Resources, address: str) -> None:
+    """On loopback nobody needs a ceremony: an installation without keys gets one, which a terminal shows this once.
+
+    Where nobody looks on it would stay in a log; whoever starts this process, as `likeness up`, makes the key first.
+    """
+    host = address.rpartition(":")[0].removeprefix("http://").strip("[]")
+    if not sys.stderr.isatty() or not ipaddress.ip_address(host).is_loopback:
+        return
+    token = keys.first_key(resources, user_id=settings.user)
+    if token is not None:
+        sys.stderr.write(f"the first key, shown this once: {token}\nthe page: {address}/#key={token}\n")
+
+
 def api() -> None:
-    """Take webhooks until told to end by SIGTERM or SIGINT."""
+    """Serve until told to end by SIGTERM or SIGINT."""
     settings = read_settings()
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn hands the signal on when it has ended; what is open here is closed on the way out.
         signal.signal(number, lambda *_: sys.exit(0))
     with (
         bound(settings.api_host, settings.api_port) as listener,
-        open_producer(settings, application="likeness api") as resources,
+        open_producer(settings, application="likeness api", threads=_CONNECTIONS_KEPT) as resources,
     ):
         webhooks.prepare(resources)
         host, port = listener.getsockname()[:2]
-        log.info("webhooks are taken at http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        log.info("listening at %s", address)
+        _say_first_key(settings, resources, address)
         server_of(create_app(resources)).run(sockets=[listener])
 
 

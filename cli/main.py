@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from cli.defects import recorded
 from cli.lazy import Entry, PanelledGroup, group_of
 from cli.options import one_address_each
-from cli.terminal import INTERRUPTED, OK, Terminal
+from cli.terminal import ENDED_OTHERWISE, INTERRUPTED, OK, Terminal
 from domain.errors import BadInput
 from domain.validation_messages import plain_message
 
@@ -102,6 +103,10 @@ COMMANDS = (
         says="Fit thresholds, with their error rates",
     ),
     Entry(
+        name="webhooks", target="cli.operations.webhooks:app", panel=_MACHINE, says="Whom batches tell of their events"
+    ),
+    Entry(name="keys", target="cli.operations.keys:app", panel=_MACHINE, says="Who may use the API, and how much"),
+    Entry(
         name="doctor", target="cli.operations.doctor:doctor_command", panel=_MACHINE, says="What is missing, what to do"
     ),
     Entry(
@@ -162,10 +167,12 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except typer.TyperException as mistake:
         return _misused(terminal, plain_message(mistake.format_message()))
-    except Exception:
-        # A defect of ours: the trace is for us, but who reads documents still gets one.
-        terminal.document({"error": {"code": "defect", "message": "an unexpected failure; its trace is on stderr"}})
-        raise
+    except Exception as failure:  # noqa: BLE001 -- the top of the process; the trace goes to the log
+        # A defect of ours: the trace is for us, and may hold statements; who called gets a sentence and a reference.
+        said = recorded(failure)
+        terminal.document({"error": {"code": "defect", "message": said}})
+        terminal.note(f"error: {said}")
+        return ENDED_OTHERWISE
     return ended if isinstance(ended, int) else OK
 
 

@@ -2,7 +2,7 @@
 
 Enumerations are TEXT with a CHECK generated from `domain.states`. Money is NUMERIC(14,6) in US dollars. Times are
 TIMESTAMPTZ. Ids are UUIDv7, made by the writer. Views, triggers and functions are only in the migrations. Tables of the
-picture check are in `db.schema_checks`.
+picture check are in `db.schema_checks`, those of the HTTP API in `db.schema_api`.
 """
 
 from sqlalchemy import (
@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from db.column_types import NOTHING, Moment, Usd, metadata, one_of, quoted
+from domain.access import LOCAL_TEAM
 from domain.faults import CODES
 from domain.feedback import FeedbackType
 from domain.states import (
@@ -55,9 +56,11 @@ characters = Table(
     "characters",
     metadata,
     Column("id", UUID, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
     Column("description", Text, nullable=False, server_default=""),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
+    Column("team", Text, nullable=False, server_default=LOCAL_TEAM, comment="whose keys see it"),
+    UniqueConstraint("team", "name"),
 )
 
 batches = Table(
@@ -79,7 +82,9 @@ batches = Table(
     Column("paused_reason", Text),
     Column("stopped_reason", Text, comment="'budget' when nothing is live and the next hold does not fit"),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
-    UniqueConstraint("user_id", "name"),
+    Column("team", Text, nullable=False, server_default=LOCAL_TEAM, comment="whose keys see it"),
+    Column("key_id", UUID, comment="the API key that made it; null: the command line or a script"),
+    UniqueConstraint("team", "user_id", "name"),
     CheckConstraint("charged_usd >= 0 AND held_usd >= 0 AND in_doubt_usd >= 0", name="balances"),
     CheckConstraint("limit_usd > 0", name="limit"),
     CheckConstraint("priority BETWEEN 1 AND 100", name="priority"),
@@ -312,8 +317,8 @@ ledger_entries = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("at", Moment, nullable=False, server_default=func.now()),
     Column("user_id", Text, nullable=False),
-    Column("batch_id", UUID, ForeignKey("batches.id"), nullable=False),
-    Column("attempt_id", UUID, ForeignKey("attempts.id"), nullable=False),
+    Column("batch_id", UUID, ForeignKey("batches.id"), nullable=False, index=True),
+    Column("attempt_id", UUID, ForeignKey("attempts.id"), nullable=False, index=True),
     Column("lane", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("held_usd", Usd, nullable=False, server_default="0", comment="change of what is held"),
@@ -322,8 +327,6 @@ ledger_entries = Table(
     Column("reason", Text, nullable=False),
     one_of("kind", LedgerKind),
 )
-Index("ledger_entries_batch_id_idx", ledger_entries.c.batch_id)
-Index("ledger_entries_attempt_id_idx", ledger_entries.c.attempt_id)
 Index(
     "ledger_entries_user_charges_idx",
     ledger_entries.c.user_id,
@@ -355,7 +358,6 @@ ticks = Table(
     Column("at", Moment, nullable=False),
     Column("said", JSONB, comment="by a look that finds something: a list of sentences"),
 )
-
 
 provider_events = Table(
     "provider_events",

@@ -43,6 +43,8 @@ class Database:
             max_overflow=pool_size,
             # After a restart of the server, reconnect instead of failing a step.
             pool_pre_ping=True,
+            # What a statement was given (prompts, addresses, keys of jobs) has no place in the text of an error.
+            hide_parameters=True,
             connect_args={"application_name": application, "connect_timeout": 10},
         )
 

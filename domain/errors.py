@@ -6,7 +6,14 @@
     │   ├── UnknownThing        a batch, character, model or lane that does not exist
     │   ├── ModelRetired        the catalogue names its successor
     │   ├── PriceUnknown        no price and no maximum named
-    │   └── LimitTooSmall       a budget below a single hold
+    │   ├── LimitTooSmall       a budget below a single hold
+    │   ├── KeyRequired         no API key that is known (api.callers)
+    │   ├── ScopeRequired       the API key may not do this (api.callers)
+    │   ├── TooManyRequests     the API key asks too fast (pipeline.operator.keys)
+    │   ├── KeyReused           an Idempotency-Key with another request (pipeline.operator.kept_answers)
+    │   ├── Deleted             the generation was deleted (pipeline.operator.deletion)
+    │   ├── SignInRequired      nobody is signed in to the page (api.page.visitors)
+    │   └── ForeignForm         a form that the page did not make (api.page.visitors)
     ├── ServiceMissing          the operator: a server, a key, weights
     │   ├── DatabaseAway        Postgres is not reachable now (db.session)
     │   ├── StoreAway           the picture bucket cannot be used now (storage.base)
@@ -36,6 +43,7 @@
     │   ├── ModelUnloadable     weights missing, wrong, or too large
     │   └── Poison              the step kills every worker that takes it (pipeline.attempts.rescue)
     └── StateError              the row
+        ├── StillAtWork         a request is being carried out by another thread (pipeline.operator.kept_answers)
         └── LostRace            another process moved it first; expected in normal operation
 
 A class that only one module raises is defined there. Whether to retry depends on the class; how long to wait is decided

@@ -11,6 +11,7 @@ from domain.errors import LikenessError
 from domain.ids import AttemptId, GenerationId
 from pipeline.process.device_backoff import DeviceBackoff
 from pipeline.process.fault_points import FaultPoints, Unarmed
+from pipeline.process.grouped_moves import GroupedMoves
 from pipeline.process.leases import Leases
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.process.poison_gate import PoisonGate
@@ -93,6 +94,7 @@ class Resources:
         scorer: only in a worker of the `gpu` role.
         jitter: uniform in [0, 1), spreads waits.
         public_url: where providers can call back, or None.
+        grouped: what its threads do in Postgres at the same time, in one statement.
         estimates: per provider, what is held for a call whose price in the catalogue is an estimate.
         retire: told why this process can do its work no more; it then ends in order, for another to take its place.
     """
@@ -112,5 +114,6 @@ class Resources:
     near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
     poison_gate: PoisonGate = field(default_factory=PoisonGate)
     device_backoff: DeviceBackoff = field(default_factory=DeviceBackoff)
+    grouped: GroupedMoves = field(default_factory=GroupedMoves)
     retire: Callable[[LikenessError], None] = lambda _: None
     fault_points: FaultPoints = field(default_factory=Unarmed)

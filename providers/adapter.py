@@ -1,4 +1,4 @@
-"""The base class of the adapters: what every wire format must do, and what it may do besides.
+"""Defines the base class of the adapters: what every wire format must do, and what it may do besides.
 
 An adapter is pure functions around one HTTP call. Everything optional has a default that does nothing, and a `build_`
 method that gives None says that the service has no such call. `providers.lane` asks the adapter directly.

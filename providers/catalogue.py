@@ -1,4 +1,4 @@
-"""The catalogue: what is known about each model, read from `catalogue.toml` and validated at load.
+"""Reads the catalogue of models from `catalogue.toml`, and refuses at load what is malformed or contradicts itself.
 
 Facts only. What a call costs is worked out in `providers.prices`; which wire a provider speaks is in
 `providers.registry`.

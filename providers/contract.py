@@ -1,4 +1,4 @@
-"""The contract between the steps and an image service: what is asked, what comes back, and what a lane does.
+"""Defines the contract between the steps and an image service: what is asked, what comes back, what a lane does.
 
 An adapter (`providers.adapter`) is pure functions around one HTTP call: it writes a `Call`, somebody else sends it, and
 it reads the `Reply`. Sending, timing and the translation of transport failures live in `providers.transport.http`;
@@ -285,6 +285,10 @@ class Lane(CalledBack, Lists, Protocol):
 
     def upload_reference(self, content: bytes, media_type: str) -> str | None:
         """An address under which the service can read `content`, where the lane itself offers one."""
+        ...
+
+    def reads_reference(self, media_type: str, *, size: int) -> bool:
+        """Whether the service reads a reference file of this type and of so many bytes."""
         ...
 
     def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:

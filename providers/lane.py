@@ -1,10 +1,9 @@
-"""A lane: one account with a service, an adapter and the connections behind one face.
+"""Opens a lane: one account with a service, an adapter and the connections behind one face.
 
 Nothing here repeats a submission, waits, or knows of limits; those belong to whoever holds the lane.
 """
 
 import base64
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from providers.notices import Notice, Told, Unproven, can_call_back
 from providers.transport.fetch import PictureFetcher
 from providers.transport.http import Sender, checked_base_url, checked_key
 from providers.transport.http_dates import served_at
+from providers.transport.reply_models import ReplyModel, Text
 from providers.transport.signatures import EVENT_ID, Signatures
 
 UPLOAD_TRIES = 3
@@ -30,6 +30,10 @@ UPLOAD_TRIES = 3
 REMEMBERED_S = 300.0
 
 _Answer = TypeVar("_Answer")
+
+
+class _Uploaded(ReplyModel):
+    url: Text = None
 
 
 class HttpLane:
@@ -240,11 +244,24 @@ class HttpLane:
         return self._uploads is not None or self._adapter.takes_files
 
     def upload_reference(self, content: bytes, media_type: str) -> str | None:
-        """As in the contract. Files are named by their content there, so a second try is harmless."""
+        """As in the contract. A second try is harmless: at worst the file lies there twice."""
         if len(content) <= self._adapter.most_inline_bytes:
             return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
-        if self._uploads is None:
+        tries = Retrying(
+            stop=stop_after_attempt(UPLOAD_TRIES),
+            wait=wait_exponential_jitter(multiplier=0.5, max=2),
+            retry=retry_if_exception_type(ProviderDown),
+            reraise=True,
+        )
+        if self._uploads is not None:
+            return tries(self._leave_with_stand_in, self._uploads, content, media_type)
+        call = self._adapter.build_upload(content, media_type)
+        if call is None:
             return None
+        return tries(lambda: self._adapter.read_upload(self._sender.send(call)))
+
+    @staticmethod
+    def _leave_with_stand_in(uploads: Sender, content: bytes, media_type: str) -> str:
         call = Call(
             method="PUT",
             path="/_sandbox/files",
@@ -252,26 +269,17 @@ class HttpLane:
             headers={"content-type": media_type},
             repeatable=True,
         )
-        tries = Retrying(
-            stop=stop_after_attempt(UPLOAD_TRIES),
-            wait=wait_exponential_jitter(multiplier=0.5, max=2),
-            retry=retry_if_exception_type(ProviderDown),
-            reraise=True,
-        )
-        return tries(self._upload_once, self._uploads, call)
-
-    @staticmethod
-    def _upload_once(uploads: Sender, call: Call) -> str:
         reply = uploads.send(call)
         if reply.status >= 500:
             raise ProviderDown(f"the file was not taken: status {reply.status}")
-        try:
-            url = json.loads(reply.content)["url"] if reply.status in {200, 201} else None
-        except (ValueError, TypeError, KeyError):
-            url = None
-        if not isinstance(url, str):
+        url = (_Uploaded.read(reply.content) or _Uploaded()).url if reply.status in {200, 201} else None
+        if url is None:
             raise ReplyUnreadable(f"the file was not taken: status {reply.status}, and no address in the answer")
         return url
+
+    def reads_reference(self, media_type: str, *, size: int) -> bool:
+        """As in the contract."""
+        return media_type in self._adapter.reads_types and size <= self._adapter.most_reference_bytes
 
     def first_look_after(self, settings: Mapping[str, Any], *, model: str) -> timedelta:
         if self._first_look is not None:

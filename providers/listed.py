@@ -1,4 +1,4 @@
-"""What a service's list of jobs says: records, and the part of a lane that reads it.
+"""Defines what a service's list of jobs says: records, and the part of a lane that reads it.
 
 What a listing proves about a submission whose reply was lost is `pipeline.doubts.evidence`'s business.
 """

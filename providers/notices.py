@@ -1,4 +1,4 @@
-"""What a webhook says and what a job tells of the request that made it: records, and which address can be called back.
+"""Defines what a webhook says and what a job tells of its request; knows which address can be called back.
 
 A webhook is never believed: it makes a row due, or names a candidate for a doubt, and the poll decides.
 """

@@ -1,4 +1,4 @@
-"""What one call costs, from the catalogue's price rows: what is expected, and the most it can be.
+"""Prices one call from the catalogue's rows: what is expected, and the most that it can be.
 
 An unknown price is not zero: for a model without a price, and without a maximum that the caller names, there is no
 call. What is priced is what is sent (`providers.price_options`), read by the wire that sends it.

@@ -1,4 +1,4 @@
-"""Which service speaks which wire, and how a lane to it is opened. Facts about models are in the catalogue."""
+"""Knows which service speaks which wire, and opens lanes to it."""
 
 import difflib
 from collections.abc import Callable, Mapping

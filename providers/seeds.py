@@ -1,4 +1,4 @@
-"""Seeds of ours: they make a job recognisable in a service's list, without changing what its prompt means."""
+"""Makes seeds that mark a job as ours in a service's list, without changing what its prompt means."""
 
 import hashlib
 

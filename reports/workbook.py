@@ -29,7 +29,7 @@ _SIDE_PX: Final = 96
 #: Rows are measured in points, pictures in pixels; spreadsheets take 96 pixels for an inch.
 _ROW_POINTS: Final = (_SIDE_PX + 6) * 72 / 96
 _ASKED: Final = ("index", "theme", "variation", "prompt", "character", "provider", "model")
-_MEASURED: Final = ("status", "core_score", "style_score", "cost_usd", "tries", "error", "result_url", "picture")
+_MEASURED: Final = ("status", "core_score", "style_score", "cost_usd", "tries", "error", "picture", "result_url")
 _WIDTHS: Final = {"prompt": 70, "error": 40, "picture": 15, "result_url": 24, "theme": 18, "model": 18}
 _WIDTH: Final = 12
 
@@ -86,8 +86,9 @@ class _Sheet:
     def __init__(self, book: xlsxwriter.Workbook, lines: Sequence[AskedLine]) -> None:
         settings = sorted({name for asked in lines for name in asked.settings})
         taken = {*_ASKED, *settings, *_MEASURED}
-        own = sorted({name for asked in lines for name in asked.own} - taken)
-        self.columns = (*_ASKED, *settings, *_MEASURED, *own)
+        # A workbook that was an export before has our columns among its own; they are measured anew.
+        self._own = {name for asked in lines for name in asked.own} - taken
+        self.columns = (*_ASKED, *settings, *_MEASURED, *sorted(self._own))
         self._at = {name: place for place, name in enumerate(self.columns)}
         self.pictures = 0
         self._cut: list[str] = []
@@ -102,14 +103,18 @@ class _Sheet:
             self._sheet.set_column(place, place, _WIDTHS.get(name, _WIDTH))
             self._sheet.write_string(0, place, name, header)
         self._sheet.freeze_panes(1, self._at["prompt"] + 1)
+        self._sheet.set_landscape()
+        self._sheet.fit_to_pages(1, 0)
+        self._sheet.repeat_rows(0)
         self._sheet.autofilter(0, 0, len(lines), len(self.columns) - 1)
 
     def write(self, number: int, asked: AskedLine) -> None:
         line = asked.line
         if line.best is not None and line.best.path is not None:
             self._sheet.set_row(number, _ROW_POINTS)
-        for name, value in (_texts(asked) | dict(asked.own)).items():
-            if name in self._at and value not in {None, ""}:
+        own = {name: value for name, value in asked.own.items() if name in self._own}
+        for name, value in (own | _texts(asked)).items():
+            if value is not None and value != "":
                 self._write_text(number, name, str(value))
         for name, setting in asked.settings.items():
             if isinstance(setting, int):

@@ -149,7 +149,7 @@ def open_resources(
 
 
 @contextlib.contextmanager
-def open_producer(settings: Settings, *, application: str) -> Iterator[Resources]:
+def open_producer(settings: Settings, *, application: str, threads: int = 4) -> Iterator[Resources]:
     """The same for a process that only sends tasks, such as a command or a script.
 
     Raises:
@@ -160,7 +160,7 @@ def open_producer(settings: Settings, *, application: str) -> Iterator[Resources
     _, redis_url = server_urls(settings)
     with (
         contextlib.closing(CeleryDispatch(redis_url)) as dispatch,
-        _lent(settings, application=application, threads=4, scorer=None, dispatch=dispatch) as resources,
+        _lent(settings, application=application, threads=threads, scorer=None, dispatch=dispatch) as resources,
     ):
         yield resources
 

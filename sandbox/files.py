@@ -15,7 +15,14 @@ TYPES = (
     (b"\xff\xd8\xff", "jpg", "image/jpeg"),
     (b"GIF8", "gif", "image/gif"),
     (b"RIFF", "webp", "image/webp"),
+    (b"II*\x00", "tif", "image/tiff"),
+    (b"MM\x00*", "tif", "image/tiff"),
 )
+
+
+def kind_of(content: bytes) -> str:
+    """The ending of the kind of file that this is, by its first bytes; `bin` for any other."""
+    return next((ending for magic, ending, _ in TYPES if content.startswith(magic)), "bin")
 
 
 class Files:
@@ -27,8 +34,7 @@ class Files:
 
     def keep(self, content: bytes) -> Path:
         """The file of this content, written unless it exists."""
-        ending = next((ending for magic, ending, _ in TYPES if content.startswith(magic)), "bin")
-        path = self._folder / f"{hashlib.sha256(content).hexdigest()}.{ending}"
+        path = self._folder / f"{hashlib.sha256(content).hexdigest()}.{kind_of(content)}"
         if not path.exists():
             unfinished = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
             unfinished.write_bytes(content)

@@ -124,6 +124,7 @@ class Terms:
 
     Attributes:
         unreadable: message of a job whose reference could not be read.
+        reads: file name endings of the picture types that are read as references.
         broken: message of a job that failed because of the sandbox itself.
     """
 
@@ -132,6 +133,7 @@ class Terms:
     submits_per_minute: int
     illegal_limit: int
     unreadable: str = "a reference could not be read"
+    reads: frozenset[str] = frozenset({"png", "jpg", "webp", "gif"})
     broken: str = "internal error"
 
 

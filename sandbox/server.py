@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from sandbox.bill import bill, log
 from sandbox.callbacks import Callbacks, Manner
@@ -66,19 +66,11 @@ class Sandbox:
         self._files = Files(settings.data / "files")
         self._pictures = Pictures(settings.data / "pictures")
         self._callbacks = Callbacks(self.store, self.faults)
+        common: Any = {"accepted": self._accepted, "read": self._pictures.read, "keep": self._files.keep}
         self._wires: dict[str, Wire] = {
             PREFIX: TTAPI(settings, self.store, self.faults, accepted=self._accepted),
-            REPLICATE_PREFIX: Replicate(
-                settings, self.store, self.faults, accepted=self._accepted, stop=self._stop, read=self._pictures.read
-            ),
-            OPENAI_PREFIX: OpenAI(
-                settings,
-                self.store,
-                self.faults,
-                accepted=self._accepted,
-                read=self._pictures.read,
-                keep=self._files.keep,
-            ),
+            REPLICATE_PREFIX: Replicate(settings, self.store, self.faults, **common, stop=self._stop),
+            OPENAI_PREFIX: OpenAI(settings, self.store, self.faults, **common),
         }
         self._by_provider = {wire.provider: wire for wire in self._wires.values()}
         self._studio = Studio(

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 
 from sandbox.drawing_process import Artist, Order, UnreadableReference
-from sandbox.files import Files
+from sandbox.files import Files, kind_of
 from sandbox.jobs import Job, JobStore, Terms
 from sandbox.pictures import Pictures
 from sandbox.timetable import Timetable
@@ -108,11 +108,13 @@ class Studio:
 
     def _fetched(self, job: Job) -> list[bytes]:
         """Fetch the references; updates the price where they are billed by their size."""
-        from sandbox.outgoing import fetch_reference
+        from sandbox.outgoing import Unreachable, fetch_reference
 
         for url in job.plan["also_reachable"]:
             fetch_reference(url, job_id=job.job_id)
         fetched = [fetch_reference(url, job_id=job.job_id) for url in job.plan["references"]]
+        if any(kind_of(content) == "tif" for content in fetched) and "tif" not in self._terms[job.provider].reads:
+            raise Unreachable("a kind of file that the service does not read")
         if "billed" in job.plan:
             from sandbox.picture_size import started_megapixels
 

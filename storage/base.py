@@ -85,3 +85,14 @@ class PictureStore(Protocol):
     def get_reply(self, attempt_id: AttemptId) -> bytes:
         """The reply that `put_reply` stored."""
         ...
+
+    def delete(self, key: str) -> None:
+        """Remove what is stored under `key`, everywhere; what is not there is no failure.
+
+        For pictures that a person wants gone. The caller knows that nothing else is stored under that key.
+        """
+        ...
+
+    def delete_reply(self, attempt_id: AttemptId) -> None:
+        """Remove what `put_reply` kept, everywhere; what is not there is no failure."""
+        ...

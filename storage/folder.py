@@ -1,6 +1,7 @@
 """A picture store in a local folder.
 
-Files appear atomically and are durable once `put` returns. Nothing is ever changed or removed here; which picture
+Files appear atomically and are durable once `put` returns. Nothing is ever changed
+here, and removed only where a person deletes a picture; which one
 belongs to which generation is in the database.
 """
 
@@ -100,6 +101,18 @@ class FolderStore:
             FileNotFoundError: no reply is kept for the attempt.
         """
         return self._reply_path(attempt_id).read_bytes()
+
+    def delete(self, key: str) -> None:
+        self._remove(self.path_of(key))
+
+    def delete_reply(self, attempt_id: AttemptId) -> None:
+        self._remove(self._reply_path(attempt_id))
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            _settle(path.parent)
 
     def _reply_path(self, attempt_id: AttemptId) -> Path:
         # UUIDv7 ids begin with the time, so the last digits spread them over folders.

@@ -113,6 +113,19 @@ class MirroredStore:
         except FileNotFoundError:
             return self._bucket.get_reply(attempt_id)
 
+    def delete(self, key: str) -> None:
+        """As in the contract; the bucket first, so that a failure there leaves everything to be deleted again.
+
+        Raises:
+            StoreAway: the bucket cannot be used now.
+        """
+        self._bucket.delete(key)
+        self._folder.delete(key)
+
+    def delete_reply(self, attempt_id: AttemptId) -> None:
+        self._bucket.delete_reply(attempt_id)
+        self._folder.delete_reply(attempt_id)
+
     def _unless_away(self, use: Callable[[], None]) -> None:
         """Use the bucket unless it failed just now; a failure is logged, not raised.
 

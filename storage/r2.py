@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from boto3.session import Session
@@ -23,6 +23,10 @@ from domain.errors import PictureLost
 from domain.ids import AttemptId, sha256
 from storage.base import StoreAway, Stored
 from storage.keys import key_of, read_key
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 _CONNECT_S: Final = 3
 _READ_S: Final = 15
@@ -120,6 +124,22 @@ class R2Store:
         """
         return self._read(self._reply_key(attempt_id))
 
+    def delete(self, key: str) -> None:
+        """As in the contract.
+
+        Raises:
+            StoreAway: the bucket cannot be used now.
+        """
+        read_key(key)
+        self._delete(key)
+
+    def delete_reply(self, attempt_id: AttemptId) -> None:
+        self._delete(self._reply_key(attempt_id))
+
+    def _delete(self, key: str) -> None:
+        with self._translated(f"deleting {key!r}"):
+            self._client.delete_object(Bucket=self._bucket.name, Key=key)
+
     @property
     def public_base(self) -> str | None:
         return None if self._bucket.cdn_url is None else f"{self._bucket.cdn_url.rstrip('/')}/"
@@ -184,15 +204,13 @@ class R2Store:
             return head["ContentLength"] == len(content) and self._read(key) == content
         return head["ContentLength"] == len(content) and etag == hashlib.md5(content, usedforsecurity=False).hexdigest()
 
-    def _head(self, key: str) -> dict[str, Any]:
+    def _head(self, key: str) -> "HeadObjectOutputTypeDef":
         with self._translated(f"looking for {key!r}"):
-            head: dict[str, Any] = self._client.head_object(Bucket=self._bucket.name, Key=key)
-            return head
+            return self._client.head_object(Bucket=self._bucket.name, Key=key)
 
     def _read(self, key: str) -> bytes:
         with self._translated(f"reading {key!r}"):
-            content: bytes = self._client.get_object(Bucket=self._bucket.name, Key=key)["Body"].read()
-            return content
+            return self._client.get_object(Bucket=self._bucket.name, Key=key)["Body"].read()
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
@@ -224,7 +242,7 @@ def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _client_of(bucket: Bucket) -> Any:
+def _client_of(bucket: Bucket) -> "S3Client":
     client = Session().client(
         "s3",
         endpoint_url=bucket.endpoint_url.rstrip("/").removesuffix(f"/{bucket.name}"),

@@ -4,7 +4,7 @@ Bodies are made for the application and the resources of one process, so that no
 """
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from celery import Celery, Task
@@ -14,6 +14,7 @@ from pipeline.attempts import admit, collect, model_inputs, poll, rescue, submit
 from pipeline.attempts.outcome import Again
 from pipeline.doubts import by_listing
 from pipeline.operator import accounts, heartbeat
+from pipeline.operator.lanes import rate_limit
 from pipeline.resources import Resources
 from pipeline.views import daily_audit
 from providers.contract import Lane
@@ -24,15 +25,16 @@ from validation.preprocessing import Preprocessing
 _Body = TypeVar("_Body", bound=Callable[..., None])
 
 
-def _carry_out(task: Task, outcome: Again | None) -> None:
+def _carry_out(task: Task[Any, Any], outcome: Again | None) -> None:
     """Celery's own retry does what the step decided; the count is in the row, so Celery counts nothing."""
     if outcome is not None:
         raise task.retry(countdown=outcome.wait.total_seconds(), max_retries=None)
 
 
 def _task(app: Celery, *, name: str, **options: bool) -> Callable[[_Body], _Body]:
-    """`app.task` with the type that Celery does not declare."""
-    return cast("Callable[[_Body], _Body]", app.task(name=name, **options))
+    """`app.task` for a body that is registered and never called: its overloads want to know `bind` beforehand."""
+    task: Any = app.task
+    return cast("Callable[[_Body], _Body]", task(name=name, **options))
 
 
 def _attempt(text: str) -> AttemptId:
@@ -45,12 +47,12 @@ def register_io(app: Celery, resources: Resources, *, preprocessing: Preprocessi
     register_submits(app, resources, synchronous=False)
 
     @_task(app, name=names.COLLECT, bind=True)
-    def collect_attempt(self: Task, attempt_id: str, *, generation_id: str) -> None:
+    def collect_attempt(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
         del generation_id  # carried for people: Flower finds a prompt's tasks by it
         _carry_out(self, collect.collect(resources, _attempt(attempt_id), preprocessing=preprocessing))
 
     @_task(app, name=names.REBUILD_INPUTS, bind=True)
-    def rebuild_model_inputs(self: Task, attempt_id: str, *, generation_id: str) -> None:
+    def rebuild_model_inputs(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
         del generation_id
         _carry_out(self, model_inputs.rebuild(resources, _attempt(attempt_id), preprocessing=preprocessing))
 
@@ -70,7 +72,7 @@ def register_gpu(app: Celery, resources: Resources) -> None:
     """The task of the `gpu` role."""
 
     @_task(app, name=names.VALIDATE, bind=True)
-    def validate_attempt(self: Task, attempt_id: str, *, generation_id: str) -> None:
+    def validate_attempt(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
         del generation_id
         _carry_out(self, validate.validate(resources, _attempt(attempt_id)))
 
@@ -111,13 +113,13 @@ def _register_submit(app: Celery, resources: Resources, lane: str) -> None:
     tokens = open_token_store(app.conf.broker_url)
 
     @_task(app, name=names.submit(lane), bind=True)
-    def submit_attempt(self: Task, attempt_id: str, *, generation_id: str) -> None:
+    def submit_attempt(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
         del generation_id
         taken_at = token_taken_at(self.request)
         # The row is read only for a token that is too old; most submissions start at once.
         wait_s = 0.0
         if not is_fresh(taken_at):
-            wait_s = ensure_fresh_token(tokens, lane, limit=app.lane_limits(lane), taken_at=taken_at)
+            wait_s = ensure_fresh_token(tokens, lane, limit=rate_limit(resources, lane), taken_at=taken_at)
         if wait_s:
             raise self.retry(countdown=wait_s, max_retries=None)
         _carry_out(self, submit.submit(resources, _attempt(attempt_id)))

@@ -106,7 +106,7 @@ def period_us(limit: Limit) -> int | None:
         ValueError: Celery can't read the limit, or it is negative or not finite.
     """
     try:
-        per_s = float(rate(limit))
+        per_s = float(rate(cast("str", limit)))  # it reads numbers and None too
     except (KeyError, TypeError, ValueError) as exc:
         raise ValueError(f"{limit!r} is not a rate limit; write one as 20/s, 600/m or 100/h, or 0 for none") from exc
     if not math.isfinite(per_s) or per_s < 0:

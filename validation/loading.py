@@ -63,9 +63,10 @@ def fetch(model: str) -> None:
 
     logger.warning("model %r is not on this machine: downloading it from the hub", model)
     with _failures(model):
-        folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "*.safetensors"])
+        # The newest revision is meant; which one it was is told by the digest that every score carries.
+        folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "*.safetensors"])  # nosec B615
         if not weight_files(model):  # many repositories have both formats, which doubles the download
-            folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "pytorch_model*.bin"])
+            folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "pytorch_model*.bin"])  # nosec B615
     logger.info("model %r downloaded to %s", model, folder)
 
 
@@ -78,7 +79,7 @@ def load_model(model: str, *, dtype: torch.dtype, device: torch.device) -> nn.Mo
     _check_memory(model, device)
     transformers.utils.logging.disable_progress_bar()
     with _failures(model):
-        loaded, report = transformers.AutoModel.from_pretrained(
+        loaded, report = transformers.AutoModel.from_pretrained(  # nosec B615
             model,
             dtype=dtype,
             attn_implementation="sdpa",

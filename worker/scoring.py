@@ -92,15 +92,15 @@ def _say_ready(out: BinaryIO, scorer: BulkScorer) -> None:
 
 
 def _answer(scorer: BulkScorer, source: BinaryIO, out: BinaryIO) -> None:
-    requests: Queue[Message | None] = Queue(maxsize=AHEAD)
+    waiting: Queue[Message | None] = Queue(maxsize=AHEAD)
 
     def read_ahead() -> None:
         while (message := wire.read(source)) is not None:
-            requests.put(message)
-        requests.put(None)
+            waiting.put(message)
+        waiting.put(None)
 
     Thread(target=read_ahead, name="requests", daemon=True).start()
-    while (request := requests.get()) is not None:
+    while (request := waiting.get()) is not None:
         outcomes = _embedded(scorer, request.parts)
         parts = [part for one in outcomes if isinstance(one, Embedding) for part in (one.core, one.style)]
         said = [None if isinstance(one, Embedding) else wire.failure_header(one) for one in outcomes]

@@ -21,8 +21,11 @@ __all__ = ["Retirement", "consume", "main_of", "share_lane_limits"]
 
 def share_lane_limits(app: Celery, resources: Resources) -> None:
     """Let the shared bucket read a lane's limit from its row, and write what `control rate_limit` says to it."""
-    app.lane_limits = lambda lane: lanes.rate_limit(resources, lane)
-    app.store_lane_limit = lambda lane, limit: lanes.set_rate_limit(resources, lane, limit)
+    # `tasks.consumer` looks for these two attributes; Celery's own class does not declare them.
+    vars(app).update(
+        lane_limits=lambda lane: lanes.rate_limit(resources, lane),
+        store_lane_limit=lambda lane, limit: lanes.set_rate_limit(resources, lane, limit),
+    )
 
 
 def say_what_ends(resources: Resources) -> None:

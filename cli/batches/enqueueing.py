@@ -22,6 +22,7 @@ from pipeline.views import status
 from reports.wording import duration_text
 from runtime.lanes import require_lane
 from runtime.settings import read_settings
+from runtime.site import is_embedded
 
 
 def enqueue(
@@ -125,7 +126,8 @@ def watch_to_the_end(opened: Opened, name_or_id: str, terminal: Terminal, report
     found = status.find(opened.resources, name_or_id, user_id=opened.settings.user)
     checks = found.batch.character_id is not None
     with crew_if_embedded(opened, terminal, checks=checks) as tend:
-        ended = Watch(opened.resources, found.batch.id, terminal, tend=tend).until_over()
+        brings = is_embedded(read_settings())
+        ended = Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings).until_over()
     return conclude(opened.resources, ended, terminal, report=report, more={})
 
 

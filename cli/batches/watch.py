@@ -76,15 +76,23 @@ class Watch:
 
     Args:
         tend: called every round; keeps this machine's workers alive where they are this command's business.
+        brings_workers: whether they are, so that they are given a moment to start.
     """
 
     def __init__(
-        self, resources: Resources, batch_id: BatchId, terminal: Terminal, *, tend: Callable[[], None]
+        self,
+        resources: Resources,
+        batch_id: BatchId,
+        terminal: Terminal,
+        *,
+        tend: Callable[[], None],
+        brings_workers: bool = True,
     ) -> None:
         self._resources = resources
         self._batch_id = batch_id
         self._terminal = terminal
         self._tend = tend
+        self._brings_workers = brings_workers
         self._pace = _Pace()
         self._doubtful_since: float | None = None
         self._patience_s = _DOUBT_PATIENCE_S
@@ -149,12 +157,13 @@ class Watch:
 
     def _warn_without_beat(self) -> None:
         silence = heartbeat.silence_s(self._resources)
-        patient = time.monotonic() - self._began < _START_PATIENCE_S
+        patient = self._brings_workers and time.monotonic() - self._began < _START_PATIENCE_S
         if not self._warned and not patient and (silence is None or silence > heartbeat.SILENCE_S):
             self._warned = True
             since = "ever" if silence is None else f"for {silence:.0f} s"
+            own = "" if self._brings_workers else "; this command brings none, since DATABASE_URL is set"
             self._terminal.note(
-                f"no tick has come {since}: nothing is admitted without beat and an io worker;"
+                f"no tick has come {since}: nothing is admitted without beat and an io worker{own};"
                 " start them with `likeness up` or `likeness worker beat` and `likeness worker io`"
             )
 

@@ -140,7 +140,7 @@ def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
         number = ".".join(map(str, connection.dialect.server_version_info or ()))
     yield Check(name="Postgres", found=f"{number}, {_where(site, site.settings.database_url)}")
     yield _lanes(resources)
-    yield _tick(resources)
+    yield _tick(resources, brought=site.servers is not None)
     yield _guarded("clocks", lambda: doctor_services.clocks(resources))
     yield _audit(resources)
     yield _arithmetic(resources)
@@ -165,12 +165,18 @@ def _lanes(resources: Resources) -> Check:
     return Check(name="lanes", found=f"open: {', '.join(sorted(resources.lanes))}")
 
 
-def _tick(resources: Resources) -> Check:
+def _tick(resources: Resources, *, brought: bool) -> Check:
+    """Whether anything moves; `brought` says that `likeness run` brings workers, as it does for embedded servers."""
     silence = heartbeat.silence_s(resources)
     if silence is not None and silence <= heartbeat.SILENCE_S:
         return Check(name="beat", found=f"last tick {silence:.0f} s ago")
     found = "no tick yet" if silence is None else f"last tick {silence:,.0f} s ago"
     advice = "nothing moves now; `likeness run` brings its workers, `likeness up` keeps them running"
+    if not brought:
+        advice = (
+            "nothing moves now; since DATABASE_URL is set, `likeness run` brings no workers: `likeness up` runs them"
+            " here, `likeness worker beat` and `likeness worker io` run them anywhere"
+        )
     return Check(name="beat", health=Health.NOTE, found=found, advice=advice)
 
 

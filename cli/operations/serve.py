@@ -12,14 +12,18 @@ import typer
 
 from cli.demo.commands import demo_settings
 from cli.demo.stand_in import sandbox_child
-from cli.installation import opened, python_module
+from cli.installation import Opened, opened, python_module
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput, ServiceMissing
+from pipeline.operator import keys
 from runtime.crew import Crew, crew_of, logs_of, module_of, role, workers
 from runtime.settings import Settings, read_settings
 from runtime.supervisor import Child, ChildEvent, ChildReport, die_with_parent
 from sandbox.__main__ import LAST_PORT, dollars
 from sandbox.__main__ import main as sandbox_main
+
+#: Where nobody but this machine can knock, so that a first key needs no ceremony.
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Role(StrEnum):
@@ -82,7 +86,7 @@ def up_command(
     with_sandbox: Annotated[bool, typer.Option("--sandbox", help="Run the stand-in for the providers too.")] = False,
     with_flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Flower on 127.0.0.1:5555.")] = True,
 ) -> None:
-    """Run the whole stack in the foreground: workers, beat, Flower, and embedded servers where none are configured."""
+    """Run the whole stack in the foreground: workers, beat, API and page, Flower, embedded servers where needed."""
     with open_terminal() as terminal:
         settings = demo_settings() if with_sandbox else read_settings()
         up(terminal, settings, with_sandbox=with_sandbox, with_flower=with_flower)
@@ -104,6 +108,8 @@ def up(terminal: Terminal, settings: Settings, *, with_sandbox: bool, with_flowe
             if with_sandbox:
                 some.append(sandbox_child(site.settings, latency_s=0.4, size_px=512))
             some.extend(workers(site.settings))
+            if all(one.name != "api" for one in some):
+                some.append(role("api", site.settings, log=logs_of(site.settings.home) / "api.log"))
             if with_flower:
                 some.append(role("flower", site.settings, log=logs_of(site.settings.home) / "flower.log"))
             return some
@@ -113,12 +119,24 @@ def up(terminal: Terminal, settings: Settings, *, with_sandbox: bool, with_flowe
 
         if not crew.try_start(members, on_line=on_line, on_report=lambda report: _say(terminal, report)):
             raise BadInput(f"another process runs the workers of {str(site.settings.home)!r}; stop it first")
+        _say_address(terminal, site)
         terminal.out.print(f"    up   | Postgres {_shown(site.settings)}", markup=False, highlight=False)
         reported: set[str] = set()
         while not enough.wait(1.0):
             site.site.keep_alive()
             _report_given_up(terminal, crew, reported)
         terminal.out.print("    up   | stopping: what runs is finished or given back", markup=False)
+
+
+def _say_address(terminal: Terminal, site: Opened) -> None:
+    """Where the page is; an installation without keys gets one, which is shown this once and not logged."""
+    settings = site.settings
+    address = f"http://{settings.api_host}:{settings.api_port}"
+    token = keys.first_key(site.resources, user_id=settings.user) if settings.api_host in _LOOPBACK else None
+    if token is not None:
+        terminal.out.print(f"    up   | the first key, shown this once: {token}", markup=False, highlight=False)
+        address += f"/#key={token}"
+    terminal.out.print(f"    up   | the page: {address}", markup=False, highlight=False)
 
 
 def _report_given_up(terminal: Terminal, crew: Crew, reported: set[str]) -> None:

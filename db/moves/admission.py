@@ -6,6 +6,7 @@ does not grow with the length of the queue.
 """
 
 import heapq
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.books.spending import Cap, Scope, lock_caps
 from db.ids import new_id, new_token
-from db.schema import attempts, batches, generations, ledger_entries, strides
+from db.schema import attempts, batches, generations, strides
 from domain.ids import AttemptId, GenerationId
 from domain.money import ZERO
 from domain.schedule import LONGEST_JOB
@@ -64,6 +65,25 @@ _HEADS = text(
           AND coalesce(g.changes -> 'action' ->> 'lane' = ANY(:lanes), TRUE)
         ORDER BY g.position, g.id LIMIT :places
     ) head
+    """
+)
+
+
+_ATTEMPTS = text(
+    """
+    INSERT INTO attempts (id, generation_id, batch_id, number, lane, provider, model, state, hold_usd, price_usd, token,
+        changes, published_at)
+    SELECT r.*, now() FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+        id uuid, generation_id uuid, batch_id uuid, number int, lane text, provider text, model text, state text,
+        hold_usd numeric, price_usd numeric, token text, changes jsonb)
+    """
+)
+
+_HOLDS = text(
+    """
+    INSERT INTO ledger_entries (user_id, batch_id, attempt_id, lane, kind, held_usd, reason)
+    SELECT r.* FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+        user_id text, batch_id uuid, attempt_id uuid, lane text, kind text, held_usd numeric, reason text)
     """
 )
 
@@ -252,7 +272,7 @@ def _write(connection: Connection, provider: str, chosen: Sequence[tuple[Row[Any
     if not rows:
         return []
     users = {head.id: head.user_id for head, _ in chosen}
-    connection.execute(insert(attempts).values(published_at=func.now()), rows)
+    connection.execute(_ATTEMPTS, {"rows": json.dumps(rows, default=str)})
     _hold(connection, rows, users)
     return [Admitted(attempt_id=row["id"], generation_id=row["generation_id"], lane=row["lane"]) for row in rows]
 
@@ -301,7 +321,7 @@ def _hold(connection: Connection, rows: Sequence[dict[str, Any]], users: dict[UU
                 "reason": "admitted",
             }
         )
-    connection.execute(insert(ledger_entries), entries)
+    connection.execute(_HOLDS, {"rows": json.dumps(entries, default=str)})
     statement = (
         update(batches)
         .where(batches.c.id == bindparam("batch"))

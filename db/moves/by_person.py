@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, exists, func, select, true, update
 from sqlalchemy.dialects.postgresql import array
 
 from db.moves.rows import error_columns, finish, set_attempt, set_generation, take_free
 from db.reads.work import Work
 from db.records import history
 from db.schema import attempts, generation_assets, generations
+from db.schema_api import deletions
 from domain.ids import BatchId, GenerationId
 from domain.states import FINAL, AttemptKind, AttemptState, GenerationState, Outcome, sources_of
 
@@ -16,8 +17,8 @@ from domain.states import FINAL, AttemptKind, AttemptState, GenerationState, Out
 CHECK_FAILED = ("scorer_error", "scorer_broken", "out_of_memory", "model_unloadable", "poison")
 
 
-def request_cancel(connection: Connection, batch_id: BatchId) -> int:
-    """Ask every generation of the batch that is not final to stop; returns how many were asked.
+def request_cancel(connection: Connection, batch_id: BatchId, *, generation_id: GenerationId | None = None) -> int:
+    """Ask every generation of the batch, or that one of it, to stop unless it is final; returns how many were asked.
 
     What waits in the queue is canceled at once. What is at a provider runs to the provider's last word, is charged or
     released, keeps its pictures, and is canceled then. What is admitted is canceled by `cancel_admitted`, in a
@@ -25,7 +26,11 @@ def request_cancel(connection: Connection, batch_id: BatchId) -> int:
     """
     chosen = (
         select(generations.c.id, generations.c.state, generations.c.cancel_requested_at.label("asked_before"))
-        .where(generations.c.batch_id == batch_id, generations.c.state.not_in(FINAL))
+        .where(
+            generations.c.batch_id == batch_id,
+            generations.c.state.not_in(FINAL),
+            true() if generation_id is None else generations.c.id == generation_id,
+        )
         .order_by(generations.c.id)
         .with_for_update()
         .cte("chosen")
@@ -194,6 +199,7 @@ def _retriable(
     wanted: list[ColumnElement[bool]] = [
         generations.c.batch_id == batch_id,
         generations.c.state.in_(sources_of(GenerationState.QUEUED) & FINAL & set(states)),
+        ~exists().where(deletions.c.generation_id == generations.c.id),
     ]
     if reason is not None:
         wanted.append(generations.c.error_code == reason)

@@ -110,7 +110,7 @@ def collected(
     checked = work.character_id is not None and not late
     first = min(asset.position for asset in assets if asset.r2_key is not None)
     ids = {asset.position: AssetId(new_id()) for asset in assets}
-    rows = [_row(work, asset, ids[asset.position]) for asset in assets]
+    rows = [asset_row(work, asset, ids[asset.position]) for asset in assets]
     for row in rows:
         row["best"] = not checked and not late and row["position"] == first
     connection.execute(insert(generation_assets), rows)
@@ -131,8 +131,8 @@ def collected(
     return set_generation(connection, work, GenerationState.VALIDATING)
 
 
-def _row(work: Work, asset: NewAsset, asset_id: AssetId) -> dict[str, Any]:
-    """Of `generation_assets`, all but whether it is the best."""
+def asset_row(work: Work, asset: NewAsset, asset_id: AssetId) -> dict[str, Any]:
+    """The values of `generation_assets`, all but whether it is the best."""
     return {
         "id": asset_id,
         "generation_id": work.generation_id,

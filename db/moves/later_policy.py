@@ -1,10 +1,11 @@
 """Rejected generations that go on by a policy that came after their verdicts."""
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, exists, func, select, update
 
 from db.records import closed_loop, history
 from db.records.closed_loop import Decision
 from db.schema import generations
+from db.schema_api import deletions
 from domain.escalation import CLOSED_LOOP
 from domain.ids import BatchId, GenerationId
 from domain.states import GenerationState
@@ -14,7 +15,11 @@ def rejected_of(connection: Connection, batch_id: BatchId) -> list[GenerationId]
     """The batch's rejected generations, in the order of the prompt file."""
     found = (
         select(generations.c.id)
-        .where(generations.c.batch_id == batch_id, generations.c.state == GenerationState.REJECTED)
+        .where(
+            generations.c.batch_id == batch_id,
+            generations.c.state == GenerationState.REJECTED,
+            ~exists().where(deletions.c.generation_id == generations.c.id),
+        )
         .order_by(generations.c.position, generations.c.id)
     )
     return [GenerationId(one) for one in connection.execute(found).scalars()]

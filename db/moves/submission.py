@@ -10,8 +10,8 @@ from sqlalchemy import Connection, func, select, update
 
 from db.books import ledger
 from db.moves import webhooks
-from db.moves.rows import charge, due_now, error_columns, finish, leased_by, owning, set_attempt, set_generation, take
-from db.reads.work import Lease, Work, select_work, work_of
+from db.moves.rows import charge, error_columns, finish, leased_by, owning, set_attempt, set_generation, take
+from db.reads.work import Lease, Work
 from db.schema import attempts, generations
 from db.texts import storable, storable_json
 from domain.errors import LikenessError, LostRace
@@ -21,18 +21,6 @@ from domain.states import AttemptState, GenerationState, HoldState, Outcome
 _ADMITTED = frozenset({AttemptState.ADMITTED})
 _SUBMITTING = frozenset({AttemptState.SUBMITTING})
 _IN_DOUBT = frozenset({AttemptState.IN_DOUBT})
-
-
-def look(connection: Connection, attempt_id: AttemptId) -> Work | None:
-    """The attempt if it is admitted and may start now; nothing is locked."""
-    row = connection.execute(
-        select_work().where(
-            attempts.c.id == attempt_id,
-            attempts.c.state == AttemptState.ADMITTED,
-            due_now(),
-        )
-    ).one_or_none()
-    return None if row is None else work_of(row)
 
 
 def claim(

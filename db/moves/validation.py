@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -72,8 +73,17 @@ def look(connection: Connection, attempt_id: AttemptId) -> Work | None:
 
 def inputs(connection: Connection, attempt_id: AttemptId) -> list[StoredInput]:
     """Stored pictures of an attempt with their model inputs, in the provider's order."""
+    return inputs_of(connection, [attempt_id])[attempt_id]
+
+
+def inputs_of(connection: Connection, attempt_ids: Sequence[AttemptId]) -> dict[AttemptId, list[StoredInput]]:
+    """The same of several attempts."""
+    found: dict[AttemptId, list[StoredInput]] = {one: [] for one in attempt_ids}
+    if not found:
+        return found
     rows = connection.execute(
         select(
+            generation_assets.c.attempt_id,
             generation_assets.c.id.label("asset_id"),
             generation_assets.c.r2_key,
             generation_assets.c.sha256,
@@ -82,10 +92,13 @@ def inputs(connection: Connection, attempt_id: AttemptId) -> list[StoredInput]:
             model_inputs.c.preprocessing,
         )
         .outerjoin(model_inputs, model_inputs.c.asset_id == generation_assets.c.id)
-        .where(generation_assets.c.attempt_id == attempt_id, generation_assets.c.r2_key.is_not(None))
+        .where(generation_assets.c.attempt_id.in_(attempt_ids), generation_assets.c.r2_key.is_not(None))
         .order_by(generation_assets.c.position)
     )
-    return [StoredInput(**row) for row in rows.mappings()]
+    for row in rows.mappings():
+        values = dict(row)
+        found[values.pop("attempt_id")].append(StoredInput(**values))
+    return found
 
 
 def judged(
@@ -134,9 +147,20 @@ def align(connection: Connection, alignments: Mapping[AssetId, float], *, origin
 
 def write_verdict(connection: Connection, character_id: CharacterId, new: NewVerdict) -> None:
     """Insert the verdict, or replace the one made under earlier thresholds or by another model."""
-    readings = {name: new.readings.get(name) for name in READINGS}
-    values = {
-        **readings,
+    values = verdict_values(new)
+    connection.execute(
+        upsert(verdicts)
+        .values(asset_id=new.asset_id, character_id=character_id, **values)
+        .on_conflict_do_update(
+            index_elements=[verdicts.c.asset_id, verdicts.c.character_id], set_={**values, "created_at": func.now()}
+        )
+    )
+
+
+def verdict_values(new: NewVerdict) -> dict[str, Any]:
+    """The values of `verdicts`, all but whom the verdict is about."""
+    return {
+        **{name: new.readings.get(name) for name in READINGS},
         "core": new.verdict.scores.core,
         "core_threshold": new.verdict.thresholds.core,
         "style": new.verdict.scores.style,
@@ -146,13 +170,6 @@ def write_verdict(connection: Connection, character_id: CharacterId, new: NewVer
         "threshold_origin": new.verdict.thresholds.origin,
         "origin": asdict(new.origin),
     }
-    connection.execute(
-        upsert(verdicts)
-        .values(asset_id=new.asset_id, character_id=character_id, **values)
-        .on_conflict_do_update(
-            index_elements=[verdicts.c.asset_id, verdicts.c.character_id], set_={**values, "created_at": func.now()}
-        )
-    )
 
 
 def again(

@@ -104,6 +104,7 @@ class Wanted:
 
     batch_id: BatchId | None = None
     generation_id: GenerationId | None = None
+    generation_ids: Sequence[GenerationId] | None = None
     user_id: str | None = None
     state: str | None = None
     position: int | None = None
@@ -122,6 +123,8 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
     for column, value in columns.items():
         if value is not None:
             chosen = chosen.where(column == value)
+    if wanted.generation_ids is not None:
+        chosen = chosen.where(generations.c.id.in_(wanted.generation_ids))
     rows = _rows(connection, chosen.limit(limit).offset(offset))
     found = {row["id"]: Story(generation=row) for row in rows}
     ids = list(found)

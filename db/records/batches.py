@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, Text, cast, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, insert, select, update
 
 from db.ids import new_id
 from db.schema import batches, generations
+from domain.access import LOCAL_TEAM
 from domain.errors import BadInput, UnknownThing
 from domain.ids import BatchId, CharacterId
 from domain.states import FINAL
@@ -37,13 +39,12 @@ class Enqueued:
     warnings: Sequence[str] = ()
 
 
-def id_of(connection: Connection, name: str, *, user_id: str) -> BatchId | None:
+def id_of(connection: Connection, name: str, *, user_id: str, team: str) -> BatchId | None:
     """The batch of exactly that name, or None."""
-    found = select(batches.c.id).where(batches.c.user_id == user_id, batches.c.name == name)
-    return connection.execute(found).scalar_one_or_none()
+    return connection.execute(select(batches.c.id).where(_named(name, user_id=user_id, team=team))).scalar_one_or_none()
 
 
-def open_batch(
+def open_batch(  # noqa: PLR0913 -- the columns of one row, each by its name
     connection: Connection,
     *,
     name: str,
@@ -52,15 +53,17 @@ def open_batch(
     settings: Mapping[str, Any],
     priority: int | None,
     limit_usd: Decimal | None,
+    team: str = LOCAL_TEAM,
+    key_id: UUID | None = None,
 ) -> tuple[BatchId, bool]:
     """The batch of that name, made if there is none, and whether it was; one that there is stays as it is, see `amend`.
 
     Until the transaction ends, nobody else enqueues under that name. The batch's own row is not locked for that: a
     large file takes seconds, and every step of the batch books on the row.
     """
-    lock = func.hashtextextended(f"enqueue {user_id} {name}", 0)
+    lock = func.hashtextextended(f"enqueue {team} {user_id} {name}", 0)
     connection.execute(select(func.pg_advisory_xact_lock(lock)))
-    known = id_of(connection, name, user_id=user_id)
+    known = id_of(connection, name, user_id=user_id, team=team)
     if known is not None:
         return known, False
     batch_id = BatchId(new_id())
@@ -73,9 +76,15 @@ def open_batch(
             settings=dict(settings),
             priority=priority or 1,
             limit_usd=limit_usd,
+            team=team,
+            key_id=key_id,
         )
     )
     return batch_id, True
+
+
+def _named(name: str, *, user_id: str, team: str) -> ColumnElement[bool]:
+    return and_(batches.c.team == team, batches.c.user_id == user_id, batches.c.name == name)
 
 
 def amend(connection: Connection, batch_id: BatchId, *, priority: int | None, limit_usd: Decimal | None) -> None:
@@ -117,6 +126,8 @@ class BatchRow:
     paused_reason: str | None
     stopped_reason: str | None
     created_at: Any
+    team: str
+    key_id: UUID | None
 
 
 _BATCH_COLUMNS = [batches.c[name] for name in BatchRow.__dataclass_fields__]
@@ -135,7 +146,7 @@ def find(connection: Connection, name_or_id: str, *, user_id: str) -> BatchRow:
     Raises:
         UnknownThing: there is none; the latest names are listed.
     """
-    found = select(*_BATCH_COLUMNS).where(batches.c.user_id == user_id, batches.c.name == name_or_id)
+    found = select(*_BATCH_COLUMNS).where(_named(name_or_id, user_id=user_id, team=LOCAL_TEAM))
     row = connection.execute(found).mappings().one_or_none()
     if row is None:
         by_id = select(*_BATCH_COLUMNS).where(func.starts_with(cast(batches.c.id, Text), name_or_id.lower()))

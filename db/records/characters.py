@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, null, select, update
+from sqlalchemy import Connection, Row, delete, insert, null, select, true, update
 
 from db.ids import new_id
 from db.schema import characters
 from db.schema_checks import character_references, threshold_versions
+from domain.access import LOCAL_TEAM
 from domain.errors import UnknownThing
 from domain.ids import CharacterId
 from domain.verdict import Thresholds
@@ -87,14 +88,15 @@ def put(
     description: str,
     references: Sequence[ReferenceRow],
     thresholds: NewThresholds,
+    team: str = LOCAL_TEAM,
 ) -> CharacterId:
     """Create the character, or replace its references; thresholds that differ from the newest become a new version."""
     known = connection.execute(
-        select(characters.c.id).where(characters.c.name == name).with_for_update()
+        select(characters.c.id).where(characters.c.team == team, characters.c.name == name).with_for_update()
     ).scalar_one_or_none()
     if known is None:
         known = new_id()
-        connection.execute(insert(characters).values(id=known, name=name, description=description))
+        connection.execute(insert(characters).values(id=known, name=name, description=description, team=team))
     else:
         connection.execute(update(characters).where(characters.c.id == known).values(description=description))
         connection.execute(delete(character_references).where(character_references.c.character_id == known))
@@ -152,47 +154,80 @@ def _newest(connection: Connection, character_id: CharacterId) -> Row[Any] | Non
     ).one_or_none()
 
 
-def find(connection: Connection, name: str) -> CharacterRow:
-    """The character of that name.
+def find(connection: Connection, name: str, *, team: str = LOCAL_TEAM) -> CharacterRow:
+    """The team's character of that name.
 
     Raises:
-        UnknownThing: there is none; those that exist are listed.
+        UnknownThing: there is none; those that the team has are listed.
     """
-    found = connection.execute(select(characters.c.id).where(characters.c.name == name)).scalar_one_or_none()
+    mine = characters.c.team == team
+    found = connection.execute(select(characters.c.id).where(mine, characters.c.name == name)).scalar_one_or_none()
     if found is None:
-        names = connection.execute(select(characters.c.name).order_by(characters.c.name).limit(10)).scalars().all()
+        of_team = select(characters.c.name).where(mine).order_by(characters.c.name).limit(10)
+        names = connection.execute(of_team).scalars().all()
         hint = f"there are {', '.join(map(repr, names))}" if names else "add it with `likeness character add`"
         raise UnknownThing(f"there is no character {name!r}; {hint}")
     return get(connection, CharacterId(found))
 
 
 def get(connection: Connection, character_id: CharacterId) -> CharacterRow:
-    row = connection.execute(select(characters).where(characters.c.id == character_id)).one()
-    references = connection.execute(
-        select(*[character_references.c[name] for name in ReferenceRow.__dataclass_fields__])
-        .where(character_references.c.character_id == character_id)
+    return get_many(connection, [character_id])[character_id]
+
+
+def get_many(connection: Connection, character_ids: Sequence[CharacterId]) -> dict[CharacterId, CharacterRow]:
+    """Characters as they stand now; ids that are unknown are absent."""
+    newest = (
+        select(threshold_versions)
+        .where(threshold_versions.c.character_id == characters.c.id)
+        .order_by(threshold_versions.c.version.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    rows = connection.execute(
+        select(characters.c.name, characters.c.description, newest)
+        .join(newest, true())
+        .where(characters.c.id.in_(character_ids))
+    ).all()
+    references: dict[CharacterId, list[ReferenceRow]] = {one: [] for one in character_ids}
+    for found in connection.execute(
+        select(character_references.c.character_id, *[character_references.c[name] for name in _REFERENCE])
+        .where(character_references.c.character_id.in_(character_ids))
         .order_by(character_references.c.position)
-    ).mappings()
-    newest = _newest(connection, character_id)
-    assert newest is not None, "a character is made together with its first thresholds"
+    ):
+        references[found.character_id].append(ReferenceRow(**{name: getattr(found, name) for name in _REFERENCE}))
+    return {row.character_id: _character(row, references[row.character_id]) for row in rows}
+
+
+def get_each(connection: Connection, character_ids: Sequence[CharacterId]) -> list[CharacterRow | None]:
+    """The characters that several threads ask for, in their order; None for an id that is unknown."""
+    found = get_many(connection, sorted(set(character_ids)))
+    return [found.get(one) for one in character_ids]
+
+
+_REFERENCE = tuple(ReferenceRow.__dataclass_fields__)
+
+
+def _character(row: Row[Any], references: Sequence[ReferenceRow]) -> CharacterRow:
     return CharacterRow(
-        id=CharacterId(row.id),
+        id=CharacterId(row.character_id),
         name=row.name,
         description=row.description,
-        references=[ReferenceRow(**reference) for reference in references],
+        references=references,
         thresholds=Thresholds(
-            version=newest.version,
-            core=newest.core,
-            style=newest.style,
-            origin=newest.origin,
-            style_decides=newest.style_decides,
+            version=row.version,
+            core=row.core,
+            style=row.style,
+            origin=row.origin,
+            style_decides=row.style_decides,
         ),
-        aggregation=newest.aggregation,
-        fitted_to=newest.model,
-        calibration=newest.calibration,
+        aggregation=row.aggregation,
+        fitted_to=row.model,
+        calibration=row.calibration,
     )
 
 
-def list_characters(connection: Connection) -> list[CharacterRow]:
-    ids = connection.execute(select(characters.c.id).order_by(characters.c.name)).scalars().all()
-    return [get(connection, CharacterId(one)) for one in ids]
+def list_characters(connection: Connection, *, team: str = LOCAL_TEAM) -> list[CharacterRow]:
+    of_team = select(characters.c.id).where(characters.c.team == team).order_by(characters.c.name)
+    ids = [CharacterId(one) for one in connection.execute(of_team).scalars()]
+    found = get_many(connection, ids)
+    return [found[one] for one in ids]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.schema_checks import embedding_frames, embeddings
@@ -59,12 +59,48 @@ def put_many(connection: Connection, rows: Mapping[str, tuple[bytes, bytes]], *,
     for at in range(0, len(sources), _AT_ONCE):
         some = sources[at : at + _AT_ONCE]
         connection.execute(
-            upsert(embeddings).on_conflict_do_nothing(),
-            [
-                {"sha256": one, "fingerprint": fingerprint, "vector": rows[one][0], "style": rows[one][1]}
-                for one in some
-            ],
+            _PUT,
+            {
+                "sources": some,
+                "fingerprint": fingerprint,
+                "vectors": [rows[one][0] for one in some],
+                "styles": [rows[one][1] for one in some],
+            },
         )
+
+
+_PUT = text(
+    """
+    INSERT INTO embeddings (sha256, fingerprint, vector, style)
+    SELECT given.sha256, :fingerprint, given.vector, given.style
+    FROM unnest(CAST(:sources AS text[]), CAST(:vectors AS bytea[]), CAST(:styles AS bytea[]))
+        WITH ORDINALITY AS given(sha256, vector, style, position)
+    ORDER BY given.position
+    ON CONFLICT DO NOTHING
+    """
+)
+
+
+_Rows = dict[str, tuple[bytes, bytes]]
+
+
+def get_each(connection: Connection, asked: Sequence[tuple[str, Sequence[str]]]) -> list[_Rows]:
+    """What is known of the sources of several threads, each with its model."""
+    wanted: dict[str, dict[str, None]] = {}
+    for model, sources in asked:
+        wanted.setdefault(model, {}).update(dict.fromkeys(sources))
+    found = {model: get_many(connection, list(some), fingerprint=model) for model, some in wanted.items()}
+    return [{one: found[model][one] for one in sources if one in found[model]} for model, sources in asked]
+
+
+def put_each(connection: Connection, given: Sequence[tuple[str, _Rows]]) -> list[bool]:
+    """Keep what several threads have made, each with its model."""
+    rows: dict[str, _Rows] = {}
+    for model, made in given:
+        rows.setdefault(model, {}).update(made)
+    for model in sorted(rows):
+        put_many(connection, rows[model], fingerprint=model)
+    return [True] * len(given)
 
 
 def put_frame(connection: Connection, frame: FrameRow) -> None:

@@ -197,6 +197,23 @@ def illegal_prompts_until(connection: Connection, name: str, *, limit: int) -> t
     return connection.execute(oldest).scalar_one_or_none()
 
 
+def latest_refusals(connection: Connection, name: str, *, code: str, count: int) -> list[str]:
+    """Why the last `count` submissions of a day were refused; fewer where one was not, or where one came twice."""
+    latest = (
+        select(attempts.c.sent_prompt, attempts.c.error_code, attempts.c.error_message)
+        .where(
+            attempts.c.lane == name,
+            attempts.c.intent_at > func.now() - _DAY,
+            # Whoever waits for an answer proves nothing yet.
+            attempts.c.state != AttemptState.SUBMITTING.value,
+        )
+        .order_by(attempts.c.intent_at.desc())
+        .limit(count)
+    )
+    by_prompt = {prompt: message or "" for prompt, why, message in connection.execute(latest) if why == code}
+    return list(by_prompt.values())
+
+
 def claim_account(connection: Connection, name: str, *, every: timedelta) -> bool:
     """Claim the next account request: returns whether one is due and no other caller has claimed it."""
     stale = or_(lanes.c.account_asked_at.is_(None), lanes.c.account_asked_at <= func.now() - every)

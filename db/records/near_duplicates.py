@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, all_, cast, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from db.schema import attempts, generation_assets
 from db.schema_checks import embeddings
@@ -28,9 +29,15 @@ class SeenPicture:
 
 
 def judged_since(
-    connection: Connection, batch_id: BatchId, *, fingerprint: str, since: datetime | None, most: int
+    connection: Connection,
+    batch_id: BatchId,
+    *,
+    fingerprint: str,
+    since: datetime | None,
+    most: int,
+    known: Sequence[AssetId] = (),
 ) -> list[SeenPicture]:
-    """Pictures of the batch judged at `since` or later, latest first, at most `most`."""
+    """Pictures of the batch judged at `since` or later, latest first, at most `most`, without the `known`."""
     statement = (
         select(
             generation_assets.c.id.label("asset_id"),
@@ -50,6 +57,8 @@ def judged_since(
     )
     if since is not None:
         statement = statement.where(attempts.c.finished_at >= since)
+    if known:
+        statement = statement.where(generation_assets.c.id != all_(cast(list(known), ARRAY(UUID))))
     return [SeenPicture(**row) for row in connection.execute(statement).mappings()]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
 
+from db.moves import collection
 from db.moves.rows import hand_back
 from db.reads.work import Lease
 from db.session import DatabaseAway
@@ -73,6 +74,38 @@ def claimed(
         claim.again = when_away(claim, away)
         if unknown:
             yield claim
+
+
+def passing_the_gate(
+    resources: Resources,
+    attempt_id: AttemptId,
+    step: Step,
+    *,
+    claim: Callable[[Lease], _Taken | None],
+    claim_alone: Callable[[Lease], _Taken | None],
+    work_on: Callable[[_Taken, Lease], Again | None],
+) -> Again | None:
+    """Claim a paid attempt and work on it; one over whose step a worker has died, with nothing else beside it.
+
+    Args:
+        claim: takes only an attempt over whose present step nobody has died.
+        claim_alone: takes any.
+    """
+    when_away: WhenAway[_Taken] = releasing(resources, attempt_id, step)
+    with resources.poison_gate.passed(alone=False), claimed(resources, claim, when_away=when_away) as together:
+        if together.taken is not None:
+            together.again = work_on(together.taken, together.lease)
+    if together.taken is not None or together.again is not None:
+        return together.again
+    with resources.database.transaction() as connection:
+        deaths = collection.deaths(connection, attempt_id)
+    with (
+        resources.poison_gate.passed(alone=deaths > 0),
+        claimed(resources, claim_alone, when_away=when_away) as alone,
+    ):
+        if alone.taken is not None:
+            alone.again = work_on(alone.taken, alone.lease)
+    return alone.again
 
 
 def releasing(resources: Resources, attempt_id: AttemptId, step: Step) -> WhenAway[_Taken]:

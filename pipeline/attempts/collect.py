@@ -12,13 +12,14 @@ from typing import Any
 
 from db.moves import collection
 from db.moves.collection import NewAsset
+from db.moves.grouped_pictures import PaidClaim, Stored
 from db.reads.work import Lease, Work
 from domain.disposition import Step
 from domain.errors import LikenessError, PictureError, PictureLost, ProviderError, ServiceMissing
 from domain.ids import AttemptId
 from domain.states import GenerationState
 from pipeline.attempts import failures, replies
-from pipeline.attempts.claims import claimed, releasing
+from pipeline.attempts.claims import passing_the_gate
 from pipeline.attempts.outcome import Again
 from pipeline.attempts.picture_ingest import Collector, Places, places_in
 from pipeline.attempts.poll import result_of
@@ -37,24 +38,21 @@ def collect(resources: Resources, attempt_id: AttemptId, *, preprocessing: Prepr
     Args:
         preprocessing: of the scoring model; what it will look at is made here, where the picture is decoded anyway.
     """
-    with resources.database.transaction() as connection:
-        deaths = collection.deaths(connection, attempt_id)
-    with resources.poison_gate.passed(alone=deaths > 0):
-        return _claim_and_collect(resources, attempt_id, preprocessing)
 
+    def claim(lease: Lease) -> Work | None:
+        return resources.grouped.collections.do(resources.database, PaidClaim(attempt_id=attempt_id, lease=lease))
 
-def _claim_and_collect(resources: Resources, attempt_id: AttemptId, preprocessing: Preprocessing) -> Again | None:
-    def take(lease: Lease) -> Work | None:
+    def claim_alone(lease: Lease) -> Work | None:
         with resources.database.transaction() as connection:
             return collection.claim(connection, attempt_id, lease=lease)
 
-    with claimed(resources, take, when_away=releasing(resources, attempt_id, Step.COLLECTING)) as claim:
-        if claim.taken is not None:
-            claim.again = _collect(resources, claim.taken, claim.lease, preprocessing)
-    return claim.again
+    work_on = partial(_collect, resources, preprocessing=preprocessing)
+    return passing_the_gate(
+        resources, attempt_id, Step.COLLECTING, claim=claim, claim_alone=claim_alone, work_on=work_on
+    )
 
 
-def _collect(resources: Resources, work: Work, lease: Lease, preprocessing: Preprocessing) -> Again | None:
+def _collect(resources: Resources, work: Work, lease: Lease, *, preprocessing: Preprocessing) -> Again | None:
     lane = resources.lanes.get(work.lane)
     if lane is None:
         missing = ServiceMissing(f"this worker has no key for lane {work.lane!r}; set it and restart the worker")
@@ -124,8 +122,13 @@ def _failed(resources: Resources, work: Work, lease: Lease, failure: LikenessErr
 
 
 def _keep(resources: Resources, work: Work, lease: Lease, assets: Sequence[NewAsset]) -> None:
-    with resources.database.transaction() as connection:
-        reached = collection.collected(connection, work.attempt_id, token=lease.token, assets=assets)
+    reached = None
+    if work.character_id is not None:
+        stored = Stored(work=work, token=lease.token, assets=assets)
+        reached = resources.grouped.stored.do(resources.database, stored)
+    if reached is None:
+        with resources.database.transaction() as connection:
+            reached = collection.collected(connection, work.attempt_id, token=lease.token, assets=assets)
     resources.fault_points.reach("collect.committed")
     if reached is GenerationState.VALIDATING:
         resources.dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)

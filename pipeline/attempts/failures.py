@@ -8,7 +8,7 @@ from db.reads.work import Work
 from domain.disposition import Becomes, Disposition, Facts, Step
 from domain.errors import LikenessError
 from domain.ids import LeaseToken
-from pipeline.attempts import illegal_prompts
+from pipeline.attempts import account_blocks, illegal_prompts
 from pipeline.attempts.outcome import Again
 from pipeline.resources import Resources
 
@@ -46,6 +46,7 @@ def settle(
     )
     _tell(work, decided)
     illegal_prompts.close_when_full(resources, work.lane, failure)
+    account_blocks.note(resources, work.lane, failure)
     if decided.ends_process:
         resources.retire(failure)
     repeats = decided.becomes in {Becomes.REPEATED, Becomes.RELEASED}

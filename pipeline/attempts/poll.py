@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from db.moves import doubts, polling
+from db.moves.grouped import MadeJob
 from db.reads.work import Lease, Work
 from db.session import DatabaseAway
 from domain.disposition import LAST_WORDS, Step
@@ -156,18 +157,26 @@ def _failed(resources: Resources, work: Work, lease: Lease, failure: ProviderErr
 
 def _made(resources: Resources, work: Work, lease: Lease, made: Made) -> bool:
     said = made.charged_usd is not None
-    try:
-        with resources.database.transaction() as connection:
-            polling.made(
-                connection,
-                work.attempt_id,
-                token=lease.token,
-                result=result_of(made),
-                charged_usd=made.charged_usd if made.charged_usd is not None else work.price_usd,
-                said_by="said by the provider" if said else "price of the catalogue",
-            )
-    except LostRace:
-        return False
+    job = MadeJob(
+        attempt_id=work.attempt_id,
+        token=lease.token,
+        result=result_of(made),
+        charged_usd=made.charged_usd if made.charged_usd is not None else work.price_usd,
+        said_by="said by the provider" if said else "price of the catalogue",
+    )
+    if not resources.grouped.made.do(resources.database, job):
+        try:
+            with resources.database.transaction() as connection:
+                polling.made(
+                    connection,
+                    work.attempt_id,
+                    token=lease.token,
+                    result=job.result,
+                    charged_usd=job.charged_usd,
+                    said_by=job.said_by,
+                )
+        except LostRace:
+            return False
     resources.fault_points.reach("poll.made")
     resources.dispatch.collect(attempt_id=work.attempt_id, generation_id=work.generation_id)
     return True

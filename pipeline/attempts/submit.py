@@ -12,8 +12,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from db.moves import submission
+from db.moves.grouped import Intent, NewJob
 from db.reads.work import Lease, Work
-from db.records import batches, history, lanes
+from db.records import history
 from db.session import DatabaseAway
 from domain.disposition import Step
 from domain.errors import LikenessError, LostRace, NotSent, ProviderError, RequestError, ServiceMissing, UnknownThing
@@ -67,17 +68,14 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
 
 def _look(resources: Resources, attempt_id: AttemptId) -> tuple[Work | None, str | None]:
     """The attempt, if it is admitted and may start now, and what came up since because of which nothing is sent."""
-    with resources.database.transaction() as connection:
-        work = submission.look(connection, attempt_id)
-        if work is None:
-            return None, None
-        if work.cancel_requested:
-            return work, "a person has canceled it"
-        if batches.is_paused(connection, work.batch_id):
-            return work, "its batch is paused"
-        if not lanes.is_open(connection, work.lane):
-            return work, f"lane {work.lane!r} is closed"
-        return work, None
+    found = resources.grouped.admitted.do(resources.database, attempt_id)
+    if found is None:
+        return None, None
+    if found.work.cancel_requested:
+        return found.work, "a person has canceled it"
+    if found.paused:
+        return found.work, "its batch is paused"
+    return found.work, None if found.lane_open else f"lane {found.work.lane!r} is closed"
 
 
 def _model(work: Work) -> Model | None:
@@ -105,6 +103,9 @@ def _claim_and_post(resources: Resources, lane: Lane, work: Work, *, ask: Ask, s
     begin_by = running_s() + min(resources.timing.intent_to_post.total_seconds(), resources.leases.seconds / 2)
 
     def write_intent(lease: Lease) -> Work:
+        intent = Intent(attempt_id=work.attempt_id, lease=lease, sent_prompt=sent_prompt, price_usd=work.price_usd)
+        if resources.grouped.intents.do(resources.database, intent):
+            return work
         with resources.database.transaction() as connection:
             return submission.claim(
                 connection, work.attempt_id, lease=lease, sent_prompt=sent_prompt, price_usd=work.price_usd
@@ -166,6 +167,10 @@ def _still_fresh(begin_by: float) -> None:
 def _store_job(resources: Resources, lane: Lane, work: Work, *, lease: Lease, job_id: str) -> None:
     first_look = lane.first_look_after(work.settings, model=work.model)
     deadline = first_look * 2 + resources.timing.job_deadline
+    job = NewJob(attempt_id=work.attempt_id, token=lease.token, job_id=job_id, first_look=first_look, deadline=deadline)
+    with suppress(DatabaseAway):
+        if resources.grouped.jobs.do(resources.database, job):
+            return
     try:
         resources.database.insist(
             lambda connection: submission.accepted(

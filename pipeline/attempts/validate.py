@@ -4,20 +4,22 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from db.moves import validation
+from db.moves.grouped_pictures import Judged, PaidClaim
 from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict, StoredInput
 from db.reads.work import Lease, Work
+from db.records.closed_loop import Decision
 from domain.disposition import Step
 from domain.errors import LikenessError, ModelUnloadable, OutOfMemory, ScorerError, ServiceMissing, UnfitPicture
 from domain.ids import AssetId, AttemptId
 from domain.states import GenerationState
 from domain.verdict import Verdict, best_for_all
 from pipeline.attempts import closed_loop, failures
-from pipeline.attempts.claims import claimed, releasing
+from pipeline.attempts.claims import passing_the_gate
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
 from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
@@ -26,6 +28,8 @@ from validation.base import Aggregation, Embedding, ModelInput, Reference, Score
 from validation.similarity import alignment
 
 log = logging.getLogger(__name__)
+
+_Claimed = tuple[Work, list[StoredInput]]
 
 
 def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
@@ -36,28 +40,27 @@ def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
     """
     if resources.scorer is None:
         raise ModelUnloadable("this process has no scorer; the check runs in a worker of the gpu role")
-    with resources.database.transaction() as connection:
-        waiting = validation.look(connection, attempt_id)
-    if waiting is None:
-        return None
-    with resources.poison_gate.passed(alone=waiting.deaths > 0):
-        return _claim_and_validate(resources, attempt_id)
 
+    def claim(lease: Lease) -> _Claimed | None:
+        return resources.grouped.validations.do(resources.database, PaidClaim(attempt_id=attempt_id, lease=lease))
 
-def _claim_and_validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
-    def take(lease: Lease) -> tuple[Work, list[StoredInput]] | None:
+    def claim_alone(lease: Lease) -> _Claimed | None:
         with resources.database.transaction() as connection:
             work = validation.claim(connection, attempt_id, lease=lease)
             return None if work is None else (work, validation.inputs(connection, attempt_id))
 
-    with claimed(resources, take, when_away=releasing(resources, attempt_id, Step.VALIDATING)) as claim:
-        if claim.taken is not None:
-            work, inputs = claim.taken
-            claim.again = _validate(resources, work, claim.lease, inputs)
-    return claim.again
+    return passing_the_gate(
+        resources,
+        attempt_id,
+        Step.VALIDATING,
+        claim=claim,
+        claim_alone=claim_alone,
+        work_on=partial(_validate, resources),
+    )
 
 
-def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[StoredInput]) -> Again | None:
+def _validate(resources: Resources, taken: _Claimed, lease: Lease) -> Again | None:
+    work, inputs = taken
     assert resources.scorer is not None
     if any(one.preprocessing != resources.scorer.preprocessing for one in inputs):
         _ask_for_inputs(resources, work, lease)
@@ -73,6 +76,38 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
     winner = _winner(found)
     aligned = _aligned(resources, work, embeddings)
     further = None if winner.verdict.passed else closed_loop.decide(resources, work, winner)
+    reached = _write(resources, work, lease, found=found, winner=winner, aligned=aligned, further=further)
+    if reached is GenerationState.QUEUED:
+        resources.fault_points.reach("validate.queued_again")
+    resources.fault_points.reach("validate.judged")
+    resources.near_duplicates.look(resources.database, work.batch_id, origin=winner.origin)
+    return None
+
+
+def _write(
+    resources: Resources,
+    work: Work,
+    lease: Lease,
+    *,
+    found: Sequence[NewVerdict],
+    winner: NewVerdict,
+    aligned: Mapping[AssetId, float],
+    further: Decision | None,
+) -> GenerationState:
+    """Write the verdicts and what they decide."""
+    passed = all(one.verdict.passed for one in found if one.asset_id == winner.asset_id)
+    if further is None:
+        judged = Judged(
+            attempt_id=work.attempt_id,
+            token=lease.token,
+            found=found,
+            best=winner.asset_id,
+            passed=passed,
+            alignments=aligned,
+        )
+        if (reached := resources.grouped.judged.do(resources.database, judged)) is not None:
+            return reached
+    assert work.character_id is not None
     with resources.database.transaction() as connection:
         reached = validation.judged(
             connection,
@@ -84,11 +119,7 @@ def _validate(resources: Resources, work: Work, lease: Lease, inputs: Sequence[S
             further=further,
         )
         validation.align(connection, aligned, origin=winner.origin)
-    if reached is GenerationState.QUEUED:
-        resources.fault_points.reach("validate.queued_again")
-    resources.fault_points.reach("validate.judged")
-    resources.near_duplicates.look(resources.database, work.batch_id, origin=winner.origin)
-    return None
+    return reached
 
 
 def _failed(resources: Resources, work: Work, lease: Lease, failure: LikenessError) -> Again | None:

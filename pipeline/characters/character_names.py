@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from db.records import characters
 from db.records.characters import CharacterRow
+from domain.access import LOCAL_TEAM
 from domain.errors import BadInput
 from pipeline.resources import Resources
 
@@ -33,11 +34,11 @@ def check_name(name: str) -> None:
         raise BadInput(f"{name!r} would be read as several characters; leave {BETWEEN!r} out of the name")
 
 
-def find_all(resources: Resources, text: str | None) -> Sequence[CharacterRow]:
+def find_all(resources: Resources, text: str | None, *, team: str = LOCAL_TEAM) -> Sequence[CharacterRow]:
     """Look up the characters of `A;B`, in order.
 
     Raises:
-        UnknownThing: one of them does not exist.
+        UnknownThing: the team has none of that name.
     """
     with resources.database.transaction() as connection:
-        return [characters.find(connection, name) for name in split_names(text)]
+        return [characters.find(connection, name, team=team) for name in split_names(text)]

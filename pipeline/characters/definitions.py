@@ -7,6 +7,7 @@ from pathlib import Path
 
 from db.records import characters
 from db.records.characters import CharacterRow, NewThresholds, ReferenceRow
+from domain.access import LOCAL_TEAM
 from domain.errors import BadInput, NotAPicture, UnknownThing
 from domain.ids import sha256
 from domain.verdict import DEFAULT
@@ -39,6 +40,7 @@ class NewCharacter:
     model: str | None = None
     aggregation: str | None = None
     style_decides: bool = True
+    team: str = LOCAL_TEAM
 
 
 def add(resources: Resources, new: NewCharacter) -> CharacterRow:
@@ -67,13 +69,14 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
         kept = None
         if new.origin == DEFAULT:
             with contextlib.suppress(UnknownThing):
-                kept = _kept(characters.find(connection, new.name.strip()), new, rows)
+                kept = _kept(characters.find(connection, new.name.strip(), team=new.team), new, rows)
         character_id = characters.put(
             connection,
             name=new.name.strip(),
             description=new.description,
             references=rows,
             thresholds=kept or given,
+            team=new.team,
         )
         return characters.get(connection, character_id)
 
@@ -155,6 +158,6 @@ def find(resources: Resources, name: str) -> CharacterRow:
         return characters.find(connection, name)
 
 
-def list_characters(resources: Resources) -> list[CharacterRow]:
+def list_characters(resources: Resources, *, team: str = LOCAL_TEAM) -> list[CharacterRow]:
     with resources.database.transaction() as connection:
-        return characters.list_characters(connection)
+        return characters.list_characters(connection, team=team)

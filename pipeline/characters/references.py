@@ -1,20 +1,32 @@
 """A character's reference pictures: their bytes for the check, their addresses for the providers."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from db.reads.work import Work
 from db.records import characters
 from db.records.characters import CharacterRow, ReferenceRow
-from domain.errors import PictureLost, RequestRefused, ServiceMissing
+from domain.errors import BadInput, NotAPicture, PictureAway, PictureLost, RequestRefused, ServiceMissing
 from domain.ids import CharacterId
+from domain.picture_types import picture_type
+from pipeline.characters.readable import readable
 from pipeline.resources import Resources
 from providers.catalogue import Model
 from providers.contract import Lane
+from providers.transport.fetch import PictureGuarded
 from storage.base import StoreAway
 from validation.base import Reference
 from validation.embedder import Source
+
+log = logging.getLogger(__name__)
+
+#: Longer than a picture on a working host takes; a submission waits for it once, and then nobody for a while.
+_LOOK_S: Final = 10.0
+_BYTES_PER_PIXEL_AT_MOST: Final = 5
+_LOOKERS: Final = 8
 
 #: A reference that goes along with a call: an address that its settings name, or one of a character's pictures.
 Going = str | ReferenceRow
@@ -55,7 +67,64 @@ def urls_of(resources: Resources, lane: Lane, going: Sequence[Going]) -> list[st
         ServiceMissing: a reference is not in the store of this machine, or waits for a bucket that is away.
         ProviderError: uploading one failed.
     """
-    return [one if isinstance(one, str) else _url(resources, lane, one) for one in going]
+    return [look_at(resources, lane, one) if isinstance(one, str) else _url(resources, lane, one) for one in going]
+
+
+def look_at(resources: Resources, lane: Lane, url: str) -> str:
+    """The address, after somebody has looked whether a picture is behind it that the lane's service reads.
+
+    A service finds out only at work, counts it against the account, and is closed to everybody after a few of them. A
+    host that can't be reached from here may be reached from there.
+
+    Raises:
+        RequestRefused: there is none, or not for everybody, or of a kind that the service does not read.
+    """
+    try:
+        resources.reference_cache.seen(lane.name, url, partial(_check_readable, lane, url))
+    except (PictureLost, NotAPicture, PictureGuarded) as failure:
+        raise RequestRefused(f"the reference {url[:200]!r} is not sent: {failure}; nothing was spent") from failure
+    except PictureAway as failure:
+        log.info("the reference %s could not be looked at: %s", url, failure)
+    return url
+
+
+def check_addresses(resources: Resources, named: Mapping[tuple[str, str], Sequence[int]]) -> None:
+    """Look at each address that the rows name, once, before anything is enqueued.
+
+    Args:
+        named: by provider and address, lines of the file that name it.
+
+    Raises:
+        BadInput: a picture is not to be had there, or not read; the lines are named.
+    """
+    lanes = {lane.provider: lane for lane in resources.lanes.values()}
+    looks = [one for one in named if one[0] in lanes]
+    if not looks:
+        return
+
+    def refusal(one: tuple[str, str]) -> str | None:
+        try:
+            look_at(resources, lanes[one[0]], one[1])
+        except RequestRefused as failure:
+            return str(failure)
+        return None
+
+    with ThreadPoolExecutor(max_workers=_LOOKERS, thread_name_prefix="look") as pool:
+        found = [(one, why) for one, why in zip(looks, pool.map(refusal, looks), strict=True) if why is not None]
+    if found:
+        said = "; ".join(f"line {', '.join(map(str, named[one][:5]))}: {why}" for one, why in found[:5])
+        raise BadInput(f"{len(found)} of the references that the rows name can't be used. {said}")
+
+
+def _check_readable(lane: Lane, url: str) -> bool:
+    content = lane.fetch_picture(url, total_s=_LOOK_S)
+    media_type = f"image/{picture_type(content)}"
+    if not lane.reads_reference(media_type, size=len(content)):
+        raise RequestRefused(
+            f"the reference {url[:200]!r} is not sent: {lane.provider!r} reads no {media_type} of {len(content):,}"
+            " bytes; give a PNG, JPEG or WebP of a few megabytes"
+        )
+    return True
 
 
 def named_urls(settings: Mapping[str, Any]) -> list[str]:
@@ -65,6 +134,10 @@ def named_urls(settings: Mapping[str, Any]) -> list[str]:
 
 
 def character_of(resources: Resources, character_id: CharacterId) -> CharacterRow:
+    """The character as it stands now: read for all threads that ask at the same time."""
+    found = resources.grouped.characters.do(resources.database, character_id)
+    if found is not None:
+        return found
     with resources.database.transaction() as connection:
         return characters.get(connection, character_id)
 
@@ -102,17 +175,33 @@ def can_be_read(resources: Resources, lane: Lane) -> bool:
     return lane.takes_files or resources.store.public_base is not None
 
 
+def unread_types(lane: Lane, going: Sequence[Going]) -> list[str]:
+    """Media types of references that the lane's provider does not read, and that nobody converts on the way there."""
+    types = {one.media_type for one in going if not isinstance(one, str)}
+    return [] if lane.takes_files else sorted(one for one in types if not lane.reads_reference(one, size=0))
+
+
 def _url(resources: Resources, lane: Lane, row: ReferenceRow) -> str:
     """The address of one reference today: never one from the books, since the bucket's may have changed since."""
     base = resources.store.public_base
-    if base is not None and row.uploaded_at is not None:
+    if base is not None and row.uploaded_at is not None and (not lane.takes_files or _is_read(resources, lane, row)):
         return base + row.r2_key
     return resources.reference_cache.url(lane.name, row.sha256, partial(_brought, resources, lane, row))
 
 
+def _is_read(resources: Resources, lane: Lane, row: ReferenceRow) -> bool:
+    """Whether the provider reads the file as it is; a few pixels can't make many bytes, so most files stay unread."""
+    most = row.width * row.height * _BYTES_PER_PIXEL_AT_MOST
+    if lane.reads_reference(row.media_type, size=most):
+        return True
+    return lane.reads_reference(row.media_type, size=len(_content(resources, row)))
+
+
 def _brought(resources: Resources, lane: Lane, row: ReferenceRow) -> str:
     """The address of a reference that was not known to be in the bucket, after it was left with the lane or there."""
-    url = lane.upload_reference(_content(resources, row), row.media_type)
+    url = None
+    if lane.takes_files:
+        url = lane.upload_reference(*readable(_content(resources, row), row.media_type, lane))
     if url is None:
         url = _published(resources, row)
     if url is None:

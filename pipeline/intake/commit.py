@@ -11,6 +11,7 @@ from domain.escalation import wishes
 from domain.ids import BatchId
 from pipeline.attempts.admit import admit
 from pipeline.characters.character_names import split_names
+from pipeline.characters.references import check_addresses
 from pipeline.intake import live_models
 from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan
@@ -23,21 +24,24 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
     """Ask the services about their models, write the batch and its generations in one transaction, admit what fits.
 
     Raises:
-        BadInput, ModelRetired: what the services say forbids it; nothing is written.
+        BadInput, ModelRetired: what the services say forbids it, or a reference is not to be had; nothing is written.
     """
     order = plan.order
     lines = (line for _, line in plan.lines)
     warnings = live_models.check(resources, plan.drafts, on=datetime.now(UTC).date())
+    check_addresses(resources, plan.addresses)
     with resources.database.transaction() as connection:
         first = next(iter(split_names(order.character)), None)
         batch_id, made = batches.open_batch(
             connection,
             name=order.name,
             user_id=order.user_id,
-            character_id=characters.find(connection, first).id if first else None,
+            character_id=characters.find(connection, first, team=order.team).id if first else None,
             settings=order.settings,
             priority=order.priority,
             limit_usd=order.limit_usd,
+            team=order.team,
+            key_id=order.key_id,
         )
         if made:
             # Nobody else can have written a row, so the lines go straight to where they belong.

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
+from domain.access import LOCAL_TEAM
 from domain.errors import BadInput
 from domain.escalation import Policy
 from pipeline.intake.findings import Findings
@@ -29,6 +31,8 @@ class Order:
         categories: each prompt is wanted once in each of them.
         try_policy: what was said about further tries, as `domain.escalation.wishes` writes it.
         redo: make rows again that the batch has already, and that differ in what does not decide the picture.
+        team: whose keys see the batch, and whose characters it may name.
+        key_id: the API key that asks; None for the command line or a script.
         findings: where the oddities of its rows are collected; the reader of the prompts fills the same.
     """
 
@@ -47,6 +51,8 @@ class Order:
     categories: Sequence[str] = ()
     try_policy: Mapping[str, Any] = field(default_factory=dict)
     redo: bool = False
+    team: str = LOCAL_TEAM
+    key_id: UUID | None = None
     findings: Findings = field(default_factory=Findings)
 
     def __post_init__(self) -> None:

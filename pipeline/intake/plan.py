@@ -65,6 +65,7 @@ class Plan:
         known: rows that the batch has already in exactly the same way, and that are passed over.
         changed: rows that the batch has in another way.
         drafts: providers, each with a submission of every kind that there will be.
+        addresses: of references that rows name, by provider and address, with lines that name them.
         largest_hold_usd: the most that one call may cost.
         warnings: sentences for a person.
         at_least, at_most: how long the new rows take on the lanes of this installation, if nothing else runs there.
@@ -77,6 +78,7 @@ class Plan:
     known: int
     changed: Changed
     drafts: Sequence[tuple[str, Ask]]
+    addresses: Mapping[tuple[str, str], Sequence[int]]
     themes: Sequence[str]
     largest_hold_usd: Decimal
     warnings: Sequence[str]
@@ -161,6 +163,7 @@ def prepare(
         known=known.rows,
         changed=known.changed,
         drafts=list(checks.drafts.values()),
+        addresses=checks.addresses,
         themes=sorted(seen.themes),
         largest_hold_usd=checks.largest_hold_usd,
         warnings=list(order.findings.sentences()),
@@ -195,7 +198,7 @@ def _known(
     resources: Resources, order: Order, lines: Spool[tuple[int, str]], repeats: Repeats, checks: RowChecks
 ) -> Known:
     with resources.database.transaction() as connection:
-        batch_id = batches.id_of(connection, order.name, user_id=order.user_id)
+        batch_id = batches.id_of(connection, order.name, user_id=order.user_id, team=order.team)
         if batch_id is None:
             return Known(rows=0, changed=Changed(), new=checks.tallies())
         laid_out = LaidOut(

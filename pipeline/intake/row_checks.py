@@ -18,7 +18,7 @@ from domain.errors import BadInput, RequestRefused, ServiceMissing, UnknownThing
 from domain.ids import canonical, identity_with
 from pipeline.attempts.draft_requests import draft
 from pipeline.characters.character_names import BETWEEN, find_all, join_names
-from pipeline.characters.references import Going, can_be_read, going_along, named_urls, pixels_of
+from pipeline.characters.references import Going, can_be_read, going_along, named_urls, pixels_of, unread_types
 from pipeline.characters.threshold_origin import local_weights, misfits
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.order import Order
@@ -102,6 +102,8 @@ class RowChecks:
         self.largest_hold_usd = Decimal(0)
         #: One submission of each kind, by what decides which keys are sent.
         self.drafts: dict[Hashable, tuple[str, Ask]] = {}
+        #: Addresses of references that rows name, by provider and address, each with a line that names it.
+        self.addresses: dict[tuple[str, str], list[int]] = {}
 
     def characters_of(self, names: str) -> Sequence[CharacterRow]:
         """The characters that `A;B` names.
@@ -116,14 +118,14 @@ class RowChecks:
 
     def _find(self, names: str) -> Sequence[CharacterRow]:
         try:
-            return find_all(self._resources, names)
+            return find_all(self._resources, names, team=self._order.team)
         except UnknownThing:
             # People write `Lulu, Zoe`; a name may hold a comma too, and then it was found as it stands.
             parts = [part for part in _BETWEEN_NAMES.split(names) if part.strip()]
             if len(parts) == 1:
                 raise
             try:
-                return find_all(self._resources, BETWEEN.join(parts))
+                return find_all(self._resources, BETWEEN.join(parts), team=self._order.team)
             except UnknownThing as failure:
                 raise UnknownThing(f"{failure}; several characters stand with semicolons between") from None
 
@@ -196,6 +198,8 @@ class RowChecks:
         if urls := named_urls(settings):
             # A cell holds them as text and an option as a list; rows that ask for the same are the same.
             settings["cref_urls"] = urls
+            for url in urls:
+                self.addresses.setdefault((provider, url), [row.line])
         references = [reference for one in characters for reference in one.references]
         going = going_along(settings, references, model=model)
         unreadable = [one.name for one in characters if any(reference in going for reference in one.references)]
@@ -203,6 +207,11 @@ class RowChecks:
             raise BadInput(
                 f"the references of {' and '.join(map(repr, unreadable))} have no address that {provider!r}"
                 " could read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings"
+            )
+        if unread := unread_types(lane, going):
+            raise BadInput(
+                f"{provider!r} does not read references of type {' or '.join(unread)}; add the character again with"
+                " PNG, JPEG or WebP files"
             )
         kind = RowKind(
             provider=provider,
@@ -297,7 +306,8 @@ class RowChecks:
 def _is_words(prompt: str) -> bool:
     if "-" in prompt:
         prompt = _INSIDE_A_WORD.sub("", prompt)
-    return prompt.translate(_BETWEEN_WORDS).isalnum()
+    # The long vowel of Japanese is a letter, and two of them are what some keyboards give for two hyphens.
+    return prompt.translate(_BETWEEN_WORDS).isalnum() and "ーー" not in prompt
 
 
 def _identity_rest(kind: RowKind, *, settings: Mapping[str, Any]) -> str:

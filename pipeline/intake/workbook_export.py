@@ -16,7 +16,6 @@ from domain.errors import BadInput
 from domain.ids import BatchId, CharacterId, normalised
 from pipeline.characters.character_names import join_names
 from pipeline.characters.references import named_urls
-from pipeline.intake.columns import column_name
 from pipeline.intake.prompt_file import read_prompts
 from pipeline.intake.prompt_rows import PromptRow
 from pipeline.resources import Resources
@@ -70,11 +69,14 @@ def _cast(story: Story) -> Sequence[UUID]:
 def _asked(resources: Resources, story: Story, names: Mapping[UUID, str]) -> AskedLine:
     row = story.generation
     own = {name: value for name, value in row["pipeline_data"].get("row", {}).items() if name != "index"}
+    if "status" in own:
+        # The column says how the generation ended; what a person had said there was an approval.
+        own.setdefault("approved", own.pop("status"))
     return AskedLine(
         line=line_of(resources, story),
         character=join_names(names[one] for one in _cast(story)),
         settings={name: _in_a_cell(name, value) for name, value in row["settings"].items()},
-        own={name: value for name, value in own.items() if column_name(name) == name},
+        own=own,
     )
 
 
@@ -102,4 +104,4 @@ def _about(changed: Sequence[int]) -> Iterator[str]:
         named = ", ".join(map(str, changed[:_NAMED])) + (
             f" and {len(changed) - _NAMED} more" if changed[_NAMED:] else ""
         )
-        yield f"rows {named} of the sheet cannot say all that was asked for; run again, they would be new and be paid for"
+        yield f"rows {named} of the sheet cannot say all that was asked for; run again, they would be new ones"

@@ -54,6 +54,17 @@ def resume(resources: Resources, batch_id: BatchId, *, limit_usd: Decimal | None
     return of_batch(resources, batch_id)
 
 
+def set_budget(resources: Resources, batch_id: BatchId, *, limit_usd: Decimal | None) -> BatchStatus:
+    """Give the batch another budget, or none; a batch that a person paused stays paused.
+
+    One below what is spent and set aside stops further attempts and takes nothing back.
+    """
+    with resources.database.transaction() as connection:
+        batches.set_limit(connection, batch_id, limit_usd)
+    admit_everywhere(resources)
+    return of_batch(resources, batch_id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canceled:
     """The result of a cancel.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from db.grouping import Grouped
 from db.records import embeddings
 from db.records.embeddings import FrameRow
 from db.session import Database, DatabaseAway
@@ -29,12 +30,16 @@ class KeptEmbeddings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reads = Grouped(embeddings.get_each)
+        self._writes = Grouped(embeddings.put_each)
 
     def get_many(self, sources: Sequence[str], *, model: str) -> Mapping[str, Embedding]:
         """The embeddings of `model`, a fingerprint, that are known."""
         try:
-            with self._database.transaction() as connection:
-                rows = embeddings.get_many(connection, sources, fingerprint=model)
+            rows = self._reads.do(self._database, (model, sources))
+            if rows is None:
+                with self._database.transaction() as connection:
+                    rows = embeddings.get_many(connection, sources, fingerprint=model)
         except DatabaseAway as away:
             log.warning("embeddings are made anew: %s", away)
             return {}
@@ -44,8 +49,9 @@ class KeptEmbeddings:
         """Keep what was made by `model`, a fingerprint."""
         rows = {source: (one.core, one.style) for source, one in made.items()}
         try:
-            with self._database.transaction() as connection:
-                embeddings.put_many(connection, rows, fingerprint=model)
+            if self._writes.do(self._database, (model, rows)) is None:
+                with self._database.transaction() as connection:
+                    embeddings.put_many(connection, rows, fingerprint=model)
         except DatabaseAway as away:
             log.warning("%d embeddings are not kept: %s", len(rows), away)
 

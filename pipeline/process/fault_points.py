@@ -39,6 +39,9 @@ CLOSED_LOOP_POINTS: Final = ("validate.queued_again",)
 #: Reached where a person gives a job up that its provider can stop.
 STOPPING_POINTS: Final = ("poll.stop_asked",)
 
+#: Reached where a request with an `Idempotency-Key` is carried out and its answer not kept yet.
+REQUEST_POINTS: Final = ("request.carried_out",)
+
 
 class FaultPoints(Protocol):
     """What a step reports to as it goes."""
@@ -65,7 +68,7 @@ class DieOnce:
     """
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
-        unknown = names - {*POINTS, *SYNCHRONOUS_POINTS, *STOPPING_POINTS, *CLOSED_LOOP_POINTS}
+        unknown = names - {*POINTS, *SYNCHRONOUS_POINTS, *STOPPING_POINTS, *CLOSED_LOOP_POINTS, *REQUEST_POINTS}
         if unknown:
             raise ValueError(f"no such fault points: {', '.join(sorted(unknown))}")
         self._folder = folder

@@ -5,6 +5,7 @@ are compared. Why the comparison is made here and not by pgvector is measured in
 `docs/decisions/0021-near-duplicates.md`. When it is made is decided in `pipeline.process.near_duplicates`.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,6 +29,7 @@ class Seen:
     generations: list[int] = field(default_factory=list)
     numbers: dict[object, int] = field(default_factory=dict)
     known: set[AssetId] = field(default_factory=set)
+    latest: deque[tuple[datetime, AssetId]] = field(default_factory=deque)
     newest: datetime | None = None
     looking: bool = False
     wanted: bool = False
@@ -41,6 +43,7 @@ class Seen:
             self.assets.append(one.asset_id)
             self.generations.append(self.numbers.setdefault(one.generation_id, len(self.numbers)))
             self.newest = one.judged_at if self.newest is None else max(self.newest, one.judged_at)
+        self.latest.extend(sorted((one.judged_at, one.asset_id) for one in new))
         if new:
             rows = np.stack([np.frombuffer(one.vector, dtype=_STORED) for one in new])  # (N, D)
             if len(self.assets) > len(self.vectors):

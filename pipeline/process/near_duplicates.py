@@ -91,11 +91,15 @@ class NearDuplicates:
             # Begin anew with the latest half, rather than grow without end.
             seen.assets, seen.generations, seen.newest = [], [], None
             seen.known.clear()
+            seen.latest.clear()
             seen.numbers.clear()
         since = None if seen.newest is None else seen.newest - _LATE
+        while since is not None and seen.latest and seen.latest[0][0] < since:
+            seen.latest.popleft()
+        known = [asset_id for _, asset_id in seen.latest]
         with database.transaction() as connection:
             pictures = near_duplicates.judged_since(
-                connection, batch_id, fingerprint=fingerprint, since=since, most=self._most
+                connection, batch_id, fingerprint=fingerprint, since=since, most=self._most, known=known
             )
         first = seen.add(pictures)
         found = too_alike(seen, first, least=self._least)

@@ -1,9 +1,12 @@
-"""A small memory of reference pictures: what stands under a content digest never changes, so nothing is invalidated.
+"""Remembers reference pictures: what stands under a content digest never changes, so nothing of it is invalidated.
 
-What stands under an address that a person named is taken to stay, too.
+An address is remembered for hours: a service keeps files that were left with it for a day, and what stands under an
+address that a person named may go.
 """
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -17,27 +20,39 @@ class _Recent(Generic[_Key, _Value]):
 
     Args:
         keeps: whether a value is worth its memory.
+        fresh_s: after so many seconds a value is made anew.
     """
 
-    def __init__(self, size: int, *, keeps: Callable[[_Value], bool] = lambda _: True) -> None:
+    def __init__(
+        self, size: int, *, keeps: Callable[[_Value], bool] = lambda _: True, fresh_s: float = math.inf
+    ) -> None:
         self._size = size
         self._keeps = keeps
+        self._fresh_s = fresh_s
         self._lock = threading.Lock()
-        self._values: OrderedDict[_Key, _Value] = OrderedDict()
+        self._values: OrderedDict[_Key, tuple[float, _Value]] = OrderedDict()
 
     def get(self, key: _Key, make: Callable[[], _Value]) -> _Value:
         with self._lock:
-            if key in self._values:
+            found = self._values.get(key)
+            if found is not None and time.monotonic() - found[0] < self._fresh_s:
                 self._values.move_to_end(key)
-                return self._values[key]
+                return found[1]
         value = make()
         if not self._keeps(value):
             return value
         with self._lock:
-            self._values[key] = value
+            self._values[key] = (time.monotonic(), value)
+            self._values.move_to_end(key)
             while len(self._values) > self._size:
                 self._values.popitem(last=False)
         return value
+
+
+#: Half of the day for which Replicate keeps a file that was left with it.
+_ADDRESS_FRESH_S = 12 * 3600.0
+#: A batch looks once at an address that it names in every row.
+_SEEN_FRESH_S = 3600.0
 
 
 class ReferenceCache:
@@ -50,15 +65,21 @@ class ReferenceCache:
     def __init__(self, *, size: int = 64) -> None:
         self._content: _Recent[str, bytes] = _Recent(size)
         # An address that holds the whole picture is made anew faster than it is worth keeping.
-        self._urls: _Recent[tuple[str, str], str] = _Recent(16 * size, keeps=lambda url: not url.startswith("data:"))
-
+        self._urls: _Recent[tuple[str, str], str] = _Recent(
+            16 * size, keeps=lambda url: not url.startswith("data:"), fresh_s=_ADDRESS_FRESH_S
+        )
         self._pixels: _Recent[str, int] = _Recent(16 * size)
+        self._seen: _Recent[tuple[str, str], bool] = _Recent(16 * size, fresh_s=_SEEN_FRESH_S)
 
     def content(self, sha256: str, read: Callable[[], bytes]) -> bytes:
         return self._content.get(sha256, read)
 
     def url(self, lane: str, sha256: str, upload: Callable[[], str]) -> str:
         return self._urls.get((lane, sha256), upload)
+
+    def seen(self, lane: str, url: str, look: Callable[[], bool]) -> bool:
+        """Whether a picture that the lane's provider reads is behind an address; a failure is not remembered."""
+        return self._seen.get((lane, url), look)
 
     def pixels(self, url: str, measure: Callable[[], int]) -> int:
         """How large the picture behind an address is; a failure to measure it is not remembered."""

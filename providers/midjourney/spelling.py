@@ -28,7 +28,7 @@ INVISIBLE: Final = "\u200b\u2060\ufeff\u00ad\u180e"
 _BLANK: Final = rf"\s{INVISIBLE}"
 _CANDIDATE: Final = re.compile(
     rf"(?P<run>[{_DASHES}](?:[{_BLANK}]*[{_DASHES}])*)(?P<gap>[{_BLANK}]*)(?P<name>[A-Za-z\uff21-\uff3a\uff41-\uff5a]+)"
-    rf"(?P<rest>[^\s{INVISIBLE}]*)"
+    rf"(?=(?P<rest>[^\s{INVISIBLE}]*))"
 )
 #: Signs that end a clause or open a quotation, behind which a flag may begin without a blank.
 _OPENS: Final = frozenset(".,;:!?。、，．；：！？…)]}）」』】”’\"'“‘«»(（[「『【>*")

@@ -1,4 +1,4 @@
-"""Adapter for OpenAI's picture models: one call that lasts as long as the work, and a reply that is the result.
+"""Adapts OpenAI's picture models: one call that lasts as long as the work, and a reply that is the result.
 
 There is no job, no poll and no list: whoever loses the reply loses the picture, and is billed. What a model is told is
 `providers.openai.body`'s business, what a refusal means `providers.openai.failures`'s.
@@ -32,7 +32,7 @@ class OpenAI(Adapter):
     tells_models = True
     takes_files = True
     #: A data address may have 20 MiB of text; base64 makes four characters of three bytes.
-    most_inline_bytes = 14 * 2**20
+    most_inline_bytes = most_reference_bytes = 14 * 2**20
 
     def auth_headers(self, key: str) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {key}"}

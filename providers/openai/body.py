@@ -1,4 +1,4 @@
-"""What OpenAI's picture models are told: settings become the body of one call, by the model's row in the catalogue.
+"""Makes the body of a call to OpenAI's picture models out of settings, by the model's row in the catalogue.
 
 A field that a model does not take is a 400 there, and a word that means another price is money: whatever is not known
 is refused here, before anything is sent. Everything that has a price is said, so that no default can change it.

@@ -1,4 +1,4 @@
-"""What OpenAI's refusals mean: status, code and message become one of our errors. How they are sent is not here.
+"""Turns OpenAI's refusals into errors of ours, by status, code and message.
 
 A 429 is two things, "slow down" and "no money"; repeating the second would burn the queue.
 

@@ -1,4 +1,4 @@
-"""What OpenAI's picture models count: output tokens by size and quality, by the formula of OpenAI's own calculator.
+"""Counts the tokens of OpenAI's pictures by size and quality, with the formula of OpenAI's own calculator.
 
 Source: PROVIDERS.md 3.3, the guide's calculator, checked against the five figures it publishes for 1024x1024.
 """

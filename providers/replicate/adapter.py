@@ -1,4 +1,4 @@
-"""Adapter for Replicate's official models: writes its calls and reads its replies, and does nothing else.
+"""Adapts Replicate's official models: writes their calls, and has the replies read.
 
 What a model's input looks like is `providers.replicate.inputs`' business, what a failure means is
 `providers.replicate.failures`'s. Replicate tells no price: what is booked is the catalogue's.
@@ -6,12 +6,13 @@ What a model's input looks like is `providers.replicate.inputs`' business, what 
 Source: PROVIDERS.md 2, Replicate's OpenAPI text of 2026-04 and its pages of 2026.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
-from domain.errors import RequestRefused, UnknownThing
+from domain.errors import ReplyUnreadable, RequestRefused, UnknownThing
 from providers.adapter import Adapter
 from providers.catalogue import Model, load
 from providers.contract import Accepted, AccountInfo, Ask, Call, Progress, Reply
@@ -27,6 +28,7 @@ from providers.transport.reply_models import ReplyModel
 LEAST_TIMEOUT_S: Final = 5
 USUAL_TIMEOUT_S: Final = 900
 MOST_TIMEOUT_S: Final = 3600
+UPLOAD_TOTAL_S: Final = 60.0
 #: Pictures may stand in the prediction itself, as `data:` addresses.
 _REPLY_MAX_BYTES: Final = 64 * 2**20
 
@@ -39,6 +41,7 @@ class Replicate(Adapter):
     cancels = True
     calls_back = True
     tells_models = True
+    takes_files = True
 
     def auth_headers(self, key: str) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {key}"}
@@ -140,6 +143,27 @@ class Replicate(Adapter):
                 f"{model.name!r} has no input {', '.join(map(repr, unknown))} today, and would ignore it and bill;"
                 f" it has {', '.join(sorted(schema))}"
             )
+
+    def build_upload(self, content: bytes, media_type: str) -> Call:
+        """Replicate's Files API; a file is kept for a day, and a second upload of it is another file."""
+        name = f"reference.{media_type.rpartition('/')[2]}"
+        boundary = hashlib.sha256(content).hexdigest()
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="content"; filename="{name}"\r\n'
+        body = f"{head}Content-Type: {media_type}\r\n\r\n".encode() + content + f"\r\n--{boundary}--\r\n".encode()
+        return Call(
+            method="POST",
+            path="/v1/files",
+            content=body,
+            headers={"content-type": f"multipart/form-data; boundary={boundary}"},
+            total_s=UPLOAD_TOTAL_S,
+            repeatable=True,
+        )
+
+    def read_upload(self, reply: Reply) -> str:
+        url = replies.answer_as(replies.File, reply).urls.get
+        if url is None:
+            raise ReplyUnreadable("Replicate took the file and names no address of it")
+        return url
 
     def warnings(self, ask: Ask) -> Sequence[str]:
         model = _model(ask.model)

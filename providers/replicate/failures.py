@@ -1,4 +1,4 @@
-"""What Replicate's refusals and failed predictions mean: from status, body and error text to a class of ours.
+"""Turns Replicate's refusals and failed predictions into errors of ours, by status, body and error text.
 
 Source: PROVIDERS.md 2.3 and 6 (trap 31): production strings of 2026, and Replicate's own pages where they exist.
 """

@@ -1,4 +1,4 @@
-"""How each of Replicate's models wants to be told: one row per family of models, and the input made from it.
+"""Makes the input of a prediction out of settings, with one row for each family of Replicate's models.
 
 A model ignores keys that it does not know, and bills all the same, so none is sent that does not stand in its row.
 Which values a key takes is the catalogue's knowledge, as is the name under which a model takes references.

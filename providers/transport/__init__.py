@@ -1,1 +1,1 @@
-"""HTTP for every provider: sending, deadlines, downloads, signatures and JSON values."""
+"""HTTP for every provider: sending, deadlines, downloads, signatures, and models of replies."""

@@ -1,4 +1,4 @@
-"""The clock of deadlines: never set, and not stopped by anything that stops this process."""
+"""Gives the clock of deadlines, which nobody sets and which nothing stops that stops this process."""
 
 import time
 

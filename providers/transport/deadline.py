@@ -1,4 +1,4 @@
-"""A network backend in which every operation ends at the call's own deadline.
+"""Bounds every network operation by its call's own deadline.
 
 HTTP libraries bound each read and each write by itself, so a peer that sends one byte now and then keeps
 a call alive for ever; looking a name up is not bounded at all, and several addresses multiply the wait.

@@ -1,4 +1,4 @@
-"""Fetching pictures from addresses that somebody else chose, safely.
+"""Fetches pictures from addresses that somebody else chose, safely.
 
 The address comes from a service's reply, so it may lead anywhere: into this network, to a page that calls
 itself a picture, to a file without end. No credentials ever travel from here. Decoding the picture, and
@@ -32,6 +32,10 @@ BROWSER: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, lik
 _MADE: Final = frozenset({"png", "jpeg", "gif", "webp", "avif"})
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")
+
+
+class PictureGuarded(PictureAway):
+    """The host wants a login, or its signed address has run out: nobody else gets the picture there either."""
 
 
 class PictureFetcher:
@@ -125,6 +129,10 @@ class PictureFetcher:
                 return str(httpx2.URL(url).join(location))
             if response.status_code in {404, 410}:
                 raise PictureLost(f"{_host(url)} answers {response.status_code}: the picture is no longer there")
+            if response.status_code in {401, 403}:
+                raise PictureGuarded(
+                    f"{_host(url)} answers {response.status_code}: it gives the picture not to everybody"
+                )
             if response.status_code != 200:
                 raise PictureAway(f"{_host(url)} answers {response.status_code} instead of the picture")
             announced = response.headers.get("content-length", "")

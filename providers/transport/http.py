@@ -1,4 +1,4 @@
-"""Sending: one `Call` goes out, one `Reply` comes back or one error of ours is raised.
+"""Sends: one `Call` goes out, one `Reply` comes back or one error of ours is raised.
 
 The only module that turns what httpx2 can raise into what Likeness knows, by one table. No redirects, no
 retries, no cookies, no proxies from the environment. What a status means is the adapter's business.

@@ -1,4 +1,4 @@
-"""When a reply was written, by the clock of the service that wrote it."""
+"""Reads when a reply was written, by the clock of the service that wrote it."""
 
 import email.utils
 from datetime import UTC, datetime

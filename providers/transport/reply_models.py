@@ -1,4 +1,4 @@
-"""Base and field types of the pydantic models that read a service's JSON.
+"""Defines the base and the field types of the pydantic models that read a service's JSON.
 
 One value comes under several names and in several types, and no reply may be lost because of one field: what is null,
 blank or of no use counts as not said. What a value means is the adapter's business.

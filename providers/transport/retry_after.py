@@ -1,4 +1,4 @@
-"""How long a service asks us to wait: the `retry-after` header, in both forms that HTTP allows.
+"""Reads how long a service asks us to wait, in both forms that HTTP allows.
 
 A service's number, wherever it stands, goes through `meant_s`: an epoch time, a sign or `nan` is no pause.
 """

@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures, checked with an account's secret.
+"""Checks Standard Webhooks signatures with an account's secret.
 
 The secret is asked for once, and again when it may have been renewed. The check itself is the library's; here is what
 the library does not catch.

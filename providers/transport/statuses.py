@@ -1,4 +1,4 @@
-"""What an HTTP status says where a service documents nothing else: refusals of a submission, and failed looks."""
+"""Says what an HTTP status means where a service documents nothing else: refusals, and failed looks."""
 
 from collections.abc import Mapping
 from typing import Final

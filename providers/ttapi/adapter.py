@@ -1,4 +1,4 @@
-"""Adapter for Midjourney by TTAPI: writes its calls and reads its replies, and does nothing else.
+"""Adapts Midjourney by TTAPI: writes its calls, and has the replies read.
 
 The prompt's flags are `providers.midjourney`'s business, how replies are spelt is `providers.ttapi.replies`'s, and
 blend, describe, seed, inpaint and the prompt check are `providers.ttapi.side_jobs`.
@@ -44,6 +44,7 @@ class TTAPI(SideJobs):
     name = "ttapi"
     calls_back = True
     checks_prompts = True
+    reads_types = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
     #: Without a status TTAPI lists finished jobs only. Source: ttapi.io/docs/apiReference/others.
     list_parts = ("PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED")
 

@@ -1,4 +1,4 @@
-"""What TTAPI's failure messages mean: one table from the beginning of a message to a class of ours.
+"""Turns TTAPI's failure messages into errors of ours, by how a message begins.
 
 Also which failures TTAPI counts towards its limit of illegal prompts. The brake that acts on the count is
 `pipeline.attempts.illegal_prompts`.

@@ -1,4 +1,4 @@
-"""TTAPI's three speeds, and the time that it gives a job in each.
+"""Knows TTAPI's three speeds, and the time that it gives a job in each.
 
 Source: PROVIDERS.md 1.4 and 1.5, TTAPI's documentation of 2026-03.
 """

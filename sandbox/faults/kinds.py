@@ -131,6 +131,14 @@ KINDS: Mapping[str, Kind] = {
         meaning="a success without the four single images: only the grid; at Replicate without output,"
         " at OpenAI without data",
     ),
+    "as_address": Kind(
+        where=SUBMIT,
+        only={"submit": OPENAI},
+        meaning="the picture as an address in place of the file, as gateways that speak OpenAI's wire answer",
+    ),
+    "no_usage": Kind(
+        where=SUBMIT, only={"submit": OPENAI}, meaning="no tokens counted, as gateways that speak OpenAI's wire answer"
+    ),
     "hidden": Kind(where=LIST, meaning="the list says that there are no jobs (TTAPI, Replicate)"),
     "respelt": Kind(
         where=LIST, meaning="the list tells requests in other words: `--fast` (TTAPI), a default (Replicate) added"
@@ -173,6 +181,9 @@ KINDS: Mapping[str, Kind] = {
 }
 
 INSIDE = frozenset(name for name, kind in KINDS.items() if kind.only is INSIDE_TOO)
+
+# Whoever is not told the tokens books an estimate: books and bill differ, which no profile may bring about unasked.
+UNPREDICTABLE = frozenset({"no_usage"})
 
 # Faults that a wire does not see.
 UNHEARD = frozenset({"drop_before", "html"})

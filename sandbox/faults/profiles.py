@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from sandbox.faults.kinds import AT_THE_END, AT_THE_REPLY, AT_THE_START, KINDS, WIRES, Where
+from sandbox.faults.kinds import AT_THE_END, AT_THE_REPLY, AT_THE_START, KINDS, UNPREDICTABLE, WIRES, Where
 from sandbox.web import BadRequest
 
 NAMES = ("chaos",)
@@ -70,7 +70,7 @@ def chaos(rate: float) -> list[dict[str, Any]]:
 def _possible(where: Where, provider: str, kinds: frozenset[str]) -> list[dict[str, Any]]:
     found = []
     # One kind hits a submission before its body is read, and is rolled for before all others.
-    for name in sorted(kinds, key=lambda name: (name != "drop_before", name)):
+    for name in sorted(kinds - UNPREDICTABLE, key=lambda name: (name != "drop_before", name)):
         kind = KINDS[name]
         if provider not in kind.wires(where):
             continue

@@ -124,6 +124,26 @@ def test_every_command_that_the_code_advises_exists() -> None:
     assert [wrong for call in sorted(advised) if (wrong := _wrong(call, known))] == []
 
 
+def _places(page: str) -> Iterator[tuple[str, str]]:
+    """Modules of ours that a page names in code spans, each with a name in it where one follows: `a/b.py:name`."""
+    for place in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py(?::\w+)?)`", _text(page)):
+        path, _, name = place.partition(":")
+        yield path, name
+
+
+@pytest.mark.parametrize("page", PRESENT)
+def test_every_module_that_a_page_names_exists(page: str) -> None:
+    files = set(tracked())
+    wrong = []
+    for path, name in _places(page):
+        found = path in files
+        if found and name:
+            found = re.search(rf"^ *(?:def |class )?{name}\b", _text(path), flags=re.MULTILINE) is not None
+        if not found:
+            wrong.append(f"{path}:{name}" if name else path)
+    assert wrong == []
+
+
 def test_every_verb_of_make_is_listed_and_known() -> None:
     makefile = _text("Makefile")
     phony = re.search(r"^\.PHONY: (.+)$", makefile, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What tests of the books and of the command line ask for by name; a file that needs another one says so itself."""
+"""Fixtures of the integration tests: books, benches, desks and the command line; a file may define its own instead."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from db.session import Database
+from tests.conftest import Sent
+from tests.support import openai_desk as openai
+from tests.support import replicate_desk as replicate
 from tests.support.books import Books, books_of
 from tests.support.command_line import CommandLine, stand
+from tests.support.steps import Bench, bench_of, sandbox_at
 
 
 @pytest.fixture
@@ -33,3 +37,28 @@ def likeness(
 ) -> CommandLine:
     stand(monkeypatch, home.parent, {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **given})
     return CommandLine(capsys)
+
+
+@pytest.fixture(scope="module")
+def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A sandbox that the tests of one file share; each has an account of its own there."""
+    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
+        yield url
+
+
+@pytest.fixture
+def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
+    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def openai_desk(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[openai.Desk]:
+    with openai.desk_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def replicate_desk(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[replicate.Desk]:
+    with replicate.desk_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+        yield opened

@@ -4,7 +4,7 @@ Where several could be meant, all are named and none is taken.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from domain.errors import BadInput
@@ -55,6 +55,7 @@ class Candidate:
         area: from the header's line on; the table ends where a declared one does, else with the sheet.
         header: names as written, by column.
         totals: how many of the area's last lines hold totals.
+        passed_over: hidden sheets that hold prompts too, as sentences.
     """
 
     sheet: Sheet
@@ -63,6 +64,7 @@ class Candidate:
     header: Mapping[int, str]
     declared: str | None = None
     totals: int = 0
+    passed_over: Sequence[str] = ()
 
     @property
     def shown(self) -> str:
@@ -88,13 +90,24 @@ def choose(sheets: Sequence[Sheet], options: WorkbookOptions, *, name: str) -> C
             every = ", ".join(repr(sheet.name) for sheet in sheets[:_NAMED])
             raise BadInput(f"{name!r} has no sheet and no table {named!r}; its sheets are {every}")
     if len(found) == 1:
-        return found[0]
+        unseen = [] if asked is not None else [sheet for sheet in sheets if sheet not in looked_at]
+        return replace(found[0], passed_over=list(_hidden_prompts(unseen)))
     if found:
         which = "; ".join(one.shown for one in found[:_NAMED])
         raise BadInput(
             f"{name!r} has {len(found)} tables with a column 'prompt': {which}; name the one that is meant with --sheet"
         )
     raise _no_prompt(sheets, looked_at, name=name)
+
+
+def _hidden_prompts(sheets: Sequence[Sheet]) -> Iterator[str]:
+    """What stands on hidden sheets, counted."""
+    for sheet in sheets:
+        for one in _candidates(sheet):
+            column = next(at for at, text in one.header.items() if column_name(text) == "prompt")
+            lines = range(one.area.first_line + 1, one.area.last_line - one.totals + 1)
+            count = sum(row.line in lines and column in row.cells for row in sheet.rows())
+            yield f"the hidden sheet {sheet.name!r} has {count:,} prompts, which are passed over; --sheet reads them"
 
 
 def _wanted(sheets: Sequence[Sheet], asked: str) -> Iterator[Sheet]:

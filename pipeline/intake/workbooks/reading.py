@@ -62,7 +62,7 @@ class WorkbookFile:
     @property
     def warnings(self) -> Sequence[str]:
         """What is half understood or was passed over; complete when all rows were taken."""
-        return self._table.notices.sentences()
+        return [*self._table.passed_over, *self._table.notices.sentences()]
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Rows as (line, cells by column).

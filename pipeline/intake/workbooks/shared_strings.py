@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+import weakref
 from array import array
 from functools import lru_cache
 from typing import Final
@@ -71,13 +72,12 @@ class SharedStrings:
     """The texts by their number. Reading goes mostly forwards, as programs number texts where they first stand."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=_WINDOW)  # noqa: SIM115 -- closed by `close`, with the workbook
+        self._file = tempfile.TemporaryFile(buffering=_WINDOW)  # noqa: SIM115 -- closed by `close`
         self._ends = array("Q", [0])
         self._window, self._begin = b"", 0
         self.get = lru_cache(maxsize=4096)(self._get)
-
-    def close(self) -> None:
-        self._file.close()
+        #: Also when a damaged part ends the reading, before anybody could close this.
+        self.close = weakref.finalize(self, self._file.close)
 
     def add(self, text: str, *, struck: bool) -> None:
         record = (_STRUCK if struck else _PLAIN) + text.encode(errors="replace")

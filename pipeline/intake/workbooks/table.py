@@ -37,6 +37,11 @@ class Table:
         self._spanning: list[tuple[Area, Value | None]] = []
 
     @property
+    def passed_over(self) -> Sequence[str]:
+        """Hidden sheets that hold prompts too."""
+        return self._chosen.passed_over
+
+    @property
     def columns(self) -> Sequence[str]:
         return list(self._names.values())
 

@@ -22,6 +22,7 @@ from sandbox.callbacks import Manner
 from sandbox.faults.armed import Fault, Faults, misbehave, spoil_picture
 from sandbox.faults.kinds import INSIDE, UNHEARD, Where
 from sandbox.files import ROUTE as FILES_ROUTE
+from sandbox.files import kind_of
 from sandbox.jobs import Job, JobStore, QueueFull, Refused, Terms, TooManySubmits, WalletEmpty
 from sandbox.settings import Settings
 from sandbox.web import BadRequest, Reply, Request, json_reply
@@ -35,6 +36,7 @@ PREFIX = "/openai"
 LOOK_S = 0.02  # between two looks of a reply that waits for its pictures
 LONGEST_S = 900.0  # OpenAI's own client waits 600
 UNREADABLE = "Invalid image file or mode for image 1, please check your image file."
+READ = frozenset({"png", "jpg", "webp"})
 BROKEN = "broken"
 ENDINGS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 
@@ -68,6 +70,7 @@ class OpenAI:
             submits_per_minute=settings.submits_per_minute,
             illegal_limit=1_000_000_000,
             unreadable=UNREADABLE,
+            reads=READ,
             broken=BROKEN,
         )
         self.manner = Manner(pauses_s=(), delivered=lambda _: True)
@@ -149,6 +152,8 @@ class OpenAI:
 
     def edit(self, request: Request, fault: Fault | None) -> Reply:
         fields, files = _form(request)
+        if any(kind_of(content) not in READ for content in files):
+            raise NotAccepted(400, UNREADABLE, code="invalid_image_file", param="image")
         kept = [self._address(request, content) for content in files]
         named = fields.pop("images", [])
         if not isinstance(named, list) or len(named) + len(kept) > MOST_REFERENCES:
@@ -166,7 +171,7 @@ class OpenAI:
         if not url.startswith("data:"):
             return url
         content = _inside(url)
-        if content is None:
+        if content is None or kind_of(content) not in READ:
             raise NotAccepted(400, UNREADABLE, code="invalid_image_file", param="images")
         return self._address(request, content)
 
@@ -189,10 +194,23 @@ class OpenAI:
         if fault is not None and fault.name == "throttled":
             raise self._throttled(asked.name, fault.argument)
         job = job_from(asked, settings=self._settings, fault=fault, key_digest=_key_digest(request), now_s=now_s)
-        empty = fault is not None and fault.name == "no_images"
+        name = fault.name if fault is not None else ""
         return self._when_done(
-            self._begun(job, request), lambda job: self._with_pictures(job) | ({"data": []} if empty else {})
+            self._begun(job, request), lambda job: self._spelt(self._with_pictures(job), name, request)
         )
+
+    def _spelt(self, body: dict[str, Any], fault: str, request: Request) -> dict[str, Any]:
+        """The reply as gateways give it, or without its pictures."""
+        match fault:
+            case "no_images":
+                return body | {"data": []}
+            case "as_address":
+                files = [base64.b64decode(row["b64_json"]) for row in body["data"]]
+                return body | {"data": [{"url": self._address(request, content)} for content in files]}
+            case "no_usage":
+                return {name: value for name, value in body.items() if name != "usage"}
+            case _:
+                return body
 
     def _begun(self, job: Job, request: Request) -> Job:
         try:

@@ -6,10 +6,11 @@ Sources: Replicate's OpenAPI text (April 2026), its page on data retention, erro
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sandbox.jobs import Job
-from sandbox.pictures import numbered_urls, result_url
+from sandbox.pictures import media_type_of, numbered_urls, result_url
 from sandbox.wires.replicate.models import Model
 
 STOPPED = frozenset({"canceled", "aborted"})
@@ -196,3 +197,18 @@ def openapi(model: Model) -> dict[str, object]:
 
 def moment(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, tz=UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def file_object(path: Path, base_url: str) -> dict[str, object]:
+    """An uploaded file as the Files API describes it."""
+    return {
+        "id": path.stem,
+        "name": path.name,
+        "content_type": media_type_of(path.name),
+        "size": path.stat().st_size,
+        "checksums": {"sha256": path.stem},
+        "metadata": {},
+        "created_at": moment(path.stat().st_mtime),
+        "expires_at": moment(path.stat().st_mtime + 24 * 3600),
+        "urls": {"get": f"{base_url}/replicate/v1/files/{path.name}"},
+    }

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,6 +46,7 @@ class Replicate:
         accepted: called with each job after it is on the bill.
         stop: ends a job before its time.
         read: the file of a picture's name, for replies that hold it.
+        keep: puts an uploaded file among the files, and gives its path.
     """
 
     provider = PROVIDER
@@ -58,9 +60,10 @@ class Replicate:
         accepted: Callable[[Job], None],
         stop: Callable[[str], None],
         read: Callable[[str], bytes | None],
+        keep: Callable[[bytes], Path],
     ) -> None:
         self._settings, self._store, self._faults = settings, store, faults
-        self._accepted, self._stop, self._read = accepted, stop, read
+        self._accepted, self._stop, self._read, self._keep = accepted, stop, read, keep
         self._secret = secret_in(settings.data)
         self.terms = Terms(
             concurrency=100_000,
@@ -263,6 +266,16 @@ class Replicate:
             raise NotAccepted(bodies.problem(404))
         return json_reply(bodies.model_object(name, model, base_url=request.base_url))
 
+    def upload(self, request: Request, _names: tuple[str, ...], _fault: Fault | None) -> Reply:
+        """A file, as a part of a form with the name `content`; its address goes into an input."""
+        found = re.search(r'boundary="?([^";]+)"?', request.header("content-type"))
+        parts = request.body.split(b"--" + found[1].encode())[1:-1] if found else []
+        for part in parts:
+            head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+            if b'name="content"' in head:
+                return json_reply(bodies.file_object(self._keep(content.removesuffix(b"\r\n")), request.base_url), 201)
+        raise NotAccepted(bodies.invalid([("required", "content", "content is required")]))
+
     def secret(self, _request: Request, _names: tuple[str, ...], _fault: Fault | None) -> Reply:
         return json_reply({"key": self._secret})
 
@@ -368,6 +381,7 @@ ROUTES = (
     Route(method="GET", path=_path("/predictions/*"), where="fetch", handler=Replicate.get),
     Route(method="POST", path=_path("/predictions/*/cancel"), where="cancel", handler=Replicate.cancel),
     Route(method="GET", path=_path("/models/*/*"), where="model", handler=Replicate.model),
+    Route(method="POST", path=_path("/files"), where="upload", handler=Replicate.upload),
     Route(method="GET", path=_path("/webhooks/default/secret"), where="secret", handler=Replicate.secret),
     Route(method="GET", path=_path("/account"), where="account", handler=Replicate.account),
 )

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sandbox.faults.armed import Fault
+from sandbox.files import ROUTE as FILES_ROUTE
 from sandbox.jobs import Job, micros
 from sandbox.moderation import objections
 from sandbox.settings import Settings
@@ -204,7 +205,8 @@ def _plan(wanted: Wanted, *, size_px: int) -> dict[str, Any]:
     return {
         "input": dict(given),
         "text": str(given["prompt"]),
-        "references": references,
+        # Uploaded files are the service's own: it reads them without asking itself.
+        "references": [url.replace("/replicate/v1/files/", f"{FILES_ROUTE}/") for url in references],
         "also_reachable": [],
         # More references describe the character better.
         "weight": min(0.97, model.draws + 0.04 * max(0, len(references) - 1)),

@@ -68,8 +68,28 @@ def read_prompt(prompt: str) -> Wish:
     )
 
 
+def as_read(prompt: str) -> str:
+    """Long dashes, and full-width signs behind the first, as the two hyphens for which Midjourney takes them."""
+    found = re.search(r"(?:(?<=\s)|(?<=[。，,.!?\u200b]))(?:[–—―]+|--|－－)(?=[A-Za-z])", prompt)
+    if found is None:
+        return prompt
+    behind = prompt[found.start() :].replace("－", "-").replace("：", ":").replace("\u200b", "")
+    behind = re.sub(r"(?<!\S)[–—―]+(?=[A-Za-z])", "--", behind)
+    return f"{prompt[: found.start()]} {behind}"
+
+
+def jobs_in(prompt: str) -> int:
+    """How many paid jobs the prompt makes: permutations in braces, and `--repeat`."""
+    count = 1
+    while found := re.search(r"\{([^{}]*)\}", prompt):
+        count *= found[1].count(",") + 1
+        prompt = prompt[: found.start()] + prompt[found.end() :]
+    repeats = re.search(r"(?<=\s)--(?:repeat|r) (\d{1,2})(?=\s|$)", prompt)
+    return count * (int(repeats[1]) if repeats else 1)
+
+
 def _split(prompt: str) -> tuple[list[str], str, dict[str, Any]]:
-    tokens = prompt.split()
+    tokens = as_read(prompt).split()
     images: list[str] = []
     while tokens and _is_url(tokens[0]):
         images.append(tokens.pop(0))
@@ -204,6 +224,7 @@ ALIASES = {
     "w": "weird",
     "q": "quality",
     "p": "profile",
+    "r": "repeat",
 }
 
 FLAGS: Mapping[str, Callable[[list[str]], Any]] = {
@@ -232,6 +253,11 @@ FLAGS: Mapping[str, Callable[[list[str]], Any]] = {
     "tile": _none,
     "hd": _none,
     "draft": _none,
+    "repeat": _integer(1, 40),
+    "video": _none,
+    "motion": _choice(frozenset({"low", "high"})),
+    "stealth": _none,
+    "public": _none,
     "fast": _none,
     "relax": _none,
     "turbo": _none,

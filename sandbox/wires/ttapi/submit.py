@@ -16,7 +16,7 @@ from sandbox.moderation import Stage, objections
 from sandbox.settings import Settings
 from sandbox.shapes import own_seed, size_of
 from sandbox.wires.ttapi.bodies import components_of
-from sandbox.wires.ttapi.prompt import IllegalPrompt, Wish, read_prompt
+from sandbox.wires.ttapi.prompt import IllegalPrompt, Wish, as_read, jobs_in, read_prompt
 
 PROVIDER = "ttapi"
 
@@ -52,6 +52,7 @@ class Wanted:
     Attributes:
         message: why the job is going to fail, "" where nothing speaks against it yet.
         free: it costs nothing.
+        jobs: how many are paid; the others are drawn nowhere.
     """
 
     job_id: str
@@ -62,6 +63,7 @@ class Wanted:
     message: str = ""
     parent_id: str | None = None
     free: bool = False
+    jobs: int = 1
 
 
 def wanted_imagine(fields: Mapping[str, Any], *, size_px: int) -> Wanted:
@@ -78,7 +80,15 @@ def wanted_imagine(fields: Mapping[str, Any], *, size_px: int) -> Wanted:
         message = str(error)
     # The single images are made unless a caller says no: the newest pages show them in every reply.
     plan |= {"images": fields.get("getUImages") is not False}
-    return Wanted(job_id=job_id, kind="imagine", prompt=prompt, mode=mode, plan=plan, message=message)
+    return Wanted(
+        job_id=job_id,
+        kind="imagine",
+        prompt=prompt,
+        mode=mode,
+        plan=plan,
+        message=message,
+        jobs=jobs_in(as_read(prompt)),
+    )
 
 
 def wanted_action(fields: Mapping[str, Any], parent: Job) -> Wanted:
@@ -104,7 +114,7 @@ def job_from(
     took_s = settings.latency_s * MODE_FACTORS[wanted.mode] * spread
     if took_s > timeout_s:
         took_s, message = timeout_s, message or "Job Timeout"
-    price = 0 if wanted.free else micros(settings.price_usd)
+    price = 0 if wanted.free else micros(settings.price_usd) * wanted.jobs
     return Job(
         job_id=wanted.job_id,
         provider=PROVIDER,

@@ -17,7 +17,7 @@ from domain.errors import ServiceMissing
 from runtime.supervisor import PARENT_PIPE
 
 ROOT = Path(__file__).parents[3]
-SAYS = "webhooks are taken at "
+SAYS = "listening at "
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """On the command line: prompts checked before a batch, and what an account says of itself in the list of lanes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,13 +10,6 @@ from db.records import lanes
 from db.schema import batches
 from tests.support.books import Books
 from tests.support.command_line import CommandLine
-from tests.support.steps import sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
 
 
 @pytest.fixture

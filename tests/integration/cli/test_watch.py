@@ -1,30 +1,13 @@
 """Watching a batch on a terminal, where bars move while other things are said."""
 
 import io
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from cli.batches.watch import Watch
 from cli.terminal import Terminal
-from db.session import Database
 from pipeline.operator import batch_control
-from tests.conftest import Sent
-from tests.support.steps import Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
+from tests.support.steps import Bench
 
 
 def _watched(bench: Bench, *, errors_seen: bool) -> tuple[str, str]:
@@ -51,3 +34,14 @@ def test_a_note_beside_moving_bars_stays_in_the_log_where_standard_error_is_one(
     screen, errors = _watched(bench, errors_seen=False)
     assert "worker" not in screen
     assert errors == "worker gpu ended\nreport: report.html\n"
+
+
+def test_a_watch_that_brings_no_workers_says_so_at_once(bench: Bench) -> None:
+    written = bench.enqueue("a pig")
+    batch_control.cancel(bench.resources, written.batch_id)
+    terminal = Terminal()
+    terminal.err = Console(file=(err := io.StringIO()), width=400)
+    Watch(bench.resources, written.batch_id, terminal, tend=lambda: None, brings_workers=False).until_over()
+    first = err.getvalue().splitlines()[0]
+    assert first.startswith("no tick has come ever")
+    assert "this command brings none, since DATABASE_URL is set; start them with `likeness up`" in first

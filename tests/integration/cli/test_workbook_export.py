@@ -13,11 +13,11 @@ from tests.support.books import Books
 from tests.support.command_line import CommandLine
 from tests.support.finished import collect, judge, picture
 
-_PROMPTS = """index,theme,prompt,aspect_ratio,seed,cref_urls,note
-1,beach,"=1+1 is what the pig counts, at the sea",16:9,7,https://img.example/a.png https://img.example/b.png,for Ann
-2,beach,@pig on a plate,1:1,,,
+_PROMPTS = """index,theme,prompt,aspect_ratio,seed,cref_urls,note,status
+1,beach,"=1+1 is what the pig counts, at the sea",16:9,7,https://img.example/a.png https://img.example/b.png,for Ann,
+2,beach,@pig on a plate,1:1,,,,approved
 007,farm,"two
-lines",,,,"=HYPERLINK(""https://evil.example"")"
+lines",,,,"=HYPERLINK(""https://evil.example"")",draft
 """
 
 
@@ -49,6 +49,7 @@ def test_a_batch_of_a_csv_comes_back_as_a_workbook_that_is_known(likeness: Comma
         '=HYPERLINK("https://evil.example")',
     )
     assert {row["status"] for row in (first, second, third)} <= {"pending", "processing"}
+    assert [row["approved"] for row in (first, second, third)] == [None, "approved", "draft"]
 
     again = likeness.document("enqueue", "out/farm.xlsx")
     assert (again["new"], again["known"]) == (0, 3), "without any of the options that the batch was made with"

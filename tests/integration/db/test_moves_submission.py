@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from db.moves import by_person, submission
+from db.moves import by_person, grouped, submission
 from db.schema import ledger_entries
 from domain.errors import ContentRefused, LostRace, MaybeSent, NotSent, QueueFull, RequestRefused
 from domain.ids import AttemptId, LeaseToken
@@ -44,10 +44,10 @@ def test_only_one_worker_claims_an_attempt(books: Books) -> None:
 def test_a_claimed_attempt_is_not_looked_at_again(books: Books) -> None:
     attempt_id = books.admitted()
     with books.database.transaction() as connection:
-        assert submission.look(connection, attempt_id) is not None
+        assert grouped.read_admitted(connection, [attempt_id])[0] is not None
     books.claim(attempt_id)
     with books.database.transaction() as connection:
-        assert submission.look(connection, attempt_id) is None
+        assert grouped.read_admitted(connection, [attempt_id])[0] is None
 
 
 def test_an_early_copy_of_a_retry_does_not_jump_the_wait(books: Books) -> None:
@@ -55,10 +55,10 @@ def test_an_early_copy_of_a_retry_does_not_jump_the_wait(books: Books) -> None:
     with books.database.transaction() as connection:
         submission.again(connection, attempt_id, token=token, failure=NotSent("refused"), wait=A_MINUTE)
     with books.database.transaction() as connection:
-        assert submission.look(connection, attempt_id) is None
+        assert grouped.read_admitted(connection, [attempt_id])[0] is None
     books.sql("UPDATE attempts SET published_at = now()")
     with books.database.transaction() as connection:
-        assert submission.look(connection, attempt_id) is not None
+        assert grouped.read_admitted(connection, [attempt_id])[0] is not None
 
 
 def test_a_job_id_is_stored_and_the_first_look_is_due(books: Books) -> None:

@@ -13,19 +13,7 @@ from pipeline.views.audit import LaneFigures
 from sandbox.process import running
 from tests.conftest import Sent
 from tests.support.replicate_desk import Desk, desk_of
-from tests.support.steps import PRICE, Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
+from tests.support.steps import PRICE, Bench
 
 
 def _figures(bench: Bench) -> LaneFigures:

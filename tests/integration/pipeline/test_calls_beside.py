@@ -1,12 +1,9 @@
 """The calls beside a picture's way meet every fault the stand-in has for them: nothing is paid for it, nothing lost."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from db.session import Database
 from domain.errors import ProviderError
 from domain.ids import BatchId
 from pipeline.attempts.submit import submit
@@ -19,29 +16,15 @@ from pipeline.operator import accounts, batch_control
 from providers.registry import open_lane
 from sandbox.faults.kinds import KINDS, Where
 from sandbox.faults.profiles import chaos
-from tests.conftest import Sent
 from tests.support.books import USER
-from tests.support.replicate_desk import NANO, Desk, desk_of
+from tests.support.replicate_desk import NANO, Desk
 from tests.support.sandbox_client import until
-from tests.support.steps import EXAMPLE, Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as started:
-        yield started
+from tests.support.steps import EXAMPLE, Bench
 
 
 @pytest.fixture
-def bench(database: Database, url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=url, sent=sent, home=home) as opened:
-        yield opened
-
-
-@pytest.fixture
-def desk(database: Database, url: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    with desk_of(database, url=url, sent=sent, home=home) as opened:
-        yield opened
+def desk(replicate_desk: Desk) -> Desk:
+    return replicate_desk
 
 
 def faults(where: Where, provider: str) -> list[str]:
@@ -86,8 +69,9 @@ def test_a_model_that_cannot_be_asked_about_warns_and_refuses_nothing(desk: Desk
 
 
 @pytest.mark.parametrize("what", faults("model", "openai"))
-def test_the_same_at_openai(bench: Bench, url: str, what: str) -> None:
-    with open_lane("openai", "openai", base_url=f"{url}/openai", key=bench.caller.key, stand_in=url) as lane:
+def test_the_same_at_openai(bench: Bench, sandbox_url: str, what: str) -> None:
+    account = {"base_url": f"{sandbox_url}/openai", "key": bench.caller.key, "stand_in": sandbox_url}
+    with open_lane("openai", "openai", **account) as lane:
         bench.books.lane("openai", provider="openai")
         resources = replace(bench.resources, lanes={"openai": lane})
         row = PromptRow(position=0, line=1, prompt="a pig", settings={"quality": "low"}, extra={})

@@ -20,16 +20,10 @@ from pipeline.views import status
 from pipeline.views.report import report_of
 from reports.tries import sentences, summarize_tries
 from tests.conftest import Sent
-from tests.support.steps import EXAMPLE, HOLD, PRICE, Bench, bench_of, sandbox_at
+from tests.support.steps import EXAMPLE, HOLD, PRICE, Bench, bench_of
 
 OFF_MODEL = 0.5
 ON_MODEL = 0.9
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
 
 
 @pytest.fixture

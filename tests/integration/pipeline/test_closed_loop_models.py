@@ -24,15 +24,9 @@ from providers.registry import open_lane
 from tests.conftest import Sent
 from tests.support.books import USER
 from tests.support.sandbox_client import until
-from tests.support.steps import PREPROCESSING, Bench, bench_of, sandbox_at
+from tests.support.steps import PREPROCESSING, Bench, bench_of
 
 KEY = "r8_closed_loop"
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
 
 
 @pytest.fixture

@@ -16,28 +16,20 @@ from domain.ids import AttemptId
 from pipeline.doubts import by_person
 from providers.contract import AccountInfo, Lane
 from providers.listed import ListedJob, ListedPage
-from sandbox.process import running
 from tests.conftest import Sent
 from tests.support.books import USER
-from tests.support.replicate_desk import FLUX, NANO, Desk, desk_of
+from tests.support.replicate_desk import FLUX, NANO, Desk
 from tests.support.steps import Bench, bench_of
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("sandbox"), latency_s=0.02, size_px=64) as url:
-        yield url
+@pytest.fixture
+def desk(replicate_desk: Desk) -> Desk:
+    return replicate_desk
 
 
 @pytest.fixture
-def desk(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    with desk_of(database, url=sandbox, sent=sent, home=home) as opened:
-        yield opened
-
-
-@pytest.fixture
-def bench(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox, sent=sent, home=home) as opened:
+def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
+    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         quick = replace(opened.resources.timing, listings_apart=timedelta(0), in_the_air=timedelta(0))
         yield replace(opened, resources=replace(opened.resources, timing=quick))
 

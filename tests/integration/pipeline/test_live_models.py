@@ -5,23 +5,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli.operations import doctor_services
 from db.schema import generations
-from db.session import Database
 from domain.errors import BadInput, ModelRetired
 from pipeline.intake import live_models
 from pipeline.intake.commit import commit
 from providers.contract import Ask
 from providers.lane import HttpLane
 from providers.registry import open_lane
-from sandbox.process import running
-from tests.conftest import Sent
-from tests.support.replicate_desk import Desk, desk_of
+from tests.support.replicate_desk import Desk
 from tests.support.scripted_server import Connection, ScriptedServer, serving
 
 TODAY = date(2026, 11, 21)
@@ -54,16 +50,9 @@ def _ask(model: str = SUNBURST) -> Ask:
     return Ask(attempt_id="none", token="none", model=model, prompt="a pig")
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("sandbox"), latency_s=0.02, size_px=64) as url:
-        yield url
-
-
 @pytest.fixture
-def desk(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    with desk_of(database, url=sandbox, sent=sent, home=home) as opened:
-        yield opened
+def desk(replicate_desk: Desk) -> Desk:
+    return replicate_desk
 
 
 def test_a_key_that_the_model_would_ignore_is_refused_and_nothing_is_enqueued(desk: Desk) -> None:
@@ -110,7 +99,7 @@ def test_openai_says_until_when_it_has_a_model() -> None:
         assert lane.check_live(_ask(), on=TODAY) == []
 
 
-def test_the_doctor_and_a_starting_worker_hear_of_every_model_in_use(desk: Desk, sandbox: str) -> None:
+def test_the_doctor_and_a_starting_worker_hear_of_every_model_in_use(desk: Desk, sandbox_url: str) -> None:
     commit(desk.resources, desk.planned("a pig", model="black-forest-labs/flux-2-pro"))
     today = datetime.now(UTC).date()
     with saying({"id": SUNBURST, "shutdown_date": str(today)}, "openai") as (_, openai):

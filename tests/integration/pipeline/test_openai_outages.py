@@ -1,36 +1,24 @@
 """OpenAI while the store or Postgres is away: what is not known proves nothing, and what is certain is written down."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from db.session import Database
 from domain.errors import PictureLost
 from domain.ids import AttemptId
 from pipeline.attempts import rescue, submit
 from pipeline.doubts import by_person
 from pipeline.doubts.by_person import Settled
-from sandbox.process import running
 from storage.base import StoreAway
 from storage.folder import FolderStore
-from tests.conftest import Sent
-from tests.support.openai_desk import LOW, Desk, desk_of
+from tests.support.openai_desk import LOW, Desk
 from tests.support.outages import Flaky, Loses
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("sandbox"), latency_s=0.02, size_px=64) as url:
-        yield url
-
-
 @pytest.fixture
-def desk(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    with desk_of(database, url=sandbox, sent=sent, home=home) as opened:
-        yield opened
+def desk(openai_desk: Desk) -> Desk:
+    return openai_desk
 
 
 def _unreadable(desk: Desk, monkeypatch: pytest.MonkeyPatch, *attempts: AttemptId) -> None:

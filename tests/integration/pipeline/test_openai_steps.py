@@ -4,15 +4,12 @@ The reply is the picture and there is no list: whatever dies with a reply in han
 what never came is settled by a person.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from db.schema import generation_assets, lanes, ledger_entries
-from db.session import Database
 from domain.errors import UnknownThing
 from domain.ids import AttemptId
 from pipeline.attempts import collect, rescue, submit
@@ -20,24 +17,15 @@ from pipeline.attempts.admit import admit
 from pipeline.characters.definitions import NewCharacter, add
 from pipeline.doubts import by_person
 from pipeline.doubts.by_person import Settled
-from sandbox.process import running
 from storage.folder import FolderStore
-from tests.conftest import Sent
-from tests.support.openai_desk import LOW, Desk, desk_of
+from tests.support.openai_desk import LOW, Desk
 from tests.support.steps import EXAMPLE, PREPROCESSING
 from validation.pixels import decode
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("sandbox"), latency_s=0.02, size_px=64) as url:
-        yield url
-
-
 @pytest.fixture
-def desk(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    with desk_of(database, url=sandbox, sent=sent, home=home) as opened:
-        yield opened
+def desk(openai_desk: Desk) -> Desk:
+    return openai_desk
 
 
 def test_a_prompt_in_another_script_is_held_for_all_of_its_bytes(desk: Desk) -> None:
@@ -343,3 +331,47 @@ def test_half_the_replies_lost_leaves_no_prompt_billed_twice(desk: Desk) -> None
     assert len(prompts) == len(set(prompts)) == 9
     _, in_doubt, charged = desk.money(attempts[0])
     assert charged <= sum(desk.bill()) <= charged + in_doubt
+
+
+def test_a_gateway_s_address_is_fetched_and_not_doubted(desk: Desk) -> None:
+    desk.arm("as_address")
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id)
+    row = desk.books.attempt(attempt_id)
+    assert (row.state, row.charged_usd, row.result["reply_keys"]) == ("collecting", LOW, [])
+    (url,) = row.result["picture_urls"]
+    assert url.startswith("http")
+    assert desk.collected(attempt_id).state == "completed"
+
+
+def test_a_gateway_that_counts_no_tokens_is_booked_at_the_catalogue_s_price_as_an_estimate(desk: Desk) -> None:
+    desk.arm("no_usage")
+    attempt_id = desk.attempt()
+    desk.submit(attempt_id)
+    expected = desk.books.generation_of(attempt_id).price_usd
+    assert desk.books.attempt(attempt_id).charged_usd == expected
+    reasons = [entry.reason for entry in desk.books.rows(ledger_entries) if entry.attempt_id == attempt_id]
+    assert any("an estimate" in (reason or "") for reason in reasons)
+
+
+def closed_because(desk: Desk) -> str | None:
+    (row,) = desk.books.rows(lanes)
+    reason: str | None = row.reason
+    return reason
+
+
+def test_an_account_that_is_blocked_in_words_of_moderation_closes_its_lane(desk: Desk) -> None:
+    for number in range(11):
+        desk.submit(desk.attempt(f"a {'' if number == 5 else 'beheaded'} pig, number {number}"))
+    assert closed_because(desk) is None, "one picture in between proves that the account works"
+    desk.submit(desk.attempt("a beheaded cow"))
+    said = closed_because(desk)
+    assert said is not None
+    assert said.startswith("account_blocked: 6 different prompts in a row were refused in the same words")
+
+
+def test_prompts_that_are_refused_for_different_reasons_are_the_prompts_fault(desk: Desk) -> None:
+    words = ("beheaded", "nude", "gore", "naked", "massacre", "nsfw", "lingerie")
+    for attempt_id in desk.attempts(*(f"a {word} pig" for word in words)):
+        desk.submit(attempt_id)
+    assert closed_because(desk) is None

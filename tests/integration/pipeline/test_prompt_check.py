@@ -1,34 +1,18 @@
 """Prompts are checked with the provider before a batch, for nothing, and refused all together or not at all."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from db.schema import generations
-from db.session import Database
 from domain.errors import BadInput, ProviderDown, RateLimited
 from pipeline.intake.plan import Order, Plan, prepare
 from pipeline.intake.prompt_check import refuse_objectionable
 from pipeline.intake.prompt_rows import PromptRow
 from providers.registry import open_lane
-from tests.conftest import Sent
 from tests.support.books import USER
-from tests.support.steps import Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
+from tests.support.steps import Bench
 
 
 def planned(bench: Bench, *prompts: str, **settings: Any) -> Plan:

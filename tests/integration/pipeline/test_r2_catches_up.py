@@ -24,7 +24,7 @@ from storage.mirrored import MirroredStore
 from storage.r2 import R2Store
 from tests.conftest import Sent
 from tests.support.bucket import CDN, BucketServer, bucket_server
-from tests.support.steps import Bench, bench_of, sandbox_at
+from tests.support.steps import Bench, bench_of
 
 
 @pytest.fixture
@@ -37,12 +37,6 @@ def server() -> Iterator[BucketServer]:
 def store(server: BucketServer) -> Iterator[R2Store]:
     with closing(R2Store(server.settings())) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
 
 
 @pytest.fixture

@@ -1,24 +1,19 @@
 """A call is charged for what was sent: real Postgres, the real sandbox, and its bill, which measures for itself."""
 
 import io
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from PIL import Image
 
-from db.session import Database
 from domain.ids import AttemptId
 from pipeline.attempts import submit
 from pipeline.attempts.admit import admit
 from pipeline.characters.definitions import NewCharacter, add
 from pipeline.intake.commit import commit
-from sandbox.process import running
-from tests.conftest import Sent
-from tests.support.replicate_desk import FLUX, Desk, desk_of
+from tests.support.replicate_desk import FLUX, Desk
 from tests.support.steps import EXAMPLE
 
 #: Of FLUX.2 pro: a run, a megapixel of output, a megapixel of a reference, each.
@@ -28,16 +23,9 @@ OUT_AT_MOST = 2 * OUT
 REFERENCES = sorted(EXAMPLE.parent.glob("*.png"))
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("sandbox"), latency_s=0.02, size_px=64) as url:
-        yield url
-
-
 @pytest.fixture
-def desk(database: Database, sandbox: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    with desk_of(database, url=sandbox, sent=sent, home=home) as opened:
-        yield opened
+def desk(replicate_desk: Desk) -> Desk:
+    return replicate_desk
 
 
 def _character(desk: Desk, *, references: int) -> str:

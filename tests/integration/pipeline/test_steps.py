@@ -1,34 +1,18 @@
 """The whole way of a prompt, step by step, and what a message does that comes twice, late, or for somebody else."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from db.schema import attempts, generation_assets
 from db.schema_checks import model_inputs, verdicts
-from db.session import Database
 from domain.errors import ModelUnloadable
 from domain.ids import AttemptId
 from pipeline.attempts.validate import validate
-from tests.conftest import Sent
-from tests.support.steps import HOLD, PREPROCESSING, PRICE, Bench, bench_of, sandbox_at
+from tests.support.steps import HOLD, PREPROCESSING, PRICE, Bench
 from validation.pixels import decode
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
 
 
 def test_a_prompt_without_a_character_becomes_four_stored_pictures(bench: Bench) -> None:

@@ -22,13 +22,7 @@ from pipeline.views.status import audit
 from providers.contract import Accepted, Ask
 from tests.conftest import Sent
 from tests.support.books import NOW, USER
-from tests.support.steps import PRICE, Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
+from tests.support.steps import PRICE, Bench, bench_of
 
 
 @pytest.fixture

@@ -1,26 +1,7 @@
 """What becomes of attempts that were admitted before their batch was paused."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from db.session import Database
 from pipeline.operator import batch_control
-from tests.conftest import Sent
-from tests.support.steps import Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
+from tests.support.steps import Bench
 
 
 def test_an_admitted_attempt_of_a_paused_batch_goes_back_to_the_queue_unsent(bench: Bench) -> None:

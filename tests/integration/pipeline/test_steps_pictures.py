@@ -1,6 +1,5 @@
 """From the provider's last word to the verdict, when pictures, stores or models fail."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 
 from db.schema import generation_assets
 from db.schema_checks import model_inputs
-from db.session import Database
 from domain.errors import LikenessError, OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
 from domain.ids import AttemptId
 from domain.states import GenerationState
@@ -17,22 +15,9 @@ from pipeline.attempts.outcome import Again
 from pipeline.operator import batch_control
 from pipeline.process.device_backoff import DeviceBackoff
 from storage.base import Stored
-from tests.conftest import Sent
-from tests.support.steps import HOLD, PREPROCESSING, PRICE, QUICK, Bench, bench_of, sandbox_at
+from tests.support.steps import HOLD, PREPROCESSING, PRICE, QUICK, Bench
 
 TRIES = QUICK.collect_tries
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
 
 
 def _collect_to_the_end(bench: Bench, attempt_id: AttemptId) -> int:

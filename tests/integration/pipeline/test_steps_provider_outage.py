@@ -1,29 +1,13 @@
 """A provider that fails everybody delays a batch; a prompt that fails alone ends. Real Postgres, the real sandbox."""
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from db.schema import attempts, generations
-from db.session import Database
 from domain.ids import AttemptId
-from tests.conftest import Sent
-from tests.support.steps import HOLD, PRICE, QUICK, Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
+from tests.support.steps import HOLD, PRICE, QUICK, Bench
 
 
 def _states(bench: Bench) -> Counter[str]:

@@ -1,37 +1,21 @@
 """People who cancel, and workers who die, come back late, or take their leases with them, at every step."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from db.moves import by_person, rescue
 from db.schema import generation_assets
-from db.session import Database
 from domain.ids import AttemptId
 from pipeline.attempts import collect
 from pipeline.process.leases import Leases
 from pipeline.process.poison_gate import PoisonGate
 from storage.base import Stored
-from tests.conftest import Sent
 from tests.support.sandbox_client import until
-from tests.support.steps import PREPROCESSING, PRICE, Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
+from tests.support.steps import PREPROCESSING, PRICE, Bench
 
 
 def _cancel(bench: Bench, attempt_id: AttemptId) -> None:

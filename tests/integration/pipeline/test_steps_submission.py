@@ -20,22 +20,9 @@ from pipeline.attempts.submit import submit
 from pipeline.doubts import by_person as doubts
 from providers.contract import Accepted, Ask
 from providers.transport.clock import running_s
-from tests.conftest import Sent
 from tests.support.books import NOW
 from tests.support.sandbox_client import until
-from tests.support.steps import HOLD, PRICE, QUICK, Bench, bench_of, sandbox_at
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
-        yield opened
+from tests.support.steps import HOLD, PRICE, QUICK, Bench
 
 
 def _closed_for(bench: Bench) -> float:

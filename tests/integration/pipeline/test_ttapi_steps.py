@@ -20,14 +20,8 @@ from pipeline.operator import accounts, lanes
 from providers.contract import AccountInfo
 from sandbox.process import running
 from tests.conftest import Sent
-from tests.support.steps import HOLD, PRICE, QUICK, Bench, bench_of, sandbox_at
+from tests.support.steps import HOLD, PRICE, QUICK, Bench, bench_of
 from validation.pixels import decode
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
 
 
 @pytest.fixture

@@ -185,6 +185,10 @@ def check_picture_in_reply(case: Case, one: AtOpenAI, reply: httpx2.Response) ->
             assert one.billed()[0]["charged_usd"] == "0.00"
         case "no_images":
             assert (reply.status_code, reply.json()["data"]) == (200, [])
+        case "as_address":
+            assert is_picture(http().get(reply.json()["data"][0]["url"]).content)
+        case "no_usage":
+            assert "usage" not in reply.json()
         case _:
             assert is_picture(one.picture(reply))
 

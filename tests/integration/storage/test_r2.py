@@ -25,7 +25,7 @@ from storage.mirrored import MirroredStore
 from storage.r2 import R2Store
 from tests.conftest import Sent
 from tests.support.bucket import CDN, BucketServer, bucket_server
-from tests.support.steps import Bench, bench_of, sandbox_at
+from tests.support.steps import Bench, bench_of
 
 CONTENT = b"\x89PNG\r\n\x1a\n and so on"
 KEY = f"pictures/{sha256(CONTENT)[:2]}/{sha256(CONTENT)}.png"
@@ -46,12 +46,6 @@ def store(server: BucketServer) -> Iterator[R2Store]:
 @pytest.fixture
 def mirrored(store: R2Store, tmp_path: Path) -> MirroredStore:
     return MirroredStore(FolderStore(tmp_path / "pictures"), store, pause_s=0)
-
-
-@pytest.fixture(scope="module")
-def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with sandbox_at(tmp_path_factory.mktemp("sandbox")) as url:
-        yield url
 
 
 @pytest.fixture

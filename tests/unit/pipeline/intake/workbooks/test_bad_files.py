@@ -8,12 +8,37 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 
 from domain.errors import BadInput
 from pipeline.intake.prompt_file import read_prompts
 from tests.support.workbooks import SHEET, Case, archived, check, edited, ods, ods_row, ods_table, rows, written, xlsx
 
+
+def _rich() -> bytes:
+    """A workbook with shared texts, runs, links, merged cells, a declared table, formats and a hidden row."""
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet("Prompts")
+        struck = book.add_format({"font_strikeout": True})
+        sheet.write_row(0, 0, ["prompt", "theme", "ar", "cref_urls", "due"])
+        for line in range(1, 6):
+            sheet.write_row(line, 0, [f"a pig {line}", "sea"])
+            sheet.write_number(line, 2, 969 / 1440, book.add_format({"num_format": "hh:mm"}))
+            sheet.write_url(line, 3, f"https://img.example/{line}.png", string="hat")
+            sheet.write_number(line, 4, 46_000 + line, book.add_format({"num_format": "yyyy-mm-dd"}))
+        sheet.write_rich_string("A7", "a ", struck, "pig", " more")
+        sheet.merge_range("J2:J3", "town")
+        sheet.add_table("A1:E7", {"name": "Batch", "columns": [{"header": name} for name in _COLUMNS]})
+        sheet.set_row(4, None, None, {"hidden": True})
+        sheet.set_column(6, 7, None, None, {"hidden": True})
+        book.add_worksheet("Notes").write(0, 0, "nothing")
+    return file.getvalue()
+
+
+_COLUMNS = ("prompt", "theme", "ar", "cref_urls", "due")
 WHOLE = xlsx(rows(["prompt", "theme", "ar"], ["a pig", "sea", "16:9"], ["a hat", "town", "1:1"]))
+WHOLE_RICH = _rich()
 WHOLE_ODS = ods(ods_table(ods_row("prompt", "theme"), ods_row("a pig", "sea"), ods_row("a hat", "town")))
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000)
 _ENTITY = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
@@ -161,6 +186,13 @@ CASES = [
 ]
 
 
+def test_the_whole_ones_are_read(tmp_path: Path) -> None:
+    found = read_prompts(written(tmp_path, WHOLE_RICH, "p.xlsx"))
+    assert [row.prompt for row in found] == ["a pig 1", "a pig 2", "a pig 3", "a pig 5", "a pig more"]
+    assert found[0].settings == {"aspect_ratio": "16:9", "cref_urls": "https://img.example/1.png"}
+    assert [said.partition(":")[0] for said in found.warnings] == ["Prompts!A5", "Prompts!A7"]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.says)
 def test_a_file(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)
@@ -206,7 +238,7 @@ def _fuzz(count: int, *, seed: int, folder: Path) -> None:
     said: list[str] = []
     tracemalloc.start()
     for _ in range(count):
-        kind, whole = chance.choice([("xlsx", WHOLE), ("ods", WHOLE_ODS)])
+        kind, whole = chance.choice([("xlsx", WHOLE), ("xlsx", WHOLE_RICH), ("ods", WHOLE_ODS)])
         path = written(folder, _damaged(whole, chance), f"p.{kind}")
         try:
             read_prompts(path)

@@ -150,6 +150,7 @@ CASES = [
             styles=_HIDDEN_TABLE,
         ),
         rows=[("a pig", {"theme": "sea"})],
+        warnings=["the hidden sheet 'Old' has 1 prompts"],
     ),
     Case(
         says="a hidden sheet by number",
@@ -178,7 +179,8 @@ CASES = [
         says="a hidden column",
         content=ods(
             ods_table(
-                '<table:table-column/><table:table-column table:visibility="collapse" table:number-columns-repeated="2"/>',
+                "<table:table-column/>"
+                '<table:table-column table:visibility="collapse" table:number-columns-repeated="2"/>',
                 _HEADER,
                 ods_row("a pig", "sea"),
             )
@@ -241,8 +243,8 @@ CASES = [
             ods_table(
                 _HEADER,
                 ods_row(
-                    '<table:table-cell table:number-columns-repeated="16384" office:value-type="string"><text:p>x</text:p>'
-                    "</table:table-cell>",
+                    '<table:table-cell table:number-columns-repeated="16384" office:value-type="string">'
+                    "<text:p>x</text:p></table:table-cell>",
                     attributes='table:number-rows-repeated="1048570"',
                 ),
             )
@@ -255,8 +257,8 @@ CASES = [
             ods_table(
                 _HEADER,
                 ods_row(
-                    '<table:table-cell table:number-columns-repeated="900000" office:value-type="string"><text:p>x</text:p>'
-                    "</table:table-cell>"
+                    '<table:table-cell table:number-columns-repeated="900000" office:value-type="string">'
+                    "<text:p>x</text:p></table:table-cell>"
                 ),
             )
         ),

@@ -1,6 +1,7 @@
 """What a cell of an .xlsx is worth to a prompt: read, named, or refused with its cell."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -270,7 +271,7 @@ CASES = [
         warnings=["Prompts!B2: variation is a date, read as 2026-01-02"],
     ),
     Case(says="a date of the owner's own", content=cell("due", dt.date(2026, 1, 2)), rows=pig(due="2026-01-02")),
-    Case(says="a moment", content=cell("due", dt.datetime(2026, 1, 2, 8, 30)), rows=pig(due="2026-01-02 08:30")),
+    Case(says="a moment", content=cell("due", dt.datetime(2026, 1, 2, 8, 30)), rows=pig(due="2026-01-02 08:30")),  # noqa: DTZ001 -- cells have no zone
     Case(
         says="a date where a mode belongs",
         content=cell("mode", dt.date(2026, 1, 2)),
@@ -333,3 +334,15 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.says)
 def test_a_cell(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)
+
+
+def test_tags_may_have_a_prefix_and_the_strict_namespace(tmp_path: Path) -> None:
+    """As the strict form of .xlsx and some libraries write it."""
+
+    def prefixed(text: str) -> str:
+        strict = "http://purl.oclc.org/ooxml/spreadsheetml/main"
+        named = re.sub(r"<(/?)(?=[a-zA-Z])", r"<\1x:", text)
+        return named.replace('xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"', f'xmlns:x="{strict}"')
+
+    content = xlsx(rows(["prompt", "ar"], ["a pig", dt.time(16, 9)]), parts={SHEET: prefixed})
+    check(Case(says="", content=content, rows=pig(aspect_ratio="16:9")), tmp_path)

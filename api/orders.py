@@ -1,0 +1,212 @@
+"""Requests that spend become orders: translated, planned, held against the key's money, and enqueued once."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final
+from uuid import uuid4
+
+from fastapi import Request
+
+from api import provider_words
+from api.callers import Caller, ScopeRequired
+from domain.errors import BadInput, UnknownThing
+from domain.escalation import read_steps, wishes
+from domain.ids import BatchId
+from domain.money import read_limit
+from pipeline.intake import plan
+from pipeline.intake.commit import Enqueued, commit
+from pipeline.intake.findings import Findings
+from pipeline.intake.order import Order
+from pipeline.intake.plan import Plan
+from pipeline.intake.prompt_rows import PromptRow
+from pipeline.operator import events, kept_answers, keys, webhook_delivery
+from pipeline.operator.keys import KeyRow
+from pipeline.resources import Resources
+from pipeline.views import team
+from providers.catalogue import load
+from providers.transport.outgoing import check_url, new_secret
+
+#: Whom a request without a provider is for: the first of these that has a lane here.
+_USUAL: Final = ("replicate", "openai", "ttapi", "sandbox")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a request asks for, in the words of the wire.
+
+    Args:
+        name: of the batch.
+        settings: as the request has them; the provider's word among them.
+        rows: the prompts, taken once; a negative prompt of the whole request is not in them yet.
+        webhook_url: told of what happens, or None.
+        findings: where whoever reads the rows notes their oddities.
+    """
+
+    name: str
+    user_id: str
+    rows: Iterable[PromptRow]
+    settings: Mapping[str, Any]
+    negative_prompt: str | None = None
+    character: str | None = None
+    max_cost_usd: str | None = None
+    max_image_cost_usd: str | None = None
+    priority: int | None = None
+    max_tries: int | None = None
+    escalate: str | None = None
+    webhook_url: str | None = None
+    findings: Findings = field(default_factory=Findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A wish that could be carried out.
+
+    Args:
+        translated: a sentence for each word that was taken for another.
+    """
+
+    plan: Plan
+    translated: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A wish that was carried out.
+
+    Args:
+        webhook_secret: signs what is sent to the wish's address; None without one.
+    """
+
+    batch_id: BatchId
+    enqueued: Enqueued
+    limit_usd: Decimal | None
+    webhook_secret: str | None
+
+
+def prepare(resources: Resources, caller: Caller, wish: Wish) -> Prepared:
+    """Translate, check and price a wish; nothing is written.
+
+    Raises:
+        RequestError: it cannot be carried out as it is.
+        ServiceMissing: nobody here serves the provider.
+    """
+    catalogue = load()
+    if wish.webhook_url is not None:
+        check_url(wish.webhook_url)
+    try:
+        chosen = provider_words.chosen(
+            catalogue, wish.settings, negative_prompt=wish.negative_prompt, provider=_usual_provider(resources)
+        )
+        prepared = plan.prepare(resources, _order(caller, wish, chosen), catalogue=catalogue)
+    except UnknownThing as failure:
+        # A model or a character in the body, and not what the address names.
+        raise BadInput(str(failure)) from failure
+    return Prepared(plan=prepared, translated=chosen.translated)
+
+
+def place(resources: Resources, caller: Caller, wish: Wish, prepared: Prepared) -> Placed:
+    """Enqueue within what the key may spend this month.
+
+    A batch of a key with a limit always has a budget, the most that its rows can cost where none is named: budgets hold
+    whatever happens, so the key's limit holds too.
+
+    Raises:
+        LimitTooSmall: the key's limit leaves no room for it.
+        ScopeRequired: a key with a limit would spend in a batch of another key.
+    """
+    order = prepared.plan.order
+    known = team.batch_named(resources, order.name, user_id=order.user_id, team=order.team)
+    with keys.money_of(resources, caller.key, but=known[0] if known else None) as room:
+        if room is not None:
+            require_own(caller.key, None if known is None else known[1])
+            order = replace(order, limit_usd=order.limit_usd or max(prepared.plan.at_most_usd, Decimal("0.01")))
+            assert order.limit_usd is not None
+            keys.check_room(room, order.limit_usd, key=caller.key)
+        written = commit(resources, replace(prepared.plan, order=order))
+    secret = None
+    if wish.webhook_url is not None:
+        secret = webhook_delivery.subscribe(
+            resources, written.batch_id, team=order.team, url=wish.webhook_url, new_secret=new_secret()
+        )
+    events.note_act(
+        resources, caller.key, "enqueued", batch_id=written.batch_id, user_id=order.user_id, detail={"new": written.new}
+    )
+    return Placed(batch_id=written.batch_id, enqueued=written, limit_usd=order.limit_usd, webhook_secret=secret)
+
+
+def require_own(key: KeyRow, made_by: object) -> None:
+    """Refuse what a key with a money limit would spend on another key's account.
+
+    Raises:
+        ScopeRequired: the batch was made by somebody else.
+    """
+    if key.limit_usd is not None and made_by not in {None, key.id}:
+        raise ScopeRequired(f"key {key.name!r} has a limit of its own and spends in its own batches alone")
+
+
+def once(
+    request: Request, resources: Resources, caller: Caller, work: Callable[[], Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], bool]:
+    """Carry out what a request asks for, or give the answer that is kept where its `Idempotency-Key` came before.
+
+    Returns:
+        The answer, and whether a key was named.
+
+    Raises:
+        BadInput: the header is too long or not printable.
+    """
+    named = request.headers.get("Idempotency-Key")
+    if named is None:
+        return work(), False
+    if not 0 < len(named) <= kept_answers.LONGEST_KEY or not named.isprintable():
+        raise BadInput(f"an Idempotency-Key has 1 to {kept_answers.LONGEST_KEY} printable characters")
+    return kept_answers.once(resources, caller.key, named, request=request.state.request, work=work), True
+
+
+def name_of(request: Request, caller: Caller) -> str:
+    """A name for the batch of a single prompt: the same for a request that is repeated, so that it is made once."""
+    named = request.headers.get("Idempotency-Key")
+    if named is None:
+        return f"prompt-{uuid4().hex[:16]}"
+    content = f"{caller.key.id}\n{named}\n".encode() + request.state.request
+    return f"prompt-{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _usual_provider(resources: Resources) -> str:
+    served = {lane.provider for lane in resources.lanes.values()}
+    return next((one for one in _USUAL if one in served), _USUAL[0])
+
+
+def _order(caller: Caller, wish: Wish, chosen: provider_words.Chosen) -> Order:
+    escalate = None if wish.escalate is None else read_steps(wish.escalate)
+    most = None if wish.max_image_cost_usd is None else read_limit(wish.max_image_cost_usd, what="maxImageCostUsd")
+    return Order(
+        name=wish.name,
+        user_id=wish.user_id,
+        provider=chosen.provider,
+        prompts=(_with_words(row, wish, chosen) for row in wish.rows),
+        model=chosen.model,
+        character=wish.character,
+        settings=chosen.settings,
+        limit_usd=None if wish.max_cost_usd is None else read_limit(wish.max_cost_usd, what="maxCostUsd"),
+        max_image_cost=most,
+        priority=wish.priority,
+        whole_file=False,
+        try_policy=wishes(max_tries=wish.max_tries, escalate=escalate),
+        team=caller.team,
+        key_id=caller.key.id,
+        findings=wish.findings,
+    )
+
+
+def _with_words(row: PromptRow, wish: Wish, chosen: provider_words.Chosen) -> PromptRow:
+    """The row as it is asked today, with what it was asked before beside it."""
+    if not chosen.translated and not chosen.prompt_suffix:
+        return row
+    asked = {name: value for name, value in wish.settings.items() if value is not None}
+    if wish.negative_prompt:
+        asked["negativePrompt"] = wish.negative_prompt
+    extra = {**row.extra, "asked": asked, "translated": list(chosen.translated)}
+    return replace(row, prompt=row.prompt + chosen.prompt_suffix, extra=extra)

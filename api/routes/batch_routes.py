@@ -1,0 +1,401 @@
+"""`/api/batches`: many prompts under one budget, and a person's hand on them."""
+
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from starlette.background import BackgroundTask
+
+from api import documents, orders, wire
+from api.callers import Approver, Caller, Generator, Held, Reader
+from api.orders import Wish
+from api.problems import documented
+from api.routes.generate import IdempotencyKey
+from domain.access import Scope
+from domain.errors import BadInput
+from domain.ids import BatchId
+from domain.money import read_limit, show
+from domain.states import GenerationState
+from pipeline.intake.findings import Findings
+from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.prompt_rows import PromptRows, rows_of
+from pipeline.operator import batch_control, events, keys
+from pipeline.resources import Resources
+from pipeline.views import team
+from pipeline.views.export import export
+from pipeline.views.report import report_of
+from pipeline.views.status import BatchStatus
+from pipeline.views.team import Page
+from reports.contact_sheet import render
+
+router = APIRouter(tags=["Batches"])
+
+_READ: Final = documented(401, 403, 404, 422, 429, 503)
+_STEER: Final = documented(401, 403, 404, 408, 409, 413, 422, 429, 502, 503)
+#: Files of prompts by their media type, with the ending that says how they are read.
+_FILES: Final[Mapping[str, str]] = {
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/x-ndjson": ".jsonl",
+    "text/plain": ".txt",
+}
+#: The report is a page of its own that may run its own script, and nothing of ours: not even its origin.
+_REPORT_POLICY: Final = "sandbox allow-scripts allow-popups"
+_BODIES: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/BatchOrder"}},
+            **{kind: {"schema": {"type": "string"}} for kind in _FILES},
+        },
+    }
+}
+Id = Annotated[str, "of the batch"]
+
+
+@router.post(
+    "/api/batches",
+    status_code=202,
+    response_model=wire.BatchTaken,
+    responses={
+        200: {"model": wire.BatchTaken, "description": "A dry run: checked and priced, nothing written"},
+        **documented(401, 403, 408, 409, 413, 415, 422, 429, 502, 503),
+    },
+    openapi_extra=_BODIES,
+)
+def create(
+    request: Request,
+    resources: Held,
+    caller: Generator,
+    dry_run: Annotated[bool, Query(alias="dryRun", description="check and price everything, write nothing")] = False,
+    name: Annotated[str | None, Query(max_length=200, description="of a file's batch")] = None,
+    user_id: Annotated[str | None, Query(alias="userId", max_length=200)] = None,
+    provider: Annotated[str | None, Query(max_length=100)] = None,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    character: Annotated[str | None, Query(max_length=200)] = None,
+    max_cost_usd: Annotated[str | None, Query(alias="maxCostUsd", max_length=20)] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Enqueue many prompts: a JSON document, or a file of prompts with its wishes in the query.
+
+    All rows are checked before any is written. Under a known name, rows that the batch has are passed over.
+    """
+    del idempotency_key  # read where the request is carried out
+    said = {"name": name, "user_id": user_id, "character": character, "max_cost_usd": max_cost_usd}
+    wish = _wish(request, caller, {**said, "provider": provider, "model": model})
+    if dry_run:
+        return JSONResponse(priced(resources, caller, wish))
+    answer, _ = orders.once(request, resources, caller, lambda: place(resources, caller, wish))
+    return JSONResponse(answer, status_code=202, headers={"Location": str(answer["statusUrl"])})
+
+
+def _wish(request: Request, caller: Caller, query: Mapping[str, str | None]) -> Wish:
+    """What the body asks for, with the wishes of the query where the body is a file.
+
+    Raises:
+        HTTPException: 415.
+        BadInput: the file cannot be read, or its batch has no name.
+    """
+    body: bytes = request.state.body
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return wish_of(caller, wire.BatchOrder.model_validate_json(body))
+    if kind not in _FILES:
+        raise HTTPException(status_code=415)
+    name = query["name"]
+    if not name:
+        raise BadInput("a file of prompts needs the name of its batch: add ?name=... to the address")
+    rows = rows_in(body, ending=_FILES[kind])
+    return Wish(
+        name=name,
+        user_id=query["user_id"] or caller.key.user_id,
+        rows=rows,
+        findings=rows.findings,
+        settings={key: query[key] for key in ("provider", "model") if query[key]},
+        character=query["character"],
+        max_cost_usd=query["max_cost_usd"],
+    )
+
+
+def wish_of(caller: Caller, body: wire.BatchOrder) -> Wish:
+    findings = Findings()
+    return Wish(
+        name=body.name,
+        user_id=body.user_id or caller.key.user_id,
+        rows=rows_of(body.prompts, findings=findings),
+        findings=findings,
+        settings=body.settings.model_dump(exclude_none=True),
+        character=body.character,
+        max_cost_usd=body.max_cost_usd,
+        max_image_cost_usd=body.max_image_cost_usd,
+        priority=body.priority,
+        max_tries=body.max_tries,
+        escalate=body.escalate,
+        webhook_url=body.webhook_url,
+    )
+
+
+def rows_in(body: bytes, *, ending: str) -> PromptRows:
+    """The rows of a file that was sent.
+
+    Raises:
+        BadInput: it cannot be read; nothing is returned in part.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"prompts{ending}"
+        path.write_bytes(body)
+        return read_prompts(path)
+
+
+def priced(resources: Resources, caller: Caller, wish: Wish) -> dict[str, Any]:
+    prepared = orders.prepare(resources, caller, wish)
+    return _taken(prepared, wish, batch_id=None, new=sum(one.count for one in prepared.plan.new))
+
+
+def place(resources: Resources, caller: Caller, wish: Wish) -> dict[str, Any]:
+    """Enqueue what is wished for, and the document that says so."""
+    prepared = orders.prepare(resources, caller, wish)
+    placed = orders.place(resources, caller, wish, prepared)
+    return _taken(prepared, wish, batch_id=placed.batch_id, new=placed.enqueued.new) | {
+        "known": placed.enqueued.known,
+        "limitUsd": show(placed.limit_usd),
+        "warnings": [*prepared.plan.warnings, *placed.enqueued.warnings],
+        "webhookSecret": placed.webhook_secret,
+    }
+
+
+def _taken(prepared: orders.Prepared, wish: Wish, *, batch_id: BatchId | None, new: int) -> dict[str, Any]:
+    plan = prepared.plan
+    return wire.BatchTaken(
+        id=None if batch_id is None else str(batch_id),
+        name=wish.name,
+        status_url=None if batch_id is None else f"/api/batches/{batch_id}",
+        total=plan.total,
+        new=new,
+        known=plan.known,
+        expected_usd=show(plan.expected_usd) or "0.00",
+        at_most_usd=show(plan.at_most_usd) or "0.00",
+        limit_usd=show(plan.order.limit_usd),
+        at_least_s=round(plan.at_least.total_seconds(), 1),
+        at_most_s=round(plan.at_most.total_seconds(), 1),
+        warnings=list(plan.warnings),
+        translated=list(prepared.translated),
+    ).model_dump(mode="json", by_alias=True)
+
+
+@router.get("/api/batches", responses=documented(401, 403, 422, 429, 503))
+def list_(
+    resources: Held,
+    caller: Reader,
+    user_id: Annotated[str | None, Query(alias="userId", max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> wire.Batches:
+    """The team's batches, the newest first."""
+    before = documents.read_cursor(cursor)
+    lines = team.batches_page(resources, caller.team, before=before, limit=limit + 1, user_id=user_id)
+    return documents.batches(lines, limit=limit)
+
+
+@router.get("/api/batches/{id}", responses=_READ)
+def get(resources: Held, caller: Reader, id: Id) -> wire.Batch:
+    """Where a batch stands, and who did what to it."""
+    status = team.batch(resources, caller.team, id)
+    return documents.batch(status, list(team.acts_of(resources, status.batch.id)))
+
+
+@router.get("/api/batches/{id}/generations", responses=_READ)
+def list_generations(
+    resources: Held,
+    caller: Reader,
+    id: Id,
+    status: Literal["pending", "processing", "completed", "failed"] | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> wire.Generations:
+    """The batch's generations, the last row of its file first."""
+    found = team.batch(resources, caller.team, id)
+    before = documents.read_cursor(cursor)
+    page = Page(team=caller.team, batch_id=found.batch.id, status=status, before=before, limit=limit + 1)
+    return documents.generations(team.generations_page(resources, page), limit=limit)
+
+
+@router.get(
+    "/api/batches/{id}/report",
+    response_class=HTMLResponse,
+    responses={200: {"content": {"text/html": {}}, "description": "The contact sheet"}, **_READ},
+)
+def report(resources: Held, caller: Reader, id: Id) -> Response:
+    """The batch's contact sheet: one HTML file that can be passed on."""
+    status = team.batch(resources, caller.team, id)
+    page = render(report_of(resources, status.batch.id))
+    return HTMLResponse(page, headers={"Content-Security-Policy": _REPORT_POLICY})
+
+
+@router.get(
+    "/api/batches/{id}/export",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/zip": {}}, "description": "Pictures by theme, and a log"}, **_READ},
+)
+def export_(resources: Held, caller: Reader, id: Id, every: bool = False) -> Response:
+    """A ZIP file of the accepted pictures by theme, with the generation log; of all of them with `every`."""
+    status = team.batch(resources, caller.team, id)
+    folder = tempfile.TemporaryDirectory()
+    try:
+        files = Path(folder.name) / "files"
+        files.mkdir()
+        export(resources, status.batch.id, files, every_picture=every)
+        archive = Path(folder.name) / "export.zip"
+        # Pictures are compressed already.
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
+            for path in sorted(files.rglob("*")):
+                packed.write(path, path.relative_to(files))
+    except BaseException:
+        folder.cleanup()
+        raise
+    return FileResponse(
+        archive,
+        media_type="application/zip",
+        filename=f"{status.batch.id}.zip",
+        background=BackgroundTask(folder.cleanup),
+    )
+
+
+@router.post("/api/batches/{id}/pause", responses=_STEER)
+def pause(resources: Held, caller: Generator, id: Id, body: wire.Pause | None = None) -> wire.Batch:
+    """Send nothing more of the batch; what is at a provider runs on."""
+    found = team.batch(resources, caller.team, id)
+    reason = (body or wire.Pause()).reason
+    after = batch_control.pause(resources, found.batch.id, reason=reason)
+    events.note_act(resources, caller.key, "paused", batch_id=found.batch.id, detail={"reason": reason})
+    return documents.batch(after)
+
+
+@router.post("/api/batches/{id}/cancel", responses=_STEER)
+def cancel(resources: Held, caller: Generator, id: Id) -> wire.Canceled:
+    """Stop the batch for good; what is at a provider ends with its last word."""
+    found = team.batch(resources, caller.team, id)
+    done = batch_control.cancel(resources, found.batch.id)
+    events.note_act(resources, caller.key, "canceled", batch_id=found.batch.id, detail={"asked": done.asked})
+    return wire.Canceled(asked=done.asked, running=done.running, batch=documents.batch(done.status))
+
+
+@router.post("/api/batches/{id}/resume", response_model=wire.Batch, responses=_STEER)
+def resume(
+    request: Request,
+    resources: Held,
+    caller: Generator,
+    id: Id,
+    body: wire.Resume | None = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Go on with a paused or stopped batch; with another budget, it takes the scope `approve`."""
+    del idempotency_key
+    found = team.batch(resources, caller.team, id)
+    said = (body or wire.Resume()).max_cost_usd
+    if said is not None:
+        caller.require(Scope.APPROVE)
+    limit = None if said is None else read_limit(said, what="maxCostUsd")
+    return _spending(request, resources, caller, found, limit, lambda: resumed(resources, caller, found, limit))
+
+
+def resumed(resources: Resources, caller: Caller, found: BatchStatus, limit: Decimal | None) -> dict[str, Any]:
+    after = batch_control.resume(resources, found.batch.id, limit_usd=limit)
+    events.note_act(resources, caller.key, "resumed", batch_id=found.batch.id, detail={"limitUsd": show(limit)})
+    return documents.batch(after).model_dump(mode="json", by_alias=True)
+
+
+@router.post("/api/batches/{id}/budget", response_model=wire.Batch, responses=_STEER)
+def budget(
+    request: Request,
+    resources: Held,
+    caller: Approver,
+    id: Id,
+    body: wire.Budget,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Raise or lower the budget; one below what is spent stops further attempts and takes nothing back."""
+    del idempotency_key
+    found = team.batch(resources, caller.team, id)
+    limit = None if body.max_cost_usd is None else read_limit(body.max_cost_usd, what="maxCostUsd")
+    refuse_without_budget(caller, limit)
+    return _spending(request, resources, caller, found, limit, lambda: budgeted(resources, caller, found, limit))
+
+
+def refuse_without_budget(caller: Caller, limit: Decimal | None) -> None:
+    """Refuse to lift the budget that stands in for the key's own limit.
+
+    Raises:
+        BadInput: the key has a limit, and no budget is named.
+    """
+    if limit is None and caller.key.limit_usd is not None:
+        raise BadInput(f"key {caller.key.name!r} has a limit of its own, so its batches keep a budget; name maxCostUsd")
+
+
+def budgeted(resources: Resources, caller: Caller, found: BatchStatus, limit: Decimal | None) -> dict[str, Any]:
+    after = batch_control.set_budget(resources, found.batch.id, limit_usd=limit)
+    events.note_act(resources, caller.key, "budget", batch_id=found.batch.id, detail={"limitUsd": show(limit)})
+    return documents.batch(after).model_dump(mode="json", by_alias=True)
+
+
+@router.post("/api/batches/{id}/retry", response_model=wire.Retried, responses=_STEER)
+def retry(
+    request: Request,
+    resources: Held,
+    caller: Approver,
+    id: Id,
+    body: wire.Retry | None = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Put failed, rejected or canceled generations back into the queue; each may be charged again."""
+    del idempotency_key
+    found = team.batch(resources, caller.team, id)
+    said = body or wire.Retry()
+    return _spending(request, resources, caller, found, None, lambda: retried(resources, caller, found, said))
+
+
+def retried(resources: Resources, caller: Caller, found: BatchStatus, said: wire.Retry) -> dict[str, Any]:
+    states = [GenerationState(state) for state in said.states]
+    done = batch_control.retry(resources, found.batch.id, states=states, reason=said.reason, anew=said.anew)
+    detail = {"states": said.states, "queued": done.queued, "reason": said.reason}
+    events.note_act(resources, caller.key, "retried", batch_id=found.batch.id, detail=detail)
+    answer = wire.Retried(queued=done.queued, checked=done.checked, batch=documents.batch(done.status))
+    return answer.model_dump(mode="json", by_alias=True)
+
+
+def _spending(
+    request: Request,
+    resources: Resources,
+    caller: Caller,
+    found: BatchStatus,
+    limit: Decimal | None,
+    work: Callable[[], dict[str, Any]],
+) -> Response:
+    """Carry out what may spend more, once, within what the key may spend."""
+
+    def within() -> dict[str, Any]:
+        return spend_within(resources, caller, found, limit, work)
+
+    answer, _ = orders.once(request, resources, caller, within)
+    return JSONResponse(answer)
+
+
+def spend_within(
+    resources: Resources, caller: Caller, found: BatchStatus, limit: Decimal | None, work: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Do `work` where the key's money of this month suffices for the batch's whole budget.
+
+    Raises:
+        LimitTooSmall: it does not.
+        ScopeRequired: the batch is another key's, and this key has a limit.
+    """
+    with keys.money_of(resources, caller.key, but=found.batch.id) as room:
+        if room is not None:
+            orders.require_own(caller.key, found.batch.key_id)
+            keys.check_room(room, limit or found.batch.limit_usd or room, key=caller.key)
+        return work()

@@ -1,0 +1,56 @@
+"""`/health`: whether the API works, and which stages of the pipeline this installation has."""
+
+from fastapi import APIRouter
+
+from api.callers import Held
+from api.problems import documented
+from api.wire import Wire
+from pipeline.operator import heartbeat
+
+router = APIRouter(tags=["Health"])
+
+
+class Stage(Wire):
+    """A stage of the pipeline.
+
+    `available` says whether this version has it at all, `ready` whether this installation can use it now.
+    """
+
+    number: int
+    name: str
+    available: bool
+    ready: bool
+
+
+class Health(Wire):
+    status: str
+    tick_age_s: float | None
+    stages: list[Stage]
+
+
+@router.get("/health", responses=documented(503))
+def health(resources: Held) -> Health:
+    """Whether requests can be taken, how long ago the queue's last tick was, and the stages; 503 without a database."""
+    silence_s = heartbeat.silence_s(resources)
+    works = silence_s is not None and silence_s < heartbeat.SILENCE_S
+    stages = (
+        ("VLT analysis", False, False),
+        ("prompt enhancement", False, False),
+        ("persona matching", False, False),
+        ("model routing", False, False),
+        ("RLHF optimization", False, False),
+        ("image generation", True, works and bool(resources.lanes)),
+        ("image enhancement", False, False),
+        ("batch generation", True, works),
+        ("real-time status", True, True),
+        ("analytics", True, True),
+        ("collaboration", True, True),
+    )
+    return Health(
+        status="ok",
+        tick_age_s=silence_s,
+        stages=[
+            Stage(number=number, name=name, available=available, ready=ready)
+            for number, (name, available, ready) in enumerate(stages, start=1)
+        ],
+    )

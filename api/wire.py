@@ -1,0 +1,312 @@
+"""What requests and answers look like on the wire: camelCase, money as decimals in strings, times with their zone."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from domain.escalation import MOST_TRIES
+from domain.feedback import FeedbackType
+from pipeline.intake.prompt_rows import LONGEST_PROMPT
+
+Value = str | int | float | bool
+#: No NUL, which no database stores.
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Name = Annotated[Text, Field(min_length=1, max_length=200)]
+Prompt = Annotated[Text, Field(min_length=1, max_length=LONGEST_PROMPT)]
+Money = Annotated[str, Field(pattern=r"^\d{1,8}(\.\d{1,6})?$", examples=["12.50"])]
+Url = Annotated[Text, Field(max_length=2000, pattern=r"^https?://[!-~]+$")]
+
+
+class Wire(BaseModel):
+    """Camel case outside, snake case inside; a field that is not known is a mistake and not passed over."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+class GenerationSettings(BaseModel):
+    """How a picture is made: the owner's words, or the columns of a prompt file.
+
+    `provider` may be a service that is no more (`google-imagen`, `dall-e`): its living successor makes the picture, and
+    the answer says so under `translated`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Value]
+
+    provider: Text | None = Field(None, max_length=100, examples=["google-imagen"])
+    model: Text | None = Field(None, max_length=200)
+    quality: Text | None = Field(None, max_length=100, examples=["hd"])
+    size: Text | None = Field(None, max_length=100, examples=["square", "16:9"])
+
+
+class FromPrompt(Wire):
+    """One prompt that should become one accepted picture."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "userId": "user-123",
+                    "prompt": "elegant burgundy evening gown with silk satin fabric",
+                    "negativePrompt": "blurry, low quality, distorted",
+                    "settings": {"provider": "google-imagen", "quality": "hd", "size": "square"},
+                }
+            ]
+        }
+    )
+
+    prompt: Prompt
+    user_id: Name | None = Field(None, description="on whose behalf; the key's own user where nobody is named")
+    negative_prompt: Text | None = Field(None, max_length=4000)
+    settings: GenerationSettings = Field(default_factory=GenerationSettings)
+    character: Name | None = Field(None, description="whom the picture must show; several with semicolons between")
+    max_cost_usd: Money | None = Field(None, description="the most that this may cost, further tries included")
+    webhook_url: Url | None = Field(None, description="told of every step, signed")
+
+
+class Feedback(Wire):
+    """A person's word on a picture."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "userId": "user-123",
+                    "feedbackType": "outlier",
+                    "rating": 5,
+                    "comment": "Perfect representation of the design!",
+                }
+            ]
+        }
+    )
+
+    feedback_type: FeedbackType
+    user_id: Name | None = None
+    rating: int | None = Field(None, ge=1, le=5)
+    comment: Text | None = Field(None, max_length=4000)
+    picture: Text | None = Field(
+        None, max_length=20, description="an asset's `label`; the best one where none is named"
+    )
+
+
+class FeedbackTaken(Wire):
+    generation_id: str
+    asset_id: str | None
+    feedback_type: FeedbackType
+    user_id: str
+
+
+class Asset(Wire):
+    """One picture.
+
+    `url` is served here, for keys of the team; `cdnUrl` is public, where the installation has a public bucket.
+    """
+
+    id: str
+    label: str
+    position: int
+    url: str | None
+    cdn_url: str | None
+    r2_key: str | None
+    asset_type: str
+    media_type: str | None
+    file_size: int | None
+    width: int | None
+    height: int | None
+    provider_id: str
+    best: bool
+    core: float | None
+    core_threshold: float | None
+    style: float | None
+    style_threshold: float | None
+    style_decides: bool | None
+    passed: bool | None
+    missing_reason: str | None
+
+
+class GivenFeedback(Wire):
+    feedback_type: str
+    rating: int | None
+    comment: str | None
+    user_id: str
+    asset_id: str | None
+    created_at: datetime
+
+
+class Generation(Wire):
+    """A prompt on its way to an accepted picture."""
+
+    id: str
+    status: Literal["pending", "processing", "completed", "failed"]
+    state: str = Field(description="the same, more finely; see docs/state-machine.md")
+    status_url: str
+    batch_id: str
+    user_id: str
+    prompt: str
+    provider: str
+    model: str
+    cost: str = Field(description="charged so far, in US dollars")
+    settings: dict[str, Any]
+    pipeline_data: dict[str, Any]
+    translated: list[str] = Field(description="which of the request's words were taken for others")
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+    assets: list[Asset]
+    feedback: list[GivenFeedback]
+
+
+class Generations(Wire):
+    generations: list[Generation]
+    next_cursor: str | None = Field(description="give it as `cursor` for the next page; null on the last one")
+
+
+class Tombstone(Wire):
+    """What is left of a deleted generation, beside the ledger."""
+
+    id: str
+    deleted_at: datetime
+    deleted_by: str
+    pictures_removed: int
+    finished: bool = Field(description="false while a job still runs at a provider; its pictures are removed then")
+
+
+Prompts = Annotated[list[Prompt | dict[str, Any]], Field(min_length=1, max_length=100_000)]
+
+
+class BatchOrder(Wire):
+    """Prompts that are enqueued together, under one budget."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "autumn",
+                    "prompts": ["Lulu Pig in the rain", {"prompt": "Lulu Pig at the market", "theme": "Market"}],
+                    "settings": {"provider": "replicate"},
+                    "maxCostUsd": "20",
+                }
+            ]
+        }
+    )
+
+    name: Name
+    prompts: Prompts = Field(description="texts, or objects with the columns of a prompt file")
+    user_id: Name | None = None
+    settings: GenerationSettings = Field(default_factory=GenerationSettings)
+    character: Name | None = None
+    max_cost_usd: Money | None = Field(None, description="the budget, a hard limit")
+    max_image_cost_usd: Money | None = Field(None, description="the most one call may cost")
+    priority: int | None = Field(None, ge=1, le=100)
+    max_tries: int | None = Field(None, ge=1, le=MOST_TRIES)
+    escalate: Text | None = Field(None, max_length=100, examples=["weight,references"])
+    webhook_url: Url | None = None
+
+
+class BatchTaken(Wire):
+    """A batch that was enqueued, or would be."""
+
+    id: str | None = Field(description="null for a dry run")
+    name: str
+    status_url: str | None
+    total: int
+    new: int
+    known: int
+    expected_usd: str
+    at_most_usd: str
+    limit_usd: str | None
+    at_least_s: float
+    at_most_s: float
+    warnings: list[str]
+    translated: list[str]
+    webhook_secret: str | None = Field(None, description="signs what is sent to `webhookUrl`; shown once")
+
+
+class Batch(Wire):
+    """Where a batch stands."""
+
+    id: str
+    name: str
+    user_id: str
+    status_url: str
+    total: int
+    counts: dict[str, int]
+    accepted: int
+    finished: bool
+    charged_usd: str
+    held_usd: str
+    in_doubt_usd: str
+    limit_usd: str | None
+    remaining_usd: str | None
+    avg_cost_per_image_usd: str | None
+    wall_s: float
+    paused: str | None
+    stopped: str | None
+    created_at: datetime
+    acts: list["ActDone"] = Field(default_factory=list, description="who did what, the newest first")
+
+
+class ActDone(Wire):
+    at: datetime
+    actor: str
+    act: str
+    detail: dict[str, Any]
+
+
+class BatchSummary(Wire):
+    id: str
+    name: str
+    user_id: str
+    status_url: str
+    total: int
+    accepted: int
+    rejected: int
+    failed: int
+    canceled: int
+    unfinished: int
+    charged_usd: str
+    limit_usd: str | None
+    paused: str | None
+    stopped: str | None
+    created_at: datetime
+
+
+class Batches(Wire):
+    batches: list[BatchSummary]
+    next_cursor: str | None
+
+
+class Pause(Wire):
+    reason: Text = Field("paused by the API", min_length=1, max_length=200)
+
+
+class Budget(Wire):
+    """A budget; null lifts it."""
+
+    max_cost_usd: Money | None
+
+
+class Resume(Wire):
+    max_cost_usd: Money | None = Field(None, description="another budget, which takes the scope `approve`")
+
+
+class Retry(Wire):
+    states: list[Literal["failed", "rejected", "canceled"]] = Field(default=["failed"], min_length=1, max_length=3)
+    reason: Text | None = Field(None, max_length=100, description="only what failed with this `errorCode`")
+    anew: bool = False
+
+
+class Canceled(Wire):
+    asked: int
+    running: int
+    batch: Batch
+
+
+class Retried(Wire):
+    queued: int
+    checked: int
+    batch: Batch

@@ -1,0 +1,371 @@
+"""What does a generation cost on the whole path with every promise on, and what would a plain Celery app cost?
+
+Hypothesis: moves in groups and rows read once bring a generation to at most 12 statements, 5 commits and 3 messages,
+and to half of the CPU time that it took before. Control in the same run: an honest plain Celery app
+(`benchmarks.whole_path_plain_app`) with the same stand-in provider, pictures, model, servers and machine; and, with
+`--also COMMIT`, an earlier build of the product.
+A side is enqueued whole and runs to its end; CPU seconds are read from /proc per kind of process, over the same time.
+A second, shorter batch counts statements in Postgres' log, commits in its statistics and messages in Redis' (beat's
+ticks are messages too, and are counted apart). Wall time means little on a machine that others use.
+Command: `python -m benchmarks.bench_whole_path [--count N] [--also COMMIT]`; appends to results/whole_path.jsonl.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+import redis
+
+from runtime.embedded.stack import Servers, shared, wait_for_end
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "whole_path.jsonl"
+REFERENCE = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
+CLIP = ROOT / "sandbox" / "clip"
+MODEL = "black-forest-labs/flux-2-pro"
+ROLES = {"io": "worker.main", "gpu": "worker.gpu", "beat": "worker.beat", "flower": "worker.flower"}
+_TICK = os.sysconf("SC_CLK_TCK")
+_IDLE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One contestant: its processes, and how to give it work and see it done."""
+
+    name: str
+    processes: Mapping[str, int]
+    enqueue: Callable[[int], None]
+    finished: Callable[[], int]
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process and of its children, the dead ones included."""
+    seconds = 0.0
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        seconds = sum(int(one) for one in fields[11:15]) / _TICK
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                seconds += cpu_s(int(child))
+    return seconds
+
+
+class StatementLog:
+    """Counts the statements that Postgres writes to its log while the block lasts, transactions' own words left out."""
+
+    _NOISE = frozenset({"begin", "commit", "rollback", "discard"})
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._path = path
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        at = self._path.stat().st_size
+        while not self._ended.wait(0.05):
+            at = min(at, self._path.stat().st_size)  # the keeper empties a log that has grown
+            with self._path.open("rb") as file:
+                file.seek(at)
+                lines = file.read()
+                at = file.tell()
+            words = re.findall(rb"LOG:  (?:statement|execute [^:]*): *(\w+)", lines)
+            self.count += sum(word.decode().lower() not in self._NOISE for word in words)
+
+
+class Counters:
+    """What Postgres and Redis have counted."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+
+    def _database(self, statement: str) -> Any:
+        with psycopg.connect(self._servers.libpq_url, autocommit=True) as connection:
+            found = connection.execute(statement.encode())
+            row = found.fetchone() if found.description else None
+            return row[0] if row else None
+
+    @contextlib.contextmanager
+    def statements(self) -> Iterator[StatementLog]:
+        """Have Postgres log every statement inside the block."""
+        self._database("ALTER SYSTEM SET log_statement = 'all'")
+        self._database("SELECT pg_reload_conf()")
+        time.sleep(1.0)
+        with StatementLog(self._servers.home / "logs" / "postgres.log") as log:
+            yield log
+        self._database("ALTER SYSTEM RESET log_statement")
+        self._database("SELECT pg_reload_conf()")
+
+    def read(self, log: StatementLog) -> dict[str, int]:
+        time.sleep(1.2)  # backends report to the statistics once a second
+        commits = int(self._database("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"))
+        with redis.Redis.from_url(self._servers.redis_url) as client:
+            calls = client.info("commandstats")
+        return {
+            "statements": log.count,
+            "commits": commits,
+            "messages": int(calls.get("cmdstat_lpush", {}).get("calls", 0)),
+            "published_events": int(calls.get("cmdstat_publish", {}).get("calls", 0)),
+        }
+
+
+def measured(side: Side, servers: Servers, count: int) -> dict[str, Any]:
+    """The figures of one side."""
+    pids = {**side.processes, "postgres": servers.postgres_pid, "redis": servers.redis_pid}
+    counters = Counters(servers)
+
+    def cpu() -> dict[str, float]:
+        return {name: cpu_s(pid) for name, pid in pids.items()}
+
+    def until(wanted: int) -> None:
+        limit = time.monotonic() + 400
+        while side.finished() < wanted:
+            if time.monotonic() > limit:
+                raise TimeoutError(f"{side.name}: {side.finished()} of {wanted} are done")
+            time.sleep(0.3)
+
+    side.enqueue(20)  # warm: connections, statements, the model
+    until(20)
+    before, began = cpu(), time.monotonic()
+    time.sleep(_IDLE_S)
+    idle = {name: round((after - before[name]) / (time.monotonic() - began), 4) for name, after in cpu().items()}
+    before, began = cpu(), time.monotonic()
+    side.enqueue(count)
+    until(20 + count)
+    took_s = time.monotonic() - began
+    each = {name: round(1000 * (after - before[name]) / count, 2) for name, after in cpu().items()}
+    with counters.statements() as log:
+        counted = counters.read(log)
+        time.sleep(_IDLE_S)
+        ticks, counted = _less(counters.read(log), counted), counters.read(log)
+        began = time.monotonic()
+        side.enqueue(count // 2)
+        until(20 + count + count // 2)
+        counted_s, work = time.monotonic() - began, _less(counters.read(log), counted)
+    return {
+        "generations_per_s": round(count / took_s, 2),
+        "cpu_ms_per_generation": {**each, "all": round(sum(each.values()), 2)},
+        "idle_cpu_share": {**idle, "all": round(sum(idle.values()), 4)},
+        "per_generation": {name: round(value / (count // 2), 2) for name, value in work.items()},
+        "per_idle_second": {name: round(value / (_IDLE_S + 1.2), 2) for name, value in ticks.items()},
+        "counted_over_s": round(counted_s, 1),
+    }
+
+
+def _less(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    return {name: value - before[name] for name, value in after.items()}
+
+
+@contextlib.contextmanager
+def running(
+    commands: Mapping[str, list[str]], *, env: Mapping[str, str], cwd: Path, log: Path
+) -> Iterator[dict[str, int]]:
+    """Processes by kind; each has a session of its own and is ended with it."""
+    with log.open("ab") as out:
+        children = {
+            name: subprocess.Popen(argv, env=dict(env), cwd=cwd, stdout=out, stderr=out, start_new_session=True)
+            for name, argv in commands.items()
+        }
+    try:
+        yield {name: child.pid for name, child in children.items()}
+    finally:
+        for child in children.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+        for child in children.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=30)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+@contextlib.contextmanager
+def servers_in(folder: Path) -> Iterator[Servers]:
+    folder.mkdir(mode=0o711)
+    with shared(folder, durable=True, linger_s=0.0) as servers:
+        yield servers
+    wait_for_end(folder)
+
+
+def _scalar(servers: Servers, statement: str) -> int:
+    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
+        row = connection.execute(statement.encode()).fetchone()
+        return int(row[0]) if row else 0
+
+
+def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, Any]:
+    """The build in `tree`: io, gpu, beat and Flower as `likeness up` runs them."""
+    with servers_in(folder) as servers:
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(tree),
+            "LIKENESS_HOME": str(folder),
+            "DATABASE_URL": servers.libpq_url,
+            "REDIS_URL": servers.redis_url,
+            "SANDBOX_BASE_URL": stand_in,
+            "REPLICATE_BASE_URL": f"{stand_in}/replicate",
+            "REPLICATE_API_TOKEN": "r8-bench",
+            "REPLICATE_RATE_LIMIT": "0",
+            "REPLICATE_CONCURRENCY": "64",
+            "CLIP_MODEL": str(CLIP),
+            "LIKENESS_DEVICE": "cpu",
+            "FLOWER_PORT": "0",
+        }
+
+        def command(*argv: str) -> None:
+            subprocess.run(
+                [sys.executable, "-m", "cli.main", *argv], env=env, cwd=folder, check=True, capture_output=True
+            )
+
+        batches = iter(range(100))
+
+        def enqueue(wanted: int) -> None:
+            number = next(batches)
+            prompts = folder / f"{number}.jsonl"
+            rows = [{"prompt": f"a small pig in field {number} {row}", "references": False} for row in range(wanted)]
+            prompts.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+            there = _scalar(servers, "SELECT count(*) FROM generations")
+            options = ("--provider", "replicate", "--model", MODEL, "--character", "lulu", "--max-image-cost", "1")
+            watching = subprocess.Popen(
+                [sys.executable, "-m", "cli.main", "run", str(prompts), *options, "--json"],
+                env=env,
+                cwd=folder,
+                stdout=(folder / "enqueue.log").open("w"),
+                stderr=subprocess.STDOUT,
+            )
+            while watching.poll() is None and _scalar(servers, "SELECT count(*) FROM generations") < there + wanted:
+                time.sleep(0.2)
+            if watching.poll() is not None:
+                said = (folder / "enqueue.log").read_text()[-1000:]
+                raise RuntimeError(f"`likeness run` ended with {watching.returncode}: {said}")
+            watching.kill()  # it has enqueued everything, and would only look on
+            watching.wait()
+
+        roles = {name: [sys.executable, "-m", module] for name, module in ROLES.items()}
+        with running(roles, env=env, cwd=folder, log=folder / "workers.log") as pids:
+            command("character", "add", "lulu", str(REFERENCE), "--core", "0.5", "--style", "-1")
+            final = "SELECT count(*) FROM generations WHERE completed_at IS NOT NULL"
+            side = Side(name=str(tree), processes=pids, enqueue=enqueue, finished=lambda: _scalar(servers, final))
+            figures = measured(side, servers, count)
+            lost = _scalar(servers, "SELECT count(*) FROM generations WHERE state NOT IN ('completed', 'rejected')")
+            return {**figures, "neither_completed_nor_rejected": lost}
+
+
+def plain(folder: Path, stand_in: str, count: int) -> dict[str, Any]:
+    """The control."""
+    from benchmarks.whole_path_plain_app import TABLE
+
+    with servers_in(folder) as servers:
+        (folder / "pictures").mkdir()
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": servers.libpq_url,
+            "REDIS_URL": servers.redis_url,
+            "PLAIN_PROVIDER_URL": f"{stand_in}/replicate",
+            "PLAIN_PICTURES": str(folder / "pictures"),
+            "PLAIN_REFERENCE": str(REFERENCE),
+            "CLIP_MODEL": str(CLIP),
+        }
+        with psycopg.connect(servers.libpq_url) as connection:
+            connection.execute(TABLE)
+        module = [sys.executable, "-m", "benchmarks.whole_path_plain_app"]
+
+        def enqueue(wanted: int) -> None:
+            subprocess.Popen([*module, "enqueue", str(wanted)], env=env, cwd=folder)
+
+        roles = {name: [*module, name] for name in ("io", "gpu", "flower")}
+        with running(roles, env=env, cwd=folder, log=folder / "workers.log") as pids:
+            done = "SELECT count(*) FROM plain_generations WHERE state = 'completed'"
+            side = Side(name="plain", processes=pids, enqueue=enqueue, finished=lambda: _scalar(servers, done))
+            return measured(side, servers, count)
+
+
+@contextlib.contextmanager
+def stand_in() -> Iterator[str]:
+    """The address of a provider that answers at once."""
+    command = [sys.executable, "-m", "benchmarks.whole_path_stand_in"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def build_of(commit: str, folder: Path) -> Iterator[Path]:
+    """The files of an earlier commit, beside the present ones."""
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True).stdout
+    folder.mkdir()
+    subprocess.run(["tar", "-x"], cwd=folder, input=archive, check=True)
+    yield folder
+
+
+def _git(*argv: str) -> str:
+    return subprocess.run(["git", *argv], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Cost of a generation on the whole path.")
+    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--also", metavar="COMMIT", help="an earlier build to run beside this one")
+    parser.add_argument("--only", choices=("plain", "product"), help="leave the others out; nothing is recorded")
+    asked = parser.parse_args()
+    # Told to stop, it still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+        folder = Path(scratch)
+        folder.chmod(0o711)
+        url = stack.enter_context(stand_in())
+        sides: dict[str, Any] = {}
+        if asked.only != "product":
+            sides["plain"] = plain(folder / "plain", url, asked.count)
+            print(json.dumps(sides), flush=True)
+        if asked.also:
+            tree = stack.enter_context(build_of(asked.also, folder / "earlier"))
+            sides[f"product at {_git('rev-parse', '--short', asked.also)}"] = product(
+                tree, folder / "before", url, asked.count
+            )
+            print(json.dumps(sides), flush=True)
+        if asked.only != "plain":
+            sides["product"] = product(ROOT, folder / "now", url, asked.count)
+    record = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "--short", "HEAD") + ("-dirty" if _git("status", "--porcelain") else ""),
+        "machine": {"cpus": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()},
+        "count": asked.count,
+        "sides": sides,
+    }
+    print(json.dumps(record, indent=1))
+    if asked.only is None:
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What happened in a team's batches, for those who listen: numbered in one place, read from any number on."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from db.records import acts, events
+from db.records.events import Event
+from domain.ids import BatchId
+from pipeline.operator.keys import KeyRow
+from pipeline.resources import Resources
+
+__all__ = ["Event", "after", "forget_old", "last_number", "number", "oldest_number", "want"]
+
+
+def want(resources: Resources) -> None:
+    """Have the rows write events for the coming week."""
+    with resources.database.transaction() as connection:
+        events.want(connection)
+
+
+def number(resources: Resources) -> list[Event]:
+    """Number what was committed since; empty also where another process does so."""
+    with resources.database.transaction() as connection:
+        return events.number(connection)
+
+
+def last_number(resources: Resources, team: str) -> int:
+    with resources.database.transaction() as connection:
+        return events.last_number(connection, team)
+
+
+def oldest_number(resources: Resources, team: str) -> int | None:
+    with resources.database.transaction() as connection:
+        return events.oldest_number(connection, team)
+
+
+def after(resources: Resources, team: str, last: int, *, limit: int = 500, batch_id: UUID | None = None) -> list[Event]:
+    with resources.database.transaction() as connection:
+        return events.after(connection, team, last, limit=limit, batch_id=batch_id)
+
+
+def forget_old(resources: Resources) -> int:
+    with resources.database.transaction() as connection:
+        return events.forget_old(connection)
+
+
+def note_act(
+    resources: Resources,
+    key: KeyRow,
+    act: str,
+    *,
+    batch_id: BatchId | None,
+    user_id: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down who did what."""
+    actor = key.name if user_id in {None, key.user_id} else f"{key.name} for {user_id}"
+    with resources.database.transaction() as connection:
+        acts.note(connection, team=key.team, batch_id=batch_id, actor=actor, act=act, detail=detail)

@@ -1,0 +1,150 @@
+"""What a team's keys see, and nothing of another team's: each function takes the team and finds nothing outside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from db.reads import generations, teams
+from db.reads.generations import Story, Wanted
+from db.reads.teams import BatchLine, Page
+from db.records import acts, deletions
+from db.records.acts import Act
+from domain.errors import UnknownThing
+from domain.ids import BatchId, GenerationId, sha256
+from pipeline.resources import Resources
+from pipeline.views.status import BatchStatus, of_batch
+
+__all__ = ["Act", "BatchLine", "Page", "Picture", "Story", "Totals"]
+
+
+def generation(resources: Resources, team: str, text: str) -> Story:
+    """The team's generation of that id.
+
+    Raises:
+        UnknownThing: it has none; another team's is none.
+    """
+    found = _uuid(text)
+    with resources.database.transaction() as connection:
+        if found is None or teams.team_of_generation(connection, found) != team:
+            raise UnknownThing(f"there is no generation {text!r}")
+        return generations.stories(connection, Wanted(generation_id=GenerationId(found)))[0]
+
+
+def generations_page(resources: Resources, page: Page) -> list[Story]:
+    """The newest first, without deleted ones."""
+    with resources.database.transaction() as connection:
+        ids = teams.generation_ids(connection, page)
+        told = generations.stories(connection, Wanted(generation_ids=ids)) if ids else []
+    place = {one: number for number, one in enumerate(ids)}
+    return sorted(told, key=lambda story: place[story.generation["id"]])
+
+
+def batch(resources: Resources, team: str, text: str) -> BatchStatus:
+    """The team's batch of that id.
+
+    Raises:
+        UnknownThing: it has none; another team's is none.
+    """
+    found = _uuid(text)
+    with resources.database.transaction() as connection:
+        if found is None or teams.team_of_batch(connection, found) != team:
+            raise UnknownThing(f"there is no batch {text!r}")
+    return of_batch(resources, BatchId(found))
+
+
+def batches_page(
+    resources: Resources, team: str, *, before: UUID | None = None, limit: int = 20, user_id: str | None = None
+) -> list[BatchLine]:
+    with resources.database.transaction() as connection:
+        return teams.batch_lines(connection, team, before=before, limit=limit, user_id=user_id)
+
+
+def batch_named(resources: Resources, name: str, *, user_id: str, team: str) -> tuple[BatchId, UUID | None] | None:
+    """The batch of that name and the key that made it, where there is one."""
+    with resources.database.transaction() as connection:
+        return teams.batch_named(connection, name, user_id=user_id, team=team)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A stored picture, whole."""
+
+    content: bytes
+    media_type: str
+    sha256: str
+
+
+def picture(resources: Resources, team: str, text: str) -> Picture:
+    """The team's stored picture of that asset's id.
+
+    Raises:
+        UnknownThing: it has none, or its file is gone.
+        PictureLost: the file is damaged.
+    """
+    found = _uuid(text)
+    with resources.database.transaction() as connection:
+        row = None if found is None else teams.picture(connection, found, team=team)
+    if row is None:
+        raise UnknownThing(f"there is no picture {text!r}")
+    key, media_type, digest = row
+    try:
+        content = resources.store.get(key)
+    except FileNotFoundError:
+        raise UnknownThing(f"the file of picture {text!r} is gone") from None
+    return Picture(
+        content=content, media_type=media_type or "application/octet-stream", sha256=digest or sha256(content)
+    )
+
+
+def is_deleted(resources: Resources, generation_id: GenerationId) -> datetime | None:
+    """When it was deleted; None where it was not."""
+    with resources.database.transaction() as connection:
+        found = deletions.of(connection, generation_id)
+    return None if found is None else found.asked_at
+
+
+def acts_of(resources: Resources, batch_id: BatchId) -> Sequence[Act]:
+    with resources.database.transaction() as connection:
+        return acts.of_batch(connection, batch_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """A team's money and pictures over all time."""
+
+    charged_usd: Decimal
+    held_usd: Decimal
+    in_doubt_usd: Decimal
+    batches: int
+    generations: int
+    accepted: int
+
+    @property
+    def usd_per_accepted(self) -> Decimal | None:
+        return self.charged_usd / self.accepted if self.accepted else None
+
+
+def totals(resources: Resources, team: str) -> Totals:
+    with resources.database.transaction() as connection:
+        return Totals(**teams.totals(connection, team))
+
+
+def figures(resources: Resources, team: str, *, by: str, days: int) -> list[dict[str, Any]]:
+    """Generations, cost, success and stage times of the last days, by `day`, `user` or `model`."""
+    with resources.database.transaction() as connection:
+        return teams.figures(connection, team, by=by, days=days)
+
+
+def spend_by_day(resources: Resources, team: str, *, days: int) -> list[tuple[str, Decimal, int]]:
+    with resources.database.transaction() as connection:
+        return teams.spend(connection, team, days=days)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

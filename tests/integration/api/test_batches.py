@@ -1,0 +1,147 @@
+"""Batches over HTTP: made of JSON and of files, steered, told apart by team, reported and exported."""
+
+import io
+import uuid
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import pytest
+
+from domain.access import Scope
+from tests.support.api_desk import ApiDesk
+
+CSV = "theme,prompt\nrain,a pig in the rain\nsea,a pig at sea\nsea,a pig on a ship\n"
+IN_QUERY = {"name": "from a file", "provider": "replicate", "maxCostUsd": "2"}
+
+
+def made(desk: ApiDesk, *prompts: str, token: str | None = None, **body: Any) -> Any:
+    order = {"name": f"batch {uuid.uuid4()}", "prompts": list(prompts) or ["a pig", "a cow"], **body}
+    reply = desk.as_(token).post("/api/batches", json=order)
+    assert reply.status_code == 202, reply.text
+    return reply.json()
+
+
+def test_a_file_becomes_a_batch_and_again_adds_nothing(desk: ApiDesk) -> None:
+    http = desk.as_(**{"Content-Type": "text/csv"})
+    priced = http.post("/api/batches", params={**IN_QUERY, "dryRun": "true"}, content=CSV)
+    assert (priced.status_code, priced.json()["expectedUsd"], priced.json()["id"]) == (200, "0.45", None)
+    assert desk.as_().get("/api/batches").json()["batches"] == []
+    first = http.post("/api/batches", params=IN_QUERY, content=CSV)
+    assert (first.status_code, first.json()["new"], first.headers["location"]) == (202, 3, first.json()["statusUrl"])
+    again = http.post("/api/batches", params=IN_QUERY, content=CSV).json()
+    assert (again["id"], again["new"], again["known"]) == (first.json()["id"], 0, 3)
+    desk.work()
+    ended = desk.as_().get(first.json()["statusUrl"]).json()
+    assert (ended["accepted"], ended["finished"], ended["chargedUsd"], ended["limitUsd"]) == (3, True, "0.45", "2.00")
+    assert [act["act"] for act in ended["acts"]] == ["enqueued", "enqueued"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "query", "status"),
+    [
+        ("theme\nrain\n", "text/csv", IN_QUERY, 422),
+        (CSV, "text/csv", {}, 422),
+        ("{", "application/json", {}, 422),
+        ('{"name": "x", "prompts": []}', "application/json", {}, 422),
+        (CSV, "application/pdf", IN_QUERY, 415),
+        ("\x00\xff", "text/csv", IN_QUERY, 422),
+    ],
+)
+def test_what_cannot_be_read_is_a_problem(
+    desk: ApiDesk, content: str, kind: str, query: dict[str, str], status: int
+) -> None:
+    reply = desk.as_().post(
+        "/api/batches", content=content.encode("latin-1"), params=query, headers={"Content-Type": kind}
+    )
+    assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json"), reply.text
+
+
+def test_one_idempotency_key_makes_one_batch_of_thirty_two_requests(desk: ApiDesk) -> None:
+    headers = {"Authorization": f"Bearer {desk.key()}", "Idempotency-Key": "the same"}
+    order = {"name": "once", "prompts": ["a pig", "a cow"]}
+
+    def ask(_: int) -> str:
+        return httpx2.post(f"{desk.base}/api/batches", json=order, headers=headers, trust_env=False, timeout=60).text
+
+    with ThreadPoolExecutor(32) as pool:
+        answers = set(pool.map(ask, range(32)))
+    assert len(answers) == 1
+    (batch,) = desk.as_().get("/api/batches").json()["batches"]
+    assert (batch["total"], '"new":2' in answers.pop().replace(" ", "")) == (2, True)
+
+
+def test_a_batch_is_paused_resumed_and_canceled(desk: ApiDesk) -> None:
+    batch, http = made(desk), desk.as_()
+    address = batch["statusUrl"]
+    assert http.post(f"{address}/pause", json={"reason": "a look first"}).json()["paused"] == "a look first"
+    assert http.post(f"{address}/resume").json()["paused"] is None
+    canceled = http.post(f"{address}/cancel").json()
+    assert (canceled["asked"], canceled["batch"]["counts"]["canceled"]) == (2, 2)
+    retried = http.post(f"{address}/retry", json={"states": ["canceled"]}).json()
+    assert retried["queued"] == 2
+    desk.work()
+    ended = http.get(address).json()
+    assert ended["accepted"] == 2
+    assert [act["act"] for act in ended["acts"]] == ["retried", "canceled", "resumed", "paused", "enqueued"]
+
+
+def test_a_budget_is_raised_by_who_may_approve(desk: ApiDesk) -> None:
+    batch = made(desk, *[f"pig {number}" for number in range(4)], maxCostUsd="0.20")
+    desk.work()
+    address = batch["statusUrl"]
+    assert desk.as_().get(address).json()["stopped"] == "budget"
+    lesser = desk.as_(desk.key(scope=Scope.GENERATE))
+    assert lesser.post(f"{address}/budget", json={"maxCostUsd": "5"}).status_code == 403
+    assert lesser.post(f"{address}/resume", json={"maxCostUsd": "5"}).status_code == 403
+    assert lesser.post(f"{address}/retry").status_code == 403
+    raised = desk.as_(desk.key(scope=Scope.APPROVE)).post(f"{address}/budget", json={"maxCostUsd": "5"}).json()
+    assert (raised["limitUsd"], raised["stopped"]) == ("5.00", None)
+    desk.work()
+    assert desk.as_().get(address).json()["accepted"] == 4
+
+
+def test_a_key_with_a_limit_raises_no_budget_above_it(desk: ApiDesk) -> None:
+    token = desk.key(scope=Scope.APPROVE, limit_usd=Decimal(1))
+    batch = made(desk, "a pig", token=token, maxCostUsd="0.50")
+    http = desk.as_(token)
+    assert http.post(f"{batch['statusUrl']}/budget", json={"maxCostUsd": "0.90"}).status_code == 200
+    assert http.post(f"{batch['statusUrl']}/budget", json={"maxCostUsd": "1.10"}).json()["code"] == "limit_too_small"
+    assert http.post(f"{batch['statusUrl']}/budget", json={"maxCostUsd": None}).status_code == 422
+    other = made(desk, "a cow")
+    assert http.post(f"{other['statusUrl']}/resume").json()["code"] == "scope_required"
+
+
+def test_report_and_export_are_files_to_pass_on(desk: ApiDesk) -> None:
+    batch, http = made(desk), desk.as_()
+    desk.work()
+    report = http.get(f"{batch['statusUrl']}/report")
+    assert report.headers["content-security-policy"].startswith("sandbox")
+    assert "2</strong><span> of 2" in report.text
+    packed = zipfile.ZipFile(io.BytesIO(http.get(f"{batch['statusUrl']}/export").content))
+    assert len([name for name in packed.namelist() if name.endswith((".png", ".jpg"))]) == 2
+    assert any(name.endswith("generation_log.csv") for name in packed.namelist())
+
+
+def test_the_overview_says_what_there_is_and_what_it_came_to(desk: ApiDesk) -> None:
+    made(desk)
+    desk.work()
+    http = desk.as_()
+    cost = http.get("/api/cost").json()
+    assert (cost["chargedUsd"], cost["accepted"], cost["usdPerAccepted"]) == ("0.30", 2, "0.15")
+    assert cost["days"][0]["calls"] == 2
+    for by in ("day", "user", "model"):
+        (figure,) = http.get("/api/stats", params={"by": by}).json()["figures"]
+        assert (figure["accepted"], figure["successRate"], figure["costUsd"]) == (2, 1.0, "0.30")
+        assert figure["generatingS"] is not None
+    assert {lane["name"] for lane in http.get("/api/lanes").json()["lanes"]} == {
+        "ttapi",
+        "replicate",
+        "openai",
+        "sandbox",
+    }
+    served = {model["name"] for model in http.get("/api/models").json()["models"] if model["served"]}
+    assert "google/nano-banana-pro" in served
+    assert http.get("/api/characters").json() == {"characters": []}

@@ -1,0 +1,84 @@
+"""The owner's examples run as he wrote them: by curl, and JavaScript's objects as they are; host and key aside."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.support.api_desk import ApiDesk, environment_without_proxies
+
+TEXT = (Path(__file__).parents[2] / "data" / "owner_generation_service.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(bash|javascript)\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def curls() -> list[str]:
+    """Each call of curl, with the lines that belong to it."""
+    text = "\n".join(block for language, block in BLOCKS if language == "bash")
+    return [part.strip() for part in re.findall(r"^curl .*?(?=^curl |^#|\Z)", text, flags=re.DOTALL | re.MULTILINE)]
+
+
+def objects() -> dict[str, Any]:
+    """What JavaScript passes on, by the name of the function; an object literal becomes JSON."""
+    found = {}
+    for language, block in BLOCKS:
+        if language == "javascript":
+            name = "feedback" if "fetch(" in block else "from-prompt"
+            literal = re.search(r"(?:stringify|generateFromPrompt)\((\{.*?\n\s*\})\)", block, flags=re.DOTALL)
+            assert literal is not None
+            quoted = re.sub(r"'([^']*)'", lambda text: json.dumps(text[1]), literal[1])
+            found[name] = json.loads(re.sub(r"^(\s*)(\w+):", r'\1"\2":', quoted, flags=re.MULTILINE))
+    return found
+
+
+def run(desk: ApiDesk, tmp_path: Path, command: str, **placeholders: str) -> Any:
+    (tmp_path / ".curlrc").write_text(f'silent\nfail-with-body\nheader = "Authorization: Bearer {desk.key()}"\n')
+    text = command.replace("http://localhost:3001", desk.base)
+    for name, value in placeholders.items():
+        text = text.replace(f"{{{name.replace('_', '-')}}}", value)
+    environment = {**environment_without_proxies(), "CURL_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["bash", "-c", text], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_examples_of_curl(desk: ApiDesk, tmp_path: Path) -> None:
+    full, short, status, listing, health = curls()
+    made = run(desk, tmp_path, full)
+    assert (made["status"], made["userId"]) == ("processing", "user-123")
+    assert (made["provider"], made["model"]) == ("replicate", "google/nano-banana-pro")
+    assert made["settings"] == {"aspect_ratio": "1:1", "size": "2K"}
+    assert any("'google-imagen' is no more: Nano Banana Pro" in one for one in made["translated"])
+    assert made["prompt"].endswith("Avoid: blurry, low quality, distorted.")
+    assert made["pipelineData"]["row"]["asked"]["provider"] == "google-imagen"
+    assert run(desk, tmp_path, short)["status"] == "processing"
+    desk.work()
+    ended = run(desk, tmp_path, status, generation_id=made["id"])
+    assert (ended["status"], ended["cost"]) == ("completed", "0.15")
+    (asset,) = ended["assets"]
+    assert asset["best"]
+    assert desk.as_().get(asset["url"]).headers["content-type"].startswith("image/")
+    assert [one["id"] for one in run(desk, tmp_path, listing)["generations"]] == [made["id"]]
+    assert [stage["number"] for stage in run(desk, tmp_path, health)["stages"]] == list(range(1, 12))
+
+
+def test_the_examples_of_javascript(desk: ApiDesk) -> None:
+    given, http = objects(), desk.as_()
+    made = http.post("/api/generate/from-prompt", json=given["from-prompt"]).json()
+    assert made["settings"] == {"aspect_ratio": "16:9", "size": "2K"}
+    desk.work()
+    said = http.post(f"/api/generate/{made['id']}/feedback", json=given["feedback"])
+    assert (said.status_code, said.json()["feedbackType"]) == (201, "outlier")
+    (kept,) = http.get(f"/api/generate/{made['id']}").json()["feedback"]
+    assert (kept["rating"], kept["comment"], kept["userId"]) == (5, given["feedback"]["comment"], "user-123")
+
+
+def test_dall_e_answers_with_its_successor(desk: ApiDesk) -> None:
+    made = desk.generate(settings={"provider": "dall-e", "quality": "hd", "size": "1792x1024"})
+    assert (made["provider"], made["model"]) == ("openai", "gpt-image-2.5-sunburst")
+    assert made["settings"] == {"aspect_ratio": "16:9", "quality": "high"}
+    assert len(made["translated"]) == 3
+    desk.work()
+    assert desk.as_().get(made["statusUrl"]).json()["status"] == "completed"

@@ -1,0 +1,118 @@
+"""The page over HTTP: who may see it, which forms count, and that nothing which people wrote becomes markup."""
+
+import re
+
+import httpx2
+import pytest
+
+from domain.access import Scope
+from tests.support.api_desk import ApiDesk
+
+NASTY = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+
+
+def signed_in(desk: ApiDesk, token: str | None = None) -> tuple[httpx2.Client, str]:
+    """A browser's client after signing in, and the token of its forms."""
+    http = httpx2.Client(base_url=desk.base, trust_env=False, timeout=60, headers={"Accept": "text/html"})
+    desk.stack.enter_context(http)
+    answer = http.post("/sign-in", data={"key": token or desk.key()})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    http.cookies.set("likeness_session", cookie.partition("=")[2].partition(";")[0])
+    found = re.search(r'data-token="([^"]+)"', http.get("/").text)
+    assert found is not None
+    return http, found[1]
+
+
+def test_a_stranger_is_asked_for_a_key_on_every_page(desk: ApiDesk) -> None:
+    made = desk.generate()
+    http = httpx2.Client(base_url=desk.base, trust_env=False, headers={"Accept": "text/html"})
+    for path in ("/", f"/batches/{made['batchId']}", "/analytics", "/characters", "/lanes", f"/cards/{made['id']}"):
+        answer = http.get(path)
+        assert (answer.status_code, 'action="/sign-in"' in answer.text) == (401, True), path
+        assert made["prompt"] not in answer.text
+    assert http.post("/sign-in", data={"key": "lk_wrong"}).status_code == 401
+    http.close()
+
+
+def test_every_page_is_shut_to_what_is_not_its_own(desk: ApiDesk) -> None:
+    http, _ = signed_in(desk)
+    for path in ("/", "/analytics", "/characters", "/lanes", "/nothing"):
+        policy = http.get(path).headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert policy.startswith("default-src 'none'")
+    page = http.get("/").text
+    assert re.findall(r"\bstyle=|\bon[a-z]+=|https?://", page) == []
+    for name in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
+        assert http.get(name).status_code == 200
+
+
+def test_what_people_wrote_is_text(desk: ApiDesk) -> None:
+    http, _ = signed_in(desk)
+    order = {"name": NASTY, "prompts": [{"prompt": NASTY, "theme": NASTY}, "a pig"], "userId": NASTY}
+    made = desk.as_().post("/api/batches", json=order).json()
+    desk.as_().post(f"{made['statusUrl']}/pause", json={"reason": NASTY})
+    for path in ("/", f"/batches/{made['id']}", "/analytics"):
+        page = http.get(path).text
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+    assert "&lt;script&gt;alert(1)" in http.get(f"/batches/{made['id']}").text
+
+
+def test_a_form_of_another_page_does_nothing(desk: ApiDesk) -> None:
+    made = desk.generate()
+    http, token = signed_in(desk)
+    address = f"/batches/{made['batchId']}/pause"
+    for data, headers in (
+        ({}, {}),
+        ({"form_token": "guessed"}, {}),
+        ({"form_token": token}, {"Sec-Fetch-Site": "cross-site"}),
+    ):
+        assert http.post(address, data=data, headers=headers).status_code == 403
+    assert desk.as_().get(f"/api/batches/{made['batchId']}").json()["paused"] is None
+    # A cookie alone is good for looking, not for the API's own posts.
+    assert http.post(f"/api/batches/{made['batchId']}/pause").status_code == 401
+    assert http.post(address, data={"form_token": token}).status_code == 303
+    assert desk.as_().get(f"/api/batches/{made['batchId']}").json()["paused"] == "paused on the page"
+
+
+def test_a_visitor_of_another_team_finds_nothing(desk: ApiDesk) -> None:
+    made = desk.generate()
+    desk.work()
+    (asset,) = desk.as_().get(made["statusUrl"]).json()["assets"]
+    http, token = signed_in(desk, desk.key("others"))
+    for path in (
+        f"/batches/{made['batchId']}",
+        f"/cards/{made['id']}",
+        f"/pictures/{asset['id']}",
+        f"/thumbnails/{asset['id']}",
+        f"/api/batches/{made['batchId']}/report",
+    ):
+        assert http.get(path).status_code == 404, path
+    assert http.post(f"/batches/{made['batchId']}/cancel", data={"form_token": token}).status_code == 404
+    assert http.post(f"/generations/{made['id']}/feedback", data={"form_token": token}).status_code in {404, 422}
+
+
+@pytest.mark.parametrize("scope", [Scope.READ, Scope.GENERATE])
+def test_a_visitor_does_no_more_than_the_key_may(desk: ApiDesk, scope: Scope) -> None:
+    made = desk.generate()
+    http, token = signed_in(desk, desk.key(scope=scope))
+    page = http.get(f"/batches/{made['batchId']}").text
+    assert ("/pause" in page) == (scope is Scope.GENERATE)
+    assert "/budget" not in page
+    budget = http.post(f"/batches/{made['batchId']}/budget", data={"form_token": token, "max_cost_usd": "9"})
+    assert budget.status_code == 403
+
+
+def test_a_session_ends_with_its_key_and_by_signing_out(desk: ApiDesk) -> None:
+    from pipeline.operator import keys
+
+    http, token = signed_in(desk)
+    assert http.post("/sign-out", data={"form_token": token}).status_code == 303
+    assert http.get("/").status_code == 401
+    key = desk.key(scope=Scope.READ)
+    other, _ = signed_in(desk, key)
+    keys.revoke(desk.resources, key[:11])
+    assert other.get("/").status_code == 401
