@@ -64,23 +64,7 @@ def enqueue(
 def say_plan(terminal: Terminal, plan: Plan) -> None:
     """The dry run: what it would cost, and what is odd."""
     order = plan.order
-    terminal.document(
-        {
-            "name": order.name,
-            "dry_run": True,
-            "total": plan.total,
-            "expected_usd": show(plan.expected_usd),
-            "at_most_usd": show(plan.at_most_usd),
-            "known": plan.known,
-            "changed": len(plan.changed),
-            "at_least_s": round(plan.at_least.total_seconds(), 1),
-            "at_most_s": round(plan.at_most.total_seconds(), 1),
-            "limit_usd": show(order.limit_usd),
-            "plan_hash": plan.digest,
-            "max_tries": order.policy.max_tries,
-            "warnings": list(plan.warnings),
-        }
-    )
+    terminal.document(_plan_document(plan))
     if terminal.as_json:
         return
     new = sum(one.count for one in plan.new)
@@ -102,6 +86,24 @@ def say_plan(terminal: Terminal, plan: Plan) -> None:
     if plan.themes:
         themes = len(plan.themes)
         terminal.out.print(f"{themes} theme{'' if themes == 1 else 's'}: {', '.join(plan.themes)}")
+
+
+def _plan_document(plan: Plan) -> dict[str, object]:
+    return {
+        "name": plan.order.name,
+        "dry_run": True,
+        "total": plan.total,
+        "expected_usd": show(plan.expected_usd),
+        "at_most_usd": show(plan.at_most_usd),
+        "known": plan.known,
+        "changed": len(plan.changed),
+        "at_least_s": round(plan.at_least.total_seconds(), 1),
+        "at_most_s": round(plan.at_most.total_seconds(), 1),
+        "limit_usd": show(plan.order.limit_usd),
+        "plan_hash": plan.digest,
+        "max_tries": plan.order.policy.max_tries,
+        "warnings": list(plan.warnings),
+    }
 
 
 def say_enqueued(terminal: Terminal, plan: Plan, written: Enqueued) -> None:

@@ -55,10 +55,7 @@ def read_prompts(
     Raises:
         BadInput: the file, a row of it, or the range cannot be used. Nothing is returned in part.
     """
-    if start < 0:
-        raise BadInput(f"--start {start} is before the first row; rows count from 0")
-    if end is not None and end <= start:
-        raise BadInput(f"--start {start} --end {end} is no range; rows count from 0, and the end comes after the start")
+    _check_range(start, end)
     name = "standard input" if str(path) == "-" else path.name
     kept = PromptRows(findings or Findings())
     with _opened(path) as source:
@@ -74,16 +71,41 @@ def read_prompts(
             approved_only=approved_only,
             variables=variables or {},
         )
-        try:
-            for row in reader.rows(raw):
-                kept.usable += 1
-                if start <= row.position and (end is None or row.position < end):
-                    kept.append(row)
-        except BadInput as failure:
-            raise (failure if book is None else book.located(failure, reader.column)) from failure.__cause__
+        _take(kept, reader, raw, start=start, end=end, book=book)
+    _refuse_what_is_not_there(kept, reader, name=name, start=start, end=end)
+    return kept
+
+
+def _check_range(start: int, end: int | None) -> None:
+    if start < 0:
+        raise BadInput(f"--start {start} is before the first row; rows count from 0")
+    if end is not None and end <= start:
+        raise BadInput(f"--start {start} --end {end} is no range; rows count from 0, and the end comes after the start")
+
+
+def _take(
+    kept: PromptRows,
+    reader: RowReader,
+    raw: Iterator[tuple[int, dict[str, Any]]],
+    *,
+    start: int,
+    end: int | None,
+    book: WorkbookFile | None,
+) -> None:
+    """Read all rows and keep the wanted ones; what is wrong with one is said with its cell, where there are cells."""
+    try:
+        for row in reader.rows(raw):
+            kept.usable += 1
+            if start <= row.position and (end is None or row.position < end):
+                kept.append(row)
+    except BadInput as failure:
+        raise (failure if book is None else book.located(failure, reader.column)) from failure.__cause__
     if book is not None:
         kept.workbook = book
         kept.findings.add_all(Kind.WORKBOOK, book.warnings)
+
+
+def _refuse_what_is_not_there(kept: PromptRows, reader: RowReader, *, name: str, start: int, end: int | None) -> None:
     reader.refuse_if_empty(kept.usable)
     if start >= kept.usable or (end is not None and end > kept.usable):
         asked = f"--start {start}" if start >= kept.usable else f"--end {end}"
@@ -94,7 +116,6 @@ def read_prompts(
             f"{kept.unapproved.total():,} rows of {name!r} are passed over, since their status is not 'approved':"
             f" {by_status(kept.unapproved)}"
         )
-    return kept
 
 
 @contextmanager
