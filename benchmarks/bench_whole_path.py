@@ -141,7 +141,7 @@ def measured(side: Side, servers: Servers, count: int) -> dict[str, Any]:
         return {name: cpu_s(pid) for name, pid in pids.items()}
 
     def until(wanted: int) -> None:
-        limit = time.monotonic() + 400
+        limit = time.monotonic() + 600
         while side.finished() < wanted:
             if time.monotonic() > limit:
                 raise TimeoutError(f"{side.name}: {side.finished()} of {wanted} are done")

@@ -80,6 +80,13 @@ class StandIn:
             return "201 Created", "application/json", self._prediction(f"job{next(_numbers)}", "starting")
         if method == "GET" and number.isdecimal():
             return "200 OK", "application/json", self._prediction(f"job{number}", "succeeded")
+        if path.startswith("/_sandbox/files"):
+            # Two references get one address: nobody reads them.
+            return (
+                "201 Created",
+                "application/json",
+                json.dumps({"url": f"{self._base}/replicate/files/0.png"}).encode(),
+            )
         return "200 OK", "application/json", json.dumps({"results": [], "type": "user", "username": "bench"}).encode()
 
     def _prediction(self, job: str, status: str) -> bytes:
