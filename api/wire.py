@@ -1,9 +1,10 @@
 """What requests and answers look like on the wire: camelCase, money as decimals in strings, times with their zone."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from math import isfinite
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from domain.escalation import MOST_TRIES
@@ -12,7 +13,8 @@ from pipeline.intake.prompt_rows import LONGEST_PROMPT
 
 Value = str | int | float | bool
 #: No NUL, which no database stores.
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+_NO_NUL = r"^[^\x00]*$"
+Text = Annotated[str, StringConstraints(pattern=_NO_NUL)]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Prompt = Annotated[Text, Field(min_length=1, max_length=LONGEST_PROMPT)]
 Money = Annotated[str, Field(pattern=r"^\d{1,8}(\.\d{1,6})?$", examples=["12.50"])]
@@ -34,6 +36,16 @@ class GenerationSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Value]
+
+    @model_validator(mode="after")
+    def _can_be_stored(self) -> Self:
+        """No NUL in a name or a text, and no number that is none: neither goes into a database's JSON."""
+        for name, value in (self.__pydantic_extra__ or {}).items():
+            if "\x00" in name or (isinstance(value, str) and "\x00" in value):
+                raise ValueError(f"{name!r} holds a NUL, which cannot be stored")
+            if isinstance(value, float) and not isfinite(value):
+                raise ValueError(f"{name!r} is no number")
+        return self
 
     provider: Text | None = Field(None, max_length=100, examples=["google-imagen"])
     model: Text | None = Field(None, max_length=200)

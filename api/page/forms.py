@@ -59,11 +59,11 @@ def start(
     request: Request,
     resources: Held,
     caller: Signed,
-    name: Annotated[str, Query(min_length=1, max_length=200)],
-    kind: Annotated[str, Query(max_length=10)],
-    provider: Annotated[str | None, Query(max_length=100)] = None,
-    character: Annotated[str | None, Query(max_length=200)] = None,
-    max_cost_usd: Annotated[str | None, Query(alias="maxCostUsd", max_length=20)] = None,
+    name: Annotated[wire.Text, Query(min_length=1, max_length=200)],
+    kind: Annotated[wire.Text, Query(max_length=10)],
+    provider: Annotated[wire.Text | None, Query(max_length=100)] = None,
+    character: Annotated[wire.Text | None, Query(max_length=200)] = None,
+    max_cost_usd: Annotated[wire.Text | None, Query(alias="maxCostUsd", max_length=20)] = None,
     dry_run: Annotated[bool, Query(alias="dryRun")] = False,
 ) -> Response:
     """Price a file that was dropped, or start its batch."""

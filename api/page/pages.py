@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from api import documents
+from api import documents, wire
 from api.callers import Held
 from api.page.batch_cards import card_of
 from api.page.rendering import page, static_files
@@ -50,7 +50,7 @@ def static(name: str) -> Response:
 
 
 @router.get("/")
-def batches(resources: Held, caller: Visitor, cursor: Annotated[str | None, Query()] = None) -> HTMLResponse:
+def batches(resources: Held, caller: Visitor, cursor: Annotated[wire.Text | None, Query()] = None) -> HTMLResponse:
     """All batches of the team, the newest first."""
     before = documents.read_cursor(cursor)
     lines = team.batches_page(resources, caller.team, before=before, limit=_LINES + 1)
@@ -68,7 +68,7 @@ def batches(resources: Held, caller: Visitor, cursor: Annotated[str | None, Quer
 
 @router.get("/batches/{id}")
 def batch(
-    request: Request, resources: Held, caller: Visitor, id: str, cursor: Annotated[str | None, Query()] = None
+    request: Request, resources: Held, caller: Visitor, id: str, cursor: Annotated[wire.Text | None, Query()] = None
 ) -> HTMLResponse:
     """One batch: figures, what can be done, and its contact sheet."""
     status = team.batch(resources, caller.team, id)

@@ -73,12 +73,12 @@ def create(
     resources: Held,
     caller: Generator,
     dry_run: Annotated[bool, Query(alias="dryRun", description="check and price everything, write nothing")] = False,
-    name: Annotated[str | None, Query(max_length=200, description="of a file's batch")] = None,
-    user_id: Annotated[str | None, Query(alias="userId", max_length=200)] = None,
-    provider: Annotated[str | None, Query(max_length=100)] = None,
-    model: Annotated[str | None, Query(max_length=200)] = None,
-    character: Annotated[str | None, Query(max_length=200)] = None,
-    max_cost_usd: Annotated[str | None, Query(alias="maxCostUsd", max_length=20)] = None,
+    name: Annotated[wire.Text | None, Query(max_length=200, description="of a file's batch")] = None,
+    user_id: Annotated[wire.Text | None, Query(alias="userId", max_length=200)] = None,
+    provider: Annotated[wire.Text | None, Query(max_length=100)] = None,
+    model: Annotated[wire.Text | None, Query(max_length=200)] = None,
+    character: Annotated[wire.Text | None, Query(max_length=200)] = None,
+    max_cost_usd: Annotated[wire.Text | None, Query(alias="maxCostUsd", max_length=20)] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Enqueue many prompts: a JSON document, or a file of prompts with its wishes in the query.
@@ -192,9 +192,9 @@ def _taken(prepared: orders.Prepared, wish: Wish, *, batch_id: BatchId | None, n
 def list_(
     resources: Held,
     caller: Reader,
-    user_id: Annotated[str | None, Query(alias="userId", max_length=200)] = None,
+    user_id: Annotated[wire.Text | None, Query(alias="userId", max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Annotated[wire.Text | None, Query(max_length=100)] = None,
 ) -> wire.Batches:
     """The team's batches, the newest first."""
     before = documents.read_cursor(cursor)
@@ -216,7 +216,7 @@ def list_generations(
     id: Id,
     status: Literal["pending", "processing", "completed", "failed"] | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Annotated[wire.Text | None, Query(max_length=100)] = None,
 ) -> wire.Generations:
     """The batch's generations, the last row of its file first."""
     found = team.batch(resources, caller.team, id)

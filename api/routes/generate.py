@@ -180,11 +180,11 @@ def _story(resources: Resources, caller: Caller, text: str) -> Story:
 def list_(
     resources: Held,
     caller: Reader,
-    user_id: Annotated[str | None, Query(alias="userId", max_length=200)] = None,
-    batch_id: Annotated[str | None, Query(alias="batchId", max_length=100)] = None,
+    user_id: Annotated[wire.Text | None, Query(alias="userId", max_length=200)] = None,
+    batch_id: Annotated[wire.Text | None, Query(alias="batchId", max_length=100)] = None,
     status: Literal["pending", "processing", "completed", "failed"] | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Annotated[wire.Text | None, Query(max_length=100)] = None,
 ) -> wire.Generations:
     """The newest generations of the team, of one user where `userId` names one; deleted ones are left out."""
     of_batch = None if batch_id is None else team.batch(resources, caller.team, batch_id).batch.id
