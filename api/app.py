@@ -21,6 +21,7 @@ from api.page import forms, pages
 from api.page.error_pages import answer_with_pages
 from api.problems import Problem, answer_with_problems
 from api.routes import batch_routes, event_routes, generate, health, hooks, overview
+from api.wire import BatchOrder
 from pipeline.resources import Resources
 from providers.transport.outgoing import WebhookSender
 
@@ -80,7 +81,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
         )
         schemas = document["components"]["schemas"]
-        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        for named in (Problem, BatchOrder):
+            # Referred to by hand, where FastAPI does not look.
+            schema = named.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema.pop("$defs", None)
+            schemas[named.__name__] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         app.openapi_schema = document

@@ -53,7 +53,6 @@ STATUS: Final[Mapping[type[LikenessError], int]] = {
 }
 #: What a status means here, for the title of a problem and for the OpenAPI document.
 TITLES: Final[Mapping[int, str]] = {
-    400: "The request is no HTTP that can be read",
     401: "A key is needed",
     403: "The key may not do this",
     404: "There is no such thing",
@@ -70,6 +69,8 @@ TITLES: Final[Mapping[int, str]] = {
     502: "The image service failed",
     503: "Not now",
 }
+#: Of what no failure of ours stands for.
+_CODES: Final = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type", 503: "unavailable"}
 _AGAIN_S: Final = 5
 
 
@@ -152,10 +153,11 @@ def answer_with_problems(app: FastAPI) -> None:
 
     async def of_http(_: Request, failure: Exception) -> JSONResponse:
         assert isinstance(failure, HTTPException)
-        code = TITLES.get(failure.status_code, "error").lower().replace(" ", "_").replace("'", "")
-        named = {404: "not_found", 405: "method_not_allowed"}.get(failure.status_code, code)
+        if failure.status_code == 400:  # FastAPI's word for a body that is no JSON
+            return problem(422, "body: it is no JSON in UTF-8", code="malformed")
         said = TITLES.get(failure.status_code, failure.detail)
-        return problem(failure.status_code, said, code=named, headers=failure.headers)
+        code = _CODES.get(failure.status_code, "error")
+        return problem(failure.status_code, said, code=code, headers=failure.headers)
 
     async def of_defect(_: Request, __: Exception) -> JSONResponse:
         return problem(500, "an unexpected failure; its trace is in the log of the api role", code="defect")

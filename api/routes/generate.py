@@ -176,7 +176,7 @@ def _story(resources: Resources, caller: Caller, text: str) -> Story:
     return story
 
 
-@router.get("/api/generate", response_model=wire.Generations, responses=documented(401, 403, 422, 429, 503))
+@router.get("/api/generate", response_model=wire.Generations, responses=documented(401, 403, 404, 422, 429, 503))
 def list_(
     resources: Held,
     caller: Reader,

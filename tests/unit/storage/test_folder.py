@@ -187,3 +187,12 @@ def test_a_reply_is_found_again_by_its_attempt(store: FolderStore, tmp_path: Pat
     assert FolderStore(tmp_path / "store").get_reply(first) == b'{"later": true}'
     with pytest.raises(FileNotFoundError):
         store.get_reply(second)
+
+
+def test_a_deleted_picture_is_gone_and_deleting_again_is_harmless(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    key = store.put(b"a picture", ending="png").key
+    store.delete(key)
+    store.delete(key)
+    with pytest.raises(FileNotFoundError):
+        store.get(key)
