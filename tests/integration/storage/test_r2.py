@@ -308,3 +308,12 @@ def test_a_key_that_is_none_of_ours_is_refused(store: R2Store) -> None:
     for use in (store.get, store.publish, store.path_of):
         with pytest.raises(BadInput):
             use("../outside.png")
+
+
+def test_a_deleted_picture_is_in_neither_bucket_nor_folder(store: R2Store, mirrored: MirroredStore) -> None:
+    key = mirrored.put(b"a picture", ending="png").key
+    mirrored.delete(key)
+    mirrored.delete(key)
+    for one in (store, mirrored):
+        with pytest.raises(FileNotFoundError):
+            one.get(key)
