@@ -15,8 +15,8 @@ check:           ## lint, format, types, import contracts, security
 	./run lint-imports
 	./run bandit --configfile pyproject.toml --quiet --recursive $(PACKAGES)
 
-test:            ## the tests a developer runs at every change
-	./run pytest
+test:            ## the tests a developer runs at every change, and the branches they cover
+	./run pytest --cov --cov-report=term
 
 slow:            ## the long tests: two at a time, then those that need the machine to themselves
 	./run pytest -m "slow and not quiet" --numprocesses=2 --dist=load --timeout=600
@@ -32,5 +32,5 @@ demo:            ## 28 prompts through the whole system, on this machine
 	./run likeness demo
 
 clean:           ## remove caches (data in .likeness/ stays)
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
