@@ -41,6 +41,11 @@ class Cell(NamedTuple):
     struck: bool = False
     links: tuple[str, ...] = ()
 
+    @property
+    def odd(self) -> bool:
+        """Whether there is more to it than what it shows."""
+        return self.inexact or self.struck
+
 
 Value = str | Cell
 
@@ -70,6 +75,8 @@ class SheetRow:
         cells: by 0-based column; cells without content are absent.
         merged: areas that begin in this row, where the format stores them so.
         pictures: columns of pictures that are anchored in this row, where the format stores them so.
+        numbers: columns whose text is that of a whole number which shows as it is stored, and no `Cell` was made of.
+        plain: every cell is a text, or such a number.
     """
 
     line: int
@@ -77,6 +84,8 @@ class SheetRow:
     cells: dict[int, Value]
     merged: Sequence[Area] = ()
     pictures: Sequence[int] = ()
+    numbers: Sequence[int] = ()
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

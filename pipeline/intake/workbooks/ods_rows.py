@@ -113,15 +113,20 @@ class OdsRowReader:
 
     def _regular(self, content: str) -> SheetRow:
         cells: dict[int, Value] = {}
+        numbers: list[int] = []
         column = 0
         for times, number, shown in _REGULAR_CELLS.findall(content):
             if number:
-                as_stored = shown[:1] != "0" and shown[-1:] != "%"
-                cells[column] = Cell(Kind.NUMBER, number.lstrip("0") or "0") if as_stored else _number(number, shown)
+                if number[0] != "0" and shown[:1] != "0" and shown[-1:] != "%":
+                    cells[column] = number
+                    numbers.append(column)
+                else:
+                    cells[column] = _number(number, shown)
             elif shown:
                 cells[column] = _checked(entities(shown))
             column += int(times) if times else 1
-        return SheetRow(line=0, hidden=False, cells=cells)
+        plain = all(type(value) is str for value in cells.values())
+        return SheetRow(line=0, hidden=False, cells=cells, numbers=numbers, plain=plain)
 
     def _row(self, element: Element) -> SheetRow:
         hidden = element.get(f"{{{TABLE}}}visibility", "visible") != "visible"

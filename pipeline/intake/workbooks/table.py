@@ -8,12 +8,13 @@ from pipeline.intake.columns import column_name
 from pipeline.intake.workbooks.choose import Candidate, WorkbookOptions
 from pipeline.intake.workbooks.contract import Area, Cell, Kind, SheetRow, Value, letters, place
 from pipeline.intake.workbooks.notices import Notices
-from pipeline.intake.workbooks.values import ADDRESSES, CellReader
+from pipeline.intake.workbooks.values import ADDRESSES, NOT_NUMBERS, CellReader
 
 #: What the row below a table says where it adds the others up.
 _TOTALS: Final = frozenset(
     {"total", "totals", "grand total", "subtotal", "sum", "average", "count", "summe", "gesamt", "mittelwert"}
 )
+_LONGEST_TOTAL: Final = 20
 #: The column that an export puts its small pictures in.
 PICTURE_COLUMN: Final = "picture"
 
@@ -30,6 +31,7 @@ class Table:
         self._cells = CellReader(self._sheet, self.notices, name=name)
         self._names = self._named()
         self._at = {column: at for at, column in self._names.items()}
+        self._wordy = {at for at, column in self._names.items() if column in NOT_NUMBERS}
         self._addresses = {at: column for at, column in self._names.items() if column in ADDRESSES}
         self._merged: dict[int, list[Area]] = {}
         for area in candidate.facts.merged:
@@ -60,7 +62,8 @@ class Table:
         for row in self._chosen.sheet.rows():
             if row.line <= self._chosen.area.first_line:
                 continue
-            self._span(row)
+            if self._merged or row.merged or self._spanning:
+                self._span(row)
             if row.hidden and not self._options.hidden:
                 if prompt in row.cells:
                     self._say("hidden or filtered rows are passed over; --hidden reads them", row.line)
@@ -104,7 +107,20 @@ class Table:
         self.notices.add("hidden columns are not read; --hidden reads them", place(self._sheet, line, at))
 
     def _fields(self, row: SheetRow) -> dict[str, str]:
+        for at in row.numbers:
+            if at in self._wordy:
+                row.cells[at], row.plain = Cell(Kind.NUMBER, str(row.cells[at])), False
+        if row.plain and not (self._addresses or row.pictures or self._chosen.facts.pictures):
+            names = self._names
+            simple = {names[at]: value for at, value in row.cells.items() if at in names and type(value) is str}
+            if len(simple) == len(row.cells):
+                return simple
+        return self._each(row)
+
+    def _each(self, row: SheetRow) -> dict[str, str]:
+        """The row cell by cell, where something is more than plain text below a name."""
         fields: dict[str, str] = {}
+        placed: list[int] = []
         names = self._names
         for at, value in row.cells.items():
             column = names.get(at)
@@ -115,10 +131,16 @@ class Table:
             if type(value) is str:
                 fields[column] = value
             elif isinstance(value, Cell):
+                if value.kind is Kind.NUMBER and not value.odd and column not in NOT_NUMBERS:
+                    fields[column] = value.text
+                    continue
                 fields[column] = self._cells.text(value, column, line=row.line, at=at)
+                if value.kind is Kind.PICTURE and not value.links and at in names:
+                    placed.append(at)
         if self._addresses:
             self._follow_links(row.line, fields)
-        self._look_at_pictures(row, fields)
+        if placed or row.pictures or self._chosen.facts.pictures:
+            self._look_at_pictures(row, fields, placed)
         return fields
 
     def _hides(self, at: int) -> bool:
@@ -130,11 +152,15 @@ class Table:
             if (link := links.get((line, at))) is not None and column in fields:
                 fields[column] = link
 
-    def _look_at_pictures(self, row: SheetRow, fields: dict[str, str]) -> None:
-        """A picture cannot be sent from here: where it stands for an address, the row would be paid for without it."""
+    def _look_at_pictures(self, row: SheetRow, fields: dict[str, str], placed: Sequence[int]) -> None:
+        """A picture cannot be sent from here: where it stands for an address, the row would be paid for without it.
+
+        Args:
+            placed: columns whose cell is itself a picture.
+        """
         spots = self._chosen.facts.pictures
         laid = [at for at in self._names if (row.line, at) in spots] if spots else []
-        for at in {*laid, *(at for at in row.pictures if at in self._names), *self._placed(row)}:
+        for at in {*laid, *(at for at in row.pictures if at in self._names), *placed}:
             column = self._names[at]
             if column in ADDRESSES and not fields.get(column, "").strip():
                 raise BadInput(
@@ -146,16 +172,10 @@ class Table:
             if column != PICTURE_COLUMN:
                 self.notices.add("pictures in a workbook steer nothing", place(self._sheet, row.line, at))
 
-    def _placed(self, row: SheetRow) -> Iterator[int]:
-        """Columns whose cell is itself a picture."""
-        for at, value in row.cells.items():
-            if isinstance(value, Cell) and value.kind is Kind.PICTURE and not value.links and at in self._names:
-                yield at
-
     def _adds_up(self, row: SheetRow, prompt: int) -> bool:
         said = row.cells.get(prompt)
         if said is not None:
-            return isinstance(said, str) and said.strip(" :").casefold() in _TOTALS
+            return len(said) <= _LONGEST_TOTAL and isinstance(said, str) and said.strip(" :").casefold() in _TOTALS
         return any(isinstance(one, str) and one.strip(" :").casefold() in _TOTALS for one in row.cells.values())
 
     def _span(self, row: SheetRow) -> None:

@@ -18,6 +18,8 @@ _STEERING: Final = SETTINGS | TRIES | {"provider", "model", "character", "status
 _LABELS: Final = frozenset({"index", "theme", "variation"})
 #: A scale from 0 to 100, on which 80% can only mean 80.
 _SCALES: Final = frozenset({"cref_weight", "chaos"})
+#: Columns in which a number is no number.
+NOT_NUMBERS: Final = frozenset({"prompt", "aspect_ratio"})
 _AS_TEXT: Final = "type it as text, with an apostrophe before it"
 _MINUTE_S: Final = 60
 
@@ -50,7 +52,7 @@ class CellReader:
         return self._no_text(cell, column, line, at)
 
     def _no_text(self, cell: Cell, column: str, line: int, at: int) -> str:
-        if cell.kind is Kind.NUMBER and not cell.inexact and column not in {"prompt", "aspect_ratio"}:
+        if cell.kind is Kind.NUMBER and not cell.inexact and column not in NOT_NUMBERS:
             return cell.text
         self._refuse_broken(cell, column, line, at)
         if column == "prompt":

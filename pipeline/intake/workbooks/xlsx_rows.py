@@ -24,6 +24,21 @@ _CELL: Final = (
     r'<c r="([A-Z]{1,3})[0-9]{1,7}"(?: s="([0-9]{1,6})")?(?: t="([snb]|inlineStr)")?'
     r'(?:/>|><v>([^<&]{0,64})</v></c>|><is><t(?: xml:space="preserve")?>([^<]*)</t></is></c>)'
 )
+_ROW: Final = re.compile(r'\s*<row r="([0-9]{1,7})"([^<>]*[^<>/]|)>')
+_ROW_ENDS: Final = "</row>"
+#: How many tags a cell has: empty, with a stored value, with a text of its own.
+_EMPTY_TAGS, _STORED_TAGS, _INLINE_TAGS = 1, 4, 6
+_CELLS: Final = 20_000_000
+TRUE: Final = frozenset({"1", "true"})
+#: What a formula is read for: the address that it makes a caption or a picture of.
+ADDRESS: Final = re.compile(
+    r"""\s*(?:of:)?=?\s*(?:_xlfn\.)?(?:HYPERLINK|IMAGE)\(\s*"((?:[^"]|"")*)"\s*[,;)]""", re.IGNORECASE
+)
+#: Cells as nearly every program writes them: no formula, and a text in one run.
+_CELL: Final = (
+    r'<c r="([A-Z]{1,3})[0-9]{1,7}"(?: s="([0-9]{1,6})")?(?: t="([snb]|inlineStr)")?'
+    r'(?:/>|><v>([^<&]{0,64})</v></c>|><is><t(?: xml:space="preserve")?>([^<]*)</t></is></c>)'
+)
 _REGULAR: Final = re.compile(
     r'\s*<row r="([0-9]{1,7})"([^<>]*)>((?:' + re.sub(r"\((?!\?)", "(?:", _CELL) + r")*)</row>"
 )
@@ -56,17 +71,23 @@ class RowReader:
         """
         for piece in pieces:
             at = 0
-            while (match := _REGULAR.match(piece, at)) is not None:
-                yield self._regular(match[1], match[2], match[3])
-                at = match.end()
+            while (match := _ROW.match(piece, at)) is not None:
+                end = piece.find(_ROW_ENDS, match.end())
+                content = piece[match.end() : end]
+                cells = _CELLS.findall(content)
+                if end < 0 or not _is_all(cells, content):
+                    break
+                yield self._regular(int(match[1]), match[2], cells)
+                at = end + len(_ROW_ENDS)
             if at < len(piece):
                 for element in parsed(self._opening, piece[at:], self._closing):
                     yield self._irregular(element)
 
-    def _regular(self, line: str, attributes: str, content: str) -> SheetRow:
-        row = self._row(line, hidden=_HIDDEN.search(attributes) is not None)
-        cells, columns = row.cells, self._columns
-        for name, style, kind, stored, inline in _CELLS.findall(content):
+    def _regular(self, line: int, attributes: str, found: Sequence[tuple[str, str, str, str, str]]) -> SheetRow:
+        row = self._row(line, hidden=attributes != "" and _HIDDEN.search(attributes) is not None)
+        cells, columns, strings, struck = row.cells, self._columns, self._strings.get, self._struck
+        numbers: list[int] = []
+        for name, style, kind, stored, inline in found:
             if not (stored or inline):
                 continue
             column = columns.get(name)
@@ -74,24 +95,28 @@ class RowReader:
                 column = columns[name] = column_of(name)
             value: Value
             if kind == "s":
-                value = self._struck_out(self._strings.get(stored), style)
+                value = strings(stored) if style not in struck else self._struck_out(strings(stored), style)
             elif inline:
                 value = self._struck_out(unescaped(entities(inline)), style)
             elif kind == "b":
                 value = Cell(Kind.BOOLEAN, "true" if stored in TRUE else "false")
             elif style in self._plain and stored.isdigit() and stored[0] != "0" and len(stored) <= _EXACT_DIGITS:
-                value = Cell(Kind.NUMBER, stored)
+                value = stored
+                numbers.append(column)
             else:
                 value = number_cell(stored.strip(), self._styles.get(style, _PLAIN), since_1904=self._since_1904)
             if value != "":
                 cells[column] = value
+        row.numbers, row.plain = numbers, all(type(value) is str for value in cells.values())
         self._count(len(cells))
         return row
 
     def _irregular(self, element: Element) -> SheetRow:
         attributes = element.attrib
         hidden = attributes.get("hidden") in TRUE or attributes.get("ht") in {"0", "0.0"}
-        row = self._row(attributes.get("r"), hidden=hidden)
+        written = attributes.get("r")
+        line = self._line + 1 if written is None else whole_number(written, most=MOST_LINES)
+        row = self._row(line, hidden=hidden)
         column = -1
         for cell in element:
             if not cell.tag.endswith("}c"):
@@ -107,9 +132,8 @@ class RowReader:
     def _struck_out(self, value: Value, style: str) -> Value:
         return Cell(Kind.TEXT, value, struck=True) if style in self._struck and value and type(value) is str else value
 
-    def _row(self, written: str | None, *, hidden: bool) -> SheetRow:
-        line = self._line + 1 if written is None else whole_number(written, most=MOST_LINES)
-        if line <= self._line:
+    def _row(self, line: int, *, hidden: bool) -> SheetRow:
+        if not self._line < line <= MOST_LINES:
             raise Damaged(f"row {line} comes after row {self._line}")
         self._line = line
         return SheetRow(line=line, hidden=hidden, cells={})
@@ -156,6 +180,14 @@ class RowReader:
             case "d":
                 return Cell(Kind.DATE, stored.strip()[:30])
         raise Damaged(f"a cell is of the kind {kind[:20]!r}, which there is not")
+
+
+def _is_all(cells: Sequence[tuple[str, str, str, str, str]], content: str) -> bool:
+    """Whether these cells are all that a row holds: no tag is left over."""
+    tags = content.count("<")
+    if tags == _STORED_TAGS * len(cells):
+        return all(cell[3] for cell in cells)
+    return tags == sum(_STORED_TAGS if cell[3] else _INLINE_TAGS if cell[4] else _EMPTY_TAGS for cell in cells)
 
 
 def _links(formula: str | None) -> tuple[str, ...]:
