@@ -34,6 +34,7 @@
     │   └── NeverArrived        a doubt is settled: there is no such job (db.moves.doubts)
     ├── PictureError            the file that came back
     │   ├── PictureAway         cannot be downloaded now, perhaps later
+    │   │   └── PictureGuarded  its host asks for a login, or refuses (providers.transport.fetch)
     │   ├── PictureLost         paid for, and cannot be downloaded any more
     │   └── NotAPicture         wrong type, truncated, or a decompression bomb
     ├── ScorerError             the check

@@ -141,11 +141,7 @@ def wish_of(caller: Caller, body: wire.BatchOrder) -> Wish:
 
 
 def rows_in(body: bytes, *, ending: str) -> PromptRows:
-    """The rows of a file that was sent.
-
-    Raises:
-        BadInput: it cannot be read; nothing is returned in part.
-    """
+    """The rows of a file that was sent; raises `BadInput` where it cannot be read, and returns nothing in part."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"prompts{ending}"
         path.write_bytes(body)

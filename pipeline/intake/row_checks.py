@@ -192,27 +192,8 @@ class RowChecks:
             characters = self.characters_of(names) if names else ()
         except UnknownThing as failure:
             raise UnknownThing(f"line {row.line}: {failure}") if row.character else failure from None
-        settings = {**self._order.settings, **row.settings}
-        for name in lost:
-            del settings[name]
-        if urls := named_urls(settings):
-            # A cell holds them as text and an option as a list; rows that ask for the same are the same.
-            settings["cref_urls"] = urls
-            for url in urls:
-                self.addresses.setdefault((provider, url), [row.line])
-        references = [reference for one in characters for reference in one.references]
-        going = going_along(settings, references, model=model)
-        unreadable = [one.name for one in characters if any(reference in going for reference in one.references)]
-        if unreadable and not can_be_read(self._resources, lane):
-            raise BadInput(
-                f"the references of {' and '.join(map(repr, unreadable))} have no address that {provider!r}"
-                " could read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings"
-            )
-        if unread := unread_types(lane, going):
-            raise BadInput(
-                f"{provider!r} does not read references of type {' or '.join(unread)}; add the character again with"
-                " PNG, JPEG or WebP files"
-            )
+        settings = self._settings(row, lost, provider=provider)
+        going = self._references(lane, model, settings, characters)
         kind = RowKind(
             provider=provider,
             model=model,
@@ -224,6 +205,41 @@ class RowChecks:
         )
         kind.identity_rest = _identity_rest(kind, settings=settings)
         return kind
+
+    def _settings(self, row: PromptRow, lost: Sequence[str], *, provider: str) -> dict[str, Any]:
+        """The effective settings of a kind; addresses of references in them are noted, to be looked at later."""
+        settings = {**self._order.settings, **row.settings}
+        for name in lost:
+            del settings[name]
+        if urls := named_urls(settings):
+            # A cell holds them as text and an option as a list; rows that ask for the same are the same.
+            settings["cref_urls"] = urls
+            for url in urls:
+                self.addresses.setdefault((provider, url), [row.line])
+        return settings
+
+    def _references(
+        self, lane: Lane, model: Model, settings: Mapping[str, Any], characters: Sequence[CharacterRow]
+    ) -> Sequence[Going]:
+        """The references that go along.
+
+        Raises:
+            BadInput: the service could not read one of them.
+        """
+        references = [reference for one in characters for reference in one.references]
+        going = going_along(settings, references, model=model)
+        unreadable = [one.name for one in characters if any(reference in going for reference in one.references)]
+        if unreadable and not can_be_read(self._resources, lane):
+            raise BadInput(
+                f"the references of {' and '.join(map(repr, unreadable))} have no address that {lane.provider!r}"
+                " could read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings"
+            )
+        if unread := unread_types(lane, going):
+            raise BadInput(
+                f"{lane.provider!r} does not read references of type {' or '.join(unread)}; add the character again"
+                " with PNG, JPEG or WebP files"
+            )
+        return going
 
     def _model(self, provider: str, name: str | None) -> Model:
         model = self._catalogue.default(provider) if name is None else self._catalogue.get(name)

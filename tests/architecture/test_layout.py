@@ -9,18 +9,15 @@ MOST_MODULES = 22
 #: Basenames that stand in several packages, each with the one thing that it means there. A name that is missing here
 #: either gets a more telling name in one of the places, or a line that is true of all of them.
 ROLES = {
-    "access": "who may do what over HTTP",
     "adapter": "writes the calls of one provider and reads its replies",
     "app": "builds the application object of a framework",
     "audit": "compares the books",
     "base": "the contract of its package",
     "batch_control": "pauses, resumes, cancels and retries batches",
-    "batches": "batches: their rows, and the routes to them",
     "by_person": "settles doubts and moves generations by hand",
     "by_provider": "a batch's totals by provider",
     "calibrate": "calibrates the thresholds of a character",
     "calibration": "figures and rows of a calibration",
-    "cards": "one generation as a page shows it",
     "closed_loop": "decides on further tries",
     "commands": "the commands of one group",
     "contract": "the contract of its package",
@@ -38,10 +35,8 @@ ROLES = {
     "lanes": "the provider accounts",
     "late_discovery": "adopts jobs that turn up late",
     "limits": "spending limits",
-    "looking": "shows batches and generations, and changes nothing",
     "main": "starts a process",
     "near_duplicates": "pictures of a batch that are too alike",
-    "notices": "records of what was noticed",
     "records": "plain records handed to the outside",
     "reference_agreement": "how well a character's references agree",
     "replies": "replies of providers",
@@ -54,10 +49,6 @@ ROLES = {
     "validate": "checks pictures against a character",
     "webhooks": "webhooks of providers",
 }
-
-#: Two things under one name, known and not renamed yet: `api` and `tasks` speak of bodies of requests and of tasks,
-#: `api/page` and `db` of sessions of people and of the database.
-AMBIGUOUS = {"bodies", "session"}
 
 
 def test_no_folder_holds_more_modules_than_a_reader_can_survey() -> None:
@@ -77,9 +68,9 @@ def _places() -> dict[str, set[str]]:
 
 def test_a_basename_in_several_folders_is_a_known_role() -> None:
     shared = {name: sorted(folders) for name, folders in _places().items() if len(folders) > 1}
-    assert {name: folders for name, folders in shared.items() if name not in {*ROLES, *AMBIGUOUS}} == {}
+    assert {name: folders for name, folders in shared.items() if name not in ROLES} == {}
 
 
 def test_a_role_stands_in_several_folders() -> None:
     places = _places()
-    assert [name for name in (*ROLES, *AMBIGUOUS) if len(places.get(name, ())) < 2] == []
+    assert [name for name in ROLES if len(places.get(name, ())) < 2] == []
