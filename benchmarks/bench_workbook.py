@@ -4,7 +4,7 @@ Question: what does a workbook cost more than the CSV of its rows, and does the 
 Hypothesis: a reader that streams and takes regular cells by pattern reads at half the speed of CSV or better, in memory
 that is flat from 1,000 to 200,000 rows; openpyxl (read-only) is slower by far, calamine faster but not flat.
 Control: the same rows of seven columns in one run, each reading in a process of its own, readers in turn and each three
-times, of which the quickest counts; `read_prompts` for whole files, with its rows kept; `reader` for the reader alone,
+times, of which the quickest counts (200,000 rows once); `read_prompts` for whole files, with its rows kept; `reader` for the reader alone,
 rows thrown away. openpyxl and calamine give bare values: no number formats, links, merged cells and hidden rows for
 calamine, no .ods for openpyxl. Memory is how much the process's peak has grown since before the reading. The .ods
 is LibreOffice's where it is installed, else it is left out. `damaged` is the longest that one of 2,000 damaged
@@ -32,6 +32,8 @@ import xlsxwriter
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results" / "workbook.jsonl"
 ROUNDS = 3
+#: A run of more rows is long enough to count by itself.
+ONE_ROUND_FROM = 100_000
 #: openpyxl would take minutes for more, and calamine's memory shows by then.
 LIBRARIES_UP_TO = 20_000
 HEADER = ("index", "theme", "variation", "prompt", "seed", "aspect_ratio", "note")
@@ -152,7 +154,7 @@ def compared(folder: Path, count: int) -> Iterator[dict[str, object]]:
         libraries = (("openpyxl", "openpyxl"), ("calamine", "python_calamine"))
         jobs += [(name, files[1]) for name, module in libraries if importlib.util.find_spec(module)]
     times: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(1 if count >= ONE_ROUND_FROM else ROUNDS):
         for what, path in jobs:
             times.setdefault((what, path.suffix), []).append(apart(what, str(path)))
     best = {job: min(found, key=lambda one: one["cpu_s"]) for job, found in times.items()}
