@@ -28,20 +28,6 @@ _ROW: Final = re.compile(r'\s*<row r="([0-9]{1,7})"([^<>]*[^<>/]|)>')
 _ROW_ENDS: Final = "</row>"
 #: How many tags a cell has: empty, with a stored value, with a text of its own.
 _EMPTY_TAGS, _STORED_TAGS, _INLINE_TAGS = 1, 4, 6
-_CELLS: Final = 20_000_000
-TRUE: Final = frozenset({"1", "true"})
-#: What a formula is read for: the address that it makes a caption or a picture of.
-ADDRESS: Final = re.compile(
-    r"""\s*(?:of:)?=?\s*(?:_xlfn\.)?(?:HYPERLINK|IMAGE)\(\s*"((?:[^"]|"")*)"\s*[,;)]""", re.IGNORECASE
-)
-#: Cells as nearly every program writes them: no formula, and a text in one run.
-_CELL: Final = (
-    r'<c r="([A-Z]{1,3})[0-9]{1,7}"(?: s="([0-9]{1,6})")?(?: t="([snb]|inlineStr)")?'
-    r'(?:/>|><v>([^<&]{0,64})</v></c>|><is><t(?: xml:space="preserve")?>([^<]*)</t></is></c>)'
-)
-_REGULAR: Final = re.compile(
-    r'\s*<row r="([0-9]{1,7})"([^<>]*)>((?:' + re.sub(r"\((?!\?)", "(?:", _CELL) + r")*)</row>"
-)
 _CELLS: Final = re.compile(_CELL)
 _HIDDEN: Final = re.compile(r'\bhidden="(?:1|true)"|\bht="0(?:\.0+)?"')
 _PLAIN: Final = Style()
