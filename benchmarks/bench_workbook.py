@@ -4,12 +4,11 @@ Question: what does a workbook cost more than the CSV of its rows, and does the 
 Hypothesis: a reader that streams and takes regular cells by pattern reads at half the speed of CSV or better, in memory
 that is flat from 1,000 to 200,000 rows; openpyxl (read-only) is slower by far, calamine faster but not flat.
 Control: the same rows of seven columns in one run, each reading in a process of its own, readers in turn and each three
-times, of which the quickest counts (200,000 rows once); `read_prompts` for whole files, with its rows kept; `reader`
-for the reader alone,
-rows thrown away. openpyxl and calamine give bare values: no number formats, links, merged cells and hidden rows for
-calamine, no .ods for openpyxl. Memory is how much the process's peak has grown since before the reading. The .ods
-is LibreOffice's where it is installed, else it is left out. `damaged` is the longest that one of 2,000 damaged
-workbooks of the fuzz in the tests took.
+times, of which the quickest counts (100,000 rows and more once); `read_prompts` for whole files, with what it keeps of
+its rows; `reader` for the reader alone, rows thrown away. openpyxl and calamine give bare values: no number formats,
+links, merged cells and hidden rows for calamine, no .ods for openpyxl. Memory is how much the process's peak has grown
+since before the reading; 0 is none above what the imports took. The .ods is LibreOffice's where it is installed, else
+it is left out. `damaged` is the longest that one of 2,000 damaged workbooks of the fuzz in the tests took.
 Run: python benchmarks/bench_workbook.py [ROWS ...]; appends lines to results/workbook.jsonl.
 `uv run --with python-calamine==0.9.1` adds calamine, which the product does not need.
 """
