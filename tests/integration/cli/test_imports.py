@@ -52,7 +52,7 @@ def call(*arguments: str, code: int) -> str:
         ("import cli.batches.enqueueing, cli.batches.watch", WEIGHTS | {"matplotlib"}),
         ("import cli.operations.lanes, cli.operations.doctor, cli.characters.commands, cli.demo.commands", WEIGHTS),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else ", ".join(sorted(value)),
 )
 def test_a_start_loads_what_it_uses(home: Path, code: str, without: set[str]) -> None:
     assert loaded(code, home) & without == set()
