@@ -3,18 +3,19 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.errors import ServiceMissing
 
 _Result = TypeVar("_Result")
 
-#: SQLSTATEs of an unavailable server: no connection, shutting down, or starting up.
+            # What a statement was given (prompts, addresses, keys of jobs) has no place in the text of an error.
+            hide_parameters=True,
 _AWAY = {None, "08000", "08001", "08003", "08006", "57P01", "57P02", "57P03"}
 #: SQLSTATEs of a transaction that was rolled back and may be repeated: deadlock, serialization failure, or out of disk,
 #: memory or connections.
@@ -41,12 +42,25 @@ class Database:
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             max_overflow=pool_size,
-            # After a restart of the server, reconnect instead of failing a step.
-            pool_pre_ping=True,
             # What a statement was given (prompts, addresses, keys of jobs) has no place in the text of an error.
             hide_parameters=True,
             connect_args={"application_name": application, "connect_timeout": 10},
         )
+        event.listen(self._engine, "checkin", _note_use)
+        event.listen(self._engine, "checkout", self._ping_if_idle)
+
+    def _ping_if_idle(self, connection: Any, record: Any, _: Any) -> None:
+        """A server that was restarted must cost a reconnect, not a failed step; a ping before each costs as much again.
+
+        Raises:
+            InvalidatePoolError: the connection is dead; the pool drops all that are as old and opens another.
+        """
+        if time.monotonic() - record.info.get(_USED_AT, 0.0) < _FRESH_S:
+            return
+        try:
+            self._engine.dialect.do_ping(connection)
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
 
     @property
     def engine(self) -> Engine:
@@ -102,6 +116,10 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _note_use(_: Any, record: Any) -> None:
+    record.info[_USED_AT] = time.monotonic()
 
 
 def _passes(error: DatabaseAway | DBAPIError | PoolTimeout) -> bool:

@@ -18,6 +18,7 @@ from domain.ids import AttemptId, LeaseToken
 from pipeline.attempts.outcome import Again
 from pipeline.attempts.submit import submit
 from pipeline.doubts import by_person as doubts
+from pipeline.process.grouped_moves import GroupedMoves
 from providers.contract import Accepted, Ask
 from providers.transport.clock import running_s
 from tests.support.books import NOW
@@ -306,7 +307,8 @@ def test_a_worker_held_up_while_its_intent_was_committed_pays_nothing_twice(benc
         until(lambda: running_s() > began + 0.2, what="the end of the time in which it may post")
 
     slow: Any = _SlowToAnswer(bench.resources.database, long_on_its_way)
-    submit(replace(quick, database=slow), attempt_id)
+    # Groups of its own, as another process has them.
+    submit(replace(quick, database=slow, grouped=GroupedMoves()), attempt_id)
     assert len(bench.caller.bill()) == 1
 
 
