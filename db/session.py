@@ -14,8 +14,11 @@ from domain.errors import ServiceMissing
 
 _Result = TypeVar("_Result")
 
-            # What a statement was given (prompts, addresses, keys of jobs) has no place in the text of an error.
-            hide_parameters=True,
+#: A connection that was used so recently is taken to be alive.
+_FRESH_S = 1.0
+_USED_AT = "used at"
+
+#: SQLSTATEs of an unreachable server: no connection, shutting down, or starting up.
 _AWAY = {None, "08000", "08001", "08003", "08006", "57P01", "57P02", "57P03"}
 #: SQLSTATEs of a transaction that was rolled back and may be repeated: deadlock, serialization failure, or out of disk,
 #: memory or connections.
