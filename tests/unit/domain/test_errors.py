@@ -3,6 +3,8 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -19,8 +21,8 @@ _PACKAGES = (domain, db, providers, storage, pipeline)
 
 def _imported() -> None:
     for package in _PACKAGES:
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith((".migrations", ".env")):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if ".migrations" not in module.name:
                 importlib.import_module(module.name)
 
 
@@ -30,13 +32,24 @@ def _subclasses(base: type[LikenessError]) -> Iterator[type[LikenessError]]:
         yield from _subclasses(one)
 
 
+#: What a failure is told beside its sentence, where it must be.
+_TOLD: dict[str, dict[str, Any]] = {
+    "Deleted": {"at": datetime(2026, 11, 29, tzinfo=UTC)},
+    "TooManyRequests": {"retry_after_s": 1.0},
+}
+
+
+def _made(kind: type[LikenessError]) -> LikenessError:
+    return kind("a sentence", **_TOLD.get(kind.__name__, {}))
+
+
 _imported()
 EVERY = sorted(set(_subclasses(LikenessError)), key=lambda one: one.__qualname__)
 
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_every_failure_says_who_can_help_and_how_a_command_ends(kind: type[LikenessError]) -> None:
-    failure = kind("a sentence")
+    failure = _made(kind)
     assert failure.blame in Blame
     assert failure.exit_code in {1, 2, 3}
     assert failure.code.replace("_", "").isalpha()
@@ -45,7 +58,7 @@ def test_every_failure_says_who_can_help_and_how_a_command_ends(kind: type[Liken
 
 
 def test_no_two_failures_share_a_code() -> None:
-    codes = [kind("x").code for kind in EVERY]
+    codes = [_made(kind).code for kind in EVERY]
     assert len(codes) == len(set(codes))
 
 
