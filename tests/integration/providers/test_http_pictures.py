@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from domain.errors import NotAPicture, PictureAway, PictureError, PictureLost
-from providers.transport.fetch import PictureFetcher
+from providers.transport.fetch import PictureFetcher, PictureGuarded
 from tests.support.scripted_server import Connection, Script, serving
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels" * 100
@@ -74,9 +74,17 @@ def test_a_host_s_first_reaction_is_not_believed(fetcher: PictureFetcher, first:
         assert fetcher.fetch(f"{server.url}/tl.png") == PNG
 
 
-@pytest.mark.parametrize(
-    "status", ["401 No", "403 Forbidden", "429 Slow", "500 Oops", "503 Busy", "206 Part", "304 Same"]
-)
+@pytest.mark.parametrize("status", ["401 No", "403 Forbidden"])
+def test_a_guarded_picture_is_away_and_says_that_nobody_else_gets_it_either(
+    fetcher: PictureFetcher, status: str
+) -> None:
+    with serving(each((status, b"", ""))) as server:
+        failure = failure_of(fetcher, f"{server.url}/tl.png")
+    assert type(failure) is PictureGuarded
+    assert isinstance(failure, PictureAway), "whoever collects a paid picture asks again"
+
+
+@pytest.mark.parametrize("status", ["429 Slow", "500 Oops", "503 Busy", "206 Part", "304 Same"])
 def test_any_other_status_is_away_and_not_lost(fetcher: PictureFetcher, status: str) -> None:
     with serving(each((status, PNG if status.startswith("206") else b"", ""))) as server:
         assert type(failure_of(fetcher, f"{server.url}/tl.png")) is PictureAway
