@@ -48,7 +48,7 @@ WIRES: Mapping[Where, frozenset[str]] = {
     "model": REPLICATE | OPENAI,
     "secret": REPLICATE,
     "check": TTAPI,
-    "upload": FILES,
+    "upload": FILES | REPLICATE,
     "reference": TTAPI | REPLICATE,
 }
 
