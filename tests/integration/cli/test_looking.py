@@ -141,6 +141,7 @@ def test_lanes_say_their_limits_what_is_in_flight_and_what_went_wrong(likeness: 
 
 
 def test_what_waits_for_a_lane_is_counted_and_why_it_waits_is_said(likeness: CommandLine, books: Books) -> None:
+    books.lane("sandbox")
     books.batch(prompts=3, name="parked")
     assert "lane sandbox" not in likeness("status", "parked").out
     with books.database.transaction() as connection:
