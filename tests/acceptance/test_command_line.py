@@ -93,6 +93,7 @@ def test_an_interrupted_watch_ends_with_130_and_one_document(
     )
     with watching:
         assert watching.stderr is not None
+        assert "this command brings none, since DATABASE_URL is set" in watching.stderr.readline()
         assert "0 of 1 final" in watching.stderr.readline(), "it watches"
         watching.send_signal(signal.SIGINT)
         out, err = watching.communicate(timeout=60)
