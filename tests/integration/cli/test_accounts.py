@@ -29,7 +29,7 @@ def test_a_batch_with_a_prompt_that_would_be_refused_is_not_enqueued(
 ) -> None:
     said = likeness.refused("enqueue", prompts, "--provider", "sandbox", "--check-prompts")
     assert said == (
-        "the provider refuses 1 of the prompts, and nothing was enqueued: row 1 (banned prompt words: nude)"
+        "the provider refuses 1 of the prompts, and nothing was enqueued: line 2 (banned prompt words: nude)"
     )
     assert books.rows(batches) == []
 
