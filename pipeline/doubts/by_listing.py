@@ -51,7 +51,7 @@ def settle_by_listing(resources: Resources, lane_name: str) -> int:
     # After the doubts, which are in more need of a job that could be either's.
     settled += _look_back_for(resources, lane, watched, listing)
     if settled:
-        resources.fault_points.reach("settling.settled")
+        resources.fault_points.reach("by_listing.settled")
         admit(resources, lane.provider)
     return settled + by_webhook
 
@@ -71,7 +71,7 @@ def _read(resources: Resources, lane: Lane, works: Sequence[Work], *, further_ba
         with resources.database.transaction() as connection:
             lanes.note_error(connection, lane.name, failure)
         return None
-    resources.fault_points.reach("settling.listed")
+    resources.fault_points.reach("by_listing.listed")
     return listing
 
 

@@ -72,7 +72,7 @@ def _alone(
             if kept is not None:
                 return kept
             answer = work()
-            resources.fault_points.reach("request.carried_out")
+            resources.fault_points.reach("kept_answers.carried_out")
             return kept_answers.keep(connection, key.id, idempotency_key, answer)
     except RequestError:
         with resources.database.transaction() as connection:

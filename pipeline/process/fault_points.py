@@ -26,8 +26,8 @@ POINTS: Final = (
     "validate.judged",
     "rescue.buried",
     "rescue.published",
-    "settling.listed",
-    "settling.settled",
+    "by_listing.listed",
+    "by_listing.settled",
 )
 
 #: Reached where a reply is the result itself.
@@ -40,7 +40,7 @@ CLOSED_LOOP_POINTS: Final = ("validate.queued_again",)
 STOPPING_POINTS: Final = ("poll.stop_asked",)
 
 #: Reached where a request with an `Idempotency-Key` is carried out and its answer not kept yet.
-REQUEST_POINTS: Final = ("request.carried_out",)
+REQUEST_POINTS: Final = ("kept_answers.carried_out",)
 
 
 class FaultPoints(Protocol):

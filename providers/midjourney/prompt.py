@@ -131,7 +131,10 @@ def prompt_text(
     if "--iw" in flags and not images:
         raise RequestRefused("--iw weighs the address of a picture in the prompt, and there is none")
     ordered = [f"{flag.name} {flags[flag.name]}".rstrip() for flag in FLAGS if flag.name in flags]
-    return " ".join(part for part in (*images, read.words, *ordered) if part)
+    said = " ".join(part for part in (*images, read.words, *ordered) if part)
+    # Once more for what the settings say: braces in a negative prompt multiply the jobs as well.
+    _check_permutations(said)
+    return said
 
 
 def carried(prompt: str, *, settings: Mapping[str, Any], reference_urls: Sequence[str]) -> Carried:
@@ -159,8 +162,12 @@ def carried(prompt: str, *, settings: Mapping[str, Any], reference_urls: Sequenc
 def _wished(read: Understood, settings: Mapping[str, Any]) -> dict[str, str]:
     """The flags that the prompt and the settings say."""
     wished = from_settings(settings)
-    if taken_apart(f"x --no {wished.get('--no', '')}").flags[1:]:
-        raise RequestRefused(f"what is not wanted is {wished['--no']!r}; it takes words, and no other flag")
+    if "--no" in wished:
+        # Read as it would be in a prompt, so that what is sent says the same once more.
+        unwanted, *others = taken_apart(f"x --no {wished['--no']}").flags
+        if others:
+            raise RequestRefused(f"what is not wanted is {wished['--no']!r}; it takes words, and no other flag")
+        wished["--no"] = flag_of("--no").read("--no", unwanted.value)
     for name, value in read.flags.items():
         if wished.setdefault(name, value) != value:
             raise RequestRefused(

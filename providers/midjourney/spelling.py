@@ -8,7 +8,6 @@ Source: PROVIDERS.md 8; Midjourney's parameter page, quoted in WangShuXian6/blog
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -30,6 +29,8 @@ _CANDIDATE: Final = re.compile(
     rf"(?P<run>[{_DASHES}](?:[{_BLANK}]*[{_DASHES}])*)(?P<gap>[{_BLANK}]*)(?P<name>[A-Za-z\uff21-\uff3a\uff41-\uff5a]+)"
     rf"(?=(?P<rest>[^\s{INVISIBLE}]*))"
 )
+#: Full-width ASCII, as Asian keyboards give it, to the ordinary characters.
+_ORDINARY_WIDTH: Final = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 #: Signs that end a clause or open a quotation, behind which a flag may begin without a blank.
 _OPENS: Final = frozenset(".,;:!?。、，．；：！？…)]}）」』】”’\"'“‘«»(（[「『【>*")
 _AT_THE_END: Final = " .,;。、，．；…"
@@ -121,22 +122,23 @@ def taken_apart(text: str) -> Parts:
                 notes.append(f"{_shown(candidate, value)!r} is read as {f'{spelling} {value}'.strip()!r}")
         elif _looks_like_one(candidate, value):
             notes.append(f"{_shown(candidate, value)!r} stays in the words; a flag is written {candidate.spelling!r}")
-    words = text[: found[-1][0]].rstrip(f" {INVISIBLE}") if found else text
+    words = (text[: found[-1][0]] if found else text).rstrip(f" {INVISIBLE}")
     return Parts(words=words, flags=[flag for _, flag in reversed(found)], notes=notes[::-1])
 
 
 def _candidate(text: str, found: re.Match[str]) -> _Candidate:
-    run, before = found["run"], text[: found.start()]
+    start = _start(found)
+    run, before = text[start : found.end("run")], text[:start]
     dashes = [sign for sign in run if sign in _DASHES]
     glued = found["rest"].rstrip(_AT_THE_END)
     plain = run == "--" and not found["gap"] and found["name"].isascii()
     return _Candidate(
-        start=found.start(),
+        start=start,
         # What hangs on a plain name is a part of it; elsewhere it may be the beginning of the value.
         end=found.end("rest") if glued else found.end("name"),
         shown=f"{_joined(before)}{run}{found['gap']}{found['name']}{glued}",
-        name=unicodedata.normalize("NFKC", found["name"]),
-        glued=unicodedata.normalize("NFKC", glued),
+        name=found["name"].translate(_ORDINARY_WIDTH),
+        glued=glued.translate(_ORDINARY_WIDTH),
         dash=_dash(dashes),
         # At the beginning of a text stand words: a long dash there begins somebody's speech.
         opens=bool(before.strip(f" {INVISIBLE}")) and (before[-1].isspace() or before[-1] in {*INVISIBLE, *_OPENS}),
@@ -144,6 +146,12 @@ def _candidate(text: str, found: re.Match[str]) -> _Candidate:
         plain=plain and (not before or before[-1].isspace() or before[-1] in INVISIBLE or before[-1] in _AT_THE_END),
         closed=re.search(rf"[^{re.escape(_DASHES)}\s][{_LONG}](?=[\s.,;:!?]|$)", text[found.end() :]) is not None,
     )
+
+
+def _start(found: re.Match[str]) -> int:
+    """Where the flag begins; dashes apart from one that is plainly written, as in `a pig - --ar 3:2`, are words."""
+    plain = re.search(rf"(?<=[{_BLANK}])--$", found["run"]) is not None and not found["gap"]
+    return found.end("run") - len("--") if plain else found.start()
 
 
 def _joined(before: str) -> str:
@@ -207,7 +215,7 @@ def _tidied(value: str) -> str:
     """A value without invisible characters and signs behind it, in ordinary width, its ratio without blanks."""
     for sign in INVISIBLE:
         value = value.replace(sign, "")
-    tokens = [one if "://" in one else unicodedata.normalize("NFKC", one) for one in value.split()]
+    tokens = [one if "://" in one else one.translate(_ORDINARY_WIDTH) for one in value.split()]
     tidied = " ".join(tokens).strip(_AT_THE_END)
     return re.sub(r"(?<=\d)\s*:\s*(?=\d)", ":", tidied) if re.fullmatch(r"\d+\s*:\s*\d+", tidied) else tidied
 

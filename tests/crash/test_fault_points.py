@@ -19,9 +19,13 @@ from tests.crash.invariants import breaches, waiting
 from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, ordered
 from tests.support.commands import ROOT, bill, wait_for
 
-#: Steps that need none: they move no attempt and no money, and what a death leaves out the next tick does.
-_WITHOUT_POINTS = {"accounts", "daily_audit", "ticks", "upload"}
+#: Steps that need none: they move no money, and what a death leaves out, or leaves leased, the next tick or rescue does.
+_WITHOUT_POINTS = {"accounts", "daily_audit", "heartbeat", "model_inputs", "upload"}
 _EVERY = {point for name, tuple_ in vars(fault_points).items() if name.endswith("POINTS") for point in tuple_}
+#: Requests have a death of their own in `tests/integration/api/test_killed_request.py`.
+_OF_WORKERS = _EVERY - set(fault_points.REQUEST_POINTS)
+#: Names of modules in all of `pipeline`; a point's name begins with that of its step's.
+_MODULES = {path.stem: path for path in (ROOT / "pipeline").rglob("*.py")}
 
 
 def _steps() -> set[str]:
@@ -30,7 +34,7 @@ def _steps() -> set[str]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     handed = [call for call in calls if call.args and ast.unparse(call.args[0]) == "resources"]
     called = {ast.unparse(call.func).partition(".")[0] for call in handed}
-    return {path.stem for path in (ROOT / "pipeline").glob("*.py")} & called
+    return _MODULES.keys() & called
 
 
 def test_every_step_that_a_task_calls_has_fault_points() -> None:
@@ -41,7 +45,7 @@ def test_every_step_that_a_task_calls_has_fault_points() -> None:
 
 def test_every_point_stands_once_in_its_step() -> None:
     for point in _EVERY:
-        source = (ROOT / "pipeline" / f"{point.partition('.')[0]}.py").read_text(encoding="utf-8")
+        source = _MODULES[point.partition(".")[0]].read_text(encoding="utf-8")
         assert source.count(f'reach("{point}")') == 1, point
 
 
@@ -55,7 +59,7 @@ def test_a_point_that_does_not_exist_cannot_be_armed(tmp_path: Path) -> None:
 def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings: Settings, tmp_path: Path) -> None:
     deaths, url = settings.home / "deaths", str(settings.sandbox_base_url)
     # So many deaths within a minute hit the same bystander three times, now and then; poison has tests of its own.
-    settings = settings.model_copy(update={"deaths_alone": len(_EVERY)})
+    settings = settings.model_copy(update={"deaths_alone": len(_OF_WORKERS)})
     arm(url, {"where": "submit", "what": "stuck", "match": "stuck"})
     hills = [f"Lulu Pig on hill number {i}" for i in range(60)]
     with open_producer(settings, application="likeness crash test") as resources:
@@ -68,7 +72,7 @@ def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings
         ordered(resources, TTAPI, path, hills[:4], character="strict", max_tries=2, cref_weight=25)
         # At work until its provider is told to stop.
         stuck = ordered(resources, REPLICATE, tmp_path / "stuck.csv", [f"stuck {hill}" for hill in hills[:4]]).batch_id
-        with crew_of(settings, LIKENESS_DIE_AT=",".join(_EVERY)):
+        with crew_of(settings, LIKENESS_DIE_AT=",".join(_OF_WORKERS)):
             wait_for(
                 lambda: status.of_batch(resources, stuck).standing.counts["generating"] > 0,
                 what="a job to stop",
@@ -82,7 +86,7 @@ def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings
             )
             # What came late must have found its place too.
             wait_for(lambda: not breaches(resources, bill(url)), what="the books to be right")
-        assert {path.name for path in deaths.iterdir()} == _EVERY, "every point was reached and killed somebody"
+        assert {path.name for path in deaths.iterdir()} == _OF_WORKERS, "every point was reached and killed somebody"
         counts = [status.of_batch(resources, one).standing.counts for one in (checked, unlisted)]
         assert sum(counts[0][state] for state in FINAL) == 60
         assert [one["failed"] for one in counts] == [0, 0]

@@ -71,7 +71,7 @@ def test_the_repetition_of_a_killed_request_makes_nothing_twice(
         "REDIS_URL": redis_url,
         "SANDBOX_BASE_URL": studio,
         "LIKENESS_API_PORT": "0",
-        "LIKENESS_DIE_AT": "request.carried_out",
+        "LIKENESS_DIE_AT": "kept_answers.carried_out",
     }
     headers = {"Authorization": f"Bearer {made_by(likeness)}", "Idempotency-Key": "the same"}
     with started(home, environment) as (process, address):

@@ -236,6 +236,12 @@ def test_what_is_not_wanted_is_told_word_by_word(value: object, said: str) -> No
     assert text(negative_prompt=value).endswith(f"--no {said}")
 
 
+@pytest.mark.parametrize("value", ["{text, logo}", ["{text", "logo}"]])
+def test_braces_in_a_negative_prompt_are_several_jobs_too(value: object) -> None:
+    with pytest.raises(RequestRefused, match="several paid jobs"):
+        text(negative_prompt=value)
+
+
 @pytest.mark.parametrize("value", [",", [","], ["", " "]])
 def test_commas_alone_name_nothing_that_is_not_wanted(value: object) -> None:
     with pytest.raises(RequestRefused):
@@ -244,6 +250,13 @@ def test_commas_alone_name_nothing_that_is_not_wanted(value: object) -> None:
 
 def test_words_that_only_look_like_flags_stay_words() -> None:
     assert text("a pig -- asleep, semi--detached {house}") == "a pig -- asleep, semi--detached {house} --v 7"
+
+
+@pytest.mark.parametrize("prompt", ["a pig -", "0-", "-", "a pig \N{EM DASH}", "a pig --", "a pig -\N{ZERO WIDTH SPACE}"])
+def test_a_dash_before_a_plain_flag_is_one_of_the_words(prompt: str) -> None:
+    said = text(prompt)
+    assert said == f"{prompt.rstrip(chr(0x200B))} --v 7"
+    assert prompt_text(said, settings={}) == said
 
 
 def test_white_space_is_folded_so_that_flags_stay_on_the_line() -> None:
