@@ -41,7 +41,10 @@ def _rows(resources: Resources, statement: str, **values: Any) -> list[Any]:
 
 
 def _have_ended(resources: Resources, enough: int) -> bool:
-    number: int = _rows(resources, "SELECT count(*) FROM generations WHERE completed_at IS NOT NULL")[0].count
+    try:
+        number: int = _rows(resources, "SELECT count(*) FROM generations WHERE completed_at IS NOT NULL")[0].count
+    except ServiceMissing:  # a pooled connection learns of a restart when it is used, and the next one is new
+        return False
     return number >= enough
 
 

@@ -252,7 +252,7 @@ def test_words_that_only_look_like_flags_stay_words() -> None:
     assert text("a pig -- asleep, semi--detached {house}") == "a pig -- asleep, semi--detached {house} --v 7"
 
 
-@pytest.mark.parametrize("prompt", ["a pig -", "0-", "-", "a pig \N{EM DASH}", "a pig --", "a pig -\N{ZERO WIDTH SPACE}"])
+@pytest.mark.parametrize("prompt", ["a pig -", "0-", "-", "a pig \u2014", "a pig --", "a pig -\u200b"])
 def test_a_dash_before_a_plain_flag_is_one_of_the_words(prompt: str) -> None:
     said = text(prompt)
     assert said == f"{prompt.rstrip(chr(0x200B))} --v 7"
