@@ -3,7 +3,7 @@
 Bodies are made for the application and the resources of one process, so that nothing is kept in a module.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -17,7 +17,6 @@ from pipeline.operator import accounts, heartbeat
 from pipeline.operator.lanes import rate_limit
 from pipeline.resources import Resources
 from pipeline.views import daily_audit
-from providers.contract import Lane
 from tasks import names
 from tasks.rate_limit import ensure_fresh_token, is_fresh, open_token_store, token_taken_at
 from validation.preprocessing import Preprocessing
@@ -123,30 +122,3 @@ def _register_submit(app: Celery, resources: Resources, lane: str) -> None:
         if wait_s:
             raise self.retry(countdown=wait_s, max_retries=None)
         _carry_out(self, submit.submit(resources, _attempt(attempt_id)))
-
-
-def beat_schedule(lanes: Mapping[str, Lane]) -> dict[str, object]:
-    """What beat sends. A tick that nobody took within five periods is dropped: the next one says the same."""
-
-    def every(seconds: float, task: str, queue: str, *args: str) -> dict[str, object]:
-        return {
-            "task": task,
-            "schedule": seconds,
-            "args": args,
-            "options": {"queue": queue, "expires": 5 * seconds, "ignore_result": True},
-        }
-
-    schedule: dict[str, object] = {
-        "admit": every(1.0, names.ADMIT, names.QUEUE_TICK),
-        "rescue": every(2.0, names.RESCUE, names.QUEUE_TICK),
-        "upload": every(10.0, names.UPLOAD, names.QUEUE_TICK),
-        # The row says whether a day has gone by since the last one.
-        "audit": every(600.0, names.AUDIT, names.QUEUE_POLL),
-    }
-    for name, lane in lanes.items():
-        if not lane.synchronous:
-            schedule[f"poll {name}"] = every(1.0, names.POLL, names.QUEUE_POLL, name)
-            # Soon after a start; the row remembers when the account was last asked about.
-            schedule[f"account {name}"] = every(5.0, names.ACCOUNT, names.QUEUE_POLL, name)
-        schedule[f"doubts {name}"] = every(5.0, names.DOUBTS, names.QUEUE_POLL, name)
-    return schedule

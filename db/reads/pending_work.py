@@ -1,0 +1,45 @@
+"""What waits for a tick, in one cheap statement, so that an idle system sends almost none."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+#: Each EXISTS ends at the first entry of a partial index, so the answer does not depend on how much waits.
+_BY_LANE = text(
+    """
+    SELECT l.name,
+           EXISTS (SELECT FROM generations g WHERE g.provider = l.provider AND g.state = 'queued') AS queued,
+           EXISTS (SELECT FROM attempts a WHERE a.lane = l.name AND a.state = 'generating') AS generating,
+           EXISTS (SELECT FROM attempts a WHERE a.lane = l.name AND a.state = 'in_doubt')
+               OR EXISTS (SELECT FROM attempts a WHERE a.lane = l.name AND a.late_look_at IS NOT NULL) AS doubted,
+           (SELECT EXISTS (SELECT FROM attempts WHERE state <> 'finished')) AS live
+    FROM lanes l
+    """
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingWork:
+    """What there is to do.
+
+    Args:
+        queued: a generation waits for admission.
+        live: an attempt is under way.
+        generating: lanes with a job at their provider.
+        doubted: lanes with a doubt, or with a job that may still turn up late.
+    """
+
+    queued: bool
+    live: bool
+    generating: frozenset[str]
+    doubted: frozenset[str]
+
+
+def read(connection: Connection) -> PendingWork:
+    rows = connection.execute(_BY_LANE).all()
+    return PendingWork(
+        queued=any(row.queued for row in rows),
+        live=any(row.live for row in rows),
+        generating=frozenset(row.name for row in rows if row.generating),
+        doubted=frozenset(row.name for row in rows if row.doubted),
+    )

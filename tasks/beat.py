@@ -1,0 +1,97 @@
+"""When beat sends which tick: each at its interval while there is work for it, a fifth as often while there is none."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from celery.beat import ScheduleEntry, Scheduler
+
+from pipeline.operator.heartbeat import PendingWork
+from providers.contract import Lane
+from tasks import names
+
+#: Of the ticks without work, one in so many is sent all the same: it shows that beat and a worker live, and finds what
+#: only a tick can see. Ten seconds of silence are a warning (`pipeline.operator.heartbeat`).
+IDLE_FACTOR: Final = 5
+
+
+def schedule_of(lanes: Mapping[str, Lane]) -> dict[str, object]:
+    """What beat sends. A tick that nobody took within five periods is dropped: the next one says the same."""
+
+    def every(seconds: float, task: str, queue: str, *args: str) -> dict[str, object]:
+        return {
+            "task": task,
+            "schedule": seconds,
+            "args": args,
+            "options": {"queue": queue, "expires": 5 * seconds, "ignore_result": True},
+        }
+
+    schedule: dict[str, object] = {
+        "admit": every(1.0, names.ADMIT, names.QUEUE_TICK),
+        "rescue": every(2.0, names.RESCUE, names.QUEUE_TICK),
+        "upload": every(10.0, names.UPLOAD, names.QUEUE_TICK),
+        # The row says whether a day has gone by since the last one.
+        "audit": every(600.0, names.AUDIT, names.QUEUE_POLL),
+    }
+    for name, lane in lanes.items():
+        if not lane.synchronous:
+            schedule[f"poll {name}"] = every(1.0, names.POLL, names.QUEUE_POLL, name)
+            # Soon after a start; the row remembers when the account was last asked about.
+            schedule[f"account {name}"] = every(5.0, names.ACCOUNT, names.QUEUE_POLL, name)
+        schedule[f"doubts {name}"] = every(5.0, names.DOUBTS, names.QUEUE_POLL, name)
+    return schedule
+
+
+def has_work(task: str, lane: str | None, work: PendingWork) -> bool:
+    """Whether a tick would find something to do."""
+    match task:
+        case names.ADMIT:
+            return work.queued
+        case names.RESCUE:
+            return work.live
+        case names.POLL:
+            return lane in work.generating
+        case names.DOUBTS:
+            return lane in work.doubted
+        case names.ACCOUNT:
+            return False
+        case _:
+            return True
+
+
+class IdleScheduler(Scheduler):
+    """Celery's own scheduler, in memory, that leaves out most of the ticks that have nothing to do.
+
+    In memory because a tick that was missed while nobody ran is no loss, and a file could be corrupt.
+
+    Args:
+        look: says what waits; None, so that every tick is sent, where nobody can say.
+        look_lasts_s: ticks that are due within so many seconds share one look at it.
+        settings: of Celery's scheduler.
+    """
+
+    def __init__(self, *, look: Callable[[], PendingWork | None], look_lasts_s: float = 0.5, **settings: Any) -> None:
+        self._look = look
+        self._look_lasts_s = look_lasts_s
+        self._looked_at = float("-inf")
+        self._work: PendingWork | None = None
+        self._left_out = Counter[str]()
+        super().__init__(**settings)
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        """Send a tick that is due, or leave it out."""
+        work, name = self._pending(), str(entry.name)
+        lane = entry.args[0] if entry.args else None
+        if work is not None and not has_work(str(entry.task), lane, work) and self._left_out[name] < IDLE_FACTOR - 1:
+            self._left_out[name] += 1
+            return
+        self._left_out[name] = 0
+        send: Callable[..., None] = super().apply_entry
+        send(entry, producer=producer)
+
+    def _pending(self) -> PendingWork | None:
+        if time.monotonic() - self._looked_at > self._look_lasts_s:
+            self._work = self._look()
+            self._looked_at = time.monotonic()
+        return self._work

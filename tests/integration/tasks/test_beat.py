@@ -1,0 +1,100 @@
+"""Ticks on a real Redis, round after round: each of them while it has work, a fifth of them while it has none."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+
+from db.moves import rescue
+from db.session import Database
+from pipeline.operator import heartbeat
+from pipeline.resources import Resources
+from tasks import names
+from tasks.app import make_app
+from tasks.beat import IDLE_FACTOR, IdleScheduler, schedule_of
+from tests.support.books import Books
+from tests.support.steps import Bench
+
+
+class Rounds:
+    """A scheduler all of whose ticks are due in each round."""
+
+    def __init__(self, resources: Resources, redis_url: str) -> None:
+        self.app = make_app(redis_url)
+        self.app.conf.beat_schedule = schedule_of({"sandbox": resources.lanes["sandbox"]})
+        self._scheduler = IdleScheduler(app=self.app, look=partial(heartbeat.waiting, resources), look_lasts_s=-1.0)
+        self._redis = redis.Redis.from_url(redis_url)
+
+    def play(self, rounds: int) -> Counter[str]:
+        """How often each task was sent."""
+        for _ in range(rounds):
+            for entry in self._scheduler.schedule.values():
+                self._scheduler.apply_entry(entry, producer=self._scheduler.producer)
+        return self._sent()
+
+    def _sent(self) -> Counter[str]:
+        sent = Counter[str]()
+        for queue in (names.QUEUE_TICK, names.QUEUE_POLL):
+            messages: Any = self._redis.lrange(queue, 0, -1)
+            sent.update(json.loads(message)["headers"]["task"] for message in messages)
+            self._redis.delete(queue)
+        return sent
+
+    def close(self) -> None:
+        self._redis.close()
+        self.app.close()
+
+
+@pytest.fixture
+def rounds(redis_url: str, bench: Bench) -> Iterator[Rounds]:
+    made = Rounds(bench.resources, redis_url)
+    yield made
+    made.close()
+
+
+ALWAYS = {names.UPLOAD, names.AUDIT}
+
+
+def test_an_idle_system_sends_a_fifth_of_its_ticks(rounds: Rounds, books: Books) -> None:
+    books.lane()
+    sent = rounds.play(2 * IDLE_FACTOR)
+    assert {task: sent[task] for task in ALWAYS} == dict.fromkeys(ALWAYS, 2 * IDLE_FACTOR)
+    idle = {names.ADMIT, names.RESCUE, names.POLL, names.ACCOUNT, names.DOUBTS}
+    assert {task: sent[task] for task in idle} == dict.fromkeys(idle, 2)
+
+
+def test_what_waits_for_admission_is_looked_at_in_every_round(rounds: Rounds, books: Books) -> None:
+    books.lane()
+    books.batch(1)
+    sent = rounds.play(IDLE_FACTOR)
+    assert (sent[names.ADMIT], sent[names.RESCUE], sent[names.POLL]) == (IDLE_FACTOR, 1, 1)
+
+
+def test_a_job_at_its_provider_is_polled_and_rescued_in_every_round(rounds: Rounds, books: Books) -> None:
+    books.generating()
+    sent = rounds.play(IDLE_FACTOR)
+    assert (sent[names.ADMIT], sent[names.RESCUE], sent[names.POLL]) == (1, IDLE_FACTOR, IDLE_FACTOR)
+
+
+def test_a_doubt_is_looked_into_in_every_round(rounds: Rounds, books: Books) -> None:
+    books.submitting()
+    books.lapse()
+    with books.database.transaction() as connection:
+        assert rescue.doubt_the_silent(connection, call_total=timedelta(0))
+    sent = rounds.play(IDLE_FACTOR)
+    assert (sent[names.DOUBTS], sent[names.POLL]) == (IDLE_FACTOR, 1)
+
+
+def test_every_tick_is_sent_while_postgres_is_away(redis_url: str, bench: Bench) -> None:
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    lost = Rounds(replace(bench.resources, database=nowhere), redis_url)
+    sent = lost.play(2)
+    lost.close()
+    nowhere.close()
+    assert set(sent.values()) == {2}
