@@ -8,6 +8,8 @@ from db.records import heartbeat
 from db.session import DatabaseAway
 from pipeline.resources import Resources
 
+__all__ = ["PendingWork", "record_tick", "silence_s", "waiting"]
+
 log = logging.getLogger(__name__)
 
 _NAME = "queue.admit"
