@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.operator import heartbeat
 from runtime.resources import open_resources
 from runtime.settings import read_settings
-from tasks.beat import IdleScheduler, schedule_of
+from tasks.tick_schedule import IdleScheduler, schedule_of
 from worker.start import main_of
 
 

@@ -17,7 +17,7 @@ from pipeline.operator import heartbeat
 from pipeline.resources import Resources
 from tasks import names
 from tasks.app import make_app
-from tasks.beat import IDLE_FACTOR, IdleScheduler, schedule_of
+from tasks.tick_schedule import IDLE_FACTOR, IdleScheduler, schedule_of
 from tests.support.books import Books
 from tests.support.steps import Bench
 
