@@ -9,6 +9,7 @@ from typing import Protocol
 from db.session import Database
 from domain.errors import LikenessError
 from domain.ids import AttemptId, GenerationId
+from domain.states import AttemptState
 from pipeline.process.device_backoff import DeviceBackoff
 from pipeline.process.fault_points import FaultPoints, Unarmed
 from pipeline.process.grouped_moves import GroupedMoves
@@ -37,6 +38,10 @@ class Dispatch(Protocol):
     def validate(
         self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
     ) -> None: ...
+
+    def waiting(self, step: AttemptState, lane: str | None) -> int:
+        """How many messages wait to be taken for that step; a lane has a queue of its own for submissions alone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,9 @@ from typing import Any
 
 import celery
 
+from domain.errors import ServiceMissing
 from domain.ids import AttemptId, GenerationId
+from domain.states import AttemptState
 from tasks import names
 from tasks.app import make_app
 
@@ -60,6 +62,24 @@ class CeleryDispatch:
 
     def validate(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
         self._send(names.VALIDATE, names.QUEUE_GPU, attempt_id=attempt_id, generation_id=generation_id, wait=wait)
+
+    def waiting(self, step: AttemptState, lane: str | None) -> int:
+        """How many messages are in the queue of that step; those that a worker has taken already are not counted.
+
+        Raises:
+            ServiceMissing: Redis does not answer.
+        """
+        from kombu.exceptions import OperationalError
+        from redis.exceptions import RedisError
+
+        queue = names.queue_of(step, lane)
+        try:
+            with self.app.producer_pool.acquire(block=True) as producer:
+                channel: Any = producer.channel  # of Redis, the one broker there is
+                number: int = channel.client.llen(queue)
+        except (OperationalError, RedisError, OSError) as error:
+            raise ServiceMissing(f"Redis cannot say how much waits in {queue!r}: {error}") from error
+        return number
 
     def _send(
         self,

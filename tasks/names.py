@@ -1,5 +1,7 @@
 """Wire names and queues. They outlive functions and files: a message in flight finds its task after a deployment."""
 
+from domain.states import AttemptState
+
 SUBMIT = "generation.submit.{lane}"
 POLL = "lane.poll"
 DOUBTS = "lane.doubts"
@@ -25,6 +27,14 @@ def submit(lane: str) -> str:
 
 def submit_queue(lane: str) -> str:
     return QUEUE_SUBMIT.format(lane=lane)
+
+
+def queue_of(step: AttemptState, lane: str | None) -> str:
+    """The queue whose messages take an attempt out of that state."""
+    if step is AttemptState.ADMITTED:
+        assert lane is not None
+        return submit_queue(lane)
+    return {AttemptState.COLLECTING: QUEUE_COLLECT, AttemptState.VALIDATING: QUEUE_GPU}[step]
 
 
 def io_queues(lanes: list[str]) -> list[str]:

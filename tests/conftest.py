@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from db.migrate import migrate
 from db.session import Database
 from domain.ids import AttemptId, GenerationId
+from domain.states import AttemptState
 from runtime.embedded.stack import Servers, throwaway
 
 _OURS = ("LIKENESS_", "TTAPI_", "REPLICATE_", "OPENAI_", "R2_", "SANDBOX_", "CLIP_", "DATABASE_URL", "REDIS_URL")
@@ -109,6 +110,11 @@ class Sent:
 
     def validate(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
         self.tasks.append(("validate", attempt_id))
+
+    def waiting(self, step: AttemptState, lane: str | None) -> int:
+        """Messages that were sent here wait nowhere."""
+        del step, lane
+        return 0
 
     def take(self, kind: str) -> list[AttemptId]:
         """The attempts that tasks of this kind were sent for, and forget them."""

@@ -1,9 +1,10 @@
 """Taking over from the dead: leases that ran out, tasks that never came, poison."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Connection, Interval, and_, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Interval, and_, case, func, literal, or_, select, true, update
 
 from db.moves import submission
 from db.moves.rows import FREE_LEASE, take_free, unleased
@@ -66,21 +67,48 @@ def bury(connection: Connection) -> list[Work]:
     return [work_of(row) for row in connection.execute(select_work().where(attempts.c.id.in_(ids)))]
 
 
-def unclaimed(connection: Connection, *, older_than: timedelta, limit: int = 500) -> Sequence[Work]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Attempts that wait for the same queue, none of them claimed.
+
+    Args:
+        lane: None where all lanes share a queue.
+        number: how many, those that were published just now included.
+    """
+
+    state: AttemptState
+    lane: str | None
+    number: int
+
+
+def waiting(connection: Connection, *, older_than: timedelta) -> list[Waiting]:
+    """The queues for which attempts wait, where one of them was published that long ago."""
+    lane = case((attempts.c.state == S.ADMITTED, attempts.c.lane))
+    rows = connection.execute(
+        select(attempts.c.state, lane.label("lane"), func.count().label("number"))
+        .where(_can_be_claimed(), attempts.c.published_at <= func.now())
+        .group_by(attempts.c.state, lane)
+        .having(func.min(attempts.c.published_at) < func.now() - older_than)
+    )
+    return [Waiting(state=S(row.state), lane=row.lane, number=row.number) for row in rows]
+
+
+def unclaimed(
+    connection: Connection, *, older_than: timedelta, place: Waiting | None = None, limit: int = 500
+) -> Sequence[Work]:
     """Attempts whose task was published that long ago and claimed by nobody; stamped as published now.
 
-    An admitted attempt is left alone while its lane is closed: its task would only be handed back.
+    Args:
+        place: only those that wait there; wherever it is where it is None.
+        limit: those that have waited longest.
     """
-    closed = select(lanes.c.name).where(lanes.c.closed_until > func.now())
     late = (
         select(attempts.c.id)
         .where(
+            _can_be_claimed(),
             attempts.c.published_at < func.now() - older_than,
-            unleased(),
-            or_(
-                attempts.c.state.in_([S.COLLECTING, S.VALIDATING]),
-                and_(attempts.c.state == S.ADMITTED, attempts.c.lane.not_in(closed)),
-            ),
+            true() if place is None else attempts.c.state == place.state,
+            true() if place is None or place.lane is None else attempts.c.lane == place.lane,
         )
         .order_by(attempts.c.published_at)
         .limit(limit)
@@ -98,6 +126,18 @@ def unclaimed(connection: Connection, *, older_than: timedelta, limit: int = 500
     if not ids:
         return []
     return [work_of(row) for row in connection.execute(select_work().where(attempts.c.id.in_(ids)))]
+
+
+def _can_be_claimed() -> ColumnElement[bool]:
+    """Not while an admitted attempt's lane is closed: its task would only be handed back."""
+    closed = select(lanes.c.name).where(lanes.c.closed_until > func.now())
+    return and_(
+        unleased(),
+        or_(
+            attempts.c.state.in_([S.COLLECTING, S.VALIDATING]),
+            and_(attempts.c.state == S.ADMITTED, attempts.c.lane.not_in(closed)),
+        ),
+    )
 
 
 def renew(connection: Connection, tokens: Sequence[object], *, seconds: float) -> int:

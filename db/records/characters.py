@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, null, select, true, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, null, select, true, update
 
 from db.ids import new_id
 from db.schema import characters
@@ -174,26 +174,33 @@ def get(connection: Connection, character_id: CharacterId) -> CharacterRow:
     return get_many(connection, [character_id])[character_id]
 
 
+_REFERENCE = tuple(ReferenceRow.__dataclass_fields__)
+_NEWEST = (
+    select(threshold_versions)
+    .where(threshold_versions.c.character_id == characters.c.id)
+    .order_by(threshold_versions.c.version.desc())
+    .limit(1)
+    .lateral("newest")
+)
+# Built once: they are read for every submission and every check, and building one costs more than sending it.
+_MANY = (
+    select(characters.c.name, characters.c.description, _NEWEST)
+    .join(_NEWEST, true())
+    .where(characters.c.id.in_(bindparam("ids", expanding=True)))
+)
+_REFERENCES_OF_MANY = (
+    select(character_references.c.character_id, *[character_references.c[name] for name in _REFERENCE])
+    .where(character_references.c.character_id.in_(bindparam("ids", expanding=True)))
+    .order_by(character_references.c.position)
+)
+
+
 def get_many(connection: Connection, character_ids: Sequence[CharacterId]) -> dict[CharacterId, CharacterRow]:
     """Characters as they stand now; ids that are unknown are absent."""
-    newest = (
-        select(threshold_versions)
-        .where(threshold_versions.c.character_id == characters.c.id)
-        .order_by(threshold_versions.c.version.desc())
-        .limit(1)
-        .lateral("newest")
-    )
-    rows = connection.execute(
-        select(characters.c.name, characters.c.description, newest)
-        .join(newest, true())
-        .where(characters.c.id.in_(character_ids))
-    ).all()
+    given = {"ids": list(character_ids)}
+    rows = connection.execute(_MANY, given).all()
     references: dict[CharacterId, list[ReferenceRow]] = {one: [] for one in character_ids}
-    for found in connection.execute(
-        select(character_references.c.character_id, *[character_references.c[name] for name in _REFERENCE])
-        .where(character_references.c.character_id.in_(character_ids))
-        .order_by(character_references.c.position)
-    ):
+    for found in connection.execute(_REFERENCES_OF_MANY, given):
         references[found.character_id].append(ReferenceRow(**{name: getattr(found, name) for name in _REFERENCE}))
     return {row.character_id: _character(row, references[row.character_id]) for row in rows}
 
@@ -202,9 +209,6 @@ def get_each(connection: Connection, character_ids: Sequence[CharacterId]) -> li
     """The characters that several threads ask for, in their order; None for an id that is unknown."""
     found = get_many(connection, sorted(set(character_ids)))
     return [found.get(one) for one in character_ids]
-
-
-_REFERENCE = tuple(ReferenceRow.__dataclass_fields__)
 
 
 def _character(row: Row[Any], references: Sequence[ReferenceRow]) -> CharacterRow:

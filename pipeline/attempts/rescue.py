@@ -13,6 +13,9 @@ from pipeline.resources import Resources
 
 log = logging.getLogger(__name__)
 
+#: Published again in one round and for one queue.
+_MOST = 500
+
 
 class Poison(ScorerError):
     """A step that killed every worker that took it."""
@@ -39,12 +42,28 @@ def take_over(resources: Resources) -> int:
     with resources.database.transaction() as connection:
         lanes.forget_past_closures(connection)
     webhooks.forget(resources)
-    with resources.database.transaction() as connection:
-        late = rescue.unclaimed(connection, older_than=resources.timing.unclaimed)
+    late = _without_a_message(resources)
     for work in late:
         _publish(resources, work)
         resources.fault_points.reach("rescue.published")
     return len(doubted) + len(buried) + len(canceled) + len(late)
+
+
+def _without_a_message(resources: Resources) -> list[Work]:
+    """Attempts whose message is lost: those that have waited longest, as many as wait without one.
+
+    What merely stands in a long queue must not be sent again and again. A message that a worker holds and has not begun
+    is missing in the queue, so that a few attempts get a second one, which does nothing.
+    """
+    older_than, late = resources.timing.unclaimed, list[Work]()
+    with resources.database.transaction() as connection:
+        places = rescue.waiting(connection, older_than=older_than)
+    for place in places:
+        missing = place.number - resources.dispatch.waiting(place.state, place.lane)
+        if missing > 0:
+            with resources.database.transaction() as connection:
+                late += rescue.unclaimed(connection, older_than=older_than, place=place, limit=min(missing, _MOST))
+    return late
 
 
 def _publish(resources: Resources, work: Work) -> None:

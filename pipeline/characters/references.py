@@ -55,7 +55,9 @@ def pixels_of(going: Sequence[Going]) -> list[int | None]:
 
 def going_with(resources: Resources, work: Work, *, model: Model | None) -> list[Going]:
     """The references of this attempt, as they are now."""
-    characters_of = [character_of(resources, one) for one in work.character_ids]
+    characters_of = [
+        resources.reference_cache.character(one, partial(character_of, resources, one)) for one in work.character_ids
+    ]
     return going_along(work.settings, [row for one in characters_of for row in one.references], model=model)
 
 

@@ -1,6 +1,7 @@
-"""Remembers reference pictures: what stands under a content digest never changes, so nothing of it is invalidated.
+"""Remembers references: what stands under a content digest never changes, so nothing of it is invalidated.
 
-An address is remembered for hours: a service keeps files that were left with it for a day, and what stands under an
+Which of them a character has may change, and is remembered for a moment: a batch asks for it at each submission. An
+address is remembered for hours: a service keeps files that were left with it for a day, and what stands under an
 address that a person named may go.
 """
 
@@ -10,6 +11,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from db.records.characters import CharacterRow
+from domain.ids import CharacterId
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -51,6 +55,8 @@ class _Recent(Generic[_Key, _Value]):
 
 #: Half of the day for which Replicate keeps a file that was left with it.
 _ADDRESS_FRESH_S = 12 * 3600.0
+#: Which references a character has may be changed at any time.
+_CHARACTER_FRESH_S = 2.0
 #: A batch looks once at an address that it names in every row.
 _SEEN_FRESH_S = 3600.0
 
@@ -69,10 +75,15 @@ class ReferenceCache:
             16 * size, keeps=lambda url: not url.startswith("data:"), fresh_s=_ADDRESS_FRESH_S
         )
         self._pixels: _Recent[str, int] = _Recent(16 * size)
+        self._characters: _Recent[CharacterId, CharacterRow] = _Recent(size, fresh_s=_CHARACTER_FRESH_S)
         self._seen: _Recent[tuple[str, str], bool] = _Recent(16 * size, fresh_s=_SEEN_FRESH_S)
 
     def content(self, sha256: str, read: Callable[[], bytes]) -> bytes:
         return self._content.get(sha256, read)
+
+    def character(self, character_id: CharacterId, read: Callable[[], CharacterRow]) -> CharacterRow:
+        """A character with its references, as it stood within the last two seconds."""
+        return self._characters.get(character_id, read)
 
     def url(self, lane: str, sha256: str, upload: Callable[[], str]) -> str:
         return self._urls.get((lane, sha256), upload)
