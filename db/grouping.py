@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from db.session import Database, DatabaseAway
 
@@ -20,9 +20,6 @@ log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-#: Somebody who holds the row of one member for long, such as a cancel of a large batch, must not hold up the others:
-#: after this the group is taken apart, and only that member waits.
-_PATIENCE: Final = text("SET LOCAL lock_timeout = '500ms'")
 #: Above this a statement's parameters grow faster than what is saved.
 _MOST: Final = 64
 
@@ -93,8 +90,9 @@ class Grouped(Generic[_Item, _Result]):
 
     def _settle(self, database: Database, group: Sequence[_Entry[_Item, _Result]]) -> None:
         try:
-            with database.transaction() as connection:
-                connection.execute(_PATIENCE)
+            # Somebody who holds the row of one member for long, such as a cancel of a large batch, must not hold up the
+            # others: then the group is taken apart, and only that member waits.
+            with database.transaction(impatient=True) as connection:
                 results = list(self._run(connection, [entry.item for entry in group]))
         except DatabaseAway as away:
             for entry in group:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
@@ -14,9 +14,12 @@ from domain.errors import ServiceMissing
 
 _Result = TypeVar("_Result")
 
+#: How long a transaction that must not wait for others waits for a row.
+_PATIENCE: Final = "500ms"
 #: A connection that was used so recently is taken to be alive.
 _FRESH_S = 1.0
 _USED_AT = "used at"
+_IMPATIENT = "waits for no row"
 
 #: SQLSTATEs of an unreachable server: no connection, shutting down, or starting up.
 _AWAY = {None, "08000", "08001", "08003", "08006", "57P01", "57P02", "57P03"}
@@ -41,16 +44,25 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int = 8, application: str = "likeness") -> None:
-        self._engine: Engine = create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"),
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            # What a statement was given (prompts, addresses, keys of jobs) has no place in the text of an error.
-            hide_parameters=True,
-            connect_args={"application_name": application, "connect_timeout": 10},
-        )
-        event.listen(self._engine, "checkin", _note_use)
-        event.listen(self._engine, "checkout", self._ping_if_idle)
+        def engine() -> Engine:
+            made = create_engine(
+                make_url(url).set(drivername="postgresql+psycopg"),
+                pool_size=pool_size,
+                max_overflow=pool_size,
+                # The connection that was used last goes first: it needs no ping, and those too many fall asleep.
+                pool_use_lifo=True,
+                # What a statement was given (prompts, addresses, keys of jobs) has no place in the text of an error.
+                hide_parameters=True,
+                connect_args={"application_name": application, "connect_timeout": 10},
+            )
+            event.listen(made, "checkin", _note_use)
+            event.listen(made, "checkout", self._ping_if_idle)
+            return made
+
+        self._engine = engine()
+        #: Connections of their own, so that nobody has to say in each transaction how long it waits.
+        self._impatient = engine()
+        event.listen(self._impatient, "connect", _wait_for_no_row)
 
     def _ping_if_idle(self, connection: Any, record: Any, _: Any) -> None:
         """A server that was restarted must cost a reconnect, not a failed step; a ping before each costs as much again.
@@ -71,15 +83,20 @@ class Database:
         return self._engine
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, impatient: bool = False) -> Iterator[Connection]:
         """One transaction: committed at the end of the block, rolled back when it raises.
+
+        Args:
+            impatient: a row that somebody else holds is waited for half a second at most.
 
         Raises:
             DatabaseAway: the server is unreachable, or went away meanwhile; whether a commit in progress took effect is
                 unknown.
         """
         try:
-            with self._engine.begin() as connection:
+            with (self._impatient if impatient else self._engine).begin() as connection:
+                if impatient and not connection.info.get(_IMPATIENT):
+                    connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
                 yield connection
         except OperationalError as error:
             if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _AWAY:
@@ -119,6 +136,21 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._impatient.dispose()
+
+
+def _wait_for_no_row(connection: Any, record: Any) -> None:
+    """Give a new connection its patience, unless a pooler may lend it to others: then each transaction says it.
+
+    PgBouncer answers with a process id of its own.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        direct = cursor.fetchone()[0] == connection.info.backend_pid
+        if direct:
+            cursor.execute(f"SET lock_timeout = '{_PATIENCE}'")
+    connection.commit()
+    record.info[_IMPATIENT] = direct
 
 
 def _note_use(_: Any, record: Any) -> None:

@@ -26,12 +26,12 @@ class Flaky(Database):
         self._loses = loses
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, impatient: bool = False) -> Iterator[Connection]:
         self.begun += 1
         fails = self.begun in self._failing
         if fails and self._loses is Loses.ALL:
             raise DatabaseAway("Postgres went away (restarting)")
-        with super().transaction() as connection:
+        with super().transaction(impatient=impatient) as connection:
             yield connection
         if fails:
             raise DatabaseAway("Postgres went away (the answer to the commit was lost)")

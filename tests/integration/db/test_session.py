@@ -49,3 +49,24 @@ def test_one_that_was_used_just_now_is_not_asked_first(
     with pytest.raises(DatabaseAway):
         _ask(database)
     assert _ask(database) == 1, "all that were as old are gone with it"
+
+
+def test_an_impatient_transaction_waits_half_a_second_for_a_row_and_others_as_long_as_it_takes(
+    database: Database,
+) -> None:
+    for _ in range(2):
+        with database.transaction(impatient=True) as connection:
+            assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "500ms"
+        with database.transaction() as connection:
+            assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "0"
+
+
+def test_a_connection_that_a_pooler_lends_says_its_patience_in_each_transaction(database: Database) -> None:
+    """Whoever gets the connection next must not inherit it."""
+    with database.transaction(impatient=True) as connection:
+        connection.info["waits for no row"] = False  # as it is where a pooler answers with a process id of its own
+        connection.execute(text("SET lock_timeout = 0"))
+    with database.transaction(impatient=True) as connection:
+        assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "500ms"
+        connection.execute(text("COMMIT"))
+        assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "0"

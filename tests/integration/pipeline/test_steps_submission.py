@@ -280,8 +280,8 @@ class _SlowToAnswer:
         return getattr(self.database, name)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        with self.database.transaction() as connection:
+    def transaction(self, *, impatient: bool = False) -> Iterator[Connection]:
+        with self.database.transaction(impatient=impatient) as connection:
             yield connection
         self.commits += 1
         if self.commits == 2:
