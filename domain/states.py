@@ -43,8 +43,9 @@ MOVES: dict[GenerationState, frozenset[GenerationState]] = {
     # failed: its pictures are paid and stored.
     S.COMPLETED: frozenset({S.REJECTED}),
     S.REJECTED: frozenset({S.COMPLETED, S.QUEUED}),
-    S.FAILED: frozenset({S.QUEUED, S.VALIDATING}),
-    S.CANCELED: frozenset({S.QUEUED}),
+    # To `preparing` where they had no prompt yet.
+    S.FAILED: frozenset({S.PREPARING, S.QUEUED, S.VALIDATING}),
+    S.CANCELED: frozenset({S.PREPARING, S.QUEUED}),
 }
 
 FINAL = frozenset({S.COMPLETED, S.REJECTED, S.FAILED, S.CANCELED})
@@ -90,6 +91,8 @@ class AttemptKind(StrEnum):
     """What an attempt is for; of each kind but the late ones, a generation has one live attempt at most."""
 
     IMAGE = "image"  # should become the generation's picture, and decides about it
+    VISION = "vision"  # a model looks at a picture, for the specification
+    TEXT = "text"  # a model writes, for the prompt
     LATE = "late"  # its job turned up when its generation had gone on without it: paid, kept, and decides nothing
 
 

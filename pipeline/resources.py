@@ -9,6 +9,7 @@ from typing import Protocol
 from db.session import Database
 from domain.errors import LikenessError
 from domain.ids import AttemptId, GenerationId
+from domain.preparation import Place
 from domain.states import AttemptState
 from pipeline.process.device_backoff import DeviceBackoff
 from pipeline.process.fault_points import FaultPoints, Unarmed
@@ -24,6 +25,8 @@ from validation.base import Scorer
 
 class Dispatch(Protocol):
     """Sends tasks by wire name. Called after the commit that made the task lawful; a message lost is sent again."""
+
+    def prepare(self, *, generation_id: GenerationId, place: Place) -> None: ...
 
     def submit(
         self, *, lane: str, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None

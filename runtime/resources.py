@@ -199,7 +199,7 @@ class _NoDispatch:
     def submit(self, **_: object) -> None:
         raise AssertionError("a command that only looks sends no task")
 
-    collect = rebuild_inputs = validate = submit
+    prepare = collect = rebuild_inputs = validate = submit
 
     def waiting(self, *_: object) -> int:
         raise AssertionError("a command that only looks rescues nothing")

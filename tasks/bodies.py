@@ -9,12 +9,13 @@ from uuid import UUID
 
 from celery import Celery, Task
 
-from domain.ids import AttemptId
+from domain.ids import AttemptId, GenerationId
 from pipeline.attempts import admit, collect, model_inputs, poll, rescue, submit, upload, validate
 from pipeline.attempts.outcome import Again
 from pipeline.doubts import by_listing
 from pipeline.operator import accounts, heartbeat
 from pipeline.operator.lanes import rate_limit
+from pipeline.preparing import prepare
 from pipeline.resources import Resources
 from pipeline.views import daily_audit
 from tasks import names
@@ -43,6 +44,7 @@ def _attempt(text: str) -> AttemptId:
 def register_io(app: Celery, resources: Resources, *, preprocessing: Preprocessing) -> None:
     """The tasks of the `io` role: ticks, polls, collection, and one submission task per lane."""
     _register_ticks(app, resources)
+    _register_prepare(app, resources)
     register_submits(app, resources, synchronous=False)
 
     @_task(app, name=names.COLLECT, bind=True)
@@ -68,7 +70,8 @@ def register_submits(app: Celery, resources: Resources, *, synchronous: bool) ->
 
 
 def register_gpu(app: Celery, resources: Resources) -> None:
-    """The task of the `gpu` role."""
+    """The tasks of the `gpu` role."""
+    _register_prepare(app, resources)
 
     @_task(app, name=names.VALIDATE, bind=True)
     def validate_attempt(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
@@ -76,11 +79,18 @@ def register_gpu(app: Celery, resources: Resources) -> None:
         _carry_out(self, validate.validate(resources, _attempt(attempt_id)))
 
 
+def _register_prepare(app: Celery, resources: Resources) -> None:
+    @_task(app, name=names.PREPARE, bind=True)
+    def prepare_generation(self: Task[Any, Any], *, generation_id: str) -> None:
+        _carry_out(self, prepare.prepare(resources, GenerationId(UUID(generation_id))))
+
+
 def _register_ticks(app: Celery, resources: Resources) -> None:
     # Without events: ticks would push the prompts out of Flower's memory.
     @_task(app, name=names.ADMIT, send_events=False)
     def admit_tick() -> None:
         heartbeat.record_tick(resources)
+        prepare.publish_waiting(resources)
         admit.admit_everywhere(resources)
 
     @_task(app, name=names.RESCUE, send_events=False)

@@ -12,6 +12,7 @@ import celery
 
 from domain.errors import ServiceMissing
 from domain.ids import AttemptId, GenerationId
+from domain.preparation import Place
 from domain.states import AttemptState
 from tasks import names
 from tasks.app import make_app
@@ -38,6 +39,10 @@ class CeleryDispatch:
         """Give the connections back, if there were any."""
         if "app" in vars(self):
             self.app.close()
+
+    def prepare(self, *, generation_id: GenerationId, place: Place) -> None:
+        queue = names.QUEUE_GPU if place is Place.GPU else names.QUEUE_PREPARE
+        self._send(names.PREPARE, queue, attempt_id=None, generation_id=generation_id, wait=None)
 
     def submit(
         self, *, lane: str, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
@@ -86,7 +91,7 @@ class CeleryDispatch:
         name: str,
         queue: str,
         *,
-        attempt_id: AttemptId,
+        attempt_id: AttemptId | None,
         generation_id: GenerationId,
         wait: timedelta | None,
     ) -> None:
@@ -97,7 +102,7 @@ class CeleryDispatch:
         try:
             self.app.send_task(
                 name,
-                args=(str(attempt_id),),
+                args=() if attempt_id is None else (str(attempt_id),),
                 # As a keyword, so that Flower's search by `kwargs:generation_id=...` shows a prompt's whole story.
                 kwargs={"generation_id": generation},
                 queue=queue,
@@ -107,4 +112,5 @@ class CeleryDispatch:
                 **options,
             )
         except (OperationalError, ConnectionError, TimeoutError) as error:
-            log.warning("%s for attempt %s could not be sent now and will be sent again: %s", name, attempt_id, error)
+            of = f"generation {generation}" if attempt_id is None else f"attempt {attempt_id}"
+            log.warning("%s for %s could not be sent now and will be sent again: %s", name, of, error)

@@ -2,6 +2,7 @@
 
 from domain.states import AttemptState
 
+PREPARE = "generation.prepare"
 SUBMIT = "generation.submit.{lane}"
 POLL = "lane.poll"
 DOUBTS = "lane.doubts"
@@ -14,6 +15,7 @@ RESCUE = "queue.rescue"
 UPLOAD = "asset.upload"
 AUDIT = "books.audit"
 
+QUEUE_PREPARE = "io.prepare"
 QUEUE_SUBMIT = "io.submit.{lane}"
 QUEUE_POLL = "io.poll"
 QUEUE_COLLECT = "io.collect"
@@ -39,4 +41,4 @@ def queue_of(step: AttemptState, lane: str | None) -> str:
 
 def io_queues(lanes: list[str]) -> list[str]:
     """What a worker of the `io` role consumes; synchronous lanes are not among its lanes."""
-    return [QUEUE_TICK, QUEUE_POLL, QUEUE_COLLECT, *map(submit_queue, lanes)]
+    return [QUEUE_TICK, QUEUE_POLL, QUEUE_COLLECT, QUEUE_PREPARE, *map(submit_queue, lanes)]

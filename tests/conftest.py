@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from db.migrate import migrate
 from db.session import Database
 from domain.ids import AttemptId, GenerationId
+from domain.preparation import Place
 from domain.states import AttemptState
 from runtime.embedded.stack import Servers, throwaway
 
@@ -94,11 +95,15 @@ class Sent:
     """A dispatcher that only writes down what it was told to send: for steps that are called by hand."""
 
     tasks: list[tuple[str, AttemptId]] = field(default_factory=list)
+    prepared: list[tuple[GenerationId, Place]] = field(default_factory=list)
 
     def submit(
         self, *, lane: str, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
     ) -> None:
         self.tasks.append((f"submit {lane}", attempt_id))
+
+    def prepare(self, *, generation_id: GenerationId, place: Place) -> None:
+        self.prepared.append((generation_id, place))
 
     def collect(self, *, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None) -> None:
         self.tasks.append(("collect", attempt_id))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select, true, update
 from sqlalchemy.dialects.postgresql import array
 
 from db.moves.rows import error_columns, finish, set_attempt, set_generation, take_free
@@ -11,6 +11,7 @@ from db.records import history
 from db.schema import attempts, generation_assets, generations
 from db.schema_api import deletions
 from domain.ids import BatchId, GenerationId
+from domain.preparation import PREPARED_AT, WISHES
 from domain.states import FINAL, AttemptKind, AttemptState, GenerationState, Outcome, sources_of
 
 #: What ends a check without a word about the picture. Not `unfit_picture`: checking that again says the same.
@@ -173,7 +174,7 @@ def retry(
         update(generations)
         .where(generations.c.id == chosen.c.id)
         .values(
-            state=GenerationState.QUEUED,
+            state=case((_unprepared(), GenerationState.PREPARING.value), else_=GenerationState.QUEUED.value),
             completed_at=None,
             cancel_requested_at=None,
             error_code=None,
@@ -184,13 +185,19 @@ def retry(
             changes=generations.c.changes.op("-")(array(["try", "since", "action"])),
             updated_at=func.now(),
         )
-        .returning(generations.c.id, chosen.c.state, chosen.c.error_code)
+        .returning(generations.c.id, chosen.c.state, chosen.c.error_code, generations.c.state.label("reached"))
     ).all()
-    for code in {row.error_code for row in rows}:
-        before = {GenerationId(row.id): row.state for row in rows if row.error_code == code}
+    for code, reached in {(row.error_code, row.reached) for row in rows}:
+        before = {GenerationId(row.id): row.state for row in rows if (row.error_code, row.reached) == (code, reached)}
         said = f"asked for again after {code}" if code else "asked for again"
-        history.note_all(connection, before, to_state=GenerationState.QUEUED, actor=history.PERSON, reason=said)
+        history.note_all(connection, before, to_state=GenerationState(reached), actor=history.PERSON, reason=said)
     return len(rows)
+
+
+def _unprepared() -> ColumnElement[bool]:
+    """Its prompt was to be prepared, and never was: what stands there is no prompt that could be sent."""
+    data = generations.c.pipeline_data
+    return and_(data.has_key(WISHES), ~data.has_key(PREPARED_AT))
 
 
 def _retriable(

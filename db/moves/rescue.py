@@ -10,6 +10,7 @@ from db.moves import submission
 from db.moves.rows import FREE_LEASE, take_free, unleased
 from db.reads.work import Work, select_work, work_of
 from db.schema import attempts, lanes
+from db.schema_preparation import preparations
 from domain.errors import MaybeSent
 from domain.ids import AttemptId
 from domain.states import AttemptState
@@ -148,4 +149,9 @@ def renew(connection: Connection, tokens: Sequence[object], *, seconds: float) -
         .where(attempts.c.lease_token.in_(tokens), attempts.c.state != S.FINISHED)
         .values(lease_until=func.now() + timedelta(seconds=seconds))
     )
-    return renewed.rowcount
+    prepared = connection.execute(
+        update(preparations)
+        .where(preparations.c.lease_token.in_(tokens))
+        .values(lease_until=func.now() + timedelta(seconds=seconds))
+    )
+    return renewed.rowcount + prepared.rowcount

@@ -15,6 +15,8 @@ from sqlalchemy import Connection, CursorResult, text
 
 from db.ids import new_id_text
 from domain.ids import BatchId, CharacterId, GenerationId
+from domain.preparation import WISHES
+from domain.states import GenerationState
 
 #: What stands in front of a line, in the order of COPY.
 _IN_FRONT: Final = ("batch_id", "user_id", "id", "occurrence")
@@ -27,6 +29,7 @@ _IN_LINE: Final = (
     "theme",
     "variation",
     "pipeline_data",
+    "state",
     "character_id",
     "further_character_ids",
     "provider",
@@ -96,17 +99,18 @@ def line_of(
     pipeline_data: Mapping[str, Any] | None,
     shared: str,
 ) -> str:
-    """One row, ending with a line feed.
+    """One row, ending with a line feed; it is prepared first where its data says what is wished of that.
 
     Args:
         identity: 32 bytes that rows share that ask for the same picture.
         position: row of the prompt file, from 0.
         shared: as `shared_columns` writes it.
     """
+    state = GenerationState.PREPARING if pipeline_data and WISHES in pipeline_data else GenerationState.QUEUED
     data = escaped(json.dumps(pipeline_data, ensure_ascii=False)) if pipeline_data else _NOTHING
     return (
         f"\\\\x{identity.hex()}\t{position}\t{escaped(prompt)}\t{escaped(theme)}\t{escaped(variation)}\t{data}"
-        f"\t{shared}\n"
+        f"\t{state.value}\t{shared}\n"
     )
 
 
@@ -204,6 +208,7 @@ _TALLY: Final = (
 )
 _ONE_SIDED: Final = (
     "id, position, prompt, provider, model, settings, state, price_usd,"
+    " coalesce(pipeline_data -> 'prepare', '{}') AS wishes,"
     " array_remove(array_prepend(character_id, further_character_ids), NULL) AS character_ids"
 )
 
@@ -232,6 +237,7 @@ class Unmatched:
     Args:
         id: of the generation.
         character_ids: whom the picture must show, the generation's own first.
+        wishes: of the stages before the picture.
     """
 
     id: GenerationId
@@ -243,6 +249,7 @@ class Unmatched:
     character_ids: Sequence[CharacterId]
     state: str
     price_usd: Decimal
+    wishes: Mapping[str, Any]
 
 
 class LaidOut:

@@ -15,6 +15,7 @@ from pipeline.characters.references import check_addresses
 from pipeline.intake import live_models
 from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan
+from pipeline.preparing.prepare import publish_waiting
 from pipeline.resources import Resources
 
 __all__ = ["Enqueued", "commit"]
@@ -53,6 +54,8 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
         batches.amend(connection, batch_id, priority=order.priority, limit_usd=order.limit_usd)
         if policy := _policy_of(order):
             batches.set_try_policy(connection, batch_id, policy)
+    if plan.prepares:
+        publish_waiting(resources)
     for provider in plan.providers:
         admit(resources, provider)
     return replace(written, warnings=warnings)

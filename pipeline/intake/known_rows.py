@@ -111,7 +111,9 @@ def _picture(row: Unmatched) -> bytes:
     settings = {name: value for name, value in row.settings.items() if name not in _HOW}
     who = [str(one) for one in row.character_ids]
     return identity_with(
-        row.prompt, canonical({"settings": settings, "provider": row.provider, "model": row.model, "who": who})
+        row.prompt,
+        canonical({"settings": settings, "provider": row.provider, "model": row.model, "who": who})
+        + (canonical(row.wishes) if row.wishes else ""),
     )
 
 

@@ -68,6 +68,7 @@ class Plan:
         addresses: of references that rows name, by provider and address, with lines that name them.
         largest_hold_usd: the most that one call may cost.
         warnings: sentences for a person.
+        prepares: whether a row is prepared before its picture is asked for.
         at_least, at_most: how long the new rows take on the lanes of this installation, if nothing else runs there.
     """
 
@@ -82,6 +83,7 @@ class Plan:
     themes: Sequence[str]
     largest_hold_usd: Decimal
     warnings: Sequence[str]
+    prepares: bool
     at_least: timedelta
     at_most: timedelta
 
@@ -167,6 +169,7 @@ def prepare(
         themes=sorted(seen.themes),
         largest_hold_usd=checks.largest_hold_usd,
         warnings=list(order.findings.sentences()),
+        prepares=seen.prepares or bool(order.preparation),
         at_least=shortest,
         at_most=shortest * _SLOWEST,
     )
@@ -180,6 +183,7 @@ class _Seen:
         self.columns: set[str] = set()
         self.try_policies: list[Mapping[str, Any]] = []
         self.characterless = False
+        self.prepares = False
 
     def passing(self, rows: Iterable[PromptRow]) -> Iterator[PromptRow]:
         for row in rows:
@@ -191,6 +195,8 @@ class _Seen:
                 self.try_policies.append(row.try_policy)
             if row.character is None:
                 self.characterless = True
+            if row.preparation:
+                self.prepares = True
             yield row
 
 

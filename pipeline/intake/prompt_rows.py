@@ -49,6 +49,7 @@ class PromptRow:
             `cref_weight`, `stylize`, `chaos`, `weird` are whole numbers, the others text.
         extra: all other columns that are not blank, under their own names.
         try_policy: what the row says about further tries, as `domain.escalation.wishes` writes it.
+        preparation: what the row wishes of the stages before the picture; wins over its order's, key by key.
     """
 
     position: int
@@ -63,6 +64,7 @@ class PromptRow:
     settings: Mapping[str, str | int]
     extra: Mapping[str, Any]
     try_policy: Mapping[str, Any] = field(default_factory=dict)
+    preparation: Mapping[str, Any] = field(default_factory=dict)
 
 
 _FIELDS: Final = tuple(PromptRow.__dataclass_fields__)
@@ -297,7 +299,7 @@ class RowReader:
         return False
 
     def _row(self, prompt: str, fields: dict[str, Any], *, line: int, position: int) -> PromptRow:
-        words: dict[str, str] = {}
+        words: dict[str, Any] = {}
         settings: dict[str, str | int] = {}
         extra: dict[str, Any] = {}
         policy: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from db.records.characters import CharacterRow
 from db.records.incoming_rows import Tally, line_of, shared_columns
 from domain.errors import BadInput, RequestRefused, ServiceMissing, UnknownThing
 from domain.ids import canonical, identity_with
+from domain.preparation import WISHES
 from pipeline.attempts.draft_requests import draft
 from pipeline.characters.character_names import BETWEEN, find_all, join_names
 from pipeline.characters.references import Going, can_be_read, going_along, named_urls, pixels_of, unread_types
@@ -155,14 +156,16 @@ class RowChecks:
         kind.expected_usd += expected
         kind.at_most_usd += hold
         rest = kind.identity_rest if seed is None else _identity_rest(kind, settings=settings)
-        identity = identity_with(row.prompt, rest)
+        wishes = {**self._order.preparation, **row.preparation}
+        identity = identity_with(row.prompt, f"{rest},{canonical(wishes)}" if wishes else rest)
+        data = {"row": {"index": row.index, **row.extra}} if row.index or row.extra else {}
         return identity, line_of(
             identity=identity,
             position=row.position,
             prompt=row.prompt,
             theme=row.theme,
             variation=row.variation,
-            pipeline_data={"row": {"index": row.index, **row.extra}} if row.index or row.extra else None,
+            pipeline_data=data | ({WISHES: {"prompt": row.prompt, **wishes}} if wishes else {}),
             shared=shared,
         )
 

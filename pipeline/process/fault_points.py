@@ -30,6 +30,9 @@ POINTS: Final = (
     "by_listing.settled",
 )
 
+#: Reached where a prompt is prepared.
+PREPARING_POINTS: Final = ("prepare.claimed", "prepare.recorded", "prepare.handed_over", "prepare.queued")
+
 #: Reached where a reply is the result itself.
 SYNCHRONOUS_POINTS: Final = ("submit.kept",)
 
@@ -68,7 +71,8 @@ class DieOnce:
     """
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
-        unknown = names - {*POINTS, *SYNCHRONOUS_POINTS, *STOPPING_POINTS, *CLOSED_LOOP_POINTS, *REQUEST_POINTS}
+        further = {*SYNCHRONOUS_POINTS, *STOPPING_POINTS, *CLOSED_LOOP_POINTS, *REQUEST_POINTS, *PREPARING_POINTS}
+        unknown = names - {*POINTS, *further}
         if unknown:
             raise ValueError(f"no such fault points: {', '.join(sorted(unknown))}")
         self._folder = folder

@@ -1,0 +1,47 @@
+"""The stages before a picture is asked for, in their order; each can be switched off.
+
+A stage is a name, a place and a function: it takes what is known so far and returns what it adds. Its record, with
+time, cost, inputs and outcome, goes into the generation's `pipeline_data`. The generation itself is recorded by its
+attempts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from domain.preparation import OFF, Added, Known, Place
+from pipeline.resources import Resources
+
+#: Where a stage runs, by what is known; None where it is switched off or has nothing to do.
+Placed = Callable[[Known], Place | None]
+#: What a stage does. It may be done again after a death, and raises a `LikenessError` where it cannot be done at all.
+Run = Callable[[Resources, Known], Added]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    name: str
+    place: Placed
+    run: Run
+
+
+def never(_: Known) -> Place | None:
+    """The place of a stage that nobody has switched on."""
+    return None
+
+
+def nothing(_resources: Resources, _known: Known) -> Added:
+    """A stage that adds nothing."""
+    return OFF
+
+
+STAGES: Final = (
+    Stage(name="analysis", place=never, run=nothing),
+    Stage(name="enhancement", place=never, run=nothing),
+    # What a customer likes: `known.wishes["persona"]`. Adds words, and says which and with which weight.
+    Stage(name="persona", place=never, run=nothing),
+    # Which model: a model that the order names is a frozen arm. Adds provider and model.
+    Stage(name="routing", place=never, run=nothing),
+    # Which of the candidates: adds the prompt, and their order.
+    Stage(name="optimise", place=never, run=nothing),
+)
