@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from fastapi import Request
 
-from api import provider_words
 from api.callers import Caller, ScopeRequired
 from domain.errors import BadInput, UnknownThing
 from domain.escalation import read_steps, wishes
@@ -25,6 +24,7 @@ from pipeline.operator import events, kept_answers, keys, webhook_delivery
 from pipeline.operator.keys import KeyRow
 from pipeline.resources import Resources
 from pipeline.views import team
+from providers import setting_words
 from providers.catalogue import load
 from providers.transport.outgoing import check_url, new_secret
 
@@ -96,7 +96,7 @@ def prepare(resources: Resources, caller: Caller, wish: Wish) -> Prepared:
     if wish.webhook_url is not None:
         check_url(wish.webhook_url)
     try:
-        chosen = provider_words.chosen(
+        chosen = setting_words.chosen(
             catalogue, wish.settings, negative_prompt=wish.negative_prompt, provider=_usual_provider(resources)
         )
         prepared = plan.prepare(resources, _order(caller, wish, chosen), catalogue=catalogue)
@@ -179,7 +179,7 @@ def _usual_provider(resources: Resources) -> str:
     return next((one for one in _USUAL if one in served), _USUAL[0])
 
 
-def _order(caller: Caller, wish: Wish, chosen: provider_words.Chosen) -> Order:
+def _order(caller: Caller, wish: Wish, chosen: setting_words.Chosen) -> Order:
     escalate = None if wish.escalate is None else read_steps(wish.escalate)
     most = None if wish.max_image_cost_usd is None else read_limit(wish.max_image_cost_usd, what="maxImageCostUsd")
     return Order(
@@ -201,7 +201,7 @@ def _order(caller: Caller, wish: Wish, chosen: provider_words.Chosen) -> Order:
     )
 
 
-def _with_words(row: PromptRow, wish: Wish, chosen: provider_words.Chosen) -> PromptRow:
+def _with_words(row: PromptRow, wish: Wish, chosen: setting_words.Chosen) -> PromptRow:
     """The row as it is asked today, with what it was asked before beside it."""
     if not chosen.translated and not chosen.prompt_suffix:
         return row

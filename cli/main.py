@@ -34,6 +34,12 @@ COMMANDS = (
         panel=_MAKE,
         says="Enqueue it, for workers elsewhere",
     ),
+    Entry(
+        name="generate",
+        target="cli.batches.generate:generate_command",
+        panel=_MAKE,
+        says="One picture, from words or from a picture",
+    ),
     Entry(name="watch", target="cli.batches.commands:watch_command", panel=_MAKE, says="Watch a batch to its end"),
     Entry(name="status", target="cli.batches.looking:status_command", panel=_LOOK, says="How far a batch is"),
     Entry(name="list", target="cli.batches.looking:list_command", panel=_LOOK, says="Generations, one a line"),

@@ -119,6 +119,15 @@ class Scorer(Protocol):
         """
         ...
 
+    def embed_picture(self, content: bytes) -> Embedding:
+        """The embedding of a picture file.
+
+        Raises:
+            NotAPicture: it is none.
+            UnfitPicture, ScorerError: as `score`.
+        """
+        ...
+
     def embed_text(self, text: str) -> bytes | None:
         """The vector of a text in the space of `Embedding.core`; longer texts than the model's context are cut.
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from domain.errors import LikenessError, ModelUnloadable, NotAPicture, ScorerError, UnfitPicture
+from domain.ids import sha256
 from domain.verdict import Origin
 from validation.base import Aggregation, Embedding, EmbeddingCache, ModelInput, Reference, Scored
 from validation.batching import BatchRun, MicroBatcher, bucket
@@ -110,9 +111,6 @@ class ClipScorer:
             device: `auto`, `cuda`, `cuda:1`, `mps` or `cpu`.
             dtype: `auto`, which measures, or `float32`, `bfloat16`, `float16`.
             threads: of torch on the CPU; None leaves the choice to torch.
-            max_batch: pictures per forward pass.
-            wait_ms: longest wait of a picture for others.
-            cache: persistent cache of embeddings.
 
         Raises:
             ModelUnloadable: the message says what to do.
@@ -299,6 +297,13 @@ class ClipScorer:
         others = [index for index in arrays if index not in sources]
         outcomes |= zip(others, self._batcher.submit_many(arrays[index] for index in others), strict=True)
         return [outcomes[index] for index in range(len(pictures))]
+
+    def embed_picture(self, content: bytes) -> Embedding:
+        """The embedding of a picture file; see `validation.base.Scorer.embed_picture`."""
+        outcome = self.embed([model_input(decode(content).image, self.recipe, source=sha256(content))])[0]
+        if isinstance(outcome, ScorerError):
+            raise outcome
+        return outcome
 
     def embed_text(self, text: str) -> bytes | None:
         """The vector of a text in the space of `Embedding.core`; see `validation.base.Scorer.embed_text`."""

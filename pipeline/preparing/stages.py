@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.preparation import OFF, Added, Known, Place
+from pipeline.preparing import analysis, enhancement
 from pipeline.resources import Resources
 
 #: Where a stage runs, by what is known; None where it is switched off or has nothing to do.
@@ -36,8 +37,8 @@ def nothing(_resources: Resources, _known: Known) -> Added:
 
 
 STAGES: Final = (
-    Stage(name="analysis", place=never, run=nothing),
-    Stage(name="enhancement", place=never, run=nothing),
+    Stage(name="analysis", place=analysis.place, run=analysis.run),
+    Stage(name="enhancement", place=enhancement.place, run=enhancement.run),
     # What a customer likes: `known.wishes["persona"]`. Adds words, and says which and with which weight.
     Stage(name="persona", place=never, run=nothing),
     # Which model: a model that the order names is a frozen arm. Adds provider and model.

@@ -43,13 +43,14 @@ class PictureFetcher:
 
     Args:
         own_host: the host of the lane's base URL. Addresses inside a private network or on this machine are
-            fetched only where that host is itself at such an address: a stand-in, or a service of one's own.
+            fetched only where that host is itself at such an address: a stand-in, or a service of one's own. None
+            for addresses that people name: those are never fetched there.
         total_s: one try is over after this many seconds, redirects included.
         wait_s: between the first two tries; doubled for the next.
     """
 
     def __init__(
-        self, *, own_host: str, total_s: float = TOTAL_S, most_bytes: int = MOST_BYTES, wait_s: float = 0.5
+        self, *, own_host: str | None, total_s: float = TOTAL_S, most_bytes: int = MOST_BYTES, wait_s: float = 0.5
     ) -> None:
         self._own_host = own_host
         self._total_s = total_s
@@ -149,6 +150,8 @@ class PictureFetcher:
 
     def _own_host_is_local(self) -> bool:
         """Asked at every use, since names move: a base URL of today's public host must not open the network."""
+        if self._own_host is None:
+            return False
         own = addresses_of(self._own_host, 80, by=running_s() + CONNECT_S)
         return all(is_local(address) for address in own)
 

@@ -34,7 +34,7 @@ from storage.folder import FolderStore
 from tests.conftest import Sent
 from tests.support.books import USER, Books
 from tests.support.sandbox_client import Caller, until
-from validation.base import Aggregation, ModelInput, Reference, Scored
+from validation.base import Aggregation, Embedding, ModelInput, Reference, Scored
 from validation.preprocessing import CLIP_DEFAULT, Preprocessing
 
 #: Small, so that a step costs milliseconds.
@@ -76,6 +76,9 @@ class FixedScorer:
             Scored(scores=Scores(core=self.scores[at % len(self.scores)], style=0.9), origin=origin)
             for at in range(len(pictures))
         ]
+
+    def embed_picture(self, content: bytes) -> Embedding:
+        return Embedding(core=b"", style=b"")
 
     def embed_text(self, text: str) -> bytes | None:
         return None

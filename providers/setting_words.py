@@ -3,12 +3,16 @@
 The successor of a model stands in the catalogue; here are only the words that callers of the former service used.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import gcd, log
 from typing import Any, Final
 
 from domain.errors import UnknownThing
 from providers.catalogue import Catalogue, Model
+
+_RATIO: Final = re.compile(r"[1-9]\d{0,4}:[1-9]\d{0,4}")
 
 #: Each word for a provider, with the model that stood behind it.
 FORMER: Final[Mapping[str, str]] = {
@@ -28,6 +32,11 @@ SHAPES: Final[Mapping[str, str]] = {
     "1024x1024": "1:1",
     "1792x1024": "16:9",
     "1024x1792": "9:16",
+}
+#: Styles of a former model, as words of a prompt; Midjourney has a flag for the plain one.
+STYLES: Final[Mapping[str, str]] = {
+    "vivid": "vivid, dramatic, hyper-real",
+    "natural": "natural, understated, true to life",
 }
 #: Qualities of former services: a word among the qualities or the sizes of the model that is asked now.
 QUALITIES: Final[Mapping[str, tuple[str, ...]]] = {"standard": ("medium", "1K"), "hd": ("high", "2K")}
@@ -74,9 +83,9 @@ def chosen(catalogue: Catalogue, wanted: Mapping[str, Any], *, negative_prompt: 
     model = catalogue.get(model_name) if model_name is not None else _default(catalogue, name)
     settings |= _shape(settings, model, said)
     settings |= _quality(settings, model, said)
-    suffix = ""
+    suffix = _style(settings, name, model, said)
     if negative_prompt and model is not None and not model.negative_prompt:
-        suffix = f" Avoid: {negative_prompt.strip()}."
+        suffix += f" Avoid: {negative_prompt.strip()}."
         said.append(f"{model.title} takes no negative prompt: it was added to the prompt as `Avoid: ...`")
     elif negative_prompt:
         settings["negative_prompt"] = negative_prompt
@@ -101,11 +110,48 @@ def _shape(settings: Mapping[str, Any], model: Model | None, said: list[str]) ->
     size = settings.get("size")
     if size is None or (model is not None and str(size) in model.sizes):
         return {}
-    shape = SHAPES.get(str(size).strip().lower(), str(size) if ":" in str(size) else None)
+    written = str(size).strip().lower()
+    shape = SHAPES.get(written) or (written if _RATIO.fullmatch(written.replace("x", ":")) else None)
     if shape is None:
         return {}
-    said.append(f"size {size!r} is the aspect ratio {shape}")
-    return {"size": None, "aspect_ratio": shape}
+    shape = shape.replace("x", ":")
+    return {"size": None, "aspect_ratio": _nearest(shape, model, said, size=size)}
+
+
+def _nearest(shape: str, model: Model | None, said: list[str], *, size: object) -> str | None:
+    """The shape itself where the model takes any, or else the nearest of its own."""
+    width, height = map(int, shape.split(":"))
+    divisor = gcd(width, height)
+    shape = f"{width // divisor}:{height // divisor}"
+    own = [] if model is None else [one for one in model.aspect_ratios if _RATIO.fullmatch(one)]
+    if model is None or "any" in model.aspect_ratios or shape in own or (not own and model.sizes):
+        said.append(f"size {size!r} is the aspect ratio {shape}")
+        return shape
+    if not own:
+        said.append(f"{model.title} has no shape to choose: {size!r} was left out")
+        return None
+    nearest = min(own, key=lambda one: abs(_log(one) - _log(shape)))
+    said.append(f"size {size!r} is the aspect ratio {nearest}, the nearest that {model.title} has to {shape}")
+    return nearest
+
+
+def _log(ratio: str) -> float:
+    width, height = map(int, ratio.split(":"))
+    return log(width / height)
+
+
+def _style(settings: dict[str, Any], provider: str, model: Model | None, said: list[str]) -> str:
+    """`vivid` and `natural` as words of the prompt, or as Midjourney's flag; taken out of `settings`. The suffix."""
+    word = str(settings.get("style", "")).strip().lower()
+    if word not in STYLES:
+        return ""
+    del settings["style"]
+    if word == "natural" and (provider in {"ttapi", "sandbox"} or (model is not None and model.provider == "ttapi")):
+        settings["style"] = "raw"
+        said.append("style 'natural' is Midjourney's --style raw")
+        return ""
+    said.append(f"style {word!r} was added to the prompt: `{STYLES[word]}`")
+    return f" Style: {STYLES[word]}."
 
 
 def _quality(settings: Mapping[str, Any], model: Model | None, said: list[str]) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""`generate`: one picture, from words, from another picture or from a specification."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.batches import views
+from cli.batches.watch import Watch
+from cli.installation import Opened, crew_if_embedded, opened
+from cli.options import AsJson
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
+from domain.errors import BadInput
+from domain.ids import BatchId
+from domain.money import read_limit
+from domain.states import GenerationState
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import prepare
+from pipeline.intake.single import Single, order_of
+from pipeline.views import generations, status
+from pipeline.views.generations import Story
+from pipeline.views.stages import stages_of
+from providers.catalogue import load
+from runtime.lanes import require_lane
+from runtime.settings import read_settings
+from runtime.site import is_embedded
+
+_LARGEST_SPEC = 2**20
+
+
+def generate_command(
+    prompt: Annotated[str | None, typer.Option(help="What it should show, finished or as a rough idea.")] = None,
+    image: Annotated[str | None, typer.Option(metavar="PHOTO|URL", help="A picture to start from.")] = None,
+    vlt: Annotated[
+        Path | None, typer.Option("--vlt", metavar="SPEC.json", help="A specification of garments to start from.")
+    ] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What it must not show.")] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="Who makes it; `google-imagen` and `dall-e` are understood too.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="See `likeness models`.")] = None,
+    quality: Annotated[str | None, typer.Option(help="`standard`, `hd`, or a word of the model's own.")] = None,
+    size: Annotated[str | None, typer.Option(help="`square`, `portrait`, `16:9`, `1024x1792`, or a model's own.")] = (
+        None
+    ),
+    style: Annotated[str | None, typer.Option(help="`vivid` or `natural`.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="For pictures that can be made again.")] = None,
+    character: Annotated[list[str] | None, typer.Option(help="Character it must show; repeat for several.")] = None,
+    max_cost: Annotated[str | None, typer.Option(metavar="USD", help="Budget, with all its tries.")] = None,
+    max_image_cost: Annotated[str | None, typer.Option(metavar="USD", help="The most one call may cost.")] = None,
+    analysis: Annotated[str, typer.Option(help="Who looks at the picture: local, llm or off.")] = "local",
+    enhance: Annotated[
+        str | None, typer.Option(help="Who writes the prompt: off, local or llm; off for words alone.")
+    ] = None,
+    block: Annotated[str | None, typer.Option(help="Kept word for word in every prompt: a brand.")] = None,
+    candidates: Annotated[int, typer.Option(min=1, max=16, help="So many prompts to choose from.")] = 4,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Enqueue it and end; workers elsewhere go on.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make one picture, from words, from a picture or from a specification."""
+    words = {"quality": quality, "size": size, "style": style, "seed": seed}
+    with open_terminal(as_json=as_json) as terminal:
+        single = Single(
+            prompt=prompt,
+            image=image,
+            vlt=None if vlt is None else read_vlt(vlt),
+            negative_prompt=negative_prompt,
+            provider=provider,
+            model=model,
+            settings={name: value for name, value in words.items() if value is not None},
+            character=";".join(character or ()) or None,
+            limit_usd=None if max_cost is None else read_limit(max_cost, what="--max-cost"),
+            max_image_cost=None if max_image_cost is None else read_limit(max_image_cost, what="--max-image-cost"),
+            analysis=analysis,
+            enhance=enhance,
+            block=block,
+            candidates=candidates,
+        )
+        if model is not None:
+            load().get(model).check_usable(datetime.now(UTC).date())
+        with opened() as site:
+            raise typer.Exit(_generate(site, single, terminal, wait=not no_wait))
+
+
+def read_vlt(path: Path) -> Any:
+    """The specification in a file.
+
+    Raises:
+        BadInput: it cannot be read, or is no JSON.
+    """
+    try:
+        content = path.read_bytes()
+        if len(content) > _LARGEST_SPEC:
+            raise BadInput(f"{str(path)!r} has {len(content):,} bytes; a specification has a megabyte at most")
+        return json.loads(content)
+    except OSError as error:
+        raise BadInput(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise BadInput(f"{str(path)!r} is no JSON: {error}") from None
+
+
+def _generate(site: Opened, single: Single, terminal: Terminal, *, wait: bool) -> int:
+    order, translated = order_of(site.resources, single, user_id=site.settings.user)
+    require_lane(site.settings, order.provider)
+    plan = prepare(site.resources, order)
+    for said in (*translated, *plan.warnings):
+        terminal.note(f"note: {said}")
+    written = commit(site.resources, plan)
+    if wait:
+        _watch(site, written.batch_id, terminal)
+    (story,) = generations.page(site.resources, batch_id=written.batch_id, user_id=order.user_id)
+    terminal.document({**views.document(site.resources, story), "stages": stages_of(story), "translated": translated})
+    terminal.show(*_stage_lines(story), *views.whole(site.resources, story))
+    return OK if not wait or story.generation["state"] == GenerationState.COMPLETED else ENDED_OTHERWISE
+
+
+def _watch(site: Opened, batch_id: BatchId, terminal: Terminal) -> None:
+    found = status.of_batch(site.resources, batch_id)
+    checks = found.batch.character_id is not None or bool(found.standing.counts[GenerationState.PREPARING])
+    with crew_if_embedded(site, terminal, checks=checks) as tend:
+        brings = is_embedded(read_settings())
+        Watch(site.resources, batch_id, terminal, tend=tend, brings_workers=brings).until_over()
+
+
+def _stage_lines(story: Story) -> list[str]:
+    return [
+        f"{one['name']:<12} {one['outcome']:<10} {one['took_ms'] or 0:>8.0f} ms  {one['cost_usd']} USD"
+        for one in stages_of(story)
+        if one["outcome"] != "off"
+    ]

@@ -1,0 +1,57 @@
+"""The first stage: from a picture to the specification of what is worn in it. A specification that is given is kept."""
+
+from typing import Final
+
+from domain.errors import PictureLost, ScorerError, ServiceMissing
+from domain.garments import read_spec, spec_of
+from domain.preparation import Added, Known, Place
+from pipeline.preparing import local_analysis
+from pipeline.resources import Resources
+
+LOCAL: Final = "local"
+
+
+def place(known: Known) -> Place | None:
+    """Where it runs: nowhere without a picture or a specification."""
+    if known.wishes.get("vlt") is not None:
+        return Place.ANY
+    if known.wishes.get("image") is None or known.wishes.get("analysis", LOCAL) == "off":
+        return None
+    return Place.GPU
+
+
+def run(resources: Resources, known: Known) -> Added:
+    """The specification.
+
+    Raises:
+        NotAPicture, ScorerError, ServiceMissing: there is none to be had.
+    """
+    given = known.wishes.get("vlt")
+    if given is not None:
+        spec = spec_of(read_spec(given))
+        return Added(spec=spec, inputs={"vlt": "given"}, detail={"analyser": "a person"})
+    key = str(known.wishes["image"])
+    content = picture_of(resources, key)
+    if resources.scorer is None:
+        raise ScorerError("this process has no model; pictures are analysed in a worker of the gpu role")
+    found = local_analysis.analyse(content, scorer=resources.scorer, model=resources.scoring_model)
+    return Added(
+        spec=spec_of(found.garments),
+        inputs={"image": key, "name": known.wishes.get("image_name")},
+        detail={"analyser": LOCAL, **found.detail},
+    )
+
+
+def picture_of(resources: Resources, key: str) -> bytes:
+    """The picture that was handed in.
+
+    Raises:
+        ServiceMissing: it is not in the store of this machine.
+    """
+    try:
+        return resources.store.get(key)
+    except (OSError, PictureLost) as error:
+        raise ServiceMissing(
+            f"the picture that was handed in cannot be read from the store of this worker ({error});"
+            " share the store among the workers, or hand it in again"
+        ) from error

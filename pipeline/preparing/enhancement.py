@@ -1,0 +1,74 @@
+"""The second stage: prompts to choose from, in the model's own dialect. The person's words are kept as they were."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from domain.garments import Garment, read_spec
+from domain.preparation import Added, Known, Place
+from pipeline.preparing import composer
+from pipeline.preparing.composer import Composed, Wanted
+from pipeline.resources import Resources
+from providers.catalogue import Model, load
+from providers.midjourney.prompt import words_before_flags
+
+OFF_WORD: Final = "off"
+LOCAL: Final = "local"
+
+
+def place(known: Known) -> Place | None:
+    """Where it runs: nowhere where it is off and somebody has written a prompt."""
+    wish = known.wishes.get("enhance", LOCAL if known.spec is not None else OFF_WORD)
+    if wish == OFF_WORD and known.prompt:
+        return None
+    return Place.ANY
+
+
+def run(_: Resources, known: Known) -> Added:
+    """Prompts by the composer; the first of them is what would be sent."""
+    model = load().get(known.model)
+    found = composed_for(known, model)
+    return added(known, found, detail={"enhancer": LOCAL, "version": composer.VERSION, "model": model.name})
+
+
+def added(known: Known, found: Composed, *, detail: dict[str, Any]) -> Added:
+    """What a set of prompts adds to what is known."""
+    return Added(
+        prompt=found.prompts[0],
+        candidates=list(found.prompts),
+        settings={"negative_prompt": found.negative} if known.negative or found.negative else None,
+        inputs={"prompt": known.original, "spec": known.spec is not None, "negative": known.negative},
+        detail={**detail, "notes": list(found.notes)},
+    )
+
+
+def composed_for(known: Known, model: Model) -> Composed:
+    """Prompts for a model: also asked for anew where a later stage chooses another one, which has another dialect."""
+    return composer.compose(wanted_of(known), model, seed=seed_of(known), candidates=candidates_of(known))
+
+
+def wanted_of(known: Known) -> Wanted:
+    """What prompts are made of, with Midjourney's flags told from the words."""
+    original = known.original or ""
+    words = words_before_flags(original).strip()
+    flags = original[original.find(words) + len(words) :].strip() if words else original.strip()
+    return Wanted(
+        words=words or None,
+        garments=garments_of(known),
+        negative=known.negative,
+        block=str(known.wishes.get("block") or ""),
+        flags=flags,
+    )
+
+
+def garments_of(known: Known) -> Sequence[Garment]:
+    return read_spec(known.spec) if known.spec is not None else ()
+
+
+def seed_of(known: Known) -> int:
+    """The row's own seed, or its place in the batch."""
+    seed = known.settings.get("seed")
+    return seed if isinstance(seed, int) else known.position
+
+
+def candidates_of(known: Known) -> int:
+    return int(known.wishes.get("candidates", 4))

@@ -1,0 +1,51 @@
+"""The stages of a generation as people are told of them: those before the picture, and those of its attempts."""
+
+from datetime import datetime
+from typing import Any
+
+from domain.money import ZERO, show
+from domain.preparation import STAGES
+from domain.states import AttemptKind
+from pipeline.views.generations import Story
+
+#: From when to when each stage of an attempt lasts, by the columns of its row.
+_OF_ATTEMPTS = (
+    ("generation", "intent_at", "made_at"),
+    ("storage", "made_at", "stored_at"),
+    ("validation", "stored_at", "finished_at"),
+)
+
+
+def stages_of(story: Story) -> list[dict[str, Any]]:
+    """Each with its name, outcome, start, milliseconds and cost, in the order in which they ran."""
+    told = [
+        {key: value for key, value in record.items() if key != "added"} | {"added": record.get("added", {})}
+        for record in story.generation["pipeline_data"].get(STAGES, ())
+    ]
+    for attempt in story.attempts:
+        if attempt["kind"] == AttemptKind.IMAGE:
+            told += _of_attempt(attempt, checked=story.generation["character_id"] is not None)
+    return told
+
+
+def _of_attempt(attempt: dict[str, Any], *, checked: bool) -> list[dict[str, Any]]:
+    told = []
+    for name, begin, end in _OF_ATTEMPTS:
+        if attempt[begin] is None or (name == "validation" and not checked):
+            continue
+        lasted = _ms(attempt[begin], attempt[end])
+        told.append(
+            {
+                "name": name,
+                "outcome": "running" if lasted is None else "done",
+                "started_at": attempt[begin].isoformat(),
+                "took_ms": lasted,
+                "cost_usd": show(attempt["charged_usd"] or ZERO) if name == "generation" else "0",
+                "inputs": {"provider": attempt["provider"], "model": attempt["model"], "try": attempt["number"]},
+            }
+        )
+    return told
+
+
+def _ms(begin: datetime, end: datetime | None) -> float | None:
+    return None if end is None else round((end - begin).total_seconds() * 1000, 1)

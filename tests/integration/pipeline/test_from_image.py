@@ -1,0 +1,162 @@
+"""From a picture, a specification or words to the row of a generation, with the real small CLIP."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from db.schema import generations
+from domain.errors import BadInput
+from domain.ids import GenerationId
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import prepare as plan
+from pipeline.intake.single import Single, order_of
+from pipeline.preparing import input_pictures
+from pipeline.preparing.prepare import prepare
+from pipeline.views import generations as views
+from pipeline.views.stages import stages_of
+from sandbox.drawing.picture import draw
+from tests.support.commands import ROOT
+from tests.support.steps import Bench
+from validation.clip import ClipScorer
+
+CLIP = str(ROOT / "sandbox" / "clip")
+SPEC = {
+    "records": [
+        {
+            "garmentType": "evening gown",
+            "fabric": {"type": "silk satin"},
+            "colors": {"primary": "burgundy"},
+            "style": {"aesthetic": "elegant"},
+        }
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Iterator[ClipScorer]:
+    with ClipScorer.load(CLIP, device="cpu", threads=1) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def desk(bench: Bench, scorer: ClipScorer) -> Bench:
+    return replace(bench, resources=replace(bench.resources, scorer=scorer, scoring_model=CLIP))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    drawn = draw("a fox in a red dress on a sunny beach", references=[], weight=0, seed=3, variation=0, size=(400, 500))
+    exif = Image.Exif()
+    exif[0x010F] = "Camera"
+    exif[0x8825] = {1: "N", 2: (52.0, 30.0, 0.0)}
+    path = tmp_path / "photo.jpg"
+    drawn.convert("RGB").save(path, exif=exif)
+    assert b"Camera" in path.read_bytes()
+    return path
+
+
+def made(bench: Bench, single: Single) -> Any:
+    """The row after its preparation, wherever its stages had to run."""
+    order, _ = order_of(bench.resources, single, user_id="me")
+    commit(bench.resources, plan(bench.resources, order))
+    (row,) = bench.books.rows(generations)
+    prepare(bench.resources, GenerationId(row.id))
+    (row,) = bench.books.rows(generations)
+    return row
+
+
+def test_a_picture_becomes_a_prompt(desk: Bench, photo: Path) -> None:
+    row = made(desk, Single(image=photo, negative_prompt="blurry", settings={"size": "portrait"}))
+    assert row.state == "admitted"
+    assert "on a sunny beach" in row.prompt
+    assert row.settings == {"aspect_ratio": "3:4", "negative_prompt": "blurry"}
+    analysis, enhancement, *others = row.pipeline_data["stages"]
+    (record,) = analysis["added"]["spec"]["records"]
+    assert record["scene"] == "on a sunny beach"
+    assert 0 < record["confidence"]["scene"] <= 1
+    assert {one["name"] for one in analysis["detail"]["colours"]}
+    assert analysis["detail"]["calibrated"] is True
+    assert len(enhancement["added"]["candidates"]) == 4
+    assert [one["outcome"] for one in others] == ["off", "off", "off"]
+    kept = desk.resources.store.get(row.pipeline_data["prepare"]["image"])
+    assert b"Exif" not in kept
+    assert b"Camera" not in kept
+
+
+def test_the_same_picture_makes_the_same_prompts(desk: Bench, photo: Path) -> None:
+    first = made(desk, Single(image=photo))
+    order, _ = order_of(desk.resources, Single(image=photo, name="again"), user_id="me")
+    commit(desk.resources, plan(desk.resources, order))
+    (again,) = [row for row in desk.books.rows(generations) if row.id != first.id]
+    prepare(desk.resources, GenerationId(again.id))
+    (again,) = [row for row in desk.books.rows(generations) if row.id != first.id]
+    assert (again.prompt, again.settings) == (first.prompt, first.settings)
+
+
+def test_a_specification_becomes_a_prompt_with_all_its_words(desk: Bench) -> None:
+    row = made(desk, Single(vlt=SPEC, block="by Maison Lulu"))
+    assert row.prompt.startswith("a burgundy silk satin evening gown, elegant style, ")
+    assert row.prompt.endswith("by Maison Lulu")
+
+
+def test_words_are_kept_first_and_flags_last(desk: Bench) -> None:
+    row = made(desk, Single(prompt="a red dress --ar 3:4", vlt=SPEC, enhance="local"))
+    assert row.prompt.startswith("a red dress, a burgundy silk satin evening gown")
+    assert row.prompt.endswith("--ar 3:4")
+    assert row.pipeline_data["prepare"]["prompt"] == "a red dress --ar 3:4"
+
+
+def test_words_alone_go_straight_into_the_queue(desk: Bench) -> None:
+    order, translated = order_of(desk.resources, Single(prompt="a red dress"), user_id="me")
+    commit(desk.resources, plan(desk.resources, order))
+    (row,) = desk.books.rows(generations)
+    assert (row.state, row.prompt, row.pipeline_data, translated) == ("admitted", "a red dress", {}, ())
+
+
+def test_each_stage_has_its_time_in_the_story(desk: Bench, photo: Path) -> None:
+    row = made(desk, Single(image=photo))
+    story = views.find(desk.resources, str(row.id), user_id="me")
+    told = stages_of(story)
+    assert [one["name"] for one in told] == ["analysis", "enhancement", "persona", "routing", "optimise"]
+    assert all(one["took_ms"] is not None for one in told)
+
+
+@pytest.mark.parametrize(
+    ("single", "sentence"),
+    [
+        (Single(), "say what the picture should show"),
+        (Single(prompt="  "), "say what the picture should show"),
+        (Single(image="/nowhere/photo.jpg"), "cannot be read"),
+        (Single(image=__file__), "cannot be used"),
+        (Single(image="http://127.0.0.1:9/photo.jpg"), "private network"),
+        (Single(image="http://[::ffff:127.0.0.1]/photo.jpg"), "private network"),
+        (Single(vlt={"garmentTyp": "gown"}), "did you mean 'garmentType'"),
+        (Single(vlt={"records": []}), "1 to 8 records"),
+        (Single(vlt=SPEC, enhance="off"), "leave --enhance off out"),
+        (Single(vlt=SPEC, enhance="loud"), "there are off, local, llm"),
+        (Single(prompt="a\x07dress"), "control character"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_what_cannot_be_used_is_one_sentence_and_nothing_is_written(desk: Bench, single: Single, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        order_of(desk.resources, single, user_id="me")
+    assert desk.books.rows(generations) == []
+
+
+def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("1", (8000, 8000)).save(path)
+    with pytest.raises(BadInput, match="at most 40,000,000 pixels"):
+        input_pictures.read_input(path)
+
+
+def test_a_large_picture_is_kept_smaller(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (3000, 1500), "red").save(path)
+    kept = input_pictures.read_input(path)
+    assert (kept.width, kept.height) == (2048, 1024)
