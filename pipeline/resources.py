@@ -19,6 +19,7 @@ from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.process.poison_gate import PoisonGate
 from pipeline.process.reference_cache import ReferenceCache
 from providers.contract import Lane
+from providers.openai.words import Answer, Question
 from storage.base import PictureStore
 from validation.base import Scorer
 
@@ -47,6 +48,21 @@ class Dispatch(Protocol):
         ...
 
 
+class Words(Protocol):
+    """A model that answers with words in a JSON schema; `providers.openai.words` has what is asked and what comes."""
+
+    @property
+    def model(self) -> str: ...
+
+    def most_usd(self, question: Question) -> Decimal:
+        """The most that the call can cost."""
+        ...
+
+    def ask(self, question: Question, *, begin_by: float) -> Answer:
+        """Ask once; raises `ProviderError`, of which `MaybeSent` alone may have been paid."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """Every duration and count that decides when something is done again.
@@ -69,6 +85,7 @@ class Timing:
         illegal_prompts: so many that a provider counted against the account in 24 hours close its lane.
         illegal_limit: after so many in 24 hours such a provider keeps the money of failed jobs.
         account: a provider is asked about its account so often.
+        words_doubt: a lost reply of words is charged in full when nobody has settled it for so long.
         ahead: admitted and unclaimed attempts are at most what the rate limit carries away in this time.
     """
 
@@ -90,6 +107,7 @@ class Timing:
     illegal_prompts: int = 20
     illegal_limit: int = 30
     account: timedelta = timedelta(minutes=1)
+    words_doubt: timedelta = timedelta(hours=24)
     ahead: timedelta = timedelta(seconds=10)
 
 
@@ -101,6 +119,7 @@ class Resources:
         lanes: by name; a lane whose key is missing here is not served by this process.
         scorer: only in a worker of the `gpu` role.
         jitter: uniform in [0, 1), spreads waits.
+        words: the model that looks at pictures and writes prompts for money; None where none is set.
         public_url: where providers can call back, or None.
         grouped: what its threads do in Postgres at the same time, in one statement.
         estimates: per provider, what is held for a call whose price in the catalogue is an estimate.
@@ -117,6 +136,7 @@ class Resources:
     reference_cache: ReferenceCache = field(default_factory=ReferenceCache)
     scorer: Scorer | None = None
     scoring_model: str = "openai/clip-vit-large-patch14"
+    words: Words | None = None
     public_url: str | None = None
     estimates: Mapping[str, Decimal] = field(default_factory=dict)
     near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from db.records import lanes
 from db.session import Database
-from domain.errors import ServiceMissing
+from domain.errors import ServiceMissing, UnknownThing
+from providers.catalogue import load
 from providers.lane import HttpLane
+from providers.openai.words import Rates, WordsClient
 from providers.registry import is_synchronous, open_lane, service
 from runtime.settings import Settings
 
@@ -69,6 +71,28 @@ def open_lanes(settings: Settings) -> dict[str, HttpLane]:
         )
         for plan in lane_plans(settings)
     }
+
+
+def open_words(settings: Settings) -> WordsClient | None:
+    """The model for words; None without a key, or without a price for it: unknown is not zero."""
+    keys = settings.services["openai"].keys
+    key = settings.words_api_key.get_secret_value() if settings.words_api_key else next(iter(keys), None)
+    rates = _word_rates(settings)
+    if not key or rates is None:
+        return None
+    base_url = settings.words_base_url or settings.openai_base_url or service("openai").base_url
+    assert base_url is not None
+    return WordsClient(base_url=base_url, key=key, model=settings.words_model, rates=rates)
+
+
+def _word_rates(settings: Settings) -> Rates | None:
+    if settings.words_usd_in is not None and settings.words_usd_out is not None:
+        return Rates(usd_in=settings.words_usd_in, usd_out=settings.words_usd_out)
+    try:
+        known = load().get(settings.words_model).words
+    except UnknownThing:
+        return None
+    return None if known is None else Rates(usd_in=known.usd_in, usd_out=known.usd_out)
 
 
 def synchronous_lanes(settings: Settings) -> list[LanePlan]:

@@ -209,7 +209,7 @@ class _NoDispatch:
 def _lent(
     settings: Settings, *, application: str, threads: int, scorer: Scorer | None, dispatch: Dispatch
 ) -> Iterator[Resources]:
-    from runtime.lanes import ensure_rows, open_lanes
+    from runtime.lanes import ensure_rows, open_lanes, open_words
 
     database_url, _ = server_urls(settings)
     database = Database(database_url, pool_size=threads, application=application)
@@ -221,12 +221,15 @@ def _lent(
         lanes = open_lanes(settings)
         for lane in lanes.values():
             stack.callback(lane.close)
+        if (words := open_words(settings)) is not None:
+            stack.callback(words.close)
         store = stack.enter_context(open_store(settings))
         leases = Leases(database, seconds=settings.lease_s)
         stack.callback(leases.close)
         yield Resources(
             database=database,
             lanes=lanes,
+            words=words,
             store=store,
             dispatch=dispatch,
             leases=leases,

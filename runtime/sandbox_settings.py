@@ -35,6 +35,8 @@ def sandbox_settings(settings: Settings, base_url: str) -> Settings:
             "openai_base_url": f"{root}/openai",
             "openai_rate_limit": "20/s",
             "openai_total_s": 30.0,
+            "words_base_url": None,
+            "words_api_key": None,
             "public_url": None,
             "r2_access_key_id": None,
             "r2_secret_access_key": None,

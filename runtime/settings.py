@@ -134,6 +134,30 @@ class Settings(BaseSettings):
         le=1800,
         description="a call is given up after so many seconds; one that is given up may be billed",
     )
+    words_model: str = Field(
+        "gpt-6-luna",
+        validation_alias="LIKENESS_WORDS_MODEL",
+        min_length=1,
+        description="looks at pictures and writes prompts where `llm` is asked for",
+    )
+    words_base_url: str | None = Field(
+        None, validation_alias="LIKENESS_WORDS_BASE_URL", description="of OpenAI-compatible chat; none: OpenAI's lane"
+    )
+    words_api_key: SecretStr | None = Field(
+        None, validation_alias="LIKENESS_WORDS_API_KEY", description="its key; none: the first of OPENAI_API_KEY"
+    )
+    words_usd_in: Decimal | None = Field(
+        None,
+        validation_alias="LIKENESS_WORDS_USD_IN",
+        ge=0,
+        description="dollars per million tokens read; none: the catalogue's",
+    )
+    words_usd_out: Decimal | None = Field(
+        None,
+        validation_alias="LIKENESS_WORDS_USD_OUT",
+        ge=0,
+        description="dollars per million tokens written; none: the catalogue's",
+    )
     sandbox_base_url: str | None = Field(
         None, validation_alias="SANDBOX_BASE_URL", description="a running `likeness sandbox`"
     )
@@ -212,7 +236,9 @@ class Settings(BaseSettings):
         per_second(text)
         return text
 
-    @field_validator("ttapi_base_url", "replicate_base_url", "openai_base_url", "sandbox_base_url", "public_url")
+    @field_validator(
+        "ttapi_base_url", "replicate_base_url", "openai_base_url", "words_base_url", "sandbox_base_url", "public_url"
+    )
     @classmethod
     def _is_a_url(cls, text: str | None) -> str | None:
         if not text:

@@ -95,12 +95,12 @@ def set_attempt(connection: Connection, work: Work, state: AttemptState, **value
 def set_generation(connection: Connection, work: Work, target: GenerationState, **values: Any) -> GenerationState:
     """Move the generation of a taken row; where a person has asked for it, it is canceled instead.
 
-    An attempt that was found late moves nothing: its generation has gone on without it.
+    An attempt that was found late moves nothing, since its generation has gone on without it, nor does one for words.
 
     Raises:
         LostRace: the table of moves does not allow it; the whole transaction must be given up.
     """
-    if work.kind is AttemptKind.LATE:
+    if work.kind is not AttemptKind.IMAGE:
         return target
     target = _or_canceled(work, target)
     moved = connection.execute(
@@ -208,7 +208,7 @@ def _instead_of_failing(connection: Connection, work: Work) -> GenerationState:
     One for which a further try was decided on before the job of this attempt, an earlier one, turned up, waits for
     that try. One whose earlier tries were judged is rejected: the best of their pictures stands for it.
     """
-    if work.kind is not AttemptKind.LATE and not work.cancel_requested:
+    if work.kind is AttemptKind.IMAGE and not work.cancel_requested:
         decided = select(generations.c.changes).where(generations.c.id == work.generation_id)
         if connection.execute(decided).scalar_one() != work.changes:
             return GenerationState.QUEUED

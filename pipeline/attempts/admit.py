@@ -5,6 +5,7 @@ from db.records import lanes
 from domain.rates import places_within
 from pipeline.attempts import illegal_prompts
 from pipeline.resources import Resources
+from providers.registry import WORDS
 
 
 def admit(resources: Resources, provider: str) -> int:
@@ -25,5 +26,5 @@ def admit(resources: Resources, provider: str) -> int:
 def admit_everywhere(resources: Resources) -> int:
     """One tick: every provider that has a lane."""
     with resources.database.transaction() as connection:
-        providers = sorted({row.provider for row in lanes.list_lanes(connection)})
+        providers = sorted({row.provider for row in lanes.list_lanes(connection)} - {WORDS})
     return sum(admit(resources, provider) for provider in providers)

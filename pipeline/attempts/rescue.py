@@ -2,7 +2,7 @@
 
 import logging
 
-from db.moves import by_person, rescue
+from db.moves import by_person, rescue, words
 from db.reads.work import Work
 from db.records import lanes
 from domain.disposition import Step
@@ -41,6 +41,9 @@ def take_over(resources: Resources) -> int:
     # In a transaction of its own: everywhere else the row of a lane is locked before any other.
     with resources.database.transaction() as connection:
         lanes.forget_past_closures(connection)
+    with resources.database.transaction() as connection:
+        for attempt_id in words.settle_overdue(connection, older_than=timing.words_doubt):
+            log.warning("the doubt about call %s is settled by its deadline, at the most it can have cost", attempt_id)
     webhooks.forget(resources)
     late = _without_a_message(resources)
     for work in late:

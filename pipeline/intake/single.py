@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from domain.errors import BadInput
+from domain.errors import BadInput, ServiceMissing
 from domain.garments import read_spec, spec_of
 from domain.ids import sha256
 from pipeline.intake.findings import Findings
@@ -66,8 +66,14 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
 
     Raises:
         BadInput, UnknownThing, ModelRetired: something cannot be used.
+        ServiceMissing: a model for words is asked for, and none is set.
     """
     _check(single)
+    if "llm" in {single.analysis if single.image is not None else None, single.enhance} and resources.words is None:
+        raise ServiceMissing(
+            "no model for words is set: put OPENAI_API_KEY into .env, or LIKENESS_WORDS_BASE_URL, _API_KEY, _USD_IN and"
+            " _USD_OUT for another service; `local` needs none"
+        )
     wanted = {**single.settings, "provider": single.provider or _usual(resources), "model": single.model}
     prepared = single.image is not None or single.vlt is not None or (single.enhance or "off") != "off"
     prepared = prepared or bool(single.more)

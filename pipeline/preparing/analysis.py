@@ -5,10 +5,11 @@ from typing import Final
 from domain.errors import PictureLost, ScorerError, ServiceMissing
 from domain.garments import read_spec, spec_of
 from domain.preparation import Added, Known, Place
-from pipeline.preparing import local_analysis
+from pipeline.preparing import local_analysis, vision_analysis
 from pipeline.resources import Resources
 
 LOCAL: Final = "local"
+LLM: Final = "llm"
 
 
 def place(known: Known) -> Place | None:
@@ -17,7 +18,13 @@ def place(known: Known) -> Place | None:
         return Place.ANY
     if known.wishes.get("image") is None or known.wishes.get("analysis", LOCAL) == "off":
         return None
-    return Place.GPU
+    return Place.IO if known.wishes.get("analysis") == LLM else Place.GPU
+
+
+def fallback_place(known: Known) -> Place | None:
+    """Where the local analyser looks after a vision model could not say: nowhere in any other case."""
+    failed = known.wishes.get("analysis") == LLM and known.wishes.get("image") is not None and known.spec is None
+    return Place.GPU if failed else None
 
 
 def run(resources: Resources, known: Known) -> Added:
@@ -32,6 +39,22 @@ def run(resources: Resources, known: Known) -> Added:
         return Added(spec=spec, inputs={"vlt": "given"}, detail={"analyser": "a person"})
     key = str(known.wishes["image"])
     content = picture_of(resources, key)
+    if known.wishes.get("analysis") == LLM:
+        return vision_analysis.run(resources, known, content=content, key=key)
+    return _local(resources, known, content=content, key=key)
+
+
+def fall_back(resources: Resources, known: Known) -> Added:
+    """The specification by the local analyser, where the vision model's is not to be had.
+
+    Raises:
+        as `run`.
+    """
+    key = str(known.wishes["image"])
+    return _local(resources, known, content=picture_of(resources, key), key=key)
+
+
+def _local(resources: Resources, known: Known, *, content: bytes, key: str) -> Added:
     if resources.scorer is None:
         raise ScorerError("this process has no model; pictures are analysed in a worker of the gpu role")
     found = local_analysis.analyse(content, scorer=resources.scorer, model=resources.scoring_model)

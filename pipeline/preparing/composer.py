@@ -70,6 +70,11 @@ def compose(wanted: Wanted, model: Model, *, seed: int, candidates: int = _CANDI
     return Composed(prompts=prompts, negative=negative, notes=notes)
 
 
+def finished(text: str, wanted: Wanted, model: Model) -> str:
+    """Words that somebody else wrote, with the block, what must not be shown, and the flags behind them."""
+    return _within(text, wanted, model, _negative(wanted, model)[1])
+
+
 def _described(garment: Garment) -> str:
     """`a burgundy silk satin evening gown, fitted, v-neck, on a city street`."""
     get = garment.get

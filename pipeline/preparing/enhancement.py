@@ -1,10 +1,13 @@
 """The second stage: prompts to choose from, in the model's own dialect. The person's words are kept as they were."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
+from domain.errors import BadInput
 from domain.garments import Garment, read_spec
-from domain.preparation import Added, Known, Place
+from domain.preparation import Added, Known, Place, StageOutcome
 from pipeline.preparing import composer
 from pipeline.preparing.composer import Composed, Wanted
 from pipeline.resources import Resources
@@ -13,6 +16,7 @@ from providers.midjourney.prompt import words_before_flags
 
 OFF_WORD: Final = "off"
 LOCAL: Final = "local"
+LLM: Final = "llm"
 
 
 def place(known: Known) -> Place | None:
@@ -20,11 +24,15 @@ def place(known: Known) -> Place | None:
     wish = known.wishes.get("enhance", LOCAL if known.spec is not None else OFF_WORD)
     if wish == OFF_WORD and known.prompt:
         return None
-    return Place.ANY
+    return Place.IO if wish == LLM else Place.ANY
 
 
 def run(_: Resources, known: Known) -> Added:
-    """Prompts by the composer; the first of them is what would be sent."""
+    """Prompts by the composer; the first of them is what would be sent.
+
+    Raises:
+        BadInput: there is nothing to compose of.
+    """
     model = load().get(known.model)
     found = composed_for(known, model)
     return added(known, found, detail={"enhancer": LOCAL, "version": composer.VERSION, "model": model.name})
@@ -41,9 +49,18 @@ def added(known: Known, found: Composed, *, detail: dict[str, Any]) -> Added:
     )
 
 
+def costing(stage: Added, cost_usd: Decimal, *, outcome: StageOutcome = StageOutcome.DONE) -> Added:
+    return replace(stage, cost_usd=cost_usd, outcome=outcome)
+
+
 def composed_for(known: Known, model: Model) -> Composed:
     """Prompts for a model: also asked for anew where a later stage chooses another one, which has another dialect."""
-    return composer.compose(wanted_of(known), model, seed=seed_of(known), candidates=candidates_of(known))
+    wanted = wanted_of(known)
+    if not wanted.words and not wanted.garments:
+        raise BadInput(
+            "nobody could say what the picture shows, and there are no words; give --prompt, or another picture"
+        )
+    return composer.compose(wanted, model, seed=seed_of(known), candidates=candidates_of(known))
 
 
 def wanted_of(known: Known) -> Wanted:

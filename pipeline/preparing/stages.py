@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.preparation import OFF, Added, Known, Place
-from pipeline.preparing import analysis, enhancement
+from pipeline.preparing import analysis, enhancement, llm_enhancement
 from pipeline.resources import Resources
 
 #: Where a stage runs, by what is known; None where it is switched off or has nothing to do.
@@ -36,9 +36,15 @@ def nothing(_resources: Resources, _known: Known) -> Added:
     return OFF
 
 
+def _enhance(resources: Resources, known: Known) -> Added:
+    by_llm = known.wishes.get("enhance") == enhancement.LLM
+    return llm_enhancement.run(resources, known) if by_llm else enhancement.run(resources, known)
+
+
 STAGES: Final = (
     Stage(name="analysis", place=analysis.place, run=analysis.run),
-    Stage(name="enhancement", place=enhancement.place, run=enhancement.run),
+    Stage(name="analysis_fallback", place=analysis.fallback_place, run=analysis.fall_back),
+    Stage(name="enhancement", place=enhancement.place, run=_enhance),
     # What a customer likes: `known.wishes["persona"]`. Adds words, and says which and with which weight.
     Stage(name="persona", place=never, run=nothing),
     # Which model: a model that the order names is a frozen arm. Adds provider and model.

@@ -31,7 +31,15 @@ POINTS: Final = (
 )
 
 #: Reached where a prompt is prepared.
-PREPARING_POINTS: Final = ("prepare.claimed", "prepare.recorded", "prepare.handed_over", "prepare.queued")
+PREPARING_POINTS: Final = (
+    "prepare.claimed",
+    "prepare.recorded",
+    "prepare.handed_over",
+    "prepare.queued",
+    "words.intent",
+    "words.answered",
+    "words.stored",
+)
 
 #: Reached where a reply is the result itself.
 SYNCHRONOUS_POINTS: Final = ("submit.kept",)

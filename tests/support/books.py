@@ -310,7 +310,7 @@ def _check_words(every: Sequence[Any], states: Mapping[Any, str]) -> None:
             assert row.hold_state in {"charged", "released"}
             assert row.lease_token is None
             continue
-        if row.kind == AttemptKind.LATE:
+        if row.kind != AttemptKind.IMAGE:
             continue
         assert row.generation_id not in live, "one live attempt per generation"
         live[row.generation_id] = row.state

@@ -232,8 +232,12 @@ class OpenAI:
         if fault is not None and fault.name == "throttled":
             raise self._throttled(question.model, fault.argument)
         said, refused = words.answer(question)
+        cut = words.is_cut(question, said)
+        if cut:
+            assert question.most_tokens is not None
+            said = said[: question.most_tokens * 4]
         job = words.job_of(question, said, settings=self._settings, key_digest=_key_digest(request), now_s=now_s)
-        return self._when_done(self._begun(job, request), lambda job: words.result(job, said, refused=refused))
+        return self._when_done(self._begun(job, request), lambda job: words.result(job, said, refused=refused, cut=cut))
 
     def _throttled(self, model: str, variant: str) -> NotAccepted:
         if variant == "plain":

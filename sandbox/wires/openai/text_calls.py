@@ -1,9 +1,13 @@
 """OpenAI's two ways to ask for words, as a caller of structured output meets them: small, and always in the schema.
 
-What the words say is of no use: a text repeats what it was asked, a schema is filled with the plainest values.
+What the words say is of little use: a text repeats what it was asked; a schema is filled with words that suit the names
+of its fields, drawn by the digest of the picture, and with the plainest values elsewhere. An answer that is longer than
+the call allows is cut.
 """
 
+import hashlib
 import json
+import random
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +22,24 @@ from sandbox.wires.openai.models import live, words_micros
 from sandbox.wires.openai.submit import PROVIDER
 
 PICTURE_TOKENS = 85  # of one picture looked at in low detail
+#: What is seen in a picture, by the name of the field that asks for it.
+SEEN: Mapping[str, tuple[str, ...]] = {
+    "garmentType": ("evening gown", "trench coat", "summer dress", "wool sweater", "denim jacket"),
+    "type": ("silk satin", "cotton", "linen", "wool"),
+    "texture": ("smooth", "ribbed", "glossy"),
+    "weight": ("light", "medium weight", "heavy"),
+    "primary": ("burgundy", "navy", "emerald", "cream"),
+    "secondary": ("gold", "black", "white"),
+    "silhouette": ("fitted", "a-line", "loose"),
+    "neckline": ("v-neck", "round neck"),
+    "sleeves": ("long sleeves", "no sleeves"),
+    "length": ("midi", "floor-length"),
+    "pattern": ("solid", "striped", "floral"),
+    "aesthetic": ("elegant", "minimalist", "romantic"),
+    "formality": ("formal", "casual"),
+    "season": ("summer", "winter"),
+    "scene": ("in a plain studio", "on a city street"),
+}
 REFUSED = "I'm sorry, but I can't help with that."
 
 
@@ -30,6 +52,8 @@ class Question:
     text: str
     pictures: int
     schema: Mapping[str, Any] | None
+    picture: str = ""
+    most_tokens: int | None = None
 
 
 def asked(kind: str, fields: Mapping[str, Any], *, now_s: float) -> Question:
@@ -47,8 +71,16 @@ def asked(kind: str, fields: Mapping[str, Any], *, now_s: float) -> Question:
     schema = wanted.get("json_schema", wanted).get("schema") if wanted.get("type") == "json_schema" else None
     if schema is not None:
         _check_strict(schema)
+    seen = "".join(json.dumps(part["image_url"]) for part in parts if "image_url" in part)
+    most = fields.get("max_completion_tokens" if kind == "chat" else "max_output_tokens")
     return Question(
-        kind=kind, model=name, text=text, pictures=sum("image_url" in part for part in parts), schema=schema
+        kind=kind,
+        model=name,
+        text=text,
+        pictures=sum("image_url" in part for part in parts),
+        schema=schema,
+        picture=hashlib.sha256(seen.encode()).hexdigest() if seen else "",
+        most_tokens=most if isinstance(most, int) else None,
     )
 
 
@@ -78,18 +110,47 @@ def answer(question: Question) -> tuple[str, bool]:
     if objections(question.text):
         return REFUSED, True
     last = question.text.strip().rpartition("\n")[2][:200]
-    return (last if question.schema is None else json.dumps(_plainest(question.schema, last))), False
+    if question.schema is None:
+        return last, False
+    if set(question.schema.get("properties", {})) == {"prompts"}:
+        return json.dumps({"prompts": _prompts(question.text)}), False
+    return json.dumps(_plainest(question.schema, last, random.Random(question.picture))), False
 
 
-def _plainest(schema: Mapping[str, Any], text: str) -> Any:
+def is_cut(question: Question, said: str) -> bool:
+    """Whether the answer is longer than the call allows."""
+    return question.most_tokens is not None and tokens_of(said) > question.most_tokens
+
+
+def tokens_of(said: str) -> int:
+    return -(-len(said.encode()) // 4)
+
+
+def _prompts(text: str) -> list[str]:
+    """As many prompts as the idea asks for."""
+    try:
+        idea = json.loads(text.strip().rpartition("\n")[2])
+    except ValueError:
+        idea = {}
+    wanted = idea if isinstance(idea, dict) else {}
+    records = (wanted.get("specification") or {}).get("records") or [{}]
+    subject = wanted.get("idea") or records[0].get("garmentType") or "a picture"
+    lights = ("in soft daylight", "at golden hour", "in clean studio light", "under a wide sky")
+    count = int(wanted.get("prompts") or 1)
+    return [f"{subject} {lights[at % len(lights)]}, version {at + 1}" for at in range(count)]
+
+
+def _plainest(schema: Mapping[str, Any], text: str, rng: random.Random, name: str = "") -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) else kind
+    if kind == "string" and name in SEEN:
+        return rng.choice(SEEN[name])
     if kind == "object":
-        return {name: _plainest(one, text) for name, one in schema.get("properties", {}).items()}
+        return {key: _plainest(one, text, rng, key) for key, one in schema.get("properties", {}).items()}
     if kind == "array":
-        return [_plainest(schema.get("items", {}), text)]
+        return [_plainest(schema.get("items", {}), text, rng)]
     plain = {"integer": schema.get("minimum", 0), "number": schema.get("minimum", 0), "boolean": False, "null": None}
     return plain.get(str(kind), text)
 
@@ -97,7 +158,7 @@ def _plainest(schema: Mapping[str, Any], text: str) -> Any:
 def job_of(question: Question, said: str, *, settings: Settings, key_digest: str, now_s: float) -> Job:
     """The line on the bill: words are charged by their tokens too."""
     tokens_in = -(-len(question.text.encode()) // 4) + question.pictures * PICTURE_TOKENS
-    tokens_out = -(-len(said.encode()) // 4)
+    tokens_out = tokens_of(said)
     price = words_micros(question.model, tokens_in, tokens_out)
     return Job(
         job_id=f"req_{uuid.uuid4().hex}",
@@ -116,7 +177,7 @@ def job_of(question: Question, said: str, *, settings: Settings, key_digest: str
     )
 
 
-def result(job: Job, said: str, *, refused: bool) -> dict[str, Any]:
+def result(job: Job, said: str, *, refused: bool, cut: bool = False) -> dict[str, Any]:
     created, spent = int(job.accepted_at_s), (job.plan["tokens_in"], job.plan["tokens_out"])
     if job.kind == "chat":
         message = {"role": "assistant", "content": None if refused else said, "refusal": said if refused else None}
@@ -125,7 +186,9 @@ def result(job: Job, said: str, *, refused: bool) -> dict[str, Any]:
             "object": "chat.completion",
             "created": created,
             "model": job.mode,
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+            "choices": [
+                {"index": 0, "message": message, "logprobs": None, "finish_reason": "length" if cut else "stop"}
+            ],
             "usage": {"prompt_tokens": spent[0], "completion_tokens": spent[1], "total_tokens": sum(spent)},
         }
     content = {"type": "refusal", "refusal": said} if refused else {"type": "output_text", "text": said}
@@ -135,7 +198,8 @@ def result(job: Job, said: str, *, refused: bool) -> dict[str, Any]:
         "id": job.job_id.replace("req_", "resp_"),
         "object": "response",
         "created_at": created,
-        "status": "completed",
+        "status": "incomplete" if cut else "completed",
+        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
         "model": job.mode,
         "output": [item | {"content": [part]}],
         "parallel_tool_calls": True,
