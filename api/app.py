@@ -20,7 +20,7 @@ from api.event_stream import Hub
 from api.page import forms, pages
 from api.page.error_pages import answer_with_pages
 from api.problems import Problem, answer_with_problems
-from api.routes import batch_routes, event_routes, generate, health, hooks, overview
+from api.routes import batch_routes, event_routes, generate, health, hooks, metrics, overview
 from api.wire import BatchOrder
 from pipeline.resources import Resources
 from providers.transport.outgoing import WebhookSender
@@ -31,10 +31,11 @@ _ABOUT: Final = (
 )
 
 
-def create_app(resources: Resources, *, local_webhooks: bool = False) -> FastAPI:
+def create_app(resources: Resources, *, metrics_token: str | None = None, local_webhooks: bool = False) -> FastAPI:
     """The application over the resources of one process; what it remembers may vanish at any moment.
 
     Args:
+        metrics_token: opens `/metrics`; None: there is no such route.
         local_webhooks: whether receivers of webhooks may be on this machine; in tests alone.
     """
     hub = Hub(resources)
@@ -63,9 +64,10 @@ def create_app(resources: Resources, *, local_webhooks: bool = False) -> FastAPI
     )
     app.state.resources = resources
     app.state.recognised = Recognised()
+    app.state.metrics_token = metrics_token
     app.state.held = 0
     app.state.hub = hub
-    for module in (hooks, health, generate, batch_routes, event_routes, overview, pages, forms):
+    for module in (hooks, health, metrics, generate, batch_routes, event_routes, overview, pages, forms):
         app.include_router(module.router)
     answer_with_problems(app)
     answer_with_pages(app)

@@ -118,7 +118,9 @@ def api() -> None:
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         log.info("listening at %s", address)
         _say_first_key(settings, resources, address)
-        server_of(create_app(resources)).run(sockets=[listener])
+        secret = settings.metrics_token
+        token = None if secret is None else secret.get_secret_value()
+        server_of(create_app(resources, metrics_token=token)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -70,6 +70,11 @@ class Settings(BaseSettings):
     api_port: int = Field(
         8800, validation_alias="LIKENESS_API_PORT", ge=0, le=65535, description="where the api role listens; 0: any"
     )
+    metrics_token: SecretStr | None = Field(
+        None,
+        validation_alias="LIKENESS_METRICS_TOKEN",
+        description="what Prometheus sends for /metrics of the api role; none: there is no /metrics",
+    )
 
     ttapi_api_key: SecretStr | None = Field(
         None, validation_alias="TTAPI_API_KEY", description="Midjourney by TTAPI; several keys with commas between"

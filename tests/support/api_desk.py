@@ -31,6 +31,8 @@ from tests.support.books import Books
 from tests.support.steps import PREPROCESSING, QUICK
 from tests.support.webhook_desk import served
 
+METRICS_TOKEN = "scrape-and-see"
+
 
 @dataclass(slots=True)
 class ApiDesk:
@@ -110,7 +112,7 @@ def api_desk(
             estimates={"ttapi": settings.ttapi_price_usd},
         )
         listener = stack.enter_context(bound("127.0.0.1", 0))
-        stack.enter_context(served(resources, listener, local_webhooks=local_webhooks))
+        stack.enter_context(served(resources, listener, local_webhooks=local_webhooks, metrics_token=METRICS_TOKEN))
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with ExitStack() as clients:
             yield ApiDesk(resources=resources, books=Books(database), sent=sent, base=base, stack=clients)

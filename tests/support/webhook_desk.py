@@ -52,9 +52,13 @@ STRANGER = "whsec_" + "A" * 43 + "="
 
 
 @contextmanager
-def served(resources: Resources, listener: Any, *, local_webhooks: bool = False) -> Iterator[None]:
+def served(
+    resources: Resources, listener: Any, *, local_webhooks: bool = False, metrics_token: str | None = None
+) -> Iterator[None]:
     """The application on a listening socket, in a thread of this process."""
-    server: uvicorn.Server = server_of(create_app(resources, local_webhooks=local_webhooks))
+    server: uvicorn.Server = server_of(
+        create_app(resources, local_webhooks=local_webhooks, metrics_token=metrics_token)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
     thread.start()
     until(lambda: server.started or not thread.is_alive(), what="the application")
