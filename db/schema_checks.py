@@ -31,6 +31,15 @@ character_references = Table(
     Column("upload_tried_at", Moment, comment="when somebody last set out to upload it"),
 )
 
+reference_contents = Table(
+    "reference_contents",
+    metadata,
+    Column("batch_id", UUID, ForeignKey("batches.id"), primary_key=True),
+    # Addresses are long, and signed ones are secrets.
+    Column("address_sha256", Text, primary_key=True),
+    Column("content_sha256", Text, nullable=False, comment="of the picture when the batch's first row named it"),
+)
+
 threshold_versions = Table(
     "threshold_versions",
     metadata,

@@ -84,6 +84,9 @@ class EnqueueOptions:
         bool,
         typer.Option("--redo", help="Make rows again that the batch has with another mode, weight or reference link."),
     ] = False
+    no_look: Annotated[
+        bool, typer.Option("--no-look", help="Do not look at the addresses of references before enqueuing.")
+    ] = False
     variables: Annotated[
         Path | None,
         typer.Option("--vars", metavar="FILE", help="Values of placeholders like {{animal}}: a CSV or JSON of lists."),
@@ -144,6 +147,7 @@ class EnqueueOptions:
             categories=tuple(self.category or ()),
             try_policy=policy_of(self.max_tries, self.escalate),
             redo=self.redo,
+            look=not self.no_look,
             findings=prompts.findings,
         )
 

@@ -77,6 +77,8 @@ def say_plan(terminal: Terminal, plan: Plan) -> None:
         f" the others take {duration_text(plan.at_least.total_seconds())}"
         f" to {duration_text(plan.at_most.total_seconds())}"
     )
+    if looked := plan.looks.in_words():
+        terminal.out.print(looked)
     terminal.out.print(f"plan {plan.digest}; the same rows with the same settings make the same plan")
     if order.policy.on:
         terminal.out.print(
@@ -99,6 +101,11 @@ def _plan_document(plan: Plan) -> dict[str, object]:
         "changed": len(plan.changed),
         "at_least_s": round(plan.at_least.total_seconds(), 1),
         "at_most_s": round(plan.at_most.total_seconds(), 1),
+        "references": {
+            "looked_at": len(plan.looks.contents),
+            "unreached": list(plan.looks.unreached),
+            "passed_over": plan.looks.passed_over,
+        },
         "limit_usd": show(plan.order.limit_usd),
         "plan_hash": plan.digest,
         "max_tries": plan.order.policy.max_tries,

@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
 from db.reads.work import Work
 from db.records import characters
 from db.records.characters import CharacterRow, ReferenceRow
-from domain.errors import BadInput, NotAPicture, PictureAway, PictureLost, RequestRefused, ServiceMissing
-from domain.ids import CharacterId
+from domain.errors import NotAPicture, PictureAway, PictureLost, RequestRefused, ServiceMissing
+from domain.ids import CharacterId, sha256
 from domain.picture_types import picture_type
 from pipeline.characters.readable import readable
 from pipeline.resources import Resources
@@ -26,7 +25,6 @@ log = logging.getLogger(__name__)
 #: Longer than a picture on a working host takes; a submission waits for it once, and then nobody for a while.
 _LOOK_S: Final = 10.0
 _BYTES_PER_PIXEL_AT_MOST: Final = 5
-_LOOKERS: Final = 8
 
 #: A reference that goes along with a call: an address that its settings name, or one of a character's pictures.
 Going = str | ReferenceRow
@@ -69,56 +67,33 @@ def urls_of(resources: Resources, lane: Lane, going: Sequence[Going]) -> list[st
         ServiceMissing: a reference is not in the store of this machine, or waits for a bucket that is away.
         ProviderError: uploading one failed.
     """
-    return [look_at(resources, lane, one) if isinstance(one, str) else _url(resources, lane, one) for one in going]
+    return [_looked_at(resources, lane, one) if isinstance(one, str) else _url(resources, lane, one) for one in going]
 
 
-def look_at(resources: Resources, lane: Lane, url: str) -> str:
-    """The address, after somebody has looked whether a picture is behind it that the lane's service reads.
+def look_at(resources: Resources, lane: Lane, url: str) -> str | None:
+    """Digest of the picture behind an address that the lane's service reads; None where the host can't be reached.
 
     A service finds out only at work, counts it against the account, and is closed to everybody after a few of them. A
     host that can't be reached from here may be reached from there.
 
     Raises:
-        RequestRefused: there is none, or not for everybody, or of a kind that the service does not read.
+        RequestRefused: there is no picture, or not for everybody, or of a kind that the service does not read.
     """
     try:
-        resources.reference_cache.seen(lane.name, url, partial(_check_readable, lane, url))
+        return resources.reference_cache.seen(lane.name, url, partial(_digest_of_readable, lane, url))
     except (PictureLost, NotAPicture, PictureGuarded) as failure:
         raise RequestRefused(f"the reference {url[:200]!r} is not sent: {failure}; nothing was spent") from failure
     except PictureAway as failure:
         log.info("the reference %s could not be looked at: %s", url, failure)
+        return None
+
+
+def _looked_at(resources: Resources, lane: Lane, url: str) -> str:
+    look_at(resources, lane, url)
     return url
 
 
-def check_addresses(resources: Resources, named: Mapping[tuple[str, str], Sequence[int]]) -> None:
-    """Look at each address that the rows name, once, before anything is enqueued.
-
-    Args:
-        named: by provider and address, lines of the file that name it.
-
-    Raises:
-        BadInput: a picture is not to be had there, or not read; the lines are named.
-    """
-    lanes = {lane.provider: lane for lane in resources.lanes.values()}
-    looks = [one for one in named if one[0] in lanes]
-    if not looks:
-        return
-
-    def refusal(one: tuple[str, str]) -> str | None:
-        try:
-            look_at(resources, lanes[one[0]], one[1])
-        except RequestRefused as failure:
-            return str(failure)
-        return None
-
-    with ThreadPoolExecutor(max_workers=_LOOKERS, thread_name_prefix="look") as pool:
-        found = [(one, why) for one, why in zip(looks, pool.map(refusal, looks), strict=True) if why is not None]
-    if found:
-        said = "; ".join(f"line {', '.join(map(str, named[one][:5]))}: {why}" for one, why in found[:5])
-        raise BadInput(f"{len(found)} of the references that the rows name can't be used. {said}")
-
-
-def _check_readable(lane: Lane, url: str) -> bool:
+def _digest_of_readable(lane: Lane, url: str) -> str:
     content = lane.fetch_picture(url, total_s=_LOOK_S)
     media_type = f"image/{picture_type(content)}"
     if not lane.reads_reference(media_type, size=len(content)):
@@ -126,7 +101,7 @@ def _check_readable(lane: Lane, url: str) -> bool:
             f"the reference {url[:200]!r} is not sent: {lane.provider!r} reads no {media_type} of {len(content):,}"
             " bytes; give a PNG, JPEG or WebP of a few megabytes"
         )
-    return True
+    return sha256(content)
 
 
 def named_urls(settings: Mapping[str, Any]) -> list[str]:

@@ -4,14 +4,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from db.records import batches, characters
+from db.records import batches, characters, reference_contents
 from db.records.batches import Enqueued
 from db.records.incoming_rows import LaidOut, copy_new
 from domain.escalation import wishes
 from domain.ids import BatchId
 from pipeline.attempts.admit import admit
 from pipeline.characters.character_names import split_names
-from pipeline.characters.references import check_addresses
 from pipeline.intake import live_models
 from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan
@@ -25,12 +24,11 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
     """Ask the services about their models, write the batch and its generations in one transaction, admit what fits.
 
     Raises:
-        BadInput, ModelRetired: what the services say forbids it, or a reference is not to be had; nothing is written.
+        BadInput, ModelRetired: what the services say forbids it; nothing is written.
     """
     order = plan.order
     lines = (line for _, line in plan.lines)
     warnings = live_models.check(resources, plan.drafts, on=datetime.now(UTC).date())
-    check_addresses(resources, plan.addresses)
     with resources.database.transaction() as connection:
         first = next(iter(split_names(order.character)), None)
         batch_id, made = batches.open_batch(
@@ -51,6 +49,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
         else:
             beside = LaidOut(connection, batch_id, user_id=order.user_id, lines=lines, repeats=plan.repeats)
             written = _add(beside, batch_id, plan)
+        reference_contents.keep(connection, batch_id, plan.looks.contents)
         batches.amend(connection, batch_id, priority=order.priority, limit_usd=order.limit_usd)
         if policy := _policy_of(order):
             batches.set_try_policy(connection, batch_id, policy)
@@ -62,15 +61,18 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
 
 
 def _add(laid_out: LaidOut, batch_id: BatchId, plan: Plan) -> Enqueued:
-    """Add what the batch does not have; what it has in another way stays, unless it is to be made again."""
+    """Add what the batch does not have; what it has in another way stays, unless it is to be made again.
+
+    What it has under another link to the same reference is known.
+    """
     vanished = [
         (one.position, one.prompt)
         for one in (laid_out.vanished() if plan.order.whole_file else ())
-        if one.id not in plan.changed.generations
+        if one.id not in plan.changed.generations | plan.renewed.generations
     ]
     laid_out.pass_over(plan.passed_over)
     new = laid_out.insert()
-    changed = len(plan.passed_over)
+    changed = 0 if plan.order.redo else len(plan.changed)
     return Enqueued(
         batch_id=batch_id, new=new, known=laid_out.total - new - changed, changed=changed, vanished=vanished
     )

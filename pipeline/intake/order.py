@@ -32,6 +32,7 @@ class Order:
         try_policy: what was said about further tries, as `domain.escalation.wishes` writes it.
         redo: make rows again that the batch has already, and that differ in what does not decide the picture.
         preparation: what is wished of the stages before the picture, by their names (`domain.preparation`).
+        look: look at the addresses of references that rows name, before anything is enqueued.
         team: whose keys see the batch, and whose characters it may name.
         key_id: the API key that asks; None for the command line or a script.
         findings: where the oddities of its rows are collected; the reader of the prompts fills the same.
@@ -53,6 +54,7 @@ class Order:
     try_policy: Mapping[str, Any] = field(default_factory=dict)
     redo: bool = False
     preparation: Mapping[str, Any] = field(default_factory=dict)
+    look: bool = True
     team: str = LOCAL_TEAM
     key_id: UUID | None = None
     findings: Findings = field(default_factory=Findings)

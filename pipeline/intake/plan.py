@@ -13,7 +13,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
 
-from db.records import batches, lanes
+from db.records import batches, lanes, reference_contents
 from db.records.incoming_rows import LaidOut, Repeats, Tally, asked_in, read_line
 from domain.errors import LimitTooSmall
 from domain.escalation import Policy
@@ -21,9 +21,10 @@ from domain.money import show
 from domain.rates import per_second
 from pipeline.intake.columns import misspelt
 from pipeline.intake.findings import Findings, Kind
-from pipeline.intake.known_rows import Changed, Known, compare
+from pipeline.intake.known_rows import Changed, Known, Matched, compare, replaced
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_rows import PromptRow, PromptRows
+from pipeline.intake.reference_looks import Looks, look, refuse
 from pipeline.intake.row_checks import RowChecks
 from pipeline.intake.row_repeats import multiplied
 from pipeline.intake.spool import Spool
@@ -62,10 +63,11 @@ class Plan:
         lines: lines of the file, and of COPY.
         repeats: which rows may be equal.
         new: the rows that would be added, by kind.
-        known: rows that the batch has already in exactly the same way, and that are passed over.
+        known: rows that the batch has already, and that are passed over.
+        renewed: those of them that it has under another link to the same reference.
         changed: rows that the batch has in another way.
         drafts: providers, each with a submission of every kind that there will be.
-        addresses: of references that rows name, by provider and address, with lines that name them.
+        looks: what was found behind the addresses of references that rows name.
         largest_hold_usd: the most that one call may cost.
         warnings: sentences for a person.
         prepares: whether a row is prepared before its picture is asked for.
@@ -77,9 +79,10 @@ class Plan:
     repeats: Repeats
     new: Sequence[Tally]
     known: int
+    renewed: Matched
     changed: Changed
     drafts: Sequence[tuple[str, Ask]]
-    addresses: Mapping[tuple[str, str], Sequence[int]]
+    looks: Looks
     themes: Sequence[str]
     largest_hold_usd: Decimal
     warnings: Sequence[str]
@@ -110,7 +113,7 @@ class Plan:
     @property
     def passed_over(self) -> Sequence[int]:
         """Positions of rows that are not added although the batch does not have them in exactly this way."""
-        return () if self.order.redo else self.changed.positions
+        return [*self.renewed.positions, *(() if self.order.redo else self.changed.positions)]
 
     @property
     def digest(self) -> str:
@@ -135,7 +138,7 @@ def prepare(
     """Check everything and price it; nothing is written.
 
     Raises:
-        BadInput, UnknownThing, ModelRetired, PriceUnknown: which row, and what to do.
+        BadInput, UnknownThing, ModelRetired, PriceUnknown: which row, and what to do; a reference is not to be had.
         LimitTooSmall: the budget is below a single hold.
     """
     checks = RowChecks(resources, catalogue or load(), order, today or datetime.now(UTC).date())
@@ -154,7 +157,9 @@ def prepare(
             f"the budget of {show(order.limit_usd)} USD is below the {show(checks.largest_hold_usd)} USD"
             " that is held for one image; raise --max-cost"
         )
-    known = _known(resources, order, lines, repeats, checks)
+    looks = look(resources, checks.addresses) if order.look else Looks(passed_over=len(checks.addresses))
+    known = _known(resources, order, checks, looks, lines=lines, repeats=repeats)
+    refuse(looks, checks.addresses, wanted=known.addresses)
     _warn(order, seen, known.changed)
     shortest = _duration(resources, known.new)
     return Plan(
@@ -163,9 +168,10 @@ def prepare(
         repeats=repeats,
         new=known.new,
         known=known.rows,
+        renewed=known.renewed,
         changed=known.changed,
         drafts=list(checks.drafts.values()),
-        addresses=checks.addresses,
+        looks=looks,
         themes=sorted(seen.themes),
         largest_hold_usd=checks.largest_hold_usd,
         warnings=list(order.findings.sentences()),
@@ -201,16 +207,24 @@ class _Seen:
 
 
 def _known(
-    resources: Resources, order: Order, lines: Spool[tuple[int, str]], repeats: Repeats, checks: RowChecks
+    resources: Resources,
+    order: Order,
+    checks: RowChecks,
+    looks: Looks,
+    *,
+    lines: Spool[tuple[int, str]],
+    repeats: Repeats,
 ) -> Known:
     with resources.database.transaction() as connection:
         batch_id = batches.id_of(connection, order.name, user_id=order.user_id, team=order.team)
         if batch_id is None:
-            return Known(rows=0, changed=Changed(), new=checks.tallies())
+            return Known(rows=0, new=checks.tallies(), addresses=list(checks.addresses))
         laid_out = LaidOut(
             connection, batch_id, user_id=order.user_id, lines=(line for _, line in lines), repeats=repeats
         )
-        return compare(laid_out, redo=order.redo)
+        before = reference_contents.of(connection, batch_id)
+        order.findings.add_all(Kind.OPTION, replaced(looks, before))
+        return compare(laid_out, redo=order.redo, looks=looks, before=before)
 
 
 def _warn(order: Order, seen: _Seen, changed: Changed) -> None:

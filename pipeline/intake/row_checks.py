@@ -24,6 +24,7 @@ from pipeline.characters.threshold_origin import local_weights, misfits
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_rows import PromptRow
+from pipeline.intake.reference_looks import Named, addresses_in, addresses_in_prompt
 from pipeline.resources import Resources
 from providers.catalogue import Catalogue, Model
 from providers.contract import Ask, Lane
@@ -103,8 +104,8 @@ class RowChecks:
         self.largest_hold_usd = Decimal(0)
         #: One submission of each kind, by what decides which keys are sent.
         self.drafts: dict[Hashable, tuple[str, Ask]] = {}
-        #: Addresses of references that rows name, by provider and address, each with a line that names it.
-        self.addresses: dict[tuple[str, str], list[int]] = {}
+        #: Addresses of pictures that rows name, each with a line that names it.
+        self.addresses: dict[Named, list[int]] = {}
 
     def characters_of(self, names: str) -> Sequence[CharacterRow]:
         """The characters that `A;B` names.
@@ -151,6 +152,9 @@ class RowChecks:
         seed = row.settings.get("seed") if row.settings else None
         settings = kind.settings if seed is None else {**kind.settings, "seed": seed}
         self._check_text(kind, row, settings, plain=plain)
+        if not plain:
+            for url in addresses_in_prompt(row.prompt):
+                self.addresses.setdefault((kind.provider, url), [row.line])
         shared, hold, expected = self._shared(kind, row, settings, plain=plain)
         kind.count += 1
         kind.expected_usd += expected
@@ -217,8 +221,8 @@ class RowChecks:
         if urls := named_urls(settings):
             # A cell holds them as text and an option as a list; rows that ask for the same are the same.
             settings["cref_urls"] = urls
-            for url in urls:
-                self.addresses.setdefault((provider, url), [row.line])
+        for url in addresses_in(settings):
+            self.addresses.setdefault((provider, url), [row.line])
         return settings
 
     def _references(

@@ -76,7 +76,7 @@ class ReferenceCache:
         )
         self._pixels: _Recent[str, int] = _Recent(16 * size)
         self._characters: _Recent[CharacterId, CharacterRow] = _Recent(size, fresh_s=_CHARACTER_FRESH_S)
-        self._seen: _Recent[tuple[str, str], bool] = _Recent(16 * size, fresh_s=_SEEN_FRESH_S)
+        self._seen: _Recent[tuple[str, str], str] = _Recent(16 * size, fresh_s=_SEEN_FRESH_S)
 
     def content(self, sha256: str, read: Callable[[], bytes]) -> bytes:
         return self._content.get(sha256, read)
@@ -88,8 +88,8 @@ class ReferenceCache:
     def url(self, lane: str, sha256: str, upload: Callable[[], str]) -> str:
         return self._urls.get((lane, sha256), upload)
 
-    def seen(self, lane: str, url: str, look: Callable[[], bool]) -> bool:
-        """Whether a picture that the lane's provider reads is behind an address; a failure is not remembered."""
+    def seen(self, lane: str, url: str, look: Callable[[], str]) -> str:
+        """Digest of the picture behind an address, which the lane's provider reads; a failure is not remembered."""
         return self._seen.get((lane, url), look)
 
     def pixels(self, url: str, measure: Callable[[], int]) -> int:
