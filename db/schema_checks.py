@@ -79,6 +79,8 @@ verdicts = Table(
     Column("style_raw", Float),
     Column("style_corrected", Float),
     Column("nearest", Integer, comment="position of the reference with the highest core_raw"),
+    Column("crop", Integer, comment="which crop of a long picture was compared, from 1 at the left or top"),
+    Column("crops", Integer, comment="how many crops the picture has; 1 for all but long ones"),
     Column("threshold_version", Integer, nullable=False),
     Column("threshold_origin", Text, nullable=False),
     Column("origin", JSONB, nullable=False, comment="model, revision, preprocessing, dtype, references"),
@@ -92,6 +94,7 @@ embeddings = Table(
     Column("fingerprint", Text, primary_key=True, comment="of the model and its preprocessing"),
     Column("vector", LargeBinary, nullable=False, comment="the core embedding: float32, little endian"),
     Column("style", LargeBinary, nullable=False, comment="channel statistics: float32, little endian"),
+    Column("further", LargeBinary, nullable=False, server_default="", comment="both of each further crop"),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
 )
 

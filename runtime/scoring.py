@@ -120,7 +120,7 @@ class ScoringProcess:
             raise self._gone()
         parts = iter(message.parts)
         outcomes: list[_Outcome] = [
-            (source, wire.failure_from_header(failure) if failure else Embedding(core=next(parts), style=next(parts)))
+            (source, wire.failure_from_header(failure) if failure else _embedding(parts))
             for source, failure in zip(sources, message.header["outcomes"], strict=True)
         ]
         made = {source: one for source, one in outcomes if isinstance(one, Embedding)}
@@ -291,6 +291,10 @@ def _chunks(pictures: Iterable[Source], size: int) -> Iterator[list[Source]]:
     source = new()
     while chunk := list(islice(source, size)):
         yield chunk
+
+
+def _embedding(parts: Iterator[bytes]) -> Embedding:
+    return Embedding(core=next(parts), style=next(parts), further=next(parts))
 
 
 def _recipe_of(fields: dict[str, Any]) -> Preprocessing:

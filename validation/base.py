@@ -10,10 +10,10 @@ from domain.verdict import Origin, Scores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInput:
-    """A picture in the model's input size, before normalisation.
+    """A picture in the model's input size, before normalisation; a long one in several crops (`validation.crops`).
 
     Args:
-        pixels: size x size x 3 bytes, RGB, row by row, uint8.
+        pixels: crops x size x size x 3 bytes, RGB, row by row, uint8; the central crop first.
         size: edge in pixels, the model's own input size.
         preprocessing: digest of the preprocessing that made it.
         source: digest of the original file, the cache key of the embedding; None caches nothing.
@@ -45,12 +45,14 @@ class Embedding:
     """The result of a forward pass for one picture; scores are computed from it without the model.
 
     Args:
-        core: the projected image vector with unit length, little-endian float32.
-        style: channel statistics of a middle block (`validation.similarity`), little-endian float32.
+        core: the projected image vector with unit length, little-endian float32; of the central crop.
+        style: channel statistics of a middle block (`validation.similarity`), little-endian float32; likewise.
+        further: core and style of each further crop of a long picture, one behind the other.
     """
 
     core: bytes
     style: bytes
+    further: bytes = b""
 
 
 class EmbeddingCache(Protocol):
@@ -77,6 +79,9 @@ class Detail:
 
     Args:
         nearest: index of the reference with the highest raw core cosine.
+        crop: which crop of the picture was compared, the one with the highest raw core cosine; counted from 1 at the
+            left or top.
+        crops: how many there are; 1 for all but long pictures.
     """
 
     core_raw: float
@@ -84,6 +89,8 @@ class Detail:
     style_raw: float
     style_corrected: float
     nearest: int
+    crop: int = 1
+    crops: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

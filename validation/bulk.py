@@ -12,15 +12,17 @@ from domain.errors import LikenessError, OutOfMemory, ScorerError
 from validation.base import Embedding
 from validation.batching import BatchRun
 from validation.engine import Engine, Launched, Pixels
+from validation.similarity import joined
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """A batch on the host: an array or a failure per item, and the stacked arrays.
+    """A batch on the host: an array or a failure per item, and the stacked crops of them all.
 
-    `host` is None where there is no array or no memory for them; the batch is then left to `run`.
+    `host` is None where there is no array, no memory for them, or more crops than a batch takes; the batch is then left
+    to `run`.
     """
 
     arrays: list[Pixels | LikenessError]
@@ -29,6 +31,11 @@ class _Ready:
     @property
     def pictures(self) -> list[Pixels]:
         return [array for array in self.arrays if not isinstance(array, LikenessError)]
+
+    @property
+    def crops(self) -> list[Pixels]:
+        """(S, S, 3) each."""
+        return [crop for picture in self.pictures for crop in picture]
 
 
 def embedded_in_bulk(
@@ -43,7 +50,8 @@ def embedded_in_bulk(
 
     Args:
         items: read one batch ahead, so that a million of them need not be in memory.
-        to_array: called in `decoders` threads; a `LikenessError` that it raises becomes the outcome.
+        to_array: gives (K, S, S, 3), K crops of a picture; called in `decoders` threads. A `LikenessError` that it
+            raises becomes the outcome.
         engine: runs the batches.
         run: takes over failed batches, and knows the size that fits.
         decoders: threads.
@@ -60,8 +68,8 @@ def embedded_in_bulk(
 
         def ready(batch: list[Item]) -> _Ready:
             arrays = list(decoding.map(array, batch))
-            pictures = [each for each in arrays if not isinstance(each, LikenessError)]
-            return _Ready(arrays=arrays, host=_prepared(engine, pictures))
+            crops = _Ready(arrays=arrays, host=None).crops
+            return _Ready(arrays=arrays, host=_prepared(engine, crops) if len(crops) <= run.limit else None)
 
         def begin_next() -> Future[_Ready] | None:
             batch = list(islice(source, run.limit))
@@ -91,7 +99,7 @@ def _prepared(engine: Engine, pictures: Sequence[Pixels]) -> Tensor | None:
 
 def _launched(engine: Engine, run: BatchRun[Pixels, Embedding], batch: _Ready) -> Launched | None:
     """Launch the forward pass of `batch`; None where there is nothing to do, or `_outcomes` must do it."""
-    size = len(batch.pictures)
+    size = len(batch.crops)
     if batch.host is None or size > run.limit:
         return None
     try:
@@ -106,11 +114,11 @@ def _launched(engine: Engine, run: BatchRun[Pixels, Embedding], batch: _Ready) -
 def _outcomes(
     engine: Engine, run: BatchRun[Pixels, Embedding], batch: _Ready, launched: Launched | None
 ) -> list[Embedding | LikenessError]:
-    rows: Iterator[Embedding | ScorerError]
     try:
-        rows = iter(_finished(engine, run, launched) if launched is not None else run(batch.pictures))
+        crops = _finished(engine, run, launched) if launched is not None else run(batch.crops)
     except ScorerError:
-        rows = iter(run(batch.pictures))
+        crops = run(batch.crops)
+    rows = iter(regrouped(crops, batch.pictures))
     return [array if isinstance(array, LikenessError) else next(rows) for array in batch.arrays]
 
 
@@ -120,3 +128,14 @@ def _finished(
     rows = engine.finish(launched)
     run.fitted(launched.pictures)
     return rows
+
+
+def regrouped(crops: Sequence[Embedding | ScorerError], pictures: Sequence[Pixels]) -> list[Embedding | ScorerError]:
+    """One outcome per picture, from the outcomes of all their crops in order; a crop that fails fails its picture."""
+    outcomes: list[Embedding | ScorerError] = []
+    rest = iter(crops)
+    for picture in pictures:
+        own = [next(rest) for _ in picture]
+        failure = next((one for one in own if isinstance(one, ScorerError)), None)
+        outcomes.append(failure or joined([one for one in own if isinstance(one, Embedding)]))
+    return outcomes

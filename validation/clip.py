@@ -20,7 +20,7 @@ from domain.ids import sha256
 from domain.verdict import Origin
 from validation.base import Aggregation, Embedding, EmbeddingCache, ModelInput, Reference, Scored
 from validation.batching import BatchRun, MicroBatcher, bucket
-from validation.bulk import embedded_in_bulk
+from validation.bulk import embedded_in_bulk, regrouped
 from validation.embedder import ScoringModel
 from validation.embedding_lru import EmbeddingMemory
 from validation.engine import Engine, Phases, Pixels
@@ -281,7 +281,7 @@ class ClipScorer:
     def embed(self, pictures: Sequence[ModelInput]) -> list[Embedding | ScorerError]:
         """One outcome per picture, in order. Pictures with a `source` are cached."""
         outcomes: dict[int, Embedding | ScorerError] = {}
-        arrays: dict[int, Pixels] = {}
+        arrays: dict[int, Pixels] = {}  # (K, S, S, 3) each
         for index, picture in enumerate(pictures):
             try:
                 arrays[index] = self._array(picture)
@@ -291,11 +291,11 @@ class ClipScorer:
         of_source = {source: arrays[index] for index, source in sources.items()}
         if sources:
             kept = self._pictures.get(
-                list(sources.values()), lambda absent: self._batcher.submit_many(of_source[each] for each in absent)
+                list(sources.values()), lambda absent: self._batched([of_source[each] for each in absent])
             )
             outcomes |= zip(sources, kept, strict=True)
         others = [index for index in arrays if index not in sources]
-        outcomes |= zip(others, self._batcher.submit_many(arrays[index] for index in others), strict=True)
+        outcomes |= zip(others, self._batched([arrays[index] for index in others]), strict=True)
         return [outcomes[index] for index in range(len(pictures))]
 
     def embed_picture(self, content: bytes) -> Embedding:
@@ -324,7 +324,7 @@ class ClipScorer:
         contents = {reference.sha256: reference.content for reference in references}
 
         def make(sources: Sequence[str]) -> list[Embedding | ScorerError]:
-            return self._batcher.submit_many(self._decoded(contents[source]) for source in sources)
+            return self._batched([self._decoded(contents[source]) for source in sources])
 
         try:
             outcomes = self._references.get([reference.sha256 for reference in references], make)
@@ -363,11 +363,15 @@ class ClipScorer:
             outcomes.append(Scored(scores=scores, origin=origin, detail=detail, embedding=row))
         return outcomes
 
+    def _batched(self, pictures: Sequence[Pixels]) -> list[Embedding | ScorerError]:
+        """One outcome per picture of (K, S, S, 3), whose crops share batches with those of others."""
+        return regrouped(self._batcher.submit_many(crop for picture in pictures for crop in picture), pictures)
+
     def _any_array(self, picture: ModelInput | bytes) -> Pixels:
         return self._decoded(picture) if isinstance(picture, bytes) else self._array(picture)
 
     def _decoded(self, content: bytes) -> Pixels:
-        """(S, S, 3) uint8 of an original file.
+        """(K, S, S, 3) uint8 of an original file.
 
         Raises:
             NotAPicture: the file is not a picture.
@@ -375,7 +379,7 @@ class ClipScorer:
         return self._array(model_input(decode(content).image, self.recipe))
 
     def _array(self, picture: ModelInput) -> Pixels:
-        """(S, S, 3) uint8, without copying.
+        """(K, S, S, 3) uint8, without copying: K crops, which for most pictures is one.
 
         Raises:
             UnfitPicture: made for another model, or of wrong length.
@@ -383,9 +387,10 @@ class ClipScorer:
         size = self.recipe.size
         if picture.preprocessing != self.preprocessing:
             raise UnfitPicture(f"its input was made for another model than {self.identity.model!r}; make it again")
-        if len(picture.pixels) != size * size * 3:
-            raise UnfitPicture(f"its input has {len(picture.pixels)} bytes instead of {size} x {size} x 3")
-        return np.frombuffer(picture.pixels, dtype=np.uint8).reshape(size, size, 3)
+        crops, rest = divmod(len(picture.pixels), size * size * 3)
+        if rest or not crops:
+            raise UnfitPicture(f"its input has {len(picture.pixels)} bytes instead of {size} x {size} x 3 a crop")
+        return np.frombuffer(picture.pixels, dtype=np.uint8).reshape(crops, size, size, 3)
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 
 from domain.errors import NotAPicture
 from validation.base import ModelInput
+from validation.crops import central_first, crop_offsets
 from validation.preprocessing import Preprocessing, read_preprocessing
 
 __all__ = [
@@ -205,35 +206,49 @@ def model_input(image: Image.Image, preprocessing: Preprocessing, *, source: str
 
     Args:
         image: mode RGB, from `decode`.
-        preprocessing: of the weights.
+        preprocessing: of the weights; one that resizes both sides sees the whole picture, and has no crops.
         source: digest of the original file, the cache key of the embedding.
     """
     size = preprocessing.size
     if preprocessing.shortest_edge is None:
-        resized = image.resize((size, size), _FILTERS[preprocessing.resample])
+        crops = [image.resize((size, size), _FILTERS[preprocessing.resample])]
     else:
-        resized = _resized_and_cropped(image, preprocessing.shortest_edge, size=size, resample=preprocessing.resample)
-    return ModelInput(pixels=resized.tobytes(), size=size, preprocessing=preprocessing.digest, source=source)
+        crops = _resized_and_cropped(image, preprocessing.shortest_edge, size=size, resample=preprocessing.resample)
+    pixels = b"".join(crop.tobytes() for crop in crops)
+    return ModelInput(pixels=pixels, size=size, preprocessing=preprocessing.digest, source=source)
 
 
-def _resized_and_cropped(image: Image.Image, edge: int, *, size: int, resample: str) -> Image.Image:
-    """Resize so that the shorter side has `edge` pixels, then crop the central square of `size` pixels."""
+def _resized_and_cropped(image: Image.Image, edge: int, *, size: int, resample: str) -> list[Image.Image]:
+    """Resize so that the shorter side has `edge` pixels, then crop squares of `size` pixels, the central one first."""
     short = min(image.size)
     # Rounded down, as transformers' `get_resize_output_image_size` does.
     full_width, full_height = (edge if side == short else int(edge * side / short) for side in image.size)
+    offsets = crop_offsets(max(full_width, full_height), size)
+    across = full_width > full_height
+    middle = (min(full_width, full_height) - size) // 2
+    corners = [(at, middle) if across else (middle, at) for at in (offsets[n] for n in central_first(len(offsets)))]
     if full_width * full_height <= _RESIZED_WHOLE:
         whole = image.resize((full_width, full_height), _FILTERS[resample])
-        left, top = (full_width - size) // 2, (full_height - size) // 2
-        return whole.crop((left, top, left + size, top + size))
-    # A strip of 1 x 60,000 pixels would become 3 billion, so compute only what the crop keeps.
-    left, across, box_left, box_right = _window(image.width, full_width, size=size, reach=_REACH[resample])
-    top, down, box_top, box_bottom = _window(image.height, full_height, size=size, reach=_REACH[resample])
+        return [whole.crop((left, top, left + size, top + size)) for left, top in corners]
+    return [
+        _cropped_alone(image, (full_width, full_height), corner=corner, size=size, resample=resample)
+        for corner in corners
+    ]
+
+
+def _cropped_alone(
+    image: Image.Image, full: tuple[int, int], *, corner: tuple[int, int], size: int, resample: str
+) -> Image.Image:
+    """One crop of a strip of 1 x 60,000 pixels, which would become 3 billion if it were resized whole."""
+    reach = _REACH[resample]
+    left, across, box_left, box_right = _window(image.width, full[0], at=corner[0], size=size, reach=reach)
+    top, down, box_top, box_bottom = _window(image.height, full[1], at=corner[1], size=size, reach=reach)
     part = image.resize((across, down), _FILTERS[resample], box=(box_left, box_top, box_right, box_bottom))
     return part.crop((left, top, left + size, top + size))
 
 
-def _window(source: int, full: int, *, size: int, reach: float) -> tuple[int, int, float, float]:
-    """The section of one axis that must be resized to get the central `size` of `full` pixels exactly.
+def _window(source: int, full: int, *, at: int, size: int, reach: float) -> tuple[int, int, float, float]:
+    """The section of one axis that must be resized to get `size` of `full` pixels from `at` on exactly.
 
     Returns:
         Offset of the crop within the section and length of the section, in output pixels; start and end of the
@@ -241,6 +256,5 @@ def _window(source: int, full: int, *, size: int, reach: float) -> tuple[int, in
     """
     scale = source / full
     margin = ceil(reach * max(scale, 1.0) / scale) + 1
-    crop = (full - size) // 2
-    begin, end = max(crop - margin, 0), min(crop + size + margin, full)
-    return crop - begin, end - begin, begin * scale, min(end * scale, float(source))
+    begin, end = max(at - margin, 0), min(at + size + margin, full)
+    return at - begin, end - begin, begin * scale, min(end * scale, float(source))

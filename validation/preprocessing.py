@@ -16,7 +16,7 @@ _FILES = ("preprocessor_config.json", "processor_config.json")
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # PIL.Image.Resampling
 
 # Increase when `validation.pixels` decodes or resizes differently, because scores are then not comparable.
-_RECIPE = 1
+_RECIPE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

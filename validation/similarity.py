@@ -9,13 +9,14 @@ a fixed centre is subtracted first and each channel is scaled to the same spread
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.verdict import Scores
 from validation.base import Aggregation, Detail, Embedding
+from validation.crops import central_first
 
 Vectors = NDArray[np.float32]
 
@@ -60,8 +61,24 @@ def pack(core: Vectors, style: Vectors) -> Embedding:
     return Embedding(core=core.astype(_STORED).tobytes(), style=style.astype(_STORED).tobytes())
 
 
+def joined(crops: Sequence[Embedding]) -> Embedding:
+    """One embedding of a picture that was embedded crop by crop, the central one first."""
+    first, *others = crops
+    return replace(first, further=b"".join(one.core + one.style for one in others))
+
+
+def taken_apart(embedding: Embedding) -> list[Embedding]:
+    """The embeddings of a picture's crops, the central one first."""
+    core, step = len(embedding.core), len(embedding.core) + len(embedding.style)
+    further = [embedding.further[at : at + step] for at in range(0, len(embedding.further), step)]
+    return [replace(embedding, further=b""), *(Embedding(core=one[:core], style=one[core:]) for one in further)]
+
+
 def unpack(embeddings: Sequence[Embedding]) -> tuple[Vectors, Vectors]:
-    """(N, D) core vectors and (N, C) style statistics of `embeddings` of one model, N at least 1."""
+    """(N, D) core vectors and (N, C) style statistics of `embeddings` of one model, N at least 1.
+
+    Of a long picture they are those of its central crop.
+    """
     cores = np.stack([np.frombuffer(e.core, dtype=_STORED) for e in embeddings]).astype(np.float32)
     styles = np.stack([np.frombuffer(e.style, dtype=_STORED) for e in embeddings]).astype(np.float32)
     return cores, styles
@@ -76,6 +93,9 @@ def compare(
 ) -> list[tuple[Scores, Detail]]:
     """Scores of each picture against all references together, in order.
 
+    A long picture has the scores of that crop which shows the character best; a reference counts by its central crop,
+    for another may show nothing but the place where the character was drawn.
+
     Args:
         pictures: any number.
         references: at least one.
@@ -84,19 +104,28 @@ def compare(
     """
     if not pictures:
         return []
-    cores, styles = unpack(pictures)  # (N, D), (N, C)
+    crops = [taken_apart(one) for one in pictures]
+    cores, styles = unpack([crop for of_one in crops for crop in of_one])  # (M, D), (M, C): all crops of all pictures
     reference_cores, reference_styles = unpack(references)  # (R, D), (R, C)
-    core_raw = cosines(cores, reference_cores)  # (N, R)
+    core_raw = cosines(cores, reference_cores)  # (M, R)
     readings = (
         core_raw,
-        cosines(cores - frame.core_centre, reference_cores - frame.core_centre),  # (N, R)
-        cosines(styles, reference_styles),  # (N, R)
-        cosines(standard(styles, frame), standard(reference_styles, frame)),  # (N, R)
+        cosines(cores - frame.core_centre, reference_cores - frame.core_centre),  # (M, R)
+        cosines(styles, reference_styles),  # (M, R)
+        cosines(standard(styles, frame), standard(reference_styles, frame)),  # (M, R)
     )
     over_references = np.max if aggregation is Aggregation.MAX else np.mean
-    columns = [over_references(reading, axis=1) for reading in readings]  # 4 of (N,)
-    nearest = core_raw.argmax(axis=1)  # (N,)
-    return [_scored(*(float(column[n]) for column in columns), nearest=int(nearest[n])) for n in range(len(pictures))]
+    columns = [over_references(reading, axis=1) for reading in readings]  # 4 of (M,)
+    nearest = core_raw.argmax(axis=1)  # (M,)
+    scored: list[tuple[Scores, Detail]] = []
+    at = 0
+    for of_one in crops:
+        best = at + int(columns[0][at : at + len(of_one)].argmax())
+        position = central_first(len(of_one))[best - at] + 1
+        values = [float(column[best]) for column in columns]
+        scored.append(_scored(*values, nearest=int(nearest[best]), crop=position, crops=len(of_one)))
+        at += len(of_one)
+    return scored
 
 
 def alignment(text: bytes, pictures: Sequence[Embedding]) -> list[float]:
@@ -109,7 +138,14 @@ def alignment(text: bytes, pictures: Sequence[Embedding]) -> list[float]:
 
 
 def _scored(
-    core_raw: float, core_corrected: float, style_raw: float, style_corrected: float, *, nearest: int
+    core_raw: float,
+    core_corrected: float,
+    style_raw: float,
+    style_corrected: float,
+    *,
+    nearest: int,
+    crop: int,
+    crops: int,
 ) -> tuple[Scores, Detail]:
     detail = Detail(
         core_raw=core_raw,
@@ -117,6 +153,8 @@ def _scored(
         style_raw=style_raw,
         style_corrected=style_corrected,
         nearest=nearest,
+        crop=crop,
+        crops=crops,
     )
     return Scores(core=core_raw, style=style_corrected), detail
 

@@ -102,7 +102,7 @@ def _answer(scorer: BulkScorer, source: BinaryIO, out: BinaryIO) -> None:
     Thread(target=read_ahead, name="requests", daemon=True).start()
     while (request := waiting.get()) is not None:
         outcomes = _embedded(scorer, request.parts)
-        parts = [part for one in outcomes if isinstance(one, Embedding) for part in (one.core, one.style)]
+        parts = [part for one in outcomes if isinstance(one, Embedding) for part in (one.core, one.style, one.further)]
         said = [None if isinstance(one, Embedding) else wire.failure_header(one) for one in outcomes]
         wire.write(out, {"outcomes": said}, parts)
 

@@ -259,6 +259,8 @@ def _against(verdict: dict[str, Any] | None, what: str) -> str:
 
 def _said(verdict: dict[str, Any] | None, *, best: bool) -> Text:
     said = "not checked" if verdict is None else "passed" if verdict["passed"] else "not passed"
+    if verdict is not None and (verdict["crops"] or 1) > 1:
+        said += f" by crop {verdict['crop']} of {verdict['crops']}"
     return Text(said + (", best" if best else ""), style="green" if verdict and verdict["passed"] else "")
 
 

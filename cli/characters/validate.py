@@ -40,6 +40,7 @@ _CSV = (
     "threshold_version",
     "thresholds_from",
     "nearest_reference",
+    "crop",
     "error",
 )
 
@@ -143,6 +144,7 @@ def _image(done: Checked, one: CheckedPicture) -> dict[str, Any]:
             "raw": detail.style_raw,
         },
         "nearest_reference": done.character.references[detail.nearest].position,
+        "crop": {"number": detail.crop, "of": detail.crops},
     }
 
 
@@ -166,6 +168,7 @@ def _write_csv(done: Checked) -> None:
                 thresholds.version,
                 thresholds_origin(thresholds),
                 one.detail.nearest,
+                one.detail.crop,
                 "",
             ]
         )
@@ -180,7 +183,10 @@ def _shown(done: Checked) -> Sequence[RenderableType]:
             table.add_row(path, "", "", Text(str(one.failure), style="red"))
             continue
         verdict = one.verdict
-        table.add_row(path, f"{verdict.scores.core:.3f}", f"{verdict.scores.style:.3f}", _word(verdict))
+        word = _word(verdict)
+        if one.detail is not None and one.detail.crops > 1:
+            word.append(f" (crop {one.detail.crop} of {one.detail.crops})")
+        table.add_row(path, f"{verdict.scores.core:.3f}", f"{verdict.scores.style:.3f}", word)
     summary = f"{done.passed} of {len(done.pictures)} pass as {done.character.name!r}"
     where = f"thresholds, version {done.thresholds.version}: {describe_thresholds(done.thresholds)}"
     return [table, summary, where, *_warnings(done)]

@@ -202,7 +202,8 @@ _JUDGED: Final = text(
         FROM jsonb_to_recordset(CAST(:verdicts AS jsonb)) AS r(
             attempt_id uuid, asset_id uuid, character_id uuid, core float, core_threshold float, style float,
             style_threshold float, style_decides boolean, core_raw float, core_corrected float, style_raw float,
-            style_corrected float, nearest int, threshold_version int, threshold_origin text, origin jsonb)
+            style_corrected float, nearest int, crop int, crops int, threshold_version int, threshold_origin text,
+            origin jsonb)
         JOIN moved ON moved.id = r.attempt_id
         ON CONFLICT (asset_id, character_id) DO UPDATE SET created_at = now(),
             {", ".join(f"{name} = EXCLUDED.{name}" for name in _VERDICT_COLUMNS)}

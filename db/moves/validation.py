@@ -19,7 +19,7 @@ from domain.ids import AssetId, AttemptId, CharacterId, LeaseToken
 from domain.states import AttemptState, GenerationState, Outcome
 from domain.verdict import Origin, Verdict
 
-READINGS = ("core_raw", "core_corrected", "style_raw", "style_corrected", "nearest")
+READINGS = ("core_raw", "core_corrected", "style_raw", "style_corrected", "nearest", "crop", "crops")
 _VALIDATING = frozenset({AttemptState.VALIDATING})
 
 
@@ -29,7 +29,7 @@ class NewVerdict:
 
     Args:
         character_id: whom it is about; None where there is only one whom it can be about.
-        readings: `core_raw`, `core_corrected`, `style_raw`, `style_corrected` and `nearest`, where the scorer tells.
+        readings: those of `READINGS`, where the scorer tells them.
     """
 
     asset_id: AssetId

@@ -17,6 +17,9 @@ from db.texts import storable_json
 #: Rows per statement: 500 embeddings of ViT-L/14 are 4 MB.
 _AT_ONCE = 500
 
+#: Core vector, style statistics, and both of each further crop.
+Stored = tuple[bytes, bytes, bytes]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRow:
@@ -39,21 +42,21 @@ class FrameRow:
     arithmetic: Mapping[str, Any] = field(default_factory=dict)
 
 
-def get_many(connection: Connection, sources: Sequence[str], *, fingerprint: str) -> dict[str, tuple[bytes, bytes]]:
-    """Core vector and style statistics by digest of the picture file; unknown ones are absent."""
-    found: dict[str, tuple[bytes, bytes]] = {}
+def get_many(connection: Connection, sources: Sequence[str], *, fingerprint: str) -> dict[str, Stored]:
+    """What is stored by digest of the picture file; unknown ones are absent."""
+    found: dict[str, Stored] = {}
     for at in range(0, len(sources), _AT_ONCE):
         rows = connection.execute(
-            select(embeddings.c.sha256, embeddings.c.vector, embeddings.c.style).where(
+            select(embeddings.c.sha256, embeddings.c.vector, embeddings.c.style, embeddings.c.further).where(
                 embeddings.c.sha256.in_(sources[at : at + _AT_ONCE]), embeddings.c.fingerprint == fingerprint
             )
         )
-        found |= {row.sha256: (bytes(row.vector), bytes(row.style)) for row in rows}
+        found |= {row.sha256: (bytes(row.vector), bytes(row.style), bytes(row.further)) for row in rows}
     return found
 
 
-def put_many(connection: Connection, rows: Mapping[str, tuple[bytes, bytes]], *, fingerprint: str) -> None:
-    """Store core vectors and style statistics by digest; existing rows stay."""
+def put_many(connection: Connection, rows: Mapping[str, Stored], *, fingerprint: str) -> None:
+    """Store them by digest; existing rows stay."""
     # Sorted, so that two writers of the same rows cannot deadlock.
     sources = sorted(rows)
     for at in range(0, len(sources), _AT_ONCE):
@@ -65,23 +68,25 @@ def put_many(connection: Connection, rows: Mapping[str, tuple[bytes, bytes]], *,
                 "fingerprint": fingerprint,
                 "vectors": [rows[one][0] for one in some],
                 "styles": [rows[one][1] for one in some],
+                "further": [rows[one][2] for one in some],
             },
         )
 
 
 _PUT = text(
     """
-    INSERT INTO embeddings (sha256, fingerprint, vector, style)
-    SELECT given.sha256, :fingerprint, given.vector, given.style
-    FROM unnest(CAST(:sources AS text[]), CAST(:vectors AS bytea[]), CAST(:styles AS bytea[]))
-        WITH ORDINALITY AS given(sha256, vector, style, position)
+    INSERT INTO embeddings (sha256, fingerprint, vector, style, further)
+    SELECT given.sha256, :fingerprint, given.vector, given.style, given.further
+    FROM unnest(CAST(:sources AS text[]), CAST(:vectors AS bytea[]), CAST(:styles AS bytea[]),
+            CAST(:further AS bytea[]))
+        WITH ORDINALITY AS given(sha256, vector, style, further, position)
     ORDER BY given.position
     ON CONFLICT DO NOTHING
     """
 )
 
 
-_Rows = dict[str, tuple[bytes, bytes]]
+_Rows = dict[str, Stored]
 
 
 def get_each(connection: Connection, asked: Sequence[tuple[str, Sequence[str]]]) -> list[_Rows]:

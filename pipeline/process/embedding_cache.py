@@ -43,11 +43,11 @@ class KeptEmbeddings:
         except DatabaseAway as away:
             log.warning("embeddings are made anew: %s", away)
             return {}
-        return {source: Embedding(core=core, style=style) for source, (core, style) in rows.items()}
+        return {source: Embedding(core=row[0], style=row[1], further=row[2]) for source, row in rows.items()}
 
     def put_many(self, made: Mapping[str, Embedding], *, model: str) -> None:
         """Keep what was made by `model`, a fingerprint."""
-        rows = {source: (one.core, one.style) for source, one in made.items()}
+        rows = {source: (one.core, one.style, one.further) for source, one in made.items()}
         try:
             if self._writes.do(self._database, (model, rows)) is None:
                 with self._database.transaction() as connection:

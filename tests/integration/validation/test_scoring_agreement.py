@@ -31,9 +31,9 @@ def their_pixels(content: bytes, processor: Any) -> NDArray[np.float32]:
 
 
 def our_pixels(content: bytes, preprocessing: Preprocessing) -> NDArray[np.float64]:
-    """(1, 3, S, S), as the forward pass sees them."""
+    """(1, 3, S, S), as the forward pass sees them; of a long picture, the central crop as transformers do."""
     made = model_input(decode(content).image, preprocessing)
-    array = np.frombuffer(made.pixels, np.uint8).reshape(1, made.size, made.size, 3)
+    array = np.frombuffer(made.pixels, np.uint8).reshape(-1, made.size, made.size, 3)[:1]
     normal = (array * preprocessing.rescale - preprocessing.mean) / preprocessing.std
     return normal.transpose(0, 3, 1, 2)
 

@@ -13,6 +13,8 @@ from PIL import Image
 
 from domain.errors import NotAPicture
 from tests.support.scoring_pictures import KINDS, deep, saved, scene, turned, with_alpha
+from validation import pixels
+from validation.crops import MOST
 from validation.pixels import MAX_SIDE, decode, model_input, pixels_in
 from validation.preprocessing import CLIP_DEFAULT
 
@@ -192,14 +194,27 @@ _WHOLE = {kind: saved(scene(3, (24, 18)), kind) for kind in ("PNG", "JPEG", "WEB
 
 
 def test_the_model_input_is_square_bytes_with_the_digest_of_its_preprocessing() -> None:
-    made = model_input(scene(1, (300, 200)), CLIP_DEFAULT, source="abc")
+    made = model_input(scene(1, (300, 220)), CLIP_DEFAULT, source="abc")
     assert (made.size, len(made.pixels)) == (224, 224 * 224 * 3)
     assert (made.preprocessing, made.source) == (CLIP_DEFAULT.digest, "abc")
 
 
-def test_the_longest_strip_costs_no_more_than_its_centre() -> None:
+def test_the_longest_strip_costs_no_more_than_its_crops() -> None:
     made = model_input(Image.new("RGB", (MAX_SIDE, 1), (10, 200, 30)), CLIP_DEFAULT)
-    assert made.pixels == bytes((10, 200, 30)) * 224 * 224
+    assert made.pixels == bytes((10, 200, 30)) * 224 * 224 * MOST
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_strip_that_is_not_resized_whole_has_the_crops_of_one_that_is(
+    monkeypatch: pytest.MonkeyPatch, *, turned: bool
+) -> None:
+    image = scene(7, (700, 90))
+    image = image.transpose(Image.Transpose.ROTATE_90) if turned else image
+    whole = np.frombuffer(model_input(image, CLIP_DEFAULT).pixels, np.uint8).astype(int)
+    monkeypatch.setattr(pixels, "_RESIZED_WHOLE", 0)
+    alone = np.frombuffer(model_input(image, CLIP_DEFAULT).pixels, np.uint8).astype(int)
+    assert len(whole) == len(alone) == 224 * 224 * 3 * MOST
+    assert np.abs(whole - alone).max() <= 2, "Pillow's two passes round in another order"
 
 
 def test_alpha_of_sixteen_bits_is_laid_over_white_too() -> None:
