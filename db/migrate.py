@@ -8,7 +8,7 @@ from db.session import Database
 
 _FOLDER = Path(__file__).parent / "migrations"
 #: The newest revision of `migrations/versions`; a test compares.
-HEAD = "0004"
+HEAD = "0005"
 #: Key of the advisory lock; any constant.
 _LOCK = 0x11CE_4E55
 
@@ -21,23 +21,23 @@ def _revision(database: Database) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
+def is_current(database: Database) -> bool:
+    """Whether there is nothing to migrate."""
+    return _revision(database) == HEAD
+
+
 def migrate(database: Database) -> None:
     """Run missing migrations, one process at a time; the others wait and find nothing to do."""
-    if _revision(database) == HEAD:
+    if is_current(database):
         return  # the usual case, without importing Alembic
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
-
-    with database.engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-        connection.commit()  # the lock belongs to the session; the migrations open transactions of their own
-        try:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        finally:
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
-            connection.commit()
+    # The lock belongs to an open transaction on a connection of its own: behind a pooler, a session's lock would be
+    # shared with whoever gets the server's connection next.
+    with database.engine.begin() as lock, database.engine.connect() as connection:
+        lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -19,7 +19,7 @@ _PATIENCE: Final = "500ms"
 #: A connection that was used so recently is taken to be alive.
 _FRESH_S = 1.0
 _USED_AT = "used at"
-_IMPATIENT = "waits for no row"
+_LENT = "lent by a pooler"
 
 #: SQLSTATEs of an unreachable server: no connection, shutting down, or starting up.
 _AWAY = {None, "08000", "08001", "08003", "08006", "57P01", "57P02", "57P03"}
@@ -55,6 +55,7 @@ class Database:
                 hide_parameters=True,
                 connect_args={"application_name": application, "connect_timeout": 10},
             )
+            event.listen(made, "connect", _look_for_a_pooler)
             event.listen(made, "checkin", _note_use)
             event.listen(made, "checkout", self._ping_if_idle)
             return made
@@ -62,7 +63,7 @@ class Database:
         self._engine = engine()
         #: Connections of their own, so that nobody has to say in each transaction how long it waits.
         self._impatient = engine()
-        event.listen(self._impatient, "connect", _wait_for_no_row)
+        event.listen(self._impatient, "connect", _wait_half_a_second)
 
     def _ping_if_idle(self, connection: Any, record: Any, _: Any) -> None:
         """A server that was restarted must cost a reconnect, not a failed step; a ping before each costs as much again.
@@ -95,7 +96,7 @@ class Database:
         """
         try:
             with (self._impatient if impatient else self._engine).begin() as connection:
-                if impatient and not connection.info.get(_IMPATIENT):
+                if impatient and connection.info[_LENT]:
                     connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
                 yield connection
         except OperationalError as error:
@@ -139,18 +140,27 @@ class Database:
         self._impatient.dispose()
 
 
-def _wait_for_no_row(connection: Any, record: Any) -> None:
-    """Give a new connection its patience, unless a pooler may lend it to others: then each transaction says it.
+def _look_for_a_pooler(connection: Any, record: Any) -> None:
+    """Prepared statements stay with the server's connection, and a pooler lends that to somebody else after a commit.
 
-    PgBouncer answers with a process id of its own.
+    A statement of another client under the same name fails, or runs. PgBouncer and its like are recognised by the
+    process id, which they make up for each client.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        direct = cursor.fetchone()[0] == connection.info.backend_pid
-        if direct:
+        cursor.execute("SELECT pg_backend_pid()", prepare=False)
+        (server_pid,) = cursor.fetchone()
+    connection.rollback()
+    record.info[_LENT] = server_pid != connection.info.backend_pid
+    if record.info[_LENT]:
+        connection.prepare_threshold = None
+
+
+def _wait_half_a_second(connection: Any, record: Any) -> None:
+    """Say once how long this connection waits for a row, unless a pooler lends it: then each transaction says it."""
+    if not record.info[_LENT]:
+        with connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = '{_PATIENCE}'")
-    connection.commit()
-    record.info[_IMPATIENT] = direct
+        connection.commit()
 
 
 def _note_use(_: Any, record: Any) -> None:

@@ -1,10 +1,10 @@
 """The log of a batch as CSV, with the columns that the owner's earlier pipeline wrote."""
 
-import csv
 from pathlib import Path
 
 from domain import money
 from domain.states import PUBLIC_STATUS
+from reports.csv_cells import CellWriter
 from reports.records import GenerationLine, Report
 from reports.wording import end_of, verdict
 
@@ -35,7 +35,7 @@ def write_log(report: Report, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
+        writer = CellWriter(file)
         writer.writerow(COLUMNS)
         writer.writerows(_row(line) for line in sorted(report.generations, key=lambda line: line.position))
 

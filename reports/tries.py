@@ -1,12 +1,12 @@
 """The tries of a batch as text and CSV: what each changed, its result, and what further tries cost."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
 from domain import money
+from reports.csv_cells import CellWriter
 from reports.records import GenerationLine, Report, TryLine
 
 COLUMNS = ("index", "prompt", "try", "changed", "core_before", "core_after", "style_after", "accepted", "cost", "said")
@@ -108,7 +108,7 @@ def write_tries(report: Report, path: Path) -> bool:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
+        writer = CellWriter(file)
         writer.writerow(COLUMNS)
         for line in sorted(report.generations, key=lambda line: line.position):
             texts = ["", *sentences(line)]

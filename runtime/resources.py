@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from db.migrate import migrate
+from db.migrate import is_current, migrate
 from db.session import Database
 from domain.errors import ServiceMissing
 from pipeline.process.fault_points import DieOnce, FaultPoints, Unarmed
@@ -101,6 +101,17 @@ def _text(secret: SecretStr | None) -> str:
     return secret.get_secret_value().strip() if secret else ""
 
 
+def _migrate(settings: Settings, database: Database) -> None:
+    """Bring the schema up to date, by the direct address where there is one."""
+    direct_url = _text(settings.database_direct_url)
+    if not direct_url or is_current(database):
+        migrate(database)
+        return
+    with contextlib.closing(Database(direct_url, pool_size=2, application="likeness migration")) as direct:
+        direct.check()
+        migrate(direct)
+
+
 def fault_points_of(settings: Settings) -> FaultPoints:
     """The fault points that a crash test has armed; normally none."""
     if not settings.die_at:
@@ -124,7 +135,7 @@ def open_embeddings(settings: Settings, *, application: str) -> Iterator["KeptEm
     database = Database(database_url, pool_size=2, application=application)
     with contextlib.closing(database):
         database.check()
-        migrate(database)
+        _migrate(settings, database)
         yield KeptEmbeddings(database)
 
 
@@ -179,7 +190,7 @@ def open_reader(settings: Settings, *, application: str) -> Iterator[Resources]:
         database = Database(database_url, pool_size=2, application=application)
         stack.callback(database.close)
         database.check()
-        migrate(database)
+        _migrate(settings, database)
         leases = Leases(database, seconds=settings.lease_s)
         stack.callback(leases.close)
         yield Resources(
@@ -216,7 +227,7 @@ def _lent(
     with contextlib.ExitStack() as stack:
         stack.callback(database.close)
         database.check()
-        migrate(database)
+        _migrate(settings, database)
         ensure_rows(settings, database)
         lanes = open_lanes(settings)
         for lane in lanes.values():

@@ -58,6 +58,11 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, validation_alias="DATABASE_URL", description="Postgres; without it an embedded one is started"
     )
+    database_direct_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_DIRECT_URL",
+        description="Postgres itself, for migrations, where DATABASE_URL is a pooler such as PgBouncer",
+    )
     redis_url: SecretStr | None = Field(
         None, validation_alias="REDIS_URL", description="Redis; without it an embedded one is started"
     )
@@ -259,13 +264,13 @@ class Settings(BaseSettings):
         TypeAdapter(HttpUrl).validate_python(text)
         return text.rstrip("/")
 
-    @field_validator("database_url", "redis_url")
+    @field_validator("database_url", "database_direct_url", "redis_url")
     @classmethod
     def _is_an_address(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         address = secret.get_secret_value().strip() if secret else ""
         if not address:
             return None
-        schemes, example = _ADDRESSES[str(info.field_name)]
+        schemes, example = _ADDRESSES["redis_url" if info.field_name == "redis_url" else "database_url"]
         scheme, separator, rest = address.partition("://")
         if not separator or not rest or scheme not in schemes:
             # The address may hold a password, so it is not repeated.

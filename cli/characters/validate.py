@@ -1,6 +1,5 @@
 """`validate`: check pictures of any origin against a character, immediately and without the queue."""
 
-import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pipeline.characters.check_files import Checked, CheckedPicture, check
 from pipeline.characters.picture_files import picture_files
 from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
 from pipeline.process.embedding_cache import KeptEmbeddings
+from reports.csv_cells import CellWriter
 from reports.wording import describe_thresholds, thresholds_origin
 from runtime.scoring import open_scoring
 
@@ -149,7 +149,7 @@ def _image(done: Checked, one: CheckedPicture) -> dict[str, Any]:
 
 
 def _write_csv(done: Checked) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = CellWriter(sys.stdout, line_end="\n")
     writer.writerow(_CSV)
     for one in done.pictures:
         if one.verdict is None or one.detail is None:

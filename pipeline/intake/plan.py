@@ -152,11 +152,7 @@ def prepare(
             identity, line = checks.checked(row)
             repeats.note(identity)
             lines.append((row.line, line))
-    if order.limit_usd is not None and order.limit_usd < checks.largest_hold_usd:
-        raise LimitTooSmall(
-            f"the budget of {show(order.limit_usd)} USD is below the {show(checks.largest_hold_usd)} USD"
-            " that is held for one image; raise --max-cost"
-        )
+    _check_budget(order, checks)
     looks = look(resources, checks.addresses) if order.look else Looks(passed_over=len(checks.addresses))
     known = _known(resources, order, checks, looks, lines=lines, repeats=repeats)
     refuse(looks, checks.addresses, wanted=known.addresses)
@@ -179,6 +175,14 @@ def prepare(
         at_least=shortest,
         at_most=shortest * _SLOWEST,
     )
+
+
+def _check_budget(order: Order, checks: RowChecks) -> None:
+    if order.limit_usd is not None and order.limit_usd < checks.largest_hold_usd:
+        raise LimitTooSmall(
+            f"the budget of {show(order.limit_usd)} USD is below the {show(checks.largest_hold_usd)} USD"
+            " that is held for one image; raise --max-cost"
+        )
 
 
 class _Seen:

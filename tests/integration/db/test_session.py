@@ -64,7 +64,7 @@ def test_an_impatient_transaction_waits_half_a_second_for_a_row_and_others_as_lo
 def test_a_connection_that_a_pooler_lends_says_its_patience_in_each_transaction(database: Database) -> None:
     """Whoever gets the connection next must not inherit it."""
     with database.transaction(impatient=True) as connection:
-        connection.info["waits for no row"] = False  # as it is where a pooler answers with a process id of its own
+        connection.info["lent by a pooler"] = True  # as it is where a process id is made up
         connection.execute(text("SET lock_timeout = 0"))
     with database.transaction(impatient=True) as connection:
         assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "500ms"

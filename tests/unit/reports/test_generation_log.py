@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from reports.generation_log import write_log
@@ -30,3 +31,14 @@ def test_a_row_tells_what_it_cost_and_why_it_failed(report: Callable[..., Report
     assert first["error"] == ""
     assert second["error"].startswith("Off model: core 0.01 below its threshold")
     assert third["error"] == "content_refused: The provider refused it"
+
+
+def test_a_prompt_that_begins_like_a_formula_is_a_text(report: Callable[..., Report], tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    made = report()
+    first, *others = made.generations
+    formula = replace(first, prompt='=HYPERLINK("http://a.example")', theme="@theme")
+    write_log(replace(made, generations=[formula, *others]), path)
+    with path.open(newline="", encoding="utf-8") as file:
+        row = next(csv.DictReader(file))
+    assert (row["prompt"], row["theme"]) == ('\'=HYPERLINK("http://a.example")', "'@theme")
