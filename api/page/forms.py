@@ -22,7 +22,17 @@ from pipeline.views import team
 router = APIRouter(include_in_schema=False)
 
 _SESSION_S: Final = 14 * 24 * 3600
-_ENDINGS: Final = {"csv": ".csv", "tsv": ".tsv", "json": ".json", "jsonl": ".jsonl", "ndjson": ".jsonl", "txt": ".txt"}
+_ENDINGS: Final = {
+    "csv": ".csv",
+    "tsv": ".tsv",
+    "json": ".json",
+    "jsonl": ".jsonl",
+    "ndjson": ".jsonl",
+    "txt": ".txt",
+    "xlsx": ".xlsx",
+    "xlsm": ".xlsm",
+    "ods": ".ods",
+}
 
 
 @router.post("/sign-in")
@@ -68,11 +78,13 @@ def start(
 ) -> Response:
     """Price a file that was dropped, or start its batch."""
     if kind not in _ENDINGS:
-        raise BadInput(f"a file that ends in {kind!r} is not read; give .csv, .tsv, .json, .jsonl or .txt")
+        raise BadInput(f"a file that ends in {kind!r} is not read; give .csv, .tsv, .json, .jsonl, .txt, .xlsx or .ods")
+    rows = batch_routes.rows_in(request.state.body, ending=_ENDINGS[kind])
     wish = Wish(
         name=name,
         user_id=caller.key.user_id,
-        rows=batch_routes.rows_in(request.state.body, ending=_ENDINGS[kind]),
+        rows=rows,
+        findings=rows.findings,
         settings={} if provider is None else {"provider": provider},
         character=character,
         max_cost_usd=max_cost_usd,

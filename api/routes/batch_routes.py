@@ -24,6 +24,7 @@ from domain.states import GenerationState
 from pipeline.intake.findings import Findings
 from pipeline.intake.prompt_file import read_prompts
 from pipeline.intake.prompt_rows import PromptRows, rows_of
+from pipeline.intake.workbooks.choose import WorkbookOptions
 from pipeline.operator import batch_control, events, keys
 from pipeline.resources import Resources
 from pipeline.views import team
@@ -43,6 +44,9 @@ _FILES: Final[Mapping[str, str]] = {
     "text/tab-separated-values": ".tsv",
     "application/x-ndjson": ".jsonl",
     "text/plain": ".txt",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.ms-excel.sheet.macroenabled.12": ".xlsm",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
 }
 #: The report is a page of its own that may run its own script, and nothing of ours: not even its origin.
 _REPORT_POLICY: Final = "sandbox allow-scripts allow-popups"
@@ -79,6 +83,7 @@ def create(
     model: Annotated[wire.Text | None, Query(max_length=200)] = None,
     character: Annotated[wire.Text | None, Query(max_length=200)] = None,
     max_cost_usd: Annotated[wire.Text | None, Query(alias="maxCostUsd", max_length=20)] = None,
+    sheet: Annotated[wire.Text | None, Query(max_length=200, description="of a workbook: its name or number")] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Enqueue many prompts: a JSON document, or a file of prompts with its wishes in the query.
@@ -87,7 +92,7 @@ def create(
     """
     del idempotency_key  # read where the request is carried out
     said = {"name": name, "user_id": user_id, "character": character, "max_cost_usd": max_cost_usd}
-    wish = _wish(request, caller, {**said, "provider": provider, "model": model})
+    wish = _wish(request, caller, {**said, "provider": provider, "model": model, "sheet": sheet})
     if dry_run:
         return JSONResponse(priced(resources, caller, wish))
     answer, _ = orders.once(request, resources, caller, lambda: place(resources, caller, wish))
@@ -110,7 +115,7 @@ def _wish(request: Request, caller: Caller, query: Mapping[str, str | None]) -> 
     name = query["name"]
     if not name:
         raise BadInput("a file of prompts needs the name of its batch: add ?name=... to the address")
-    rows = rows_in(body, ending=_FILES[kind])
+    rows = rows_in(body, ending=_FILES[kind], sheet=query["sheet"])
     return Wish(
         name=name,
         user_id=query["user_id"] or caller.key.user_id,
@@ -140,12 +145,16 @@ def wish_of(caller: Caller, body: wire.BatchOrder) -> Wish:
     )
 
 
-def rows_in(body: bytes, *, ending: str) -> PromptRows:
-    """The rows of a file that was sent; raises `BadInput` where it cannot be read, and returns nothing in part."""
+def rows_in(body: bytes, *, ending: str, sheet: str | None = None) -> PromptRows:
+    """The rows of a file that was sent; raises `BadInput` where it cannot be read, and returns nothing in part.
+
+    Args:
+        sheet: of a workbook, where several have a column of prompts.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"prompts{ending}"
         path.write_bytes(body)
-        return read_prompts(path)
+        return read_prompts(path, workbook=WorkbookOptions(sheet=sheet))
 
 
 def priced(resources: Resources, caller: Caller, wish: Wish) -> dict[str, Any]:

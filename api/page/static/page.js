@@ -207,12 +207,12 @@
 
   // --- A new batch: the file is sent as it is, first for its price.
   const fresh = document.getElementById("new");
-  const KINDS = { csv: "text/csv", tsv: "text/tab-separated-values", json: "application/json", jsonl: "application/x-ndjson", ndjson: "application/x-ndjson", txt: "text/plain" };
+  const KINDS = { csv: "text/csv", tsv: "text/tab-separated-values", json: "application/json", jsonl: "application/x-ndjson", ndjson: "application/x-ndjson", txt: "text/plain", xlsx: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", xlsm: "application/vnd.ms-excel.sheet.macroenabled.12", ods: "application/vnd.oasis.opendocument.spreadsheet" };
   let file = null;
   function choose(one) {
     if (!one) return;
     const ending = one.name.split(".").pop().toLowerCase();
-    if (!(ending in KINDS)) return say(`A file that ends in .${ending} is not read; give .csv, .tsv, .json, .jsonl or .txt`);
+    if (!(ending in KINDS)) return say(`A file that ends in .${ending} is not read; give .csv, .tsv, .json, .jsonl, .txt, .xlsx or .ods`);
     file = one;
     fresh.querySelector(".chosen").textContent = `${one.name}, ${(one.size / 1024).toLocaleString(undefined, { maximumFractionDigits: 1 })} kB`;
     fresh.querySelector(".chosen").hidden = false;

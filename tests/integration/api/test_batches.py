@@ -8,10 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import httpx2
+import openpyxl
 import pytest
+from openpyxl.worksheet.worksheet import Worksheet
 
 from domain.access import Scope
 from tests.support.api_desk import ApiDesk
+from tests.support.workbooks import rows, xlsx
 
 CSV = "theme,prompt\nrain,a pig in the rain\nsea,a pig at sea\nsea,a pig on a ship\n"
 IN_QUERY = {"name": "from a file", "provider": "replicate", "maxCostUsd": "2"}
@@ -37,6 +40,23 @@ def test_a_file_becomes_a_batch_and_again_adds_nothing(desk: ApiDesk) -> None:
     ended = desk.as_().get(first.json()["statusUrl"]).json()
     assert (ended["accepted"], ended["finished"], ended["chargedUsd"], ended["limitUsd"]) == (3, True, "0.45", "2.00")
     assert [act["act"] for act in ended["acts"]] == ["enqueued", "enqueued"]
+
+
+def test_a_workbook_becomes_a_batch_and_says_what_was_odd_about_it(desk: ApiDesk) -> None:
+    def fill(book: openpyxl.Workbook, sheet: Worksheet) -> None:
+        rows(["prompt", "ar"], ["a pig", "16:9"], ["a cow", "3:2"])(book, sheet)
+        sheet.row_dimensions[3].hidden = True
+
+    query = {"name": "from a workbook", "provider": "replicate"}
+    http = desk.as_(**{"Content-Type": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"})
+    taken = http.post("/api/batches", params={**query, "dryRun": "true"}, content=xlsx(fill))
+    assert (taken.status_code, taken.json()["new"]) == (200, 1), taken.text
+    assert any("hidden" in warning for warning in taken.json()["warnings"])
+    wrong = http.post("/api/batches", params={**query, "sheet": "Nowhere"}, content=xlsx(fill))
+    assert (wrong.status_code, "Nowhere" in wrong.json()["detail"]) == (422, True)
+    broken = http.post("/api/batches", params=query, content=xlsx(fill)[:500])
+    assert (broken.status_code, broken.json()["type"]) == (422, wrong.json()["type"])
+    assert desk.as_().get("/api/batches").json()["batches"] == []
 
 
 @pytest.mark.parametrize(
