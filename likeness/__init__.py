@@ -11,6 +11,7 @@ from domain.errors import LikenessError, RequestError, ServiceMissing
 
 if TYPE_CHECKING:
     from likeness.client import Batch, Connection, connect
+    from likeness.generations import Generation, GenerationPage
     from likeness.records import CheckedPicture, Progress, Result
     from pipeline.calibration.calibrate import Calibration
 
@@ -19,6 +20,8 @@ __all__ = [
     "Calibration",
     "CheckedPicture",
     "Connection",
+    "Generation",
+    "GenerationPage",
     "LikenessError",
     "Progress",
     "RequestError",
@@ -32,6 +35,8 @@ _HOMES = {
     "Calibration": "pipeline.calibration.calibrate",
     "CheckedPicture": "likeness.records",
     "Connection": "likeness.client",
+    "Generation": "likeness.generations",
+    "GenerationPage": "likeness.generations",
     "Progress": "likeness.records",
     "Result": "likeness.records",
     "connect": "likeness.client",

@@ -22,6 +22,7 @@ from domain.feedback import read_kind
 from domain.ids import BatchId
 from domain.money import read_limit
 from domain.states import GenerationState
+from likeness.generations import SingleGenerations
 from likeness.records import CheckedPicture, Progress, Result, progress_of
 from likeness.workers import LocalWorkers
 from pipeline.calibration import calibrate
@@ -142,7 +143,7 @@ class Batch:
         )
 
 
-class Connection:
+class Connection(SingleGenerations):
     """An installation that a script works with; `close` it, use it in a `with`, or let the end of the script do so."""
 
     def __init__(self, settings: Settings) -> None:
@@ -339,6 +340,11 @@ class Connection:
                 raise
             return _DOUBT_PATIENCE_S
         return _DOUBT_PATIENCE_S if settled_by_itself else _PARKED_PATIENCE_S
+
+    def finished(self, batch_id: BatchId, name: str, timeout: float | None) -> None:
+        """Wait until a batch of this connection is over."""
+        self._tend()
+        Batch(self, batch_id, name).wait(timeout)
 
     def _tend(self) -> None:
         if self._workers is not None:

@@ -5,6 +5,7 @@
 """
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from pydantic import SecretStr
 from cli.lazy import LazyCommand
 from cli.main import COMMANDS
 from domain import states
+from domain.garments import json_schema
 from domain.schedule import LONGEST_JOB
 from domain.states import FINAL, IN_FLIGHT, LIVE, MOVES, PUBLIC_STATUS, AttemptState, GenerationState
 from runtime.settings import Settings
@@ -251,6 +253,12 @@ def providers() -> str:
     return _renewed("docs/providers.md", "failures", failure_table())
 
 
+def vlt_schema() -> str:
+    """JSON Schema of a specification of garments."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Specification of garments (VLT)"}
+    return json.dumps({**head, **json_schema(strict=False)}, indent=2) + "\n"
+
+
 def _renewed(name: str, part: str, content: str) -> str:
     begin, end = f"<!-- {part}: written by `make docs` -->", f"<!-- {part}: end -->"
     before, _, rest = (ROOT / name).read_text(encoding="utf-8").partition(begin)
@@ -265,6 +273,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/commands.md": command_reference,
     "docs/providers.md": providers,
     "docs/state-machine.md": state_machine,
+    "docs/vlt.schema.json": vlt_schema,
 }
 
 

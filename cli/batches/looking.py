@@ -9,8 +9,8 @@ from cli.batches import views
 from cli.batches.blocked_reasons import what_holds_up
 from cli.installation import Opened, looked_at
 from cli.options import AsJson, LatestBatch
-from cli.terminal import open_terminal
-from domain.errors import UnknownThing
+from cli.terminal import Terminal, open_terminal
+from domain.errors import BadInput, UnknownThing
 from domain.money import show
 from domain.states import GenerationState
 from pipeline.operator import lanes
@@ -45,12 +45,23 @@ def status_command(batch: LatestBatch = None, as_json: AsJson = False) -> None:
 def list_command(
     batch: LatestBatch = None,
     state: Annotated[GenerationState | None, typer.Option(help="Only those in this state.", show_choices=False)] = None,
+    all_batches: Annotated[bool, typer.Option("--all-batches", help="Of every batch, the newest first.")] = False,
+    user: Annotated[str | None, typer.Option(help="Whose; needs --all-batches.", show_default=False)] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Made on that day (UTC) or later; needs --all-batches."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     offset: Annotated[int, typer.Option(min=0, help="Pass over so many first.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """The generations of a batch in the order of its file, one a line."""
+    """The generations of a batch in the order of its file, one a line; or of all batches."""
     with open_terminal(as_json=as_json) as terminal, looked_at() as site:
+        if all_batches:
+            _list_everything(site, terminal, state=state, user=user, since=since, limit=limit, offset=offset)
+            return
+        if user is not None or since is not None:
+            raise BadInput("--user and --since look through all batches; add --all-batches")
         found = batch_or_latest(site, batch)
         page = generations.page(
             site.resources,
@@ -72,6 +83,32 @@ def list_command(
             }
         )
         terminal.show(*views.lines(found.batch.name, page, state=state, total=total, offset=offset))
+
+
+def _list_everything(
+    site: Opened,
+    terminal: Terminal,
+    *,
+    state: GenerationState | None,
+    user: str | None,
+    since: datetime | None,
+    limit: int,
+    offset: int,
+) -> None:
+    whose = user or site.settings.user
+    day = None if since is None else since.replace(tzinfo=UTC)
+    page = generations.page(
+        site.resources, batch_id=None, user_id=whose, state=state, since=day, limit=limit, offset=offset
+    )
+    terminal.document(
+        {
+            "user": whose,
+            "limit": limit,
+            "offset": offset,
+            "generations": [views.line_document(site.resources, story) for story in page],
+        }
+    )
+    terminal.show(*views.lines_of_everything(page, user=whose))
 
 
 def show_command(

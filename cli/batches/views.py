@@ -88,6 +88,23 @@ def lines(
     return [table, shown]
 
 
+def lines_of_everything(page: Sequence[Story], *, user: str) -> list[RenderableType]:
+    """Generations of all batches, one a line, each with its id."""
+    if not page:
+        return [f"{user} has no such generation"]
+    table = table_of("id", "made", "state", "cost", "prompt or reason", numbers=("cost",), giving=("prompt or reason",))
+    for story in page:
+        row = story.generation
+        table.add_row(
+            str(row["id"]),
+            f"{row['created_at']:%Y-%m-%d %H:%M}",
+            state_text(row["state"]),
+            dollars(row["cost"]) if row["cost"] else "–",
+            one_line(row["error_message"] or row["prompt"]),
+        )
+    return [table, "`likeness show ID` tells one's whole story"]
+
+
 def _best_verdict(story: Story) -> dict[str, Any] | None:
     every = [verdict for found in story.verdicts.values() for verdict in found]
     best = [asset["id"] for asset in story.assets if asset["best"]]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Select, Subquery, extract, func, select
@@ -23,7 +23,7 @@ from db.schema import (
 from db.schema_checks import threshold_versions, verdicts
 from domain.errors import UnknownThing
 from domain.ids import BatchId, GenerationId
-from domain.states import FINAL, GenerationState, HoldState, LedgerKind
+from domain.states import FINAL, AttemptKind, GenerationState, HoldState, LedgerKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,9 @@ def _next_hold(connection: Connection, batch_id: BatchId) -> Decimal | None:
     return connection.execute(in_order.limit(1)).scalar_one_or_none()
 
 
+_FOR_WORDS: Final = (AttemptKind.VISION, AttemptKind.TEXT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
     """A generation with its attempts, assets, verdicts, feedback and history, each as the columns of its row."""
@@ -108,6 +111,7 @@ class Wanted:
     user_id: str | None = None
     state: str | None = None
     position: int | None = None
+    since: datetime | None = None
 
 
 def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None, offset: int = 0) -> list[Story]:
@@ -125,10 +129,14 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
             chosen = chosen.where(column == value)
     if wanted.generation_ids is not None:
         chosen = chosen.where(generations.c.id.in_(wanted.generation_ids))
+    if wanted.since is not None:
+        chosen = chosen.where(generations.c.created_at >= wanted.since)
     rows = _rows(connection, chosen.limit(limit).offset(offset))
     found = {row["id"]: Story(generation=row) for row in rows}
     ids = list(found)
-    for row in _rows(connection, _by_generation(attempts, ids).order_by(attempts.c.number)):
+    # Calls for words come before the attempts that they prepare.
+    ordered = _by_generation(attempts, ids).order_by(attempts.c.kind.in_(_FOR_WORDS).desc(), attempts.c.number)
+    for row in _rows(connection, ordered):
         found[row["generation_id"]].attempts.append(row)
     for row in _rows(
         connection,

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, text
 _BY_LANE = text(
     """
     SELECT l.name,
-           EXISTS (SELECT FROM generations g WHERE g.provider = l.provider AND g.state = 'queued') AS queued,
+           EXISTS (SELECT FROM generations g WHERE g.provider = l.provider AND g.state = 'queued')
+               OR EXISTS (SELECT FROM generations WHERE state = 'preparing') AS queued,
            EXISTS (SELECT FROM attempts a WHERE a.lane = l.name AND a.state = 'generating') AS generating,
            EXISTS (SELECT FROM attempts a WHERE a.lane = l.name AND a.state = 'in_doubt')
                OR EXISTS (SELECT FROM attempts a WHERE a.lane = l.name AND a.late_look_at IS NOT NULL) AS doubted,
@@ -23,7 +24,7 @@ class PendingWork:
     """What there is to do.
 
     Args:
-        queued: a generation waits for admission.
+        queued: a generation waits for admission, or for its prompt.
         live: an attempt is under way.
         generating: lanes with a job at their provider.
         doubted: lanes with a doubt, or with a job that may still turn up late.

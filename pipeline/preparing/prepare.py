@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Generations that are published for preparation at any time; the others wait in Postgres.
 _AT_ONCE: Final = 200
+#: Analyses queue on the device, so that a message may wait for longer than those of attempts.
+_AGAIN_AFTER: Final = 3
 _TRIES: Final = 4
 _FIRST_WAIT_S: Final = 2.0
 
@@ -35,7 +37,7 @@ _FIRST_WAIT_S: Final = 2.0
 def publish_waiting(resources: Resources) -> int:
     """Tell workers of what waits to be prepared: after a commit, and with every tick; returns how many."""
     with resources.database.transaction() as connection:
-        found = preparation.publish(connection, older_than=resources.timing.unclaimed, at_once=_AT_ONCE)
+        found = preparation.publish(connection, older_than=_AGAIN_AFTER * resources.timing.unclaimed, at_once=_AT_ONCE)
     for generation_id, place in found:
         resources.dispatch.prepare(generation_id=generation_id, place=place)
     return len(found)

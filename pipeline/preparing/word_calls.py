@@ -74,13 +74,13 @@ def tell(resources: Resources, known: Known, kind: AttemptKind, question: Questi
         attempt_id = words.begin(connection, call, lease=lease)
     if attempt_id is None:
         return _nothing("over_budget", client)
-    resources.fault_points.reach("words.intent")
+    resources.fault_points.reach("word_calls.intent")
     with resources.leases.held(lease):
         try:
             answer = client.ask(question, begin_by=begin_by)
         except ProviderError as failure:
             return _failed(resources, attempt_id, lease, failure, number=1 if before is None else before.number + 1)
-        resources.fault_points.reach("words.answered")
+        resources.fault_points.reach("word_calls.answered")
         return _book(resources, attempt_id, lease, answer, held=call.hold_usd)
 
 
@@ -143,7 +143,7 @@ def _book(resources: Resources, attempt_id: AttemptId, lease: Lease, answer: Ans
     except LostRace:
         log.warning("the answer of call %s came after its lease; it stays in doubt", attempt_id)
         return _nothing("in_doubt", client)
-    resources.fault_points.reach("words.stored")
+    resources.fault_points.reach("word_calls.stored")
     return _told(result, charged)
 
 

@@ -36,9 +36,9 @@ PREPARING_POINTS: Final = (
     "prepare.recorded",
     "prepare.handed_over",
     "prepare.queued",
-    "words.intent",
-    "words.answered",
-    "words.stored",
+    "word_calls.intent",
+    "word_calls.answered",
+    "word_calls.stored",
 )
 
 #: Reached where a reply is the result itself.

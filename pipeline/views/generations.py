@@ -28,11 +28,12 @@ def page(
     batch_id: BatchId | None,
     user_id: str,
     state: GenerationState | None = None,
+    since: datetime | None = None,
     limit: int | None = None,
     offset: int = 0,
 ) -> list[Story]:
     """A page of generations: of a batch in the order of its prompt file, or of all batches, newest first."""
-    wanted = Wanted(batch_id=batch_id, user_id=user_id, state=state)
+    wanted = Wanted(batch_id=batch_id, user_id=user_id, state=state, since=since)
     with resources.database.transaction() as connection:
         return generations.stories(connection, wanted, limit=limit, offset=offset)
 

@@ -144,7 +144,7 @@ def test_a_budget_below_the_hold_makes_no_call(desk: Bench) -> None:
     assert enhancement(desk)["detail"]["why"] == "over_budget"
 
 
-@pytest.mark.parametrize("point", ["words.intent", "words.answered", "words.stored"])
+@pytest.mark.parametrize("point", ["word_calls.intent", "word_calls.answered", "word_calls.stored"])
 def test_a_death_at_every_point_is_paid_once(desk: Bench, point: str) -> None:
     dying = replace(desk.resources, fault_points=DieAt(point))
     generation_id = enqueued(desk)
@@ -155,9 +155,9 @@ def test_a_death_at_every_point_is_paid_once(desk: Bench, point: str) -> None:
     rescue.take_over(desk.resources)
     assert prepare(desk.resources, generation_id) is None
     (call,) = calls(desk)
-    assert len(billed(desk)) == (0 if point == "words.intent" else 1)
-    assert call.state == ("finished" if point == "words.stored" else "in_doubt")
-    assert enhancement(desk)["outcome"] == ("done" if point == "words.stored" else "fell_back")
+    assert len(billed(desk)) == (0 if point == "word_calls.intent" else 1)
+    assert call.state == ("finished" if point == "word_calls.stored" else "in_doubt")
+    assert enhancement(desk)["outcome"] == ("done" if point == "word_calls.stored" else "fell_back")
     assert the_row(desk).state == "admitted"
 
 
