@@ -1,9 +1,9 @@
 """The local analyser on drawings whose attributes are known: what does it read, and how sure may it be?
 
-Question: of the scene, the garment and the hat of a drawing, which does CLIP zero-shot read above chance with the
-sandbox's small weights, is its confidence as right as it says, and how near are the measured colours to the painted ones?
-Hypothesis: the weights were trained for likeness, so what changes from picture to picture of a character is lost to them,
-but for the scene.
+Question: of the scene, the garment and the hat of a drawing, which does CLIP zero-shot read above chance with the small
+weights of the sandbox, is its confidence as right as it says, and how near are measured colours to the painted ones?
+Hypothesis: the weights were trained for likeness, so what changes from picture to picture of a character is lost to
+them, but for the scene.
 Control: chance, one in the number of words; and for the warmth, drawings of other seeds than those that are measured.
 Run: python benchmarks/bench_analysis.py [DRAWINGS]; appends a line to results/analysis.jsonl.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 
 from domain.garments import Attribute
 from pipeline.preparing.local_analysis import shares_of
@@ -53,6 +54,13 @@ class Drawing:
         file = BytesIO()
         picture.convert("RGB").save(file, format="PNG")
         self.content = file.getvalue()
+        self._vector: npt.NDArray[np.float64] | None = None
+
+    def vector(self, scorer: ClipScorer) -> npt.NDArray[np.float64]:
+        if self._vector is None:
+            core = scorer.embed_picture(self.content).core
+            self._vector = np.frombuffer(core, dtype="<f4").astype(np.float64)
+        return self._vector
 
 
 def asked(words: Sequence[str], templates: Sequence[str], warmth: float) -> Vocabulary:
@@ -61,11 +69,9 @@ def asked(words: Sequence[str], templates: Sequence[str], warmth: float) -> Voca
 
 
 def shares(scorer: ClipScorer, drawings: Sequence[Drawing], vocabulary: Vocabulary) -> list[dict[str, float]]:
-    found = []
-    for drawing in drawings:
-        picture = np.frombuffer(scorer.embed_picture(drawing.content).core, dtype="<f4").astype(np.float64)
-        found.append(shares_of(Attribute.SCENE, picture, scorer=scorer, vocabulary=vocabulary))
-    return found
+    return [
+        shares_of(Attribute.SCENE, drawing.vector(scorer), scorer=scorer, vocabulary=vocabulary) for drawing in drawings
+    ]
 
 
 def accuracy(found: Sequence[dict[str, float]], truth: Sequence[str]) -> float:
@@ -111,7 +117,7 @@ def main() -> None:
     scenes = list(vocabulary.sentences[Attribute.SCENE])
     templates = ["a pig {}", "a brown cat {}"]
     measured = [Drawing(10_000 + at, scenes) for at in range(count)]
-    with ClipScorer.load(CLIP, device="cpu") as scorer:
+    with ClipScorer.load(CLIP, device="cpu", threads=1) as scorer:
         warmth = fitted(scorer, [Drawing(at, scenes) for at in range(count)], scenes, templates)
         by_scene = shares(scorer, measured, asked(scenes, templates, warmth))
         garments = shares(scorer, measured, asked(GARMENTS, ["a pig in a red {}", "a cat in a blue {}"], warmth))

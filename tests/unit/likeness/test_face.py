@@ -15,6 +15,8 @@ def test_the_face_has_exactly_these_names() -> None:
         "Calibration",
         "CheckedPicture",
         "Connection",
+        "Generation",
+        "GenerationPage",
         "LikenessError",
         "Progress",
         "RequestError",
