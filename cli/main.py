@@ -40,6 +40,18 @@ COMMANDS = (
         panel=_MAKE,
         says="One picture, from words or from a picture",
     ),
+    Entry(
+        name="cref-test",
+        target="cli.batches.comparing:cref_test_command",
+        panel=_MAKE,
+        says="Which reference weight suits a character",
+    ),
+    Entry(
+        name="compare",
+        target="cli.batches.comparing:compare_command",
+        panel=_MAKE,
+        says="A/B: models, modes, weights, wordings",
+    ),
     Entry(name="watch", target="cli.batches.commands:watch_command", panel=_MAKE, says="Watch a batch to its end"),
     Entry(name="status", target="cli.batches.looking:status_command", panel=_LOOK, says="How far a batch is"),
     Entry(name="list", target="cli.batches.looking:list_command", panel=_LOOK, says="Generations, one a line"),

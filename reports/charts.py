@@ -1,6 +1,6 @@
 """Charts of the contact sheet as inline SVG: a histogram of the scores and the spend over time.
 
-Colours come from the page's style sheet by class. All text is generated here, so the result needs no escaping.
+Colours come from the page's style sheet by class. Text is generated here, but for names of cases, which are escaped.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from math import ceil, floor, log10
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reports.wording import dollars, duration_text
 
@@ -30,6 +30,44 @@ class Score:
 
     value: float
     best: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A mean with its interval; both ends are the mean where there is none."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+
+
+def spreads(cases: Sequence[Spread], *, threshold: float | None) -> Markup:
+    """One mean with its interval per case, side by side in the order given.
+
+    Args:
+        cases: at least one.
+        threshold: drawn as a line; None where pictures had different thresholds.
+    """
+    ends = [end for one in cases for end in (one.low, one.high)] + ([] if threshold is None else [threshold])
+    step = _readable_step((max(ends) - min(ends)) / 4, least=0.005)
+    bottom, top = floor(min(ends) / step) * step, (floor(max(ends) / step) + 1) * step
+    scale = _Scale(low=0, high=len(cases), top=top - bottom)
+    parts: list[str] = []
+    for number in range(round((top - bottom) / step) + 1):
+        value = bottom + number * step
+        parts += _rung(scale.y(number * step), f"{value:.{_places(step)}f}")
+    for place, one in enumerate(cases):
+        x, low, mean, high = scale.x(place + 0.5), *(scale.y(at - bottom) for at in (one.low, one.mean, one.high))
+        parts.append(f'<line class="whisker" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>')
+        parts.append(f'<circle class="dot" cx="{x:.1f}" cy="{mean:.1f}" r="5"/>')
+        room = max(6, int(_ACROSS / len(cases) / 7))
+        parts.append(_text(x, _HEIGHT - 9, str(escape(one.name[:room])), anchor="middle"))
+    if threshold is not None:
+        y = scale.y(threshold - bottom)
+        parts.append(f'<line class="limit" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text(_LEFT + 6, y - 6, f"threshold {threshold:.3f}", kind="mark"))
+    return _svg(parts, label=f"Mean core scores of {len(cases)} cases with their intervals")
 
 
 def histogram(scores: Sequence[Score], *, threshold: float | None) -> Markup:

@@ -21,7 +21,7 @@ from reports.charts import Score, histogram, spend_curve
 from reports.records import GenerationLine, Report
 from reports.tries import summarize_tries
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 #: Generations without a picture are listed by their prompts, up to this many.
 _MOST_WAITING = 200
 
@@ -34,7 +34,15 @@ def write_report(report: Report, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    page = render(report)
+    write_page(render(report), path)
+
+
+def write_page(page: str, path: Path) -> None:
+    """Write the page to `path` atomically, readable for everybody.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -50,14 +58,14 @@ def write_report(report: Report, path: Path) -> None:
 def render(report: Report) -> str:
     """The contact sheet as HTML."""
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals.update(dollars=wording.dollars, lasting=wording.duration_text, moment=wording.moment)
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     told = sorted((line for line in report.generations if _has_something_to_show(line)), key=worst_first)
     waiting = [line for line in report.generations if not _has_something_to_show(line)]
     waiting.sort(key=lambda line: (line.state is not wording.S.IN_DOUBT, line.position))  # these may have been charged
@@ -78,7 +86,7 @@ def render(report: Report) -> str:
         themes=distinct_themes(report),
         axis=axis,
         ratio=_ratio(shown),
-        style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of ours
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of ours
         script=Markup(script),  # noqa: S704 - a file of ours
         script_digest=b64encode(sha256(script.encode()).digest()).decode(),
     )

@@ -154,11 +154,11 @@ class EnqueueOptions:
     @property
     def settings(self) -> dict[str, Any]:
         """The batch's defaults; what was not asked for is absent, so that the provider's own default holds."""
-        urls = [url for value in self.cref_urls or () for url in _addresses(value)]
+        urls = [url for value in self.cref_urls or () for url in addresses(value)]
         wished = {"mode": self.mode, "cref_urls": urls or None, "cref_weight": self.cref_weight}
         return {key: value for key, value in wished.items() if value is not None}
 
 
-def _addresses(value: str) -> list[str]:
+def addresses(value: str) -> list[str]:
     """The addresses of one value; anything else in it is left for the service's own check to refuse."""
     return _BETWEEN_ADDRESSES.split(value.strip(" \t\n,"))

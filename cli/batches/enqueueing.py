@@ -4,7 +4,7 @@ Loads the database driver and the providers' clients; `cli.batches.commands` loo
 comes here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import typer
@@ -61,10 +61,14 @@ def enqueue(
         )
 
 
-def say_plan(terminal: Terminal, plan: Plan) -> None:
-    """The dry run: what it would cost, and what is odd."""
+def say_plan(terminal: Terminal, plan: Plan, *, more: Mapping[str, object] | None = None) -> None:
+    """The dry run: what it would cost, and what is odd.
+
+    Args:
+        more: of the document of `--json`.
+    """
     order = plan.order
-    terminal.document(_plan_document(plan))
+    terminal.document({**_plan_document(plan), **(more or {})})
     if terminal.as_json:
         return
     new = sum(one.count for one in plan.new)
@@ -130,12 +134,17 @@ def say_enqueued(terminal: Terminal, plan: Plan, written: Enqueued) -> None:
 
 def watch_to_the_end(opened: Opened, name_or_id: str, terminal: Terminal, report: Path | None) -> int:
     """Look on until nothing moves any more; returns the exit code."""
+    ended = watched(opened, name_or_id, terminal)
+    return conclude(opened.resources, ended, terminal, report=report, more={})
+
+
+def watched(opened: Opened, name_or_id: str, terminal: Terminal) -> status.BatchStatus:
+    """Look on until nothing moves any more, with workers of this command's own where there are no others."""
     found = status.find(opened.resources, name_or_id, user_id=opened.settings.user)
     checks = found.batch.character_id is not None
     with crew_if_embedded(opened, terminal, checks=checks) as tend:
         brings = is_embedded(read_settings())
-        ended = Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings).until_over()
-    return conclude(opened.resources, ended, terminal, report=report, more={})
+        return Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings).until_over()
 
 
 def _warn(terminal: Terminal, warnings: Iterable[str]) -> None:

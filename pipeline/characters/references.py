@@ -39,11 +39,17 @@ def going_along(settings: Mapping[str, Any], rows: Iterable[ReferenceRow], *, mo
         rows: of all its characters.
         model: None for one that the catalogue has lost, whose wire knows better.
     """
-    named = named_urls(settings)
-    if not named and settings.get("references") is False:
+    named, wanted = named_urls(settings), how_many(settings)
+    if not named and wanted == 0:
         return []
     most = model.references.most if model is not None and model.references is not None else None
-    return [*(named or rows)][:most]
+    return [*(named or rows)][: wanted or None][:most]
+
+
+def how_many(settings: Mapping[str, Any]) -> int | None:
+    """How many references the settings want to go along, the best first; None for all."""
+    wanted = settings.get("references")
+    return int(wanted) if isinstance(wanted, int) and wanted is not True else None
 
 
 def pixels_of(going: Sequence[Going]) -> list[int | None]:

@@ -8,17 +8,21 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import lru_cache
 
+from domain.errors import BadInput
+
 WORDS = ("index", "theme", "variation", "character", "provider", "model")
 #: Columns of whole numbers with their largest value. Source: Midjourney's parameter list; 1,000 is the end of `--ow`.
 NUMBERS = {"seed": 4_294_967_295, "cref_weight": 1_000, "stylize": 1_000, "chaos": 100, "weird": 3_000}
 #: Columns of addresses, several in a cell or one.
 ADDRESSES = frozenset({"cref_urls", "image_urls", "oref_url", "sref"})
+#: How many of the character's references go along.
+REFERENCES = "references"
 #: Columns that say yes or no.
 SWITCHES = frozenset({"raw", "tile"})
 SETTINGS = frozenset(
     {
         *("mode", "aspect_ratio", "negative_prompt", "quality", "size", "version", "style", "niji", "iw"),
-        *("output_format", "background"),
+        *("output_format", "background", REFERENCES),
         *ADDRESSES,
         *SWITCHES,
     }
@@ -58,6 +62,22 @@ def column_name(written: str) -> str:
     folded = _folded(written)
     folded = ALIASES.get(folded, folded)
     return folded if folded in KNOWN else written.strip()
+
+
+def read_references(text: str, *, line: int) -> dict[str, str | int]:
+    """The setting that a cell of the column `references` says: none, the first few, or, without a setting, all.
+
+    Raises:
+        BadInput: it says something else.
+    """
+    folded = text.casefold()
+    if folded in {"none", "no", "n", "false", "off", "0"}:
+        return {REFERENCES: False}
+    if folded in {"all", "yes", "true"}:
+        return {}
+    if (count := re.fullmatch(r"(\d{1,3})(?:\.0+)?", text)) is None:
+        raise BadInput(f"references is {text!r}; write 'none', 'all', or how many, such as 1", line=line)
+    return {REFERENCES: int(count[1])}
 
 
 def misspelt(columns: Iterable[str]) -> Iterator[str]:

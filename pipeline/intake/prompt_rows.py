@@ -15,7 +15,7 @@ from typing import Any, Final, overload
 from domain.errors import BadInput
 from domain.escalation import MOST_TRIES, read_steps, wishes
 from pipeline.intake.cell_text import Tidying, broken_letters, error_mark, is_placeholder
-from pipeline.intake.columns import ADDRESSES, NUMBERS, SETTINGS, SWITCHES, TRIES, WORDS, column_name
+from pipeline.intake.columns import ADDRESSES, NUMBERS, SETTINGS, SWITCHES, TRIES, WORDS, column_name, read_references
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.json_rows import checked_fields
 from pipeline.intake.spool import Spool
@@ -376,6 +376,8 @@ class RowReader:
         """The setting that a cell says; none for a switch that says no."""
         if column in SWITCHES and text.casefold() in _NO:
             return {}
+        if column == "references":
+            return read_references(text, line=line)
         return {column: self._value(text, column, line)}
 
     def _value(self, text: str, column: str, line: int) -> str | int:

@@ -19,7 +19,15 @@ from domain.ids import canonical, identity_with
 from domain.preparation import WISHES
 from pipeline.attempts.draft_requests import draft
 from pipeline.characters.character_names import BETWEEN, find_all, join_names
-from pipeline.characters.references import Going, can_be_read, going_along, named_urls, pixels_of, unread_types
+from pipeline.characters.references import (
+    Going,
+    can_be_read,
+    going_along,
+    how_many,
+    named_urls,
+    pixels_of,
+    unread_types,
+)
 from pipeline.characters.threshold_origin import local_weights, misfits
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.order import Order
@@ -218,7 +226,7 @@ class RowChecks:
         settings = {**self._order.settings, **row.settings}
         for name in lost:
             del settings[name]
-        if urls := named_urls(settings):
+        if urls := _named(settings, row):
             # A cell holds them as text and an option as a list; rows that ask for the same are the same.
             settings["cref_urls"] = urls
         for url in addresses_in(settings):
@@ -324,6 +332,21 @@ class RowChecks:
         if self._order.max_image_cost is None and all(one.estimate for one in kind.model.prices):
             return self._resources.estimates.get(kind.provider)
         return self._order.max_image_cost
+
+
+def _named(settings: dict[str, Any], row: PromptRow) -> list[str]:
+    """The addresses of references that go along; a row that wants none goes without the batch's.
+
+    Raises:
+        BadInput: the row names references and wants none.
+    """
+    wanted = how_many(settings)
+    if wanted != 0:
+        return named_urls(settings)[:wanted]
+    if row.settings.get("cref_urls"):
+        raise BadInput("the row names references in `cref_urls` and wants none by `references`; leave one of them out")
+    settings.pop("cref_urls", None)
+    return []
 
 
 def _is_words(prompt: str) -> bool:

@@ -1,0 +1,80 @@
+"""Carry out a comparison: priced, or made, watched to its end and written as a page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.batches.enqueueing import say_enqueued, say_plan, watched
+from cli.batches.watch import conclude
+from cli.installation import Opened
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal
+from domain.money import show
+from domain.states import GenerationState
+from pipeline.comparison.cases import AskedCase
+from pipeline.comparison.results import as_json, comparison_of
+from pipeline.intake.commit import commit
+from pipeline.intake.order import Order
+from pipeline.intake.plan import Plan, prepare
+from reports.comparison_page import Comparison, write_comparison
+
+#: Repeats that let a single prompt decide anything; see `validation.case_statistics.LEAST_PAIRS`.
+_ENOUGH = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A comparison as it was asked for.
+
+    Args:
+        prompts: how many; each is made in every case, `repeats` times.
+        page: where the result goes.
+    """
+
+    order: Order
+    cases: Sequence[AskedCase]
+    prompts: int
+    repeats: int
+    page: Path
+
+
+def carry_out(site: Opened, wanted: Wanted, terminal: Terminal, *, actual_run: bool) -> int:
+    """Say what it costs, or make it; returns the exit code, which is 0 where every picture was judged."""
+    plan = prepare(site.resources, wanted.order)
+    for warning in plan.warnings:
+        terminal.note(f"warning: {warning}")
+    if not actual_run:
+        _say_dry_run(terminal, wanted, plan)
+        return OK
+    say_enqueued(terminal, plan, commit(site.resources, plan))
+    ended = watched(site, wanted.order.name, terminal)
+    comparison = comparison_of(site.resources, ended)
+    write_comparison(comparison, wanted.page)
+    more = {"comparison": as_json(comparison), "page": str(wanted.page)}
+    conclude(site.resources, ended, terminal, report=None, more=more)
+    _say(terminal, comparison, wanted.page)
+    failed = ended.standing.counts[GenerationState.FAILED]
+    return OK if ended.standing.unfinished == 0 and not failed else ENDED_OTHERWISE
+
+
+def _say_dry_run(terminal: Terminal, wanted: Wanted, plan: Plan) -> None:
+    names, repeats = [one.name for one in wanted.cases], wanted.repeats
+    say_plan(terminal, plan, more={"cases": names, "prompts": wanted.prompts, "repeats": repeats})
+    images = len(names) * wanted.prompts * repeats
+    terminal.show(
+        f"{len(names)} cases × {wanted.prompts} prompt{'s' if wanted.prompts > 1 else ''}"
+        f" × {repeats} repeat{'s' if repeats > 1 else ''} = {images} images: {', '.join(names)}",
+    )
+    if repeats == 1 and wanted.prompts < _ENOUGH:
+        price = "" if plan.known else f" (about {show(_ENOUGH * plan.expected_usd)} USD)"
+        terminal.show(
+            f"one picture of each shows the cases side by side and recommends none; --repeats {_ENOUGH}{price} can tell"
+        )
+    terminal.show("nothing was spent; add --actual-run to make the pictures")
+
+
+def _say(terminal: Terminal, comparison: Comparison, page: Path) -> None:
+    if terminal.as_json:
+        return
+    for sentence in comparison.conclusion:
+        terminal.note(sentence)
+    terminal.note(f"page: {page}")
