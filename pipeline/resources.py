@@ -79,6 +79,8 @@ class Timing:
         deaths_alone: of a step that runs alone after a first death; then it is poison.
         generation_tries: attempts of one generation that failed at the provider and cost nothing.
         job_deadline: added to the expected duration; a job older than both is overdue.
+        job_overdue: instead of that, where an operator says so.
+        poll_every: the time between two looks at a job, where an operator says so; else by its age.
         listings_apart: two complete listings this far apart prove that a job does not exist.
         late_window: a job whose doubt was settled as lost is looked for this much longer.
         in_the_air: a request whose connection broke may still be on its way for so long.
@@ -101,6 +103,8 @@ class Timing:
     deaths_alone: int = 2
     generation_tries: int = 3
     job_deadline: timedelta = timedelta(minutes=20)
+    job_overdue: timedelta | None = None
+    poll_every: timedelta | None = None
     listings_apart: timedelta = timedelta(seconds=20)
     late_window: timedelta = timedelta(hours=24)
     in_the_air: timedelta = timedelta(seconds=5)

@@ -3,12 +3,18 @@
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 
 from domain.errors import RequestRefused
 
 #: Takes a setting's name, for the sentence, and its value.
 Read = Callable[[str, object], Any]
+
+
+#: Settings about waiting for a job, which no model is told: when it is overdue, and how often it is looked at.
+OVERDUE_AFTER: Final = "overdue_after_s"
+POLL_EVERY: Final = "poll_every_s"
+JOB_TIMES: Final = (OVERDUE_AFTER, POLL_EVERY)
 
 
 def is_said(value: object) -> bool:

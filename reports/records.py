@@ -157,6 +157,7 @@ class Report:
         spend: running total at the time of each charge, in order of time.
         thresholds: the thresholds and their origin; a sentence without full stop, or None.
         remark: a sentence shown behind the outcome, or None.
+        overdue: a sentence for each job that takes too long.
     """
 
     batch_id: str
@@ -179,6 +180,7 @@ class Report:
     spend: Sequence[tuple[datetime, Decimal]] = ()
     thresholds: str | None = None
     remark: str | None = None
+    overdue: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,14 @@ def duration_text(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def overdue(address: str, *, job: str, lane: str, age_s: float) -> str:
+    """A job that takes too long, and what can be done."""
+    return (
+        f"{address} is overdue: job {job} on lane {lane} has run for {duration_text(age_s)}; it is still asked about,"
+        " since it may be charged. Wait, look at the provider's own page, or `likeness cancel` its batch"
+    )
+
+
 def moment(at: datetime | None) -> str:
     """A date and time of day, such as `21 November 2026, 14:03 UTC`."""
     return "–" if at is None else f"{at.day} {at:%B %Y, %H:%M %Z}".rstrip()

@@ -54,6 +54,8 @@ def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
         unclaimed=timedelta(seconds=settings.unclaimed_s),
         listings_apart=timedelta(seconds=settings.listings_apart_s),
         deaths_alone=settings.deaths_alone,
+        job_overdue=None if settings.timeout_s is None else timedelta(seconds=settings.timeout_s),
+        poll_every=None if settings.poll_interval_s is None else timedelta(seconds=settings.poll_interval_s),
         call_total=max(totals.values(), default=_UNKNOWN_CALL),
         call_totals=totals,
         illegal_prompts=settings.ttapi_illegal_prompts,

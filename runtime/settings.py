@@ -221,6 +221,18 @@ class Settings(BaseSettings):
         gt=0.5,
         description="two complete listings this far apart prove that a job does not exist",
     )
+    timeout_s: float | None = Field(
+        None,
+        validation_alias="LIKENESS_TIMEOUT_S",
+        gt=0,
+        description="a job is overdue after so many seconds, and named; none: twice its usual time and 20 minutes",
+    )
+    poll_interval_s: float | None = Field(
+        None,
+        validation_alias="LIKENESS_POLL_INTERVAL_S",
+        ge=0.5,
+        description="between two looks at a job; none: first when most are done, then every tenth of its age",
+    )
     deaths_alone: int = Field(
         2,
         validation_alias="LIKENESS_DEATHS_ALONE",

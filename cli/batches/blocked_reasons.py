@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from domain.states import GenerationState
 from pipeline.operator.lanes import LaneRow
-from pipeline.views.status import BatchStatus
+from pipeline.views.status import BatchStatus, OverdueJob
+from reports import wording
 from reports.wording import dollars
 
 #: A closure that lasts longer than this was made by a person, for good.
 _LONG = timedelta(days=365)
+#: So many overdue jobs are named.
+_NAMED = 5
 
 
 def paused(found: BatchStatus) -> list[str]:
@@ -58,3 +61,12 @@ def what_holds_up(rows: Sequence[LaneRow]) -> list[str]:
     """Sentences about the closed lanes that generations wait for, with what to type."""
     now = datetime.now(UTC)
     return [f"lane {row.name} is {state_in_words(row, now)}; `likeness lanes open {row.name}` opens it" for row in rows]
+
+
+def overdue(jobs: Sequence[OverdueJob]) -> list[str]:
+    """Sentences about jobs that take too long, the oldest first; of many, the oldest few and their number."""
+    told = [
+        wording.overdue(f"{one.batch}/{one.position}", job=one.job_id, lane=one.lane, age_s=one.age.total_seconds())
+        for one in jobs[:_NAMED]
+    ]
+    return [*told, f"{len(jobs) - _NAMED:,} more jobs are overdue"] if len(jobs) > _NAMED else told

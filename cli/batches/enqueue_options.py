@@ -18,6 +18,7 @@ from pipeline.intake.prompt_file import read_prompts
 from pipeline.intake.prompt_rows import PromptRows
 from pipeline.intake.templates import read_variables
 from pipeline.intake.workbooks.choose import WorkbookOptions
+from providers.setting_values import OVERDUE_AFTER, POLL_EVERY
 
 #: Between two addresses in one value; a comma inside an address is the address's own.
 _BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=https?://)")
@@ -105,6 +106,13 @@ class EnqueueOptions:
     )
     max_tries: MaxTries = None
     escalate: Escalate = None
+    timeout: Annotated[
+        int | None,
+        typer.Option(min=1, max=86_400, metavar="S", help="A job is overdue, and named, after so many seconds."),
+    ] = None
+    poll_interval: Annotated[
+        int | None, typer.Option(min=1, max=3_600, metavar="S", help="Seconds between two looks at a job.")
+    ] = None
 
     def read(self) -> PromptRows:
         """The rows of the file that are wanted.
@@ -155,7 +163,13 @@ class EnqueueOptions:
     def settings(self) -> dict[str, Any]:
         """The batch's defaults; what was not asked for is absent, so that the provider's own default holds."""
         urls = [url for value in self.cref_urls or () for url in addresses(value)]
-        wished = {"mode": self.mode, "cref_urls": urls or None, "cref_weight": self.cref_weight}
+        wished = {
+            "mode": self.mode,
+            "cref_urls": urls or None,
+            "cref_weight": self.cref_weight,
+            OVERDUE_AFTER: self.timeout,
+            POLL_EVERY: self.poll_interval,
+        }
         return {key: value for key, value in wished.items() if value is not None}
 
 

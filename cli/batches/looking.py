@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.batches import views
-from cli.batches.blocked_reasons import what_holds_up
+from cli.batches.blocked_reasons import overdue, what_holds_up
 from cli.installation import Opened, looked_at
 from cli.options import AsJson, LatestBatch
 from cli.terminal import Terminal, open_terminal
@@ -37,9 +37,10 @@ def status_command(batch: LatestBatch = None, as_json: AsJson = False) -> None:
     """How far a batch is: its generations by state, and its money."""
     with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         found = batch_or_latest(site, batch)
-        terminal.document(found.as_json())
+        late = status.overdue_jobs(site.resources, found.batch.id)
+        terminal.document({**found.as_json(), "overdue": [views.overdue_document(one) for one in late]})
         held_up = lanes.blocking_lanes(site.resources, found.batch.id) if found.idle else []
-        terminal.show(*views.standing(found), *what_holds_up(held_up))
+        terminal.show(*views.standing(found), *what_holds_up(held_up), *overdue(late))
 
 
 def list_command(

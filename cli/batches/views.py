@@ -17,7 +17,7 @@ from pipeline.resources import Resources
 from pipeline.views import generations
 from pipeline.views.generations import Cost, Story
 from pipeline.views.report import line_of
-from pipeline.views.status import BatchStatus
+from pipeline.views.status import BatchStatus, OverdueJob
 from reports.tries import sentences
 from reports.wording import dollars, duration_text
 
@@ -59,6 +59,11 @@ def standing(found: BatchStatus) -> list[RenderableType]:
     head = Text.assemble((batch.name, "bold"), (f"  {final:,} of {found.standing.total:,} final", "dim"))
     held_up = [*blocked_reasons.paused(found), *blocked_reasons.stopped(found)] if found.standing.unfinished else []
     return [head, table, *held_up]
+
+
+def overdue_document(job: OverdueJob) -> dict[str, object]:
+    """A job that takes too long, for `--json`."""
+    return {"row": job.position, "lane": job.lane, "job_id": job.job_id, "age_s": round(job.age.total_seconds(), 1)}
 
 
 def lines(

@@ -100,6 +100,8 @@ class Watch:
         self._warned = False
         self._lanes_asked = float("-inf")
         self._lanes_told: set[tuple[str, str | None]] = set()
+        self._jobs_asked = float("-inf")
+        self._overdue_told: set[str] = set()
         self._began = time.monotonic()
 
     def until_over(self) -> BatchStatus:
@@ -147,6 +149,7 @@ class Watch:
             self._patience_s = self._patience(now)
             self._warn_without_beat()
             self._tell_of_closed_lanes(now)
+            self._tell_of_overdue_jobs(now)
         except ServiceMissing as failure:
             self._away_since = self._away_since or time.monotonic()
             if not failure.retryable or time.monotonic() - self._away_since > _AWAY_PATIENCE_S:
@@ -176,6 +179,17 @@ class Watch:
         new = [row for row in rows if (row.name, row.reason) not in self._lanes_told]
         self._lanes_told |= {(row.name, row.reason) for row in new}
         for sentence in what_holds_up(new):
+            self._terminal.note(sentence)
+
+    def _tell_of_overdue_jobs(self, now: BatchStatus) -> None:
+        """Each once."""
+        if not now.standing.counts[GenerationState.GENERATING] or time.monotonic() - self._jobs_asked < _LANES_EVERY_S:
+            return
+        self._jobs_asked = time.monotonic()
+        late = status.overdue_jobs(self._resources, self._batch_id)
+        new = [one for one in late if one.job_id not in self._overdue_told]
+        self._overdue_told |= {one.job_id for one in new}
+        for sentence in blocked_reasons.overdue(new):
             self._terminal.note(sentence)
 
     def _is_over(self, now: BatchStatus) -> bool:

@@ -16,6 +16,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cli.batches.blocked_reasons import overdue
 from cli.operations import doctor_services
 from cli.operations.doctor_checks import Check, Health
 from cli.options import AsJson
@@ -24,7 +25,7 @@ from domain.errors import LikenessError, ServiceMissing
 from pipeline.calibration import scorer_precision
 from pipeline.operator import heartbeat, lanes
 from pipeline.resources import Resources
-from pipeline.views import daily_audit
+from pipeline.views import daily_audit, status
 from runtime.embedded.binaries import installed
 from runtime.resources import open_producer
 from runtime.settings import Settings, read_settings
@@ -140,6 +141,7 @@ def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
         number = ".".join(map(str, connection.dialect.server_version_info or ()))
     yield Check(name="Postgres", found=f"{number}, {_where(site, site.settings.database_url)}")
     yield _lanes(resources)
+    yield _jobs(resources)
     yield _tick(resources, brought=site.servers is not None)
     yield _guarded("clocks", lambda: doctor_services.clocks(resources))
     yield _audit(resources)
@@ -163,6 +165,13 @@ def _lanes(resources: Resources) -> Check:
         advice = "`likeness lanes` says until when; `likeness lanes open NAME` opens one"
         return Check(name="lanes", health=Health.NOTE, found=f"closed: {', '.join(closed)}", advice=advice)
     return Check(name="lanes", found=f"open: {', '.join(sorted(resources.lanes))}")
+
+
+def _jobs(resources: Resources) -> Check:
+    late = status.overdue_jobs(resources)
+    if not late:
+        return Check(name="jobs", found="none is overdue")
+    return Check(name="jobs", health=Health.NOTE, found=f"{len(late):,} overdue", advice="; ".join(overdue(late)))
 
 
 def _tick(resources: Resources, *, brought: bool) -> Check:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from db.schema import attempts, lanes
+from db.schema import attempts, batches, generations, lanes
+from domain.ids import BatchId
+from domain.states import AttemptState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +38,34 @@ def done(connection: Connection, *, provider: str, job_id: str) -> DoneJob | Non
     if row is None:
         return None
     return DoneJob(lane=row.lane, sent_prompt=row.sent_prompt or "", detail=row.result.get("detail") or {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverdueJob:
+    """A job that its provider has been working on for longer than its deadline.
+
+    Args:
+        position: row of its generation, from 0.
+        age: since the provider took it.
+    """
+
+    batch: str
+    position: int
+    lane: str
+    job_id: str
+    age: timedelta
+
+
+def overdue(connection: Connection, *, batch_id: BatchId | None = None) -> list[OverdueJob]:
+    """Overdue jobs of a batch, or of all batches, the oldest first."""
+    age = (func.now() - attempts.c.accepted_at).label("age")
+    found = (
+        select(batches.c.name.label("batch"), generations.c.position, attempts.c.lane, attempts.c.job_id, age)
+        .join(generations, generations.c.id == attempts.c.generation_id)
+        .join(batches, batches.c.id == attempts.c.batch_id)
+        .where(attempts.c.state == AttemptState.GENERATING, attempts.c.deadline_at < func.now())
+        .order_by(attempts.c.accepted_at)
+    )
+    if batch_id is not None:
+        found = found.where(attempts.c.batch_id == batch_id)
+    return [OverdueJob(**row) for row in connection.execute(found).mappings()]

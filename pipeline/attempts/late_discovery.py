@@ -16,14 +16,12 @@ from db.records import history
 from domain.errors import LostRace, PictureLost
 from domain.ids import AttemptId
 from domain.states import AttemptKind
+from pipeline.attempts import job_times
 from pipeline.resources import Resources
 
 __all__ = ["FoundLate", "adopt", "charge", "list_found_late", "looked"]
 
 log = logging.getLogger(__name__)
-
-#: A lane that this process does not know: as long as most jobs take.
-_EXPECTED = timedelta(minutes=5)
 
 
 def adopt(resources: Resources, work: Work, *, job_id: str, actor: str = history.THE_LIST) -> bool:
@@ -35,7 +33,6 @@ def adopt(resources: Resources, work: Work, *, job_id: str, actor: str = history
         actor: who found it.
     """
     lane = resources.lanes.get(work.lane)
-    expected = lane.first_look_after(work.settings, model=work.model) if lane is not None else _EXPECTED
     try:
         kind = resources.database.insist(
             lambda connection: late_discovery.adopt(
@@ -43,7 +40,7 @@ def adopt(resources: Resources, work: Work, *, job_id: str, actor: str = history
                 work.attempt_id,
                 job_id=job_id,
                 first_look=timedelta(0),
-                deadline=expected * 2 + resources.timing.job_deadline,
+                deadline=job_times.deadline(resources, lane, work),
                 actor=actor,
             ),
             seconds=60,

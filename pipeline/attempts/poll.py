@@ -17,7 +17,7 @@ from db.session import DatabaseAway
 from domain.disposition import LAST_WORDS, Step
 from domain.errors import LostRace, ProviderDown, ProviderError, ReplyUnreadable
 from domain.schedule import next_look
-from pipeline.attempts import failures
+from pipeline.attempts import failures, job_times
 from pipeline.attempts.admit import admit
 from pipeline.attempts.claims import Claim, claimed
 from pipeline.resources import Resources
@@ -130,7 +130,9 @@ def _running(
     now = datetime.now(UTC)
     age = now - (work.accepted_at or now)
     overdue = work.deadline_at is not None and now > work.deadline_at
-    wait = next_look(age=age, expected=lane.first_look_after(work.settings, model=work.model), overdue=overdue)
+    usual = next_look(age=age, expected=lane.first_look_after(work.settings, model=work.model), overdue=overdue)
+    wished = job_times.poll_every(resources, work)
+    wait = usual if wished is None or overdue else wished
     if work.cancel_requested and lane.cancels and not overdue:
         wait = min(wait, _STOPPING)
     with resources.database.transaction() as connection:

@@ -20,7 +20,7 @@ from domain.disposition import Step
 from domain.errors import LikenessError, LostRace, NotSent, ProviderError, RequestError, ServiceMissing, UnknownThing
 from domain.ids import AttemptId
 from domain.money import show
-from pipeline.attempts import failures, follow_up_jobs, late_discovery, replies, submission_costs
+from pipeline.attempts import failures, follow_up_jobs, job_times, late_discovery, replies, submission_costs
 from pipeline.attempts.claims import KEEP_TRYING_S, Claim, claimed
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
@@ -165,8 +165,8 @@ def _still_fresh(begin_by: float) -> None:
 
 
 def _store_job(resources: Resources, lane: Lane, work: Work, *, lease: Lease, job_id: str) -> None:
-    first_look = lane.first_look_after(work.settings, model=work.model)
-    deadline = first_look * 2 + resources.timing.job_deadline
+    first_look = job_times.first_look(resources, lane, work)
+    deadline = job_times.deadline(resources, lane, work)
     job = NewJob(attempt_id=work.attempt_id, token=lease.token, job_id=job_id, first_look=first_look, deadline=deadline)
     with suppress(DatabaseAway):
         if resources.grouped.jobs.do(resources.database, job):

@@ -17,7 +17,7 @@ from db.moves.doubts import Doubt, NeverArrived
 from db.reads.work import Work
 from db.records import history, lanes
 from domain.errors import LostRace, ProviderError, ReplyUnreadable
-from pipeline.attempts import late_discovery, replies
+from pipeline.attempts import job_times, late_discovery, replies
 from pipeline.attempts.admit import admit
 from pipeline.doubts import by_webhook, evidence
 from pipeline.doubts.job_listing import MARGIN, Listing, read_listing
@@ -115,7 +115,7 @@ def _found_by_webhook(resources: Resources, lane: Lane, work: Work, job_id: str)
                 work.attempt_id,
                 job_id=job_id,
                 first_look=timedelta(0),
-                deadline=lane.first_look_after(work.settings, model=work.model) * 2 + resources.timing.job_deadline,
+                deadline=job_times.deadline(resources, lane, work),
                 actor=history.A_WEBHOOK,
             )
     except LostRace as race:
@@ -152,7 +152,7 @@ def _settle(resources: Resources, search: evidence.Search, doubt: Doubt) -> bool
                     work.attempt_id,
                     job_id=job.job_id,
                     first_look=timedelta(0),
-                    deadline=lane.first_look_after(work.settings, model=work.model) * 2 + resources.timing.job_deadline,
+                    deadline=job_times.deadline(resources, lane, work),
                 )
             elif (objection := search.objection(doubt, owned, by=by)) is not None:
                 doubts.saw_something(connection, work.attempt_id, why=objection)

@@ -16,7 +16,7 @@ from db.reads.work import Work
 from db.records import history
 from domain.errors import BadInput, LostRace, PictureLost, UnknownThing
 from domain.ids import AttemptId
-from pipeline.attempts import late_discovery, replies
+from pipeline.attempts import job_times, late_discovery, replies
 from pipeline.attempts.admit import admit
 from pipeline.doubts import by_webhook
 from pipeline.doubts.by_listing import settle, settle_by_listing
@@ -79,9 +79,6 @@ def settle_as_paid(
     if not unchecked:
         by_webhook.check(resources, doubt.work, job_id)
     lane = resources.lanes.get(doubt.work.lane)
-    expected = (
-        lane.first_look_after(doubt.work.settings, model=doubt.work.model) if lane is not None else timedelta(minutes=5)
-    )
     try:
         with resources.database.transaction() as connection:
             doubts.found(
@@ -89,7 +86,7 @@ def settle_as_paid(
                 attempt_id,
                 job_id=job_id,
                 first_look=timedelta(0),
-                deadline=expected * 2 + resources.timing.job_deadline,
+                deadline=job_times.deadline(resources, lane, doubt.work),
                 actor=history.PERSON,
             )
     except LostRace as race:

@@ -12,7 +12,11 @@ from domain.errors import BadInput
 
 WORDS = ("index", "theme", "variation", "character", "provider", "model")
 #: Columns of whole numbers with their largest value. Source: Midjourney's parameter list; 1,000 is the end of `--ow`.
-NUMBERS = {"seed": 4_294_967_295, "cref_weight": 1_000, "stylize": 1_000, "chaos": 100, "weird": 3_000}
+#: The last two are seconds: when a job is overdue, and how often it is looked at.
+NUMBERS = {"seed": 4_294_967_295, "cref_weight": 1_000, "stylize": 1_000, "chaos": 100, "weird": 3_000} | {
+    "overdue_after_s": 86_400,
+    "poll_every_s": 3_600,
+}
 #: Columns of addresses, several in a cell or one.
 ADDRESSES = frozenset({"cref_urls", "image_urls", "oref_url", "sref"})
 #: How many of the character's references go along.
@@ -34,6 +38,8 @@ ALIASES = {
     "no": "negative_prompt",
     "negative": "negative_prompt",
     "oref": "oref_url",
+    "poll_interval": "poll_every_s",
+    "timeout": "overdue_after_s",
     "v": "version",
 }
 #: Names that could be meant to steer and are too short, or too common, to be believed: what to use instead.

@@ -1,13 +1,15 @@
 """Build the report of a batch: fill the records of `reports.records` from the database."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from db.reads import generations
+from db.reads import generations, jobs
 from db.reads.generations import Story, Wanted
+from db.reads.jobs import OverdueJob
 from db.records import characters
 from db.records.characters import CharacterRow
 from domain.ids import BatchId, CharacterId
@@ -29,11 +31,18 @@ def report_of(resources: Resources, batch_id: BatchId) -> Report:
     with resources.database.transaction() as connection:
         stories = generations.stories(connection, Wanted(batch_id=batch_id))
         spend = generations.spend_over_time(connection, batch_id)
+        late = jobs.overdue(connection, batch_id=batch_id)
         batch_characters = [characters.get(connection, one) for one in _characters(status, stories)]
     rows = {asset["id"]: _row_of(story) for story in stories for asset in story.assets}
     lines = [line_of(resources, story, rows=rows) for story in stories]
     described = _thresholds(batch_characters, stories)
-    return _report(resources, status, lines, spend=spend, batch_characters=batch_characters, thresholds=described)
+    record = _report(resources, status, lines, spend=spend, batch_characters=batch_characters, thresholds=described)
+    return replace(record, overdue=[_overdue(one) for one in late])
+
+
+def _overdue(one: OverdueJob) -> str:
+    address = f"{one.batch}/{one.position}"
+    return wording.overdue(address, job=one.job_id, lane=one.lane, age_s=one.age.total_seconds())
 
 
 def _report(

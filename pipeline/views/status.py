@@ -5,14 +5,27 @@ from decimal import Decimal
 from typing import Any
 
 from db.books.audit import differences
-from db.reads import generations
+from db.reads import generations, jobs
 from db.reads.generations import Standing
+from db.reads.jobs import OverdueJob
 from db.records import batches
 from db.records.batches import BatchRow
 from domain.ids import BatchId
 from domain.money import show
 from domain.states import GenerationState
 from pipeline.resources import Resources
+
+__all__ = [
+    "BatchStatus",
+    "OverdueJob",
+    "audit",
+    "books_disagree",
+    "find",
+    "jobs_of_other_batches",
+    "latest",
+    "of_batch",
+    "overdue_jobs",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,3 +130,9 @@ def audit(resources: Resources) -> list[str]:
     """Every difference between balances, ledger, attempts and states, as sentences; empty when the books are right."""
     with resources.database.transaction() as connection:
         return differences(connection)
+
+
+def overdue_jobs(resources: Resources, batch_id: BatchId | None = None) -> list[OverdueJob]:
+    """Jobs of a batch, or of all, that take longer than they should, the oldest first; they are still asked about."""
+    with resources.database.transaction() as connection:
+        return jobs.overdue(connection, batch_id=batch_id)

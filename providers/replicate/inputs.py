@@ -17,7 +17,7 @@ from providers.contract import Ask
 from providers.price_options import PriceOptions, chosen
 from providers.prompt_flags import as_settings
 from providers.seeds import seed_of
-from providers.setting_values import Read, is_said, number, whole
+from providers.setting_values import JOB_TIMES, Read, is_said, number, whole
 
 #: The models' seeds are signed 32-bit integers.
 _MOST_SEED: Final = 2**31 - 1
@@ -133,7 +133,7 @@ _SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _NEGATIVE: Final = ("negative_prompt", "no")
 #: Settings that are understood here, or are not the model's business: the budget, the job's life time.
-_ELSEWHERE: Final = frozenset({"references", "cref_urls", "max_image_cost", "timeout", *_NEGATIVE}).union(
+_ELSEWHERE: Final = frozenset({"references", "cref_urls", "max_image_cost", "timeout", *JOB_TIMES, *_NEGATIVE}).union(
     *_SPELLINGS.values()
 )
 

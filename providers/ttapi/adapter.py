@@ -20,7 +20,7 @@ from providers.listed import ListedPage
 from providers.midjourney import prompt as midjourney
 from providers.midjourney.flags import FLAGS
 from providers.seeds import seed_of
-from providers.setting_values import is_said
+from providers.setting_values import JOB_TIMES, is_said
 from providers.ttapi import replies
 from providers.ttapi.modes import FIRST_LOOK, job_timeout_s, mode_of
 from providers.ttapi.side_jobs import SideJobs
@@ -31,7 +31,15 @@ _SAME_ID: Final = "#"
 
 #: Settings that its text or its body says, or that are not for the model.
 _SAYABLE: Final = frozenset(
-    {"mode", "timeout", "image_urls", "references", "max_image_cost", *(name for one in FLAGS for name in one.settings)}
+    {
+        "mode",
+        "timeout",
+        "image_urls",
+        "references",
+        "max_image_cost",
+        *JOB_TIMES,
+        *(name for one in FLAGS for name in one.settings),
+    }
 )
 
 #: Jobs on one page of the list; the most that TTAPI gives.

@@ -351,3 +351,27 @@ def test_a_character_is_added_changed_and_shown(likeness: CommandLine, tmp_path:
     assert Path(changed["references"][0]["path"]).is_file()
     assert "set by a person" in likeness("character", "show", "lulu").out
     assert "no character 'lola'" in likeness.refused("character", "show", "lola")
+
+
+def test_an_overdue_job_is_named_with_its_age_and_what_can_be_done(
+    likeness: CommandLine, books: Books, tmp_path: Path
+) -> None:
+    books.lane()
+    books.batch(2, name="farm")
+    late, early = books.admit(places={"sandbox": 2})
+    for one in (late, early):
+        books.accept(one.attempt_id, books.claim(one.attempt_id))
+    assert likeness.document("status", "farm")["overdue"] == []
+    books.sql(
+        "UPDATE attempts SET accepted_at = now() - interval '9 minutes', deadline_at = now() - interval '1 second'"
+        f" WHERE id = '{late.attempt_id}'"
+    )
+    (said,) = likeness.document("status", "farm")["overdue"]
+    assert (said["row"], said["job_id"]) == (0, books.attempt(late.attempt_id).job_id)
+    assert 540 <= said["age_s"] < 600
+    assert "farm/0 is overdue" in likeness("status", "farm").out
+    assert "`likeness cancel` its batch" in likeness("status", "farm").out
+    checks = {one["name"]: one for one in likeness.document("doctor", code=likeness("doctor").code)["checks"]}
+    assert checks["jobs"]["found"] == "1 overdue"
+    likeness("report", "farm")
+    assert "farm/0 is overdue: job" in (tmp_path / "report.html").read_text(encoding="utf-8")
