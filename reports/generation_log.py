@@ -1,5 +1,8 @@
 """The log of a batch as CSV, with the columns that the owner's earlier pipeline wrote."""
 
+import io
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from domain import money
@@ -38,6 +41,37 @@ def write_log(report: Report, path: Path) -> None:
         writer = CellWriter(file)
         writer.writerow(COLUMNS)
         writer.writerows(_row(line) for line in sorted(report.generations, key=lambda line: line.position))
+
+
+class GrowingLog:
+    """The same log while a batch runs: one line per generation as it becomes final, in that order.
+
+    Every line is one write to the end of the file, so that a process that is killed leaves whole lines.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = io.StringIO()
+        CellWriter(header).writerow(COLUMNS)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_bytes(header.getvalue().encode())
+        # A log of before stays whole until there is another one.
+        draft.replace(path)
+        self._path = path
+
+    def append(self, lines: Iterable[GenerationLine]) -> None:
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            for line in lines:
+                row = io.StringIO()
+                CellWriter(row).writerow(_row(line))
+                os.write(handle, row.getvalue().encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _row(line: GenerationLine) -> tuple[str, ...]:

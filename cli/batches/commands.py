@@ -15,6 +15,10 @@ from cli.options import AsJson, options_from
 from cli.terminal import Terminal, open_terminal
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and price everything; enqueue nothing.")]
+LogPath = Annotated[
+    Path, typer.Option("--log", help="Gets a line as each generation ends; a crash leaves whole lines.")
+]
+_LOG = Path("reports/batch_generation_log.csv")
 ReportPath = Annotated[Path, typer.Option(help="Where the contact sheet goes.")]
 
 
@@ -27,16 +31,23 @@ def enqueue_command(options: EnqueueOptions, dry_run: DryRun = False, as_json: A
 
 @options_from("options", EnqueueOptions)
 def run_command(
-    options: EnqueueOptions, dry_run: DryRun = False, report: ReportPath = Path("report.html"), as_json: AsJson = False
+    options: EnqueueOptions,
+    dry_run: DryRun = False,
+    report: ReportPath = Path("report.html"),
+    log: LogPath = _LOG,
+    as_json: AsJson = False,
 ) -> None:
     """Enqueue a file of prompts, watch them to the end, and write a report."""
     with open_terminal(as_json=as_json) as terminal:
-        _enqueue(options, terminal, dry_run=dry_run, then_watch=True, report=report)
+        if not dry_run:
+            log.parent.mkdir(parents=True, exist_ok=True)  # a folder that cannot be is said before anything is enqueued
+        _enqueue(options, terminal, dry_run=dry_run, then_watch=True, report=report, log=log)
 
 
 def watch_command(
     batch: Annotated[str, typer.Argument(help="Name or id.")],
     report: ReportPath = Path("report.html"),
+    log: LogPath = _LOG,
     as_json: AsJson = False,
 ) -> None:
     """Watch a batch until nothing moves any more, and write its report."""
@@ -44,11 +55,17 @@ def watch_command(
     from cli.installation import opened
 
     with open_terminal(as_json=as_json) as terminal, opened() as site:
-        raise typer.Exit(watch_to_the_end(site, batch, terminal, report))
+        raise typer.Exit(watch_to_the_end(site, batch, terminal, report, log=log))
 
 
 def _enqueue(
-    options: EnqueueOptions, terminal: Terminal, *, dry_run: bool, then_watch: bool, report: Path | None
+    options: EnqueueOptions,
+    terminal: Terminal,
+    *,
+    dry_run: bool,
+    then_watch: bool,
+    report: Path | None,
+    log: Path | None = None,
 ) -> None:
     if options.model is not None:
         from providers.catalogue import load
@@ -57,4 +74,4 @@ def _enqueue(
     prompts = options.read()
     from cli.batches.enqueueing import enqueue
 
-    enqueue(options, prompts, terminal, dry_run=dry_run, then_watch=then_watch, report=report)
+    enqueue(options, prompts, terminal, dry_run=dry_run, then_watch=then_watch, report=report, log=log)

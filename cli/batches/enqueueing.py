@@ -33,6 +33,7 @@ def enqueue(
     dry_run: bool,
     then_watch: bool,
     report: Path | None,
+    log: Path | None = None,
 ) -> None:
     """What `enqueue` and `run` share."""
     settings = read_settings()
@@ -50,7 +51,7 @@ def enqueue(
         written = commit(site.resources, plan)
         say_enqueued(terminal, plan, written)
         if then_watch:
-            raise typer.Exit(watch_to_the_end(site, order.name, terminal, report))
+            raise typer.Exit(watch_to_the_end(site, order.name, terminal, report, log=log))
         terminal.document(
             {
                 **status.of_batch(site.resources, written.batch_id).as_json(),
@@ -132,19 +133,22 @@ def say_enqueued(terminal: Terminal, plan: Plan, written: Enqueued) -> None:
         terminal.note(f"{len(written.vanished)} generations have no row in the file any more: {shown}{more}; they stay")
 
 
-def watch_to_the_end(opened: Opened, name_or_id: str, terminal: Terminal, report: Path | None) -> int:
+def watch_to_the_end(
+    opened: Opened, name_or_id: str, terminal: Terminal, report: Path | None, *, log: Path | None
+) -> int:
     """Look on until nothing moves any more; returns the exit code."""
-    ended = watched(opened, name_or_id, terminal)
+    ended = watched(opened, name_or_id, terminal, log=log)
     return conclude(opened.resources, ended, terminal, report=report, more={})
 
 
-def watched(opened: Opened, name_or_id: str, terminal: Terminal) -> status.BatchStatus:
+def watched(opened: Opened, name_or_id: str, terminal: Terminal, *, log: Path | None = None) -> status.BatchStatus:
     """Look on until nothing moves any more, with workers of this command's own where there are no others."""
     found = status.find(opened.resources, name_or_id, user_id=opened.settings.user)
     checks = found.batch.character_id is not None
     with crew_if_embedded(opened, terminal, checks=checks) as tend:
         brings = is_embedded(read_settings())
-        return Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings).until_over()
+        watch = Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings, log=log)
+        return watch.until_over()
 
 
 def _warn(terminal: Terminal, warnings: Iterable[str]) -> None:

@@ -19,10 +19,11 @@ from pipeline.operator import heartbeat, lanes
 from pipeline.resources import Resources
 from pipeline.views import status
 from pipeline.views.by_provider import by_provider, count_active
+from pipeline.views.finished import Finished
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
 from reports.contact_sheet import write_report
-from reports.generation_log import write_log
+from reports.generation_log import GrowingLog, write_log
 from reports.records import Progress
 from reports.tables import end_table, progress_view
 
@@ -77,6 +78,7 @@ class Watch:
     Args:
         tend: called every round; keeps this machine's workers alive where they are this command's business.
         brings_workers: whether they are, so that they are given a moment to start.
+        log: gets a line for every generation that becomes final; None for no log.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Watch:
         *,
         tend: Callable[[], None],
         brings_workers: bool = True,
+        log: Path | None = None,
     ) -> None:
         self._resources = resources
         self._batch_id = batch_id
@@ -103,6 +106,9 @@ class Watch:
         self._jobs_asked = float("-inf")
         self._overdue_told: set[str] = set()
         self._began = time.monotonic()
+        self._finished = Finished(resources, batch_id)
+        self._log = None if log is None else GrowingLog(log)
+        self._logged = 0
 
     def until_over(self) -> BatchStatus:
         """Show progress until the batch is final, stopped, or waits for a person.
@@ -120,7 +126,7 @@ class Watch:
             self._terminal.beside(live.console),
         ):
             while True:
-                now = self._look()
+                now = self.look()
                 if now is not None:
                     live.update(progress_view(_progress(now, self._pace)))
                     if self._is_over(now):
@@ -130,7 +136,7 @@ class Watch:
     def _lines(self) -> BatchStatus:
         spoken = time.monotonic() - _LINE_EVERY_S
         while True:
-            now = self._look()
+            now = self.look()
             if now is not None:
                 over = self._is_over(now)
                 progress = _progress(now, self._pace)
@@ -141,7 +147,7 @@ class Watch:
                     return now
             time.sleep(_PERIOD_S)
 
-    def _look(self) -> BatchStatus | None:
+    def look(self) -> BatchStatus | None:
         """The batch's standing, or None while Postgres is away."""
         self._tend()
         try:
@@ -150,6 +156,7 @@ class Watch:
             self._warn_without_beat()
             self._tell_of_closed_lanes(now)
             self._tell_of_overdue_jobs(now)
+            self._grow_log(now)
         except ServiceMissing as failure:
             self._away_since = self._away_since or time.monotonic()
             if not failure.retryable or time.monotonic() - self._away_since > _AWAY_PATIENCE_S:
@@ -180,6 +187,12 @@ class Watch:
         self._lanes_told |= {(row.name, row.reason) for row in new}
         for sentence in what_holds_up(new):
             self._terminal.note(sentence)
+
+    def _grow_log(self, now: BatchStatus) -> None:
+        final = now.standing.total - now.standing.unfinished
+        if self._log is not None and final != self._logged:
+            self._log.append(self._finished.new())
+            self._logged = final
 
     def _tell_of_overdue_jobs(self, now: BatchStatus) -> None:
         """Each once."""

@@ -152,6 +152,19 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
     return list(found.values())
 
 
+def final_since(
+    connection: Connection, batch_id: BatchId, since: datetime | None
+) -> list[tuple[GenerationId, datetime]]:
+    """Generations that became final then or later, or ever, each with the moment, in order of time."""
+    found = select(generations.c.id, generations.c.completed_at).where(
+        generations.c.batch_id == batch_id, generations.c.completed_at.is_not(None)
+    )
+    if since is not None:
+        found = found.where(generations.c.completed_at >= since)
+    ordered = found.order_by(generations.c.completed_at, generations.c.position)
+    return [(GenerationId(row[0]), row[1]) for row in connection.execute(ordered)]
+
+
 def _judged(ids: Sequence[UUID]) -> Select[Any]:
     """The verdicts of these generations, each with the model and weights that its thresholds were fitted to."""
     return (

@@ -1,6 +1,8 @@
 """Watching a batch on a terminal, where bars move while other things are said."""
 
+import csv
 import io
+from pathlib import Path
 
 from rich.console import Console
 
@@ -45,3 +47,26 @@ def test_a_watch_that_brings_no_workers_says_so_at_once(bench: Bench) -> None:
     first = err.getvalue().splitlines()[0]
     assert first.startswith("no tick has come ever")
     assert "this command brings none, since DATABASE_URL is set; start them with `likeness up`" in first
+
+
+def test_the_log_has_a_line_as_soon_as_a_generation_is_final(bench: Bench, tmp_path: Path) -> None:
+    first, second = tmp_path / "reports" / "log.csv", tmp_path / "again.csv"
+    written = bench.enqueue("a pig", "=cmd()", "a cow")
+    watch = Watch(bench.resources, written.batch_id, Terminal(), tend=lambda: None, log=first)
+    seen: list[int] = []
+
+    def lines() -> list[str]:
+        with first.open(encoding="utf-8", newline="") as file:
+            return [row["prompt"] for row in csv.DictReader(file)]
+
+    for attempt_id in bench.sent.take("submit"):
+        assert bench.submit(attempt_id) is None
+        bench.until_made(attempt_id)
+        assert bench.collect(attempt_id) is None
+        watch.look()
+        seen.append(len(lines()))
+    assert seen == [1, 2, 3], "not at the end only"
+    watch.look()
+    assert len(lines()) == 3, "each once"
+    Watch(bench.resources, written.batch_id, Terminal(), tend=lambda: None, log=second).until_over()
+    assert second.read_bytes() == first.read_bytes(), "who watches later has the same log"
