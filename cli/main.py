@@ -60,9 +60,7 @@ COMMANDS = (
         name="report", target="cli.batches.reports:report_command", panel=_LOOK, says="Write a batch's contact sheet"
     ),
     Entry(name="export", target="cli.batches.reports:export_command", panel=_LOOK, says="Copy pictures out, by theme"),
-    Entry(
-        name="cost", target="cli.batches.looking:cost_command", panel=_LOOK, says="What was paid, per batch and in all"
-    ),
+    Entry(name="cost", target="cli.batches.cost:cost_command", panel=_LOOK, says="What was paid, per batch and in all"),
     Entry(
         name="models", target="cli.operations.models:models_command", panel=_LOOK, says="Models, prices, what they take"
     ),

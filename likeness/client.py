@@ -121,6 +121,11 @@ class Batch:
             for line in record.generations
         ]
 
+    def get_cost_summary(self) -> dict[str, int | float | None]:
+        """What the batch has cost: `images_generated` (charged calls), `total_cost`, `avg_cost_per_image`."""
+        every = generations.costs(self._connection.resources, user_id=self._connection.user)
+        return generations.cost_summary(next(one for one in every if one.batch_id == self.id))
+
     def feedback(
         self, row: int, kind: str, *, picture: str | None = None, rating: int | None = None, comment: str | None = None
     ) -> None:
@@ -310,6 +315,10 @@ class Connection(SingleGenerations):
         """
         found = status.find(self.resources, name_or_id, user_id=self.user)
         return Batch(self, found.batch.id, found.batch.name)
+
+    def get_cost_summary(self) -> dict[str, int | float | None]:
+        """The same as a batch's, over all batches of this user."""
+        return generations.cost_summary(generations.summed(generations.costs(self.resources, user_id=self.user)))
 
     def standing(self, batch_id: BatchId) -> BatchStatus:
         """For batches: where one stands, with the workers looked after.

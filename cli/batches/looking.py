@@ -1,6 +1,5 @@
 """`status`, `list`, `show`, `cost`: looking, without starting a worker or changing a row."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -11,11 +10,9 @@ from cli.installation import Opened, looked_at
 from cli.options import AsJson, LatestBatch
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput, UnknownThing
-from domain.money import show
 from domain.states import GenerationState
 from pipeline.operator import lanes
 from pipeline.views import generations, status
-from pipeline.views.generations import Cost
 from pipeline.views.status import BatchStatus
 
 
@@ -123,38 +120,3 @@ def show_command(
         story = generations.find(site.resources, generation, user_id=site.settings.user)
         terminal.document(views.document(site.resources, story))
         terminal.show(*views.whole(site.resources, story))
-
-
-def cost_command(
-    since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only batches made on that day (UTC) or later.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """What was paid: per batch, in all, and on average for one charged call."""
-    with open_terminal(as_json=as_json) as terminal, looked_at() as site:
-        day = None if since is None else since.replace(tzinfo=UTC)
-        costs = generations.costs(site.resources, user_id=site.settings.user, since=day)
-        everything = generations.summed(costs)
-        terminal.document({**_cost_document(everything), "batches": [_cost_of_batch(one) for one in costs]})
-        terminal.show(views.costs(costs, everything, since=day))
-
-
-def _cost_of_batch(cost: Cost) -> dict[str, object]:
-    return {
-        "batch_id": str(cost.batch_id),
-        "name": cost.name,
-        **_cost_document(cost),
-        "limit_usd": show(cost.limit_usd),
-    }
-
-
-def _cost_document(cost: Cost) -> dict[str, object]:
-    """The owner's three names, and what is not settled yet beside them."""
-    return {
-        "images_generated": cost.paid,
-        "total_cost": show(cost.charged_usd),
-        "avg_cost_per_image": show(cost.average_usd),
-        "held_usd": show(cost.held_usd),
-        "in_doubt_usd": show(cost.in_doubt_usd),
-    }

@@ -1,8 +1,7 @@
 """How batches, generations and costs look in a terminal, and the documents that lists of them are made of."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import UTC
 from typing import Any
 
 from rich.console import RenderableType
@@ -15,7 +14,7 @@ from domain.states import GenerationState
 from pipeline.characters.threshold_origin import describe_verdict, margin, other_text_model
 from pipeline.resources import Resources
 from pipeline.views import generations
-from pipeline.views.generations import Cost, Story
+from pipeline.views.generations import Story
 from pipeline.views.report import line_of
 from pipeline.views.status import BatchStatus, OverdueJob
 from reports.tries import sentences
@@ -284,30 +283,3 @@ def _said(verdict: dict[str, Any] | None, *, best: bool) -> Text:
     if verdict is not None and (verdict["crops"] or 1) > 1:
         said += f" by crop {verdict['crop']} of {verdict['crops']}"
     return Text(said + (", best" if best else ""), style="green" if verdict and verdict["passed"] else "")
-
-
-def costs(parts: Sequence[Cost], everything: Cost, *, since: datetime | None) -> RenderableType:
-    """A line per batch, and the sum; `since` is the first day that was asked for."""
-    if not parts:
-        then = f" on {since:%Y-%m-%d} or later" if since else ""
-        return Text(f"no batch was made{then}, so nothing was paid")
-    numbers = ("calls", "paid", "average", "not settled", "budget")
-    table = table_of("batch", *numbers, numbers=numbers, giving=("batch",))
-    for one in parts:
-        table.add_row(*_cost_row(one))
-    if len(parts) > 1:
-        table.add_section()
-        table.add_row(*_cost_row(everything), style="bold")
-    return table
-
-
-def _cost_row(cost: Cost) -> list[RenderableType]:
-    open_usd: Decimal = cost.held_usd + cost.in_doubt_usd
-    return [
-        one_line(cost.name),
-        f"{cost.paid:,}",
-        dollars(cost.charged_usd),
-        dollars(cost.average_usd),
-        dollars(open_usd) if open_usd else "–",
-        dollars(cost.limit_usd),
-    ]

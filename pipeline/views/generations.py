@@ -16,7 +16,7 @@ from domain.states import GenerationState
 from pipeline.characters import threshold_origin
 from pipeline.resources import Resources
 
-__all__ = ["Cost", "Story", "as_json", "costs", "find", "labels", "page", "summed"]
+__all__ = ["Cost", "Story", "as_json", "cost_summary", "costs", "find", "labels", "page", "summed"]
 
 #: Columns left out of documents: secrets and technical values.
 _UNTOLD = frozenset({"token", "lease_token", "identity", "occurrence"})
@@ -157,3 +157,13 @@ def summed(parts: list[Cost]) -> Cost:
         held_usd=sum((one.held_usd for one in parts), Decimal(0)),
         in_doubt_usd=sum((one.in_doubt_usd for one in parts), Decimal(0)),
     )
+
+
+def cost_summary(cost: Cost) -> dict[str, int | float | None]:
+    """The three figures of the owner's `get_cost_summary()`, as plain numbers."""
+    average = cost.average_usd
+    return {
+        "images_generated": cost.paid,
+        "total_cost": float(cost.charged_usd),
+        "avg_cost_per_image": None if average is None else round(float(average), 6),
+    }

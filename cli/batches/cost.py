@@ -1,0 +1,174 @@
+"""`cost`: what was paid, per batch and in all, or by anything else that a studio asks about."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from cli.installation import Opened, looked_at
+from cli.options import AsJson
+from cli.tables import one_line, table_of
+from cli.terminal import Terminal, open_terminal
+from domain.errors import BadInput
+from domain.money import show
+from pipeline.views import generations, spending
+from pipeline.views.generations import Cost
+from pipeline.views.spending import By, Spending
+from reports.wording import dollars
+
+
+class Form(StrEnum):
+    """How it is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def cost_command(
+    by: Annotated[
+        By | None, typer.Option(help="Sum by batch, provider, model, user, day or character.", show_choices=False)
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Only batches made on that day (UTC) or later; with --by, bookings."),
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="table, json or csv.", show_choices=False)] = Form.TABLE,
+    as_json: AsJson = False,
+) -> None:
+    """What was paid: per batch, in all, and on average for one charged call; with --by, also what is to come."""
+    as_json = as_json or form is Form.JSON
+    with open_terminal(as_json=as_json) as terminal:
+        if as_json and form is Form.CSV:
+            raise BadInput("--json and --format csv both want standard output; leave one of them out")
+        with looked_at() as site:
+            day = None if since is None else since.replace(tzinfo=UTC)
+            if by is None and form is not Form.CSV:
+                _per_batch(terminal, site, since=day)
+            else:
+                _by(terminal, site, by or By.BATCH, since=day, as_csv=form is Form.CSV)
+
+
+def _by(terminal: Terminal, site: Opened, by: By, *, since: datetime | None, as_csv: bool) -> None:
+    parts = spending.spending(site.resources, by, user_id=site.settings.user, since=since)
+    everything = spending.total(parts)
+    if as_csv:
+        _write_csv(parts, by)
+        return
+    bucket = spending.storage(site.resources)
+    terminal.document(
+        {
+            "by": by.value,
+            "since": None if since is None else since.date().isoformat(),
+            "parts": [spending.as_json(one) for one in parts],
+            "total": spending.as_json(everything),
+            "storage": {
+                "bytes": bucket.bytes,
+                "files": bucket.files,
+                "month_usd": show(bucket.month_usd),
+                "writes_usd": show(bucket.writes_usd),
+                "source": bucket.source,
+            },
+        }
+    )
+    if not parts:
+        terminal.show("nothing was paid, and nothing is set aside")
+        return
+    terminal.show(_table(parts, everything, by))
+    if bucket.files:
+        terminal.show(
+            f"bucket: {bucket.files:,} files of {bucket.bytes / 10**9:,.2f} GB, {dollars(bucket.month_usd)} a month at"
+            " R2's prices before what is free"
+        )
+
+
+def _table(parts: Sequence[Spending], everything: Spending, by: By) -> RenderableType:
+    numbers = ("calls", "paid", "held", "doubt", "back", "to come", "accepted", "each")
+    table = table_of(by.value, *numbers, numbers=numbers, giving=(by.value,))
+    for one in parts:
+        table.add_row(*_cells(one))
+    if len(parts) > 1:
+        table.add_section()
+        table.add_row(*_cells(everything), style="bold")
+    return table
+
+
+def _cells(one: Spending) -> list[RenderableType]:
+    amounts = (one.charged_usd, one.held_usd, one.in_doubt_usd, one.released_usd, one.to_come_usd)
+    return [
+        one_line(one.key),
+        f"{one.calls:,}",
+        *(dollars(amount) if amount else "–" for amount in amounts),
+        f"{one.accepted:,}",
+        dollars(spending.per_accepted(one)),
+    ]
+
+
+def _write_csv(parts: Sequence[Spending], by: By) -> None:
+    documents = [spending.as_json(one) for one in parts]
+    columns = [name for name in spending.as_json(spending.total(parts)) if name not in {"key", "numbers"}]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([by.value, *columns])
+    writer.writerows([one["key"], *("" if one[name] is None else one[name] for name in columns)] for one in documents)
+
+
+def _per_batch(terminal: Terminal, site: Opened, *, since: datetime | None) -> None:
+    costs = generations.costs(site.resources, user_id=site.settings.user, since=since)
+    everything = generations.summed(costs)
+    terminal.document({**_document(everything), "batches": [_of_batch(one) for one in costs]})
+    terminal.show(_batches(costs, everything, since=since))
+
+
+def _of_batch(cost: Cost) -> dict[str, object]:
+    return {
+        "batch_id": str(cost.batch_id),
+        "name": cost.name,
+        **_document(cost),
+        "limit_usd": show(cost.limit_usd),
+    }
+
+
+def _document(cost: Cost) -> dict[str, Any]:
+    """The owner's three names, as exact strings and as numbers, and what is not settled yet beside them."""
+    return {
+        "images_generated": cost.paid,
+        "total_cost": show(cost.charged_usd),
+        "avg_cost_per_image": show(cost.average_usd),
+        "held_usd": show(cost.held_usd),
+        "in_doubt_usd": show(cost.in_doubt_usd),
+        "numbers": generations.cost_summary(cost),
+    }
+
+
+def _batches(parts: Sequence[Cost], everything: Cost, *, since: datetime | None) -> RenderableType:
+    """A line per batch, and the sum; `since` is the first day that was asked for."""
+    if not parts:
+        then = f" on {since:%Y-%m-%d} or later" if since else ""
+        return Text(f"no batch was made{then}, so nothing was paid")
+    numbers = ("calls", "paid", "average", "not settled", "budget")
+    table = table_of("batch", *numbers, numbers=numbers, giving=("batch",))
+    for one in parts:
+        table.add_row(*_cost_row(one))
+    if len(parts) > 1:
+        table.add_section()
+        table.add_row(*_cost_row(everything), style="bold")
+    return table
+
+
+def _cost_row(cost: Cost) -> list[RenderableType]:
+    open_usd: Decimal = cost.held_usd + cost.in_doubt_usd
+    return [
+        one_line(cost.name),
+        f"{cost.paid:,}",
+        dollars(cost.charged_usd),
+        dollars(cost.average_usd),
+        dollars(open_usd) if open_usd else "–",
+        dollars(cost.limit_usd),
+    ]

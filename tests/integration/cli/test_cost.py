@@ -1,0 +1,100 @@
+"""`cost --by`: whatever it is summed by, it is the ledger's money to the cent."""
+
+import csv
+import io
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from PIL import Image
+from sqlalchemy import func, select
+
+from db.moves import submission
+from db.schema import ledger_entries
+from domain.errors import ContentRefused, MaybeSent
+from domain.ids import CharacterId
+from pipeline.views.spending import By
+from tests.support.books import Books
+from tests.support.command_line import CommandLine
+from tests.support.finished import collect, judge, picture
+
+
+@pytest.fixture
+def messy(likeness: CommandLine, books: Books, home: Path, tmp_path: Path) -> Books:
+    """Batches with an accepted, a rejected and a waiting generation, one in doubt, one held, one given back."""
+    books.lane()
+    Image.new("RGB", (16, 16), "pink").save(tmp_path / "lulu.png")
+    lulu = CharacterId(UUID(likeness.document("character", "add", "lulu", "lulu.png")["id"]))
+    books.batch(6, name="=farm", character=lulu, limit="50")
+    accepted, rejected, doubted, held, refused = books.admit(places={"sandbox": 5})
+    for one, core in ((accepted, 0.9), (rejected, 0.2)):
+        collect(books, one.attempt_id, picture(home, "pink"))
+        judge(books, one.attempt_id, lulu, core)
+    tokens = {one: books.claim(one) for one in (doubted.attempt_id, refused.attempt_id)}
+    with books.database.transaction() as connection:
+        lost, no = MaybeSent("the reply is lost"), ContentRefused("no")
+        submission.doubt(connection, doubted.attempt_id, token=tokens[doubted.attempt_id], failure=lost)
+        submission.refuse(connection, refused.attempt_id, token=tokens[refused.attempt_id], failure=no)
+    books.accept(held.attempt_id, books.claim(held.attempt_id))
+    books.batch(1, name="meadow", limit="50")
+    (plain,) = books.admit(places={"sandbox": 1})
+    collect(books, plain.attempt_id, picture(home, "teal"))
+    return books
+
+
+def _ledger(books: Books) -> dict[str, Decimal]:
+    names = ("charged_usd", "held_usd", "in_doubt_usd")
+    with books.database.transaction() as connection:
+        row = connection.execute(select(*(func.sum(ledger_entries.c[name]) for name in names))).one()
+        back = connection.execute(
+            select(-func.sum(ledger_entries.c.held_usd + ledger_entries.c.in_doubt_usd)).where(
+                ledger_entries.c.kind == "release"
+            )
+        ).scalar_one()
+    return dict(zip(names, row, strict=True)) | {"released_usd": back}
+
+
+@pytest.mark.parametrize("by", list(By))
+def test_it_is_the_ledger_to_the_cent_whatever_it_is_summed_by(likeness: CommandLine, messy: Books, by: By) -> None:
+    said = likeness.document("cost", "--by", by)
+    for name, amount in _ledger(messy).items():
+        assert amount > 0, name
+        assert sum(Decimal(one[name]) for one in said["parts"]) == Decimal(said["total"][name]) == amount
+        assert said["total"]["numbers"][name] == float(amount)
+    assert (said["total"]["calls"], said["total"]["accepted"]) == (3, 2)
+
+
+def test_the_keys_are_those_that_a_studio_asks_about(likeness: CommandLine, messy: Books) -> None:
+    def keys(by: str) -> list[str]:
+        return [one["key"] for one in likeness.document("cost", "--by", by)["parts"]]
+
+    assert keys("batch") == ["=farm", "meadow"]
+    assert keys("character") == ["lulu", "none"]
+    assert len(keys("day")) == len(keys("user")) == len(keys("provider")) == 1
+
+
+def test_what_is_to_come_and_what_an_accepted_image_costs(likeness: CommandLine, messy: Books) -> None:
+    farm = next(one for one in likeness.document("cost", "--by", "batch")["parts"] if one["key"] == "=farm")
+    assert (farm["charged_usd"], farm["accepted"], farm["usd_per_accepted"]) == ("0.04", 1, "0.04")
+    forecast = sum(Decimal(farm[name]) for name in ("charged_usd", "in_doubt_usd", "to_come_usd"))
+    assert Decimal(farm["forecast_usd"]) == forecast
+    assert Decimal(farm["to_come_usd"]) > 0
+
+
+def test_nothing_is_booked_in_the_future(likeness: CommandLine, messy: Books) -> None:
+    assert likeness.document("cost", "--by", "day", "--since", "2999-01-01")["parts"] == []
+
+
+def test_it_is_printed_as_a_table_and_as_csv(likeness: CommandLine, messy: Books) -> None:
+    assert "meadow" in likeness("cost", "--by", "batch").out
+    rows = list(csv.DictReader(io.StringIO(likeness("cost", "--by", "batch", "--format", "csv").out)))
+    assert [row["charged_usd"] for row in rows] == ["0.04", "0.02"]
+    assert likeness.document("cost", "--by", "batch") | {} == likeness.document("cost", "--by", "batch")
+    assert "both want standard output" in likeness.document("cost", "--format", "csv", code=2)["error"]["message"]
+
+
+def test_the_owner_s_three_figures_are_numbers_too(likeness: CommandLine, messy: Books) -> None:
+    said = likeness.document("cost")
+    assert said["numbers"] == {"images_generated": 3, "total_cost": 0.06, "avg_cost_per_image": 0.02}
+    assert said["total_cost"] == "0.06"
