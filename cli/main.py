@@ -77,6 +77,18 @@ COMMANDS = (
         panel=_STEER,
         says="Go on, with another budget if wanted",
     ),
+    Entry(
+        name="budget",
+        target="cli.batches.batch_control:budget_command",
+        panel=_STEER,
+        says="Another budget for a running batch",
+    ),
+    Entry(
+        name="priority",
+        target="cli.batches.batch_control:priority_command",
+        panel=_STEER,
+        says="Another share of the lanes",
+    ),
     Entry(name="cancel", target="cli.batches.batch_control:cancel_command", panel=_STEER, says="Stop a batch for good"),
     Entry(
         name="retry",

@@ -11,12 +11,14 @@ from domain.errors import LikenessError, RequestError, ServiceMissing
 
 if TYPE_CHECKING:
     from likeness.client import Batch, Connection, connect
+    from likeness.clip_validator import CLIPValidator
     from likeness.generations import Generation, GenerationPage
     from likeness.records import CheckedPicture, Progress, Result
     from pipeline.calibration.calibrate import Calibration
 
 __all__ = [
     "Batch",
+    "CLIPValidator",
     "Calibration",
     "CheckedPicture",
     "Connection",
@@ -32,6 +34,7 @@ __all__ = [
 
 _HOMES = {
     "Batch": "likeness.client",
+    "CLIPValidator": "likeness.clip_validator",
     "Calibration": "pipeline.calibration.calibrate",
     "CheckedPicture": "likeness.records",
     "Connection": "likeness.client",

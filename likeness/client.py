@@ -245,14 +245,18 @@ class Connection(SingleGenerations):
         self,
         images: Sequence[str | Path],
         *,
-        character: str,
+        character: str | None = None,
+        references: Sequence[str | Path] = (),
+        decides: str | None = None,
         core: float | None = None,
         style: float | None = None,
     ) -> Sequence[CheckedPicture]:
-        """Check pictures against a character at once, without the queue and without a worker.
+        """Check pictures against a character, or reference files, at once, without the queue and without a worker.
 
         Args:
             images: files, folders, or patterns; a file that is no picture says so and concerns no other.
+            references: instead of a character's; files, folders, or patterns.
+            decides: `core` or `style`, the only score that does.
             core, style: thresholds instead of the character's.
 
         Raises:
@@ -260,7 +264,8 @@ class Connection(SingleGenerations):
             LikenessError: the model cannot be loaded; the sentence says what to do.
         """
         paths = picture_files(images)
-        found = definitions.find(self.resources, character)
+        only = None if decides is None else check_files.read_type(decides)
+        found = check_files.decided_by(self._against(character, references), only)
         kept = KeptEmbeddings(self.resources.database)
         with open_scoring(self._site.settings, kept=kept) as scoring:
             done = check_files.check(self.resources, scoring, found, paths, core=core, style=style)
@@ -279,6 +284,14 @@ class Connection(SingleGenerations):
             )
             for one in done.pictures
         ]
+
+    def _against(self, character: str | None, references: Sequence[str | Path]) -> definitions.CharacterRow:
+        if (character is None) == (not references):
+            raise BadInput("name whom the pictures must show: either a character or references")
+        if character is not None:
+            return definitions.find(self.resources, character)
+        settings, files = self._site.settings, picture_files(references)
+        return check_files.of_files(files, core=settings.clip_threshold_core, style=settings.clip_threshold_style)
 
     def calibrate(
         self,

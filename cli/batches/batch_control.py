@@ -1,4 +1,4 @@
-"""`pause`, `resume`, `cancel`, `retry`: what a person does to a whole batch."""
+"""`pause`, `resume`, `cancel`, `retry`, `priority`, `budget`: what a person does to a whole batch."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -10,7 +10,7 @@ from cli.installation import opened
 from cli.options import AsJson, Batch
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
-from domain.money import read_limit
+from domain.money import read_limit, show
 from domain.states import GenerationState
 from pipeline.operator import batch_control
 from pipeline.views import status
@@ -71,6 +71,42 @@ def cancel_command(batch: Batch, as_json: AsJson = False) -> None:
         at_once = done.asked - done.running
         rest = f"; {done.running:,} are at a provider and end with its last word" if done.running else ""
         terminal.note(f"batch {done.status.batch.name!r}: {at_once:,} generations canceled{rest}")
+
+
+def priority_command(
+    batch: Batch,
+    share: Annotated[int, typer.Argument(metavar="N", min=1, max=100, help="2 gets twice of 1.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give a batch another share of the lanes; it holds from the next attempt on."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        found = status.find(site.resources, batch, user_id=site.settings.user)
+        after = batch_control.set_priority(site.resources, found.batch.id, priority=share)
+        terminal.document({**after.as_json(), "priority": after.batch.priority, "was": found.batch.priority})
+        was = "as before" if found.batch.priority == share else f"{found.batch.priority} before"
+        terminal.note(f"batch {after.batch.name!r} has priority {share} ({was})")
+
+
+def budget_command(
+    batch: Batch,
+    budget: Annotated[str, typer.Argument(metavar="USD", help="The budget from now on, or `none`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give a batch another budget; a smaller one stops further attempts and takes nothing back.
+
+    A batch that its budget had stopped goes on where the new one allows it; one that a person paused stays paused.
+    """
+    with open_terminal(as_json=as_json) as terminal:
+        limit = None if budget.casefold() == "none" else read_limit(budget, what="the budget")
+        with opened() as site:
+            found = status.find(site.resources, batch, user_id=site.settings.user)
+            after = found
+            if limit != found.batch.limit_usd or (limit is None and found.batch.stopped_reason is not None):
+                after = batch_control.set_budget(site.resources, found.batch.id, limit_usd=limit)
+            terminal.document({**after.as_json(), "was_usd": show(found.batch.limit_usd)})
+            had = "no limit" if found.batch.limit_usd is None else f"{show(found.batch.limit_usd)} USD"
+            has = "no limit" if limit is None else f"{show(limit)} USD, {show(after.remaining_usd)} left"
+            terminal.note(f"batch {after.batch.name!r} has {has} (before: {had})")
 
 
 def retry_command(

@@ -1,5 +1,6 @@
 """`status`, `list`, `show`, `cost`: looking, without starting a worker or changing a row."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer

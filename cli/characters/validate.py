@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,14 +11,15 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cli.installation import opened
+from cli.installation import Opened, opened
 from cli.options import AsJson
 from cli.tables import one_line, table_of
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.errors import BadInput
 from domain.verdict import Verdict
 from pipeline.characters import definitions
-from pipeline.characters.check_files import Checked, CheckedPicture, check
+from pipeline.characters.check_files import Checked, CheckedPicture, Type, check, decided_by, of_files
+from pipeline.characters.definitions import CharacterRow
 from pipeline.characters.picture_files import picture_files
 from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
 from pipeline.process.embedding_cache import KeptEmbeddings
@@ -49,13 +51,22 @@ def validate_command(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGES", help="Files, folders, or patterns such as 'out/**/*.png'.")
     ],
-    character: Annotated[str, typer.Option(help="Character that the pictures must show.", show_default=False)],
+    character: Annotated[
+        str | None, typer.Option(help="Character that the pictures must show.", show_default=False)
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Instead: reference pictures, a folder or a pattern; repeat for more."),
+    ] = None,
+    decides: Annotated[
+        Type | None, typer.Option("--type", help="The only score that decides: core or style.", show_choices=False)
+    ] = None,
     core: Threshold = None,
     style: Threshold = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="One CSV line per picture on standard output.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check pictures against a character; nothing is enqueued and no worker is needed.
+    """Check pictures against a character, or against reference files; nothing is enqueued and no worker is needed.
 
     Exit code 0 when all pass, 1 when some do not, and 2 when a file is not a picture or none is named; the others are
     checked all the same. Embeddings are cached, so that a second check is quick.
@@ -63,21 +74,37 @@ def validate_command(
     with open_terminal(as_json=as_json) as terminal:
         if as_csv and as_json:
             raise BadInput("--csv and --json both want standard output; leave one of them out")
+        if (character is None) == (not reference):
+            raise BadInput("name whom the pictures must show: either --character NAME or --reference FILE")
+        if (core if decides is Type.STYLE else style if decides is Type.CORE else None) is not None:
+            raise BadInput("--type says which score decides alone; leave out the other one's threshold")
         paths = picture_files(images)
         with opened() as site:
-            found = definitions.find(site.resources, character)
-            kept = KeptEmbeddings(site.resources.database)
-            with (
-                open_scoring(site.settings, kept=kept, say=terminal.note) as scoring,
-                progress(terminal, total=len(paths) + len(found.references)) as each,
-            ):
-                done = check(site.resources, scoring, found, paths, core=core, style=style, each=each)
+            found = decided_by(_against(site, character, reference), decides)
+            done = _check(site, terminal, found, paths, core=core, style=style)
         terminal.document(document_of(done))
         if as_csv:
             _write_csv(done)
         else:
             terminal.show(*_shown(done))
         raise typer.Exit(_code(done))
+
+
+def _against(site: Opened, character: str | None, reference: Sequence[str] | None) -> CharacterRow:
+    if character is not None:
+        return definitions.find(site.resources, character)
+    settings = site.settings
+    files = picture_files(reference or ())
+    return of_files(files, core=settings.clip_threshold_core, style=settings.clip_threshold_style)
+
+
+def _check(site: Opened, terminal: Terminal, found: CharacterRow, paths: Sequence[Path], **asked: Any) -> Checked:
+    kept = KeptEmbeddings(site.resources.database)
+    with (
+        open_scoring(site.settings, kept=kept, say=terminal.note) as scoring,
+        progress(terminal, total=len(paths) + len(found.references)) as each,
+    ):
+        return check(site.resources, scoring, found, paths, each=each, **asked)
 
 
 def _code(done: Checked) -> int:

@@ -206,6 +206,11 @@ def set_limit(connection: Connection, batch_id: BatchId, limit_usd: Decimal | No
     )
 
 
+def set_priority(connection: Connection, batch_id: BatchId, priority: int) -> None:
+    """Another share of the lanes, from the next admission on."""
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(priority=priority))
+
+
 def unfinished(connection: Connection, batch_id: BatchId) -> int:
     """How many generations are not final."""
     return connection.execute(

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
+from typing import Final
+from uuid import UUID
 
-from db.records.characters import CharacterRow
+from db.records.characters import CharacterRow, ReferenceRow
 from domain.errors import BadInput, LikenessError, ScorerError
-from domain.verdict import Origin, Thresholds, Verdict
+from domain.ids import CharacterId
+from domain.verdict import DEFAULT, Origin, Thresholds, Verdict
 from pipeline.characters import references
 from pipeline.characters.picture_files import file_source
 from pipeline.resources import Resources
@@ -14,7 +18,7 @@ from validation.base import Aggregation, Detail, Embedding
 from validation.embedder import Embedded, Scoring, Source
 from validation.similarity import compare
 
-__all__ = ["Checked", "CheckedPicture", "check", "reference_embeddings"]
+__all__ = ["Checked", "CheckedPicture", "Type", "check", "decided_by", "of_files", "read_type", "reference_embeddings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,60 @@ class Checked:
         return sum(one.failure is not None for one in self.pictures)
 
 
+#: Stands for the id of a character that is files alone.
+_UNREGISTERED: Final = CharacterId(UUID(int=0))
+
+
+class Type(StrEnum):
+    """Which of the two scores decides."""
+
+    CORE = "core"
+    STYLE = "style"
+
+
+def read_type(text: str) -> Type:
+    """The score of that name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    try:
+        return Type(text.casefold())
+    except ValueError:
+        raise BadInput(f"{text!r} is no score that could decide; write 'core' or 'style'") from None
+
+
+def of_files(paths: Sequence[Path], *, core: float, style: float) -> CharacterRow:
+    """Reference files as a character that nobody has registered.
+
+    Raises:
+        BadInput: one cannot be read.
+    """
+    sources = [file_source(path) for path in paths]
+    return CharacterRow(
+        id=_UNREGISTERED,
+        name="the reference files",
+        description="",
+        references=[
+            ReferenceRow(position=at, sha256=one.sha256, r2_key=str(path), media_type="", width=0, height=0)
+            for at, (path, one) in enumerate(zip(paths, sources, strict=True))
+        ],
+        thresholds=Thresholds(version=0, core=core, style=style, origin=DEFAULT),
+    )
+
+
+def decided_by(character: CharacterRow, only: Type | None) -> CharacterRow:
+    """The character with one score that decides alone; None for what its thresholds say."""
+    thresholds = character.thresholds
+    if only is Type.CORE:
+        return replace(character, thresholds=replace(thresholds, style_decides=False))
+    if only is Type.STYLE:
+        origin = f"{thresholds.origin}; only style decides"
+        # The least that a cosine can be, so that the core score stands there and decides nothing.
+        return replace(character, thresholds=replace(thresholds, core=-1.0, style_decides=True, origin=origin))
+    return character
+
+
 def check(
     resources: Resources,
     scoring: Scoring,
@@ -68,6 +126,7 @@ def check(
     """Check every file against the character; a bad file does not affect the others.
 
     Args:
+        character: registered, or of `of_files`.
         core, style: override the character's thresholds.
         each: called for every embedding, as it is made.
 
@@ -79,7 +138,7 @@ def check(
     if not paths:
         raise BadInput("there is no picture to check")
     sources = [_source(path) for path in paths]
-    wanted = references.sources_of(resources, character)
+    wanted = _references(resources, character)
     readable = [one for one in sources if isinstance(one, Source)]
     embedded = scoring.embedded([*wanted, *readable], each=each)
     against = reference_embeddings(embedded, wanted)
@@ -133,6 +192,12 @@ def reference_embeddings(embedded: Embedded, wanted: Sequence[Source]) -> list[E
         else:
             raise ScorerError(f"reference {number} of the character cannot be used: {outcome}") from outcome
     return found
+
+
+def _references(resources: Resources, character: CharacterRow) -> list[Source]:
+    if character.id == _UNREGISTERED:
+        return [file_source(Path(one.r2_key)) for one in character.references]
+    return references.sources_of(resources, character)
 
 
 def _source(path: Path) -> Source | LikenessError:

@@ -65,6 +65,14 @@ def set_budget(resources: Resources, batch_id: BatchId, *, limit_usd: Decimal | 
     return of_batch(resources, batch_id)
 
 
+def set_priority(resources: Resources, batch_id: BatchId, *, priority: int) -> BatchStatus:
+    """Give the batch another share of the lanes, from its next attempt on; what is admitted stays so."""
+    with resources.database.transaction() as connection:
+        batches.set_priority(connection, batch_id, priority)
+    admit_everywhere(resources)
+    return of_batch(resources, batch_id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canceled:
     """The result of a cancel.

@@ -153,3 +153,30 @@ def test_an_audit_that_cannot_reach_a_service_says_so_and_one_offline_asks_nobod
     books.sql("UPDATE batches SET charged_usd = charged_usd + 1")
     assert likeness("audit", "--offline").code == 1
     books.sql("UPDATE batches SET charged_usd = charged_usd - 1")
+
+
+def test_a_running_batch_gets_another_budget_and_saying_so_twice_changes_nothing(
+    likeness: CommandLine, books: Books
+) -> None:
+    books.lane()
+    batch = books.batch(3, name="farm", limit="0.40")
+    assert len(books.admit()) == 1
+    for was in ("0.40", "0.80"):
+        said = likeness.document("budget", "farm", "0.80")
+        assert (said["was_usd"], said["limit_usd"], said["held_usd"]) == (was, "0.80", "0.80")
+    assert books.counts(batch) == {"admitted": 2, "queued": 1}
+    told = likeness("budget", "farm", "0.10").err
+    assert "has 0.10 USD, 0.00 left (before: 0.80 USD)" in told
+    assert books.counts(batch) == {"admitted": 2, "queued": 1}, "nothing is taken back"
+    assert likeness.document("budget", "farm", "none")["limit_usd"] is None
+    assert books.counts(batch) == {"admitted": 3}
+    assert "which is no amount of dollars" in likeness.refused("budget", "farm", "much")
+
+
+def test_a_running_batch_gets_another_share_of_the_lanes(likeness: CommandLine, books: Books) -> None:
+    batch = books.batch(1, name="farm")
+    for was in (1, 5):
+        said = likeness.document("priority", "farm", "5")
+        assert (said["was"], said["priority"], books.row(batch).priority) == (was, 5, 5)
+    assert "(as before)" in likeness("priority", "farm", "5").err
+    assert "greater than or equal to 1" in likeness.document("priority", "farm", "0", code=2)["error"]["message"]

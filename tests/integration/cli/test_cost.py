@@ -26,6 +26,9 @@ def messy(likeness: CommandLine, books: Books, home: Path, tmp_path: Path) -> Bo
     books.lane()
     Image.new("RGB", (16, 16), "pink").save(tmp_path / "lulu.png")
     lulu = CharacterId(UUID(likeness.document("character", "add", "lulu", "lulu.png")["id"]))
+    books.batch(1, name="meadow", limit="50")
+    (plain,) = books.admit(places={"sandbox": 1})
+    collect(books, plain.attempt_id, picture(home, "teal"))
     books.batch(6, name="=farm", character=lulu, limit="50")
     accepted, rejected, doubted, held, refused = books.admit(places={"sandbox": 5})
     for one, core in ((accepted, 0.9), (rejected, 0.2)):
@@ -37,9 +40,6 @@ def messy(likeness: CommandLine, books: Books, home: Path, tmp_path: Path) -> Bo
         submission.doubt(connection, doubted.attempt_id, token=tokens[doubted.attempt_id], failure=lost)
         submission.refuse(connection, refused.attempt_id, token=tokens[refused.attempt_id], failure=no)
     books.accept(held.attempt_id, books.claim(held.attempt_id))
-    books.batch(1, name="meadow", limit="50")
-    (plain,) = books.admit(places={"sandbox": 1})
-    collect(books, plain.attempt_id, picture(home, "teal"))
     return books
 
 

@@ -113,3 +113,33 @@ def test_files_folders_and_patterns_name_each_picture_once(folder: Path, monkeyp
     assert names == ["other.jpg", "page.png", "lulu.png", "notes.txt"]
     monkeypatch.chdir(folder)
     assert picture_files(["*.jpg"]) == [Path("other.jpg")]
+
+
+def test_reference_files_need_no_registered_character(likeness: CommandLine, folder: Path) -> None:
+    (folder / "below" / "page.png").unlink()
+    references = [f"--reference={EXAMPLE / f'lulu_pig_ref_{number}.png'}" for number in (1, 2)]
+    said = likeness.document("validate", folder, *references, "--type", "core", code=1)
+    lulu, other = said["images"]
+    assert (lulu["passed"], lulu["style"]["decides"], other["passed"]) == (True, False, False)
+    assert lulu["core"]["threshold"] == 0.75
+    pattern = likeness.document("validate", folder, "--reference", str(EXAMPLE / "*.png"), "--type", "core", code=1)
+    assert pattern["images"] == said["images"]
+    style = likeness.document("validate", folder, *references, "--type", "style", code=1)
+    assert "only style decides" in style["thresholds"]["origin"]
+    assert [one["passed"] for one in style["images"]] == [one["style"]["passed"] for one in style["images"]]
+    assert "either --character NAME or --reference FILE" in likeness.refused("validate", folder)
+
+
+def test_the_owner_s_validator_runs_as_his_page_calls_it(likeness: CommandLine, folder: Path) -> None:
+    from likeness import CLIPValidator
+
+    validator = CLIPValidator()
+    found = validator.validate_batch(
+        generated_images=[str(folder / "*.png"), str(folder / "*.jpg")],
+        reference_image_paths=[str(EXAMPLE / "*.png")],
+        validation_type="core",
+    )
+    assert [(one.path.name, one.passed) for one in found] == [("lulu.png", True), ("other.jpg", False)]
+    assert found[0].core_threshold == 0.75
+    with pytest.raises(face.RequestError, match="'core' or 'style'"):
+        validator.validate_batch([folder], [EXAMPLE], "both")
