@@ -1,6 +1,5 @@
 """`cost`: what was paid, per batch and in all, or by anything else that a studio asks about."""
 
-import csv
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from domain.money import show
 from pipeline.views import generations, spending
 from pipeline.views.generations import Cost
 from pipeline.views.spending import By, Spending
+from reports.csv_cells import CellWriter
 from reports.wording import dollars
 
 
@@ -114,7 +114,7 @@ def _cells(one: Spending) -> list[RenderableType]:
 def _write_csv(parts: Sequence[Spending], by: By) -> None:
     documents = [spending.as_json(one) for one in parts]
     columns = [name for name in spending.as_json(spending.total(parts)) if name not in {"key", "numbers"}]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = CellWriter(sys.stdout, line_end="\n")
     writer.writerow([by.value, *columns])
     writer.writerows([one["key"], *("" if one[name] is None else one[name] for name in columns)] for one in documents)
 
