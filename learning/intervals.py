@@ -1,0 +1,17 @@
+"""Intervals for shares, as reports show them."""
+
+from math import sqrt
+from typing import Final
+
+#: Of the normal distribution, for intervals of 95 %.
+Z: Final = 1.959964
+
+
+def wilson(successes: float, total: float) -> tuple[float, float]:
+    """The Wilson interval of a share at 95 %; (0, 1) where nothing was seen."""
+    if total <= 0:
+        return 0.0, 1.0
+    share = successes / total
+    centre = share + Z**2 / (2 * total)
+    reach = Z * sqrt(share * (1 - share) / total + Z**2 / (4 * total**2))
+    return max(0.0, (centre - reach) / (1 + Z**2 / total)), min(1.0, (centre + reach) / (1 + Z**2 / total))
