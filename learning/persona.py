@@ -116,7 +116,7 @@ def _counted(texts: Iterable[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for text in texts:
         # Once per text: a word that one comment repeats is no more than one opinion.
-        counts.update(dict.fromkeys(word for word in _WORD.findall(text.lower()) if word not in _IDLE))
+        counts.update(list(dict.fromkeys(word for word in _WORD.findall(text.lower()) if word not in _IDLE)))
     return counts
 
 

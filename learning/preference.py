@@ -117,12 +117,11 @@ def train(pairs: Sequence[Pair]) -> Head:
     digest = _digest(pairs)
     if len(pairs) < ENOUGH_PAIRS:
         return Head(standing=Standing.NOT_ENOUGH_DATA, weights=np.zeros(0), pairs=len(pairs), digest=digest)
+    # By content, so that the order in which choices come changes nothing.
+    pairs = sorted(pairs, key=_content)
     rows = np.stack([one.difference for one in pairs])
     personas = _personas(pairs)
-    # By content, so that the order in which choices come changes nothing.
-    order = np.argsort([sha256(row.tobytes()).hexdigest() for row in rows])
-    folds = np.empty(len(rows), int)
-    folds[order] = np.arange(len(rows)) % _FOLDS
+    folds = np.arange(len(rows)) % _FOLDS
     held_out = {penalty: _held_out(rows, personas, folds, penalty) for penalty in _PENALTIES}
     penalty = min(_PENALTIES, key=lambda one: float(np.logaddexp(0, -held_out[one]).sum()))
     margins = held_out[penalty]
@@ -145,9 +144,13 @@ def train(pairs: Sequence[Pair]) -> Head:
 
 def _digest(pairs: Sequence[Pair]) -> str:
     told = sha256(repr((VERSION, _PENALTIES, _POOLING, ENOUGH_PAIRS, ENOUGH_OF_A_PERSONA)).encode())
-    for one in sorted(sha256(one.difference.tobytes() + repr(one.persona).encode()).digest() for one in pairs):
+    for one in sorted(map(_content, pairs)):
         told.update(one)
     return told.hexdigest()[:16]
+
+
+def _content(pair: Pair) -> bytes:
+    return sha256(pair.difference.tobytes() + repr(pair.persona).encode()).digest()
 
 
 def _personas(pairs: Sequence[Pair]) -> Mapping[str, NDArray[np.intp]]:

@@ -25,6 +25,11 @@ _PRIOR_WEIGHT: Final = 2.0
 _PRIOR_PER_PICTURE: Final = 0.5
 
 
+def context_of(characters: int) -> str:
+    """Where results are told apart: what must show several characters fails far more often than what shows none."""
+    return ("no character", "one character")[characters] if characters < 2 else "several characters"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """A model that could make the picture, with the facts that decide whether it may.
@@ -62,14 +67,14 @@ class Needs:
     """What a request demands of its model, whatever a model may be believed to be worth.
 
     Args:
-        references: pictures of characters that go along.
+        characters: how many the picture must show; a model without references can show none of them.
         ratio: None where any will do.
         negative: there is a negative prompt.
         most_usd: for one call; None for no limit.
         deadline_s: None for none.
     """
 
-    references: int = 0
+    characters: int = 0
     ratio: str | None = None
     negative: bool = False
     most_usd: Decimal | None = None
@@ -78,8 +83,7 @@ class Needs:
     @property
     def context(self) -> str:
         """Requests of one context have pass rates in common."""
-        who = "plain" if self.references == 0 else "one reference" if self.references == 1 else "several references"
-        return f"{who}, negative" if self.negative else who
+        return context_of(self.characters)
 
     def obstacle(self, offer: Offer) -> str | None:
         """Why the offer cannot serve; None where it can."""
@@ -88,7 +92,7 @@ class Needs:
         unshaped = self.ratio is not None and not {"any", self.ratio} & set(offer.ratios)
         found = (
             (offer.closed is not None, f"its lane is closed ({offer.closed})"),
-            (self.references > 0 and offer.references == 0, "takes no references"),
+            (self.characters > 0 and offer.references == 0, "takes no references"),
             (unshaped, f"does not make {self.ratio}"),
             (self.negative and not offer.negative, "takes no negative prompt"),
             (dear, f"may cost {offer.at_most_usd} USD"),
