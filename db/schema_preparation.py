@@ -31,5 +31,12 @@ Index(
     "generations_preparing_idx",
     generations.c.position,
     generations.c.id,
-    postgresql_where=text("state = 'preparing'"),
+    postgresql_where=text("state = 'preparing' AND (pipeline_data #> '{prepare,routing}') IS NULL"),
+)
+Index(
+    "generations_preparing_routed_idx",
+    generations.c.batch_id,
+    generations.c.position,
+    generations.c.id,
+    postgresql_where=text("state = 'preparing' AND (pipeline_data #> '{prepare,routing}') IS NOT NULL"),
 )

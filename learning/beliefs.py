@@ -48,7 +48,8 @@ class Belief:
         scale = lgamma(self.passed + self.failed) - lgamma(self.passed) - lgamma(self.failed)
         logs = scale + (self.passed - 1) * np.log(RATES) + (self.failed - 1) * np.log1p(-RATES)
         weights: NDArray[np.float64] = np.exp(logs - logs.max())
-        return weights / weights.sum()
+        weights /= weights.sum()
+        return weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

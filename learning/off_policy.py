@@ -116,7 +116,7 @@ def doubly_robust(logged: Sequence[Logged], policy: Policy, values: Sequence[flo
     for fold in range(min(_FOLDS, len(logged))):
         outside = [index for index in range(len(logged)) if folds[index] != fold]
         expected = _means([logged[index] for index in outside], numbers[outside])
-        for index in np.flatnonzero(folds == fold):
+        for index in map(int, np.flatnonzero(folds == fold)):
             one = logged[index]
             direct = sum(share * expected(name, one.context) for name, share in policy(one).items())
             scores[index] = direct + weights[index] * (numbers[index] - expected(one.chosen, one.context))

@@ -207,12 +207,13 @@ def _newton(rows: Vector, margins: Vector, at: Vector, penalty: float) -> Vector
     gradient = rows.T @ wrong - penalty * at
     curvature = wrong * (1 - wrong)
     if len(rows) >= rows.shape[1]:
-        step: Vector = np.linalg.solve((rows.T * curvature) @ rows + penalty * np.eye(rows.shape[1]), gradient)
-        return step
+        inner = (rows.T * curvature) @ rows + penalty * np.eye(rows.shape[1])
+        return np.linalg.solve(inner, gradient).astype(np.float64)
     # Fewer pairs than dimensions: the same step through a system of the pairs (Woodbury).
     scaled = rows * np.sqrt(curvature)[:, None]
-    inner = np.linalg.solve(penalty * np.eye(len(rows)) + scaled @ scaled.T, scaled @ gradient)
-    return (gradient - scaled.T @ inner) / penalty
+    inner = np.linalg.solve(penalty * np.eye(len(rows)) + scaled @ scaled.T, scaled @ gradient).astype(np.float64)
+    step: Vector = (gradient - scaled.T @ inner) / penalty
+    return step
 
 
 def _reliability(margins: Vector) -> list[Bin]:

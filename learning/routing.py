@@ -205,4 +205,5 @@ def propensities(
                 others *= np.interp(RATES * (prices[j] / prices[i]), edges, below[j])
         best[i] = float(density @ others)
     cheapness = 1 / np.asarray(prices, float)
-    return exploration * cheapness / cheapness.sum() + (1 - exploration) * best / best.sum()
+    shares: NDArray[np.float64] = exploration * cheapness / cheapness.sum() + (1 - exploration) * best / best.sum()
+    return shares

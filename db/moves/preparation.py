@@ -33,6 +33,7 @@ _PUBLISHABLE = text(
         JOIN batches b ON b.id = g.batch_id AND b.paused_at IS NULL
         LEFT JOIN preparations p ON p.generation_id = g.id
         WHERE g.state = 'preparing'
+          AND (g.pipeline_data #> '{prepare,routing}') IS NULL
           AND (p.generation_id IS NULL
                OR (p.published_at < now() - CAST(:older_than AS interval)
                    AND (p.lease_until IS NULL OR p.lease_until < now())))
@@ -40,6 +41,45 @@ _PUBLISHABLE = text(
         LIMIT greatest(:at_once - (SELECT count(*) FROM preparations
                                    WHERE published_at >= now() - CAST(:older_than AS interval)), 0)
         FOR UPDATE OF g SKIP LOCKED
+    )
+    INSERT INTO preparations (generation_id, published_at) SELECT id, now() FROM waiting
+    ON CONFLICT (generation_id) DO UPDATE SET published_at = now()
+    RETURNING generation_id, place
+    """
+)
+
+# What is left to routing is prepared only as far ahead as its lanes take soon, so that the results of a batch decide
+# about the rest of it. The batches by a skip scan, as admission finds them.
+_PUBLISHABLE_ROUTED = text(
+    """
+    WITH RECURSIVE open AS (
+        (SELECT batch_id FROM generations
+         WHERE state = 'preparing' AND (pipeline_data #> '{prepare,routing}') IS NOT NULL ORDER BY batch_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT g.batch_id FROM generations g
+                WHERE g.state = 'preparing' AND (g.pipeline_data #> '{prepare,routing}') IS NOT NULL
+                  AND g.batch_id > open.batch_id ORDER BY g.batch_id LIMIT 1)
+        FROM open WHERE open.batch_id IS NOT NULL
+    ), room AS (
+        SELECT b.id AS batch_id, :ahead
+            - (SELECT count(*) FROM (
+                   SELECT FROM generations q WHERE q.batch_id = b.id AND q.state = 'queued' LIMIT :ahead) AS queued)
+            - (SELECT count(*) FROM preparations p JOIN generations q ON q.id = p.generation_id
+               WHERE q.batch_id = b.id AND p.published_at >= now() - CAST(:older_than AS interval)) AS free
+        FROM open JOIN batches b ON b.id = open.batch_id AND b.paused_at IS NULL
+    ), waiting AS (
+        SELECT head.id, head.place
+        FROM room CROSS JOIN LATERAL (
+            SELECT g.id, p.place
+            FROM generations g LEFT JOIN preparations p ON p.generation_id = g.id
+            WHERE g.state = 'preparing' AND (g.pipeline_data #> '{prepare,routing}') IS NOT NULL
+              AND g.batch_id = room.batch_id
+              AND (p.generation_id IS NULL
+                   OR (p.published_at < now() - CAST(:older_than AS interval)
+                       AND (p.lease_until IS NULL OR p.lease_until < now())))
+            ORDER BY g.position, g.id LIMIT greatest(room.free, 0)
+            FOR UPDATE OF g SKIP LOCKED
+        ) AS head
     )
     INSERT INTO preparations (generation_id, published_at) SELECT id, now() FROM waiting
     ON CONFLICT (generation_id) DO UPDATE SET published_at = now()
@@ -82,6 +122,18 @@ def publish(connection: Connection, *, older_than: timedelta, at_once: int) -> S
         at_once: so many may be on their way at any time; the others wait in Postgres.
     """
     rows = connection.execute(_PUBLISHABLE, {"older_than": older_than, "at_once": at_once})
+    return [(GenerationId(row.generation_id), Place(row.place)) for row in rows]
+
+
+def publish_routed(
+    connection: Connection, *, older_than: timedelta, ahead: int
+) -> Sequence[tuple[GenerationId, Place]]:
+    """The same of what is left to routing.
+
+    Args:
+        ahead: so many of a batch may be queued, or on their way there.
+    """
+    rows = connection.execute(_PUBLISHABLE_ROUTED, {"older_than": older_than, "ahead": ahead})
     return [(GenerationId(row.generation_id), Place(row.place)) for row in rows]
 
 

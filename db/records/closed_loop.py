@@ -12,11 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, Select, case, func, select, text, update
 
 from db.reads.work import Work
-from db.records import history
+from db.records import history, routing
+from db.records.routing import RoutingDecision
 from db.schema import attempts, batches, generation_assets, generations, lanes
 from db.schema_checks import verdicts
 from domain.escalation import CLOSED_LOOP, Policy, merged
 from domain.ids import AssetId, AttemptId, CharacterId, GenerationId
+from domain.preparation import WISHES
+from domain.routing import Routing
 from domain.states import GenerationState
 
 
@@ -27,6 +30,7 @@ class NextTry:
     Args:
         changes: the new value of `generations.changes`.
         hold_usd, price_usd: of one call of the next try.
+        routing: why this model, where it was left to the product.
     """
 
     changes: Mapping[str, Any]
@@ -34,6 +38,7 @@ class NextTry:
     model: str
     hold_usd: Decimal
     price_usd: Decimal
+    routing: RoutingDecision | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,7 @@ class Standing:
         tried_models: every model that an attempt used.
         varied: pictures that a variation was requested of, as (job, position).
         providers: those that have a lane.
+        routing: among which models it may be sent; None where a person named one.
     """
 
     generation_id: GenerationId
@@ -77,6 +83,7 @@ class Standing:
     tried_models: frozenset[str]
     varied: frozenset[tuple[str, int]]
     providers: frozenset[str]
+    routing: Routing | None = None
 
 
 def policy_of(connection: Connection, generation_id: GenerationId) -> Policy:
@@ -115,6 +122,7 @@ def standing(connection: Connection, generation_id: GenerationId) -> Standing:
         tried_models=frozenset(one.model for one in made),
         varied=frozenset((str(one["job_id"]), int(one["position"])) for one in actions),
         providers=frozenset(connection.execute(select(lanes.c.provider)).scalars()),
+        routing=Routing.of(row.pipeline_data.get(WISHES, {}).get("routing")),
     )
 
 
@@ -241,6 +249,8 @@ def prepare(connection: Connection, generation_id: GenerationId, following: Next
             price_usd=following.price_usd,
         )
     )
+    if following.routing is not None:
+        routing.keep(connection, generation_id, following.routing)
 
 
 #: A further try is an attempt after a rejected one; each needs a history row that asked for it.

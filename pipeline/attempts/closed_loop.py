@@ -6,9 +6,7 @@ is checked where the next attempt is created, as for every attempt.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any
 
 from db.moves import later_policy
@@ -17,16 +15,17 @@ from db.reads.work import Work
 from db.records import characters, closed_loop
 from db.records.characters import ReferenceRow
 from db.records.closed_loop import BestPicture, Decision, NextTry, Standing
-from domain.errors import BadInput, LikenessError, LimitTooSmall, PriceUnknown, RequestRefused
+from db.records.routing import RoutingDecision
+from domain.errors import LikenessError, RequestRefused
 from domain.escalation import Carried, Chances, Escalation, NextModel, Step, Variation, merged, next_step
 from domain.ids import BatchId, GenerationId
 from domain.money import show
-from pipeline.attempts.draft_requests import can_be_said, draft
-from pipeline.characters.references import Going, going_along, named_urls, pixels_of
+from domain.routing import Routing
+from pipeline.attempts.offers import Asked, Offered
+from pipeline.characters.references import named_urls
+from pipeline.learning import routing
 from pipeline.resources import Resources
-from providers.catalogue import Model, load
-from providers.contract import Ask
-from providers.prices import Price, price
+from providers.catalogue import load
 from providers.registry import service
 
 
@@ -117,19 +116,6 @@ def _as_it_stands(standing: Standing) -> NextTry:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Offer:
-    """A model that could be next, and what one call to it costs."""
-
-    model: Model
-    provider: str
-    price: Price
-
-    @property
-    def usd_per_picture(self) -> Decimal:
-        return self.price.usd / self.model.pictures
-
-
 class _Loop:
     """One decision about one generation."""
 
@@ -139,9 +125,19 @@ class _Loop:
         self._resources = resources
         self._standing = standing
         self._best = best
-        self._references = references
         self._model = load().get(standing.model)
-        self._today: date = datetime.now(UTC).date()
+        self._asked = Asked(
+            resources=resources,
+            prompt=standing.prompt,
+            provider=standing.provider,
+            settings=standing.settings,
+            characters=len(standing.character_ids),
+            references=references,
+            most_usd=standing.policy.max_image_cost,
+            rehearsal=self._model.provider != standing.provider,
+            today=datetime.now(UTC).date(),
+        )
+        self._routed: RoutingDecision | None = None
 
     def decision(self, scores: Mapping[str, float]) -> Decision:
         """The next try, or why there is none.
@@ -169,12 +165,12 @@ class _Loop:
         }
         return Decision(reason=f"try {tries + 1}: {step.says}", detail=said, next_try=following)
 
-    def _chances(self, offer: _Offer | None) -> Chances:
+    def _chances(self, offer: Offered | None) -> Chances:
         standing = self._standing
         carried = self._carried(standing.settings)
         if carried.weight is not None and (rung := carried.weight.stronger) is not None:
             heavier = {**standing.settings, carried.weight.setting: rung}
-            if not self._can_be_said(self._model, standing.provider, heavier):
+            if not self._asked.can_be_said(self._model, standing.provider, heavier):
                 carried = Carried(references=carried.references)
         in_the_way = ["cref_urls"] if named_urls(standing.settings) else []
         return Chances(
@@ -187,40 +183,20 @@ class _Loop:
         )
 
     def _carried(self, settings: Mapping[str, Any]) -> Carried:
-        ask = self._draft(self._model, settings)
+        ask = self._asked.draft(self._model, settings)
         wire = service(self._standing.provider).adapter()
         try:
             return wire.carried(ask)
         except RequestRefused:
             return Carried()
 
-    def _draft(self, model: Model, settings: Mapping[str, Any]) -> Ask:
-        return draft(model.name, self._standing.prompt, settings, references=len(self._going(model, settings)))
-
-    def _going(self, model: Model, settings: Mapping[str, Any]) -> list[Going]:
-        return going_along(settings, self._references, model=model)
-
-    def _can_be_said(self, model: Model, provider: str, settings: Mapping[str, Any]) -> bool:
-        return can_be_said(service(provider).adapter(), self._draft(model, settings))
-
     def _more_references(self, in_the_way: list[str]) -> int | None:
         settings = merged(self._standing.settings, {"settings": dict.fromkeys(in_the_way)})
-        if not in_the_way or not self._readable_by(self._standing.provider, self._model, settings):
+        if not in_the_way or not self._asked.readable_by(self._standing.provider, self._model, settings):
             return None
-        if not self._can_be_said(self._model, self._standing.provider, settings):
+        if not self._asked.can_be_said(self._model, self._standing.provider, settings):
             return None
         return self._carried(settings).references
-
-    def _readable_by(self, provider: str, model: Model, settings: Mapping[str, Any]) -> bool:
-        """Whether the references can get to the provider: by an address, or as files."""
-        named = all(isinstance(one, str) for one in self._going(model, settings))
-        if named or self._resources.store.public_base is not None:
-            return True
-        lane = next((one for one in self._resources.lanes.values() if one.provider == provider), None)
-        if lane is not None:
-            return lane.takes_files
-        known = service(provider)
-        return known.takes_files or known.adapter().takes_files
 
     def _variation(self) -> Variation | None:
         best, wire = self._best, service(self._standing.provider).adapter()
@@ -234,55 +210,41 @@ class _Loop:
         action = {"job_id": best.job_id, "name": name, "lane": best.lane, "position": best.position}
         return Variation(picture=best.position, action=action)
 
-    def _next_model(self) -> _Offer | None:
-        """The cheapest model that is dearer than the present one, by the picture."""
-        now = self._standing.price_usd / self._model.pictures
-        known = load().models(references=True, live_on=self._today)
-        offers = [offer for model in known if (offer := self._offer(model)) is not None]
+    def _next_model(self) -> Offered | None:
+        """The cheapest model that is dearer than the present one, by the picture.
+
+        Where the model was left to the product: the one with the least expected cost per accepted picture.
+        """
+        standing = self._standing
+        known = load().models(references=True, live_on=self._asked.today)
+        offers = self._asked.offers(known, among=self._among(), without=standing.tried_models)
+        if standing.routing is not None:
+            return self._routed_next(offers)
+        now = standing.price_usd / self._model.pictures
         return min(
             (offer for offer in offers if offer.usd_per_picture > now),
             key=lambda offer: offer.usd_per_picture,
             default=None,
         )
 
-    def _offer(self, model: Model) -> _Offer | None:
-        """What a call to the model would cost; None where it was tried, is not at hand, or lacks words for the request.
+    def _routed_next(self, offers: Sequence[Offered]) -> Offered | None:
+        closed = routing.closed_providers(self._resources)
+        self._routed = routing.next_after(
+            self._resources,
+            [one.as_offer(closed=closed.get(one.provider)) for one in offers],
+            self._asked.needs,
+            number=int(self._standing.changes.get("try", 1)) + 1,
+        )
+        if self._routed is None:
+            return None
+        chosen = self._routed.model
+        return next(one for one in offers if one.model.name == chosen)
 
-        A model of which the catalogue is not sure is left to people, who read the warning.
-        """
+    def _among(self) -> frozenset[str]:
         standing = self._standing
-        rehearsal = self._model.provider != standing.provider
-        provider = standing.provider if model.served_by(standing.provider) else model.provider
-        if model.name in standing.tried_models or not model.sure or provider not in standing.providers:
-            return None
-        if rehearsal and provider != standing.provider:
-            return None  # a stand-in's work never becomes a service's
-        if model.max_prompt_chars is not None and len(standing.prompt) > model.max_prompt_chars:
-            return None
-        if not self._readable_by(provider, model, standing.settings):
-            return None
-        if not self._can_be_said(model, provider, standing.settings):
-            return None
-        found = self._price(model, provider, standing.settings)
-        return None if found is None else _Offer(model=model, provider=provider, price=found)
+        return frozenset({standing.provider}) if standing.routing is Routing.AUTO else standing.providers
 
-    def _price(self, model: Model, provider: str, settings: Mapping[str, Any]) -> Price | None:
-        most = self._standing.policy.max_image_cost
-        if most is None and all(one.estimate for one in model.prices):
-            most = self._resources.estimates.get(provider)
-        try:
-            return price(
-                model,
-                settings,
-                on=self._today,
-                max_image_cost=most,
-                references=pixels_of(self._going(model, settings)),
-                prompt=self._standing.prompt,
-            )
-        except (PriceUnknown, LimitTooSmall, BadInput):
-            return None
-
-    def _following(self, step: Step, offer: _Offer | None, *, tries: int) -> NextTry | None:
+    def _following(self, step: Step, offer: Offered | None, *, tries: int) -> NextTry | None:
         standing = self._standing
         changes: dict[str, Any] = {
             "settings": {**standing.changes.get("settings", {}), **step.settings},
@@ -299,10 +261,12 @@ class _Loop:
                 model=offer.model.name,
                 hold_usd=offer.price.at_most_usd,
                 price_usd=offer.price.usd,
+                routing=self._routed,
             )
         hold, expected = standing.hold_usd, standing.price_usd
         if step.kind is Escalation.REFERENCES and any(not one.estimate for one in self._model.prices):
-            found = self._price(self._model, standing.provider, merged(standing.settings, {"settings": step.settings}))
+            settings = merged(standing.settings, {"settings": step.settings})
+            found = self._asked.price_of(self._model, standing.provider, settings)
             if found is None:
                 return None
             hold, expected = found.at_most_usd, found.usd

@@ -19,6 +19,7 @@ from domain.errors import LimitTooSmall
 from domain.escalation import Policy
 from domain.money import show
 from domain.rates import per_second
+from domain.routing import Routing
 from pipeline.intake.columns import misspelt
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.known_rows import Changed, Known, Matched, compare, replaced
@@ -171,7 +172,7 @@ def prepare(
         themes=sorted(seen.themes),
         largest_hold_usd=checks.largest_hold_usd,
         warnings=list(order.findings.sentences()),
-        prepares=seen.prepares or bool(order.preparation),
+        prepares=seen.prepares or bool(order.preparation) or Routing.of(order.model) is not None,
         at_least=shortest,
         at_most=shortest * _SLOWEST,
     )
@@ -205,7 +206,7 @@ class _Seen:
                 self.try_policies.append(row.try_policy)
             if row.character is None:
                 self.characterless = True
-            if row.preparation:
+            if row.preparation or Routing.of(row.model) is not None:
                 self.prepares = True
             yield row
 

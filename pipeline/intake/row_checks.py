@@ -17,6 +17,7 @@ from db.records.incoming_rows import Tally, line_of, shared_columns
 from domain.errors import BadInput, RequestRefused, ServiceMissing, UnknownThing
 from domain.ids import canonical, identity_with
 from domain.preparation import WISHES
+from domain.routing import Routing
 from pipeline.attempts.draft_requests import draft
 from pipeline.characters.character_names import BETWEEN, find_all, join_names
 from pipeline.characters.references import (
@@ -169,6 +170,8 @@ class RowChecks:
         kind.at_most_usd += hold
         rest = kind.identity_rest if seed is None else _identity_rest(kind, settings=settings)
         wishes = {**self._order.preparation, **row.preparation}
+        if (routed := Routing.of(row.model or self._order.model)) is not None:
+            wishes["routing"] = routed.value
         identity = identity_with(row.prompt, f"{rest},{canonical(wishes)}" if wishes else rest)
         data = {"row": {"index": row.index, **row.extra}} if row.index or row.extra else {}
         return identity, line_of(
@@ -257,7 +260,11 @@ class RowChecks:
         return going
 
     def _model(self, provider: str, name: str | None) -> Model:
-        model = self._catalogue.default(provider) if name is None else self._catalogue.get(name)
+        # Left to the product: chosen when its turn comes, and priced as the provider's default until then.
+        if name is None or Routing.of(name) is not None:
+            model = self._catalogue.default(provider)
+        else:
+            model = self._catalogue.get(name)
         self._findings.add_all(Kind.OPTION, model.check_usable(self._today))
         if not model.served_by(provider):
             raise BadInput(

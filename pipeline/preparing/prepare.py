@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _AT_ONCE: Final = 200
 #: Analyses queue on the device, so that a message may wait for longer than those of attempts.
 _AGAIN_AFTER: Final = 3
+#: Of a batch, so many may wait in the queue for the model that was chosen for them: twice the jobs of a lane.
+_ROUTED_AHEAD: Final = 20
 _TRIES: Final = 4
 _FIRST_WAIT_S: Final = 2.0
 
@@ -37,7 +39,11 @@ _FIRST_WAIT_S: Final = 2.0
 def publish_waiting(resources: Resources) -> int:
     """Tell workers of what waits to be prepared: after a commit, and with every tick; returns how many."""
     with resources.database.transaction() as connection:
-        found = preparation.publish(connection, older_than=_AGAIN_AFTER * resources.timing.unclaimed, at_once=_AT_ONCE)
+        older_than = _AGAIN_AFTER * resources.timing.unclaimed
+        found = [
+            *preparation.publish(connection, older_than=older_than, at_once=_AT_ONCE),
+            *preparation.publish_routed(connection, older_than=older_than, ahead=_ROUTED_AHEAD),
+        ]
     for generation_id, place in found:
         resources.dispatch.prepare(generation_id=generation_id, place=place)
     return len(found)

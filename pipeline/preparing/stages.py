@@ -11,6 +11,7 @@ from typing import Final
 
 from domain.preparation import OFF, Added, Known, Place
 from pipeline.preparing import analysis, enhancement, llm_enhancement
+from pipeline.preparing.routing import route
 from pipeline.resources import Resources
 
 #: Where a stage runs, by what is known; None where it is switched off or has nothing to do.
@@ -31,6 +32,11 @@ def never(_: Known) -> Place | None:
     return None
 
 
+def anywhere(_: Known) -> Place | None:
+    """The place of a stage that every prepared generation goes through."""
+    return Place.ANY
+
+
 def nothing(_resources: Resources, _known: Known) -> Added:
     """A stage that adds nothing."""
     return OFF
@@ -48,7 +54,7 @@ STAGES: Final = (
     # What a customer likes: `known.wishes["persona"]`. Adds words, and says which and with which weight.
     Stage(name="persona", place=never, run=nothing),
     # Which model: a model that the order names is a frozen arm. Adds provider and model.
-    Stage(name="routing", place=never, run=nothing),
+    Stage(name="routing", place=anywhere, run=route),
     # Which of the candidates: adds the prompt, and their order.
     Stage(name="optimise", place=never, run=nothing),
 )

@@ -14,6 +14,7 @@ from db.migrate import migrate
 from db.schema import metadata as books
 from db.schema_api import metadata as api
 from db.schema_checks import metadata as checks
+from db.schema_learning import metadata as learning
 from db.schema_preparation import metadata as preparation
 from db.session import Database
 
@@ -27,6 +28,7 @@ def test_all_tables_are_in_one_collection() -> None:
     assert books is checks
     assert books is api
     assert books is preparation
+    assert books is learning
 
 
 def test_the_newest_revision_is_the_one_that_start_up_looks_for() -> None:

@@ -1,0 +1,86 @@
+"""Tables of what is learned: decisions about models, choices between pictures, fitted heads, personas."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from db import schema  # noqa: F401 -- the tables that the keys refer to
+from db.column_types import NOTHING, Moment, metadata
+from domain.access import LOCAL_TEAM
+
+__all__ = ["metadata", "personas", "preference_heads", "preference_pairs", "routing_decisions"]
+
+routing_decisions = Table(
+    "routing_decisions",
+    metadata,
+    Column("generation_id", UUID, ForeignKey("generations.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, comment="of the try that it is about, from 1"),
+    Column("at", Moment, nullable=False, server_default=func.now()),
+    Column("context", Text, nullable=False),
+    Column(
+        "candidates", JSONB, nullable=False, comment="model, provider, usd, pass_rate, usd_per_accepted, propensity"
+    ),
+    Column("excluded", JSONB, nullable=False, server_default=NOTHING, comment="models that cannot serve, and why"),
+    Column("model", Text, nullable=False, comment="the one that was chosen"),
+    Column("provider", Text, nullable=False),
+    Column("propensity", Float, nullable=False, comment="probability with which it was chosen"),
+    Column("version", Text, nullable=False, comment="of the policy"),
+    CheckConstraint("propensity > 0 AND propensity <= 1", name="propensity"),
+)
+Index("routing_decisions_at_idx", routing_decisions.c.at)
+
+preference_pairs = Table(
+    "preference_pairs",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", Moment, nullable=False, server_default=func.now()),
+    Column("user_id", Text, nullable=False),
+    Column("preferred_id", UUID, ForeignKey("generation_assets.id"), nullable=False, index=True),
+    Column("other_id", UUID, ForeignKey("generation_assets.id"), nullable=False, index=True),
+    CheckConstraint("preferred_id <> other_id", name="two_pictures"),
+)
+
+preference_heads = Table(
+    "preference_heads",
+    metadata,
+    Column("digest", Text, primary_key=True, comment="of the choices and the parameters"),
+    Column("fingerprint", Text, primary_key=True, comment="of the model whose embeddings it reads"),
+    Column("version", Text, nullable=False),
+    Column("standing", Text, nullable=False),
+    Column("pairs", Integer, nullable=False),
+    Column("accuracy", Float, comment="of held-out choices"),
+    Column("low", Float),
+    Column("high", Float),
+    Column("penalty", Float),
+    Column("bins", JSONB, nullable=False, comment="reliability of its confidence on held-out choices"),
+    Column("weights", LargeBinary, nullable=False, comment="float64, little endian"),
+    Column("offsets", JSONB, nullable=False, comment="by user: base64 of the same"),
+    Column("trained_at", Moment, nullable=False, server_default=func.now()),
+)
+Index("preference_heads_latest_idx", preference_heads.c.fingerprint, preference_heads.c.trained_at.desc())
+
+personas = Table(
+    "personas",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("team", Text, nullable=False, server_default=LOCAL_TEAM, comment="whose keys see it"),
+    Column("name", Text, nullable=False),
+    Column("document", JSONB, nullable=False, comment="as a file holds it"),
+    Column("digest", Text, nullable=False, comment="of what is learned, without the name"),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    Column("updated_at", Moment, nullable=False, server_default=func.now()),
+    UniqueConstraint("team", "name"),
+)

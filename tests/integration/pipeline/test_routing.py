@@ -1,0 +1,154 @@
+"""`--model auto`: decided when its turn comes, kept with its propensity, held for, followed after a rejection."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from db.records import routing as rows
+from db.schema import attempts, generations
+from db.schema_learning import routing_decisions
+from domain.errors import BadInput
+from domain.escalation import Escalation, wishes
+from domain.ids import GenerationId
+from pipeline.learning import routing
+from pipeline.preparing import prepare
+from tests.support.steps import Bench
+
+
+def prepare_all(bench: Bench) -> None:
+    for generation_id, _ in bench.sent.prepared:
+        assert prepare.prepare(bench.resources, generation_id) is None
+    bench.sent.prepared.clear()
+
+
+def finished(bench: Bench) -> None:
+    """Carry the one admitted attempt to its verdict."""
+    (attempt_id,) = bench.sent.take("submit")
+    bench.submit(attempt_id)
+    bench.until_made(attempt_id)
+    bench.collect(attempt_id)
+    bench.validate(attempt_id)
+
+
+def test_the_choice_is_kept_with_everything_needed_to_judge_it(bench: Bench) -> None:
+    bench.enqueue("a pig in a hat", model="auto")
+    assert bench.books.rows(generations)[0].state == "preparing"
+    prepare_all(bench)
+    (generation,), (decision,) = bench.books.rows(generations), bench.books.rows(routing_decisions)
+    assert generation.state == "admitted"
+    assert (decision.generation_id, decision.number, decision.model) == (generation.id, 1, generation.model)
+    shares = {one["model"]: one["propensity"] for one in decision.candidates}
+    assert len(shares) > 1
+    assert sum(shares.values()) == pytest.approx(1)
+    assert decision.propensity == pytest.approx(shares[decision.model])
+    (record,) = [one for one in generation.pipeline_data["stages"] if one["name"] == "routing"]
+    assert record["added"] == {"provider": "sandbox", "model": generation.model}
+    assert record["detail"]["propensity"] == decision.propensity
+
+
+def test_the_hold_is_that_of_the_chosen_model(bench: Bench) -> None:
+    bench.enqueue("a pig", model="auto")
+    prepare_all(bench)
+    (generation,), (attempt,) = bench.books.rows(generations), bench.books.rows(attempts)
+    assert attempt.model == generation.model
+    assert attempt.hold_usd == generation.hold_usd
+    (chosen,) = [one for one in bench.books.rows(routing_decisions)[0].candidates if one["model"] == generation.model]
+    assert float(chosen["usd"]) == pytest.approx(float(generation.price_usd))
+
+
+def test_a_decision_is_made_once_however_often_it_is_asked_for(bench: Bench) -> None:
+    bench.enqueue("a pig", model="auto")
+    prepare_all(bench)
+    (row,) = bench.books.rows(routing_decisions)
+    with bench.resources.database.transaction() as connection:
+        other = rows.RoutingDecision(
+            number=1, context="x", candidates=[], model="other", provider="p", propensity=0.5, version="v"
+        )
+        kept = rows.keep(connection, GenerationId(row.generation_id), other)
+    assert (kept.model, kept.propensity) == (row.model, row.propensity)
+
+
+def test_running_the_file_again_makes_nothing_twice_whatever_is_believed_by_then(bench: Bench) -> None:
+    bench.enqueue("a pig", "a cow", model="auto")
+    prepare_all(bench)
+    again = bench.enqueue("a pig", "a cow", model="auto")
+    assert (again.new, again.known) == (0, 2)
+    assert len(bench.books.rows(generations)) == 2
+
+
+def test_only_as_many_are_decided_ahead_as_the_lanes_take_soon(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_ROUTED_AHEAD", 3)
+    bench.enqueue(*(f"pig {number}" for number in range(30)), model="auto")
+    assert len(bench.sent.prepared) == 3
+    bench.enqueue(*(f"cow {number}" for number in range(3)), model="auto", name="another")
+    assert len(bench.sent.prepared) >= 6
+    bench.sent.prepared.clear()
+    # Those that nobody took are published again, and no others.
+    prepare.publish_waiting(bench.resources)
+    assert len(bench.sent.prepared) == 6
+
+
+def test_a_named_model_in_a_prepared_batch_is_a_frozen_arm(bench: Bench) -> None:
+    bench.enqueue("a pig", model="midjourney-v6.1", preparation={"enhance": "off"})
+    prepare_all(bench)
+    (decision,) = bench.books.rows(routing_decisions)
+    assert (decision.model, decision.propensity) == ("midjourney-v6.1", 1.0)
+
+
+def test_a_rejection_goes_on_with_the_cheapest_expected_model_that_is_left(bench: Bench) -> None:
+    bench.character()
+    bench.scorer.scores = (0.1,)
+    policy = wishes(max_tries=2, escalate=[Escalation.MODEL])
+    bench.enqueue("a pig", model="auto", character="lulu", try_policy=policy)
+    prepare_all(bench)
+    finished(bench)
+    first, second = bench.books.rows(select(routing_decisions).order_by(routing_decisions.c.number).subquery())
+    assert (first.number, second.number) == (1, 2)
+    assert second.model != first.model
+    assert second.propensity == 1.0
+    (generation,) = bench.books.rows(generations)
+    assert (generation.state, generation.model) == ("queued", second.model)
+    assert {one.model: one.accepted for one in _results(bench)} == {first.model: False}
+
+
+def test_what_is_seen_of_models_changes_what_is_chosen(bench: Bench) -> None:
+    seen = routing.beliefs(bench.resources)
+    assert seen.counts() == {}
+    bench.enqueue("a pig", model="midjourney-v7")
+    (attempt_id,) = bench.sent.take("submit")
+    bench.submit(attempt_id)
+    bench.until_made(attempt_id)
+    bench.collect(attempt_id)
+    assert routing.beliefs(bench.resources).counts() == {("midjourney-v7", "no character"): (1.0, 0.0)}
+
+
+def test_a_picture_that_somebody_calls_an_outlier_was_not_accepted(bench: Bench) -> None:
+    bench.enqueue("a pig", model="midjourney-v7")
+    (attempt_id,) = bench.sent.take("submit")
+    bench.submit(attempt_id)
+    bench.until_made(attempt_id)
+    bench.collect(attempt_id)
+    (generation,) = bench.books.rows(generations)
+    bench.books.sql(
+        "INSERT INTO generation_feedback (generation_id, user_id, feedback_type)"
+        f" VALUES ('{generation.id}', 'u', 'outlier')"
+    )
+    assert [one.accepted for one in _results(bench)] == [False]
+
+
+def test_where_no_model_can_serve_the_sentence_says_why(bench: Bench) -> None:
+    from learning.routing import Needs
+
+    with pytest.raises(BadInput, match="no model can make this picture"):
+        routing.decide(bench.resources, GenerationId(_any_id(bench)), [], Needs())
+
+
+def _results(bench: Bench) -> list[Any]:
+    with bench.resources.database.transaction() as connection:
+        return list(rows.results(connection, most=10))
+
+
+def _any_id(bench: Bench) -> Any:
+    bench.enqueue("a pig")
+    return bench.books.rows(generations)[0].id
