@@ -236,12 +236,6 @@ Index(
     attempts.c.finished_at,
     postgresql_where=text(f"outcome IN ({quoted((Outcome.COMPLETED, Outcome.REJECTED))})"),
 )
-# What routing learns from, latest first.
-Index(
-    "attempts_results_idx",
-    attempts.c.finished_at,
-    postgresql_where=text("kind = 'image' AND outcome IN ('completed', 'rejected', 'failed')"),
-)
 Index("attempts_batch_id_idx", attempts.c.batch_id, postgresql_where=text("state <> 'finished'"))
 # A run of faults: those of the lane since its last success.
 Index(

@@ -14,11 +14,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from db import schema  # noqa: F401 -- the tables that the keys refer to
 from db.column_types import NOTHING, Moment, metadata
+from db.schema import attempts
 from domain.access import LOCAL_TEAM
 
 __all__ = ["metadata", "personas", "preference_heads", "preference_pairs", "routing_decisions"]
@@ -41,6 +42,12 @@ routing_decisions = Table(
     CheckConstraint("propensity > 0 AND propensity <= 1", name="propensity"),
 )
 Index("routing_decisions_at_idx", routing_decisions.c.at)
+# What routing learns from, latest first.
+Index(
+    "attempts_results_idx",
+    attempts.c.finished_at,
+    postgresql_where=text("kind = 'image' AND outcome IN ('completed', 'rejected', 'failed')"),
+)
 
 preference_pairs = Table(
     "preference_pairs",

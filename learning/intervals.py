@@ -7,11 +7,11 @@ from typing import Final
 Z: Final = 1.959964
 
 
-def wilson(successes: float, total: float) -> tuple[float, float]:
-    """The Wilson interval of a share at 95 %; (0, 1) where nothing was seen."""
+def wilson(successes: float, total: float, *, z: float = Z) -> tuple[float, float]:
+    """The Wilson interval of a share, at 95 % unless `z` says otherwise; (0, 1) where nothing was seen."""
     if total <= 0:
         return 0.0, 1.0
     share = successes / total
-    centre = share + Z**2 / (2 * total)
-    reach = Z * sqrt(share * (1 - share) / total + Z**2 / (4 * total**2))
-    return max(0.0, (centre - reach) / (1 + Z**2 / total)), min(1.0, (centre + reach) / (1 + Z**2 / total))
+    centre = share + z**2 / (2 * total)
+    reach = z * sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    return max(0.0, (centre - reach) / (1 + z**2 / total)), min(1.0, (centre + reach) / (1 + z**2 / total))

@@ -25,6 +25,9 @@ ENOUGH_PAIRS: Final = 100
 #: A persona with fewer pairs has no offset of its own.
 ENOUGH_OF_A_PERSONA: Final = 30
 VERSION: Final = "bradley-terry-1"
+#: What is predicted must lie so many standard errors above chance: held-out folds share pairs with each other, so that
+#: their spread is wider than that of independent choices.
+_SURE_Z: Final = 3.0
 _FOLDS: Final = 5
 _PENALTIES: Final = (0.3, 1.0, 3.0, 10.0)
 _POOLING: Final = 3.0
@@ -127,9 +130,10 @@ def train(pairs: Sequence[Pair]) -> Head:
     margins = held_out[penalty]
     accuracy = float((margins > 0).mean() + 0.5 * (margins == 0).mean())
     low, high = wilson(accuracy * len(rows), len(rows))
+    surely, _ = wilson(accuracy * len(rows), len(rows), z=_SURE_Z)
     weights, offsets = _fit(rows, personas, penalty)
     return Head(
-        standing=Standing.USABLE if low > 0.5 else Standing.NO_BETTER_THAN_CHANCE,
+        standing=Standing.USABLE if surely > 0.5 else Standing.NO_BETTER_THAN_CHANCE,
         weights=weights,
         offsets=offsets,
         pairs=len(rows),

@@ -13,6 +13,8 @@ from domain.escalation import Escalation, wishes
 from domain.ids import GenerationId
 from pipeline.learning import routing
 from pipeline.preparing import prepare
+from pipeline.views.routing import routing_report
+from tests.support.books import USER
 from tests.support.steps import Bench
 
 
@@ -152,3 +154,25 @@ def _results(bench: Bench) -> list[Any]:
 def _any_id(bench: Bench) -> Any:
     bench.enqueue("a pig")
     return bench.books.rows(generations)[0].id
+
+
+def test_the_report_says_success_cost_and_times_by_model_and_too_few_results_are_said(bench: Bench) -> None:
+    bench.enqueue("a pig", model="auto")
+    prepare_all(bench)
+    (attempt_id,) = bench.sent.take("submit")
+    bench.submit(attempt_id)
+    bench.until_made(attempt_id)
+    bench.collect(attempt_id)
+    found = routing_report(bench.resources, user_id=USER, batch_id=None, model="midjourney-v7").as_json()
+    (model,) = found["models"]
+    assert (model["calls"], model["accepted"], model["success"]["value"]) == (1, 1, 1.0)
+    assert model["generating_s"] > 0
+    assert model["usd_per_accepted"] == model["charged_usd"]
+    assert [one["name"] for one in found["stages"]] == ["routing"]
+    assert found["decisions"] == 1
+    assert {(one["policy"], one["estimator"]) for one in found["estimates"]} >= {
+        ("cheapest", "ips"),
+        ("midjourney-v7", "doubly_robust"),
+    }
+    assert all(one["said"] == "not enough data" for one in found["estimates"])
+    assert routing_report(bench.resources, user_id="somebody else", batch_id=None).as_json()["models"] == []
