@@ -115,7 +115,7 @@ COMMANDS = (
     ),
     Entry(
         name="feedback",
-        target="cli.characters.feedback:feedback_command",
+        target="cli.characters.feedback:app",
         panel=_CHARACTERS,
         says="Say whether a picture is right",
     ),

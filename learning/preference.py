@@ -117,7 +117,7 @@ class Head:
 
 def train(pairs: Sequence[Pair]) -> Head:
     """Fit a head, and measure it on pairs that it did not see: each pair is held out once, in one of five folds."""
-    digest = _digest(pairs)
+    digest = digest_of(pairs)
     if len(pairs) < ENOUGH_PAIRS:
         return Head(standing=Standing.NOT_ENOUGH_DATA, weights=np.zeros(0), pairs=len(pairs), digest=digest)
     # By content, so that the order in which choices come changes nothing.
@@ -146,7 +146,8 @@ def train(pairs: Sequence[Pair]) -> Head:
     )
 
 
-def _digest(pairs: Sequence[Pair]) -> str:
+def digest_of(pairs: Sequence[Pair]) -> str:
+    """Equal for equal choices, in whatever order, under equal parameters."""
     told = sha256(repr((VERSION, _PENALTIES, _POOLING, ENOUGH_PAIRS, ENOUGH_OF_A_PERSONA)).encode())
     for one in sorted(map(_content, pairs)):
         told.update(one)

@@ -14,6 +14,7 @@ from domain.states import AttemptState
 from pipeline.process.device_backoff import DeviceBackoff
 from pipeline.process.fault_points import FaultPoints, Unarmed
 from pipeline.process.grouped_moves import GroupedMoves
+from pipeline.process.head_cache import HeadCache
 from pipeline.process.leases import Leases
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.process.poison_gate import PoisonGate
@@ -146,6 +147,7 @@ class Resources:
     near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
     poison_gate: PoisonGate = field(default_factory=PoisonGate)
     device_backoff: DeviceBackoff = field(default_factory=DeviceBackoff)
+    preference_heads: HeadCache = field(default_factory=HeadCache)
     grouped: GroupedMoves = field(default_factory=GroupedMoves)
     retire: Callable[[LikenessError], None] = lambda _: None
     fault_points: FaultPoints = field(default_factory=Unarmed)

@@ -13,6 +13,7 @@ from domain.ids import AttemptId, GenerationId
 from pipeline.attempts import admit, collect, model_inputs, poll, rescue, submit, upload, validate
 from pipeline.attempts.outcome import Again
 from pipeline.doubts import by_listing
+from pipeline.learning import preferences
 from pipeline.operator import accounts, heartbeat
 from pipeline.operator.lanes import rate_limit
 from pipeline.preparing import prepare
@@ -104,6 +105,10 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
     @_task(app, name=names.AUDIT, send_events=False)
     def audit_books() -> None:
         daily_audit.audit_if_due(resources)
+
+    @_task(app, name=names.TRAIN, send_events=False)
+    def train_preferences() -> None:
+        preferences.train_head(resources)
 
     @_task(app, name=names.DOUBTS, send_events=False)
     def settle_doubts(lane: str) -> None:

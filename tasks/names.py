@@ -14,6 +14,7 @@ ADMIT = "queue.admit"
 RESCUE = "queue.rescue"
 UPLOAD = "asset.upload"
 AUDIT = "books.audit"
+TRAIN = "preferences.train"
 
 QUEUE_PREPARE = "io.prepare"
 QUEUE_SUBMIT = "io.submit.{lane}"

@@ -33,6 +33,8 @@ def schedule_of(lanes: Mapping[str, Lane]) -> dict[str, object]:
         "upload": every(10.0, names.UPLOAD, names.QUEUE_TICK),
         # The row says whether a day has gone by since the last one.
         "audit": every(600.0, names.AUDIT, names.QUEUE_POLL),
+        # What was fitted to the same choices before is not fitted again.
+        "train": every(600.0, names.TRAIN, names.QUEUE_POLL),
     }
     for name, lane in lanes.items():
         if not lane.synchronous:

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from db.records import feedback
+from db.records import feedback, preferences
 from domain.errors import BadInput, UnknownThing
 from domain.feedback import IDENTITY, FeedbackType
 from domain.ids import AssetId, GenerationId
@@ -55,6 +55,32 @@ def record_feedback(
             comment=comment,
         )
     return asset_id
+
+
+def record_choice(
+    resources: Resources, preferred: tuple[Story, str | None], other: tuple[Story, str | None], *, user_id: str
+) -> tuple[UUID, UUID]:
+    """Record that a user likes one picture more than another.
+
+    Args:
+        preferred, other: a generation and the number of a picture of it; None for its best one.
+
+    Returns:
+        The pictures' ids.
+
+    Raises:
+        BadInput: one of them has no picture, or both are the same.
+        UnknownThing: there is no such picture.
+    """
+    found = [_asset(story, picture) for story, picture in (preferred, other)]
+    if found[0] is None or found[1] is None:
+        raise BadInput("there is no stored picture yet to compare; name two generations that have one")
+    better, worse = found[0]["id"], found[1]["id"]
+    if better == worse:
+        raise BadInput("these are one and the same picture; name two")
+    with resources.database.transaction() as connection:
+        preferences.add_choice(connection, user_id=user_id, preferred=AssetId(better), other=AssetId(worse))
+    return better, worse
 
 
 def _asset(story: Story, picture: str | None) -> dict[str, Any] | None:

@@ -1,0 +1,133 @@
+"""Choices between pictures, opinions about them, and the heads that were fitted to both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from db.schema import generation_assets
+from db.schema_learning import preference_heads, preference_pairs
+from domain.ids import AssetId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceRow:
+    """A choice, by the digests of the two pictures."""
+
+    user_id: str
+    preferred: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpinionRow:
+    """Feedback on a picture; on a generation as a whole it is about the picture that stands for it."""
+
+    user_id: str
+    batch_id: str
+    sha256: str
+    kind: str
+    rating: int | None
+    comment: str | None
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadRow:
+    """A fitted head.
+
+    Args:
+        bins, weights, offsets: as `pipeline.learning.preferences` writes them.
+    """
+
+    digest: str
+    fingerprint: str
+    version: str
+    standing: str
+    pairs: int
+    accuracy: float | None
+    low: float | None
+    high: float | None
+    penalty: float | None
+    bins: Sequence[Mapping[str, Any]]
+    weights: bytes
+    offsets: Mapping[str, str]
+
+
+def add_choice(connection: Connection, *, user_id: str, preferred: AssetId, other: AssetId) -> None:
+    connection.execute(insert(preference_pairs).values(user_id=user_id, preferred_id=preferred, other_id=other))
+
+
+_CHOICES = text(
+    """
+    SELECT c.user_id, preferred.sha256 AS preferred, other.sha256 AS other
+    FROM preference_pairs c
+    JOIN generation_assets preferred ON preferred.id = c.preferred_id
+    JOIN generation_assets other ON other.id = c.other_id
+    WHERE preferred.sha256 IS NOT NULL AND other.sha256 IS NOT NULL
+    ORDER BY c.id DESC LIMIT :most
+    """
+)
+
+_OPINIONS = text(
+    """
+    SELECT f.user_id, CAST(g.batch_id AS text) AS batch_id, a.sha256, f.feedback_type AS kind, f.rating, f.comment,
+        g.prompt
+    FROM generation_feedback f
+    JOIN generations g ON g.id = f.generation_id
+    JOIN generation_assets a ON a.id = coalesce(f.asset_id, (
+        SELECT b.id FROM generation_assets b WHERE b.generation_id = f.generation_id AND b.r2_key IS NOT NULL
+        ORDER BY b.best DESC, b.created_at, b.position LIMIT 1))
+    WHERE a.sha256 IS NOT NULL AND f.feedback_type IN ('heart', 'outlier', 'rating', 'comment')
+      AND (CAST(:user AS text) IS NULL OR f.user_id = :user)
+    ORDER BY f.id DESC LIMIT :most
+    """
+)
+
+
+def choices(connection: Connection, *, most: int) -> list[ChoiceRow]:
+    """The latest choices."""
+    return [ChoiceRow(**row) for row in connection.execute(_CHOICES, {"most": most}).mappings()]
+
+
+def opinions(connection: Connection, *, most: int, user_id: str | None = None) -> list[OpinionRow]:
+    """The latest feedback that says something about taste, oldest first."""
+    rows = connection.execute(_OPINIONS, {"most": most, "user": user_id}).mappings()
+    return [OpinionRow(**row) for row in rows][::-1]
+
+
+def keep_head(connection: Connection, head: HeadRow) -> None:
+    """Write a head; an equal one stays as it is."""
+    connection.execute(upsert(preference_heads).values(**asdict(head)).on_conflict_do_nothing())
+
+
+def latest_head(connection: Connection, *, fingerprint: str | None = None) -> HeadRow | None:
+    """The head that was fitted last: of a model, or of any."""
+    columns = [preference_heads.c[name] for name in HeadRow.__dataclass_fields__]
+    statement = select(*columns).order_by(preference_heads.c.trained_at.desc(), preference_heads.c.digest).limit(1)
+    if fingerprint is not None:
+        statement = statement.where(preference_heads.c.fingerprint == fingerprint)
+    row = connection.execute(statement).mappings().one_or_none()
+    return None if row is None else HeadRow(**row)
+
+
+def has_head(connection: Connection, *, digest: str, fingerprint: str) -> bool:
+    """Whether a head was fitted to exactly these choices."""
+    found = select(preference_heads.c.digest).where(
+        preference_heads.c.digest == digest, preference_heads.c.fingerprint == fingerprint
+    )
+    return connection.execute(found).first() is not None
+
+
+def write_rewards(connection: Connection, rewards: Mapping[AssetId, float], *, head: str) -> None:
+    """Keep how much each picture is liked by a head; only rewards of one head can be compared."""
+    for asset_id in sorted(rewards):
+        connection.execute(
+            update(generation_assets)
+            .where(generation_assets.c.id == asset_id)
+            .values(
+                metadata=generation_assets.c["metadata"].op("||")({"reward": round(rewards[asset_id], 6), "head": head})
+            )
+        )
