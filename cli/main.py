@@ -120,6 +120,12 @@ COMMANDS = (
         says="Say whether a picture is right",
     ),
     Entry(
+        name="persona",
+        target="cli.characters.personas:app",
+        panel=_CHARACTERS,
+        says="Tastes that lend words to prompts",
+    ),
+    Entry(
         name="rescore",
         target="cli.characters.rescore:rescore_command",
         panel=_CHARACTERS,

@@ -44,6 +44,12 @@ def policy_of(max_tries: int | None, escalate: str | None) -> dict[str, Any]:
     return wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate))
 
 
+def stage_wishes(*, persona: str | None = None, optimise: bool = True) -> dict[str, Any]:
+    """What was said about stages before the picture, under their names; nothing for what is as usual."""
+    wishes: dict[str, Any] = {} if persona is None else {"persona": persona}
+    return wishes if optimise else {**wishes, "optimise": "off"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnqueueOptions:
     """The options as they were typed; `cli.options.options_from` makes a command take every field of it."""
@@ -56,7 +62,9 @@ class EnqueueOptions:
         list[str] | None, typer.Option(help="Character every picture must show; repeat for several in one picture.")
     ] = None
     provider: Annotated[str, typer.Option(help="Who makes the pictures.")] = "ttapi"
-    model: Annotated[str | None, typer.Option(help="See `likeness models`.")] = None
+    model: Annotated[
+        str | None, typer.Option(help="See `likeness models`; `auto` chooses among the provider's, `any` among all.")
+    ] = None
     mode: Annotated[str | None, typer.Option(help="Midjourney's speed: relax, fast or turbo.")] = None
     cref_urls: Annotated[
         list[str] | None, typer.Option(help="Reference pictures by address, one or several, not the character's.")
@@ -113,6 +121,7 @@ class EnqueueOptions:
     poll_interval: Annotated[
         int | None, typer.Option(min=1, max=3_600, metavar="S", help="Seconds between two looks at a job.")
     ] = None
+    persona: Annotated[str | None, typer.Option(help="Whose taste adds words to each prompt: a name, or auto.")] = None
 
     def read(self) -> PromptRows:
         """The rows of the file that are wanted.
@@ -156,6 +165,7 @@ class EnqueueOptions:
             try_policy=policy_of(self.max_tries, self.escalate),
             redo=self.redo,
             look=not self.no_look,
+            preparation=stage_wishes(persona=self.persona),
             findings=prompts.findings,
         )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.batches import views
+from cli.batches.enqueue_options import stage_wishes
 from cli.batches.watch import Watch
 from cli.installation import Opened, crew_if_embedded, opened
 from cli.options import AsJson
@@ -15,6 +16,7 @@ from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.errors import BadInput
 from domain.ids import BatchId
 from domain.money import read_limit
+from domain.routing import Routing
 from domain.states import GenerationState
 from pipeline.intake.commit import commit
 from pipeline.intake.plan import prepare
@@ -40,7 +42,9 @@ def generate_command(
     provider: Annotated[
         str | None, typer.Option(help="Who makes it; `google-imagen` and `dall-e` are understood too.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="See `likeness models`.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="See `likeness models`; `auto` chooses among the provider's, `any` among all.")
+    ] = None,
     quality: Annotated[str | None, typer.Option(help="`standard`, `hd`, or a word of the model's own.")] = None,
     size: Annotated[str | None, typer.Option(help="`square`, `portrait`, `16:9`, `1024x1792`, or a model's own.")] = (
         None
@@ -56,6 +60,8 @@ def generate_command(
     ] = None,
     block: Annotated[str | None, typer.Option(help="Kept word for word in every prompt: a brand.")] = None,
     candidates: Annotated[int, typer.Option(min=1, max=16, help="So many prompts to choose from.")] = 4,
+    persona: Annotated[str | None, typer.Option(help="Whose taste adds words: a name, or auto.")] = None,
+    optimise: Annotated[bool, typer.Option(help="Rank candidate prompts by what people have preferred.")] = True,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Enqueue it and end; workers elsewhere go on.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,8 +83,9 @@ def generate_command(
             enhance=enhance,
             block=block,
             candidates=candidates,
+            more=stage_wishes(persona=persona, optimise=optimise),
         )
-        if model is not None:
+        if model is not None and Routing.of(model) is None:
             load().get(model).check_usable(datetime.now(UTC).date())
         with opened() as site:
             raise typer.Exit(_generate(site, single, terminal, wait=not no_wait))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, func, select, text, update
+from sqlalchemy import Connection, Float, Select, case, cast, func, select, text, update
 
 from db.reads.work import Work
 from db.records import history, routing
@@ -151,6 +151,7 @@ def _ranked(generation_id: GenerationId) -> Select[Any]:
     """Judged pictures, best first: `domain.verdict.best_for_all` in SQL."""
     # Null where style is advisory; LEAST ignores nulls.
     style = case((verdicts.c.style_decides, verdicts.c.style - verdicts.c.style_threshold))
+    reward = cast(generation_assets.c["metadata"]["reward"].astext, Float)
     margin = func.least(verdicts.c.core - verdicts.c.core_threshold, style)
     return (
         select(
@@ -165,6 +166,8 @@ def _ranked(generation_id: GenerationId) -> Select[Any]:
         .group_by(generation_assets.c.id)
         .order_by(
             func.bool_and(verdicts.c.passed).desc(),
+            # Among those that pass, what is liked most, where a preference head has said so.
+            case((func.bool_and(verdicts.c.passed), reward), else_=None).desc().nulls_last(),
             case((func.count() == 1, func.min(verdicts.c.core)), else_=func.min(margin)).desc(),
             generation_assets.c.created_at,
             generation_assets.c.position,

@@ -1,15 +1,15 @@
 """Choices between pictures, opinions about them, and the heads that were fitted to both."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db.schema import generation_assets
 from db.schema_learning import preference_heads, preference_pairs
-from domain.ids import AssetId
+from domain.ids import AssetId, GenerationId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +121,32 @@ def has_head(connection: Connection, *, digest: str, fingerprint: str) -> bool:
     return connection.execute(found).first() is not None
 
 
-def write_rewards(connection: Connection, rewards: Mapping[AssetId, float], *, head: str) -> None:
-    """Keep how much each picture is liked by a head; only rewards of one head can be compared."""
-    for asset_id in sorted(rewards):
-        connection.execute(
-            update(generation_assets)
-            .where(generation_assets.c.id == asset_id)
-            .values(
-                metadata=generation_assets.c["metadata"].op("||")({"reward": round(rewards[asset_id], 6), "head": head})
-            )
-        )
+_REWARDS = text(
+    """
+    WITH liked AS (
+        UPDATE generation_assets a
+        SET metadata = a.metadata || jsonb_build_object('reward', r.reward, 'head', CAST(:head AS text))
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, reward float8), generations g
+        WHERE a.id = r.id AND g.id = a.generation_id AND g.id = :generation
+          AND g.pipeline_data #>> '{prepare,optimise}' IS DISTINCT FROM 'off'
+        RETURNING r.reward
+    )
+    UPDATE generations g
+    SET pipeline_data = g.pipeline_data || jsonb_build_object('reward',
+        jsonb_build_object('head', CAST(:head AS text), 'best', (SELECT max(reward) FROM liked),
+            'pictures', CAST(:count AS int)))
+    WHERE g.id = :generation AND EXISTS (SELECT FROM liked)
+    """
+)
+
+
+def write_rewards(
+    connection: Connection, generation_id: GenerationId, rewards: Mapping[AssetId, float], *, head: str
+) -> bool:
+    """Keep how much each picture is liked by a head; False where the generation asked for none of that.
+
+    Only rewards of one head can be compared.
+    """
+    rows = json.dumps([{"id": str(one), "reward": round(rewards[one], 6)} for one in sorted(rewards)])
+    values = {"rows": rows, "head": head, "generation": generation_id, "count": len(rewards)}
+    return connection.execute(_REWARDS, values).rowcount == 1

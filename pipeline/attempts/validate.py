@@ -12,17 +12,19 @@ from db.moves.grouped_pictures import Judged, PaidClaim
 from db.moves.rows import hand_back
 from db.moves.validation import NewVerdict, StoredInput
 from db.reads.work import Lease, Work
-from db.records.closed_loop import Decision
+from db.records.closed_loop import Decision, mark_best
+from db.records.preferences import write_rewards
 from domain.disposition import Step
 from domain.errors import LikenessError, ModelUnloadable, OutOfMemory, ScorerError, ServiceMissing, UnfitPicture
 from domain.ids import AssetId, AttemptId
 from domain.states import GenerationState
-from domain.verdict import Verdict, best_for_all
+from domain.verdict import Origin, Verdict, best_for_all
 from pipeline.attempts import closed_loop, failures
 from pipeline.attempts.claims import passing_the_gate
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
 from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
+from pipeline.learning import preferences
 from pipeline.resources import Resources
 from validation.base import Aggregation, Embedding, ModelInput, Reference, Scored
 from validation.similarity import alignment
@@ -80,6 +82,7 @@ def _validate(resources: Resources, taken: _Claimed, lease: Lease) -> Again | No
     if reached is GenerationState.QUEUED:
         resources.fault_points.reach("validate.queued_again")
     resources.fault_points.reach("validate.judged")
+    _rank_by_taste(resources, work, embeddings, winner.origin)
     resources.near_duplicates.look(resources.database, work.batch_id, origin=winner.origin)
     return None
 
@@ -120,6 +123,23 @@ def _write(
         )
         validation.align(connection, aligned, origin=winner.origin)
     return reached
+
+
+def _rank_by_taste(resources: Resources, work: Work, embeddings: Mapping[AssetId, Embedding], origin: Origin) -> None:
+    """Among pictures that pass, the one that is liked most stands for the generation; it decides nothing else.
+
+    After the verdict, which is paid for and must not wait: a death here loses the ranking and nothing more.
+    """
+    if not embeddings:
+        return
+    head = preferences.usable_head(resources, preferences.fingerprint_in(asdict(origin)))
+    if head is None:
+        return
+    vectors = {asset_id: one.core for asset_id, one in embeddings.items()}
+    rewards = preferences.rewards_of(head, vectors, user_id=work.user_id)
+    with resources.database.transaction() as connection:
+        if write_rewards(connection, work.generation_id, rewards, head=head.digest):
+            mark_best(connection, work.generation_id)
 
 
 def _failed(resources: Resources, work: Work, lease: Lease, failure: LikenessError) -> Again | None:

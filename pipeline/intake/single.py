@@ -10,6 +10,7 @@ from uuid import uuid4
 from domain.errors import BadInput, ServiceMissing
 from domain.garments import read_spec, spec_of
 from domain.ids import sha256
+from domain.routing import Routing
 from pipeline.intake.findings import Findings
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_rows import NOTHING, PromptRow, rows_of
@@ -74,9 +75,14 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
             "no model for words is set: put OPENAI_API_KEY into .env, or LIKENESS_WORDS_BASE_URL, _API_KEY, _USD_IN and"
             " _USD_OUT for another service; `local` needs none"
         )
-    wanted = {**single.settings, "provider": single.provider or _usual(resources), "model": single.model}
+    routed = Routing.of(single.model)
+    wanted = {
+        **single.settings,
+        "provider": single.provider or _usual(resources),
+        "model": None if routed else single.model,
+    }
     prepared = single.image is not None or single.vlt is not None or (single.enhance or "off") != "off"
-    prepared = prepared or bool(single.more)
+    prepared = prepared or bool(single.more) or routed is not None
     chosen = setting_words.chosen(
         load(),
         wanted,
@@ -95,7 +101,7 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
         user_id=user_id,
         provider=chosen.provider,
         prompts=[row],
-        model=chosen.model,
+        model=chosen.model if routed is None else routed.value,
         character=single.character,
         settings=chosen.settings,
         limit_usd=single.limit_usd,

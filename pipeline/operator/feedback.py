@@ -38,7 +38,7 @@ def record_feedback(
         raise BadInput("a rating is a number from 1 to 5: add --rating")
     if kind is FeedbackType.COMMENT and not comment:
         raise BadInput("a comment is words: add --comment")
-    asset = _asset(story, picture)
+    asset = picture_of(story, picture)
     if asset is None and kind in IDENTITY:
         raise BadInput("there is no stored picture yet of which to say that it shows the character")
     if kind in IDENTITY and story.generation["character_id"] is None:
@@ -72,7 +72,7 @@ def record_choice(
         BadInput: one of them has no picture, or both are the same.
         UnknownThing: there is no such picture.
     """
-    found = [_asset(story, picture) for story, picture in (preferred, other)]
+    found = [picture_of(story, picture) for story, picture in (preferred, other)]
     if found[0] is None or found[1] is None:
         raise BadInput("there is no stored picture yet to compare; name two generations that have one")
     better, worse = found[0]["id"], found[1]["id"]
@@ -83,7 +83,12 @@ def record_choice(
     return better, worse
 
 
-def _asset(story: Story, picture: str | None) -> dict[str, Any] | None:
+def picture_of(story: Story, picture: str | None) -> dict[str, Any] | None:
+    """The stored picture of that number, or the best one; None where there is none.
+
+    Raises:
+        UnknownThing, BadInput: there is no such picture, or several.
+    """
     stored = [one for one in story.assets if one["r2_key"] is not None]
     if picture is None:
         return next((one for one in stored if one["best"]), stored[0] if stored else None)

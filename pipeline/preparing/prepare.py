@@ -21,6 +21,7 @@ from pipeline.attempts.admit import admit
 from pipeline.attempts.outcome import Again
 from pipeline.attempts.rescue import Poison
 from pipeline.preparing import request
+from pipeline.preparing.elsewhere import Elsewhere
 from pipeline.preparing.stages import STAGES, Stage
 from pipeline.resources import Resources
 
@@ -74,7 +75,11 @@ def _work_on(resources: Resources, claimed: Claimed, lease: Lease) -> Again | No
             if place is not None and place not in _places(resources):
                 _hand_over(resources, known, lease, place=place)
                 return None
-            known = _done(resources, known, lease, stage, off=place is None)
+            try:
+                known = _done(resources, known, lease, stage, off=place is None)
+            except Elsewhere as wanted:
+                _hand_over(resources, known, lease, place=wanted.place)
+                return None
         ready = request.ready(resources, known)
     except LikenessError as failure:
         if isinstance(failure, LostRace):

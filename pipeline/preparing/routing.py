@@ -10,6 +10,7 @@ from domain.routing import Routing
 from pipeline.attempts.offers import Asked, Offered
 from pipeline.characters.references import character_of
 from pipeline.learning import routing
+from pipeline.preparing import enhancement, persona
 from pipeline.resources import Resources
 from providers.catalogue import load
 
@@ -38,7 +39,10 @@ def route(resources: Resources, known: Known) -> Added:
         asked.needs,
         frozen=load().get(known.model).name if wish is None else None,
     )
+    prompts = _in_the_dialect_of(resources, known, decision.model)
     return Added(
+        prompt=prompts[0] if prompts else None,
+        candidates=prompts,
         provider=decision.provider,
         model=decision.model,
         inputs={"context": decision.context, "routing": None if wish is None else wish.value},
@@ -49,6 +53,16 @@ def route(resources: Resources, known: Known) -> Added:
             "excluded": dict(decision.excluded),
         },
     )
+
+
+def _in_the_dialect_of(resources: Resources, known: Known, model: str) -> list[str] | None:
+    """Prompts that were composed for another model, composed anew; None where they stay as they are."""
+    if not known.candidates or model == load().get(known.model).name or known.wishes.get("persona") == persona.AUTO:
+        return None
+    if known.wishes.get("enhance", enhancement.LOCAL) != enhancement.LOCAL:
+        return None
+    found = enhancement.composed_for(known, load().get(model)).prompts
+    return [persona.with_words(resources, known, one) for one in found]
 
 
 def _asked(resources: Resources, known: Known, prompt: str) -> Asked:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.preparation import OFF, Added, Known, Place
-from pipeline.preparing import analysis, enhancement, llm_enhancement
+from pipeline.preparing import analysis, enhancement, llm_enhancement, optimise, persona
 from pipeline.preparing.routing import route
 from pipeline.resources import Resources
 
@@ -52,9 +52,9 @@ STAGES: Final = (
     Stage(name="analysis_fallback", place=analysis.fallback_place, run=analysis.fall_back),
     Stage(name="enhancement", place=enhancement.place, run=_enhance),
     # What a customer likes: `known.wishes["persona"]`. Adds words, and says which and with which weight.
-    Stage(name="persona", place=never, run=nothing),
+    Stage(name="persona", place=persona.place, run=persona.run),
     # Which model: a model that the order names is a frozen arm. Adds provider and model.
     Stage(name="routing", place=anywhere, run=route),
     # Which of the candidates: adds the prompt, and their order.
-    Stage(name="optimise", place=never, run=nothing),
+    Stage(name="optimise", place=optimise.place, run=optimise.run),
 )

@@ -81,7 +81,7 @@ def test_a_picture_becomes_a_prompt(desk: Bench, photo: Path) -> None:
     assert {one["name"] for one in analysis["detail"]["colours"]}
     assert analysis["detail"]["calibrated"] is True
     assert len(enhancement["added"]["candidates"]) == 4
-    assert [one["outcome"] for one in others] == ["off", "off", "off"]
+    assert [one["outcome"] for one in others] == ["off", "done", "off"]
     kept = desk.resources.store.get(row.pipeline_data["prepare"]["image"])
     assert b"Exif" not in kept
     assert b"Camera" not in kept
