@@ -76,11 +76,8 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
             " _USD_OUT for another service; `local` needs none"
         )
     routed = Routing.of(single.model)
-    wanted = {
-        **single.settings,
-        "provider": single.provider or _usual(resources),
-        "model": None if routed else single.model,
-    }
+    model = None if routed else single.model
+    wanted = {**single.settings, "provider": single.provider or _usual(resources), "model": model}
     prepared = single.image is not None or single.vlt is not None or (single.enhance or "off") != "off"
     prepared = prepared or bool(single.more) or routed is not None
     chosen = setting_words.chosen(

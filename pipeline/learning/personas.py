@@ -84,7 +84,9 @@ def from_feedback(resources: Resources, name: str, *, user_id: str, team: str = 
     liked = [one for one in said if likings.get(one.sha256, 0.0) >= _LIKED]
     disliked = [one for one in said if likings.get(one.sha256, 5.0) <= _DISLIKED]
     if not liked:
-        raise BadInput(f"{user_id!r} has liked no picture yet: `likeness feedback GENERATION heart`, or a rating of 4")
+        raise BadInput(
+            f"{user_id!r} has liked no picture yet: `likeness feedback say GENERATION heart`, or a rating of 4"
+        )
     # What was said about a picture, and what it was asked for: both tell what is liked about it.
     words = words_of(
         [text for one in liked for text in (one.comment, one.prompt) if text],

@@ -94,7 +94,7 @@ def _pairs(resources: Resources, fingerprint: str) -> list[Pair]:
     pictures = sorted({one.picture for one in told} | {one.other for one in told})
     with resources.database.transaction() as connection:
         vectors = embeddings.get_many(connection, pictures, fingerprint=fingerprint)
-    known = {name: embedding(core) for name, (core, _) in vectors.items()}
+    known = {name: embedding(stored[0]) for name, stored in vectors.items()}
     return [
         Pair(preferred=known[one.picture], other=known[one.other], persona=one.person)
         for one in told

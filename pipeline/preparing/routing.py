@@ -10,7 +10,7 @@ from domain.routing import Routing
 from pipeline.attempts.offers import Asked, Offered
 from pipeline.characters.references import character_of
 from pipeline.learning import routing
-from pipeline.preparing import enhancement, persona
+from pipeline.preparing import enhancement, persona_words
 from pipeline.resources import Resources
 from providers.catalogue import load
 
@@ -57,12 +57,16 @@ def route(resources: Resources, known: Known) -> Added:
 
 def _in_the_dialect_of(resources: Resources, known: Known, model: str) -> list[str] | None:
     """Prompts that were composed for another model, composed anew; None where they stay as they are."""
-    if not known.candidates or model == load().get(known.model).name or known.wishes.get("persona") == persona.AUTO:
+    if (
+        not known.candidates
+        or model == load().get(known.model).name
+        or known.wishes.get("persona") == persona_words.AUTO
+    ):
         return None
     if known.wishes.get("enhance", enhancement.LOCAL) != enhancement.LOCAL:
         return None
     found = enhancement.composed_for(known, load().get(model)).prompts
-    return [persona.with_words(resources, known, one) for one in found]
+    return [persona_words.with_words(resources, known, one) for one in found]
 
 
 def _asked(resources: Resources, known: Known, prompt: str) -> Asked:

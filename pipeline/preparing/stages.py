@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.preparation import OFF, Added, Known, Place
-from pipeline.preparing import analysis, enhancement, llm_enhancement, optimise, persona
+from pipeline.preparing import analysis, enhancement, llm_enhancement, optimise, persona_words
 from pipeline.preparing.routing import route
 from pipeline.resources import Resources
 
@@ -52,7 +52,7 @@ STAGES: Final = (
     Stage(name="analysis_fallback", place=analysis.fallback_place, run=analysis.fall_back),
     Stage(name="enhancement", place=enhancement.place, run=_enhance),
     # What a customer likes: `known.wishes["persona"]`. Adds words, and says which and with which weight.
-    Stage(name="persona", place=persona.place, run=persona.run),
+    Stage(name="persona", place=persona_words.place, run=persona_words.run),
     # Which model: a model that the order names is a frozen arm. Adds provider and model.
     Stage(name="routing", place=anywhere, run=route),
     # Which of the candidates: adds the prompt, and their order.

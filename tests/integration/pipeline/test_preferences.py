@@ -38,7 +38,9 @@ def made(bench: Bench) -> list[Any]:
     )  # fmt: skip
     with bench.resources.database.transaction() as connection:
         embeddings.put_frame(connection, frame)
-        embeddings.put_many(connection, {name: (one, b"") for name, one in vectors.items()}, fingerprint=FINGERPRINT)
+        embeddings.put_many(
+            connection, {name: (one, b"", b"") for name, one in vectors.items()}, fingerprint=FINGERPRINT
+        )
     return found
 
 
