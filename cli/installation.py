@@ -11,7 +11,7 @@ from domain.errors import ServiceMissing
 from pipeline.resources import Resources
 from runtime.resources import open_producer, open_reader
 from runtime.settings import Settings, read_settings
-from runtime.site import Site, is_embedded, open_site
+from runtime.site import Site, open_site
 
 if TYPE_CHECKING:
     from runtime.crew import Crew
@@ -51,16 +51,17 @@ def looked_at() -> Iterator[Opened]:
 
 
 @contextlib.contextmanager
-def crew_if_embedded(opened: Opened, terminal: Terminal, *, checks: bool) -> Iterator[Callable[[], None]]:
-    """Workers for as long as this command watches, where the installation has none of its own.
+def crew_of_command(opened: Opened, terminal: Terminal, *, checks: bool, brings: bool) -> Iterator[Callable[[], None]]:
+    """Workers for as long as this command watches, where it is to bring some.
 
     Args:
         checks: whether pictures are to be checked, so that the command cannot end well without the gpu worker.
+        brings: the installation has no workers of its own, or a person wants some of the command's.
 
     Yields:
         To be called now and then: takes the workers over from another command that has ended.
     """
-    if not is_embedded(read_settings()):
+    if not brings:
         yield lambda: None
         return
     from runtime.crew import crew_of, workers

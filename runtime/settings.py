@@ -19,6 +19,7 @@ _ADDRESSES = {
     "database_url": (("postgresql", "postgres", "postgresql+psycopg"), "postgresql://USER:PASSWORD@HOST:5432/NAME"),
     "redis_url": (("redis", "rediss", "redis+socket", "unix"), "redis://:PASSWORD@HOST:6379/0"),
 }
+_OWN_MODEL = Path(__file__).parents[1] / "sandbox" / "clip"
 _Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -251,6 +252,12 @@ class Settings(BaseSettings):
         """An empty variable counts as unset where the setting may be None."""
         unset = value == "" and info.field_name is not None and cls.model_fields[info.field_name].default is None
         return None if unset else value
+
+    @field_validator("clip_model")
+    @classmethod
+    def _found_from_anywhere(cls, model: str) -> str:
+        """The sandbox's own model goes by its place in the product, from whatever folder a command is called."""
+        return str(_OWN_MODEL) if model == "sandbox/clip" and not Path(model).is_dir() else model
 
     @field_validator("ttapi_rate_limit", "replicate_rate_limit", "openai_rate_limit", "sandbox_rate_limit")
     @classmethod

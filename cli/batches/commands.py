@@ -19,6 +19,9 @@ LogPath = Annotated[
     Path, typer.Option("--log", help="Gets a line as each generation ends; a crash leaves whole lines.")
 ]
 _LOG = Path("reports/batch_generation_log.csv")
+Workers = Annotated[
+    bool, typer.Option("--workers", help="Bring workers of this command's own, although DATABASE_URL is set.")
+]
 ReportPath = Annotated[Path, typer.Option(help="Where the contact sheet goes.")]
 
 
@@ -35,13 +38,14 @@ def run_command(
     dry_run: DryRun = False,
     report: ReportPath = Path("report.html"),
     log: LogPath = _LOG,
+    workers: Workers = False,
     as_json: AsJson = False,
 ) -> None:
     """Enqueue a file of prompts, watch them to the end, and write a report."""
     with open_terminal(as_json=as_json) as terminal:
         if not dry_run:
             log.parent.mkdir(parents=True, exist_ok=True)  # a folder that cannot be is said before anything is enqueued
-        _enqueue(options, terminal, dry_run=dry_run, then_watch=True, report=report, log=log)
+        _enqueue(options, terminal, dry_run=dry_run, then_watch=True, report=report, log=log, workers=workers)
 
 
 def watch_command(
@@ -66,6 +70,7 @@ def _enqueue(
     then_watch: bool,
     report: Path | None,
     log: Path | None = None,
+    workers: bool = False,
 ) -> None:
     if options.model is not None:
         from providers.catalogue import load
@@ -74,4 +79,6 @@ def _enqueue(
     prompts = options.read()
     from cli.batches.enqueueing import enqueue
 
-    enqueue(options, prompts, terminal, dry_run=dry_run, then_watch=then_watch, report=report, log=log)
+    enqueue(
+        options, prompts, terminal, dry_run=dry_run, then_watch=then_watch, report=report, log=log, workers=workers
+    )

@@ -108,6 +108,9 @@ class EnqueueOptions:
     check_prompts: Annotated[
         bool, typer.Option("--check-prompts", help="Ask the provider first, for nothing, which prompts it refuses.")
     ] = False
+    skip_refused: Annotated[
+        bool, typer.Option("--skip-refused", help="Like --check-prompts, and leave out what the provider refuses.")
+    ] = False
     times: Annotated[int, typer.Option(min=1, max=1000, help="How often each prompt is wanted.")] = 1
     category: Annotated[list[str] | None, typer.Option(help="Each prompt once in this category; repeat for more.")] = (
         None

@@ -5,18 +5,20 @@ comes here.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
 from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
-from cli.installation import Opened, crew_if_embedded, opened
+from cli.installation import Opened, crew_of_command, opened
 from cli.terminal import Terminal
+from domain.errors import BadInput
 from domain.money import show
 from pipeline.intake.commit import Enqueued, commit
 from pipeline.intake.plan import Plan, prepare
-from pipeline.intake.prompt_check import refuse_objectionable
+from pipeline.intake.prompt_check import objections, refuse_objectionable
 from pipeline.intake.prompt_rows import PromptRows
 from pipeline.views import status
 from reports.wording import duration_text
@@ -34,6 +36,7 @@ def enqueue(
     then_watch: bool,
     report: Path | None,
     log: Path | None = None,
+    workers: bool,
 ) -> None:
     """What `enqueue` and `run` share."""
     settings = read_settings()
@@ -42,8 +45,10 @@ def enqueue(
         require_lane(settings, provider)
     with opened(settings) as site:
         plan = prepare(site.resources, order)
+        if options.skip_refused:
+            plan = _without_refused(options, plan, site, terminal)
         _warn(terminal, plan.warnings)
-        if options.check_prompts:
+        if options.check_prompts and not options.skip_refused:
             terminal.note(f"{refuse_objectionable(site.resources, plan)} prompts have passed the provider's check")
         if dry_run:
             say_plan(terminal, plan)
@@ -51,7 +56,7 @@ def enqueue(
         written = commit(site.resources, plan)
         say_enqueued(terminal, plan, written)
         if then_watch:
-            raise typer.Exit(watch_to_the_end(site, order.name, terminal, report, log=log))
+            raise typer.Exit(watch_to_the_end(site, order.name, terminal, report, log=log, workers=workers))
         terminal.document(
             {
                 **status.of_batch(site.resources, written.batch_id).as_json(),
@@ -60,6 +65,23 @@ def enqueue(
                 "changed": written.changed,
             }
         )
+
+
+def _without_refused(options: EnqueueOptions, plan: Plan, site: Opened, terminal: Terminal) -> Plan:
+    """The same order without the rows that their provider would refuse; each is named."""
+    found = objections(site.resources, plan)
+    if found.passed:
+        terminal.note(f"{found.passed} prompts have passed the provider's check")
+    if not found.refused:
+        return plan
+    if not found.passed:
+        raise BadInput(f"the provider refuses all of the prompts, and nothing was enqueued: {found.sentence()}")
+    if str(options.prompts) == "-":
+        raise BadInput("--skip-refused reads the prompts twice; name a file")
+    terminal.note(f"warning: left out, since the provider refuses them: {found.sentence()}")
+    again = options.read()
+    rows = (row for row in again if (row.line, row.prompt) not in found.refused)
+    return prepare(site.resources, replace(plan.order, prompts=rows, findings=again.findings, whole_file=False))
 
 
 def say_plan(terminal: Terminal, plan: Plan, *, more: Mapping[str, object] | None = None) -> None:
@@ -134,19 +156,25 @@ def say_enqueued(terminal: Terminal, plan: Plan, written: Enqueued) -> None:
 
 
 def watch_to_the_end(
-    opened: Opened, name_or_id: str, terminal: Terminal, report: Path | None, *, log: Path | None
+    opened: Opened, name_or_id: str, terminal: Terminal, report: Path | None, *, log: Path | None, workers: bool = False
 ) -> int:
-    """Look on until nothing moves any more; returns the exit code."""
-    ended = watched(opened, name_or_id, terminal, log=log)
+    """Look on until nothing moves any more; returns the exit code.
+
+    Args:
+        workers: bring some although the installation is not embedded.
+    """
+    ended = watched(opened, name_or_id, terminal, log=log, workers=workers)
     return conclude(opened.resources, ended, terminal, report=report, more={})
 
 
-def watched(opened: Opened, name_or_id: str, terminal: Terminal, *, log: Path | None = None) -> status.BatchStatus:
+def watched(
+    opened: Opened, name_or_id: str, terminal: Terminal, *, log: Path | None = None, workers: bool = False
+) -> status.BatchStatus:
     """Look on until nothing moves any more, with workers of this command's own where there are no others."""
     found = status.find(opened.resources, name_or_id, user_id=opened.settings.user)
     checks = found.batch.character_id is not None
-    with crew_if_embedded(opened, terminal, checks=checks) as tend:
-        brings = is_embedded(read_settings())
+    brings = workers or is_embedded(read_settings())
+    with crew_of_command(opened, terminal, checks=checks, brings=brings) as tend:
         watch = Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings, log=log)
         return watch.until_over()
 

@@ -7,6 +7,7 @@ better found here.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
@@ -25,8 +26,44 @@ _NAMED: Final = 20
 _NO_ATTEMPT: Final = "00000000-0000-7000-8000-000000000000"
 
 
-def refuse_objectionable(resources: Resources, plan: Plan) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objections:
+    """What the providers said.
+
+    Args:
+        passed: rows that would be taken.
+        refused: why each of the others would not, by line of the file and prompt.
+    """
+
+    passed: int
+    refused: Mapping[tuple[int, str], str]
+
+    def sentence(self) -> str:
+        """Which lines, and why."""
+        whys = {line: why for (line, _), why in self.refused.items()}
+        named = [f"line {line} ({whys[line]})" for line in sorted(whys)[:_NAMED]]
+        more = f" and {len(whys) - _NAMED} more" if len(whys) > _NAMED else ""
+        return f"{', '.join(named)}{more}"
+
+
+def objections(resources: Resources, plan: Plan) -> Objections:
     """Ask about every text once; rows of providers that have no such check are passed over.
+
+    Raises:
+        BadInput: no row's provider has a check.
+        ProviderError: a provider could not be asked; nothing is known.
+    """
+    texts = _texts(resources, plan.rows())
+    if not texts:
+        raise BadInput("none of these prompts' providers can be asked beforehand; leave out --check-prompts")
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prompt-check") as pool:
+        said = list(zip(texts.values(), pool.map(lambda one: _objection(*one), texts), strict=True))
+    refused = {(row.line, row.prompt): why for rows, why in said if why for row in rows}
+    return Objections(passed=sum(len(rows) for rows, why in said if not why), refused=refused)
+
+
+def refuse_objectionable(resources: Resources, plan: Plan) -> int:
+    """Ask about every text once.
 
     Returns:
         How many rows have passed.
@@ -35,26 +72,23 @@ def refuse_objectionable(resources: Resources, plan: Plan) -> int:
         BadInput: the provider objects; every row is named with its objection. Or no row's provider has a check.
         ProviderError: a provider could not be asked; nothing is known.
     """
-    texts = _texts(resources, plan.rows())
-    if not texts:
-        raise BadInput("none of these prompts' providers can be asked beforehand; leave out --check-prompts")
-    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prompt-check") as pool:
-        said = pool.map(lambda one: _objection(*one), texts)
-        objections = {one: objection for one, objection in zip(texts, said, strict=True) if objection}
-    wrong = {line: objection for one, objection in objections.items() for line in texts[one]}
-    if wrong:
-        raise BadInput(_sentence(wrong))
-    return sum(map(len, texts.values()))
+    found = objections(resources, plan)
+    if found.refused:
+        raise BadInput(
+            f"the provider refuses {len(found.refused)} of the prompts, and nothing was enqueued: {found.sentence()};"
+            " --skip-refused leaves them out"
+        )
+    return found.passed
 
 
-def _texts(resources: Resources, rows: Iterable[PlannedRow]) -> Mapping[tuple[Lane, str], list[int]]:
-    """The lines of each text, by the lane that is asked about it."""
+def _texts(resources: Resources, rows: Iterable[PlannedRow]) -> Mapping[tuple[Lane, str], list[PlannedRow]]:
+    """The rows of each text, by the lane that is asked about it."""
     judges = {lane.provider: lane for lane in resources.lanes.values() if lane.checks_prompts}
-    texts: defaultdict[tuple[Lane, str], list[int]] = defaultdict(list)
+    texts: defaultdict[tuple[Lane, str], list[PlannedRow]] = defaultdict(list)
     for row in rows:
         lane = judges.get(row.provider)
         if lane is not None:
-            texts[lane, _text(lane, row)].append(row.line)
+            texts[lane, _text(lane, row)].append(row)
     return texts
 
 
@@ -80,9 +114,3 @@ def _wait_s(state: RetryCallState) -> float:
     failure = state.outcome.exception() if state.outcome is not None else None
     wish = wish_of(failure) if isinstance(failure, LikenessError) else None
     return min(wish.total_seconds() if wish is not None else 0.5 * 2**state.attempt_number, _LONGEST_WAIT_S)
-
-
-def _sentence(wrong: Mapping[int, str]) -> str:
-    named = [f"line {line} ({wrong[line]})" for line in sorted(wrong)[:_NAMED]]
-    more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-    return f"the provider refuses {len(wrong)} of the prompts, and nothing was enqueued: {', '.join(named)}{more}"

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from domain.errors import BadInput, PictureLost
 from domain.ids import BatchId, sha256
@@ -25,6 +25,8 @@ from reports.tries import write_tries
 
 #: Characters that some file system, shell or user cannot handle in a file name.
 _UNFIT = re.compile(r"[^\w.()+-]+")
+#: Windows takes these for devices, with any ending, and opens no such file or folder.
+_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 _LONGEST = 80
 
 
@@ -123,7 +125,8 @@ def _chosen(story: Story, *, every_picture: bool) -> list[dict[str, Any]]:
 def fit_name(name: str) -> str:
     """`name` as a path component that is safe on any system: not empty, not hidden, without separators."""
     fit = _UNFIT.sub("-", unicodedata.normalize("NFC", name)).strip("-. ")
-    return fit[:_LONGEST].rstrip("-. ") or "unnamed"
+    fit = fit[:_LONGEST].rstrip("-. ") or "unnamed"
+    return f"{fit}-" if _DEVICE.fullmatch(fit) else fit
 
 
 def _refuse_conflicts(copies: Sequence[_Copy], folder: Path) -> None:

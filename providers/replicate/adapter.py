@@ -170,7 +170,7 @@ class Replicate(Adapter):
         ask, notes = inputs.without_flags(ask, model)
         names = inputs.left_out(ask, model)
         lost = [f"{model.name!r} has no {', '.join(names)}; what the prompts say about it is left out"] if names else []
-        return [*notes, *lost, *model.length_notes(ask.prompt)]
+        return [*notes, *inputs.size_notes(ask, model), *lost, *model.length_notes(ask.prompt)]
 
 
 def unknown_inputs(schema: Mapping[str, Any], sent: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from providers.catalogue import Model
 from providers.contract import Ask
 from providers.price_options import PriceOptions, chosen
 from providers.prompt_flags import as_settings
+from providers.replicate.pixel_sizes import in_own_words
 from providers.seeds import seed_of
 from providers.setting_values import JOB_TIMES, Read, is_said, number, whole
 
@@ -151,7 +152,7 @@ def input_for(ask: Ask, model: Model) -> dict[str, Any]:
     """
     inputs = inputs_of(model)
     ask, _ = without_flags(ask, model)
-    wished = _wished(ask.settings)
+    wished = _wished(ask.settings, model)
     references = _reference_urls(ask)
     _refuse_what_would_be_lost(ask, model, references, wished)
     words = price_options_of(ask.settings, model)
@@ -191,7 +192,7 @@ def price_options_of(settings: Mapping[str, Any], model: Model) -> PriceOptions:
     Raises:
         RequestRefused: a word that the model does not have, or two that contradict each other.
     """
-    inputs, wished = inputs_of(model), _wished(settings)
+    inputs, wished = inputs_of(model), _wished(settings, model)
     return PriceOptions(
         size=_word(inputs.size, wished.get("size"), model.sizes, model) or model.default_size,
         quality=_word(inputs.quality, wished.get("quality"), model.qualities, model) or model.default_quality,
@@ -216,7 +217,7 @@ def left_out(ask: Ask, model: Model) -> list[str]:
         "quality": inputs.quality,
         "seed": inputs.seed,
     }
-    missing = [name for name in _wished(ask.settings) if name in known and known[name] is None]
+    missing = [name for name in _wished(ask.settings, model) if name in known and known[name] is None]
     others = [
         name
         for name, value in ask.settings.items()
@@ -225,8 +226,15 @@ def left_out(ask: Ask, model: Model) -> list[str]:
     return sorted({*missing, *others})
 
 
-def _wished(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that have a key at most models, by one name each."""
+def size_notes(ask: Ask, model: Model) -> list[str]:
+    """What is said of a size in pixels that the model is asked for in other words."""
+    size = ask.settings.get("size")
+    own = in_own_words(size, model)
+    return [f"size {size} is asked for as {' and '.join(own.values())}, as {model.name!r} takes it"] if own else []
+
+
+def _wished(settings: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """The settings that have a key at most models, by one name each; a size in pixels in the model's own words."""
     wished: dict[str, Any] = {}
     for name, spellings in _SPELLINGS.items():
         for spelling in spellings:
@@ -235,6 +243,11 @@ def _wished(settings: Mapping[str, Any]) -> dict[str, Any]:
                 continue
             if wished.setdefault(name, value) != value:
                 raise RequestRefused(f"{spelling} is {value!r}, but {name} is {wished[name]!r}; take one of them out")
+    if own := in_own_words(wished.get("size"), model):
+        size = wished.pop("size")
+        for name, value in own.items():
+            if wished.setdefault(name, value) != value:
+                raise RequestRefused(f"size is {size!r}, but {name} is {wished[name]!r}; take one of them out")
     return wished
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from db.records import lanes
-from db.schema import batches
+from db.schema import batches, generations
 from tests.support.books import Books
 from tests.support.command_line import CommandLine
 
@@ -29,9 +29,21 @@ def test_a_batch_with_a_prompt_that_would_be_refused_is_not_enqueued(
 ) -> None:
     said = likeness.refused("enqueue", prompts, "--provider", "sandbox", "--check-prompts")
     assert said == (
-        "the provider refuses 1 of the prompts, and nothing was enqueued: line 2 (banned prompt words: nude)"
+        "the provider refuses 1 of the prompts, and nothing was enqueued: line 2 (banned prompt words: nude);"
+        " --skip-refused leaves them out"
     )
     assert books.rows(batches) == []
+
+
+def test_what_would_be_refused_may_be_left_out_and_is_named(likeness: CommandLine, books: Books, prompts: Path) -> None:
+    call = ("enqueue", prompts, "--provider", "sandbox", "--skip-refused")
+    assert likeness.document(*call, "--dry-run")["total"] == 2
+    ended = likeness(*call)
+    assert ended.code == 0
+    assert "left out, since the provider refuses them: line 2 (banned prompt words: nude)" in ended.err
+    assert sorted(row.prompt for row in books.rows(generations)) == ["a pig", "a pink pig"]
+    prompts.write_text("a nude pig\n")
+    assert "refuses all of the prompts" in likeness.refused(*call)
 
 
 def test_a_batch_whose_prompts_pass_is_enqueued(likeness: CommandLine, books: Books, prompts: Path) -> None:

@@ -46,3 +46,11 @@ def test_a_rehearsal_has_a_lane_at_each_wire_of_the_sandbox_and_no_key_of_the_op
         assert not {"real", "second"} & set(child.services[wire].keys)
     assert (child.sandbox_base_url, child.public_url, child.r2_bucket_name) == (_URL, None, None)
     assert child.pictures is None
+
+
+def test_the_sandboxs_model_is_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CLIP_MODEL", "sandbox/clip")
+    monkeypatch.chdir(tmp_path)
+    assert (Path(Settings().clip_model) / "model.safetensors").is_file()
+    (tmp_path / "sandbox" / "clip").mkdir(parents=True)
+    assert Settings().clip_model == "sandbox/clip", "a folder of that name here is meant"

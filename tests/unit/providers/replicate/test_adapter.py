@@ -136,6 +136,28 @@ def test_settings_are_said_in_the_words_of_the_model(model: str, settings: dict[
     assert "mode" not in made
 
 
+@pytest.mark.parametrize(
+    ("model", "size", "expected", "words"),
+    [
+        ("black-forest-labs/flux-2-pro", "1024x1024", {"aspect_ratio": "1:1", "resolution": "1 MP"}, "1:1 and 1 MP"),
+        ("black-forest-labs/flux-2-pro", "1792 X 1024", {"aspect_ratio": "16:9", "resolution": "2 MP"}, "16:9 and 2"),
+        ("google/imagen-4", "1792x1024", {"aspect_ratio": "16:9"}, "16:9"),
+    ],
+)
+def test_a_size_in_pixels_is_said_in_the_words_of_the_model(
+    model: str, size: str, expected: dict[str, str], words: str
+) -> None:
+    said = sent(model, settings={"size": size})
+    assert {name: said.get(name) for name in ("aspect_ratio", "resolution", "size") if name in said} == expected
+    assert any(words in one for one in ADAPTER.warnings(ask(model, settings={"size": size})))
+
+
+def test_a_size_in_pixels_that_no_ratio_of_the_model_comes_near_is_refused() -> None:
+    for settings in ({"size": "1000x300"}, {"size": "1024x1024", "aspect_ratio": "16:9"}):
+        with pytest.raises(RequestRefused):
+            sent("black-forest-labs/flux-2-pro", settings=settings)
+
+
 def test_a_seed_is_the_person_s_or_stands_for_the_attempt() -> None:
     model = "black-forest-labs/flux-2-pro"
     assert sent(model, settings={"seed": "7"})["seed"] == 7
