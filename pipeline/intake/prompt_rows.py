@@ -262,16 +262,18 @@ class RowReader:
         if not may_hold_placeholders(prompt):
             yield prompt, NOTHING
             return
-        if choice := alternatives(prompt):
+        choices = alternatives(prompt)
+        if choices and not self._variables:
             self._findings.add(
                 Kind.BRACES,
-                f"the prompt leaves a choice open, {choice!r}; write a row for each, or a name in double braces and"
-                " its values in the file of --vars",
+                f"the prompt leaves a choice open, {choices[0][0]!r}; write a row for each, or say --vars FILE",
                 line=line,
             )
-        found = placeholders(prompt)
+            choices = []
+        found = [*placeholders(prompt), *((written, name) for written, name, _ in choices)]
         own = {folded(name): text for name, value in fields.items() if (text := self._text(value, name, line))}
-        values = {name: [own[name]] if name in own else self._variables.get(name, ()) for _, name in found}
+        lists = {**self._variables, **{name: parts for _, name, parts in choices}}
+        values = {name: [own[name]] if name in own else lists.get(name, ()) for _, name in found}
         missing = [written for written, name in found if not values[name]]
         if missing:
             self._findings.add(

@@ -1,6 +1,7 @@
 """Placeholders in a prompt: `{{animal}}`, `{animal}`, `${animal}`, `$animal`, `__animal__`.
 
-Each is filled from the row's own columns, or from the lists of `--vars`, where a row becomes one row for every value.
+Each is filled from the row's own columns, or from the lists of `--vars`, where a row becomes one row for every value,
+and for every part of a choice like `{in rain|in sun}`.
 What nobody fills is found, since it would be painted as it stands.
 """
 
@@ -32,10 +33,13 @@ def may_hold_placeholders(prompt: str) -> bool:
     return "{" in prompt or "$" in prompt or "__" in prompt
 
 
-def alternatives(prompt: str) -> str | None:
-    """A choice written into the prompt, as `{in rain|in sun}`."""
-    found = _ALTERNATIVES.search(prompt)
-    return found.group() if found else None
+def alternatives(prompt: str) -> list[tuple[str, str, Sequence[str]]]:
+    """Each choice in the prompt, like `{in rain|in sun}`: as written, a name for it, and its parts."""
+    found = dict.fromkeys(one.group() for one in _ALTERNATIVES.finditer(prompt))
+    return [
+        (written, f"choice {number}", [part.strip() for part in written[1:-1].split("|")])
+        for number, written in enumerate(found, start=1)
+    ]
 
 
 def placeholders(prompt: str) -> list[tuple[str, str]]:

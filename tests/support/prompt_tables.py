@@ -245,6 +245,17 @@ TEMPLATES = (
         options=["--vars", "vars.json"],
         beside={"vars.json": '{"animal": ["pig", "cow"]}'},
     ),
+    _read(
+        "a choice and a wildcard, with lists",
+        'prompt\n"a __animal__ {in rain|in sun}"\n',
+        *(
+            (f"a {animal} {weather}", {"animal": animal, "choice 1": weather})
+            for animal in ("pig", "cow")
+            for weather in ("in rain", "in sun")
+        ),
+        options=["--vars", "vars.json"],
+        beside={"vars.json": '{"animal": ["pig", "cow"]}'},
+    ),
     _refused(
         "a list that is missing",
         "prompt\na {{hat}}\n",
