@@ -19,7 +19,7 @@ from tests.support.command_line import CommandLine
 from tests.support.prompt_cases import CASES, Case
 from tests.support.steps import Bench, bench_of
 
-#: Braces are a prompt file's placeholders before they are Midjourney's permutations; here they are let through to those.
+#: Braces are a prompt file's placeholders before they are Midjourney's permutations, and here they are let through.
 PASSING = ("--provider", "sandbox", "--lenient", "template")
 PROVIDERS = {"ttapi": "sandbox", "replicate": "replicate", "openai": "openai"}
 
