@@ -16,6 +16,7 @@ from providers.catalogue import load
 from tests.conftest import Sent
 from tests.support.books import Books
 from tests.support.command_line import CommandLine
+from tests.support.commands import wait_for
 from tests.support.prompt_cases import CASES, Case
 from tests.support.steps import Bench, bench_of
 
@@ -60,17 +61,23 @@ def without_our_seed(text: str, case: Case) -> str:
     return text if "--seed" in str(case.sent) else re.sub(r" --seed \d+", "", text)
 
 
+def in_state(bench: Bench, state: AttemptState) -> list[AttemptId]:
+    with bench.resources.database.transaction() as connection:
+        return [AttemptId(row.id) for row in connection.execute(select(attempts.c.id).where(attempts.c.state == state))]
+
+
 def submit_all(bench: Bench) -> None:
-    """Every attempt that was admitted, whoever published it, until nothing is left to admit."""
-    while True:
+    """Every attempt that is admitted, whoever published it, until each has been made."""
+
+    def nothing_is_left() -> bool:
         bench.admit()
-        with bench.resources.database.transaction() as connection:
-            found = connection.execute(select(attempts.c.id).where(attempts.c.state == AttemptState.ADMITTED))
-            due = [AttemptId(row.id) for row in found]
-        if not due:
-            return
-        for attempt_id in due:
+        for attempt_id in in_state(bench, AttemptState.ADMITTED):
             assert bench.submit(attempt_id) is None
+        bench.due()
+        bench.sweep()
+        return not in_state(bench, AttemptState.ADMITTED) and not in_state(bench, AttemptState.GENERATING)
+
+    wait_for(nothing_is_left, what="every job of the batch")
 
 
 def test_what_is_sent_is_one_paid_job_each_of_what_was_meant(
@@ -84,10 +91,8 @@ def test_what_is_sent_is_one_paid_job_each_of_what_was_meant(
         if "https://" not in case.prompt and not case.settings.get("cref_urls")
     ]
     assert len(cases) >= 45
-    books.sql("UPDATE lanes SET concurrency = 500, rate_limit = '1000/s'")
     said = likeness.document("enqueue", written(tmp_path / "cases.jsonl", cases), *PASSING)
     assert said["new"] == len(cases)
-    books.sql("UPDATE lanes SET concurrency = 500, rate_limit = '1000/s'")
     submit_all(bench)
     jobs = bench.caller.bill()
     assert len(jobs) == len(cases), "one job each, and no prompt made several"
