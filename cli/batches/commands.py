@@ -79,6 +79,4 @@ def _enqueue(
     prompts = options.read()
     from cli.batches.enqueueing import enqueue
 
-    enqueue(
-        options, prompts, terminal, dry_run=dry_run, then_watch=then_watch, report=report, log=log, workers=workers
-    )
+    enqueue(options, prompts, terminal, dry_run=dry_run, then_watch=then_watch, report=report, log=log, workers=workers)

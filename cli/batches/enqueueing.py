@@ -36,7 +36,7 @@ def enqueue(
     then_watch: bool,
     report: Path | None,
     log: Path | None = None,
-    workers: bool,
+    workers: bool = False,
 ) -> None:
     """What `enqueue` and `run` share."""
     settings = read_settings()

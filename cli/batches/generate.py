@@ -10,7 +10,7 @@ import typer
 from cli.batches import views
 from cli.batches.enqueue_options import stage_wishes
 from cli.batches.watch import Watch
-from cli.installation import Opened, crew_if_embedded, opened
+from cli.installation import Opened, crew_of_command, opened
 from cli.options import AsJson
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.errors import BadInput
@@ -126,8 +126,8 @@ def _generate(site: Opened, single: Single, terminal: Terminal, *, wait: bool) -
 def _watch(site: Opened, batch_id: BatchId, terminal: Terminal) -> None:
     found = status.of_batch(site.resources, batch_id)
     checks = found.batch.character_id is not None or bool(found.standing.counts[GenerationState.PREPARING])
-    with crew_if_embedded(site, terminal, checks=checks) as tend:
-        brings = is_embedded(read_settings())
+    brings = is_embedded(read_settings())
+    with crew_of_command(site, terminal, checks=checks, brings=brings) as tend:
         Watch(site.resources, batch_id, terminal, tend=tend, brings_workers=brings).until_over()
 
 
