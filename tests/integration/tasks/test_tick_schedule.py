@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import text
 
 from db.moves import rescue
+from db.reads import pending_work
 from db.session import Database
 from pipeline.operator import heartbeat
 from pipeline.resources import Resources
@@ -74,6 +76,24 @@ def test_what_waits_for_admission_is_looked_at_in_every_round(rounds: Rounds, bo
     books.batch(1)
     sent = rounds.play(IDLE_FACTOR)
     assert (sent[names.ADMIT], sent[names.RESCUE], sent[names.POLL]) == (IDLE_FACTOR, 1, 1)
+
+
+@pytest.mark.parametrize("data", ["{}", '{"prepare": {"routing": {}}}'])
+def test_a_generation_that_is_prepared_is_looked_at_in_every_round(rounds: Rounds, books: Books, data: str) -> None:
+    books.lane()
+    books.batch(1)
+    books.sql("UPDATE generations SET state = 'preparing', pipeline_data = CAST(:data AS jsonb)", data=data)
+    sent = rounds.play(IDLE_FACTOR)
+    assert sent[names.ADMIT] == IDLE_FACTOR
+
+
+def test_no_table_is_read_whole_to_see_what_waits(books: Books) -> None:
+    """A look every second must cost the same with a million generations."""
+    with books.database.transaction() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = connection.execute(text(f"EXPLAIN {pending_work._BY_LANE.text}")).scalars().all()
+    scanned = {line.partition(" on ")[2].split()[0] for line in plan if "Seq Scan on" in line}
+    assert scanned <= {"lanes"}, plan
 
 
 def test_a_job_at_its_provider_is_polled_and_rescued_in_every_round(rounds: Rounds, books: Books) -> None:
