@@ -256,7 +256,6 @@ class ClipScorer:
 
         Args:
             pictures: model inputs, or original files, which are decoded here.
-            decoders: threads that decode.
         """
         against = self.embed_references(references)
         origin = self.origin(references)
@@ -272,7 +271,6 @@ class ClipScorer:
 
         Args:
             pictures: model inputs, or original files, which are decoded here; read one batch ahead.
-            decoders: threads that decode.
         """
         return embedded_in_bulk(
             pictures, to_array=self._any_array, engine=self.engine, run=self._run, decoders=decoders
@@ -300,10 +298,7 @@ class ClipScorer:
 
     def embed_picture(self, content: bytes) -> Embedding:
         """The embedding of a picture file; see `validation.base.Scorer.embed_picture`."""
-        outcome = self.embed([model_input(decode(content).image, self.recipe, source=sha256(content))])[0]
-        if isinstance(outcome, ScorerError):
-            raise outcome
-        return outcome
+        return self.embed_references([Reference(sha256=sha256(content), content=content)])[0]
 
     def embed_text(self, text: str) -> bytes | None:
         """The vector of a text in the space of `Embedding.core`; see `validation.base.Scorer.embed_text`."""
