@@ -1,6 +1,7 @@
 """`generate`: one picture, from words, from another picture or from a specification."""
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from cli.batches import views
 from cli.batches.enqueue_options import stage_wishes
 from cli.batches.watch import Watch
 from cli.installation import Opened, crew_of_command, opened
-from cli.options import AsJson
+from cli.options import AsJson, options_from
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.errors import BadInput
 from domain.ids import BatchId
@@ -32,61 +33,83 @@ from runtime.site import is_embedded
 _LARGEST_SPEC = 2**20
 
 
-def generate_command(
-    prompt: Annotated[str | None, typer.Option(help="What it should show, finished or as a rough idea.")] = None,
-    image: Annotated[str | None, typer.Option(metavar="PHOTO|URL", help="A picture to start from.")] = None,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateOptions:
+    """The options as they were typed; `cli.options.options_from` makes the command take every field of it."""
+
+    prompt: Annotated[str | None, typer.Option(help="What it should show, finished or as a rough idea.")] = None
+    image: Annotated[str | None, typer.Option(metavar="PHOTO|URL", help="A picture to start from.")] = None
     vlt: Annotated[
         Path | None, typer.Option("--vlt", metavar="SPEC.json", help="A specification of garments to start from.")
-    ] = None,
-    negative_prompt: Annotated[str | None, typer.Option(help="What it must not show.")] = None,
+    ] = None
+    negative_prompt: Annotated[str | None, typer.Option(help="What it must not show.")] = None
     provider: Annotated[
         str | None, typer.Option(help="Who makes it; `google-imagen` and `dall-e` are understood too.")
-    ] = None,
+    ] = None
     model: Annotated[
         str | None, typer.Option(help="See `likeness models`; `auto` chooses among the provider's, `any` among all.")
-    ] = None,
-    quality: Annotated[str | None, typer.Option(help="`standard`, `hd`, or a word of the model's own.")] = None,
+    ] = None
+    quality: Annotated[str | None, typer.Option(help="`standard`, `hd`, or a word of the model's own.")] = None
     size: Annotated[str | None, typer.Option(help="`square`, `portrait`, `16:9`, `1024x1792`, or a model's own.")] = (
         None
-    ),
-    style: Annotated[str | None, typer.Option(help="`vivid` or `natural`.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="For pictures that can be made again.")] = None,
-    character: Annotated[list[str] | None, typer.Option(help="Character it must show; repeat for several.")] = None,
-    max_cost: Annotated[str | None, typer.Option(metavar="USD", help="Budget, with all its tries.")] = None,
-    max_image_cost: Annotated[str | None, typer.Option(metavar="USD", help="The most one call may cost.")] = None,
-    analysis: Annotated[str, typer.Option(help="Who looks at the picture: local, llm or off.")] = "local",
+    )
+    style: Annotated[str | None, typer.Option(help="`vivid` or `natural`.")] = None
+    seed: Annotated[int | None, typer.Option(min=0, help="For pictures that can be made again.")] = None
+    character: Annotated[list[str] | None, typer.Option(help="Character it must show; repeat for several.")] = None
+    max_cost: Annotated[str | None, typer.Option(metavar="USD", help="Budget, with all its tries.")] = None
+    max_image_cost: Annotated[str | None, typer.Option(metavar="USD", help="The most one call may cost.")] = None
+    analysis: Annotated[str, typer.Option(help="Who looks at the picture: local, llm or off.")] = "local"
     enhance: Annotated[
         str | None, typer.Option(help="Who writes the prompt: off, local or llm; off for words alone.")
-    ] = None,
-    block: Annotated[str | None, typer.Option(help="Kept word for word in every prompt: a brand.")] = None,
-    candidates: Annotated[int, typer.Option(min=1, max=16, help="So many prompts to choose from.")] = 4,
-    persona: Annotated[str | None, typer.Option(help="Whose taste adds words: a name, or auto.")] = None,
-    optimise: Annotated[bool, typer.Option(help="Rank candidate prompts by what people have preferred.")] = True,
+    ] = None
+    block: Annotated[str | None, typer.Option(help="Kept word for word in every prompt: a brand.")] = None
+    candidates: Annotated[int, typer.Option(min=1, max=16, help="So many prompts to choose from.")] = 4
+    persona: Annotated[str | None, typer.Option(help="Whose taste adds words: a name, or auto.")] = None
+    optimise: Annotated[bool, typer.Option(help="Rank candidate prompts by what people have preferred.")] = True
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """Settings that were named."""
+        named = {"quality": self.quality, "size": self.size, "style": self.style, "seed": self.seed}
+        return {name: value for name, value in named.items() if value is not None}
+
+    def single(self) -> Single:
+        """What is wanted.
+
+        Raises:
+            BadInput: an option or the specification is not usable.
+        """
+        most = None if self.max_image_cost is None else read_limit(self.max_image_cost, what="--max-image-cost")
+        return Single(
+            prompt=self.prompt,
+            image=self.image,
+            vlt=None if self.vlt is None else read_vlt(self.vlt),
+            negative_prompt=self.negative_prompt,
+            provider=self.provider,
+            model=self.model,
+            settings=self.words,
+            character=";".join(self.character or ()) or None,
+            limit_usd=None if self.max_cost is None else read_limit(self.max_cost, what="--max-cost"),
+            max_image_cost=most,
+            analysis=self.analysis,
+            enhance=self.enhance,
+            block=self.block,
+            candidates=self.candidates,
+            more=stage_wishes(persona=self.persona, optimise=self.optimise),
+        )
+
+
+@options_from("options", GenerateOptions)
+def generate_command(
+    options: GenerateOptions,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Enqueue it and end; workers elsewhere go on.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make one picture, from words, from a picture or from a specification."""
-    words = {"quality": quality, "size": size, "style": style, "seed": seed}
     with open_terminal(as_json=as_json) as terminal:
-        single = Single(
-            prompt=prompt,
-            image=image,
-            vlt=None if vlt is None else read_vlt(vlt),
-            negative_prompt=negative_prompt,
-            provider=provider,
-            model=model,
-            settings={name: value for name, value in words.items() if value is not None},
-            character=";".join(character or ()) or None,
-            limit_usd=None if max_cost is None else read_limit(max_cost, what="--max-cost"),
-            max_image_cost=None if max_image_cost is None else read_limit(max_image_cost, what="--max-image-cost"),
-            analysis=analysis,
-            enhance=enhance,
-            block=block,
-            candidates=candidates,
-            more=stage_wishes(persona=persona, optimise=optimise),
-        )
-        if model is not None and Routing.of(model) is None:
-            load().get(model).check_usable(datetime.now(UTC).date())
+        single = options.single()
+        if options.model is not None and Routing.of(options.model) is None:
+            load().get(options.model).check_usable(datetime.now(UTC).date())
         with opened() as site:
             raise typer.Exit(_generate(site, single, terminal, wait=not no_wait))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -91,14 +92,7 @@ def begin(connection: Connection, call: NewCall, *, lease: Lease) -> AttemptId |
     ).one_or_none()
     if generation is None:
         return None
-    batch = connection.execute(
-        select(batches).where(batches.c.id == generation.batch_id).with_for_update(key_share=True)
-    ).one()
-    used = batch.charged_usd + batch.held_usd + batch.in_doubt_usd
-    caps = lock_caps(connection, users=[generation.user_id], lanes=[call.lane])
-    fits = batch.limit_usd is None or used + call.hold_usd <= batch.limit_usd
-    concerned = [caps.get((Scope.USER_MONTH, generation.user_id)), caps.get((Scope.LANE_DAY, call.lane))]
-    if not fits or not all(cap is None or cap.fits(call.hold_usd) for cap in concerned):
+    if not _fits(connection, call, batch_id=generation.batch_id, user_id=generation.user_id):
         return None
     last = earlier(connection, call.generation_id, call.kind)
     attempt_id = AttemptId(new_id())
@@ -124,6 +118,16 @@ def begin(connection: Connection, call: NewCall, *, lease: Lease) -> AttemptId |
     )
     ledger.hold(connection, _work(connection, attempt_id))
     return attempt_id
+
+
+def _fits(connection: Connection, call: NewCall, *, batch_id: UUID, user_id: str) -> bool:
+    """Whether every budget allows the hold; batch, user and lane stay locked."""
+    batch = connection.execute(select(batches).where(batches.c.id == batch_id).with_for_update(key_share=True)).one()
+    used = batch.charged_usd + batch.held_usd + batch.in_doubt_usd
+    caps = lock_caps(connection, users=[user_id], lanes=[call.lane])
+    concerned = [caps.get((Scope.USER_MONTH, user_id)), caps.get((Scope.LANE_DAY, call.lane))]
+    fits = batch.limit_usd is None or used + call.hold_usd <= batch.limit_usd
+    return fits and all(cap is None or cap.fits(call.hold_usd) for cap in concerned)
 
 
 def answered(
