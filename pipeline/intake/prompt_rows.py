@@ -378,9 +378,7 @@ class RowReader:
         """The setting that a cell says; none for a switch that says no."""
         if column in SWITCHES and text.casefold() in _NO:
             return {}
-        if column == "references":
-            return read_references(text, line=line)
-        return {column: self._value(text, column, line)}
+        return read_references(text, line=line) if column == "references" else {column: self._value(text, column, line)}
 
     def _value(self, text: str, column: str, line: int) -> str | int:
         self._refuse_error_mark(text, column, line)
