@@ -17,9 +17,9 @@ from cli.tables import one_line, table_of
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
 from domain.money import show
-from pipeline.views import generations, spending
+from pipeline.views import generations, spending_sums
 from pipeline.views.generations import Cost
-from pipeline.views.spending import By, Spending
+from pipeline.views.spending_sums import By, Spending
 from reports.csv_cells import CellWriter
 from reports.wording import dollars
 
@@ -57,18 +57,18 @@ def cost_command(
 
 
 def _by(terminal: Terminal, site: Opened, by: By, *, since: datetime | None, as_csv: bool) -> None:
-    parts = spending.spending(site.resources, by, user_id=site.settings.user, since=since)
-    everything = spending.total(parts)
+    parts = spending_sums.spending(site.resources, by, user_id=site.settings.user, since=since)
+    everything = spending_sums.total(parts)
     if as_csv:
         _write_csv(parts, by)
         return
-    bucket = spending.storage(site.resources)
+    bucket = spending_sums.storage(site.resources)
     terminal.document(
         {
             "by": by.value,
             "since": None if since is None else since.date().isoformat(),
-            "parts": [spending.as_json(one) for one in parts],
-            "total": spending.as_json(everything),
+            "parts": [spending_sums.as_json(one) for one in parts],
+            "total": spending_sums.as_json(everything),
             "storage": {
                 "bytes": bucket.bytes,
                 "files": bucket.files,
@@ -107,13 +107,13 @@ def _cells(one: Spending) -> list[RenderableType]:
         f"{one.calls:,}",
         *(dollars(amount) if amount else "–" for amount in amounts),
         f"{one.accepted:,}",
-        dollars(spending.per_accepted(one)),
+        dollars(spending_sums.per_accepted(one)),
     ]
 
 
 def _write_csv(parts: Sequence[Spending], by: By) -> None:
-    documents = [spending.as_json(one) for one in parts]
-    columns = [name for name in spending.as_json(spending.total(parts)) if name not in {"key", "numbers"}]
+    documents = [spending_sums.as_json(one) for one in parts]
+    columns = [name for name in spending_sums.as_json(spending_sums.total(parts)) if name not in {"key", "numbers"}]
     writer = CellWriter(sys.stdout, line_end="\n")
     writer.writerow([by.value, *columns])
     writer.writerows([one["key"], *("" if one[name] is None else one[name] for name in columns)] for one in documents)

@@ -14,7 +14,7 @@ from db.moves import submission
 from db.schema import ledger_entries
 from domain.errors import ContentRefused, MaybeSent
 from domain.ids import CharacterId
-from pipeline.views.spending import By
+from pipeline.views.spending_sums import By
 from tests.support.books import Books
 from tests.support.command_line import CommandLine
 from tests.support.finished import collect, judge, picture

@@ -12,6 +12,7 @@ from pipeline.intake.prompt_rows import rows_of
 def test_the_face_has_exactly_these_names() -> None:
     assert sorted(likeness.__all__) == [
         "Batch",
+        "CLIPValidator",
         "Calibration",
         "CheckedPicture",
         "Connection",
