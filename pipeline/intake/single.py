@@ -78,8 +78,7 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
     routed = Routing.of(single.model)
     model = None if routed else single.model
     wanted = {**single.settings, "provider": single.provider or _usual(resources), "model": model}
-    prepared = single.image is not None or single.vlt is not None or (single.enhance or "off") != "off"
-    prepared = prepared or bool(single.more) or routed is not None
+    prepared = bool(single.image or single.vlt or single.more or routed) or (single.enhance or "off") != "off"
     chosen = setting_words.chosen(
         load(),
         wanted,
