@@ -366,19 +366,11 @@ class ClipScorer:
         return self._decoded(picture) if isinstance(picture, bytes) else self._array(picture)
 
     def _decoded(self, content: bytes) -> Pixels:
-        """(K, S, S, 3) uint8 of an original file.
-
-        Raises:
-            NotAPicture: the file is not a picture.
-        """
+        """(K, S, S, 3) uint8 of an original file; raises `NotAPicture` where it is none."""
         return self._array(model_input(decode(content).image, self.recipe))
 
     def _array(self, picture: ModelInput) -> Pixels:
-        """(K, S, S, 3) uint8, without copying: K crops, which for most pictures is one.
-
-        Raises:
-            UnfitPicture: made for another model, or of wrong length.
-        """
+        """(K, S, S, 3) uint8, not copied: K crops, mostly one. `UnfitPicture`: for another model, or of wrong size."""
         size = self.recipe.size
         if picture.preprocessing != self.preprocessing:
             raise UnfitPicture(f"its input was made for another model than {self.identity.model!r}; make it again")

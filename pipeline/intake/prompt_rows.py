@@ -240,11 +240,10 @@ class RowReader:
             raise BadInput(f"the prompt in {self._name!r} is no text but {prompt!r:.40}; put it into quotes", line=line)
         prompt = prompt.strip()
         if len(prompt) > LONGEST_PROMPT:
-            raise BadInput(
-                f"the prompt in {self._name!r} has {len(prompt):,} characters, and {LONGEST_PROMPT:,} is the most "
-                "that any model reads; shorten it",
-                line=line,
+            said = (
+                f"has {len(prompt):,} characters, and {LONGEST_PROMPT:,} is the most that any model reads; shorten it"
             )
+            raise BadInput(f"the prompt in {self._name!r} {said}", line=line)
         return prompt
 
     def _checked(self, prompt: str, line: int) -> str:
@@ -264,11 +263,8 @@ class RowReader:
             return
         choices = alternatives(prompt)
         if choices and not self._variables:
-            self._findings.add(
-                Kind.BRACES,
-                f"the prompt leaves a choice open, {choices[0][0]!r}; write a row for each, or say --vars FILE",
-                line=line,
-            )
+            said = f"the prompt leaves a choice open, {choices[0][0]!r}; write a row for each, or say --vars FILE"
+            self._findings.add(Kind.BRACES, said, line=line)
             choices = []
         found = [*placeholders(prompt), *((written, name) for written, name, _ in choices)]
         own = {folded(name): text for name, value in fields.items() if (text := self._text(value, name, line))}
