@@ -47,8 +47,7 @@ def list_command(
     all_batches: Annotated[bool, typer.Option("--all-batches", help="Of every batch, the newest first.")] = False,
     user: Annotated[str | None, typer.Option(help="Whose; needs --all-batches.", show_default=False)] = None,
     since: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Made on that day (UTC) or later; needs --all-batches."),
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Made on that day or later; needs --all-batches.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     offset: Annotated[int, typer.Option(min=0, help="Pass over so many first.")] = 0,

@@ -78,7 +78,7 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
     routed = Routing.of(single.model)
     model = None if routed else single.model
     wanted = {**single.settings, "provider": single.provider or _usual(resources), "model": model}
-    prepared = bool(single.image or single.vlt or single.more or routed) or (single.enhance or "off") != "off"
+    prepared = _is_prepared(single) or routed is not None
     chosen = setting_words.chosen(
         load(),
         wanted,
@@ -107,6 +107,12 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
         findings=findings,
     )
     return order, chosen.translated
+
+
+def _is_prepared(single: Single) -> bool:
+    """Whether a stage has anything to do before the picture."""
+    given = single.image is not None or single.vlt is not None
+    return given or (single.enhance or "off") != "off" or bool(single.more)
 
 
 def _check(single: Single) -> None:
