@@ -20,7 +20,7 @@ from api.event_stream import Hub
 from api.page import forms, pages
 from api.page.error_pages import answer_with_pages
 from api.problems import Problem, answer_with_problems
-from api.routes import batch_routes, event_routes, generate, health, hooks, metrics, overview
+from api.routes import batch_routes, event_routes, generate, health, hooks, overview, scrape
 from api.wire import BatchOrder
 from pipeline.resources import Resources
 from providers.transport.outgoing import WebhookSender
@@ -67,7 +67,7 @@ def create_app(resources: Resources, *, metrics_token: str | None = None, local_
     app.state.metrics_token = metrics_token
     app.state.held = 0
     app.state.hub = hub
-    for module in (hooks, health, metrics, generate, batch_routes, event_routes, overview, pages, forms):
+    for module in (hooks, health, scrape, generate, batch_routes, event_routes, overview, pages, forms):
         app.include_router(module.router)
     answer_with_problems(app)
     answer_with_pages(app)

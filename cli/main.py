@@ -145,6 +145,12 @@ COMMANDS = (
         name="doctor", target="cli.operations.doctor:doctor_command", panel=_MACHINE, says="What is missing, what to do"
     ),
     Entry(
+        name="health",
+        target="cli.operations.probe:health_command",
+        panel=_MACHINE,
+        says="Whether a role works here, for probes",
+    ),
+    Entry(
         name="up",
         target="cli.operations.serve:up_command",
         panel=_MACHINE,

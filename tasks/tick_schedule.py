@@ -70,16 +70,30 @@ class IdleScheduler(Scheduler):
     Args:
         look: says what waits; None, so that every tick is sent, where nobody can say.
         look_lasts_s: ticks that are due within so many seconds share one look at it.
+        every_round: called in each round of beat's loop, a few times a second.
         settings: of Celery's scheduler.
     """
 
-    def __init__(self, *, look: Callable[[], PendingWork | None], look_lasts_s: float = 0.5, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        look: Callable[[], PendingWork | None],
+        look_lasts_s: float = 0.5,
+        every_round: Callable[[], None] = lambda: None,
+        **settings: Any,
+    ) -> None:
         self._look = look
         self._look_lasts_s = look_lasts_s
+        self._every_round = every_round
         self._looked_at = float("-inf")
         self._work: PendingWork | None = None
         self._left_out = Counter[str]()
         super().__init__(**settings)
+
+    def tick(self, *args: Any, **options: Any) -> Any:
+        """Send what is due; returns the seconds until the next round."""
+        self._every_round()
+        return super().tick(*args, **options)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send a tick that is due, or leave it out."""

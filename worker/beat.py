@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.operator import heartbeat
 from runtime.resources import open_resources
 from runtime.settings import read_settings
+from runtime.signs_of_life import SignOfLife
 from tasks.tick_schedule import IdleScheduler, schedule_of
 from worker.start import main_of
 
@@ -16,8 +17,12 @@ def beat() -> None:
         app.conf.beat_schedule = schedule_of(resources.lanes)
         app.conf.task_send_sent_event = False
         ticker: Any = app.Beat  # whose types know neither a class of scheduler nor half a second
-        scheduler = partial(IdleScheduler, look=partial(heartbeat.waiting, resources))
-        ticker(scheduler_cls=scheduler, max_interval=0.5, loglevel="WARNING", quiet=True).run()
+        sign = SignOfLife(home=settings.home, role="beat")
+        scheduler = partial(IdleScheduler, look=partial(heartbeat.waiting, resources), every_round=sign.give)
+        try:
+            ticker(scheduler_cls=scheduler, max_interval=0.5, loglevel="WARNING", quiet=True).run()
+        finally:
+            sign.withdraw()
 
 
 if __name__ == "__main__":

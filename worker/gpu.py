@@ -46,7 +46,7 @@ def check(settings: Settings, scorer: Scorer) -> None:
     with open_resources(settings, application="likeness gpu", threads=threads, scorer=scorer) as (resources, app):
         retirement = Retirement()
         register_gpu(app, replace(resources, retire=retirement))
-        consume(app, role="gpu", queues=[names.QUEUE_GPU], threads=threads)
+        consume(app, role="gpu", queues=[names.QUEUE_GPU], threads=threads, home=settings.home)
         retirement.settle()
 
 

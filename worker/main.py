@@ -16,7 +16,7 @@ def io() -> None:
         readdress(resources)
         register_io(app, resources, preprocessing=read_preprocessing(settings.clip_model))
         lanes = [name for name, lane in resources.lanes.items() if not lane.synchronous]
-        consume(app, role="io", queues=names.io_queues(lanes), threads=settings.io_threads)
+        consume(app, role="io", queues=names.io_queues(lanes), threads=settings.io_threads, home=settings.home)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,17 @@ import socket
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 
 from domain.errors import LikenessError
 from pipeline.intake import live_models
 from pipeline.operator import lanes
 from pipeline.resources import Resources
 from runtime.process import main_of
+from runtime.signs_of_life import EVERY_S, SignOfLife
 
 __all__ = ["Retirement", "consume", "main_of", "share_lane_limits"]
 
@@ -35,23 +38,43 @@ def say_what_ends(resources: Resources) -> None:
             logging.getLogger("likeness").warning("%s, %s: %s", found.provider, found.model, found.said)
 
 
-def consume(app: Celery, *, role: str, queues: Sequence[str], threads: int) -> None:
+def consume(app: Celery, *, role: str, queues: Sequence[str], threads: int, home: Path) -> None:
     """Take tasks from `queues` until told to stop: SIGTERM finishes what runs and gives the rest back."""
-    app.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--pool=threads",
-            f"--concurrency={threads}",
-            f"--queues={','.join(queues)}",
-            # Two workers of one role on one machine need two names.
-            f"--hostname={role}-{os.getpid()}@{socket.gethostname()}",
-            "--without-mingle",
-            "--without-gossip",
-            "--task-events",
-            "--loglevel=WARNING",
-        ]
-    )
+    sign = SignOfLife(home=home, role=role)
+    app.steps["consumer"].add(_giving(sign))
+    try:
+        app.worker_main(_arguments(role, queues, threads))
+    finally:
+        sign.withdraw()
+
+
+def _giving(sign: SignOfLife) -> type[Any]:
+    """A step of Celery's consumer: its timer is emptied with each lost connection and filled anew with the next."""
+
+    class SignsOfLife(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no type information
+        requires = ("celery.worker.consumer.connection:Connection",)
+
+        def start(self, parent: Any) -> None:
+            sign.give()
+            parent.timer.call_repeatedly(EVERY_S, sign.give)
+
+    return SignsOfLife
+
+
+def _arguments(role: str, queues: Sequence[str], threads: int) -> list[str]:
+    return [
+        "--quiet",
+        "worker",
+        "--pool=threads",
+        f"--concurrency={threads}",
+        f"--queues={','.join(queues)}",
+        # Two workers of one role on one machine need two names.
+        f"--hostname={role}-{os.getpid()}@{socket.gethostname()}",
+        "--without-mingle",
+        "--without-gossip",
+        "--task-events",
+        "--loglevel=WARNING",
+    ]
 
 
 class Retirement:

@@ -24,7 +24,7 @@ def io_sync() -> None:
         lanes = register_submits(app, resources, synchronous=True)
         longest = max(resources.lanes[lane].submit_total_s for lane in lanes)
         app.conf.worker_soft_shutdown_timeout = longest + 10
-        consume(app, role="io-sync", queues=list(map(names.submit_queue, lanes)), threads=threads)
+        consume(app, role="io-sync", queues=list(map(names.submit_queue, lanes)), threads=threads, home=settings.home)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ import typer
 from cli.demo.commands import demo_settings
 from cli.demo.stand_in import sandbox_child
 from cli.installation import Opened, opened, python_module
+from cli.operations.roles import Role
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput, ServiceMissing
 from pipeline.operator import keys
@@ -24,17 +24,6 @@ from sandbox.__main__ import main as sandbox_main
 
 #: Where nobody but this machine can knock, so that a first key needs no ceremony.
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-class Role(StrEnum):
-    """Kinds of worker; each scales independently."""
-
-    IO = "io"
-    IO_SYNC = "io-sync"
-    GPU = "gpu"
-    BEAT = "beat"
-    API = "api"
-    FLOWER = "flower"
 
 
 def worker_command(

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from db.reads import metrics as reads
-from db.reads.metrics import Measured
+from db.reads import monitoring
+from db.reads.monitoring import Measured
 from pipeline.resources import Resources
 
 __all__ = ["DESCRIPTIONS", "Measured", "Metric", "read"]
@@ -72,6 +72,6 @@ def read(resources: Resources) -> Mapping[str, Sequence[Measured]]:
     """The values of every metric by its name; a metric without a value has an empty list."""
     found = defaultdict[str, list[Measured]](list)
     with resources.database.transaction() as connection:
-        for measured in reads.measure(connection):
+        for measured in monitoring.measure(connection):
             found[measured.name].append(measured)
     return {name: found[name] for name in DESCRIPTIONS}

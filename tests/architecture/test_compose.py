@@ -52,7 +52,7 @@ def test_only_the_gpu_roles_carry_torch() -> None:
     assert all(SERVICES[name]["image"].endswith(SERVICES[name]["build"]["target"]) for name in OURS)
 
 
-@pytest.mark.parametrize("name", [name for name in LONG_LIVED if name != "beat"])
+@pytest.mark.parametrize("name", LONG_LIVED)
 def test_a_service_that_lives_long_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
 

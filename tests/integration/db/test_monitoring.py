@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from db.moves import submission
-from db.reads.metrics import LABELS, measure
+from db.reads.monitoring import LABELS, measure
 from domain.errors import MaybeSent
 from domain.states import LIVE
 from pipeline.views.metrics import DESCRIPTIONS

@@ -4,7 +4,7 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.main import bound
-from api.routes.metrics import PREFIX
+from api.routes.scrape import PREFIX
 from domain.access import Scope
 from pipeline.views.metrics import DESCRIPTIONS
 from tests.support.api_desk import METRICS_TOKEN, ApiDesk
