@@ -51,7 +51,7 @@ def consume(app: Celery, *, role: str, queues: Sequence[str], threads: int, home
 def _giving(sign: SignOfLife) -> type[Any]:
     """A step of Celery's consumer: its timer is emptied with each lost connection and filled anew with the next."""
 
-    class SignsOfLife(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no type information
+    class SignsOfLife(bootsteps.StartStopStep):
         requires = ("celery.worker.consumer.connection:Connection",)
 
         def start(self, parent: Any) -> None:

@@ -1,0 +1,1 @@
+SELECT count(*) FROM attempts a WHERE a.state = 'validating'
