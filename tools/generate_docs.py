@@ -28,7 +28,7 @@ from tools.failure_table import failure_table
 ROOT = Path(__file__).resolve().parent.parent
 #: Variables of the compose file, which is no Python and so can't say itself what they mean; a test compares the names.
 COMPOSE_VARIABLES = {
-    "COMPOSE_PROFILES": "services beyond the usual: gpu, gpu-1, cpu, openai, webhooks, sandbox; commas between",
+    "COMPOSE_PROFILES": "beyond the usual: gpu, gpu-1, cpu, openai, api, webhooks, observe, sandbox; commas between",
     "POSTGRES_PASSWORD": "letters and digits, for it stands in an address; must be set",
     "REDIS_PASSWORD": "as POSTGRES_PASSWORD",
     "FLOWER_BASIC_AUTH": "USER:PASSWORD of Flower's page; must be set",
@@ -36,6 +36,9 @@ COMPOSE_VARIABLES = {
     "PYTHON_IMAGE": "base of both images, such as python@sha256:...; none: the tag in docker-compose.yml",
     "POSTGRES_IMAGE": "as PYTHON_IMAGE; must bring pgvector",
     "REDIS_IMAGE": "as PYTHON_IMAGE; must bring valkey-server and valkey-cli",
+    "GRAFANA_PASSWORD": "of Grafana's user admin; none: admin, which it asks to change",
+    "PROMETHEUS_IMAGE": "as PYTHON_IMAGE",
+    "GRAFANA_IMAGE": "as PYTHON_IMAGE",
 }
 #: Options that every command has.
 _SAME_EVERYWHERE = frozenset({"help", "install_completion", "show_completion"})
