@@ -141,6 +141,8 @@ def test_work_is_scaled_by_the_rows_and_never_below_a_worker_of_io(objects: dict
 def test_nobody_is_let_in_unless_named(objects: dict[tuple[str, str], Any], program: Path) -> None:
     policies = {name: one["spec"] for (kind, name), one in objects.items() if kind == "NetworkPolicy"}
     assert "ingress" not in policies["likeness"]
+    reached = {port["port"] for rule in policies["likeness"]["egress"] for port in rule["ports"]}
+    assert reached == {53, 5432, 6379}
     assert policies["likeness"]["policyTypes"] == ["Ingress", "Egress"]
     assert policies["likeness-api"]["ingress"][0]["ports"] == [{"port": 8800, "protocol": "TCP"}]
     assert ("NetworkPolicy", "likeness-api") not in helm.rendered(program)
