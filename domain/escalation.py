@@ -1,6 +1,6 @@
 """Choose the next try after a rejection, from the policy that the user set and what the model can do. Pure.
 
-`pipeline.attempts.closed_loop` collects what the request carries and what the provider offers; this module only
+`pipeline.requests.closed_loop` collects what the request carries and what the provider offers; this module only
 decides. The default policy is one try, so that nothing is charged unasked.
 """
 
@@ -140,7 +140,7 @@ class Variation:
 
     Args:
         picture: its position among the pictures of its job, from 0.
-        action: the attempt's `changes["action"]`, as `pipeline.attempts.follow_up_jobs` reads it.
+        action: the attempt's `changes["action"]`, as `pipeline.requests.follow_up_jobs` reads it.
     """
 
     picture: int

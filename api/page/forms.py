@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from api import wire
+from api import prompt_uploads, wire
 from api.callers import COOKIE, Held
 from api.orders import Wish
 from api.page.rendering import page
@@ -22,17 +22,6 @@ from pipeline.views import team
 router = APIRouter(include_in_schema=False)
 
 _SESSION_S: Final = 14 * 24 * 3600
-_ENDINGS: Final = {
-    "csv": ".csv",
-    "tsv": ".tsv",
-    "json": ".json",
-    "jsonl": ".jsonl",
-    "ndjson": ".jsonl",
-    "txt": ".txt",
-    "xlsx": ".xlsx",
-    "xlsm": ".xlsm",
-    "ods": ".ods",
-}
 
 
 @router.post("/sign-in")
@@ -77,9 +66,9 @@ def start(
     dry_run: Annotated[bool, Query(alias="dryRun")] = False,
 ) -> Response:
     """Price a file that was dropped, or start its batch."""
-    if kind not in _ENDINGS:
+    if kind not in prompt_uploads.ON_THE_PAGE:
         raise BadInput(f"a file that ends in {kind!r} is not read; give .csv, .tsv, .json, .jsonl, .txt, .xlsx or .ods")
-    rows = batch_routes.rows_in(request.state.body, ending=_ENDINGS[kind])
+    rows = prompt_uploads.rows_in(request.state.body, ending=prompt_uploads.ON_THE_PAGE[kind])
     wish = Wish(
         name=name,
         user_id=caller.key.user_id,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.background import BackgroundTask
 
-from api import documents, orders, wire
+from api import documents, orders, prompt_uploads, wire
 from api.callers import Approver, Caller, Generator, Held, Reader
 from api.orders import Wish
 from api.problems import documented
@@ -22,9 +22,7 @@ from domain.ids import BatchId
 from domain.money import read_limit, show
 from domain.states import GenerationState
 from pipeline.intake.findings import Findings
-from pipeline.intake.prompt_file import read_prompts
-from pipeline.intake.prompt_rows import PromptRows, rows_of
-from pipeline.intake.workbooks.choose import WorkbookOptions
+from pipeline.intake.prompt_rows import rows_of
 from pipeline.operator import batch_control, events, keys
 from pipeline.resources import Resources
 from pipeline.views import team
@@ -38,16 +36,6 @@ router = APIRouter(tags=["Batches"])
 
 _READ: Final = documented(401, 403, 404, 422, 429, 503)
 _STEER: Final = documented(401, 403, 404, 408, 409, 413, 422, 429, 502, 503)
-#: Files of prompts by their media type, with the ending that says how they are read.
-_FILES: Final[Mapping[str, str]] = {
-    "text/csv": ".csv",
-    "text/tab-separated-values": ".tsv",
-    "application/x-ndjson": ".jsonl",
-    "text/plain": ".txt",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
-    "application/vnd.ms-excel.sheet.macroenabled.12": ".xlsm",
-    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
-}
 #: The report is a page of its own that may run its own script, and nothing of ours: not even its origin.
 _REPORT_POLICY: Final = "sandbox allow-scripts allow-popups"
 _BODIES: Final[dict[str, Any]] = {
@@ -55,7 +43,7 @@ _BODIES: Final[dict[str, Any]] = {
         "required": True,
         "content": {
             "application/json": {"schema": {"$ref": "#/components/schemas/BatchOrder"}},
-            **{kind: {"schema": {"type": "string"}} for kind in _FILES},
+            **{kind: {"schema": {"type": "string"}} for kind in prompt_uploads.ENDINGS},
         },
     }
 }
@@ -110,12 +98,12 @@ def _wish(request: Request, caller: Caller, query: Mapping[str, str | None]) -> 
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind == "application/json":
         return wish_of(caller, wire.BatchOrder.model_validate_json(body))
-    if kind not in _FILES:
+    if kind not in prompt_uploads.ENDINGS:
         raise HTTPException(status_code=415)
     name = query["name"]
     if not name:
         raise BadInput("a file of prompts needs the name of its batch: add ?name=... to the address")
-    rows = rows_in(body, ending=_FILES[kind], sheet=query["sheet"])
+    rows = prompt_uploads.rows_in(body, ending=prompt_uploads.ENDINGS[kind], sheet=query["sheet"])
     return Wish(
         name=name,
         user_id=query["user_id"] or caller.key.user_id,
@@ -143,18 +131,6 @@ def wish_of(caller: Caller, body: wire.BatchOrder) -> Wish:
         escalate=body.escalate,
         webhook_url=body.webhook_url,
     )
-
-
-def rows_in(body: bytes, *, ending: str, sheet: str | None = None) -> PromptRows:
-    """The rows of a file that was sent; raises `BadInput` where it cannot be read, and returns nothing in part.
-
-    Args:
-        sheet: of a workbook, where several have a column of prompts.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"prompts{ending}"
-        path.write_bytes(body)
-        return read_prompts(path, workbook=WorkbookOptions(sheet=sheet))
 
 
 def priced(resources: Resources, caller: Caller, wish: Wish) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Rows of the closed loop: the input of its decisions, and the decisions themselves.
 
-`pipeline.attempts.closed_loop` decides. `db.moves.validation`, or a retry, moves the generation and writes the decision
+`pipeline.requests.closed_loop` decides. `db.moves.validation`, or a retry, moves the generation and writes the decision
 in the same transaction.
 """
 

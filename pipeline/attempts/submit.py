@@ -20,10 +20,11 @@ from domain.disposition import Step
 from domain.errors import LikenessError, LostRace, NotSent, ProviderError, RequestError, ServiceMissing, UnknownThing
 from domain.ids import AttemptId
 from domain.money import show
-from pipeline.attempts import failures, follow_up_jobs, job_times, late_discovery, replies, submission_costs
+from pipeline.attempts import failures, job_times, late_discovery, replies, submission_costs
 from pipeline.attempts.claims import KEEP_TRYING_S, Claim, claimed
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
+from pipeline.requests import follow_up_jobs
 from pipeline.resources import Resources
 from providers.catalogue import Model, load
 from providers.contract import Ask, Delivered, Lane

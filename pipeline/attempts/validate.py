@@ -19,12 +19,13 @@ from domain.errors import LikenessError, ModelUnloadable, OutOfMemory, ScorerErr
 from domain.ids import AssetId, AttemptId
 from domain.states import GenerationState
 from domain.verdict import Origin, Verdict, best_for_all
-from pipeline.attempts import closed_loop, failures
+from pipeline.attempts import failures
 from pipeline.attempts.claims import passing_the_gate
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
 from pipeline.characters.threshold_origin import Weights, fitted_to, misfit
 from pipeline.learning import preferences
+from pipeline.requests import closed_loop
 from pipeline.resources import Resources
 from validation.base import Aggregation, Embedding, ModelInput, Reference, Scored
 from validation.similarity import alignment

@@ -10,7 +10,7 @@ from datetime import date
 
 from db.reads.models_in_use import unfinished
 from domain.errors import BadInput, LikenessError, ModelRetired, ProviderError, RequestRefused
-from pipeline.attempts.draft_requests import draft
+from pipeline.requests.draft_requests import draft
 from pipeline.resources import Resources
 from providers.catalogue import load
 from providers.contract import Ask, Lane

@@ -18,7 +18,6 @@ from domain.errors import BadInput, RequestRefused, ServiceMissing, UnknownThing
 from domain.ids import canonical, identity_with
 from domain.preparation import WISHES
 from domain.routing import Routing
-from pipeline.attempts.draft_requests import draft
 from pipeline.characters.character_names import BETWEEN, find_all, join_names
 from pipeline.characters.references import (
     Going,
@@ -34,6 +33,7 @@ from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_rows import PromptRow
 from pipeline.intake.reference_looks import Named, addresses_in, addresses_in_prompt
+from pipeline.requests.draft_requests import draft
 from pipeline.resources import Resources
 from providers.catalogue import Catalogue, Model
 from providers.contract import Ask, Lane

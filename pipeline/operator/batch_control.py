@@ -11,8 +11,8 @@ from domain.errors import LimitTooSmall, UnknownThing
 from domain.ids import BatchId
 from domain.money import show
 from domain.states import GenerationState
-from pipeline.attempts import closed_loop
 from pipeline.attempts.admit import admit_everywhere
+from pipeline.requests import closed_loop
 from pipeline.resources import Resources
 from pipeline.views.status import BatchStatus, of_batch
 

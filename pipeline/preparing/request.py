@@ -6,8 +6,8 @@ from db.moves.preparation import Ready
 from db.records import closed_loop
 from domain.errors import BadInput, RequestRefused
 from domain.preparation import Known
-from pipeline.attempts.draft_requests import draft
 from pipeline.characters.references import character_of, going_along, pixels_of
+from pipeline.requests.draft_requests import draft
 from pipeline.resources import Resources
 from providers.catalogue import load
 from providers.prices import price

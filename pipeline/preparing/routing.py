@@ -7,10 +7,10 @@ from db.records import closed_loop
 from domain.errors import BadInput
 from domain.preparation import OFF, Added, Known
 from domain.routing import Routing
-from pipeline.attempts.offers import Asked, Offered
 from pipeline.characters.references import character_of
 from pipeline.learning import routing
 from pipeline.preparing import enhancement, persona_words
+from pipeline.requests.offers import Asked, Offered
 from pipeline.resources import Resources
 from providers.catalogue import load
 

@@ -27,6 +27,7 @@ ROLES = {
     "failures": "turns failures into classes of ours, or decides what becomes of them",
     "faults": "repeated faults of a lane",
     "feedback": "what users say about pictures",
+    "generate": "makes one picture",
     "generations": "lists and finds generations",
     "heartbeat": "the ticks of beat",
     "ids": "types of ids",
@@ -42,15 +43,18 @@ ROLES = {
     "preferences": "choices between pictures, and the head that is fitted to them",
     "reference_agreement": "how well a character's references agree",
     "replies": "replies of providers",
+    "preparation": "the stages before the picture",
     "rescore": "judges finished generations again",
     "rescue": "takes over work of dead workers",
     "resources": "what the steps of a process need",
     "routing": "chooses the model of a generation",
     "scoring": "the scoring process, and its client",
+    "stages": "the stages of a generation",
     "tables": "tables of the terminal",
     "tries": "the tries of a generation",
     "validate": "checks pictures against a character",
     "webhooks": "webhooks of providers",
+    "words": "calls of models that answer in words",
 }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.attempts.draft_requests import draft
+from pipeline.requests.draft_requests import draft
 from providers.catalogue import load
 from providers.registry import service
 from providers.setting_words import FORMER, chosen

@@ -21,9 +21,9 @@ from domain.escalation import Carried, Chances, Escalation, NextModel, Step, Var
 from domain.ids import BatchId, GenerationId
 from domain.money import show
 from domain.routing import Routing
-from pipeline.attempts.offers import Asked, Offered
 from pipeline.characters.references import named_urls
 from pipeline.learning import routing
+from pipeline.requests.offers import Asked, Offered
 from pipeline.resources import Resources
 from providers.catalogue import load
 from providers.registry import service

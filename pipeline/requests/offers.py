@@ -13,8 +13,8 @@ from typing import Any
 from db.records.characters import ReferenceRow
 from domain.errors import BadInput, LimitTooSmall, PriceUnknown
 from learning.routing import Needs, Offer
-from pipeline.attempts.draft_requests import can_be_said, draft
 from pipeline.characters.references import Going, going_along, pixels_of
+from pipeline.requests.draft_requests import can_be_said, draft
 from pipeline.resources import Resources
 from providers.catalogue import Model
 from providers.contract import Ask
