@@ -12,10 +12,10 @@ from pipeline.characters import threshold_origin
 from pipeline.operator.deletion import Deletion
 from pipeline.views.generations import labels
 from pipeline.views.status import BatchStatus
-from pipeline.views.team import Act, BatchLine, Story
+from pipeline.views.team import Act, BatchLine, GenerationDetails
 
 
-def generation(story: Story) -> wire.Generation:
+def generation(story: GenerationDetails) -> wire.Generation:
     row = story.generation
     own = row["pipeline_data"].get("row", {})
     called = labels(story)
@@ -43,7 +43,7 @@ def generation(story: Story) -> wire.Generation:
     )
 
 
-def _asset(story: Story, asset: dict[str, Any], label: str) -> wire.Asset:
+def _asset(story: GenerationDetails, asset: dict[str, Any], label: str) -> wire.Asset:
     # With several characters the one that is met least well: the picture passes when that one does.
     verdict = min(story.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None) or {}
     return wire.Asset(
@@ -81,7 +81,7 @@ def _feedback(row: dict[str, Any]) -> wire.GivenFeedback:
     )
 
 
-def generations(stories: list[Story], *, limit: int) -> wire.Generations:
+def generations(stories: list[GenerationDetails], *, limit: int) -> wire.Generations:
     """A page of up to `limit`, made of one more where there is a next page."""
     shown = stories[:limit]
     more = len(stories) > limit

@@ -11,7 +11,7 @@ from fastapi import Request
 
 from api.callers import Caller, ScopeRequired
 from domain.errors import BadInput, UnknownThing
-from domain.escalation import read_steps, wishes
+from domain.escalation import read_steps, try_policy_of
 from domain.ids import BatchId
 from domain.money import read_limit
 from pipeline.intake import plan
@@ -194,7 +194,7 @@ def _order(caller: Caller, wish: Wish, chosen: setting_words.Chosen) -> Order:
         max_image_cost=most,
         priority=wish.priority,
         whole_file=False,
-        try_policy=wishes(max_tries=wish.max_tries, escalate=escalate),
+        try_policy=try_policy_of(max_tries=wish.max_tries, escalate=escalate),
         team=caller.team,
         key_id=caller.key.id,
         findings=wish.findings,

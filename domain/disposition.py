@@ -25,7 +25,7 @@ from domain.errors import (
     ServiceMissing,
 )
 from domain.faults import Outage, is_fault
-from domain.retry import TryAgain, closing_reason, closure, concerns_lane, decide, wish_of
+from domain.retry import TryAgain, closing_reason, closure, concerns_lane, decide, requested_wait
 from domain.schedule import after_silence
 
 #: A lane that cannot be reached although its attempts tried: long enough to spare it, short enough to notice.
@@ -214,7 +214,7 @@ def _looking(failure: LikenessError, facts: Facts) -> Disposition:
         return _failed_try(failure, facts)
     # The call said nothing about the job, so nothing is known about the job.
     usual = after_silence(silences=facts.tries)
-    wait = max(usual, wish_of(failure) or usual)
+    wait = max(usual, requested_wait(failure) or usual)
     return Disposition(becomes=Becomes.SILENT, failure=failure, wait=wait, notes_error=True)
 
 

@@ -129,7 +129,7 @@ class ProviderError(LikenessError):
 
     Args:
         message: shown to the user unchanged.
-        retry_after_s: the wait that the provider asks for, in seconds; `domain.retry.wish_of` bounds it.
+        retry_after_s: the wait that the provider asks for, in seconds; `domain.retry.requested_wait` bounds it.
         charged_usd: what the provider charges although there is no picture; None for nothing.
         illegal_prompt: the provider counts this prompt against the account; too many of them cost money.
     """

@@ -53,7 +53,7 @@ class Policy:
 
     @classmethod
     def of(cls, *stored: Mapping[str, Any]) -> "Policy":
-        """Merge the JSON that rows store, as `wishes` writes it; later arguments win key by key."""
+        """Merge the JSON that rows store, as `try_policy_of` writes it; later arguments win key by key."""
         merged: dict[str, Any] = {}
         for one in stored:
             merged |= one
@@ -65,7 +65,7 @@ class Policy:
         )
 
 
-def wishes(
+def try_policy_of(
     *, max_tries: int | None = None, escalate: Sequence[Escalation] | None = None, max_image_cost: Decimal | None = None
 ) -> dict[str, Any]:
     """The policy as the JSON that rows store, with only the keys that were given.

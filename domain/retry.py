@@ -44,13 +44,13 @@ def decide(failure: LikenessError, *, tries: int, limit: int, jitter: float) -> 
     if tries >= limit:
         return GiveUp(f"{limit} tries used; the last one: {failure}")
     wait = min(BASE * 2 ** min(tries - 1, 16), CEILING) * (0.5 + jitter / 2)
-    wait = max(wait, wish_of(failure) or wait)
+    wait = max(wait, requested_wait(failure) or wait)
     if wait > CEILING:
         return GiveUp(f"the provider asks for {wait.total_seconds():.0f} s, longer than a slot is held")
     return TryAgain(wait)
 
 
-def wish_of(failure: LikenessError) -> timedelta | None:
+def requested_wait(failure: LikenessError) -> timedelta | None:
     """How long the provider asks us to wait, at most `LONGEST_WISH`; None where it says nothing that can be meant."""
     seconds = failure.retry_after_s if isinstance(failure, ProviderError) else None
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
@@ -89,4 +89,4 @@ def closure(failure: LikenessError) -> timedelta | None:
     shortest = CLOSES_LANE.get(type(failure))
     if shortest is None:
         return None
-    return max(shortest, wish_of(failure) or shortest)
+    return max(shortest, requested_wait(failure) or shortest)

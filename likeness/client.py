@@ -17,7 +17,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from domain.errors import BadInput, ServiceMissing
-from domain.escalation import read_steps, wishes
+from domain.escalation import read_steps, try_policy_of
 from domain.feedback import read_kind
 from domain.ids import BatchId
 from domain.money import read_limit
@@ -231,7 +231,7 @@ class Connection(SingleGenerations):
             max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
             priority=priority,
             whole_file=False,
-            try_policy=wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
+            try_policy=try_policy_of(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
             findings=findings,
         )
         plan = prepare(self.resources, order)

@@ -19,7 +19,7 @@ from pipeline.resources import Resources
 from pipeline.views import team
 from pipeline.views.report import line_of
 from pipeline.views.stages import stages_of
-from pipeline.views.team import Page, Story
+from pipeline.views.team import GenerationDetails, Page
 
 _MOST = 200
 
@@ -107,7 +107,7 @@ def page(resources: Resources, *, user: str | None, limit: int, cursor: str | No
     return GenerationPage(generations=told, cursor=str(told[-1].id) if len(told) == limit else None)
 
 
-def generation_of(resources: Resources, story: Story, *, translated: Sequence[str] = ()) -> Generation:
+def generation_of(resources: Resources, story: GenerationDetails, *, translated: Sequence[str] = ()) -> Generation:
     row = story.generation
     best = line_of(resources, story).best
     return Generation(

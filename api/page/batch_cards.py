@@ -9,7 +9,7 @@ from pipeline.characters import threshold_origin
 from pipeline.resources import Resources
 from pipeline.views.generations import labels
 from pipeline.views.report import line_of, shown_attempt
-from pipeline.views.team import Story
+from pipeline.views.team import GenerationDetails
 from reports.wording import dollars, duration_text, end_of, verdict
 
 _WAITS = {
@@ -68,7 +68,7 @@ class Card:
     rating: int
 
 
-def card_of(resources: Resources, story: Story, *, user_id: str) -> Card:
+def card_of(resources: Resources, story: GenerationDetails, *, user_id: str) -> Card:
     """A card for whoever `user_id` is."""
     row, line = story.generation, line_of(resources, story)
     state = GenerationState(row["state"])
@@ -101,12 +101,12 @@ def card_of(resources: Resources, story: Story, *, user_id: str) -> Card:
     )
 
 
-def _verdict(story: Story, asset: dict[str, Any]) -> dict[str, Any]:
+def _verdict(story: GenerationDetails, asset: dict[str, Any]) -> dict[str, Any]:
     # With several characters the one that is met least well: the picture passes when that one does.
     return min(story.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None) or {}
 
 
-def _picture(story: Story, asset: dict[str, Any]) -> CardPicture:
+def _picture(story: GenerationDetails, asset: dict[str, Any]) -> CardPicture:
     judged = _verdict(story, asset)
     label = labels(story)[asset["id"]]
     scores = [f"{name} {judged[name]:.2f}" for name in ("core", "style") if judged]

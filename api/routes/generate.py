@@ -21,7 +21,7 @@ from pipeline.operator import deletion, events, feedback
 from pipeline.operator.deletion import Deleted
 from pipeline.resources import Resources
 from pipeline.views import team
-from pipeline.views.team import Page, Story
+from pipeline.views.team import GenerationDetails, Page
 
 router = APIRouter(tags=["Generations"])
 
@@ -162,7 +162,7 @@ async def get(
     return await _held(request, caller, answer, prefer=prefer, headers={})
 
 
-def _story(resources: Resources, caller: Caller, text: str) -> Story:
+def _story(resources: Resources, caller: Caller, text: str) -> GenerationDetails:
     """The team's generation.
 
     Raises:

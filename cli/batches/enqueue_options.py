@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from domain.escalation import MOST_TRIES, Escalation, read_steps, wishes
+from domain.escalation import MOST_TRIES, Escalation, read_steps, try_policy_of
 from domain.money import read_limit
 from pipeline.intake.findings import Findings, read_kinds
 from pipeline.intake.order import Order
@@ -41,7 +41,7 @@ def policy_of(max_tries: int | None, escalate: str | None) -> dict[str, Any]:
     Raises:
         BadInput: a step that there is not.
     """
-    return wishes(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate))
+    return try_policy_of(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate))
 
 
 def stage_wishes(*, persona: str | None = None, optimise: bool = True) -> dict[str, Any]:

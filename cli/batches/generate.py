@@ -23,7 +23,7 @@ from pipeline.intake.commit import commit
 from pipeline.intake.plan import prepare
 from pipeline.intake.single import Single, order_of
 from pipeline.views import generations, status
-from pipeline.views.generations import Story
+from pipeline.views.generations import GenerationDetails
 from pipeline.views.stages import stages_of
 from providers.catalogue import load
 from runtime.lanes import require_lane
@@ -154,7 +154,7 @@ def _watch(site: Opened, batch_id: BatchId, terminal: Terminal) -> None:
         Watch(site.resources, batch_id, terminal, tend=tend, brings_workers=brings).until_over()
 
 
-def _stage_lines(story: Story) -> list[str]:
+def _stage_lines(story: GenerationDetails) -> list[str]:
     return [
         f"{one['name']:<12} {one['outcome']:<10} {one['took_ms'] or 0:>8.0f} ms  {one['cost_usd']} USD"
         for one in stages_of(story)

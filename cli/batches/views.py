@@ -14,7 +14,7 @@ from domain.states import GenerationState
 from pipeline.characters.threshold_origin import describe_verdict, margin, other_text_model
 from pipeline.resources import Resources
 from pipeline.views import generations
-from pipeline.views.generations import Story
+from pipeline.views.generations import GenerationDetails
 from pipeline.views.report import line_of
 from pipeline.views.status import BatchStatus, OverdueJob
 from reports.tries import sentences
@@ -66,7 +66,7 @@ def overdue_document(job: OverdueJob) -> dict[str, object]:
 
 
 def lines(
-    name: str, page: Sequence[Story], *, state: GenerationState | None, total: int, offset: int
+    name: str, page: Sequence[GenerationDetails], *, state: GenerationState | None, total: int, offset: int
 ) -> list[RenderableType]:
     """Generations, one a line, with what to type to see more; only those in `state` where one is named."""
     if not page:
@@ -92,7 +92,7 @@ def lines(
     return [table, shown]
 
 
-def lines_of_everything(page: Sequence[Story], *, user: str) -> list[RenderableType]:
+def lines_of_everything(page: Sequence[GenerationDetails], *, user: str) -> list[RenderableType]:
     """Generations of all batches, one a line, each with its id."""
     if not page:
         return [f"{user} has no such generation"]
@@ -109,7 +109,7 @@ def lines_of_everything(page: Sequence[Story], *, user: str) -> list[RenderableT
     return [table, "`likeness show ID` tells one's whole story"]
 
 
-def _best_verdict(story: Story) -> dict[str, Any] | None:
+def _best_verdict(story: GenerationDetails) -> dict[str, Any] | None:
     every = [verdict for found in story.verdicts.values() for verdict in found]
     best = [asset["id"] for asset in story.assets if asset["best"]]
     chosen = [verdict for verdict in every if verdict["asset_id"] in best]
@@ -133,7 +133,7 @@ def _picture(resources: Resources, asset: dict[str, Any]) -> str | None:
     return address
 
 
-def line_document(resources: Resources, story: Story) -> dict[str, Any]:
+def line_document(resources: Resources, story: GenerationDetails) -> dict[str, Any]:
     """One generation of a list: its own columns, its best verdict and picture."""
     told = generations.as_json(story)
     verdict = _best_verdict(story)
@@ -148,7 +148,7 @@ def line_document(resources: Resources, story: Story) -> dict[str, Any]:
     }
 
 
-def document(resources: Resources, story: Story) -> dict[str, Any]:
+def document(resources: Resources, story: GenerationDetails) -> dict[str, Any]:
     """The whole story; each asset also says where its picture is."""
     told = generations.as_json(story)
     for asset, row in zip(told["assets"], story.assets, strict=True):
@@ -157,7 +157,7 @@ def document(resources: Resources, story: Story) -> dict[str, Any]:
     return told
 
 
-def whole(resources: Resources, story: Story) -> list[RenderableType]:
+def whole(resources: Resources, story: GenerationDetails) -> list[RenderableType]:
     """The whole story, from the prompt to the verdicts."""
     row = story.generation
     facts = facts_of()
@@ -187,7 +187,7 @@ def whole(resources: Resources, story: Story) -> list[RenderableType]:
     return parts
 
 
-def _history(story: Story) -> Table:
+def _history(story: GenerationDetails) -> Table:
     """Who asked for what."""
     table = table_of("when (UTC)", "who", "from", "to", "why", giving=("why",))
     for one in story.history:
@@ -201,7 +201,7 @@ def _history(story: Story) -> Table:
     return table
 
 
-def _feedback(story: Story) -> Table:
+def _feedback(story: GenerationDetails) -> Table:
     """What people said, about which picture."""
     table = table_of("when (UTC)", "who", "picture", "said", giving=("said",))
     labels = generations.labels(story)
@@ -213,7 +213,7 @@ def _feedback(story: Story) -> Table:
     return table
 
 
-def _attempts(story: Story) -> Table:
+def _attempts(story: GenerationDetails) -> Table:
     columns = ("attempt", "lane", "state", "money", "took", "job")
     table = table_of(*columns, numbers=("attempt", "took"), giving=("job",))
     for one in story.attempts:
@@ -232,7 +232,7 @@ def _attempts(story: Story) -> Table:
     return table
 
 
-def _assets(resources: Resources, story: Story) -> list[RenderableType]:
+def _assets(resources: Resources, story: GenerationDetails) -> list[RenderableType]:
     numbers = ("picture", "core", "style", "prompt")
     table = table_of("picture", "size", "core", "style", "prompt", "verdict", numbers=numbers)
     files: list[RenderableType] = []
@@ -260,7 +260,7 @@ def _assets(resources: Resources, story: Story) -> list[RenderableType]:
     return [table, *_thresholds(story), *files]
 
 
-def _thresholds(story: Story) -> list[RenderableType]:
+def _thresholds(story: GenerationDetails) -> list[RenderableType]:
     """Against what the pictures were held, and where that comes from; mostly one line."""
     lines = {
         f"{one['character']}, version {one['threshold_version']}: {describe_verdict(one)}": None

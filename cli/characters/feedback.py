@@ -99,7 +99,7 @@ def compare_command(
         terminal.note("kept; `likeness feedback train` learns from it, and beat does every ten minutes")
 
 
-def _picture(resources: Any, named: str, *, user: str) -> tuple[generations.Story, str | None]:
+def _picture(resources: Any, named: str, *, user: str) -> tuple[generations.GenerationDetails, str | None]:
     generation, colon, number = named.partition(":")
     return generations.find(resources, generation, user_id=user), number if colon else None
 

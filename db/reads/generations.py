@@ -90,7 +90,7 @@ _FOR_WORDS: Final = (AttemptKind.VISION, AttemptKind.TEXT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class GenerationDetails:
     """A generation with its attempts, assets, verdicts, feedback and history, each as the columns of its row."""
 
     generation: dict[str, Any]
@@ -114,7 +114,9 @@ class Wanted:
     since: datetime | None = None
 
 
-def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None, offset: int = 0) -> list[Story]:
+def stories(
+    connection: Connection, wanted: Wanted, *, limit: int | None = None, offset: int = 0
+) -> list[GenerationDetails]:
     """Generations in the order of the prompt file, newest batch first."""
     chosen = select(generations).order_by(generations.c.batch_id.desc(), generations.c.position, generations.c.id)
     columns = {
@@ -132,7 +134,7 @@ def stories(connection: Connection, wanted: Wanted, *, limit: int | None = None,
     if wanted.since is not None:
         chosen = chosen.where(generations.c.created_at >= wanted.since)
     rows = _rows(connection, chosen.limit(limit).offset(offset))
-    found = {row["id"]: Story(generation=row) for row in rows}
+    found = {row["id"]: GenerationDetails(generation=row) for row in rows}
     ids = list(found)
     # Calls for words come before the attempts that they prepare.
     ordered = _by_generation(attempts, ids).order_by(attempts.c.kind.in_(_FOR_WORDS).desc(), attempts.c.number)

@@ -15,7 +15,7 @@ from typing import Final
 from db.reads.work import Work
 from db.records import closed_loop
 from domain.errors import PictureAway, PictureError
-from pipeline.characters.references import Going, pixels_of
+from pipeline.characters.references import SentReference, pixels_of
 from pipeline.resources import Resources
 from providers.catalogue import Model
 from providers.contract import Lane
@@ -40,7 +40,9 @@ class Cost:
     at_most_usd: Decimal
 
 
-def as_sent(resources: Resources, lane: Lane, work: Work, *, model: Model, going: Sequence[Going]) -> Cost | None:
+def as_sent(
+    resources: Resources, lane: Lane, work: Work, *, model: Model, sent_references: Sequence[SentReference]
+) -> Cost | None:
     """The cost of submitting `work` now with the references that go along.
 
     Returns:
@@ -51,7 +53,9 @@ def as_sent(resources: Resources, lane: Lane, work: Work, *, model: Model, going
         BadInput: the model has no such size, quality or mode any more.
     """
     today = datetime.now(UTC).date()
-    sizes = _sizes(resources, lane, going) if by_reference_size(model, on=today) else pixels_of(going)
+    sizes = (
+        _sizes(resources, lane, sent_references) if by_reference_size(model, on=today) else pixels_of(sent_references)
+    )
     found = listed(model, work.settings, on=today, references=sizes, prompt=work.prompt)
     if found is None or found.estimate:
         return None
@@ -67,12 +71,12 @@ def _check_maximum(resources: Resources, work: Work, *, model: Model, sizes: Seq
     price(model, work.settings, on=on, max_image_cost=most, references=sizes, prompt=work.prompt)
 
 
-def _sizes(resources: Resources, lane: Lane, going: Sequence[Going]) -> list[int | None]:
+def _sizes(resources: Resources, lane: Lane, sent_references: Sequence[SentReference]) -> list[int | None]:
     """The pixels of each reference; one that cannot be measured is charged at the most that is assumed."""
     until = time.monotonic() + MEASURED_WITHIN_S
     return [
         _measured(resources, lane, one, until=until) if isinstance(one, str) else one.width * one.height
-        for one in going
+        for one in sent_references
     ]
 
 

@@ -53,10 +53,14 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
         return None
     try:
         model = _model(work)
-        going = references.going_with(resources, work, model=model)
-        ask = _ask(resources, lane, work, going)
+        sent_references = references.references_sent(resources, work, model=model)
+        ask = _ask(resources, lane, work, sent_references)
         sent_prompt = lane.prompt_text(ask)
-        cost = None if model is None else submission_costs.as_sent(resources, lane, work, model=model, going=going)
+        cost = (
+            None
+            if model is None
+            else submission_costs.as_sent(resources, lane, work, model=model, sent_references=sent_references)
+        )
     except (ProviderError, RequestError, ServiceMissing) as failure:
         _before_the_intent(resources, work, failure)
         return None
@@ -86,14 +90,14 @@ def _model(work: Work) -> Model | None:
         return None
 
 
-def _ask(resources: Resources, lane: Lane, work: Work, going: Sequence[references.Going]) -> Ask:
+def _ask(resources: Resources, lane: Lane, work: Work, sent_references: Sequence[references.SentReference]) -> Ask:
     return Ask(
         attempt_id=str(work.attempt_id),
         token=work.token,
         model=work.model,
         prompt=work.prompt,
         settings=work.settings,
-        reference_urls=references.urls_of(resources, lane, going),
+        reference_urls=references.urls_of(resources, lane, sent_references),
         hook_url=f"{resources.public_url}/hooks/{work.lane}/{work.token}" if resources.public_url else None,
         action=follow_up_jobs.action_of(resources, work),
     )

@@ -27,10 +27,12 @@ _LOOK_S: Final = 10.0
 _BYTES_PER_PIXEL_AT_MOST: Final = 5
 
 #: A reference that goes along with a call: an address that its settings name, or one of a character's pictures.
-Going = str | ReferenceRow
+SentReference = str | ReferenceRow
 
 
-def going_along(settings: Mapping[str, Any], rows: Iterable[ReferenceRow], *, model: Model | None) -> list[Going]:
+def chosen_references(
+    settings: Mapping[str, Any], rows: Iterable[ReferenceRow], *, model: Model | None
+) -> list[SentReference]:
     """The references that a call with these settings takes along, best first: the one answer to that question.
 
     Those that the settings name win over the characters' own, and no more go along than the model takes.
@@ -52,20 +54,20 @@ def how_many(settings: Mapping[str, Any]) -> int | None:
     return int(wanted) if isinstance(wanted, int) and wanted is not True else None
 
 
-def pixels_of(going: Sequence[Going]) -> list[int | None]:
+def pixels_of(sent_references: Sequence[SentReference]) -> list[int | None]:
     """How large each is; None for one that is known by its address alone."""
-    return [None if isinstance(one, str) else one.width * one.height for one in going]
+    return [None if isinstance(one, str) else one.width * one.height for one in sent_references]
 
 
-def going_with(resources: Resources, work: Work, *, model: Model | None) -> list[Going]:
+def references_sent(resources: Resources, work: Work, *, model: Model | None) -> list[SentReference]:
     """The references of this attempt, as they are now."""
     characters_of = [
         resources.reference_cache.character(one, partial(character_of, resources, one)) for one in work.character_ids
     ]
-    return going_along(work.settings, [row for one in characters_of for row in one.references], model=model)
+    return chosen_references(work.settings, [row for one in characters_of for row in one.references], model=model)
 
 
-def urls_of(resources: Resources, lane: Lane, going: Sequence[Going]) -> list[str]:
+def urls_of(resources: Resources, lane: Lane, sent_references: Sequence[SentReference]) -> list[str]:
     """Addresses under which the lane's provider can read them; a file without one is uploaded.
 
     Raises:
@@ -73,7 +75,10 @@ def urls_of(resources: Resources, lane: Lane, going: Sequence[Going]) -> list[st
         ServiceMissing: a reference is not in the store of this machine, or waits for a bucket that is away.
         ProviderError: uploading one failed.
     """
-    return [_looked_at(resources, lane, one) if isinstance(one, str) else _url(resources, lane, one) for one in going]
+    return [
+        _looked_at(resources, lane, one) if isinstance(one, str) else _url(resources, lane, one)
+        for one in sent_references
+    ]
 
 
 def look_at(resources: Resources, lane: Lane, url: str) -> str | None:
@@ -158,9 +163,9 @@ def can_be_read(resources: Resources, lane: Lane) -> bool:
     return lane.takes_files or resources.store.public_base is not None
 
 
-def unread_types(lane: Lane, going: Sequence[Going]) -> list[str]:
+def unread_types(lane: Lane, sent_references: Sequence[SentReference]) -> list[str]:
     """Media types of references that the lane's provider does not read, and that nobody converts on the way there."""
-    types = {one.media_type for one in going if not isinstance(one, str)}
+    types = {one.media_type for one in sent_references if not isinstance(one, str)}
     return [] if lane.takes_files else sorted(one for one in types if not lane.reads_reference(one, size=0))
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from db.reads import generations
-from db.reads.generations import Story, Wanted
+from db.reads.generations import GenerationDetails, Wanted
 from domain.errors import BadInput
 from domain.states import GenerationState
 from pipeline.comparison.cases import CASE, PROMPT
@@ -41,7 +41,7 @@ def comparison_of(resources: Resources, found: BatchStatus) -> Comparison:
     """
     with resources.database.transaction() as connection:
         stories = generations.stories(connection, Wanted(batch_id=found.batch.id))
-    by_case: dict[str, list[Story]] = defaultdict(list)
+    by_case: dict[str, list[GenerationDetails]] = defaultdict(list)
     for story in stories:
         if case := _row(story).get(CASE):
             by_case[case].append(story)
@@ -108,12 +108,12 @@ def _pair(span: Span | None) -> list[float] | None:
     return None if span is None else [span.low, span.high]
 
 
-def _row(story: Story) -> Mapping[str, Any]:
+def _row(story: GenerationDetails) -> Mapping[str, Any]:
     row: Mapping[str, Any] = story.generation["pipeline_data"].get("row", {})
     return row
 
 
-def _measured(name: str, told: Sequence[Story], lines: Mapping[Any, GenerationLine]) -> Case:
+def _measured(name: str, told: Sequence[GenerationDetails], lines: Mapping[Any, GenerationLine]) -> Case:
     """The judged generations of a case: the score of each is its best picture's, which is what the studio gets."""
     scores: dict[str, list[float]] = defaultdict(list)
     for story in told:
@@ -128,7 +128,7 @@ def _measured(name: str, told: Sequence[Story], lines: Mapping[Any, GenerationLi
     )
 
 
-def _figures(case: Case, told: Sequence[Story], lines: Mapping[Any, GenerationLine]) -> CaseFigures:
+def _figures(case: Case, told: Sequence[GenerationDetails], lines: Mapping[Any, GenerationLine]) -> CaseFigures:
     charged = sum((story.generation["cost"] for story in told), Decimal(0))
     bests = [best for story in told if (best := lines[story.generation["id"]].best) is not None]
     follows = [one.text_alignment for one in bests if one.text_alignment is not None]
@@ -147,7 +147,7 @@ def _figures(case: Case, told: Sequence[Story], lines: Mapping[Any, GenerationLi
     )
 
 
-def _asked(story: Story) -> str:
+def _asked(story: GenerationDetails) -> str:
     row = story.generation
     settings = {name: value for name, value in row["settings"].items() if name not in _SAME}
     if settings.get("references") is False:
@@ -205,7 +205,7 @@ def _among(advice: Recommendation, leaders: Sequence[CaseFigures]) -> Iterable[s
 
 
 def _rounds(
-    by_case: Mapping[str, Sequence[Story]], lines: Mapping[Any, GenerationLine]
+    by_case: Mapping[str, Sequence[GenerationDetails]], lines: Mapping[Any, GenerationLine]
 ) -> list[tuple[str, dict[str, GenerationLine]]]:
     """Pictures side by side: the first of each prompt in every case, then the second; prompts in their order."""
     cells: dict[tuple[str, int], dict[str, GenerationLine]] = defaultdict(dict)

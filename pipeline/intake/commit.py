@@ -7,7 +7,7 @@ from typing import Any
 from db.records import batches, characters, reference_contents
 from db.records.batches import Enqueued
 from db.records.incoming_rows import LaidOut, copy_new
-from domain.escalation import DEFAULT_STEPS, Escalation, wishes
+from domain.escalation import DEFAULT_STEPS, Escalation, try_policy_of
 from domain.ids import BatchId
 from domain.routing import Routing
 from pipeline.attempts.admit import admit
@@ -81,8 +81,8 @@ def _add(laid_out: LaidOut, batch_id: BatchId, plan: Plan) -> Enqueued:
 
 def _policy_of(order: Order) -> dict[str, Any]:
     """The most that one call may cost holds for further tries too."""
-    policy = wishes(max_image_cost=order.max_image_cost) | dict(order.try_policy)
+    policy = try_policy_of(max_image_cost=order.max_image_cost) | dict(order.try_policy)
     if Routing.of(order.model) is not None and "max_tries" in policy and "escalate" not in policy:
         # Who leaves the model to the product leaves that of a further try to it too.
-        policy |= wishes(escalate=(Escalation.MODEL, *DEFAULT_STEPS))
+        policy |= try_policy_of(escalate=(Escalation.MODEL, *DEFAULT_STEPS))
     return policy

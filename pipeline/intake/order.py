@@ -29,7 +29,7 @@ class Order:
         whole_file: False when the rows are a part of their file, so that nothing is reported as vanished.
         times: how often each prompt is wanted.
         categories: each prompt is wanted once in each of them.
-        try_policy: what was said about further tries, as `domain.escalation.wishes` writes it.
+        try_policy: what was said about further tries, as `domain.escalation.try_policy_of` writes it.
         redo: make rows again that the batch has already, and that differ in what does not decide the picture.
         preparation: what is wished of the stages before the picture, by their names (`domain.preparation`).
         look: look at the addresses of references that rows name, before anything is enqueued.

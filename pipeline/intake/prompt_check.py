@@ -13,7 +13,7 @@ from typing import Final
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from domain.errors import BadInput, LikenessError
-from domain.retry import wish_of
+from domain.retry import requested_wait
 from pipeline.intake.plan import Plan, PlannedRow
 from pipeline.resources import Resources
 from providers.contract import Ask, Lane
@@ -112,5 +112,5 @@ def _objection(lane: Lane, text: str) -> str | None:
 
 def _wait_s(state: RetryCallState) -> float:
     failure = state.outcome.exception() if state.outcome is not None else None
-    wish = wish_of(failure) if isinstance(failure, LikenessError) else None
+    wish = requested_wait(failure) if isinstance(failure, LikenessError) else None
     return min(wish.total_seconds() if wish is not None else 0.5 * 2**state.attempt_number, _LONGEST_WAIT_S)

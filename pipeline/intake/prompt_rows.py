@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Final, overload
 
 from domain.errors import BadInput
-from domain.escalation import MOST_TRIES, read_steps, wishes
+from domain.escalation import MOST_TRIES, read_steps, try_policy_of
 from pipeline.intake.cell_text import Tidying, broken_letters, error_mark, is_placeholder
 from pipeline.intake.columns import ADDRESSES, NUMBERS, SETTINGS, SWITCHES, TRIES, WORDS, column_name, read_references
 from pipeline.intake.findings import Findings, Kind
@@ -48,7 +48,7 @@ class PromptRow:
         settings: recognised columns that steer a model, under their canonical names; `seed`,
             `cref_weight`, `stylize`, `chaos`, `weird` are whole numbers, the others text.
         extra: all other columns that are not blank, under their own names.
-        try_policy: what the row says about further tries, as `domain.escalation.wishes` writes it.
+        try_policy: what the row says about further tries, as `domain.escalation.try_policy_of` writes it.
         preparation: what the row wishes of the stages before the picture; wins over its order's, key by key.
     """
 
@@ -357,8 +357,8 @@ class RowReader:
     def _policy(self, text: str, column: str, line: int) -> dict[str, Any]:
         try:
             if column == "escalate":
-                return wishes(escalate=read_steps(text))
-            return wishes(max_tries=self._number(text, column, line, most=MOST_TRIES))
+                return try_policy_of(escalate=read_steps(text))
+            return try_policy_of(max_tries=self._number(text, column, line, most=MOST_TRIES))
         except BadInput as failure:
             raise BadInput(f"{failure} (in {self._name!r})", line=line) if failure.line is None else failure from None
 

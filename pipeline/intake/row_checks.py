@@ -20,9 +20,9 @@ from domain.preparation import WISHES
 from domain.routing import Routing
 from pipeline.characters.character_names import BETWEEN, find_all, join_names
 from pipeline.characters.references import (
-    Going,
+    SentReference,
     can_be_read,
-    going_along,
+    chosen_references,
     how_many,
     named_urls,
     pixels_of,
@@ -66,7 +66,7 @@ class RowKind:
     lane: Lane
     characters: Sequence[CharacterRow]
     settings: Mapping[str, Any]
-    going: Sequence[Going]
+    sent_references: Sequence[SentReference]
     identity_rest: str
     longest: int = -1
     most_blanks: int = -1
@@ -211,14 +211,14 @@ class RowChecks:
         except UnknownThing as failure:
             raise UnknownThing(f"line {row.line}: {failure}") if row.character else failure from None
         settings = self._settings(row, lost, provider=provider)
-        going = self._references(lane, model, settings, characters)
+        sent_references = self._references(lane, model, settings, characters)
         kind = RowKind(
             provider=provider,
             model=model,
             lane=lane,
             characters=characters,
             settings=settings,
-            going=going,
+            sent_references=sent_references,
             identity_rest="",
         )
         kind.identity_rest = _identity_rest(kind, settings=settings)
@@ -238,26 +238,28 @@ class RowChecks:
 
     def _references(
         self, lane: Lane, model: Model, settings: Mapping[str, Any], characters: Sequence[CharacterRow]
-    ) -> Sequence[Going]:
+    ) -> Sequence[SentReference]:
         """The references that go along.
 
         Raises:
             BadInput: the service could not read one of them.
         """
         references = [reference for one in characters for reference in one.references]
-        going = going_along(settings, references, model=model)
-        unreadable = [one.name for one in characters if any(reference in going for reference in one.references)]
+        sent_references = chosen_references(settings, references, model=model)
+        unreadable = [
+            one.name for one in characters if any(reference in sent_references for reference in one.references)
+        ]
         if unreadable and not can_be_read(self._resources, lane):
             raise BadInput(
                 f"the references of {' and '.join(map(repr, unreadable))} have no address that {lane.provider!r}"
                 " could read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings"
             )
-        if unread := unread_types(lane, going):
+        if unread := unread_types(lane, sent_references):
             raise BadInput(
                 f"{lane.provider!r} does not read references of type {' or '.join(unread)}; add the character again"
                 " with PNG, JPEG or WebP files"
             )
-        return going
+        return sent_references
 
     def _model(self, provider: str, name: str | None) -> Model:
         # Left to the product: chosen when its turn comes, and priced as the provider's default until then.
@@ -284,7 +286,7 @@ class RowChecks:
         model = kind.model
         if model.max_prompt_chars is not None and length > model.max_prompt_chars:
             raise BadInput(f"the prompt has {length:,} characters; {model.name!r} takes {model.max_prompt_chars:,}")
-        ask = draft(model.name, prompt, settings, references=len(kind.going))
+        ask = draft(model.name, prompt, settings, references=len(kind.sent_references))
         try:
             kind.lane.check(ask)
             warnings = kind.lane.warnings(ask)
@@ -317,7 +319,7 @@ class RowChecks:
             settings,
             on=self._today,
             max_image_cost=self._most(kind),
-            references=pixels_of(kind.going),
+            references=pixels_of(kind.sent_references),
             prompt=row.prompt,
         )
         self.largest_hold_usd = max(self.largest_hold_usd, found.at_most_usd)

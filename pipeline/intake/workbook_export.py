@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from db.reads.generations import Story
+from db.reads.generations import GenerationDetails
 from db.records import characters
 from domain.errors import BadInput
 from domain.ids import BatchId, CharacterId, normalised
@@ -55,18 +55,18 @@ def export_workbook(resources: Resources, batch_id: BatchId, path: Path, *, over
     return replace(written, warnings=[*written.warnings, *_about(changed)])
 
 
-def _names(resources: Resources, told: Sequence[Story]) -> Mapping[UUID, str]:
+def _names(resources: Resources, told: Sequence[GenerationDetails]) -> Mapping[UUID, str]:
     ids = {one for story in told for one in _cast(story)}
     with resources.database.transaction() as connection:
         return {one: characters.get(connection, CharacterId(one)).name for one in ids}
 
 
-def _cast(story: Story) -> Sequence[UUID]:
+def _cast(story: GenerationDetails) -> Sequence[UUID]:
     row = story.generation
     return [] if row["character_id"] is None else [row["character_id"], *row["further_character_ids"]]
 
 
-def _asked(resources: Resources, story: Story, names: Mapping[UUID, str]) -> AskedLine:
+def _asked(resources: Resources, story: GenerationDetails, names: Mapping[UUID, str]) -> AskedLine:
     row = story.generation
     own = {name: value for name, value in row["pipeline_data"].get("row", {}).items() if name != "index"}
     if "status" in own:

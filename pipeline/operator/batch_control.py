@@ -165,7 +165,7 @@ def try_further(resources: Resources, batch_id: BatchId, *, said: Mapping[str, A
     """Continue the rejected generations of a batch by a policy of further tries; each may be charged again.
 
     Args:
-        said: as `domain.escalation.wishes` writes it; it becomes the batch's policy.
+        said: as `domain.escalation.try_policy_of` writes it; it becomes the batch's policy.
     """
     with resources.database.transaction() as connection:
         batches.get(connection, batch_id)

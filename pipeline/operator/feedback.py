@@ -8,12 +8,12 @@ from domain.errors import BadInput, UnknownThing
 from domain.feedback import IDENTITY, FeedbackType
 from domain.ids import AssetId, GenerationId
 from pipeline.resources import Resources
-from pipeline.views.generations import Story
+from pipeline.views.generations import GenerationDetails
 
 
 def record_feedback(
     resources: Resources,
-    story: Story,
+    story: GenerationDetails,
     *,
     user_id: str,
     kind: FeedbackType,
@@ -58,7 +58,11 @@ def record_feedback(
 
 
 def record_choice(
-    resources: Resources, preferred: tuple[Story, str | None], other: tuple[Story, str | None], *, user_id: str
+    resources: Resources,
+    preferred: tuple[GenerationDetails, str | None],
+    other: tuple[GenerationDetails, str | None],
+    *,
+    user_id: str,
 ) -> tuple[UUID, UUID]:
     """Record that a user likes one picture more than another.
 
@@ -83,7 +87,7 @@ def record_choice(
     return better, worse
 
 
-def picture_of(story: Story, picture: str | None) -> dict[str, Any] | None:
+def picture_of(story: GenerationDetails, picture: str | None) -> dict[str, Any] | None:
     """The stored picture of that number, or the best one; None where there is none.
 
     Raises:

@@ -6,7 +6,7 @@ from db.moves.preparation import Ready
 from db.records import closed_loop
 from domain.errors import BadInput, RequestRefused
 from domain.preparation import Known
-from pipeline.characters.references import character_of, going_along, pixels_of
+from pipeline.characters.references import character_of, chosen_references, pixels_of
 from pipeline.requests.draft_requests import draft
 from pipeline.resources import Resources
 from providers.catalogue import load
@@ -29,11 +29,13 @@ def ready(resources: Resources, known: Known) -> Ready:
             f"the prompt has {len(known.prompt):,} characters; {model.name!r} takes {model.max_prompt_chars:,}"
         )
     characters = [character_of(resources, one) for one in known.character_ids]
-    going = going_along(known.settings, [row for one in characters for row in one.references], model=model)
+    sent_references = chosen_references(
+        known.settings, [row for one in characters for row in one.references], model=model
+    )
     lane = next((one for one in resources.lanes.values() if one.provider == known.provider), None)
     if lane is not None:
         try:
-            lane.check(draft(model.name, known.prompt, known.settings, references=len(going)))
+            lane.check(draft(model.name, known.prompt, known.settings, references=len(sent_references)))
         except RequestRefused as failure:
             raise BadInput(str(failure)) from failure
     with resources.database.transaction() as connection:
@@ -41,7 +43,7 @@ def ready(resources: Resources, known: Known) -> Ready:
     if most is None and all(one.estimate for one in model.prices):
         most = resources.estimates.get(known.provider)
     found = price(
-        model, known.settings, on=today, max_image_cost=most, references=pixels_of(going), prompt=known.prompt
+        model, known.settings, on=today, max_image_cost=most, references=pixels_of(sent_references), prompt=known.prompt
     )
     return Ready(
         prompt=known.prompt,

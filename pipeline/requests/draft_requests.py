@@ -16,7 +16,7 @@ def draft(model: str, prompt: str, settings: Mapping[str, Any], *, references: i
     """The ask of an attempt that nobody makes yet.
 
     Args:
-        references: how many go along, as `pipeline.characters.references.going_along` has it.
+        references: how many go along, as `pipeline.characters.references.chosen_references` has it.
     """
     return Ask(
         attempt_id=_NO_ATTEMPT,

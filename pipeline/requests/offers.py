@@ -13,7 +13,7 @@ from typing import Any
 from db.records.characters import ReferenceRow
 from domain.errors import BadInput, LimitTooSmall, PriceUnknown
 from learning.routing import Needs, Offer
-from pipeline.characters.references import Going, going_along, pixels_of
+from pipeline.characters.references import SentReference, chosen_references, pixels_of
 from pipeline.requests.draft_requests import can_be_said, draft
 from pipeline.resources import Resources
 from providers.catalogue import Model
@@ -110,17 +110,17 @@ class Asked:
         return None if found is None else Offered(model=model, provider=provider, price=found)
 
     def draft(self, model: Model, settings: Mapping[str, Any]) -> Ask:
-        return draft(model.name, self.prompt, settings, references=len(self.going(model, settings)))
+        return draft(model.name, self.prompt, settings, references=len(self.sent_references(model, settings)))
 
-    def going(self, model: Model, settings: Mapping[str, Any]) -> list[Going]:
-        return going_along(settings, self.references, model=model)
+    def sent_references(self, model: Model, settings: Mapping[str, Any]) -> list[SentReference]:
+        return chosen_references(settings, self.references, model=model)
 
     def can_be_said(self, model: Model, provider: str, settings: Mapping[str, Any]) -> bool:
         return can_be_said(service(provider).adapter(), self.draft(model, settings))
 
     def readable_by(self, provider: str, model: Model, settings: Mapping[str, Any]) -> bool:
         """Whether the references can get to the provider: by an address, or as files."""
-        named = all(isinstance(one, str) for one in self.going(model, settings))
+        named = all(isinstance(one, str) for one in self.sent_references(model, settings))
         if named or self.resources.store.public_base is not None:
             return True
         lane = next((one for one in self.resources.lanes.values() if one.provider == provider), None)
@@ -140,7 +140,7 @@ class Asked:
                 settings,
                 on=self.today,
                 max_image_cost=most,
-                references=pixels_of(self.going(model, settings)),
+                references=pixels_of(self.sent_references(model, settings)),
                 prompt=self.prompt,
             )
         except (PriceUnknown, LimitTooSmall, BadInput):

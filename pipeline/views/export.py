@@ -17,7 +17,7 @@ from domain.ids import BatchId, sha256
 from domain.states import GenerationState
 from pipeline.resources import Resources
 from pipeline.views import generations, status
-from pipeline.views.generations import Story
+from pipeline.views.generations import GenerationDetails
 from pipeline.views.report import line_of, report_of, shown_attempt
 from reports.generation_log import write_log
 from reports.records import AssetLine, GenerationLine
@@ -90,7 +90,7 @@ def export(
     return Exported(written=written, kept=len(copies) - written - len(lost), lost=lost, log=log)
 
 
-def _copies(told: Sequence[Story], folder: Path, batch: str, *, every_picture: bool) -> Iterator[_Copy]:
+def _copies(told: Sequence[GenerationDetails], folder: Path, batch: str, *, every_picture: bool) -> Iterator[_Copy]:
     seen: Counter[int] = Counter()
     for story in told:
         row = story.generation
@@ -115,7 +115,7 @@ def _copies(told: Sequence[Story], folder: Path, batch: str, *, every_picture: b
             )
 
 
-def _chosen(story: Story, *, every_picture: bool) -> list[dict[str, Any]]:
+def _chosen(story: GenerationDetails, *, every_picture: bool) -> list[dict[str, Any]]:
     stored = [asset for asset in story.assets if asset["r2_key"] is not None]
     if every_picture:
         return stored
@@ -160,7 +160,7 @@ def _write(resources: Resources, copy: _Copy) -> bool:
     return True
 
 
-def _with_targets(line: GenerationLine, story: Story, targets: dict[Any, Path]) -> GenerationLine:
+def _with_targets(line: GenerationLine, story: GenerationDetails, targets: dict[Any, Path]) -> GenerationLine:
     """The line with the paths that its pictures were written to."""
     attempt = shown_attempt(story)
     shown = {one["position"]: targets.get(one["id"]) for one in story.assets if one["attempt_id"] == attempt}

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from db.reads import generations
-from db.reads.generations import Story, Wanted
+from db.reads.generations import GenerationDetails, Wanted
 from db.records import batches
 from domain.errors import BadInput, UnknownThing
 from domain.ids import BatchId
@@ -16,7 +16,7 @@ from domain.states import GenerationState
 from pipeline.characters import threshold_origin
 from pipeline.resources import Resources
 
-__all__ = ["Cost", "Story", "as_json", "cost_summary", "costs", "find", "labels", "page", "summed"]
+__all__ = ["Cost", "GenerationDetails", "as_json", "cost_summary", "costs", "find", "labels", "page", "summed"]
 
 #: Columns left out of documents: secrets and technical values.
 _UNTOLD = frozenset({"token", "lease_token", "identity", "occurrence"})
@@ -31,14 +31,14 @@ def page(
     since: datetime | None = None,
     limit: int | None = None,
     offset: int = 0,
-) -> list[Story]:
+) -> list[GenerationDetails]:
     """A page of generations: of a batch in the order of its prompt file, or of all batches, newest first."""
     wanted = Wanted(batch_id=batch_id, user_id=user_id, state=state, since=since)
     with resources.database.transaction() as connection:
         return generations.stories(connection, wanted, limit=limit, offset=offset)
 
 
-def find(resources: Resources, wanted: str, *, user_id: str) -> Story:
+def find(resources: Resources, wanted: str, *, user_id: str) -> GenerationDetails:
     """Find a generation by its id or by `BATCH/ROW`, with rows counted from 0.
 
     Raises:
@@ -64,7 +64,7 @@ def find(resources: Resources, wanted: str, *, user_id: str) -> Story:
     return found[0]
 
 
-def labels(story: Story) -> dict[UUID, str]:
+def labels(story: GenerationDetails) -> dict[UUID, str]:
     """The number of each picture for users: its position from 0, or `ATTEMPT.POSITION` if several attempts have any."""
     numbers = {one["id"]: one["number"] for one in story.attempts}
     several = len({asset["attempt_id"] for asset in story.assets}) > 1
@@ -74,7 +74,7 @@ def labels(story: Story) -> dict[UUID, str]:
     }
 
 
-def as_json(story: Story) -> dict[str, Any]:
+def as_json(story: GenerationDetails) -> dict[str, Any]:
     """The generation with all its rows as a JSON document, without secrets."""
     return {
         **_told(story.generation),

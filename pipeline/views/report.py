@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from db.reads import generations, jobs
-from db.reads.generations import Story, Wanted
+from db.reads.generations import GenerationDetails, Wanted
 from db.reads.jobs import OverdueJob
 from db.records import characters
 from db.records.characters import CharacterRow
@@ -78,7 +78,7 @@ def _report(
     )
 
 
-def _characters(status: BatchStatus, stories: Sequence[Story]) -> list[CharacterId]:
+def _characters(status: BatchStatus, stories: Sequence[GenerationDetails]) -> list[CharacterId]:
     """The batch's characters, the main one first."""
     if status.batch.character_id is None:
         return []
@@ -90,7 +90,7 @@ def _reference(resources: Resources, name: str, key: str) -> Picture:
     return Picture(path=_path(resources, key), label=f"reference of {name}")
 
 
-def _thresholds(batch_characters: Sequence[CharacterRow], stories: Sequence[Story]) -> str | None:
+def _thresholds(batch_characters: Sequence[CharacterRow], stories: Sequence[GenerationDetails]) -> str | None:
     """The thresholds of the verdicts; where there are none, the thresholds in force."""
     described: dict[str, dict[str, None]] = {one.name: {} for one in batch_characters}
     for verdict in (one for story in stories for verdicts in story.verdicts.values() for one in verdicts):
@@ -110,11 +110,13 @@ def _path(resources: Resources, key: str | None) -> Path | None:
     return None if key is None else resources.store.path_of(key)
 
 
-def _row_of(story: Story) -> str:
+def _row_of(story: GenerationDetails) -> str:
     return f"row {story.generation['position']}"
 
 
-def line_of(resources: Resources, story: Story, *, rows: Mapping[UUID, str] | None = None) -> GenerationLine:
+def line_of(
+    resources: Resources, story: GenerationDetails, *, rows: Mapping[UUID, str] | None = None
+) -> GenerationLine:
     """One line of a report, with the pictures of the attempt that represents the generation.
 
     Args:
@@ -146,20 +148,22 @@ def line_of(resources: Resources, story: Story, *, rows: Mapping[UUID, str] | No
     )
 
 
-def shown_attempt(story: Story) -> Any:
+def shown_attempt(story: GenerationDetails) -> Any:
     """The attempt that represents the generation: the one with the best picture, else the last with any."""
     best = [asset["attempt_id"] for asset in story.assets if asset["best"]]
     every = [asset["attempt_id"] for asset in story.assets]
     return (best or every or [None])[-1]
 
 
-def _duration_s(story: Story) -> float | None:
+def _duration_s(story: GenerationDetails) -> float | None:
     begun: list[datetime] = [one["intent_at"] for one in story.attempts if one["intent_at"] is not None]
     ended = story.generation["completed_at"]
     return (ended - min(begun)).total_seconds() if begun and ended is not None else None
 
 
-def _asset(resources: Resources, story: Story, asset: dict[str, Any], *, rows: Mapping[UUID, str]) -> AssetLine:
+def _asset(
+    resources: Resources, story: GenerationDetails, asset: dict[str, Any], *, rows: Mapping[UUID, str]
+) -> AssetLine:
     # With several characters, the one with the smallest margin: the picture passes when that one does.
     verdict = min(story.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None)
     judged = {} if verdict is None else {name: verdict[name] for name in _JUDGED}

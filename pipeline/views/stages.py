@@ -6,7 +6,7 @@ from typing import Any
 from domain.money import ZERO, show
 from domain.preparation import STAGES
 from domain.states import AttemptKind
-from pipeline.views.generations import Story
+from pipeline.views.generations import GenerationDetails
 
 #: From when to when each stage of an attempt lasts, by the columns of its row.
 _OF_ATTEMPTS = (
@@ -16,7 +16,7 @@ _OF_ATTEMPTS = (
 )
 
 
-def stages_of(story: Story) -> list[dict[str, Any]]:
+def stages_of(story: GenerationDetails) -> list[dict[str, Any]]:
     """Each with its name, outcome, start, milliseconds and cost, in the order in which they ran."""
     told = [
         {key: value for key, value in record.items() if key != "added"} | {"added": record.get("added", {})}

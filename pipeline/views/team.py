@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from db.reads import generations, teams
-from db.reads.generations import Story, Wanted
+from db.reads.generations import GenerationDetails, Wanted
 from db.reads.teams import BatchLine, Page
 from db.records import acts, deletions
 from db.records.acts import Act
@@ -17,10 +17,10 @@ from domain.ids import BatchId, GenerationId, sha256
 from pipeline.resources import Resources
 from pipeline.views.status import BatchStatus, of_batch
 
-__all__ = ["Act", "BatchLine", "Page", "Picture", "Story", "Totals"]
+__all__ = ["Act", "BatchLine", "GenerationDetails", "Page", "Picture", "Totals"]
 
 
-def generation(resources: Resources, team: str, text: str) -> Story:
+def generation(resources: Resources, team: str, text: str) -> GenerationDetails:
     """The team's generation of that id.
 
     Raises:
@@ -33,7 +33,7 @@ def generation(resources: Resources, team: str, text: str) -> Story:
         return generations.stories(connection, Wanted(generation_id=GenerationId(found)))[0]
 
 
-def generations_page(resources: Resources, page: Page) -> list[Story]:
+def generations_page(resources: Resources, page: Page) -> list[GenerationDetails]:
     """The newest first, without deleted ones."""
     with resources.database.transaction() as connection:
         ids = teams.generation_ids(connection, page)

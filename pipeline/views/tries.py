@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from db.reads.generations import Story
+from db.reads.generations import GenerationDetails
 from domain.escalation import CLOSED_LOOP
 from domain.states import AttemptKind, GenerationState, Outcome
 from reports.records import TryLine
@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 _KINDS = {"references": "more references", "action": "a variation", "model": "another model"}
 
 
-def tries_of(story: Story) -> list[TryLine]:
+def tries_of(story: GenerationDetails) -> list[TryLine]:
     """One line per try that has begun or waits; empty before the first submission.
 
     A try ends with a verdict, or with its generation. Attempts that were given back or failed before the verdict belong
@@ -41,7 +41,7 @@ def tries_of(story: Story) -> list[TryLine]:
     return lines
 
 
-def _line(story: Story, group: Sequence[Row], asked: Row | None, *, number: int) -> TryLine:
+def _line(story: GenerationDetails, group: Sequence[Row], asked: Row | None, *, number: int) -> TryLine:
     last = group[-1]
     core, style = _best_scores(story, {one["id"] for one in group})
     ended = last["outcome"] not in {None, Outcome.GIVEN_BACK}
@@ -59,7 +59,7 @@ def _line(story: Story, group: Sequence[Row], asked: Row | None, *, number: int)
     )
 
 
-def _best_scores(story: Story, attempt_ids: set[Any]) -> tuple[float | None, float | None]:
+def _best_scores(story: GenerationDetails, attempt_ids: set[Any]) -> tuple[float | None, float | None]:
     """Scores of the best picture of these attempts; with several characters, its lowest."""
     judged = [
         (
@@ -76,7 +76,7 @@ def _best_scores(story: Story, attempt_ids: set[Any]) -> tuple[float | None, flo
     return core, style
 
 
-def _asked_after(story: Story, attempt: Row) -> Row | None:
+def _asked_after(story: GenerationDetails, attempt: Row) -> Row | None:
     """The history row that asked for another try after this attempt: the first one about it."""
     return next(
         (

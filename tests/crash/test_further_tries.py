@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from db.records import closed_loop
-from domain.escalation import read_steps, wishes
+from domain.escalation import read_steps, try_policy_of
 from domain.states import FINAL
 from pipeline.characters import definitions
 from pipeline.characters.definitions import NewCharacter
@@ -34,7 +34,7 @@ def test_a_death_after_the_decision_leads_to_one_further_attempt(settings: Setti
         definitions.add(resources, unreachable)
         prompts = [f"Lulu Pig on hill number {number}" for number in range(_PROMPTS)]
         written = ordered(resources, TTAPI, tmp_path / "hills.csv", prompts, character="lulu", cref_weight=25)
-        said = wishes(max_tries=2, escalate=read_steps("weight"))
+        said = try_policy_of(max_tries=2, escalate=read_steps("weight"))
         batch_control.try_further(resources, written.batch_id, said=said)
         with crew_of(settings, roles=("io", "gpu", "beat"), LIKENESS_DIE_AT=",".join(armed)):
 

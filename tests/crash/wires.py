@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from domain.escalation import wishes
+from domain.escalation import try_policy_of
 from pipeline.intake.commit import Enqueued, commit
 from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_file import read_prompts
@@ -118,6 +118,6 @@ def ordered(
         character=character,
         settings={**wire.settings, **settings},
         limit_usd=limit_usd,
-        try_policy=wishes(max_tries=max_tries),
+        try_policy=try_policy_of(max_tries=max_tries),
     )
     return commit(resources, prepare(resources, order))

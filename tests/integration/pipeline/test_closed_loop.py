@@ -11,7 +11,7 @@ from db.records import closed_loop, history
 from db.records.history import HistoryRow
 from db.schema import attempts, generation_assets
 from db.session import Database
-from domain.escalation import read_steps, wishes
+from domain.escalation import read_steps, try_policy_of
 from domain.ids import AttemptId, GenerationId
 from domain.states import GenerationState
 from pipeline.doubts import by_person
@@ -37,7 +37,7 @@ def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Itera
 
 def _enqueue(bench: Bench, *, max_tries: int | None = 4, escalate: str = "weight", **order: Any) -> AttemptId:
     """The first attempt of a batch of one prompt with a weak reference."""
-    policy = wishes(max_tries=max_tries, escalate=read_steps(escalate))
+    policy = try_policy_of(max_tries=max_tries, escalate=read_steps(escalate))
     wanted = {"settings": {"cref_weight": 25}, "character": "lulu", "try_policy": policy, **order}
     bench.enqueue("a pig", **wanted)
     return bench.sent.take("submit")[0]
@@ -253,7 +253,7 @@ def test_all_references_go_along_where_some_were_named(bench: Bench) -> None:
 def test_a_policy_is_no_part_of_what_a_row_is(bench: Bench) -> None:
     """The same file under another policy goes on with the same generations, and the new policy holds for them."""
     first = _enqueue(bench, max_tries=None, escalate="weight")
-    policy = wishes(max_tries=3)
+    policy = try_policy_of(max_tries=3)
     again = bench.enqueue("a pig", settings={"cref_weight": 25}, character="lulu", try_policy=policy)
     assert (again.new, again.known) == (0, 1)
     _try(bench, first, OFF_MODEL)
@@ -264,7 +264,9 @@ def test_a_rejected_generation_is_not_taken_up_by_another_run_of_its_file(bench:
     bench.enqueue("a pig", character="lulu", settings={"cref_weight": 25})
     (first,) = bench.sent.take("submit")
     _try(bench, first, OFF_MODEL)
-    again = bench.enqueue("a pig", character="lulu", settings={"cref_weight": 25}, try_policy=wishes(max_tries=3))
+    again = bench.enqueue(
+        "a pig", character="lulu", settings={"cref_weight": 25}, try_policy=try_policy_of(max_tries=3)
+    )
     assert (again.new, _state(bench, first)) == (0, "rejected")
     assert bench.admit() == []
 
@@ -275,7 +277,7 @@ def test_a_policy_that_comes_afterwards_takes_the_rejected_ones_up(bench: Bench)
     _try(bench, first, OFF_MODEL)
     bench.books.sql("UPDATE generations SET settings = '{\"cref_weight\": 100}' WHERE prompt = 'a cow'")
     _try(bench, other, OFF_MODEL)
-    said = wishes(max_tries=2, escalate=read_steps("weight"))
+    said = try_policy_of(max_tries=2, escalate=read_steps("weight"))
     done = batch_control.try_further(bench.resources, bench.batch_of(first), said=said)
     assert (done.queued, done.left) == (1, 1)
     (second,) = bench.sent.take("submit")

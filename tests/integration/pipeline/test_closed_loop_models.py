@@ -10,7 +10,7 @@ import pytest
 from db.reads.work import select_work, work_of
 from db.schema import attempts
 from db.session import Database
-from domain.escalation import read_steps, wishes
+from domain.escalation import read_steps, try_policy_of
 from domain.ids import AttemptId
 from pipeline.attempts import collect, poll, submit, validate
 from pipeline.attempts.admit import admit
@@ -55,7 +55,7 @@ def bench(database: Database, sandbox_url: str, sent: Sent, home: Path, lanes: d
 def _first(bench: Bench, *, provider: str = "ttapi", negative: str | None = None, **policy: Any) -> AttemptId:
     settings = {"mode": "turbo"} | ({"negative_prompt": negative} if negative else {})
     row = PromptRow(position=0, line=1, prompt="a pig", settings=settings, extra={})
-    said = wishes(**{"max_tries": 3, "escalate": read_steps("model"), **policy})
+    said = try_policy_of(**{"max_tries": 3, "escalate": read_steps("model"), **policy})
     order = Order(name="batch", user_id=USER, provider=provider, prompts=[row], character="lulu", try_policy=said)
     commit(bench.resources, prepare(bench.resources, order))
     return bench.sent.take("submit")[0]

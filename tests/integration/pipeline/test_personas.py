@@ -24,7 +24,7 @@ def prepared(bench: Bench) -> Any:
     return bench.books.rows(generations)[0]
 
 
-def made(bench: Bench) -> views.Story:
+def made(bench: Bench) -> views.GenerationDetails:
     bench.enqueue("a pig in pale linen", model="midjourney-v7")
     (attempt_id,) = bench.sent.take("submit")
     bench.submit(attempt_id)

@@ -44,7 +44,7 @@ def made(bench: Bench) -> list[Any]:
     return found
 
 
-def story(bench: Bench) -> views.Story:
+def story(bench: Bench) -> views.GenerationDetails:
     (row,) = bench.books.rows(generations)
     return views.find(bench.resources, str(row.id), user_id=USER)
 

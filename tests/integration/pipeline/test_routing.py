@@ -9,7 +9,7 @@ from db.records import routing as rows
 from db.schema import attempts, generations
 from db.schema_learning import routing_decisions
 from domain.errors import BadInput
-from domain.escalation import Escalation, wishes
+from domain.escalation import Escalation, try_policy_of
 from domain.ids import GenerationId
 from pipeline.learning import routing
 from pipeline.preparing import prepare
@@ -101,7 +101,7 @@ def test_a_named_model_in_a_prepared_batch_is_a_frozen_arm(bench: Bench) -> None
 def test_a_rejection_goes_on_with_the_cheapest_expected_model_that_is_left(bench: Bench) -> None:
     bench.character()
     bench.scorer.scores = (0.1,)
-    policy = wishes(max_tries=2, escalate=[Escalation.MODEL])
+    policy = try_policy_of(max_tries=2, escalate=[Escalation.MODEL])
     bench.enqueue("a pig", model="auto", character="lulu", try_policy=policy)
     prepare_all(bench)
     finished(bench)

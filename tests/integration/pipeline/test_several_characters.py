@@ -96,7 +96,7 @@ def test_the_references_of_all_of_them_go_along(bench: Bench, cast: tuple[Charac
     )
     with closing(R2Store(bucket)) as store:
         resources = replace(bench.resources, store=store)
-        going = references.going_with(resources, work, model=load().get(work.model))
+        going = references.references_sent(resources, work, model=load().get(work.model))
         found = references.urls_of(resources, resources.lanes["sandbox"], going)
     assert found == [f"https://example.com/references/{one}" for one in cast]
 

@@ -21,7 +21,7 @@ from domain.escalation import (
     merged,
     next_step,
     read_steps,
-    wishes,
+    try_policy_of,
 )
 
 RUNGS = (25, 50, 75, 100)
@@ -121,16 +121,16 @@ def test_another_model_must_be_named() -> None:
 
 
 def test_a_row_wins_over_its_batch_key_by_key() -> None:
-    batch = wishes(max_tries=4, escalate=read_steps("weight,model"), max_image_cost=Decimal("0.5"))
-    assert Policy.of(batch, wishes(max_tries=1)) == Policy(
+    batch = try_policy_of(max_tries=4, escalate=read_steps("weight,model"), max_image_cost=Decimal("0.5"))
+    assert Policy.of(batch, try_policy_of(max_tries=1)) == Policy(
         max_tries=1, steps=(Escalation.WEIGHT, Escalation.MODEL), max_image_cost=Decimal("0.5")
     )
 
 
 def test_a_policy_is_the_same_after_its_way_through_json() -> None:
     policy = Policy(max_tries=3, steps=(Escalation.MODEL,), max_image_cost=Decimal("0.07"))
-    assert Policy.of(wishes(max_tries=3, escalate=policy.steps, max_image_cost=Decimal("0.07"))) == policy
-    assert wishes() == {}
+    assert Policy.of(try_policy_of(max_tries=3, escalate=policy.steps, max_image_cost=Decimal("0.07"))) == policy
+    assert try_policy_of() == {}
 
 
 @pytest.mark.parametrize("said", ["weight, model", "Weight MODEL", ["weight", "model"], "weight,weight,model"])
@@ -147,7 +147,7 @@ def test_a_step_that_there_is_not_is_refused(said: str) -> None:
 @pytest.mark.parametrize("tries", [0, -1, MOST_TRIES + 1])
 def test_a_number_of_tries_out_of_range_is_refused(tries: int) -> None:
     with pytest.raises(BadInput, match="max_tries"):
-        wishes(max_tries=tries)
+        try_policy_of(max_tries=tries)
 
 
 def test_changes_go_over_settings_and_none_takes_one_away() -> None:

@@ -19,7 +19,7 @@ from domain.retry import (
     closure,
     concerns_lane,
     decide,
-    wish_of,
+    requested_wait,
 )
 
 
@@ -78,7 +78,7 @@ def test_no_wish_closes_a_lane_for_more_than_a_day(wish: float) -> None:
 
 @pytest.mark.parametrize("wish", [float("nan"), float("inf"), float("-inf"), -1.0])
 def test_a_wish_that_is_no_number_of_seconds_is_none(wish: float) -> None:
-    assert wish_of(RateLimited("429", retry_after_s=wish)) is None
+    assert requested_wait(RateLimited("429", retry_after_s=wish)) is None
     assert closure(RateLimited("429", retry_after_s=wish)) == CLOSES_LANE[RateLimited]
     decided = decide(ProviderDown("503", retry_after_s=wish), tries=1, limit=3, jitter=0.0)
     assert decided == TryAgain(timedelta(seconds=0.5))
