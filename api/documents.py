@@ -15,10 +15,10 @@ from pipeline.views.status import BatchStatus
 from pipeline.views.team import Act, BatchLine, GenerationDetails
 
 
-def generation(story: GenerationDetails) -> wire.Generation:
-    row = story.generation
+def generation(details: GenerationDetails) -> wire.Generation:
+    row = details.generation
     own = row["pipeline_data"].get("row", {})
-    called = labels(story)
+    called = labels(details)
     return wire.Generation(
         id=str(row["id"]),
         status=row["status"],
@@ -38,14 +38,14 @@ def generation(story: GenerationDetails) -> wire.Generation:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         completed_at=row["completed_at"],
-        assets=[_asset(story, asset, called[asset["id"]]) for asset in story.assets],
-        feedback=[_feedback(one) for one in story.feedback],
+        assets=[_asset(details, asset, called[asset["id"]]) for asset in details.assets],
+        feedback=[_feedback(one) for one in details.feedback],
     )
 
 
-def _asset(story: GenerationDetails, asset: dict[str, Any], label: str) -> wire.Asset:
+def _asset(details: GenerationDetails, asset: dict[str, Any], label: str) -> wire.Asset:
     # With several characters the one that is met least well: the picture passes when that one does.
-    verdict = min(story.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None) or {}
+    verdict = min(details.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None) or {}
     return wire.Asset(
         id=str(asset["id"]),
         label=label,
@@ -81,12 +81,12 @@ def _feedback(row: dict[str, Any]) -> wire.GivenFeedback:
     )
 
 
-def generations(stories: list[GenerationDetails], *, limit: int) -> wire.Generations:
+def generations(all_details: list[GenerationDetails], *, limit: int) -> wire.Generations:
     """A page of up to `limit`, made of one more where there is a next page."""
-    shown = stories[:limit]
-    more = len(stories) > limit
+    shown = all_details[:limit]
+    more = len(all_details) > limit
     return wire.Generations(
-        generations=[generation(story) for story in shown],
+        generations=[generation(details) for details in shown],
         next_cursor=cursor_of(shown[-1].generation["id"]) if more else None,
     )
 

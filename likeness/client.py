@@ -141,10 +141,10 @@ class Batch:
             RequestError: there is no such row, picture or kind, or a rating or comment without its content.
         """
         resources, user = self._connection.resources, self._connection.user
-        story = generations.find(resources, f"{self.id}/{row}", user_id=user)
+        details = generations.find(resources, f"{self.id}/{row}", user_id=user)
         about = read_kind(kind)
         feedback.record_feedback(
-            resources, story, user_id=user, kind=about, picture=picture, rating=rating, comment=comment
+            resources, details, user_id=user, kind=about, picture=picture, rating=rating, comment=comment
         )
 
 

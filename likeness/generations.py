@@ -77,8 +77,8 @@ def make(resources: Resources, single: Single, *, user_id: str) -> tuple[BatchId
 
 def only_one_of(resources: Resources, batch_id: BatchId, *, translated: Sequence[str] = ()) -> Generation:
     """The generation of a batch that has one."""
-    (story,) = team.generations_page(resources, Page(team=LOCAL_TEAM, batch_id=batch_id, limit=1))
-    return generation_of(resources, story, translated=translated)
+    (details,) = team.generations_page(resources, Page(team=LOCAL_TEAM, batch_id=batch_id, limit=1))
+    return generation_of(resources, details, translated=translated)
 
 
 def find(resources: Resources, wanted: str) -> Generation:
@@ -102,14 +102,14 @@ def page(resources: Resources, *, user: str | None, limit: int, cursor: str | No
         before = None if cursor is None else UUID(cursor)
     except ValueError:
         raise BadInput(f"{cursor!r} is no cursor; give the one of the page before") from None
-    stories = team.generations_page(resources, Page(team=LOCAL_TEAM, user_id=user, before=before, limit=limit))
-    told = [generation_of(resources, story) for story in stories]
+    all_details = team.generations_page(resources, Page(team=LOCAL_TEAM, user_id=user, before=before, limit=limit))
+    told = [generation_of(resources, details) for details in all_details]
     return GenerationPage(generations=told, cursor=str(told[-1].id) if len(told) == limit else None)
 
 
-def generation_of(resources: Resources, story: GenerationDetails, *, translated: Sequence[str] = ()) -> Generation:
-    row = story.generation
-    best = line_of(resources, story).best
+def generation_of(resources: Resources, details: GenerationDetails, *, translated: Sequence[str] = ()) -> Generation:
+    row = details.generation
+    best = line_of(resources, details).best
     return Generation(
         id=row["id"],
         batch_id=BatchId(row["batch_id"]),
@@ -124,7 +124,7 @@ def generation_of(resources: Resources, story: GenerationDetails, *, translated:
         cost_usd=row["cost"],
         picture=best.path if best else None,
         url=best.url if best else None,
-        stages=stages_of(story),
+        stages=stages_of(details),
         error=row["error_message"] or row["error_code"],
         translated=translated,
     )

@@ -68,17 +68,19 @@ class Card:
     rating: int
 
 
-def card_of(resources: Resources, story: GenerationDetails, *, user_id: str) -> Card:
+def card_of(resources: Resources, details: GenerationDetails, *, user_id: str) -> Card:
     """A card for whoever `user_id` is."""
-    row, line = story.generation, line_of(resources, story)
+    row, line = details.generation, line_of(resources, details)
     state = GenerationState(row["state"])
-    stored = [one for one in story.assets if one["attempt_id"] == shown_attempt(story) and one["r2_key"] is not None]
+    stored = [
+        one for one in details.assets if one["attempt_id"] == shown_attempt(details) and one["r2_key"] is not None
+    ]
     stored.sort(key=lambda one: (not one["best"], one["position"]))
-    judged = _verdict(story, stored[0]) if stored else {}
-    mine = [one for one in story.feedback if one["user_id"] == user_id]
+    judged = _verdict(details, stored[0]) if stored else {}
+    mine = [one for one in details.feedback if one["user_id"] == user_id]
     made = " by ".join(filter(None, [row["model"], row["provider"]]))
     duration = None if line.duration_s is None else duration_text(line.duration_s)
-    missing = next((one["missing_reason"] for one in story.assets if one["missing_reason"]), None)
+    missing = next((one["missing_reason"] for one in details.assets if one["missing_reason"]), None)
     return Card(
         id=str(row["id"]),
         position=row["position"],
@@ -89,7 +91,7 @@ def card_of(resources: Resources, story: GenerationDetails, *, user_id: str) -> 
         prompt=row["prompt"],
         verdict=verdict(line),
         missing=missing or _WAITS.get(state, "no picture"),
-        pictures=[_picture(story, one) for one in stored],
+        pictures=[_picture(details, one) for one in stored],
         core=judged.get("core"),
         core_threshold=judged.get("core_threshold"),
         style=judged.get("style"),
@@ -101,14 +103,14 @@ def card_of(resources: Resources, story: GenerationDetails, *, user_id: str) -> 
     )
 
 
-def _verdict(story: GenerationDetails, asset: dict[str, Any]) -> dict[str, Any]:
+def _verdict(details: GenerationDetails, asset: dict[str, Any]) -> dict[str, Any]:
     # With several characters the one that is met least well: the picture passes when that one does.
-    return min(story.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None) or {}
+    return min(details.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None) or {}
 
 
-def _picture(story: GenerationDetails, asset: dict[str, Any]) -> CardPicture:
-    judged = _verdict(story, asset)
-    label = labels(story)[asset["id"]]
+def _picture(details: GenerationDetails, asset: dict[str, Any]) -> CardPicture:
+    judged = _verdict(details, asset)
+    label = labels(details)[asset["id"]]
     scores = [f"{name} {judged[name]:.2f}" for name in ("core", "style") if judged]
     said = {True: "passes", False: "does not pass", None: ""}[judged.get("passed")]
     caption = ", ".join(filter(None, [f"Picture {label}", *scores, said]))
@@ -117,7 +119,7 @@ def _picture(story: GenerationDetails, asset: dict[str, Any]) -> CardPicture:
         label=label,
         width=asset["width"] or _SIDE,
         height=asset["height"] or _SIDE,
-        alt=f"{caption}; row {story.generation['position']}",
+        alt=f"{caption}; row {details.generation['position']}",
         caption=caption,
         passed=judged.get("passed"),
     )

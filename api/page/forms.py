@@ -126,16 +126,16 @@ def say(resources: Held, caller: Signed, form: Form, id: str) -> Response:
         raise BadInput("a rating is a number from 1 to 5")
     if kind in IDENTITY:
         caller.require(Scope.APPROVE)
-    story = team.generation(resources, caller.team, id)
+    details = team.generation(resources, caller.team, id)
     feedback.record_feedback(
         resources,
-        story,
+        details,
         user_id=caller.key.user_id,
         kind=kind,
         picture=form["picture"] or None,
         rating=int(rating) if rating else None,
     )
-    batch_id = BatchId(story.generation["batch_id"])
-    detail = {"row": story.generation["position"], "feedbackType": kind, "rating": rating or None}
+    batch_id = BatchId(details.generation["batch_id"])
+    detail = {"row": details.generation["position"], "feedbackType": kind, "rating": rating or None}
     events.note_act(resources, caller.key, "feedback", batch_id=batch_id, detail=detail)
     return RedirectResponse(f"/batches/{batch_id}", status_code=303)

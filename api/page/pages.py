@@ -86,7 +86,7 @@ def batch(
     if request.headers.get("x-part") == "live":
         return page("batch_head.html.j2", caller, **head)
     wanted = Page(team=caller.team, batch_id=status.batch.id, before=documents.read_cursor(cursor), limit=_CARDS + 1)
-    stories = team.generations_page(resources, wanted)
+    all_details = team.generations_page(resources, wanted)
     cast = {one.id: one for one in definitions.list_characters(resources, team=caller.team)}
     character = cast.get(status.batch.character_id) if status.batch.character_id else None
     return page(
@@ -94,9 +94,11 @@ def batch(
         caller,
         here="",
         **head,
-        cards=[card_of(resources, story, user_id=caller.key.user_id) for story in stories[:_CARDS]],
-        next_cursor=documents.cursor_of(stories[_CARDS - 1].generation["id"]) if len(stories) > _CARDS else None,
-        themes=sorted({story.generation["theme"] for story in stories if story.generation["theme"]}),
+        cards=[card_of(resources, details, user_id=caller.key.user_id) for details in all_details[:_CARDS]],
+        next_cursor=documents.cursor_of(all_details[_CARDS - 1].generation["id"])
+        if len(all_details) > _CARDS
+        else None,
+        themes=sorted({details.generation["theme"] for details in all_details if details.generation["theme"]}),
         character=None if character is None else character.name,
         thresholds=None if character is None else character.thresholds,
         acts=team.acts_of(resources, status.batch.id)[:30],
@@ -106,8 +108,8 @@ def batch(
 @router.get("/cards/{id}")
 def card(resources: Held, caller: Visitor, id: str) -> HTMLResponse:
     """One generation's card, for a page that shows it already."""
-    story = team.generation(resources, caller.team, id)
-    return page("card.html.j2", caller, card=card_of(resources, story, user_id=caller.key.user_id))
+    details = team.generation(resources, caller.team, id)
+    return page("card.html.j2", caller, card=card_of(resources, details, user_id=caller.key.user_id))
 
 
 @router.get("/pictures/{id}")

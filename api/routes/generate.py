@@ -95,8 +95,8 @@ def _enqueue(request: Request, resources: Resources, caller: Caller, body: wire.
     else:
         # The same request was carried out before, by somebody who died before he could say so.
         batch_id = made[0]
-    (story,) = team.generations_page(resources, Page(team=caller.team, batch_id=batch_id, limit=1))
-    return documents.generation(story).model_dump(mode="json", by_alias=True)
+    (details,) = team.generations_page(resources, Page(team=caller.team, batch_id=batch_id, limit=1))
+    return documents.generation(details).model_dump(mode="json", by_alias=True)
 
 
 async def _held(
@@ -125,8 +125,8 @@ async def _once_final(request: Request, caller: Caller, answer: Mapping[str, Any
         if left <= 0 or await request.is_disconnected():
             break
         await asyncio.sleep(min(_PERIOD_S, left))
-        story = await run_in_threadpool(team.generation, resources, caller.team, answer["id"])
-        answer = documents.generation(story).model_dump(mode="json", by_alias=True)
+        details = await run_in_threadpool(team.generation, resources, caller.team, answer["id"])
+        answer = documents.generation(details).model_dump(mode="json", by_alias=True)
     return answer
 
 
@@ -155,8 +155,8 @@ async def get(
     prefer: Prefer = None,
 ) -> Response:
     """One generation, with its pictures, scores and feedback."""
-    story = await run_in_threadpool(_story, resources, caller, id)
-    answer = documents.generation(story).model_dump(mode="json", by_alias=True)
+    details = await run_in_threadpool(_story, resources, caller, id)
+    answer = documents.generation(details).model_dump(mode="json", by_alias=True)
     if not read_wait(prefer):
         return JSONResponse(answer)
     return await _held(request, caller, answer, prefer=prefer, headers={})
@@ -169,11 +169,11 @@ def _story(resources: Resources, caller: Caller, text: str) -> GenerationDetails
         UnknownThing: there is none.
         Deleted: it was deleted.
     """
-    story = team.generation(resources, caller.team, text)
-    at = team.is_deleted(resources, GenerationId(story.generation["id"]))
+    details = team.generation(resources, caller.team, text)
+    at = team.is_deleted(resources, GenerationId(details.generation["id"]))
     if at is not None:
         raise Deleted(f"generation {text} was deleted on {at:%Y-%m-%d}", at=at)
-    return story
+    return details
 
 
 @router.get("/api/generate", response_model=wire.Generations, responses=documented(401, 403, 404, 422, 429, 503))
@@ -214,11 +214,11 @@ def give_feedback(
     """Say what you think of a picture; whether it shows its character takes the scope `approve`."""
     if body.feedback_type in IDENTITY:
         caller.require(Scope.APPROVE)
-    story = _story(resources, caller, id)
+    details = _story(resources, caller, id)
     user_id = body.user_id or caller.key.user_id
     asset_id = feedback.record_feedback(
         resources,
-        story,
+        details,
         user_id=user_id,
         kind=body.feedback_type,
         picture=body.picture,
@@ -229,7 +229,7 @@ def give_feedback(
         resources,
         caller.key,
         "feedback",
-        batch_id=BatchId(story.generation["batch_id"]),
+        batch_id=BatchId(details.generation["batch_id"]),
         user_id=user_id,
         detail={"generationId": id, "feedbackType": body.feedback_type, "rating": body.rating},
     )
@@ -253,8 +253,8 @@ def delete(
 
     The ledger and a tombstone stay. Asking again answers the same and does what is left to be done.
     """
-    story = team.generation(resources, caller.team, id)
-    row = story.generation
+    details = team.generation(resources, caller.team, id)
+    row = details.generation
     before = deletion.of(resources, GenerationId(row["id"]))
     done = deletion.delete(
         resources, GenerationId(row["id"]), batch_id=BatchId(row["batch_id"]), asked_by=caller.key.name

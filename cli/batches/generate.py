@@ -140,10 +140,12 @@ def _generate(site: Opened, single: Single, terminal: Terminal, *, wait: bool) -
     written = commit(site.resources, plan)
     if wait:
         _watch(site, written.batch_id, terminal)
-    (story,) = generations.page(site.resources, batch_id=written.batch_id, user_id=order.user_id)
-    terminal.document({**views.document(site.resources, story), "stages": stages_of(story), "translated": translated})
-    terminal.show(*_stage_lines(story), *views.whole(site.resources, story))
-    return OK if not wait or story.generation["state"] == GenerationState.COMPLETED else ENDED_OTHERWISE
+    (details,) = generations.page(site.resources, batch_id=written.batch_id, user_id=order.user_id)
+    terminal.document(
+        {**views.document(site.resources, details), "stages": stages_of(details), "translated": translated}
+    )
+    terminal.show(*_stage_lines(details), *views.whole(site.resources, details))
+    return OK if not wait or details.generation["state"] == GenerationState.COMPLETED else ENDED_OTHERWISE
 
 
 def _watch(site: Opened, batch_id: BatchId, terminal: Terminal) -> None:
@@ -154,9 +156,9 @@ def _watch(site: Opened, batch_id: BatchId, terminal: Terminal) -> None:
         Watch(site.resources, batch_id, terminal, tend=tend, brings_workers=brings).until_over()
 
 
-def _stage_lines(story: GenerationDetails) -> list[str]:
+def _stage_lines(details: GenerationDetails) -> list[str]:
     return [
         f"{one['name']:<12} {one['outcome']:<10} {one['took_ms'] or 0:>8.0f} ms  {one['cost_usd']} USD"
-        for one in stages_of(story)
+        for one in stages_of(details)
         if one["outcome"] != "off"
     ]

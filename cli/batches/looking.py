@@ -77,7 +77,7 @@ def list_command(
                 "total": total,
                 "limit": limit,
                 "offset": offset,
-                "generations": [views.line_document(site.resources, story) for story in page],
+                "generations": [views.line_document(site.resources, details) for details in page],
             }
         )
         terminal.show(*views.lines(found.batch.name, page, state=state, total=total, offset=offset))
@@ -103,7 +103,7 @@ def _list_everything(
             "user": whose,
             "limit": limit,
             "offset": offset,
-            "generations": [views.line_document(site.resources, story) for story in page],
+            "generations": [views.line_document(site.resources, details) for details in page],
         }
     )
     terminal.show(*views.lines_of_everything(page, user=whose))
@@ -117,6 +117,6 @@ def show_command(
 ) -> None:
     """The whole story of a generation: its attempts, its pictures, their verdicts, its cost."""
     with open_terminal(as_json=as_json) as terminal, looked_at() as site:
-        story = generations.find(site.resources, generation, user_id=site.settings.user)
-        terminal.document(views.document(site.resources, story))
-        terminal.show(*views.whole(site.resources, story))
+        details = generations.find(site.resources, generation, user_id=site.settings.user)
+        terminal.document(views.document(site.resources, details))
+        terminal.show(*views.whole(site.resources, details))

@@ -73,16 +73,16 @@ def lines(
         if offset:
             return [f"{name}: none of {total:,} generations from there on"]
         return [f"{name}: no generation of it is {state.replace('_', ' ')}" if state else f"{name}: it is empty"]
-    said = "prompt or reason" if any(story.generation["error_message"] for story in page) else "prompt"
+    said = "prompt or reason" if any(details.generation["error_message"] for details in page) else "prompt"
     columns = ("row", "state", "theme", "core", "cost", said)
     table = table_of(*columns, numbers=("row", "core", "cost"), giving=("theme", said))
-    for story in page:
-        row = story.generation
+    for details in page:
+        row = details.generation
         table.add_row(
             str(row["position"]),
             state_text(row["state"]),
             one_line(row["theme"] or ""),
-            _score(_best_verdict(story)),
+            _score(_best_verdict(details)),
             dollars(row["cost"]) if row["cost"] else "–",
             one_line(row["error_message"] or row["prompt"]),
         )
@@ -97,8 +97,8 @@ def lines_of_everything(page: Sequence[GenerationDetails], *, user: str) -> list
     if not page:
         return [f"{user} has no such generation"]
     table = table_of("id", "made", "state", "cost", "prompt or reason", numbers=("cost",), giving=("prompt or reason",))
-    for story in page:
-        row = story.generation
+    for details in page:
+        row = details.generation
         table.add_row(
             str(row["id"]),
             f"{row['created_at']:%Y-%m-%d %H:%M}",
@@ -109,9 +109,9 @@ def lines_of_everything(page: Sequence[GenerationDetails], *, user: str) -> list
     return [table, "`likeness show ID` tells one's whole story"]
 
 
-def _best_verdict(story: GenerationDetails) -> dict[str, Any] | None:
-    every = [verdict for found in story.verdicts.values() for verdict in found]
-    best = [asset["id"] for asset in story.assets if asset["best"]]
+def _best_verdict(details: GenerationDetails) -> dict[str, Any] | None:
+    every = [verdict for found in details.verdicts.values() for verdict in found]
+    best = [asset["id"] for asset in details.assets if asset["best"]]
     chosen = [verdict for verdict in every if verdict["asset_id"] in best]
     return next(iter(chosen or sorted(every, key=lambda one: -one["core"])), None)
 
@@ -133,11 +133,11 @@ def _picture(resources: Resources, asset: dict[str, Any]) -> str | None:
     return address
 
 
-def line_document(resources: Resources, story: GenerationDetails) -> dict[str, Any]:
+def line_document(resources: Resources, details: GenerationDetails) -> dict[str, Any]:
     """One generation of a list: its own columns, its best verdict and picture."""
-    told = generations.as_json(story)
-    verdict = _best_verdict(story)
-    best = [asset for asset in story.assets if asset["best"]]
+    told = generations.as_json(details)
+    verdict = _best_verdict(details)
+    best = [asset for asset in details.assets if asset["best"]]
     for name in ("attempts", "assets", "verdicts", "history"):
         del told[name]
     return {
@@ -148,18 +148,18 @@ def line_document(resources: Resources, story: GenerationDetails) -> dict[str, A
     }
 
 
-def document(resources: Resources, story: GenerationDetails) -> dict[str, Any]:
+def document(resources: Resources, details: GenerationDetails) -> dict[str, Any]:
     """The whole story; each asset also says where its picture is."""
-    told = generations.as_json(story)
-    for asset, row in zip(told["assets"], story.assets, strict=True):
+    told = generations.as_json(details)
+    for asset, row in zip(told["assets"], details.assets, strict=True):
         asset["path"] = _picture(resources, row)
-    told["tries"] = sentences(line_of(resources, story))
+    told["tries"] = sentences(line_of(resources, details))
     return told
 
 
-def whole(resources: Resources, story: GenerationDetails) -> list[RenderableType]:
+def whole(resources: Resources, details: GenerationDetails) -> list[RenderableType]:
     """The whole story, from the prompt to the verdicts."""
-    row = story.generation
+    row = details.generation
     facts = facts_of()
     facts.add_row("state", state_text(row["state"]))
     for label, value in {
@@ -174,23 +174,23 @@ def whole(resources: Resources, story: GenerationDetails) -> list[RenderableType
         if value:
             facts.add_row(label, Text(value))
     parts: list[RenderableType] = [facts]
-    if story.attempts:
-        parts += ["", _attempts(story)]
-    if story.assets:
-        parts += ["", *_assets(resources, story)]
-    if story.history:
-        parts += ["", _history(story)]
-    if story.feedback:
-        parts += ["", _feedback(story)]
-    if said := sentences(line_of(resources, story)):
+    if details.attempts:
+        parts += ["", _attempts(details)]
+    if details.assets:
+        parts += ["", *_assets(resources, details)]
+    if details.history:
+        parts += ["", _history(details)]
+    if details.feedback:
+        parts += ["", _feedback(details)]
+    if said := sentences(line_of(resources, details)):
         parts += ["", *(Text(sentence) for sentence in said)]
     return parts
 
 
-def _history(story: GenerationDetails) -> Table:
+def _history(details: GenerationDetails) -> Table:
     """Who asked for what."""
     table = table_of("when (UTC)", "who", "from", "to", "why", giving=("why",))
-    for one in story.history:
+    for one in details.history:
         table.add_row(
             one["at"].astimezone(UTC).strftime("%m-%d %H:%M:%S"),
             one["actor"],
@@ -201,11 +201,11 @@ def _history(story: GenerationDetails) -> Table:
     return table
 
 
-def _feedback(story: GenerationDetails) -> Table:
+def _feedback(details: GenerationDetails) -> Table:
     """What people said, about which picture."""
     table = table_of("when (UTC)", "who", "picture", "said", giving=("said",))
-    labels = generations.labels(story)
-    for one in story.feedback:
+    labels = generations.labels(details)
+    for one in details.feedback:
         rating = f"{one['rating']} of 5" if one["rating"] is not None else ""
         said = ", ".join(filter(None, (one["feedback_type"], rating, one["comment"])))
         when = one["created_at"].astimezone(UTC).strftime("%m-%d %H:%M:%S")
@@ -213,10 +213,10 @@ def _feedback(story: GenerationDetails) -> Table:
     return table
 
 
-def _attempts(story: GenerationDetails) -> Table:
+def _attempts(details: GenerationDetails) -> Table:
     columns = ("attempt", "lane", "state", "money", "took", "job")
     table = table_of(*columns, numbers=("attempt", "took"), giving=("job",))
-    for one in story.attempts:
+    for one in details.attempts:
         charged = one["charged_usd"]
         money = f"{dollars(one['hold_usd'])} {one['hold_state']}" if charged is None else f"{dollars(charged)} charged"
         late = ", found late" if one["found_late_at"] else ""
@@ -232,15 +232,15 @@ def _attempts(story: GenerationDetails) -> Table:
     return table
 
 
-def _assets(resources: Resources, story: GenerationDetails) -> list[RenderableType]:
+def _assets(resources: Resources, details: GenerationDetails) -> list[RenderableType]:
     numbers = ("picture", "core", "style", "prompt")
     table = table_of("picture", "size", "core", "style", "prompt", "verdict", numbers=numbers)
     files: list[RenderableType] = []
-    labels = generations.labels(story)
-    for asset in story.assets:
+    labels = generations.labels(details)
+    for asset in details.assets:
         label = labels[asset["id"]]
         # Of several characters the one that it meets least well, which is the one that decides.
-        verdict = min(story.verdicts.get(asset["id"], []), key=margin, default=None)
+        verdict = min(details.verdicts.get(asset["id"], []), key=margin, default=None)
         size = f"{asset['width']} x {asset['height']}" if asset["width"] else "–"
         where = _picture(resources, asset) or asset["missing_reason"] or "the file is not on this machine"
         table.add_row(
@@ -257,14 +257,14 @@ def _assets(resources: Resources, story: GenerationDetails) -> list[RenderableTy
             alike = f"cosine {asset['near_duplicate_score']:.3f} with picture {asset['near_duplicate_of']}"
             files.append(f"{label:>7}  too like another of this batch: {alike}")
         files.append(f"{label:>7}  {where}")
-    return [table, *_thresholds(story), *files]
+    return [table, *_thresholds(details), *files]
 
 
-def _thresholds(story: GenerationDetails) -> list[RenderableType]:
+def _thresholds(details: GenerationDetails) -> list[RenderableType]:
     """Against what the pictures were held, and where that comes from; mostly one line."""
     lines = {
         f"{one['character']}, version {one['threshold_version']}: {describe_verdict(one)}": None
-        for verdicts in story.verdicts.values()
+        for verdicts in details.verdicts.values()
         for one in verdicts
     }
     return [Text(f"thresholds of {line}") for line in lines]

@@ -62,13 +62,13 @@ def say_command(
     """Record whether a picture shows its character, which calibration learns from, or how you like it."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         user = site.settings.user
-        story = generations.find(site.resources, generation, user_id=user)
+        details = generations.find(site.resources, generation, user_id=user)
         about = feedback.record_feedback(
-            site.resources, story, user_id=user, kind=kind, picture=picture, rating=rating, comment=comment
+            site.resources, details, user_id=user, kind=kind, picture=picture, rating=rating, comment=comment
         )
         terminal.document(
             {
-                "generation_id": str(story.generation["id"]),
+                "generation_id": str(details.generation["id"]),
                 "asset_id": None if about is None else str(about),
                 "feedback_type": kind.value,
                 "rating": rating,

@@ -48,11 +48,11 @@ def create_command(
 
 def _picture(site: Opened, named: str) -> tuple[str, str]:
     generation, colon, number = named.partition(":")
-    story = generations.find(site.resources, generation, user_id=site.settings.user)
-    found = picture_of(story, number if colon else None)
+    details = generations.find(site.resources, generation, user_id=site.settings.user)
+    found = picture_of(details, number if colon else None)
     if found is None:
         raise BadInput(f"{named!r} has no stored picture yet")
-    return str(found["sha256"]), str(story.generation["prompt"])
+    return str(found["sha256"]), str(details.generation["prompt"])
 
 
 @app.command("list")

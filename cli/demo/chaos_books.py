@@ -128,7 +128,7 @@ def failures(site: Opened, batch: BatchStatus, happened: Iterable[Mapping[str, A
             # A wire may carry more than the prompt: flags, references.
             faults=[fault for provider, sent, fault in seen if provider == row["provider"] and row["prompt"] in sent],
         )
-        for row in (story.generation for story in failed)
+        for row in (details.generation for details in failed)
     ]
 
 

@@ -114,7 +114,7 @@ class Wanted:
     since: datetime | None = None
 
 
-def stories(
+def all_details(
     connection: Connection, wanted: Wanted, *, limit: int | None = None, offset: int = 0
 ) -> list[GenerationDetails]:
     """Generations in the order of the prompt file, newest batch first."""

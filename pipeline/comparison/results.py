@@ -40,14 +40,14 @@ def comparison_of(resources: Resources, found: BatchStatus) -> Comparison:
         BadInput: the batch is none.
     """
     with resources.database.transaction() as connection:
-        stories = generations.stories(connection, Wanted(batch_id=found.batch.id))
+        all_details = generations.all_details(connection, Wanted(batch_id=found.batch.id))
     by_case: dict[str, list[GenerationDetails]] = defaultdict(list)
-    for story in stories:
-        if case := _row(story).get(CASE):
-            by_case[case].append(story)
+    for details in all_details:
+        if case := _row(details).get(CASE):
+            by_case[case].append(details)
     if not by_case:
         raise BadInput(f"batch {found.batch.name!r} compares nothing; `likeness report {found.batch.name}` shows it")
-    lines = {story.generation["id"]: line_of(resources, story) for story in stories}
+    lines = {details.generation["id"]: line_of(resources, details) for details in all_details}
     measured = {name: _measured(name, told, lines) for name, told in by_case.items()}
     advice = recommend(list(measured.values()))
     figures = [_figures(one, by_case[name], lines) for name, one in measured.items()]
@@ -108,29 +108,29 @@ def _pair(span: Span | None) -> list[float] | None:
     return None if span is None else [span.low, span.high]
 
 
-def _row(story: GenerationDetails) -> Mapping[str, Any]:
-    row: Mapping[str, Any] = story.generation["pipeline_data"].get("row", {})
+def _row(details: GenerationDetails) -> Mapping[str, Any]:
+    row: Mapping[str, Any] = details.generation["pipeline_data"].get("row", {})
     return row
 
 
 def _measured(name: str, told: Sequence[GenerationDetails], lines: Mapping[Any, GenerationLine]) -> Case:
     """The judged generations of a case: the score of each is its best picture's, which is what the studio gets."""
     scores: dict[str, list[float]] = defaultdict(list)
-    for story in told:
-        best = lines[story.generation["id"]].best
-        if story.generation["state"] in _JUDGED and best is not None and best.core is not None:
-            scores[_row(story)[PROMPT]].append(best.core)
+    for details in told:
+        best = lines[details.generation["id"]].best
+        if details.generation["state"] in _JUDGED and best is not None and best.core is not None:
+            scores[_row(details)[PROMPT]].append(best.core)
     return Case(
         name=name,
         scores=dict(scores),
-        judged=sum(story.generation["state"] in _JUDGED for story in told),
-        accepted=sum(story.generation["state"] == GenerationState.COMPLETED for story in told),
+        judged=sum(details.generation["state"] in _JUDGED for details in told),
+        accepted=sum(details.generation["state"] == GenerationState.COMPLETED for details in told),
     )
 
 
 def _figures(case: Case, told: Sequence[GenerationDetails], lines: Mapping[Any, GenerationLine]) -> CaseFigures:
-    charged = sum((story.generation["cost"] for story in told), Decimal(0))
-    bests = [best for story in told if (best := lines[story.generation["id"]].best) is not None]
+    charged = sum((details.generation["cost"] for details in told), Decimal(0))
+    bests = [best for details in told if (best := lines[details.generation["id"]].best) is not None]
     follows = [one.text_alignment for one in bests if one.text_alignment is not None]
     return CaseFigures(
         name=case.name,
@@ -147,8 +147,8 @@ def _figures(case: Case, told: Sequence[GenerationDetails], lines: Mapping[Any, 
     )
 
 
-def _asked(story: GenerationDetails) -> str:
-    row = story.generation
+def _asked(details: GenerationDetails) -> str:
+    row = details.generation
     settings = {name: value for name, value in row["settings"].items() if name not in _SAME}
     if settings.get("references") is False:
         settings["references"] = "none"
@@ -211,9 +211,9 @@ def _rounds(
     cells: dict[tuple[str, int], dict[str, GenerationLine]] = defaultdict(dict)
     for name, told in by_case.items():
         seen: dict[str, int] = defaultdict(int)
-        for story in told:
-            prompt = _row(story)[PROMPT]
-            cells[prompt, seen[prompt]][name] = lines[story.generation["id"]]
+        for details in told:
+            prompt = _row(details)[PROMPT]
+            cells[prompt, seen[prompt]][name] = lines[details.generation["id"]]
             seen[prompt] += 1
     ordered = sorted(cells, key=lambda one: (int(one[0].partition(":")[0]), one[1]))
     return [(one[0].partition(": ")[2], cells[one]) for one in ordered]

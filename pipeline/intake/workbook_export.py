@@ -42,7 +42,7 @@ def export_workbook(resources: Resources, batch_id: BatchId, path: Path, *, over
     if len(told) > MOST_ROWS:
         raise BadInput(f"{batch.name!r} has {len(told):,} rows, and a sheet has {MOST_ROWS:,}; use --format csv")
     names = _names(resources, told)
-    lines = [_asked(resources, story, names) for story in told]
+    lines = [_asked(resources, details, names) for details in told]
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside its place, so that it gets there in one step: an interrupted export leaves no half of a workbook.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
@@ -56,25 +56,25 @@ def export_workbook(resources: Resources, batch_id: BatchId, path: Path, *, over
 
 
 def _names(resources: Resources, told: Sequence[GenerationDetails]) -> Mapping[UUID, str]:
-    ids = {one for story in told for one in _cast(story)}
+    ids = {one for details in told for one in _cast(details)}
     with resources.database.transaction() as connection:
         return {one: characters.get(connection, CharacterId(one)).name for one in ids}
 
 
-def _cast(story: GenerationDetails) -> Sequence[UUID]:
-    row = story.generation
+def _cast(details: GenerationDetails) -> Sequence[UUID]:
+    row = details.generation
     return [] if row["character_id"] is None else [row["character_id"], *row["further_character_ids"]]
 
 
-def _asked(resources: Resources, story: GenerationDetails, names: Mapping[UUID, str]) -> AskedLine:
-    row = story.generation
+def _asked(resources: Resources, details: GenerationDetails, names: Mapping[UUID, str]) -> AskedLine:
+    row = details.generation
     own = {name: value for name, value in row["pipeline_data"].get("row", {}).items() if name != "index"}
     if "status" in own:
         # The column says how the generation ended; what a person had said there was an approval.
         own.setdefault("approved", own.pop("status"))
     return AskedLine(
-        line=line_of(resources, story),
-        character=join_names(names[one] for one in _cast(story)),
+        line=line_of(resources, details),
+        character=join_names(names[one] for one in _cast(details)),
         settings={name: _in_a_cell(name, value) for name, value in row["settings"].items()},
         own=own,
     )

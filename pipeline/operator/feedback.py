@@ -13,7 +13,7 @@ from pipeline.views.generations import GenerationDetails
 
 def record_feedback(
     resources: Resources,
-    story: GenerationDetails,
+    details: GenerationDetails,
     *,
     user_id: str,
     kind: FeedbackType,
@@ -38,16 +38,16 @@ def record_feedback(
         raise BadInput("a rating is a number from 1 to 5: add --rating")
     if kind is FeedbackType.COMMENT and not comment:
         raise BadInput("a comment is words: add --comment")
-    asset = picture_of(story, picture)
+    asset = picture_of(details, picture)
     if asset is None and kind in IDENTITY:
         raise BadInput("there is no stored picture yet of which to say that it shows the character")
-    if kind in IDENTITY and story.generation["character_id"] is None:
+    if kind in IDENTITY and details.generation["character_id"] is None:
         raise BadInput("this generation names no character; `heart`, `rating` and `comment` need none")
     asset_id = None if asset is None else asset["id"]
     with resources.database.transaction() as connection:
         feedback.add(
             connection,
-            generation_id=GenerationId(story.generation["id"]),
+            generation_id=GenerationId(details.generation["id"]),
             asset_id=None if asset_id is None else AssetId(asset_id),
             user_id=user_id,
             kind=kind,
@@ -76,7 +76,7 @@ def record_choice(
         BadInput: one of them has no picture, or both are the same.
         UnknownThing: there is no such picture.
     """
-    found = [picture_of(story, picture) for story, picture in (preferred, other)]
+    found = [picture_of(details, picture) for details, picture in (preferred, other)]
     if found[0] is None or found[1] is None:
         raise BadInput("there is no stored picture yet to compare; name two generations that have one")
     better, worse = found[0]["id"], found[1]["id"]
@@ -87,16 +87,16 @@ def record_choice(
     return better, worse
 
 
-def picture_of(story: GenerationDetails, picture: str | None) -> dict[str, Any] | None:
+def picture_of(details: GenerationDetails, picture: str | None) -> dict[str, Any] | None:
     """The stored picture of that number, or the best one; None where there is none.
 
     Raises:
         UnknownThing, BadInput: there is no such picture, or several.
     """
-    stored = [one for one in story.assets if one["r2_key"] is not None]
+    stored = [one for one in details.assets if one["r2_key"] is not None]
     if picture is None:
         return next((one for one in stored if one["best"]), stored[0] if stored else None)
-    numbers = {one["id"]: one["number"] for one in story.attempts}
+    numbers = {one["id"]: one["number"] for one in details.attempts}
     attempt, _, position = picture.rpartition(".")
     meant = [
         one
@@ -105,7 +105,7 @@ def picture_of(story: GenerationDetails, picture: str | None) -> dict[str, Any] 
     ]
     if not meant:
         raise UnknownThing(
-            f"there is no stored picture {picture!r}; `likeness show {story.generation['id']}` numbers them"
+            f"there is no stored picture {picture!r}; `likeness show {details.generation['id']}` numbers them"
         )
     if len(meant) > 1:
         raise BadInput(f"several attempts have a picture {picture!r}: write ATTEMPT.PICTURE, as `likeness show` does")

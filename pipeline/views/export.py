@@ -83,7 +83,7 @@ def export(
             lost.append(f"row {copy.row}: the store has lost {copy.key!r} ({type(failure).__name__})")
     log = folder / f"{fit_name(batch.name)}_generation_log.csv"
     targets = {copy.asset_id: copy.target for copy in copies}
-    lines = [_with_targets(line_of(resources, story), story, targets) for story in told]
+    lines = [_with_targets(line_of(resources, details), details, targets) for details in told]
     report = replace(report_of(resources, batch_id), generations=lines)
     write_log(report, log)
     write_tries(report, folder / f"{fit_name(batch.name)}_tries.csv")
@@ -92,8 +92,8 @@ def export(
 
 def _copies(told: Sequence[GenerationDetails], folder: Path, batch: str, *, every_picture: bool) -> Iterator[_Copy]:
     seen: Counter[int] = Counter()
-    for story in told:
-        row = story.generation
+    for details in told:
+        row = details.generation
         position: int = row["position"]
         seen[position] += 1
         # A changed row has several generations; the first keeps its file name.
@@ -101,8 +101,8 @@ def _copies(told: Sequence[GenerationDetails], folder: Path, batch: str, *, ever
         accepted = row["state"] == GenerationState.COMPLETED
         place = folder if accepted else folder / "rejected"
         place = place.joinpath(*(fit_name(part) for part in (row["theme"], row["variation"]) if part))
-        chosen = _chosen(story, every_picture=every_picture) if accepted or every_picture else []
-        called = generations.labels(story)
+        chosen = _chosen(details, every_picture=every_picture) if accepted or every_picture else []
+        called = generations.labels(details)
         for asset in chosen:
             which = f"-{called[asset['id']]}" if every_picture else ""
             name = f"{fit_name(batch)}-{position:04d}{version}{which}{Path(asset['r2_key']).suffix}"
@@ -115,8 +115,8 @@ def _copies(told: Sequence[GenerationDetails], folder: Path, batch: str, *, ever
             )
 
 
-def _chosen(story: GenerationDetails, *, every_picture: bool) -> list[dict[str, Any]]:
-    stored = [asset for asset in story.assets if asset["r2_key"] is not None]
+def _chosen(details: GenerationDetails, *, every_picture: bool) -> list[dict[str, Any]]:
+    stored = [asset for asset in details.assets if asset["r2_key"] is not None]
     if every_picture:
         return stored
     return [asset for asset in stored if asset["best"]][-1:] or stored[:1]
@@ -160,9 +160,9 @@ def _write(resources: Resources, copy: _Copy) -> bool:
     return True
 
 
-def _with_targets(line: GenerationLine, story: GenerationDetails, targets: dict[Any, Path]) -> GenerationLine:
+def _with_targets(line: GenerationLine, details: GenerationDetails, targets: dict[Any, Path]) -> GenerationLine:
     """The line with the paths that its pictures were written to."""
-    attempt = shown_attempt(story)
-    shown = {one["position"]: targets.get(one["id"]) for one in story.assets if one["attempt_id"] == attempt}
+    attempt = shown_attempt(details)
+    shown = {one["position"]: targets.get(one["id"]) for one in details.assets if one["attempt_id"] == attempt}
     assets: list[AssetLine] = [replace(one, path=shown.get(one.position) or one.path) for one in line.assets]
     return replace(line, assets=assets)

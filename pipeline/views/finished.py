@@ -35,8 +35,8 @@ class Finished:
             some = fresh[start : start + _AT_ONCE]
             with self._resources.database.transaction() as connection:
                 wanted = Wanted(generation_ids=[one for one, _ in some])
-                stories = {one.generation["id"]: one for one in generations.stories(connection, wanted)}
-            yield from (line_of(self._resources, stories[one]) for one, _ in some)
+                all_details = {one.generation["id"]: one for one in generations.all_details(connection, wanted)}
+            yield from (line_of(self._resources, all_details[one]) for one, _ in some)
             self._seen.update(dict.fromkeys(some))
             self._until = max(some[-1][1], self._until or some[-1][1])
         if self._until is not None:

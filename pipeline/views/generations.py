@@ -35,7 +35,7 @@ def page(
     """A page of generations: of a batch in the order of its prompt file, or of all batches, newest first."""
     wanted = Wanted(batch_id=batch_id, user_id=user_id, state=state, since=since)
     with resources.database.transaction() as connection:
-        return generations.stories(connection, wanted, limit=limit, offset=offset)
+        return generations.all_details(connection, wanted, limit=limit, offset=offset)
 
 
 def find(resources: Resources, wanted: str, *, user_id: str) -> GenerationDetails:
@@ -48,14 +48,14 @@ def find(resources: Resources, wanted: str, *, user_id: str) -> GenerationDetail
     batch_name, slash, row = wanted.rpartition("/")
     with resources.database.transaction() as connection:
         if not slash:
-            found = generations.stories(
+            found = generations.all_details(
                 connection, Wanted(generation_id=generations.find_generation(connection, wanted))
             )
             return found[0]
         if not row.isdecimal():
             raise BadInput(f"{wanted!r} names no row; write BATCH/ROW with a number, or the id of a generation")
         batch = batches.find(connection, batch_name, user_id=user_id)
-        found = generations.stories(connection, Wanted(batch_id=batch.id, position=int(row)))
+        found = generations.all_details(connection, Wanted(batch_id=batch.id, position=int(row)))
     if not found:
         raise UnknownThing(f"batch {batch.name!r} has no row {row}; `likeness list {batch.name}` shows its rows")
     if len(found) > 1:
@@ -64,29 +64,29 @@ def find(resources: Resources, wanted: str, *, user_id: str) -> GenerationDetail
     return found[0]
 
 
-def labels(story: GenerationDetails) -> dict[UUID, str]:
+def labels(details: GenerationDetails) -> dict[UUID, str]:
     """The number of each picture for users: its position from 0, or `ATTEMPT.POSITION` if several attempts have any."""
-    numbers = {one["id"]: one["number"] for one in story.attempts}
-    several = len({asset["attempt_id"] for asset in story.assets}) > 1
+    numbers = {one["id"]: one["number"] for one in details.attempts}
+    several = len({asset["attempt_id"] for asset in details.assets}) > 1
     return {
         asset["id"]: f"{numbers[asset['attempt_id']]}.{asset['position']}" if several else str(asset["position"])
-        for asset in story.assets
+        for asset in details.assets
     }
 
 
-def as_json(story: GenerationDetails) -> dict[str, Any]:
+def as_json(details: GenerationDetails) -> dict[str, Any]:
     """The generation with all its rows as a JSON document, without secrets."""
     return {
-        **_told(story.generation),
-        "attempts": [_told(row) for row in story.attempts],
-        "assets": [_told(row) for row in story.assets],
+        **_told(details.generation),
+        "attempts": [_told(row) for row in details.attempts],
+        "assets": [_told(row) for row in details.assets],
         "verdicts": [
             _told(row) | {"thresholds_in_words": threshold_origin.describe_verdict(row)}
-            for rows in story.verdicts.values()
+            for rows in details.verdicts.values()
             for row in rows
         ],
-        "history": [_told(row) for row in story.history],
-        "feedback": [_told(row) for row in story.feedback],
+        "history": [_told(row) for row in details.history],
+        "feedback": [_told(row) for row in details.feedback],
     }
 
 

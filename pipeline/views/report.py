@@ -29,13 +29,13 @@ def report_of(resources: Resources, batch_id: BatchId) -> Report:
     """The report of a batch as of now."""
     status = of_batch(resources, batch_id)
     with resources.database.transaction() as connection:
-        stories = generations.stories(connection, Wanted(batch_id=batch_id))
+        all_details = generations.all_details(connection, Wanted(batch_id=batch_id))
         spend = generations.spend_over_time(connection, batch_id)
         late = jobs.overdue(connection, batch_id=batch_id)
-        batch_characters = [characters.get(connection, one) for one in _characters(status, stories)]
-    rows = {asset["id"]: _row_of(story) for story in stories for asset in story.assets}
-    lines = [line_of(resources, story, rows=rows) for story in stories]
-    described = _thresholds(batch_characters, stories)
+        batch_characters = [characters.get(connection, one) for one in _characters(status, all_details)]
+    rows = {asset["id"]: _row_of(details) for details in all_details for asset in details.assets}
+    lines = [line_of(resources, details, rows=rows) for details in all_details]
+    described = _thresholds(batch_characters, all_details)
     record = _report(resources, status, lines, spend=spend, batch_characters=batch_characters, thresholds=described)
     return replace(record, overdue=[_overdue(one) for one in late])
 
@@ -78,11 +78,11 @@ def _report(
     )
 
 
-def _characters(status: BatchStatus, stories: Sequence[GenerationDetails]) -> list[CharacterId]:
+def _characters(status: BatchStatus, all_details: Sequence[GenerationDetails]) -> list[CharacterId]:
     """The batch's characters, the main one first."""
     if status.batch.character_id is None:
         return []
-    beside = (one for story in stories for one in story.generation["further_character_ids"])
+    beside = (one for details in all_details for one in details.generation["further_character_ids"])
     return list(dict.fromkeys([status.batch.character_id, *map(CharacterId, beside)]))
 
 
@@ -90,10 +90,10 @@ def _reference(resources: Resources, name: str, key: str) -> Picture:
     return Picture(path=_path(resources, key), label=f"reference of {name}")
 
 
-def _thresholds(batch_characters: Sequence[CharacterRow], stories: Sequence[GenerationDetails]) -> str | None:
+def _thresholds(batch_characters: Sequence[CharacterRow], all_details: Sequence[GenerationDetails]) -> str | None:
     """The thresholds of the verdicts; where there are none, the thresholds in force."""
     described: dict[str, dict[str, None]] = {one.name: {} for one in batch_characters}
-    for verdict in (one for story in stories for verdicts in story.verdicts.values() for one in verdicts):
+    for verdict in (one for details in all_details for verdicts in details.verdicts.values() for one in verdicts):
         if verdict["character"] in described:
             described[verdict["character"]][
                 f"version {verdict['threshold_version']}: {threshold_origin.describe_verdict(verdict)}"
@@ -110,21 +110,21 @@ def _path(resources: Resources, key: str | None) -> Path | None:
     return None if key is None else resources.store.path_of(key)
 
 
-def _row_of(story: GenerationDetails) -> str:
-    return f"row {story.generation['position']}"
+def _row_of(details: GenerationDetails) -> str:
+    return f"row {details.generation['position']}"
 
 
 def line_of(
-    resources: Resources, story: GenerationDetails, *, rows: Mapping[UUID, str] | None = None
+    resources: Resources, details: GenerationDetails, *, rows: Mapping[UUID, str] | None = None
 ) -> GenerationLine:
     """One line of a report, with the pictures of the attempt that represents the generation.
 
     Args:
         rows: label of the generation of a near duplicate, by picture id.
     """
-    row = story.generation
-    last = story.attempts[-1] if story.attempts else None
-    shown = shown_attempt(story)
+    row = details.generation
+    last = details.attempts[-1] if details.attempts else None
+    shown = shown_attempt(details)
     return GenerationLine(
         position=row["position"],
         index=row["pipeline_data"].get("row", {}).get("index"),
@@ -136,40 +136,42 @@ def line_of(
         model=row["model"],
         task_id=last["job_id"] if last else None,
         cost_usd=row["cost"],
-        duration_s=_duration_s(story),
-        tries=sum(attempt["accepted_at"] is not None for attempt in story.attempts),
+        duration_s=_duration_s(details),
+        tries=sum(attempt["accepted_at"] is not None for attempt in details.attempts),
         error_code=row["error_code"],
         error_message=row["error_message"],
         finished_at=row["completed_at"],
         assets=[
-            _asset(resources, story, asset, rows=rows or {}) for asset in story.assets if asset["attempt_id"] == shown
+            _asset(resources, details, asset, rows=rows or {})
+            for asset in details.assets
+            if asset["attempt_id"] == shown
         ],
-        tried=tries_of(story),
+        tried=tries_of(details),
     )
 
 
-def shown_attempt(story: GenerationDetails) -> Any:
+def shown_attempt(details: GenerationDetails) -> Any:
     """The attempt that represents the generation: the one with the best picture, else the last with any."""
-    best = [asset["attempt_id"] for asset in story.assets if asset["best"]]
-    every = [asset["attempt_id"] for asset in story.assets]
+    best = [asset["attempt_id"] for asset in details.assets if asset["best"]]
+    every = [asset["attempt_id"] for asset in details.assets]
     return (best or every or [None])[-1]
 
 
-def _duration_s(story: GenerationDetails) -> float | None:
-    begun: list[datetime] = [one["intent_at"] for one in story.attempts if one["intent_at"] is not None]
-    ended = story.generation["completed_at"]
+def _duration_s(details: GenerationDetails) -> float | None:
+    begun: list[datetime] = [one["intent_at"] for one in details.attempts if one["intent_at"] is not None]
+    ended = details.generation["completed_at"]
     return (ended - min(begun)).total_seconds() if begun and ended is not None else None
 
 
 def _asset(
-    resources: Resources, story: GenerationDetails, asset: dict[str, Any], *, rows: Mapping[UUID, str]
+    resources: Resources, details: GenerationDetails, asset: dict[str, Any], *, rows: Mapping[UUID, str]
 ) -> AssetLine:
     # With several characters, the one with the smallest margin: the picture passes when that one does.
-    verdict = min(story.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None)
+    verdict = min(details.verdicts.get(asset["id"], []), key=threshold_origin.margin, default=None)
     judged = {} if verdict is None else {name: verdict[name] for name in _JUDGED}
     return AssetLine(
         position=asset["position"],
-        label=labels(story)[asset["id"]],
+        label=labels(details)[asset["id"]],
         path=_path(resources, asset["r2_key"]),
         url=asset["cdn_url"] or asset["metadata"].get("source_url"),
         width=asset["width"],

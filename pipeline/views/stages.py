@@ -16,15 +16,15 @@ _OF_ATTEMPTS = (
 )
 
 
-def stages_of(story: GenerationDetails) -> list[dict[str, Any]]:
+def stages_of(details: GenerationDetails) -> list[dict[str, Any]]:
     """Each with its name, outcome, start, milliseconds and cost, in the order in which they ran."""
     told = [
         {key: value for key, value in record.items() if key != "added"} | {"added": record.get("added", {})}
-        for record in story.generation["pipeline_data"].get(STAGES, ())
+        for record in details.generation["pipeline_data"].get(STAGES, ())
     ]
-    for attempt in story.attempts:
+    for attempt in details.attempts:
         if attempt["kind"] == AttemptKind.IMAGE:
-            told += _of_attempt(attempt, checked=story.generation["character_id"] is not None)
+            told += _of_attempt(attempt, checked=details.generation["character_id"] is not None)
     return told
 
 

@@ -30,16 +30,16 @@ def generation(resources: Resources, team: str, text: str) -> GenerationDetails:
     with resources.database.transaction() as connection:
         if found is None or teams.team_of_generation(connection, found) != team:
             raise UnknownThing(f"there is no generation {text!r}")
-        return generations.stories(connection, Wanted(generation_id=GenerationId(found)))[0]
+        return generations.all_details(connection, Wanted(generation_id=GenerationId(found)))[0]
 
 
 def generations_page(resources: Resources, page: Page) -> list[GenerationDetails]:
     """The newest first, without deleted ones."""
     with resources.database.transaction() as connection:
         ids = teams.generation_ids(connection, page)
-        told = generations.stories(connection, Wanted(generation_ids=ids)) if ids else []
+        told = generations.all_details(connection, Wanted(generation_ids=ids)) if ids else []
     place = {one: number for number, one in enumerate(ids)}
-    return sorted(told, key=lambda story: place[story.generation["id"]])
+    return sorted(told, key=lambda details: place[details.generation["id"]])
 
 
 def batch(resources: Resources, team: str, text: str) -> BatchStatus:

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 _KINDS = {"references": "more references", "action": "a variation", "model": "another model"}
 
 
-def tries_of(story: GenerationDetails) -> list[TryLine]:
+def tries_of(details: GenerationDetails) -> list[TryLine]:
     """One line per try that has begun or waits; empty before the first submission.
 
     A try ends with a verdict, or with its generation. Attempts that were given back or failed before the verdict belong
@@ -24,26 +24,26 @@ def tries_of(story: GenerationDetails) -> list[TryLine]:
     lines: list[TryLine] = []
     group: list[Row] = []
     asked: Row | None = None
-    for attempt in story.attempts:
+    for attempt in details.attempts:
         if attempt["kind"] != AttemptKind.IMAGE:
             continue
         group.append(attempt)
         if attempt["outcome"] in {Outcome.REJECTED, Outcome.COMPLETED}:
-            lines.append(_line(story, group, asked, number=len(lines) + 1))
-            asked = _asked_after(story, attempt)
+            lines.append(_line(details, group, asked, number=len(lines) + 1))
+            asked = _asked_after(details, attempt)
             group = []
     if group:
-        lines.append(_line(story, group, asked, number=len(lines) + 1))
-    elif lines and asked is not None and story.generation["state"] == GenerationState.QUEUED:
+        lines.append(_line(details, group, asked, number=len(lines) + 1))
+    elif lines and asked is not None and details.generation["state"] == GenerationState.QUEUED:
         changed, kind = _named(asked)
-        hold = story.generation["hold_usd"]
+        hold = details.generation["hold_usd"]
         lines.append(TryLine(number=len(lines) + 1, changed=changed, kind=kind, waits_for_usd=hold))
     return lines
 
 
-def _line(story: GenerationDetails, group: Sequence[Row], asked: Row | None, *, number: int) -> TryLine:
+def _line(details: GenerationDetails, group: Sequence[Row], asked: Row | None, *, number: int) -> TryLine:
     last = group[-1]
-    core, style = _best_scores(story, {one["id"] for one in group})
+    core, style = _best_scores(details, {one["id"] for one in group})
     ended = last["outcome"] not in {None, Outcome.GIVEN_BACK}
     failed = None if core is not None or not ended else f"it came to nothing ({last['error_code'] or last['outcome']})"
     changed, kind = _named(asked)
@@ -59,7 +59,7 @@ def _line(story: GenerationDetails, group: Sequence[Row], asked: Row | None, *, 
     )
 
 
-def _best_scores(story: GenerationDetails, attempt_ids: set[Any]) -> tuple[float | None, float | None]:
+def _best_scores(details: GenerationDetails, attempt_ids: set[Any]) -> tuple[float | None, float | None]:
     """Scores of the best picture of these attempts; with several characters, its lowest."""
     judged = [
         (
@@ -67,8 +67,8 @@ def _best_scores(story: GenerationDetails, attempt_ids: set[Any]) -> tuple[float
             min(one["core"] for one in verdicts),
             min(one["style"] for one in verdicts),
         )
-        for asset in story.assets
-        if asset["attempt_id"] in attempt_ids and (verdicts := story.verdicts.get(asset["id"]))
+        for asset in details.assets
+        if asset["attempt_id"] in attempt_ids and (verdicts := details.verdicts.get(asset["id"]))
     ]
     if not judged:
         return None, None
@@ -76,12 +76,12 @@ def _best_scores(story: GenerationDetails, attempt_ids: set[Any]) -> tuple[float
     return core, style
 
 
-def _asked_after(story: GenerationDetails, attempt: Row) -> Row | None:
+def _asked_after(details: GenerationDetails, attempt: Row) -> Row | None:
     """The history row that asked for another try after this attempt: the first one about it."""
     return next(
         (
             one
-            for one in story.history
+            for one in details.history
             if one["to_state"] == GenerationState.QUEUED and one["at"] >= attempt["finished_at"]
         ),
         None,

@@ -119,8 +119,8 @@ def test_words_alone_go_straight_into_the_queue(desk: Bench) -> None:
 
 def test_each_stage_has_its_time_in_the_story(desk: Bench, photo: Path) -> None:
     row = made(desk, Single(image=photo))
-    story = views.find(desk.resources, str(row.id), user_id="me")
-    told = stages_of(story)
+    details = views.find(desk.resources, str(row.id), user_id="me")
+    told = stages_of(details)
     assert [one["name"] for one in told] == ["analysis", "enhancement", "persona", "routing", "optimise"]
     assert all(one["took_ms"] is not None for one in told)
 

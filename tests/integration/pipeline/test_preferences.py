@@ -44,14 +44,14 @@ def made(bench: Bench) -> list[Any]:
     return found
 
 
-def story(bench: Bench) -> views.GenerationDetails:
+def details(bench: Bench) -> views.GenerationDetails:
     (row,) = bench.books.rows(generations)
     return views.find(bench.resources, str(row.id), user_id=USER)
 
 
 def test_choices_and_every_kind_of_feedback_are_learned_from(bench: Bench) -> None:
     made(bench)
-    told = story(bench)
+    told = details(bench)
     feedback.record_choice(bench.resources, (told, "0"), (told, "1"), user_id=USER)
     feedback.record_feedback(bench.resources, told, user_id=USER, kind=FeedbackType.HEART, picture="2")
     feedback.record_feedback(bench.resources, told, user_id=USER, kind=FeedbackType.OUTLIER, picture="3")
@@ -67,7 +67,7 @@ def test_choices_and_every_kind_of_feedback_are_learned_from(bench: Bench) -> No
 
 def test_the_same_choices_are_fitted_once(bench: Bench) -> None:
     made(bench)
-    told = story(bench)
+    told = details(bench)
     feedback.record_choice(bench.resources, (told, "0"), (told, "1"), user_id=USER)
     first, again = preferences.train_head(bench.resources), preferences.train_head(bench.resources)
     assert first is not None
@@ -78,7 +78,7 @@ def test_the_same_choices_are_fitted_once(bench: Bench) -> None:
 
 def test_a_head_that_is_worth_something_ranks_pictures_and_prompts(bench: Bench) -> None:
     assets = made(bench)
-    told = story(bench)
+    told = details(bench)
     for _ in range(60):
         for better, worse in (("0", "1"), ("0", "2"), ("3", "1")):
             feedback.record_choice(bench.resources, (told, better), (told, worse), user_id=USER)
@@ -98,7 +98,7 @@ def test_a_head_that_is_worth_something_ranks_pictures_and_prompts(bench: Bench)
 
 def test_a_picture_is_not_compared_with_itself(bench: Bench) -> None:
     made(bench)
-    told = story(bench)
+    told = details(bench)
     with pytest.raises(BadInput, match="one and the same"):
         feedback.record_choice(bench.resources, (told, "0"), (told, "0"), user_id=USER)
 
