@@ -74,14 +74,23 @@ def test_a_picture_becomes_a_prompt(desk: Bench, photo: Path) -> None:
     assert row.state == "admitted"
     assert "on a sunny beach" in row.prompt
     assert row.settings == {"aspect_ratio": "3:4", "negative_prompt": "blurry"}
-    analysis, enhancement, *others = row.pipeline_data["stages"]
+    stages = {one["name"]: one for one in row.pipeline_data["stages"]}
+    analysis, enhancement = stages["analysis"], stages["enhancement"]
     (record,) = analysis["added"]["spec"]["records"]
     assert record["scene"] == "on a sunny beach"
     assert 0 < record["confidence"]["scene"] <= 1
     assert {one["name"] for one in analysis["detail"]["colours"]}
     assert analysis["detail"]["calibrated"] is True
     assert len(enhancement["added"]["candidates"]) == 4
-    assert [one["outcome"] for one in others] == ["off", "done", "off"]
+    told = {name: one["outcome"] for name, one in stages.items()}
+    assert told == {
+        "analysis": "done",
+        "analysis_fallback": "off",
+        "enhancement": "done",
+        "persona": "off",
+        "routing": "done",
+        "optimise": "off",
+    }
     kept = desk.resources.store.get(row.pipeline_data["prepare"]["image"])
     assert b"Exif" not in kept
     assert b"Camera" not in kept
@@ -121,7 +130,14 @@ def test_each_stage_has_its_time_in_the_story(desk: Bench, photo: Path) -> None:
     row = made(desk, Single(image=photo))
     details = views.find(desk.resources, str(row.id), user_id="me")
     told = stages_of(details)
-    assert [one["name"] for one in told] == ["analysis", "enhancement", "persona", "routing", "optimise"]
+    assert [one["name"] for one in told] == [
+        "analysis",
+        "analysis_fallback",
+        "enhancement",
+        "persona",
+        "routing",
+        "optimise",
+    ]
     assert all(one["took_ms"] is not None for one in told)
 
 
