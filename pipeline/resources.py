@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from db.session import Database
 from domain.errors import LikenessError
@@ -20,9 +20,11 @@ from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.process.poison_gate import PoisonGate
 from pipeline.process.reference_cache import ReferenceCache
 from providers.contract import Lane
-from providers.openai.words import Answer, Question
 from storage.base import PictureStore
 from validation.base import Scorer
+
+if TYPE_CHECKING:  # it brings an HTTP client along, which a command that only looks does not need
+    from providers.openai.words import Answer, Question
 
 
 class Dispatch(Protocol):
@@ -55,11 +57,11 @@ class Words(Protocol):
     @property
     def model(self) -> str: ...
 
-    def most_usd(self, question: Question) -> Decimal:
+    def most_usd(self, question: "Question") -> Decimal:
         """The most that the call can cost."""
         ...
 
-    def ask(self, question: Question, *, begin_by: float) -> Answer:
+    def ask(self, question: "Question", *, begin_by: float) -> "Answer":
         """Ask once; raises `ProviderError`, of which `MaybeSent` alone may have been paid."""
         ...
 

@@ -3,9 +3,10 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from learning.preference import Head
+if TYPE_CHECKING:  # it brings NumPy along, which a command that only looks does not need
+    from learning.preference import Head
 
 _FRESH_S: Final = 60.0
 
@@ -18,7 +19,7 @@ class HeadCache:
         self._lock = threading.Lock()
         self._heads: dict[str, tuple[float, Head | None]] = {}
 
-    def get(self, fingerprint: str, read: Callable[[], Head | None]) -> Head | None:
+    def get(self, fingerprint: str, read: "Callable[[], Head | None]") -> "Head | None":
         with self._lock:
             found = self._heads.get(fingerprint)
         if found is not None and time.monotonic() - found[0] < self._fresh_s:

@@ -20,7 +20,7 @@ from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, ordered
 from tests.support.commands import ROOT, bill, wait_for
 
 #: Steps that need none: they move no money, and the next tick, or rescue, does what a death leaves undone.
-_WITHOUT_POINTS = {"accounts", "daily_audit", "heartbeat", "model_inputs", "upload"}
+_WITHOUT_POINTS = {"accounts", "daily_audit", "heartbeat", "model_inputs", "preferences", "upload"}
 _EVERY = {point for name, tuple_ in vars(fault_points).items() if name.endswith("POINTS") for point in tuple_}
 #: Requests have a death of their own in `tests/integration/api/test_killed_request.py`.
 #: Points of preparation are reached in `test_preparing_points.py`.

@@ -1,7 +1,6 @@
 """`cref-test` and `compare`: what they cost, what is made, and what the page dares to say."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -79,13 +78,13 @@ def _made(bench: Bench, home: Path, lulu: CharacterId, *, repeats: int, scores: 
         model="midjourney-v6.1",
         character="lulu",
         settings={"cref_urls": ["https://a.example/1.png", "https://a.example/2.png"]},
+        look=False,  # nobody is behind these addresses
     )
     plan = prepare(bench.resources, order)
     asked = [one.settings.get("cref_urls") for one in plan.rows()][:5]
     assert asked == [None, *[["https://a.example/1.png"]] * 3, ["https://a.example/1.png", "https://a.example/2.png"]]
     bench.books.sql("UPDATE lanes SET concurrency = 1000")
-    # Nobody is behind these addresses, and nothing is sent to them.
-    commit(bench.resources, replace(plan, addresses={}))
+    commit(bench.resources, plan)
     rows_by_id = {row.id: row for row in bench.books.rows(generations)}
     judged = 0
     attempts = bench.sent.take("submit")
