@@ -7,10 +7,10 @@ address that a person named may go.
 
 import math
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from cachetools import TTLCache
 
 from db.records.characters import CharacterRow
 from domain.ids import CharacterId
@@ -30,26 +30,18 @@ class _Recent(Generic[_Key, _Value]):
     def __init__(
         self, size: int, *, keeps: Callable[[_Value], bool] = lambda _: True, fresh_s: float = math.inf
     ) -> None:
-        self._size = size
         self._keeps = keeps
-        self._fresh_s = fresh_s
         self._lock = threading.Lock()
-        self._values: OrderedDict[_Key, tuple[float, _Value]] = OrderedDict()
+        self._values: TTLCache[_Key, _Value] = TTLCache(size, ttl=fresh_s)
 
     def get(self, key: _Key, make: Callable[[], _Value]) -> _Value:
         with self._lock:
-            found = self._values.get(key)
-            if found is not None and time.monotonic() - found[0] < self._fresh_s:
-                self._values.move_to_end(key)
-                return found[1]
+            if key in self._values:
+                return self._values[key]
         value = make()
-        if not self._keeps(value):
-            return value
-        with self._lock:
-            self._values[key] = (time.monotonic(), value)
-            self._values.move_to_end(key)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
+        if self._keeps(value):
+            with self._lock:
+                self._values[key] = value
         return value
 
 
