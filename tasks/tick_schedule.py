@@ -78,7 +78,7 @@ class IdleScheduler(Scheduler):
         self,
         *,
         look: Callable[[], PendingWork | None],
-        look_lasts_s: float = 0.5,
+        look_lasts_s: float = 0.9,
         every_round: Callable[[], None] = lambda: None,
         **settings: Any,
     ) -> None:
