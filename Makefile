@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-PACKAGES := api cli db domain likeness pipeline providers reports runtime sandbox storage tasks tools validation worker
+PACKAGES := api cli db domain learning likeness pipeline providers reports runtime sandbox storage tasks tools validation worker
 .PHONY: help setup check test slow crash docs demo clean
 
 help:            ## list the verbs

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+from ipaddress import ip_address
 from typing import Annotated, Final
 
 import typer
@@ -13,8 +14,6 @@ from runtime.settings import Settings, read_settings
 from runtime.signs_of_life import STALE_S, ages_s
 
 _ANSWERS_IN_S: Final = 5.0
-#: Addresses to listen at that mean all of a host's; it is asked at its own.
-_EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 -- compared, not bound
 
 
 def health_command(
@@ -53,7 +52,7 @@ def _silent(role: Role, settings: Settings) -> str | None:
 
 
 def _unanswered(host: str, port: int, path: str) -> str | None:
-    asked = "127.0.0.1" if host in _EVERYWHERE else host
+    asked = "127.0.0.1" if _is_everywhere(host) else host
     connection = http.client.HTTPConnection(asked, port, timeout=_ANSWERS_IN_S)
     try:
         connection.request("GET", path)
@@ -63,3 +62,11 @@ def _unanswered(host: str, port: int, path: str) -> str | None:
     finally:
         connection.close()
     return None if status == http.client.OK else f"{path} at {asked} port {port} answers {status}"
+
+
+def _is_everywhere(host: str) -> bool:
+    """Whether listening there means all addresses of this host, so that it is asked at loopback."""
+    try:
+        return not host or ip_address(host).is_unspecified
+    except ValueError:
+        return False
