@@ -1,5 +1,6 @@
 """When beat sends which tick: each at its interval while there is work for it, a fifth as often while there is none."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -10,6 +11,8 @@ from celery.beat import ScheduleEntry, Scheduler
 from pipeline.operator.heartbeat import PendingWork
 from providers.contract import Lane
 from tasks import names
+
+log = logging.getLogger(__name__)
 
 #: Of the ticks without work, one in so many is sent all the same: it shows that beat and a worker live, and finds what
 #: only a tick can see. Ten seconds of silence are a warning (`pipeline.operator.heartbeat`).
@@ -108,6 +111,10 @@ class IdleScheduler(Scheduler):
 
     def _pending(self) -> PendingWork | None:
         if time.monotonic() - self._looked_at > self._look_lasts_s:
-            self._work = self._look()
+            try:
+                self._work = self._look()
+            except Exception:  # beat must outlive a look that fails, as it outlives a message that cannot be sent
+                log.exception("nobody can say what waits; every tick is sent")
+                self._work = None
             self._looked_at = time.monotonic()
         return self._work

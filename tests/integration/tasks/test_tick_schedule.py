@@ -118,3 +118,16 @@ def test_every_tick_is_sent_while_postgres_is_away(redis_url: str, bench: Bench)
     lost.close()
     nowhere.close()
     assert set(sent.values()) == {2}
+
+
+def test_every_tick_is_sent_where_a_look_fails(redis_url: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that ends in an error of no known kind must not end beat."""
+
+    def broken(_: object) -> None:
+        raise ValueError("not a state")
+
+    monkeypatch.setattr(pending_work, "read", broken)
+    rounds = Rounds(bench.resources, redis_url)
+    sent = rounds.play(2)
+    rounds.close()
+    assert set(sent.values()) == {2}
