@@ -10,6 +10,7 @@ from pipeline.intake.commit import commit
 from pipeline.intake.plan import prepare
 from pipeline.intake.single import Single, order_of
 from pipeline.process.fault_points import PREPARING_POINTS
+from pipeline.resources import Resources
 from pipeline.views.status import audit
 from runtime.resources import open_producer
 from runtime.settings import Settings
@@ -40,6 +41,8 @@ def test_a_worker_dies_at_every_point_of_a_preparation_and_words_are_paid_once(
                 what="every generation to be final",
                 timeout_s=400,
             )
+            # A generation does not wait for the books: its call is in doubt once the lease of the dead has run out.
+            wait_for(lambda: _asking(resources) == 0, what="every call for words to be settled or in doubt")
         died = {path.name for path in (settings.home / "deaths").iterdir()}
         assert died == set(PREPARING_POINTS), "every point was reached and killed somebody"
         with resources.database.transaction() as connection:
@@ -57,3 +60,10 @@ def test_a_worker_dies_at_every_point_of_a_preparation_and_words_are_paid_once(
         assert len(calls) <= paid.generations == _PICTURES, "nobody was asked twice"
         billed = sum((Decimal(str(job["charged_usd"])) for job in calls), Decimal(0))
         assert paid.charged <= billed <= paid.charged + paid.in_doubt
+
+
+def _asking(resources: Resources) -> int:
+    with resources.database.transaction() as connection:
+        return connection.execute(
+            text("SELECT count(*) FROM attempts WHERE kind = 'text' AND state = 'submitting'")
+        ).scalar_one()
