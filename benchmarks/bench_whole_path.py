@@ -248,22 +248,8 @@ def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, An
             prompts = folder / f"{number}.jsonl"
             rows = [{"prompt": f"a small pig in field {number} {row}", "references": False} for row in range(wanted)]
             prompts.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-            there = _scalar(servers, "SELECT count(*) FROM generations")
             options = ("--provider", "replicate", "--model", MODEL, "--character", "lulu", "--max-image-cost", "1")
-            watching = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "run", str(prompts), *options, "--json"],
-                env=env,
-                cwd=folder,
-                stdout=(folder / "enqueue.log").open("w"),
-                stderr=subprocess.STDOUT,
-            )
-            while watching.poll() is None and _scalar(servers, "SELECT count(*) FROM generations") < there + wanted:
-                time.sleep(0.2)
-            if watching.poll() is not None:
-                said = (folder / "enqueue.log").read_text()[-1000:]
-                raise RuntimeError(f"`likeness run` ended with {watching.returncode}: {said}")
-            watching.kill()  # it has enqueued everything, and would only look on
-            watching.wait()
+            command("enqueue", str(prompts), *options)
 
         roles = {name: [sys.executable, "-m", module] for name, module in ROLES.items()}
         with running(roles, env=env, cwd=folder, log=folder / "workers.log") as pids:
