@@ -1,11 +1,9 @@
 """Admit what goes next, by fair share, free places and budget: hold and attempt in one transaction per provider.
 
-A stride scheduler: every batch has a virtual time per provider that advances by 1/priority with each admission, and the
-batch with the smallest goes next. The heads of all open batches are read by a skip scan and a LATERAL join, so the cost
-does not grow with the length of the queue.
+`db.moves.fair_share` says whose turn it is. The heads of all open batches are read by a skip scan and a LATERAL join,
+so the cost does not grow with the length of the queue.
 """
 
-import heapq
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,8 +15,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db.books.spending import Cap, Scope, lock_caps
+from db.books.spending import lock_caps
 from db.ids import new_id, new_token
+from db.moves.fair_share import Budget, Head, Places, choose
 from db.schema import attempts, batches, generations, strides
 from domain.ids import AttemptId, GenerationId
 from domain.money import ZERO
@@ -53,12 +52,12 @@ _HEADS = text(
                 ORDER BY g.batch_id LIMIT 1)
         FROM open WHERE open.batch_id IS NOT NULL
     )
-    SELECT head.*, b.user_id, b.priority, s.pass
+    SELECT head.*, b.user_id, b.priority, s.pass AS last_pass
     FROM open
     JOIN batches b ON b.id = open.batch_id AND b.paused_at IS NULL
     LEFT JOIN strides s ON s.batch_id = b.id AND s.provider = :provider
     CROSS JOIN LATERAL (
-        SELECT g.id, g.batch_id, g.model, g.hold_usd, g.price_usd, g.tries, g.changes, g.updated_at
+        SELECT g.id, g.batch_id, g.model, g.hold_usd, g.price_usd, g.changes, g.updated_at
         FROM generations g
         WHERE g.state = 'queued' AND g.provider = :provider AND g.batch_id = b.id
           AND (g.not_before IS NULL OR g.not_before <= now())
@@ -97,63 +96,6 @@ class Admitted:
     lane: str
 
 
-@dataclass(slots=True)
-class _Budget:
-    """A batch's money while this admission hands it out; the row is locked."""
-
-    limit: Decimal | None
-    used: Decimal
-    stopped: bool
-    paused: bool
-    handed: Decimal = ZERO
-    blocked_by: str | None = None
-
-    def fits(self, hold: Decimal) -> bool:
-        return self.limit is None or self.used + self.handed + hold <= self.limit
-
-
-@dataclass(slots=True)
-class _Places:
-    """Free places by lane, and the limits of lanes and users while this admission hands both out."""
-
-    free: dict[str, int]
-    caps: dict[tuple[Scope, str], Cap]
-
-    def any_left(self) -> bool:
-        return any(number > 0 for number in self.free.values())
-
-    def take(self, head: Row[Any], budget: _Budget) -> str | None:
-        """The lane that takes `head`, its money set aside everywhere; None, with the reason, where a limit forbids."""
-        hold = head.hold_usd
-        user = self.caps.get((Scope.USER_MONTH, head.user_id))
-        # A job that is carried further is known to its own account alone.
-        only = head.changes.get("action", {}).get("lane")
-        open_to = [name for name, number in self.free.items() if number > 0 and only in (None, name)]
-        if not open_to:
-            return None
-        lanes = [name for name in open_to if self._lane_fits(name, hold)]
-        if not budget.fits(hold):
-            budget.blocked_by = "budget"
-        elif user is not None and not user.fits(hold):
-            budget.blocked_by = "budget of the user's month"
-        elif not lanes and any(self._lane_fits(name, hold) for name in self.free if only in (None, name)):
-            return None  # the lane that could pay for it is merely full
-        elif not lanes:
-            budget.blocked_by = "budget of the lane's day"
-        else:
-            lane = max(lanes, key=lambda name: self.free[name])
-            self.free[lane] -= 1
-            for one in (budget, user, self.caps.get((Scope.LANE_DAY, lane))):
-                if one is not None:
-                    one.handed += hold
-            return lane
-        return None
-
-    def _lane_fits(self, lane: str, hold: Decimal) -> bool:
-        cap = self.caps.get((Scope.LANE_DAY, lane))
-        return cap is None or cap.fits(hold)
-
-
 def admit(
     connection: Connection, provider: str, *, places_by_rate: dict[str, int], most_at_risk: int | None = None
 ) -> list[Admitted]:
@@ -176,7 +118,7 @@ def admit(
         return []
     budgets = _lock_budgets(connection, {head.batch_id for head in heads})
     caps = lock_caps(connection, users={head.user_id for head in heads}, lanes=places)
-    chosen, passes = _choose(heads, budgets, _Places(places, caps))
+    chosen, passes = choose(_queues(heads, budgets), budgets, Places(places, caps))
     admitted = _write(connection, provider, chosen)
     _keep_passes(connection, provider, passes)
     _mark_stopped(connection, budgets)
@@ -194,12 +136,12 @@ def _free_places(
     return places
 
 
-def _lock_budgets(connection: Connection, ids: set[UUID]) -> dict[UUID, _Budget]:
+def _lock_budgets(connection: Connection, ids: set[UUID]) -> dict[UUID, Budget]:
     # Not against the key: rows that merely refer to the batch, as those of an enqueue, do not wait for each other.
     locked = select(batches).where(batches.c.id.in_(ids)).order_by(batches.c.id).with_for_update(key_share=True)
     rows = connection.execute(locked)
     return {
-        row.id: _Budget(
+        row.id: Budget(
             limit=row.limit_usd,
             used=row.charged_usd + row.held_usd + row.in_doubt_usd,
             stopped=row.stopped_reason is not None,
@@ -209,39 +151,16 @@ def _lock_budgets(connection: Connection, ids: set[UUID]) -> dict[UUID, _Budget]
     }
 
 
-def _choose(
-    heads: Sequence[Row[Any]], budgets: dict[UUID, _Budget], places: _Places
-) -> tuple[list[tuple[Row[Any], str]], dict[UUID, float]]:
-    """The next heads in stride order, each with its lane, and the virtual times afterwards."""
-    queues: dict[UUID, list[Row[Any]]] = defaultdict(list)
-    for head in heads:
-        if not budgets[head.batch_id].paused:
-            queues[head.batch_id].append(head)
-    pasts = {batch_id: queue[0]._mapping["pass"] for batch_id, queue in queues.items()}  # noqa: SLF001 -- no attribute can be named `pass`
-    # Batches that compete stay within one turn of each other, so a newcomer starts level with the foremost, and
-    # one that was idle or out of money catches up on one turn at most.
-    foremost = max((past for past in pasts.values() if past is not None), default=0.0)
-    passes = {batch_id: foremost if past is None else max(past, foremost - 1.0) for batch_id, past in pasts.items()}
-    turns = [(passes[batch_id], batch_id) for batch_id in queues]
-    heapq.heapify(turns)
-    chosen: list[tuple[Row[Any], str]] = []
-    while turns and places.any_left():
-        _, batch_id = heapq.heappop(turns)
-        head = queues[batch_id].pop(0)
-        lane = places.take(head, budgets[batch_id])
-        if lane is None:
-            if budgets[batch_id].blocked_by is None and queues[batch_id]:
-                # It waits for its own lane; those behind it do not.
-                heapq.heappush(turns, (passes[batch_id], batch_id))
-            continue
-        chosen.append((head, lane))
-        passes[batch_id] += 1.0 / head.priority
-        if queues[batch_id]:
-            heapq.heappush(turns, (passes[batch_id], batch_id))
-    return chosen, passes
+def _queues(heads: Sequence[Row[Any]], budgets: dict[UUID, Budget]) -> dict[UUID, list[Head]]:
+    """The heads by batch, without those of a batch that was paused meanwhile."""
+    queues: dict[UUID, list[Head]] = defaultdict(list)
+    for row in heads:
+        if not budgets[row.batch_id].paused:
+            queues[row.batch_id].append(Head(**row._mapping))  # noqa: SLF001 -- SQLAlchemy's public name of it
+    return queues
 
 
-def _write(connection: Connection, provider: str, chosen: Sequence[tuple[Row[Any], str]]) -> list[Admitted]:
+def _write(connection: Connection, provider: str, chosen: Sequence[tuple[Head, str]]) -> list[Admitted]:
     if not chosen:
         return []
     # One that somebody is canceling right now is passed over; waiting for it could end in a deadlock. So is one that
@@ -286,7 +205,7 @@ def _next_numbers(connection: Connection, ids: set[UUID]) -> dict[UUID, int]:
     return dict(rows.all())
 
 
-def _attempt_row(head: Row[Any], lane: str, provider: str, number: int) -> dict[str, Any]:
+def _attempt_row(head: Head, lane: str, provider: str, number: int) -> dict[str, Any]:
     return {
         "id": new_id(),
         "generation_id": head.id,
@@ -341,7 +260,7 @@ def _keep_passes(connection: Connection, provider: str, passes: dict[UUID, float
     connection.execute(statement, rows)
 
 
-def _mark_stopped(connection: Connection, budgets: dict[UUID, _Budget]) -> None:
+def _mark_stopped(connection: Connection, budgets: dict[UUID, Budget]) -> None:
     """A batch with nothing live whose next hold does not fit is stopped; one that went on is not any more."""
     stopped = {
         batch_id: budget.blocked_by
