@@ -27,6 +27,7 @@ from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_rows import PromptRow
 from pipeline.process.leases import Leases
 from pipeline.resources import Resources, Timing
+from providers.contract import Accepted, Ask
 from providers.lane import HttpLane
 from providers.registry import open_lane
 from sandbox.process import running
@@ -218,3 +219,33 @@ def bench_of(database: Database, *, url: str, sent: Sent, home: Path, **changes:
         leases.close()
         lane.close()
         caller.close()
+
+
+class LaneWithEvents:
+    """The lane, with something happening at the moment of the paid call or of an upload."""
+
+    def __init__(self, lane: Any, *, before: Any = None, after: Any = None, upload: Any = None) -> None:
+        self._lane, self._before, self._after, self._upload = lane, before, after, upload
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lane, name)
+
+    def submit(self, ask: Ask) -> Accepted:
+        if self._before:
+            self._before()
+        accepted: Accepted = self._lane.submit(ask)
+        if self._after:
+            self._after()
+        return accepted
+
+    def upload_reference(self, content: bytes, media_type: str) -> str | None:
+        if self._upload:
+            self._upload()
+        url: str | None = self._lane.upload_reference(content, media_type)
+        return url
+
+
+def with_events(bench: Bench, **events: Any) -> Bench:
+    """The same steps, with calls `before` and `after` the paid one, or at an `upload`."""
+    lane = LaneWithEvents(bench.resources.lanes["sandbox"], **events)
+    return replace(bench, resources=replace(bench.resources, lanes={"sandbox": lane}))

@@ -1,7 +1,7 @@
 """The scorer whole, on tiny models with random weights: what is shared, what fails alone, what is remembered."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -15,6 +15,7 @@ from transformers import AutoModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from domain.errors import NotAPicture, OutOfMemory, ScorerBroken, ScorerError, UnfitPicture
+from tests.support.image_tower import Watch, empty, refuse_above, refuse_all, refuse_black
 from tests.support.scoring_models import TINY_PX, save_tiny_clip, save_tiny_siglip
 from tests.support.scoring_pictures import saved, scene
 from validation import engine
@@ -49,43 +50,6 @@ def made(scorer: ClipScorer, number: int, *, source: str | None = None) -> Model
 
 def all_black(scorer: ClipScorer) -> ModelInput:
     return model_input(Image.new("RGB", (TINY_PX, TINY_PX)), scorer.recipe)
-
-
-class Watch:
-    """Sees the batches that reach the image tower, and may refuse them as a device would."""
-
-    def __init__(self, scorer: ClipScorer, refuse: Callable[[torch.Tensor], None] = lambda _: None) -> None:
-        self.batches: list[int] = []
-        self._refuse = refuse
-        tower: Any = scorer.engine.model.vision_model
-        tower.register_forward_pre_hook(self._see, with_kwargs=True)
-
-    def _see(self, _module: torch.nn.Module, _args: object, kwargs: dict[str, torch.Tensor]) -> None:
-        self.batches.append(len(kwargs["pixel_values"]))
-        self._refuse(kwargs["pixel_values"])
-
-
-def refuse_above(limit: int) -> Callable[[torch.Tensor], None]:
-    def refuse(pixels: torch.Tensor) -> None:
-        if len(pixels) > limit:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    return refuse
-
-
-def empty(pixels: torch.Tensor) -> torch.Tensor:
-    """(B,) bool: which pictures of (B, 3, S, S) have one value everywhere."""
-    flat = pixels.flatten(2)  # (B, 3, S * S)
-    return (flat.amax(dim=2) == flat.amin(dim=2)).all(dim=1)
-
-
-def refuse_black(pixels: torch.Tensor) -> None:
-    if empty(pixels).any():
-        raise ValueError("a picture of nothing")
-
-
-def refuse_all(_pixels: torch.Tensor) -> None:
-    raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
 def test_a_clip_scorer_is_what_the_steps_expect(scorer: ClipScorer) -> None:
