@@ -1,6 +1,7 @@
 """What the steps are handed: the database, the lanes, the store, the way to send. Built in `runtime`, nowhere else."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -29,6 +30,10 @@ if TYPE_CHECKING:  # it brings an HTTP client along, which a command that only l
 
 class Dispatch(Protocol):
     """Sends tasks by wire name. Called after the commit that made the task lawful; a message lost is sent again."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """What this thread sends inside the block leaves at its end, in one round trip."""
+        ...
 
     def prepare(self, *, generation_id: GenerationId, place: Place) -> None: ...
 

@@ -214,6 +214,9 @@ class _NoDispatch:
 
     prepare = collect = rebuild_inputs = validate = submit
 
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def waiting(self, *_: object) -> int:
         raise AssertionError("a command that only looks rescues nothing")
 

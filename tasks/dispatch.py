@@ -1,15 +1,21 @@
 """Send a task after the commit that made it lawful.
 
-A message is a hint: one that cannot be sent now is sent again by rescue.
+A message is a hint: one that cannot be sent now is sent again by rescue. What threads send at the same time leaves in
+one round trip: kombu makes a client for each message that is published alone, which costs more than the message.
 """
 
 import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 import celery
 
+from domain.combining import Combiner
 from domain.errors import ServiceMissing
 from domain.ids import AttemptId, GenerationId
 from domain.preparation import Place
@@ -19,7 +25,24 @@ from tasks.app import make_app
 
 log = logging.getLogger(__name__)
 
+#: Redis commands in one round trip: a message is one, and the event that says so to Flower another.
+_PIPELINE = 10_000
 _POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Message:
+    """A task that is to be sent."""
+
+    name: str
+    queue: str
+    attempt_id: AttemptId | None
+    generation_id: GenerationId
+    wait: timedelta | None
+
+    def __str__(self) -> str:
+        of = f"generation {self.generation_id}" if self.attempt_id is None else f"attempt {self.attempt_id}"
+        return f"{self.name} for {of}"
 
 
 class CeleryDispatch:
@@ -30,6 +53,8 @@ class CeleryDispatch:
 
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url
+        self._of_thread = threading.local()
+        self._combiner = Combiner(self._send_group, most=_PIPELINE)
 
     @cached_property
     def app(self) -> "celery.Celery":
@@ -39,6 +64,29 @@ class CeleryDispatch:
         """Give the connections back, if there were any."""
         if "app" in vars(self):
             self.app.close()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send what this thread sends inside the block at its end and in one round trip.
+
+        A block that fails sends nothing of it.
+        """
+        if self._kept is not None:
+            yield
+            return
+        kept: list[_Message] = []
+        self._of_thread.kept = kept
+        try:
+            yield
+        finally:
+            self._of_thread.kept = None
+        if kept:
+            self._combiner.do(kept)
+
+    @property
+    def _kept(self) -> list[_Message] | None:
+        kept: list[_Message] | None = getattr(self._of_thread, "kept", None)
+        return kept
 
     def prepare(self, *, generation_id: GenerationId, place: Place) -> None:
         queue = names.QUEUE_GPU if place is Place.GPU else names.QUEUE_PREPARE
@@ -95,22 +143,51 @@ class CeleryDispatch:
         generation_id: GenerationId,
         wait: timedelta | None,
     ) -> None:
+        message = _Message(name=name, queue=queue, attempt_id=attempt_id, generation_id=generation_id, wait=wait)
+        if self._kept is not None:
+            self._kept.append(message)
+        else:
+            self._combiner.do([message])
+
+    def _send_group(self, group: Sequence[Sequence[_Message]]) -> Sequence[None]:
+        self._send_all([message for messages in group for message in messages])
+        return [None] * len(group)
+
+    def _send_one(self, message: _Message) -> None:
         from kombu.exceptions import OperationalError
 
-        generation = str(generation_id)
-        options: dict[str, Any] = {"countdown": wait.total_seconds()} if wait else {}
         try:
-            self.app.send_task(
-                name,
-                args=() if attempt_id is None else (str(attempt_id),),
-                # As a keyword, so that Flower's search by `kwargs:generation_id=...` shows a prompt's whole story.
-                kwargs={"generation_id": generation},
-                queue=queue,
-                root_id=generation,
-                retry=True,
-                retry_policy=_POLICY,
-                **options,
-            )
+            self._publish(message)
         except (OperationalError, ConnectionError, TimeoutError) as error:
-            of = f"generation {generation}" if attempt_id is None else f"attempt {attempt_id}"
-            log.warning("%s for %s could not be sent now and will be sent again: %s", name, of, error)
+            log.warning("%s could not be sent now and will be sent again: %s", message, error)
+
+    def _send_all(self, messages: Sequence[_Message]) -> None:
+        """By one pipeline; where it fails, each by itself, since a second copy of a message does nothing."""
+        from kombu.exceptions import KombuError
+
+        try:
+            with self.app.producer_or_acquire() as producer, producer.batch(max_size=_PIPELINE):
+                for message in messages:
+                    self._publish(message, producer=producer)
+        except (KombuError, ConnectionError, TimeoutError) as error:
+            log.info("%d messages are sent one by one: %s", len(messages), error)
+            for message in messages:
+                self._send_one(message)
+
+    def _publish(self, message: _Message, **options: Any) -> None:
+        generation = str(message.generation_id)
+        if message.wait:
+            options["countdown"] = message.wait.total_seconds()
+        self.app.send_task(
+            message.name,
+            args=() if message.attempt_id is None else (str(message.attempt_id),),
+            # As a keyword, so that Flower's search by `kwargs:generation_id=...` shows a prompt's whole story.
+            kwargs={"generation_id": generation},
+            queue=message.queue,
+            root_id=generation,
+            retry=True,
+            retry_policy=_POLICY,
+            # A worker declares the queues that it consumes; a list in Redis needs no declaration.
+            declare=[],
+            **options,
+        )

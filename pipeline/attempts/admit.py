@@ -18,8 +18,9 @@ def admit(resources: Resources, provider: str) -> int:
         admitted = admission.admit(connection, provider, places_by_rate=by_rate, most_at_risk=most)
     if admitted:
         resources.fault_points.reach("admit.committed")
-    for one in admitted:
-        resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
+    with resources.dispatch.together():
+        for one in admitted:
+            resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
     return len(admitted)
 
 

@@ -46,8 +46,10 @@ def take_over(resources: Resources) -> int:
             log.warning("the doubt about call %s is settled by its deadline, at the most it can have cost", attempt_id)
     webhooks.forget(resources)
     late = _without_a_message(resources)
-    for work in late:
-        _publish(resources, work)
+    with resources.dispatch.together():
+        for work in late:
+            _publish(resources, work)
+    if late:
         resources.fault_points.reach("rescue.published")
     return len(doubted) + len(buried) + len(canceled) + len(late)
 

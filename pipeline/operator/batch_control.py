@@ -156,8 +156,9 @@ def _check_again(resources: Resources, batch_id: BatchId, *, reason: str | None)
             works = by_person.check_again(connection, batch_id, reason=reason)
         if not works:
             return checked
-        for work in works:
-            resources.dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)
+        with resources.dispatch.together():
+            for work in works:
+                resources.dispatch.validate(attempt_id=work.attempt_id, generation_id=work.generation_id)
         checked += len(works)
 
 

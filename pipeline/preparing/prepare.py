@@ -45,8 +45,9 @@ def publish_waiting(resources: Resources) -> int:
             *preparation.publish(connection, older_than=older_than, at_once=_AT_ONCE),
             *preparation.publish_routed(connection, older_than=older_than, ahead=_ROUTED_AHEAD),
         ]
-    for generation_id, place in found:
-        resources.dispatch.prepare(generation_id=generation_id, place=place)
+    with resources.dispatch.together():
+        for generation_id, place in found:
+            resources.dispatch.prepare(generation_id=generation_id, place=place)
     return len(found)
 
 

@@ -1,0 +1,72 @@
+"""Serve together what threads ask at the same time, so that what a request costs is paid once for all of them.
+
+Whoever comes first is served at once and alone; those who come meanwhile form the next group, which one of them serves.
+So nothing waits for company, and a group grows with the load.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[_Item, _Result]):
+    """An item and what became of it.
+
+    Args:
+        woken: it is done, or its thread is to serve the next group.
+    """
+
+    item: _Item
+    woken: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    result: _Result | None = None
+
+
+class Combiner(Generic[_Item, _Result]):
+    """Items of any number of threads, served by groups; thread-safe.
+
+    Args:
+        serve: one result for each item of a group, in order. Where it raises, its own thread hears of it, and the
+            others of the group have no result.
+        most: items in a group.
+    """
+
+    def __init__(self, serve: Callable[[Sequence[_Item]], Sequence[_Result]], *, most: int) -> None:
+        self._serve, self._most = serve, most
+        self._lock = threading.Lock()
+        self._waiting: list[_Entry[_Item, _Result]] = []
+        self._running = False
+
+    def do(self, item: _Item) -> _Result | None:
+        """The result for `item`, once its group has been served."""
+        mine = _Entry[_Item, _Result](item)
+        with self._lock:
+            self._waiting.append(mine)
+            mine.leads = not self._running
+            self._running = True
+        if not mine.leads:
+            mine.woken.wait()
+        if mine.leads:
+            self._lead()
+        return mine.result
+
+    def _lead(self) -> None:
+        """Serve one group, whose first is the caller's own item; then one who waits serves the next."""
+        with self._lock:
+            group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        try:
+            for entry, result in zip(group, self._serve([entry.item for entry in group]), strict=True):
+                entry.result = result
+        finally:
+            for entry in group:
+                entry.woken.set()
+            with self._lock:
+                self._running = bool(self._waiting)
+                if self._waiting:
+                    self._waiting[0].leads = True
+                    self._waiting[0].woken.set()

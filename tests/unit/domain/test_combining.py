@@ -1,0 +1,65 @@
+"""Whoever asks alone is served at once; those who ask meanwhile are served together, in their order."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from domain.combining import Combiner
+
+WAIT_S = 30
+
+
+def _asked(combiner: Combiner[int, int], items: Sequence[int]) -> tuple[list[threading.Thread], dict[int, int | None]]:
+    found: dict[int, int | None] = {}
+    threads = [threading.Thread(target=lambda item=item: found.update({item: combiner.do(item)})) for item in items]
+    for thread in threads:
+        thread.start()
+    return threads, found
+
+
+class _Held:
+    """A server that is busy with the first group until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def serve(self, group: Sequence[int]) -> list[int]:
+        self.groups.append(list(group))
+        if len(self.groups) == 1:
+            self.begun.set()
+            assert self.go_on.wait(WAIT_S)
+        return [2 * item for item in group]
+
+
+@pytest.mark.parametrize(("most", "groups"), [(100, [1, 9]), (4, [1, 4, 4, 1])])
+def test_those_who_come_while_one_is_served_form_groups(most: int, groups: list[int]) -> None:
+    held = _Held()
+    combiner = Combiner(held.serve, most=most)
+    first, of_first = _asked(combiner, [0])
+    assert held.begun.wait(WAIT_S)
+    others, of_others = _asked(combiner, range(1, 10))
+    while len(combiner._waiting) < 9:
+        threading.Event().wait(0.01)
+    held.go_on.set()
+    for thread in [*first, *others]:
+        thread.join(WAIT_S)
+    assert [len(group) for group in held.groups] == groups
+    assert of_first | of_others == {item: 2 * item for item in range(10)}
+
+
+def test_a_group_that_fails_tells_its_own_thread_and_stops_nobody() -> None:
+    calls = 0
+
+    def serve(group: Sequence[int]) -> list[int]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ValueError("the first")
+        return list(group)
+
+    combiner = Combiner(serve, most=10)
+    with pytest.raises(ValueError, match="the first"):
+        combiner.do(1)
+    assert combiner.do(2) == 2
