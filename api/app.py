@@ -15,12 +15,12 @@ from fastapi.openapi.utils import get_openapi
 
 from api.background import Background
 from api.body_limits import Bodies
-from api.callers import Recognised
+from api.callers import USUAL, Installation, Recognised
 from api.event_stream import Hub
 from api.page import forms, pages
 from api.page.error_pages import answer_with_pages
 from api.problems import Problem, answer_with_problems
-from api.routes import batch_routes, event_routes, generate, health, hooks, overview, scrape
+from api.routes import batch_routes, character_routes, event_routes, generate, health, hooks, overview, scrape
 from api.wire import BatchOrder
 from pipeline.resources import Resources
 from providers.transport.outgoing import WebhookSender
@@ -31,11 +31,18 @@ _ABOUT: Final = (
 )
 
 
-def create_app(resources: Resources, *, metrics_token: str | None = None, local_webhooks: bool = False) -> FastAPI:
+def create_app(
+    resources: Resources,
+    *,
+    metrics_token: str | None = None,
+    local_webhooks: bool = False,
+    installation: Installation = USUAL,
+) -> FastAPI:
     """The application over the resources of one process; what it remembers may vanish at any moment.
 
     Args:
         metrics_token: opens `/metrics`; None: there is no such route.
+        installation: what the settings say to routes and pages.
         local_webhooks: whether receivers of webhooks may be on this machine; in tests alone.
     """
     hub = Hub(resources)
@@ -63,11 +70,23 @@ def create_app(resources: Resources, *, metrics_token: str | None = None, local_
         generate_unique_id_function=lambda route: f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}",
     )
     app.state.resources = resources
+    app.state.installation = installation
     app.state.recognised = Recognised()
     app.state.metrics_token = metrics_token
     app.state.held = 0
     app.state.hub = hub
-    for module in (hooks, health, scrape, generate, batch_routes, event_routes, overview, pages, forms):
+    for module in (
+        hooks,
+        health,
+        scrape,
+        generate,
+        batch_routes,
+        character_routes,
+        event_routes,
+        overview,
+        pages,
+        forms,
+    ):
         app.include_router(module.router)
     answer_with_problems(app)
     answer_with_pages(app)

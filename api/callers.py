@@ -81,6 +81,27 @@ class Recognised:
         return key
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What the settings of the installation say to routes and pages.
+
+    Args:
+        core, style: thresholds of characters for which nobody names any.
+    """
+
+    core: float = 0.75
+    style: float = 0.60
+
+
+#: Of an installation whose settings say nothing.
+USUAL: Final = Installation()
+
+
+def installation_of(request: Request) -> Installation:
+    found: Installation = request.app.state.installation
+    return found
+
+
 def resources_of(request: Request) -> Resources:
     found: Resources = request.app.state.resources
     return found

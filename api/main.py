@@ -15,6 +15,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.callers import Installation
 from domain.errors import ServiceMissing
 from pipeline.attempts import webhooks
 from pipeline.operator import keys
@@ -120,7 +121,8 @@ def api() -> None:
         _say_first_key(settings, resources, address)
         secret = settings.metrics_token
         token = None if secret is None else secret.get_secret_value()
-        server_of(create_app(resources, metrics_token=token)).run(sockets=[listener])
+        installation = Installation(core=settings.clip_threshold_core, style=settings.clip_threshold_style)
+        server_of(create_app(resources, metrics_token=token, installation=installation)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

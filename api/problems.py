@@ -153,8 +153,10 @@ def answer_with_problems(app: FastAPI) -> None:
 
     async def of_http(_: Request, failure: Exception) -> JSONResponse:
         assert isinstance(failure, HTTPException)
-        if failure.status_code == 400:  # FastAPI's word for a body that is no JSON
-            return problem(422, "body: it is no JSON in UTF-8", code="malformed")
+        if failure.status_code == 400:  # FastAPI's word for a body that cannot be parsed
+            return problem(
+                422, "body: it is not what its Content-Type says, JSON in UTF-8 where it says nothing", code="malformed"
+            )
         said = TITLES.get(failure.status_code, failure.detail)
         code = _CODES.get(failure.status_code, "error")
         return problem(failure.status_code, said, code=code, headers=failure.headers)

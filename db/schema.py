@@ -60,7 +60,14 @@ characters = Table(
     Column("description", Text, nullable=False, server_default=""),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     Column("team", Text, nullable=False, server_default=LOCAL_TEAM, comment="whose keys see it"),
-    UniqueConstraint("team", "name"),
+    Column("removed_at", Moment, comment="from then on no new prompt can name it; what names it already keeps it"),
+)
+Index(
+    "characters_team_name_key",
+    characters.c.team,
+    characters.c.name,
+    unique=True,
+    postgresql_where=characters.c.removed_at.is_(None),
 )
 
 batches = Table(

@@ -1,5 +1,6 @@
 """The pages to look at: batches, one batch, analytics, characters, lanes; and the pictures on them."""
 
+import contextlib
 import tempfile
 from base64 import b64decode
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from api.callers import Held
 from api.page.batch_cards import card_of
 from api.page.rendering import page, static_files
 from api.page.visitors import Visitor
+from api.routes.character_routes import calibration_figures
 from api.routes.overview import figure, lane_state
 from domain.access import Scope
 from domain.errors import UnknownThing
@@ -128,13 +130,10 @@ def thumbnail(resources: Held, caller: Visitor, id: str, small: bool = False) ->
 @router.get("/references/{id}/{position}")
 def reference(resources: Held, caller: Visitor, id: str, position: int) -> Response:
     """A reference of one of the team's characters."""
-    for one in definitions.list_characters(resources, team=caller.team):
-        for row in one.references:
-            if str(one.id) == id and row.position == position:
-                try:
-                    return _small(row.sha256, resources.store.get(row.r2_key), side_px=_LARGE_PX)
-                except FileNotFoundError:
-                    break
+    for row in definitions.with_id(resources, id, team=caller.team).references:
+        if row.position == position:
+            with contextlib.suppress(FileNotFoundError):
+                return _small(row.sha256, resources.store.get(row.r2_key), side_px=_LARGE_PX)
     raise UnknownThing(f"there is no reference {position} of character {id!r}")
 
 
@@ -174,8 +173,11 @@ def lanes_(resources: Held, caller: Visitor) -> HTMLResponse:
 
 @router.get("/characters")
 def characters(resources: Held, caller: Visitor) -> HTMLResponse:
-    """The team's characters with their references and thresholds."""
-    found = definitions.list_characters(resources, team=caller.team)
+    """The team's characters with their references, their thresholds and what these were calibrated on."""
+    found = [
+        (one, None if one.calibration is None else calibration_figures(one.calibration))
+        for one in definitions.list_characters(resources, team=caller.team)
+    ]
     return page("characters.html.j2", caller, here="/characters", characters=found)
 
 

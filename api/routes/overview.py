@@ -1,4 +1,4 @@
-"""What a team has to work with and what it came to: characters, models, lanes, pictures, cost, figures."""
+"""What a team has to work with and what it came to: models, lanes, pictures, cost, figures."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -13,53 +13,14 @@ from api.problems import documented
 from api.wire import Wire
 from domain.access import Scope
 from domain.money import show
-from pipeline.characters import definitions
 from pipeline.operator import lanes
 from pipeline.operator.lanes import LaneRow
 from pipeline.views import team
 from providers.catalogue import Model, load
-from reports.wording import thresholds_origin
 
 router = APIRouter(tags=["Overview"])
 
 _READ = documented(401, 403, 422, 429, 503)
-
-
-class Character(Wire):
-    name: str
-    description: str
-    references: int
-    core: float
-    style: float
-    style_decides: bool
-    thresholds_version: int
-    thresholds_from: str
-    calibrated: bool
-
-
-class Characters(Wire):
-    characters: list[Character]
-
-
-@router.get("/api/characters", responses=_READ)
-def characters(resources: Held, caller: Reader) -> Characters:
-    """The team's characters, with their thresholds and where these come from."""
-    return Characters(
-        characters=[
-            Character(
-                name=one.name,
-                description=one.description,
-                references=len(one.references),
-                core=one.thresholds.core,
-                style=one.thresholds.style,
-                style_decides=one.thresholds.style_decides,
-                thresholds_version=one.thresholds.version,
-                thresholds_from=thresholds_origin(one.thresholds),
-                calibrated=one.fitted_to is not None,
-            )
-            for one in definitions.list_characters(resources, team=caller.team)
-        ]
-    )
 
 
 class PictureModel(Wire):

@@ -1,4 +1,4 @@
-"""`character add|set|list|show`: manage characters, their reference pictures and thresholds."""
+"""`character add|set|list|show|remove`: manage characters, their reference pictures and thresholds."""
 
 import sys
 from collections.abc import Sequence
@@ -130,6 +130,15 @@ def show_command(name: Name, as_json: AsJson = False) -> None:
         told = {"threshold_versions": [_version(one) for one in versions], "spread": agreement_document(spread)}
         terminal.document({**_document(site, found), **told})
         terminal.show(*_whole(site, found), *agreement_lines(spread), "", _versions(versions))
+
+
+@app.command("remove")
+def remove_command(name: Name, as_json: AsJson = False) -> None:
+    """Remove a character: no new prompt can name it. Generations that name it are still checked against it."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        gone = definitions.remove(site.resources, name)
+        terminal.document({"id": str(gone.id), "name": gone.name, "removed": True})
+        terminal.note(f"character {gone.name!r} is removed; its name is free")
 
 
 def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, null, select, true, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, null, select, true, update
 
 from db.ids import new_id
 from db.schema import characters
@@ -92,7 +93,9 @@ def put(
 ) -> CharacterId:
     """Create the character, or replace its references; thresholds that differ from the newest become a new version."""
     known = connection.execute(
-        select(characters.c.id).where(characters.c.team == team, characters.c.name == name).with_for_update()
+        select(characters.c.id)
+        .where(characters.c.team == team, characters.c.name == name, characters.c.removed_at.is_(None))
+        .with_for_update()
     ).scalar_one_or_none()
     if known is None:
         known = new_id()
@@ -160,7 +163,7 @@ def find(connection: Connection, name: str, *, team: str = LOCAL_TEAM) -> Charac
     Raises:
         UnknownThing: there is none; those that the team has are listed.
     """
-    mine = characters.c.team == team
+    mine = (characters.c.team == team) & characters.c.removed_at.is_(None)
     found = connection.execute(select(characters.c.id).where(mine, characters.c.name == name)).scalar_one_or_none()
     if found is None:
         of_team = select(characters.c.name).where(mine).order_by(characters.c.name).limit(10)
@@ -168,6 +171,23 @@ def find(connection: Connection, name: str, *, team: str = LOCAL_TEAM) -> Charac
         hint = f"there are {', '.join(map(repr, names))}" if names else "add it with `likeness character add`"
         raise UnknownThing(f"there is no character {name!r}; {hint}")
     return get(connection, CharacterId(found))
+
+
+def with_id(connection: Connection, character_id: UUID, *, team: str) -> CharacterRow | None:
+    mine = (characters.c.team == team) & characters.c.removed_at.is_(None)
+    known = connection.execute(select(characters.c.id).where(mine, characters.c.id == character_id)).first()
+    return None if known is None else get(connection, CharacterId(character_id))
+
+
+def remove(connection: Connection, name: str, *, team: str = LOCAL_TEAM) -> CharacterRow:
+    """Take the character out of the team's list; its row stays, for the verdicts and generations that name it.
+
+    Raises:
+        UnknownThing: there is none.
+    """
+    found = find(connection, name, team=team)
+    connection.execute(update(characters).where(characters.c.id == found.id).values(removed_at=func.now()))
+    return found
 
 
 def get(connection: Connection, character_id: CharacterId) -> CharacterRow:
@@ -231,7 +251,8 @@ def _character(row: Row[Any], references: Sequence[ReferenceRow]) -> CharacterRo
 
 
 def list_characters(connection: Connection, *, team: str = LOCAL_TEAM) -> list[CharacterRow]:
-    of_team = select(characters.c.id).where(characters.c.team == team).order_by(characters.c.name)
+    mine = (characters.c.team == team) & characters.c.removed_at.is_(None)
+    of_team = select(characters.c.id).where(mine).order_by(characters.c.name)
     ids = [CharacterId(one) for one in connection.execute(of_team).scalars()]
     found = get_many(connection, ids)
     return [found[one] for one in ids]

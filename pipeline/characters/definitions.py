@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from db.records import characters
 from db.records.characters import CharacterRow, NewThresholds, ReferenceRow
@@ -15,9 +16,9 @@ from pipeline.characters.character_names import check_name
 from pipeline.resources import Resources
 from validation.pixels import decode
 
-__all__ = ["CharacterRow", "NewCharacter", "add", "find", "list_characters", "set_thresholds"]
+__all__ = ["CharacterRow", "NewCharacter", "add", "find", "list_characters", "remove", "set_thresholds", "with_id"]
 
-_MOST_REFERENCES = 32
+MOST_REFERENCES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class NewCharacter:
     """A character to add, or to change if the name exists.
 
     Args:
+        references: files, or the content of pictures that were verified already.
         origin: where the thresholds come from; shown beside every verdict.
         model: the scoring model they were fitted to; None for defaults.
         aggregation: `max` or `mean` over the references; None keeps the existing one, or `max` for a new character.
@@ -33,7 +35,7 @@ class NewCharacter:
 
     name: str
     description: str
-    references: Sequence[Path]
+    references: Sequence[Path | bytes]
     core: float
     style: float
     origin: str
@@ -53,8 +55,8 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
         BadInput: no name, no references, or one that cannot be read.
     """
     check_name(new.name)
-    if not 0 < len(new.references) <= _MOST_REFERENCES:
-        raise BadInput(f"a character needs 1 to {_MOST_REFERENCES} reference pictures, not {len(new.references)}")
+    if not 0 < len(new.references) <= MOST_REFERENCES:
+        raise BadInput(f"a character needs 1 to {MOST_REFERENCES} reference pictures, not {len(new.references)}")
     read = [_read(path) for path in new.references]
     rows = [_keep(resources, position, one) for position, one in enumerate(read)]
     given = NewThresholds(
@@ -142,20 +144,44 @@ def _keep(resources: Resources, position: int, read: tuple[bytes, str, str, int,
     )
 
 
-def _read(path: Path) -> tuple[bytes, str, str, int, int]:
+def _read(source: Path | bytes) -> tuple[bytes, str, str, int, int]:
+    name = "that was sent" if isinstance(source, bytes) else repr(str(source))
     try:
-        content = path.read_bytes()
+        content = source if isinstance(source, bytes) else source.read_bytes()
         picture = decode(content)
     except OSError as error:
-        raise BadInput(f"reference picture {str(path)!r} cannot be read: {error.strerror or error}") from None
+        raise BadInput(f"reference picture {name} cannot be read: {error.strerror or error}") from None
     except NotAPicture as error:
-        raise BadInput(f"reference picture {str(path)!r} is not usable: {error}") from None
+        raise BadInput(f"reference picture {name} is not usable: {error}") from None
     return content, picture.extension.removeprefix("."), picture.media_type, picture.width, picture.height
 
 
-def find(resources: Resources, name: str) -> CharacterRow:
+def find(resources: Resources, name: str, *, team: str = LOCAL_TEAM) -> CharacterRow:
     with resources.database.transaction() as connection:
-        return characters.find(connection, name)
+        return characters.find(connection, name, team=team)
+
+
+def with_id(resources: Resources, text: str, *, team: str) -> CharacterRow:
+    """The team's character of that id.
+
+    Raises:
+        UnknownThing: it has none; another team's is none.
+    """
+    with contextlib.suppress(ValueError), resources.database.transaction() as connection:
+        found = characters.with_id(connection, UUID(text), team=team)
+        if found is not None:
+            return found
+    raise UnknownThing(f"there is no character with the id {text!r}")
+
+
+def remove(resources: Resources, name: str, *, team: str = LOCAL_TEAM) -> CharacterRow:
+    """Have no new prompt name the character; generations that name it are checked against it as before.
+
+    Raises:
+        UnknownThing: the team has none of that name.
+    """
+    with resources.database.transaction() as connection:
+        return characters.remove(connection, name, team=team)
 
 
 def list_characters(resources: Resources, *, team: str = LOCAL_TEAM) -> list[CharacterRow]:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from tests.support.api_desk import ApiDesk, environment_without_proxies
 
@@ -19,6 +20,7 @@ CHECKS = (
 )
 
 
+@pytest.mark.timeout(900)
 def test_schemathesis_finds_nothing(desk: ApiDesk, tmp_path: Path) -> None:
     desk.generate()
     desk.work()

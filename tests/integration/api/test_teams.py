@@ -5,6 +5,7 @@ The routes are those of the application itself, so that a new one is tried as so
 
 import re
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -23,6 +24,10 @@ NEEDS = {
     "GET /api/batches/{id}/export": Scope.READ,
     "GET /api/events": Scope.READ,
     "GET /api/characters": Scope.READ,
+    "GET /api/characters/{id}": Scope.READ,
+    "GET /api/characters/{id}/references/{position}": Scope.READ,
+    "POST /api/characters": Scope.APPROVE,
+    "DELETE /api/characters/{id}": Scope.APPROVE,
     "GET /api/models": Scope.READ,
     "GET /api/lanes": Scope.READ,
     "GET /api/cost": Scope.READ,
@@ -61,7 +66,7 @@ def address_of(route: str, *, generation: Any, batch_id: str, picture: str) -> s
     ids = {"generate": generation["id"], "batches": batch_id, "pictures": picture}
     found = re.match(r"/api/(\w+)", path)
     assert found is not None
-    return path.replace("{id}", ids.get(found[1], ""))
+    return path.replace("{id}", ids.get(found[1], str(uuid4()))).replace("{position}", "0")
 
 
 def ask(http: httpx2.Client, route: str, address: str) -> int:
