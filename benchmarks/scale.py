@@ -143,6 +143,7 @@ def _batch(dice: np.random.Generator, provider: str, size: int, arrives_s: int, 
     head = Head(
         id=UUID(int=number),
         batch_id=UUID(int=number),
+        team=tenant,
         user_id=tenant,
         priority=int(dice.choice([1, 2, 4], p=[0.9, 0.07, 0.03])),
         last_pass=None,

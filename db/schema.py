@@ -351,6 +351,7 @@ spending_limits = Table(
     "spending_limits",
     metadata,
     Column("scope", Text, primary_key=True),
+    Column("team", Text, primary_key=True, comment="of the user; empty for a lane, which all teams share"),
     Column("subject", Text, primary_key=True, comment="a user, or a lane"),
     Column("limit_usd", Usd, nullable=False),
     Column("set_at", Moment, nullable=False, server_default=func.now()),

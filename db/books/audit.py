@@ -11,7 +11,7 @@ from db.books import spending
 from db.books.spending import WHOSE, Cap, Scope
 from db.reads.generations import books_disagree
 from db.records.closed_loop import paid_unasked
-from db.schema import attempts, batches, generations, ledger_entries, spending_limits
+from db.schema import attempts, batches, generations, ledger_entries
 from domain.ids import AttemptId
 from domain.states import FINAL, LIVE, AttemptKind, AttemptState, GenerationState, HoldState
 
@@ -180,26 +180,25 @@ def _caps_passed(connection: Connection) -> list[str]:
     """
     found = []
     for cap in spending.list_limits(connection):
-        column = ledger_entries.c.user_id if cap.scope is Scope.USER_MONTH else ledger_entries.c.lane
-        set_at = (
-            select(spending_limits.c.set_at)
-            .where(spending_limits.c.scope == cap.scope, spending_limits.c.subject == cap.subject)
-            .scalar_subquery()
-        )
-        new = select(ledger_entries.c.id).where(column == cap.subject, ledger_entries.c.at > set_at, _more()).limit(1)
+        of = (cap.scope, cap.team, cap.subject)
+        new = select(ledger_entries.c.id).where(spending.entries_under(of), ledger_entries.c.at > cap.set_at, _more())
         told = select(batches.c.id).where(
             _concerned(cap), batches.c.paused_reason.contains(f"{WHOSE[cap.scope]} is passed")
         )
         silent = connection.execute(told.limit(1)).first() is None
-        if cap.used > cap.limit and silent and connection.execute(new).first() is not None:
-            whose = "user {!r} for the month" if cap.scope is Scope.USER_MONTH else "lane {!r} for the day"
-            found.append(f"{cap.used} USD are used of the {cap.limit} USD of {whose.format(cap.subject)}")
+        if cap.used > cap.limit and silent and connection.execute(new.limit(1)).first() is not None:
+            whose = (
+                f"user {cap.subject!r} of team {cap.team!r} for the month"
+                if cap.scope is Scope.USER_MONTH
+                else f"lane {cap.subject!r} for the day"
+            )
+            found.append(f"{cap.used} USD are used of the {cap.limit} USD of {whose}")
     return found
 
 
 def _concerned(cap: Cap) -> ColumnElement[bool]:
     if cap.scope is Scope.USER_MONTH:
-        return batches.c.user_id == cap.subject
+        return and_(batches.c.team == cap.team, batches.c.user_id == cap.subject)
     return select(attempts.c.id).where(attempts.c.batch_id == batches.c.id, attempts.c.lane == cap.subject).exists()
 
 

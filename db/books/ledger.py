@@ -100,7 +100,7 @@ def hold_again(connection: Connection, work: Work, *, reason: str) -> None:
 
 def pause_above_other_limits(connection: Connection, work: Work) -> None:
     """Once the attempt lives again: a month or a day that is passed with it is told as a batch's own limit is."""
-    for cap in spending.passed(connection, user_id=work.user_id, lane=work.lane):
+    for cap in spending.passed(connection, batch_id=work.batch_id, lane=work.lane):
         said = f"the job of attempt {work.attempt_id} turned up late, and with it {spending.WHOSE[cap.scope]} is passed"
         _pause(connection, work, said)
 

@@ -1,19 +1,22 @@
-"""Spending limits per user and month, and per lane and day, in UTC. The batch's own budget is `db.moves.admission`'s.
+"""Spending limits per user of a team and month, and per lane and day, in UTC.
 
-A limit is enforced where attempts are created, under its row's lock; `db.moves.admission` asks. What counts against
-it is what was charged in the period, and everything that is held or in doubt now, whenever it began.
+The batch's own budget is `db.moves.admission`'s. A limit is enforced where attempts are created, under its row's lock;
+`db.moves.admission` asks. What counts against it is what was charged in the period, and everything that is held or in
+doubt now, whenever it began.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.schema import attempts, batches, ledger_entries, spending_limits
+from domain.ids import BatchId
 from domain.money import ZERO
 from domain.states import AttemptState, HoldState, LedgerKind
 
@@ -27,16 +30,28 @@ class Scope(StrEnum):
 
 #: In sentences: of a pause that it caused, and of the audit that looks for that pause.
 WHOSE = {Scope.USER_MONTH: "the limit of the user's month", Scope.LANE_DAY: "the limit of the lane's day"}
+_KEY_COLUMNS = (spending_limits.c.scope, spending_limits.c.team, spending_limits.c.subject)
+_KEY = tuple_(*_KEY_COLUMNS)
 _PERIOD = {Scope.USER_MONTH: "month", Scope.LANE_DAY: "day"}
+
+
+#: Of a user, with the team it belongs to; of a lane, with no team, since all teams share it.
+Subject = tuple[Scope, str, str]
 
 
 @dataclass(slots=True)
 class Cap:
-    """A limit while an admission hands out money under it; its row is locked."""
+    """A limit while an admission hands out money under it; its row is locked.
+
+    Args:
+        team: of the user; empty for a lane.
+    """
 
     scope: Scope
+    team: str
     subject: str
     limit: Decimal
+    set_at: datetime
     used: Decimal
     handed: Decimal = ZERO
 
@@ -44,86 +59,97 @@ class Cap:
         return self.used + self.handed + hold <= self.limit
 
 
-def lock_caps(connection: Connection, *, users: Iterable[str], lanes: Iterable[str]) -> dict[tuple[Scope, str], Cap]:
-    """The caps that concern these users and lanes, locked; what is used is read under the lock."""
+def user_month(team: str, user_id: str) -> Subject:
+    return Scope.USER_MONTH, team, user_id
+
+
+def lane_day(lane: str) -> Subject:
+    return Scope.LANE_DAY, "", lane
+
+
+def lock_caps(connection: Connection, subjects: Iterable[Subject]) -> dict[Subject, Cap]:
+    """The caps of these users and lanes, locked; what is used is read under the lock."""
     rows = connection.execute(
-        select(spending_limits)
-        .where(
-            or_(
-                and_(spending_limits.c.scope == Scope.USER_MONTH, spending_limits.c.subject.in_(list(users))),
-                and_(spending_limits.c.scope == Scope.LANE_DAY, spending_limits.c.subject.in_(list(lanes))),
-            )
-        )
-        .order_by(spending_limits.c.scope, spending_limits.c.subject)
-        .with_for_update()
+        select(spending_limits).where(_KEY.in_(list(subjects))).order_by(*_KEY_COLUMNS).with_for_update()
     ).all()
-    return {(Scope(row.scope), row.subject): _cap(connection, row) for row in rows}
+    return {(Scope(row.scope), row.team, row.subject): _cap(connection, row) for row in rows}
 
 
-def used_under(connection: Connection, scope: Scope, subject: str) -> Decimal:
+def used_under(connection: Connection, of: Subject) -> Decimal:
     """What counts against the limit at this moment."""
     # One statement, one snapshot: between two of them a hold may become a charge and be seen by neither.
-    both = _charged(scope, subject).scalar_subquery() + _held(scope, subject).scalar_subquery()
+    both = _charged(of).scalar_subquery() + _held(of).scalar_subquery()
     used: Decimal = connection.execute(select(both)).scalar_one()
     return used
 
 
-def _charged(scope: Scope, subject: str) -> Select[Any]:
-    column = ledger_entries.c.user_id if scope is Scope.USER_MONTH else ledger_entries.c.lane
+def entries_under(of: Subject) -> ColumnElement[bool]:
+    """Which lines of the ledger concern the user or the lane."""
+    scope, team, subject = of
+    if scope is Scope.LANE_DAY:
+        return ledger_entries.c.lane == subject
+    # Lines are found by their user; that the batch is the team's is looked up for each.
+    of_team = exists().where(batches.c.id == ledger_entries.c.batch_id, batches.c.team == team)
+    return and_(ledger_entries.c.user_id == subject, of_team)
+
+
+def _charged(of: Subject) -> Select[Any]:
     return select(func.coalesce(func.sum(ledger_entries.c.charged_usd), ZERO)).where(
-        column == subject,
+        entries_under(of),
         ledger_entries.c.kind == LedgerKind.CHARGE,
-        ledger_entries.c.at >= func.date_trunc(_PERIOD[scope], func.now(), "UTC"),
+        ledger_entries.c.at >= func.date_trunc(_PERIOD[of[0]], func.now(), "UTC"),
     )
 
 
-def _held(scope: Scope, subject: str) -> Select[Any]:
-    column = batches.c.user_id if scope is Scope.USER_MONTH else attempts.c.lane
+def _held(of: Subject) -> Select[Any]:
+    scope, team, subject = of
+    whose = (
+        and_(batches.c.team == team, batches.c.user_id == subject)
+        if scope is Scope.USER_MONTH
+        else attempts.c.lane == subject
+    )
     return (
         select(func.coalesce(func.sum(attempts.c.hold_usd), ZERO))
         .join_from(attempts, batches, batches.c.id == attempts.c.batch_id)
         .where(
-            column == subject,
+            whose,
             attempts.c.state != AttemptState.FINISHED,
             attempts.c.hold_state.in_([HoldState.HELD, HoldState.IN_DOUBT]),
         )
     )
 
 
-def put(connection: Connection, scope: Scope, subject: str, limit_usd: Decimal) -> None:
+def put(connection: Connection, of: Subject, limit_usd: Decimal) -> None:
     """Set the limit; one below what is used stops further attempts and takes nothing back."""
-    statement = upsert(spending_limits).values(scope=scope, subject=subject, limit_usd=limit_usd)
+    scope, team, subject = of
+    statement = upsert(spending_limits).values(scope=scope, team=team, subject=subject, limit_usd=limit_usd)
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=[spending_limits.c.scope, spending_limits.c.subject],
+            index_elements=_KEY_COLUMNS,
             set_={"limit_usd": limit_usd, "set_at": func.now()},
         )
     )
 
 
-def remove(connection: Connection, scope: Scope, subject: str) -> bool:
+def remove(connection: Connection, of: Subject) -> bool:
     """Lift the limit; whether there was one."""
-    gone = connection.execute(
-        delete(spending_limits).where(spending_limits.c.scope == scope, spending_limits.c.subject == subject)
-    )
-    return gone.rowcount > 0
+    return connection.execute(delete(spending_limits).where(_KEY.in_([of]))).rowcount > 0
 
 
 def list_limits(connection: Connection) -> list[Cap]:
-    rows = connection.execute(select(spending_limits).order_by(spending_limits.c.scope, spending_limits.c.subject))
+    rows = connection.execute(select(spending_limits).order_by(*_KEY_COLUMNS))
     return [_cap(connection, row) for row in rows.all()]
 
 
-def passed(connection: Connection, *, user_id: str, lane: str) -> list[Cap]:
-    """Which of the limits of a user's month and a lane's day have more used than they allow."""
-    concerned = tuple_(spending_limits.c.scope, spending_limits.c.subject).in_(
-        [(Scope.USER_MONTH, user_id), (Scope.LANE_DAY, lane)]
-    )
+def passed(connection: Connection, *, batch_id: BatchId, lane: str) -> list[Cap]:
+    """Which of the limits of the month of a batch's user and a lane's day have more used than they allow."""
+    owner = connection.execute(select(batches.c.team, batches.c.user_id).where(batches.c.id == batch_id)).one()
+    concerned = _KEY.in_([user_month(owner.team, owner.user_id), lane_day(lane)])
     rows = connection.execute(select(spending_limits).where(concerned)).all()
     return [cap for cap in (_cap(connection, row) for row in rows) if cap.used > cap.limit]
 
 
 def _cap(connection: Connection, row: Row[Any]) -> Cap:
     scope = Scope(row.scope)
-    used = used_under(connection, scope, row.subject)
-    return Cap(scope=scope, subject=row.subject, limit=row.limit_usd, used=used)
+    used = used_under(connection, (scope, row.team, row.subject))
+    return Cap(scope=scope, team=row.team, subject=row.subject, limit=row.limit_usd, set_at=row.set_at, used=used)

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db.books.spending import lock_caps
+from db.books.spending import lane_day, lock_caps, user_month
 from db.ids import new_id, new_token
 from db.moves.fair_share import Budget, Head, Places, choose
 from db.schema import attempts, batches, generations, strides
@@ -52,7 +52,7 @@ _HEADS = text(
                 ORDER BY g.batch_id LIMIT 1)
         FROM open WHERE open.batch_id IS NOT NULL
     )
-    SELECT head.*, b.user_id, b.priority, s.pass AS last_pass
+    SELECT head.*, b.team, b.user_id, b.priority, s.pass AS last_pass
     FROM open
     JOIN batches b ON b.id = open.batch_id AND b.paused_at IS NULL
     LEFT JOIN strides s ON s.batch_id = b.id AND s.provider = :provider
@@ -117,7 +117,8 @@ def admit(
     if not heads:
         return []
     budgets = _lock_budgets(connection, {head.batch_id for head in heads})
-    caps = lock_caps(connection, users={head.user_id for head in heads}, lanes=places)
+    users = {user_month(head.team, head.user_id) for head in heads}
+    caps = lock_caps(connection, [*users, *map(lane_day, places)])
     chosen, passes = choose(_queues(heads, budgets), budgets, Places(places, caps))
     admitted = _write(connection, provider, chosen)
     _keep_passes(connection, provider, passes)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from db.books.spending import Cap, Scope
+from db.books.spending import Cap, Subject, lane_day, user_month
 from domain.money import ZERO
 
 
@@ -27,6 +27,7 @@ class Head:
 
     id: UUID
     batch_id: UUID
+    team: str
     user_id: str
     priority: int
     last_pass: float | None
@@ -57,7 +58,7 @@ class Places:
     """Free places by lane, and the limits of lanes and users while an admission hands both out."""
 
     free: dict[str, int]
-    caps: dict[tuple[Scope, str], Cap]
+    caps: dict[Subject, Cap]
 
     def any_left(self) -> bool:
         return any(number > 0 for number in self.free.values())
@@ -65,7 +66,7 @@ class Places:
     def take(self, head: Head, budget: Budget) -> str | None:
         """The lane that takes `head`, its money set aside everywhere; None, with the reason, where a limit forbids."""
         hold = head.hold_usd
-        user = self.caps.get((Scope.USER_MONTH, head.user_id))
+        user = self.caps.get(user_month(head.team, head.user_id))
         # A job that is carried further is known to its own account alone.
         only = head.changes.get("action", {}).get("lane")
         open_to = [name for name, number in self.free.items() if number > 0 and only in (None, name)]
@@ -83,14 +84,14 @@ class Places:
         else:
             lane = max(lanes, key=lambda name: self.free[name])
             self.free[lane] -= 1
-            for one in (budget, user, self.caps.get((Scope.LANE_DAY, lane))):
+            for one in (budget, user, self.caps.get(lane_day(lane))):
                 if one is not None:
                     one.handed += hold
             return lane
         return None
 
     def _lane_fits(self, lane: str, hold: Decimal) -> bool:
-        cap = self.caps.get((Scope.LANE_DAY, lane))
+        cap = self.caps.get(lane_day(lane))
         return cap is None or cap.fits(hold)
 
 

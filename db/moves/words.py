@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, insert, select, update
 
 from db.books import ledger
-from db.books.spending import Scope, lock_caps
+from db.books.spending import lane_day, lock_caps, user_month
 from db.ids import new_id, new_token
 from db.moves.rows import charge, finish, leased_by, set_attempt, take, take_free
 from db.reads.work import Lease, Work, select_work, work_of
@@ -124,10 +124,9 @@ def _fits(connection: Connection, call: NewCall, *, batch_id: UUID, user_id: str
     """Whether every budget allows the hold; batch, user and lane stay locked."""
     batch = connection.execute(select(batches).where(batches.c.id == batch_id).with_for_update(key_share=True)).one()
     used = batch.charged_usd + batch.held_usd + batch.in_doubt_usd
-    caps = lock_caps(connection, users=[user_id], lanes=[call.lane])
-    concerned = [caps.get((Scope.USER_MONTH, user_id)), caps.get((Scope.LANE_DAY, call.lane))]
+    caps = lock_caps(connection, [user_month(batch.team, user_id), lane_day(call.lane)])
     fits = batch.limit_usd is None or used + call.hold_usd <= batch.limit_usd
-    return fits and all(cap is None or cap.fits(call.hold_usd) for cap in concerned)
+    return fits and all(cap.fits(call.hold_usd) for cap in caps.values())
 
 
 def answered(

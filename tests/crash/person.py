@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import select
 
 from db.schema import attempts
+from domain.access import LOCAL_TEAM
 from domain.errors import BadInput, UnknownThing
 from pipeline.doubts import by_person
 from pipeline.operator import batch_control, limits
-from pipeline.operator.limits import Scope
+from pipeline.operator.limits import lane_day, user_month
 from pipeline.resources import Resources
 from pipeline.views import status
 from tests.crash.wires import OPENAI, WIRES
@@ -59,14 +60,15 @@ def cancel_one(resources: Resources, luck: random.Random) -> int:
 
 def limit_spending(resources: Resources) -> None:
     """A month for the user and a day for each lane, all of them so small that they are soon reached."""
-    limits.set_limit(resources, Scope.USER_MONTH, "local", _MONTH_USD)
+    limits.set_limit(resources, user_month(LOCAL_TEAM, "local"), _MONTH_USD)
     for wire in WIRES:
-        limits.set_limit(resources, Scope.LANE_DAY, wire.provider, wire.tight_usd)
+        limits.set_limit(resources, lane_day(wire.provider), wire.tight_usd)
 
 
 def raise_a_limit(resources: Resources, luck: random.Random) -> int:
     """Allow as much again under one of the limits, so that the run goes on; returns how many."""
-    steps = {(Scope.USER_MONTH, "local"): _MONTH_USD} | {(Scope.LANE_DAY, one.provider): one.tight_usd for one in WIRES}
+    steps = {user_month(LOCAL_TEAM, "local"): _MONTH_USD} | {lane_day(one.provider): one.tight_usd for one in WIRES}
     cap = luck.choice(limits.list_limits(resources))
-    limits.set_limit(resources, cap.scope, cap.subject, cap.limit + steps[cap.scope, cap.subject])
+    of = (cap.scope, cap.team, cap.subject)
+    limits.set_limit(resources, of, cap.limit + steps[of])
     return 1

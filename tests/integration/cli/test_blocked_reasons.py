@@ -9,7 +9,8 @@ from cli.batches.blocked_reasons import stopped
 from cli.batches.watch import conclude
 from cli.terminal import Terminal
 from db.books import spending
-from db.books.spending import Scope
+from db.books.spending import Subject, lane_day, user_month
+from domain.access import LOCAL_TEAM
 from domain.ids import BatchId
 from pipeline.process.leases import Leases
 from pipeline.resources import Resources
@@ -53,19 +54,19 @@ def test_a_budget_that_is_not_used_up_says_what_is_left_and_what_the_next_call_n
 
 
 @pytest.mark.parametrize(
-    ("scope", "subject", "said"),
+    ("of", "said"),
     [
-        (Scope.USER_MONTH, USER, "budget of the user's month"),
-        (Scope.LANE_DAY, "sandbox", "budget of the lane's day"),
+        (user_month(LOCAL_TEAM, USER), "budget of the user's month"),
+        (lane_day("sandbox"), "budget of the lane's day"),
     ],
 )
 def test_a_limit_of_a_user_or_a_lane_is_not_answered_by_a_larger_budget(
-    resources: Resources, books: Books, scope: Scope, subject: str, said: str
+    resources: Resources, books: Books, of: Subject, said: str
 ) -> None:
     books.lane()
     batch = books.batch(1, name="farm")
     with books.database.transaction() as connection:
-        spending.put(connection, scope, subject, HOLD / 2)
+        spending.put(connection, of, HOLD / 2)
     first, second = stopped(_stopped(resources, books, batch))
     assert first == f"stopped by the {said}: the next call needs $0.40 set aside"
     assert "`likeness limits`" in second

@@ -8,11 +8,12 @@ import pytest
 
 from db.books import spending
 from db.books.audit import differences
-from db.books.spending import Scope
+from db.books.spending import Subject, lane_day, user_month
 from db.moves import doubts, late_discovery, submission
 from db.moves.doubts import NeverArrived
 from db.records import history
 from db.session import Database
+from domain.access import LOCAL_TEAM
 from domain.errors import LostRace, MaybeSent, PictureLost
 from domain.ids import AttemptId
 from domain.states import AttemptKind
@@ -119,19 +120,17 @@ def test_money_that_turns_up_above_the_limit_is_booked_in_full_and_pauses_the_ba
 
 
 @pytest.mark.parametrize(
-    ("scope", "subject", "said"),
+    ("of", "said"),
     [
-        (Scope.USER_MONTH, USER, "the limit of the user's month is passed"),
-        (Scope.LANE_DAY, "sandbox", "the limit of the lane's day is passed"),
+        (user_month(LOCAL_TEAM, USER), "the limit of the user's month is passed"),
+        (lane_day("sandbox"), "the limit of the lane's day is passed"),
     ],
 )
-def test_money_that_turns_up_above_another_limit_pauses_the_batch_too(
-    books: Books, scope: Scope, subject: str, said: str
-) -> None:
+def test_money_that_turns_up_above_another_limit_pauses_the_batch_too(books: Books, of: Subject, said: str) -> None:
     attempt_id = books.admitted()
     _settled_as_lost(books, attempt_id)
     with books.database.transaction() as connection:
-        spending.put(connection, scope, subject, HOLD + PRICE)
+        spending.put(connection, of, HOLD + PRICE)
     (other,) = books.admit()
     books.accept(other.attempt_id, books.claim(other.attempt_id))
     assert _adopt(books, attempt_id) is AttemptKind.LATE

@@ -5,11 +5,12 @@ from decimal import Decimal
 import pytest
 
 from db.books import audit, spending
-from db.books.spending import Scope
+from db.books.spending import Subject, lane_day, user_month
 from db.moves import doubts, late_discovery, submission
 from db.moves.doubts import NeverArrived
 from db.records import batches, history
 from db.session import Database
+from domain.access import LOCAL_TEAM
 from domain.errors import MaybeSent
 from domain.ids import AttemptId
 from tests.support.books import A_MINUTE, HOLD, NOW, PRICE, USER, Books, books_of
@@ -46,8 +47,8 @@ def test_a_cap_that_is_set_below_what_is_used_is_no_difference(books: Books) -> 
     books.lane()
     books.generating()
     with books.database.transaction() as connection:
-        spending.put(connection, Scope.USER_MONTH, USER, HOLD / 2)
-        spending.put(connection, Scope.LANE_DAY, "sandbox", HOLD / 2)
+        spending.put(connection, user_month(LOCAL_TEAM, USER), HOLD / 2)
+        spending.put(connection, lane_day("sandbox"), HOLD / 2)
     assert _differences(books) == []
 
 
@@ -68,18 +69,16 @@ def _settled_as_lost(books: Books, attempt_id: AttemptId) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "subject", "said"),
+    ("of", "said"),
     [
-        (Scope.USER_MONTH, USER, f"of user '{USER}' for the month"),
-        (Scope.LANE_DAY, "sandbox", "of lane 'sandbox' for the day"),
+        (user_month(LOCAL_TEAM, USER), f"of user '{USER}' of team 'local' for the month"),
+        (lane_day("sandbox"), "of lane 'sandbox' for the day"),
     ],
 )
-def test_a_cap_that_is_passed_is_named_unless_a_pause_says_so(
-    books: Books, scope: Scope, subject: str, said: str
-) -> None:
+def test_a_cap_that_is_passed_is_named_unless_a_pause_says_so(books: Books, of: Subject, said: str) -> None:
     attempt_id = books.admitted()
     with books.database.transaction() as connection:
-        spending.put(connection, scope, subject, HOLD + PRICE)
+        spending.put(connection, of, HOLD + PRICE)
     _settled_as_lost(books, attempt_id)
     (other,) = books.admit()
     books.accept(other.attempt_id, books.claim(other.attempt_id))
