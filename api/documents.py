@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +42,7 @@ def generation(details: GenerationDetails) -> wire.Generation:
         completed_at=row["completed_at"],
         assets=[_asset(details, asset, called[asset["id"]]) for asset in details.assets],
         feedback=[_feedback(one) for one in details.feedback],
+        acts=[_act(one) for one in details.acts],
     )
 
 
@@ -78,6 +81,18 @@ def _feedback(row: dict[str, Any]) -> wire.GivenFeedback:
         user_id=row["user_id"],
         asset_id=None if row["asset_id"] is None else str(row["asset_id"]),
         created_at=row["created_at"],
+    )
+
+
+def _act(row: Mapping[str, Any]) -> wire.ActDone:
+    about = row["generation_id"]
+    return wire.ActDone(
+        at=row["at"],
+        actor=row["actor"],
+        key=row["key_name"],
+        act=row["act"],
+        generation_id=None if about is None else str(about),
+        detail=dict(row["detail"]),
     )
 
 
@@ -122,7 +137,7 @@ def batch(status: BatchStatus, acts: list[Act] | None = None) -> wire.Batch:
         paused=row.paused_reason,
         stopped=row.stopped_reason,
         created_at=row.created_at,
-        acts=[wire.ActDone(at=one.at, actor=one.actor, act=one.act, detail=dict(one.detail)) for one in acts or []],
+        acts=[_act(asdict(one)) for one in acts or []],
     )
 
 

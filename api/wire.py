@@ -147,6 +147,17 @@ class GivenFeedback(Wire):
     created_at: datetime
 
 
+class ActDone(Wire):
+    """What somebody did: `actor` is the member whose key it was, `key` its name; null on the command line."""
+
+    at: datetime
+    actor: str
+    key: str | None
+    act: str
+    generation_id: str | None
+    detail: dict[str, Any]
+
+
 class Generation(Wire):
     """A prompt on its way to an accepted picture."""
 
@@ -170,6 +181,7 @@ class Generation(Wire):
     completed_at: datetime | None
     assets: list[Asset]
     feedback: list[GivenFeedback]
+    acts: list[ActDone]
 
 
 class Generations(Wire):
@@ -260,13 +272,6 @@ class Batch(Wire):
     stopped: str | None
     created_at: datetime
     acts: list["ActDone"] = Field(default_factory=list, description="who did what, the newest first")
-
-
-class ActDone(Wire):
-    at: datetime
-    actor: str
-    act: str
-    detail: dict[str, Any]
 
 
 class BatchSummary(Wire):

@@ -34,6 +34,7 @@ api_keys = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("team", Text, nullable=False, index=True),
     Column("user_id", Text, nullable=False, comment="owner of what is made where a request names no user"),
+    Column("member", Text, nullable=False, comment="whose key it is: who is named for what it did"),
     Column("scope", Text, nullable=False),
     Column("rate_limit", Text, comment="requests in Celery's notation, as 600/m; null: none"),
     Column("limit_usd", Usd, comment="what its batches of a calendar month (UTC) may spend; null: no limit"),
@@ -84,7 +85,9 @@ acts = Table(
     Column("at", Moment, nullable=False, server_default=func.now()),
     Column("team", Text, nullable=False),
     Column("batch_id", UUID, ForeignKey("batches.id"), index=True),
-    Column("actor", Text, nullable=False, comment="name of the key, and the user that the request named"),
+    Column("generation_id", UUID, ForeignKey("generations.id"), index=True, comment="null: about the whole batch"),
+    Column("actor", Text, nullable=False, comment="the member, and the user that the request named"),
+    Column("key_name", Text, comment="null: on the command line or in a script"),
     Column("act", Text, nullable=False),
     Column("detail", JSONB, nullable=False, server_default=NOTHING),
 )

@@ -14,7 +14,7 @@ from api.routes import batch_routes
 from domain.access import Scope
 from domain.errors import BadInput
 from domain.feedback import IDENTITY, FeedbackType, read_kind
-from domain.ids import BatchId
+from domain.ids import BatchId, GenerationId
 from domain.money import read_limit
 from pipeline.operator import batch_control, events, feedback, keys
 from pipeline.views import team
@@ -137,5 +137,12 @@ def say(resources: Held, caller: Signed, form: Form, id: str) -> Response:
     )
     batch_id = BatchId(details.generation["batch_id"])
     detail = {"row": details.generation["position"], "feedbackType": kind, "rating": rating or None}
-    events.note_act(resources, caller.key, "feedback", batch_id=batch_id, detail=detail)
+    events.note_act(
+        resources,
+        caller.key,
+        "feedback",
+        batch_id=batch_id,
+        generation_id=GenerationId(details.generation["id"]),
+        detail=detail,
+    )
     return RedirectResponse(f"/batches/{batch_id}", status_code=303)

@@ -230,8 +230,13 @@ def give_feedback(
         caller.key,
         "feedback",
         batch_id=BatchId(details.generation["batch_id"]),
+        generation_id=GenerationId(details.generation["id"]),
         user_id=user_id,
-        detail={"generationId": id, "feedbackType": body.feedback_type, "rating": body.rating},
+        detail={
+            "row": details.generation["position"],
+            "feedbackType": body.feedback_type,
+            "rating": body.rating,
+        },
     )
     return wire.FeedbackTaken(
         generation_id=id,
@@ -257,10 +262,15 @@ def delete(
     row = details.generation
     before = deletion.of(resources, GenerationId(row["id"]))
     done = deletion.delete(
-        resources, GenerationId(row["id"]), batch_id=BatchId(row["batch_id"]), asked_by=caller.key.name
+        resources, GenerationId(row["id"]), batch_id=BatchId(row["batch_id"]), asked_by=caller.key.member
     )
     if before is None:
         events.note_act(
-            resources, caller.key, "deleted", batch_id=BatchId(row["batch_id"]), detail={"generationId": id}
+            resources,
+            caller.key,
+            "deleted",
+            batch_id=BatchId(row["batch_id"]),
+            generation_id=GenerationId(row["id"]),
+            detail={"row": row["position"]},
         )
     return documents.tombstone(done)

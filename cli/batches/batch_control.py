@@ -1,18 +1,20 @@
 """`pause`, `resume`, `cancel`, `retry`, `priority`, `budget`: what a person does to a whole batch."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cli.batches.enqueue_options import Escalate, MaxTries, policy_of
-from cli.installation import opened
+from cli.installation import Opened, opened
 from cli.options import AsJson, Batch
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
+from domain.ids import BatchId
 from domain.money import read_limit, show
 from domain.states import GenerationState
-from pipeline.operator import batch_control
+from pipeline.operator import batch_control, events
 from pipeline.views import status
 
 
@@ -24,6 +26,10 @@ class Retriable(StrEnum):
     CANCELED = "canceled"
 
 
+def _note(site: Opened, batch_id: BatchId, act: str, detail: Mapping[str, Any]) -> None:
+    events.note_act_here(site.resources, site.settings.user, act, batch_id=batch_id, detail=detail)
+
+
 def pause_command(
     batch: Batch,
     reason: Annotated[str, typer.Option(help="Shown to everybody who looks.")] = "a person paused it",
@@ -33,6 +39,7 @@ def pause_command(
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
         after = batch_control.pause(site.resources, found.batch.id, reason=reason)
+        _note(site, found.batch.id, "paused", {"reason": reason})
         terminal.document(after.as_json())
         terminal.note(f"batch {after.batch.name!r} is paused: {after.batch.paused_reason}{_still_there(after)}")
 
@@ -57,6 +64,7 @@ def resume_command(
         with opened() as site:
             found = status.find(site.resources, batch, user_id=site.settings.user)
             after = batch_control.resume(site.resources, found.batch.id, limit_usd=limit)
+            _note(site, found.batch.id, "resumed", {"limitUsd": show(limit)})
             terminal.document(after.as_json())
             waiting = after.standing.unfinished
             terminal.note(f"batch {after.batch.name!r} goes on: {waiting:,} generations are not final")
@@ -67,6 +75,7 @@ def cancel_command(batch: Batch, as_json: AsJson = False) -> None:
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
         done = batch_control.cancel(site.resources, found.batch.id)
+        _note(site, found.batch.id, "canceled", {"asked": done.asked})
         terminal.document({**done.status.as_json(), "asked": done.asked, "running": done.running})
         at_once = done.asked - done.running
         rest = f"; {done.running:,} are at a provider and end with its last word" if done.running else ""
@@ -82,6 +91,7 @@ def priority_command(
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
         after = batch_control.set_priority(site.resources, found.batch.id, priority=share)
+        _note(site, found.batch.id, "priority", {"priority": share})
         terminal.document({**after.as_json(), "priority": after.batch.priority, "was": found.batch.priority})
         was = "as before" if found.batch.priority == share else f"{found.batch.priority} before"
         terminal.note(f"batch {after.batch.name!r} has priority {share} ({was})")
@@ -103,6 +113,7 @@ def budget_command(
             after = found
             if limit != found.batch.limit_usd or (limit is None and found.batch.stopped_reason is not None):
                 after = batch_control.set_budget(site.resources, found.batch.id, limit_usd=limit)
+                _note(site, found.batch.id, "budget", {"limitUsd": show(limit)})
             terminal.document({**after.as_json(), "was_usd": show(found.batch.limit_usd)})
             had = "no limit" if found.batch.limit_usd is None else f"{show(found.batch.limit_usd)} USD"
             has = "no limit" if limit is None else f"{show(limit)} USD, {show(after.remaining_usd)} left"
@@ -140,6 +151,7 @@ def retry_command(
             else:
                 wanted = [GenerationState(one) for one in state or [Retriable.FAILED]]
                 done = batch_control.retry(site.resources, found, states=wanted, reason=reason, anew=new_pictures)
+            _note(site, found, "retried", {"states": state or ["failed"], "queued": done.queued, "reason": reason})
         _say_retried(terminal, done)
 
 

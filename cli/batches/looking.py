@@ -1,7 +1,8 @@
 """`status`, `list`, `show`, `cost`: looking, without starting a worker or changing a row."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -13,8 +14,11 @@ from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput, UnknownThing
 from domain.states import GenerationState
 from pipeline.operator import lanes
-from pipeline.views import generations, status
+from pipeline.views import generations, status, team
 from pipeline.views.status import BatchStatus
+
+#: Of what people did to a batch, the newest are shown.
+_ACTS: Final = 10
 
 
 def batch_or_latest(site: Opened, name_or_id: str | None) -> BatchStatus:
@@ -36,9 +40,18 @@ def status_command(batch: LatestBatch = None, as_json: AsJson = False) -> None:
     with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         found = batch_or_latest(site, batch)
         late = status.overdue_jobs(site.resources, found.batch.id)
-        terminal.document({**found.as_json(), "overdue": [views.overdue_document(one) for one in late]})
+        done = [asdict(one) for one in team.acts_of(site.resources, found.batch.id)]
+        terminal.document(
+            {
+                **found.as_json(),
+                "overdue": [views.overdue_document(one) for one in late],
+                "acts": [views.act_document(one) for one in done],
+            }
+        )
         held_up = lanes.blocking_lanes(site.resources, found.batch.id) if found.idle else []
         terminal.show(*views.standing(found), *what_holds_up(held_up), *overdue(late))
+        if done:
+            terminal.show("", views.acts_table(done[:_ACTS]))
 
 
 def list_command(

@@ -1,6 +1,6 @@
 """How batches, generations and costs look in a terminal, and the documents that lists of them are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -138,7 +138,7 @@ def line_document(resources: Resources, details: GenerationDetails) -> dict[str,
     told = generations.as_json(details)
     verdict = _best_verdict(details)
     best = [asset for asset in details.assets if asset["best"]]
-    for name in ("attempts", "assets", "verdicts", "history"):
+    for name in ("attempts", "assets", "verdicts", "history", "acts"):
         del told[name]
     return {
         **told,
@@ -182,6 +182,8 @@ def whole(resources: Resources, details: GenerationDetails) -> list[RenderableTy
         parts += ["", _history(details)]
     if details.feedback:
         parts += ["", _feedback(details)]
+    if details.acts:
+        parts += ["", acts_table(details.acts)]
     if said := sentences(line_of(resources, details)):
         parts += ["", *(Text(sentence) for sentence in said)]
     return parts
@@ -198,6 +200,23 @@ def _history(details: GenerationDetails) -> Table:
             one["to_state"].replace("_", " "),
             Text(one["reason"], overflow="fold"),
         )
+    return table
+
+
+def act_document(one: Mapping[str, Any]) -> dict[str, Any]:
+    about = one["generation_id"]
+    return {**one, "at": one["at"].isoformat(), "generation_id": None if about is None else str(about)}
+
+
+def acts_table(acts: Sequence[Mapping[str, Any]]) -> Table:
+    """Which member did what, by which key."""
+    table = table_of("when (UTC)", "who", "by key", "did", "with", giving=("with",))
+    for one in acts:
+        with_ = ", ".join(
+            f"{name} {value}" for name, value in one["detail"].items() if value is not None and value != ""
+        )
+        when = one["at"].astimezone(UTC).strftime("%m-%d %H:%M:%S")
+        table.add_row(when, one["actor"], one["key_name"] or "–", one["act"], Text(with_, overflow="fold"))
     return table
 
 

@@ -10,9 +10,10 @@ from cli.options import AsJson
 from cli.terminal import open_terminal
 from domain.errors import BadInput
 from domain.feedback import IDENTITY, FeedbackType
+from domain.ids import BatchId, GenerationId
 from learning.preference import ENOUGH_PAIRS, Head
 from pipeline.learning import preferences
-from pipeline.operator import feedback
+from pipeline.operator import events, feedback
 from pipeline.views import generations
 
 if TYPE_CHECKING:
@@ -65,6 +66,14 @@ def say_command(
         details = generations.find(site.resources, generation, user_id=user)
         about = feedback.record_feedback(
             site.resources, details, user_id=user, kind=kind, picture=picture, rating=rating, comment=comment
+        )
+        events.note_act_here(
+            site.resources,
+            user,
+            "feedback",
+            batch_id=BatchId(details.generation["batch_id"]),
+            generation_id=GenerationId(details.generation["id"]),
+            detail={"row": details.generation["position"], "feedbackType": kind, "rating": rating},
         )
         terminal.document(
             {

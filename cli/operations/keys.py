@@ -32,9 +32,13 @@ def list_command(as_json: AsJson = False) -> None:
 
 @app.command("create")
 def create_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Shown wherever the key did something.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Told apart by it from other keys.")],
     team: Annotated[str, typer.Option(help="Whose batches it sees and makes.")] = LOCAL_TEAM,
     scope: Annotated[str, typer.Option(help="read, generate, approve or admin; each with all before it.")] = "generate",
+    member: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose key it is, named for what it does."),
+    ] = None,
     user: Annotated[str | None, typer.Option(help="Owner of what it makes where a request names none.")] = None,
     rate: Annotated[str | None, typer.Option(metavar="RATE", help="Requests at most, as 600/m.")] = None,
     max_cost: Annotated[
@@ -47,6 +51,7 @@ def create_command(
         new = NewKey(
             name=name,
             team=team,
+            member=member,
             user_id=user,
             scope=read_scope(scope),
             rate_limit=rate,
@@ -83,12 +88,13 @@ def _list(*, as_json: bool) -> None:
             terminal.out.print("no keys yet; `likeness keys create NAME --scope generate` makes one")
             return
         table = Table(box=None, pad_edge=False)
-        for column in ("key", "begins", "team", "may", "rate", "a month", "last used"):
+        for column in ("key", "begins", "team", "member", "may", "rate", "a month", "last used"):
             table.add_column(column)
         for one in found:
             used = "revoked" if one.revoked_at else _moment(one.last_used_at)
             limit = f"${show(one.limit_usd)}" if one.limit_usd is not None else "no limit"
-            table.add_row(one.name, one.prefix, one.team, one.scope.value, one.rate_limit or "no limit", limit, used)
+            whose = (one.name, one.prefix, one.team, one.member, one.scope.value)
+            table.add_row(*whose, one.rate_limit or "no limit", limit, used)
         terminal.out.print(table)
 
 
@@ -101,6 +107,7 @@ def _document(row: KeyRow) -> dict[str, Any]:
         "name": row.name,
         "prefix": row.prefix,
         "team": row.team,
+        "member": row.member,
         "user": row.user_id,
         "scope": row.scope.value,
         "rate_limit": row.rate_limit,

@@ -20,6 +20,7 @@ from db.schema import (
     generations,
     ledger_entries,
 )
+from db.schema_api import acts
 from db.schema_checks import threshold_versions, verdicts
 from domain.errors import UnknownThing
 from domain.ids import BatchId, GenerationId
@@ -91,7 +92,7 @@ _FOR_WORDS: Final = (AttemptKind.VISION, AttemptKind.TEXT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationDetails:
-    """A generation with its attempts, assets, verdicts, feedback and history, each as the columns of its row."""
+    """A generation with its attempts, assets, verdicts, feedback, history and acts, each as the columns of its row."""
 
     generation: dict[str, Any]
     attempts: list[dict[str, Any]] = field(default_factory=list)
@@ -99,6 +100,7 @@ class GenerationDetails:
     verdicts: dict[UUID, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     history: list[dict[str, Any]] = field(default_factory=list)
     feedback: list[dict[str, Any]] = field(default_factory=list)
+    acts: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +149,9 @@ def all_details(
         found[row["generation_id"]].assets.append(row)
     for row in _rows(connection, _judged(ids)):
         found[row["generation_id"]].verdicts[row["asset_id"]].append(row)
-    for row in _rows(connection, _by_generation(generation_history, ids).order_by(generation_history.c.id)):
-        found[row["generation_id"]].history.append(row)
-    for row in _rows(connection, _by_generation(generation_feedback, ids).order_by(generation_feedback.c.id)):
-        found[row["generation_id"]].feedback.append(row)
+    for name, table in (("history", generation_history), ("feedback", generation_feedback), ("acts", acts)):
+        for row in _rows(connection, _by_generation(table, ids).order_by(table.c.id)):
+            getattr(found[row["generation_id"]], name).append(row)
     return list(found.values())
 
 

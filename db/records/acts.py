@@ -1,15 +1,16 @@
-"""Who did what to a batch by the API or the page. Rows are added and never changed."""
+"""Who did what to batches, pictures and characters. Rows are added and never changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, insert, select
 
 from db.schema_api import acts
 from db.texts import storable, storable_json
-from domain.ids import BatchId
+from domain.ids import BatchId, GenerationId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,27 +18,39 @@ class Act:
     """One thing that somebody did.
 
     Args:
-        actor: the key's name, and the user that the request named.
+        actor: the member, and the user that the request named.
+        key_name: by which key; None on the command line or in a script.
+        generation_id: None where it is about the whole batch.
     """
 
     at: datetime
     actor: str
+    key_name: str | None
     act: str
+    generation_id: UUID | None
     detail: Mapping[str, Any]
 
 
-def note(
+def note(  # noqa: PLR0913 -- the columns of one row, each by its name
     connection: Connection,
     *,
     team: str,
     batch_id: BatchId | None,
+    generation_id: GenerationId | None,
     actor: str,
+    key_name: str | None,
     act: str,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     connection.execute(
         insert(acts).values(
-            team=team, batch_id=batch_id, actor=storable(actor)[:400], act=act, detail=storable_json(detail or {})
+            team=team,
+            batch_id=batch_id,
+            generation_id=generation_id,
+            actor=storable(actor)[:400],
+            key_name=key_name,
+            act=act,
+            detail=storable_json(detail or {}),
         )
     )
 

@@ -26,6 +26,7 @@ class KeyRow:
     Args:
         prefix: how it begins; the rest was shown once.
         user_id: owner of what is made where a request names no user.
+        member: whose key it is: who is named for what it did.
         rate_limit: requests in Celery's notation, or None.
         limit_usd: what its batches of a calendar month may spend, or None.
     """
@@ -35,6 +36,7 @@ class KeyRow:
     name: str
     team: str
     user_id: str
+    member: str
     scope: Scope
     rate_limit: str | None
     limit_usd: Decimal | None
@@ -59,6 +61,7 @@ def add(  # noqa: PLR0913 -- the columns of one row, each by its name
     name: str,
     team: str,
     user_id: str,
+    member: str,
     scope: Scope,
     rate_limit: str | None,
     limit_usd: Decimal | None,
@@ -70,6 +73,7 @@ def add(  # noqa: PLR0913 -- the columns of one row, each by its name
         name=name,
         team=team,
         user_id=user_id,
+        member=member,
         scope=scope,
         rate_limit=rate_limit,
         limit_usd=limit_usd,

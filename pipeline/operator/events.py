@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from db.records import acts, events
+from db.records import acts, batches, events
 from db.records.events import Event
-from domain.ids import BatchId
+from domain.ids import BatchId, GenerationId
 from pipeline.operator.keys import KeyRow
 from pipeline.resources import Resources
 
@@ -51,10 +51,43 @@ def note_act(
     act: str,
     *,
     batch_id: BatchId | None,
+    generation_id: GenerationId | None = None,
     user_id: str | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write down who did what."""
-    actor = key.name if user_id in {None, key.user_id} else f"{key.name} for {user_id}"
+    """Write down which member did what, by which key."""
+    actor = key.member if user_id in {None, key.user_id} else f"{key.member} for {user_id}"
     with resources.database.transaction() as connection:
-        acts.note(connection, team=key.team, batch_id=batch_id, actor=actor, act=act, detail=detail)
+        acts.note(
+            connection,
+            team=key.team,
+            batch_id=batch_id,
+            generation_id=generation_id,
+            actor=actor,
+            key_name=key.name,
+            act=act,
+            detail=detail,
+        )
+
+
+def note_act_here(
+    resources: Resources,
+    user: str,
+    act: str,
+    *,
+    batch_id: BatchId,
+    generation_id: GenerationId | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down what the user of this machine did to a batch on the command line or in a script."""
+    with resources.database.transaction() as connection:
+        acts.note(
+            connection,
+            team=batches.get(connection, batch_id).team,
+            batch_id=batch_id,
+            generation_id=generation_id,
+            actor=user,
+            key_name=None,
+            act=act,
+            detail=detail,
+        )

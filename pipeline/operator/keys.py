@@ -52,13 +52,16 @@ class NewKey:
 
     Args:
         name: unique; shown wherever the key did something.
-        user_id: owner of what is made where a request names no user; None for the key's name.
+        member: the person or product whose key it is, named for what it does; None for the key's name. The scope is the
+            member's role; one with several roles has several keys.
+        user_id: owner of what is made where a request names no user; None for the member.
         rate_limit: requests, as `600/m`; None for no limit.
         limit_usd: what its batches of a calendar month may spend; None for no limit.
     """
 
     name: str
     team: str = LOCAL_TEAM
+    member: str | None = None
     user_id: str | None = None
     scope: Scope = Scope.READ
     rate_limit: str | None = None
@@ -71,7 +74,7 @@ def create(resources: Resources, new: NewKey) -> tuple[KeyRow, str]:
     Raises:
         BadInput: a name that is taken or no name, or a rate limit that is none.
     """
-    for what, text in (("name", new.name), ("team", new.team)):
+    for what, text in (("name", new.name), ("team", new.team), ("member", new.member or new.name)):
         if not text.strip() or len(text) > _LONGEST or not text.isprintable():
             raise BadInput(f"a key's {what} has 1 to {_LONGEST} printable characters; this one is {text[:40]!r}")
     per_second(new.rate_limit)
@@ -90,7 +93,8 @@ def _drawn(new: NewKey) -> tuple[str, dict[str, Any]]:
         "digest": _digest(token),
         "name": new.name,
         "team": new.team,
-        "user_id": new.user_id or new.name,
+        "user_id": new.user_id or new.member or new.name,
+        "member": new.member or new.name,
         "scope": new.scope,
         "rate_limit": new.rate_limit,
         "limit_usd": new.limit_usd,
@@ -99,7 +103,7 @@ def _drawn(new: NewKey) -> tuple[str, dict[str, Any]]:
 
 def first_key(resources: Resources, *, user_id: str) -> str | None:
     """The key of an installation that has none yet, with every right in the local team; None where there is one."""
-    token, values = _drawn(NewKey(name="first", user_id=user_id, scope=Scope.ADMIN))
+    token, values = _drawn(NewKey(name="first", member=user_id, scope=Scope.ADMIN))
     with resources.database.transaction() as connection:
         api_keys.lock_first(connection)
         if api_keys.any_key(connection):

@@ -87,6 +87,7 @@ def as_json(details: GenerationDetails) -> dict[str, Any]:
         ],
         "history": [_told(row) for row in details.history],
         "feedback": [_told(row) for row in details.feedback],
+        "acts": [_told(row) for row in details.acts],
     }
 
 

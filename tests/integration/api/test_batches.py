@@ -13,6 +13,8 @@ import pytest
 from openpyxl.worksheet.worksheet import Worksheet
 
 from domain.access import Scope
+from domain.ids import BatchId
+from pipeline.operator import batch_control, events
 from tests.support.api_desk import ApiDesk
 from tests.support.workbooks import rows, xlsx
 
@@ -165,3 +167,25 @@ def test_the_overview_says_what_there_is_and_what_it_came_to(desk: ApiDesk) -> N
     served = {model["name"] for model in http.get("/api/models").json()["models"] if model["served"]}
     assert "google/nano-banana-pro" in served
     assert http.get("/api/characters").json() == {"characters": []}
+
+
+def test_who_did_what_is_told_by_member_and_key(desk: ApiDesk) -> None:
+    http = desk.as_(desk.key(member="ana"))
+    made = http.post("/api/batches", json={"name": "told", "prompts": ["a pig"]}).json()
+    address = made["statusUrl"]
+    http.post(f"{address}/pause", json={"reason": "lunch"})
+    http.post(f"{address}/budget", json={"maxCostUsd": "9"})
+    (one,) = http.get(f"{address}/generations").json()["generations"]
+    http.post(f"{one['statusUrl']}/feedback", json={"feedbackType": "comment", "comment": "nice"})
+    batch_control.pause(desk.resources, BatchId(uuid.UUID(made["id"])), reason="here")
+    events.note_act_here(desk.resources, "boss", "paused", batch_id=BatchId(uuid.UUID(made["id"])))
+    acts = http.get(address).json()["acts"]
+    assert [(act["act"], act["actor"], act["key"] is None) for act in acts] == [
+        ("paused", "boss", True),
+        ("feedback", "ana", False),
+        ("budget", "ana", False),
+        ("paused", "ana", False),
+        ("enqueued", "ana", False),
+    ]
+    (told,) = http.get(one["statusUrl"]).json()["acts"]
+    assert (told["act"], told["actor"], told["generationId"]) == ("feedback", "ana", one["id"])
