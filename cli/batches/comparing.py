@@ -16,7 +16,7 @@ from domain.errors import BadInput
 from domain.money import read_limit
 from pipeline.characters import definitions
 from pipeline.comparison.cases import five_cases, read_case, rows_of_cases, weighing_model
-from pipeline.intake.order import Order
+from pipeline.intake.order import Order, pictures_of
 from pipeline.intake.prompt_rows import PromptRow, rows_of
 from providers.catalogue import load
 from runtime.lanes import require_lane
@@ -51,7 +51,7 @@ class CrefTestOptions:
     name: Name = None
     out: Out = Path("cref-test.html")
 
-    def asked(self) -> list[PromptRow]:
+    def asked(self) -> Sequence[PromptRow]:
         """The prompts.
 
         Raises:
@@ -60,7 +60,7 @@ class CrefTestOptions:
         if self.prompt and self.prompts is not None:
             raise BadInput("--prompt and --prompts both name what is asked for; leave one of them out")
         if self.prompts is not None:
-            return list(EnqueueOptions(prompts=self.prompts).read())
+            return EnqueueOptions(prompts=self.prompts).read()
         usual = f"{self.character}, full body, facing the viewer, plain background"
         return list(rows_of(self.prompt or [usual], name="--prompt"))
 
@@ -94,13 +94,13 @@ class CompareOptions:
     name: Name = None
     out: Out = Path("comparison.html")
 
-    def asked(self) -> list[PromptRow]:
+    def asked(self) -> Sequence[PromptRow]:
         """The prompts.
 
         Raises:
             BadInput: the file cannot be used.
         """
-        return list(EnqueueOptions(prompts=self.prompts, start=self.start, end=self.end).read())
+        return EnqueueOptions(prompts=self.prompts, start=self.start, end=self.end).read()
 
 
 @options_from("options", CrefTestOptions)
@@ -122,6 +122,7 @@ def cref_test_command(options: CrefTestOptions, as_json: AsJson = False) -> None
                 name=options.name or f"cref-test-{found.name}",
                 user_id=settings.user,
                 prompts=list(rows_of_cases(asked, cases, repeats=options.repeats)),
+                pictures=pictures_of(asked),
                 model=weighing_model(load(), options.provider, options.model).name,
                 character=found.name,
                 settings=options.settings,
@@ -150,6 +151,7 @@ def compare_command(options: CompareOptions, as_json: AsJson = False) -> None:
                 name=options.name or f"compare-{options.prompts.stem}",
                 user_id=settings.user,
                 prompts=rows,
+                pictures=pictures_of(asked),
                 model=options.model,
                 character=";".join(options.character or ()) or None,
                 settings={} if options.mode is None else {"mode": options.mode},

@@ -15,6 +15,7 @@ from typing import Final
 from db.reads.work import Work
 from db.records import closed_loop
 from domain.errors import PictureAway, PictureError
+from domain.stored_pictures import stored_picture
 from pipeline.characters.references import SentReference, pixels_of
 from pipeline.resources import Resources
 from providers.catalogue import Model
@@ -85,9 +86,10 @@ def _measured(resources: Resources, lane: Lane, url: str, *, until: float) -> in
         left_s = until - time.monotonic()
         if left_s <= 0:
             raise PictureAway("the references before this one took all the time that there is")
-        return pixels_in(lane.fetch_picture(url, total_s=left_s))
+        stored = stored_picture(url)
+        return pixels_in(lane.fetch_picture(url, total_s=left_s) if stored is None else resources.store.get(stored.key))
 
     try:
         return resources.reference_cache.pixels(url, measure)
-    except PictureError:
+    except (PictureError, OSError):
         return PIXELS_AT_MOST

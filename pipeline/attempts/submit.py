@@ -96,7 +96,7 @@ def _ask(resources: Resources, lane: Lane, work: Work, sent_references: Sequence
         token=work.token,
         model=work.model,
         prompt=work.prompt,
-        settings=work.settings,
+        settings=references.settings_sent(resources, lane, work.settings),
         reference_urls=references.urls_of(resources, lane, sent_references),
         hook_url=f"{resources.public_url}/hooks/{work.lane}/{work.token}" if resources.public_url else None,
         action=follow_up_jobs.action_of(resources, work),

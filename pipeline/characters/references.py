@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from db.records.characters import CharacterRow, ReferenceRow
 from domain.errors import NotAPicture, PictureAway, PictureLost, RequestRefused, ServiceMissing
 from domain.ids import CharacterId, sha256
 from domain.picture_types import picture_type
+from domain.stored_pictures import stored_picture, with_stored
 from pipeline.characters.readable import readable
 from pipeline.resources import Resources
 from providers.catalogue import Model
@@ -90,6 +92,13 @@ def look_at(resources: Resources, lane: Lane, url: str) -> str | None:
     Raises:
         RequestRefused: there is no picture, or not for everybody, or of a kind that the service does not read.
     """
+    if (stored := stored_picture(url)) is not None:
+        if not can_be_read(resources, lane):
+            raise RequestRefused(
+                f"a picture of this installation has no address that {lane.provider!r} could read; set R2_CDN_URL and"
+                " the other R2 settings, or write an address instead; nothing was spent"
+            )
+        return stored.origin
     try:
         return resources.reference_cache.seen(lane.name, url, partial(_digest_of_readable, lane, url))
     except (PictureLost, NotAPicture, PictureGuarded) as failure:
@@ -99,9 +108,22 @@ def look_at(resources: Resources, lane: Lane, url: str) -> str | None:
         return None
 
 
+def settings_sent(resources: Resources, lane: Lane, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings as they are sent: the lane's provider can read the pictures of this installation that they name.
+
+    Raises:
+        RequestRefused, ServiceMissing, ProviderError: as `urls_of`.
+    """
+    return {name: with_stored(value, partial(_looked_at, resources, lane)) for name, value in settings.items()}
+
+
 def _looked_at(resources: Resources, lane: Lane, url: str) -> str:
     look_at(resources, lane, url)
-    return url
+    stored = stored_picture(url)
+    if stored is None:
+        return url
+    kept = _Kept(name="a picture of the prompt file", sha256=stored.sha256, key=stored.key, media_type="image/jpeg")
+    return resources.reference_cache.url(lane.name, kept.sha256, partial(_brought, resources, lane, kept))
 
 
 def _digest_of_readable(lane: Lane, url: str) -> str:
@@ -136,24 +158,38 @@ def pictures_of(resources: Resources, character: CharacterRow) -> list[Reference
     Raises:
         ServiceMissing: a reference is not in the store of this machine.
     """
-    return [Reference(sha256=row.sha256, content=_content(resources, row)) for row in character.references]
+    return [Reference(sha256=row.sha256, content=_content(resources, _kept(row))) for row in character.references]
 
 
 def sources_of(resources: Resources, character: CharacterRow) -> list[Source]:
     """The references for an embedder, in their order; reading one that is not here raises `ServiceMissing`."""
-    return [Source(sha256=row.sha256, read=partial(_content, resources, row)) for row in character.references]
+    return [Source(sha256=row.sha256, read=partial(_content, resources, _kept(row))) for row in character.references]
 
 
-def _content(resources: Resources, row: ReferenceRow) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """A picture of the store that goes along, under the name that people are told."""
+
+    name: str
+    sha256: str
+    key: str
+    media_type: str
+
+
+def _kept(row: ReferenceRow) -> _Kept:
+    return _Kept(name=f"reference {row.position + 1}", sha256=row.sha256, key=row.r2_key, media_type=row.media_type)
+
+
+def _content(resources: Resources, kept: _Kept) -> bytes:
     try:
-        return resources.reference_cache.content(row.sha256, lambda: resources.store.get(row.r2_key))
+        return resources.reference_cache.content(kept.sha256, lambda: resources.store.get(kept.key))
     except (OSError, PictureLost) as error:
-        raise _not_here(row, error) from error
+        raise _not_here(kept, error) from error
 
 
-def _not_here(row: ReferenceRow, error: Exception) -> ServiceMissing:
+def _not_here(kept: _Kept, error: Exception) -> ServiceMissing:
     return ServiceMissing(
-        f"reference {row.position + 1} cannot be read from the picture store of this worker ({error});"
+        f"{kept.name} cannot be read from the picture store of this worker ({error});"
         " share the store among the workers, or add the character again"
     )
 
@@ -174,7 +210,7 @@ def _url(resources: Resources, lane: Lane, row: ReferenceRow) -> str:
     base = resources.store.public_base
     if base is not None and row.uploaded_at is not None and (not lane.takes_files or _is_read(resources, lane, row)):
         return base + row.r2_key
-    return resources.reference_cache.url(lane.name, row.sha256, partial(_brought, resources, lane, row))
+    return resources.reference_cache.url(lane.name, row.sha256, partial(_brought, resources, lane, _kept(row)))
 
 
 def _is_read(resources: Resources, lane: Lane, row: ReferenceRow) -> bool:
@@ -182,28 +218,28 @@ def _is_read(resources: Resources, lane: Lane, row: ReferenceRow) -> bool:
     most = row.width * row.height * _BYTES_PER_PIXEL_AT_MOST
     if lane.reads_reference(row.media_type, size=most):
         return True
-    return lane.reads_reference(row.media_type, size=len(_content(resources, row)))
+    return lane.reads_reference(row.media_type, size=len(_content(resources, _kept(row))))
 
 
-def _brought(resources: Resources, lane: Lane, row: ReferenceRow) -> str:
+def _brought(resources: Resources, lane: Lane, kept: _Kept) -> str:
     """The address of a reference that was not known to be in the bucket, after it was left with the lane or there."""
     url = None
     if lane.takes_files:
-        url = lane.upload_reference(*readable(_content(resources, row), row.media_type, lane))
+        url = lane.upload_reference(*readable(_content(resources, kept), kept.media_type, lane))
     if url is None:
-        url = _published(resources, row)
+        url = _published(resources, kept)
     if url is None:
         raise RequestRefused(
-            f"reference {row.position + 1} has no address that {lane.provider!r} could read; "
+            f"{kept.name} has no address that {lane.provider!r} could read; "
             "set R2_CDN_URL and the other R2 settings, or pass --cref-urls"
         )
     return url
 
 
-def _published(resources: Resources, row: ReferenceRow) -> str | None:
+def _published(resources: Resources, kept: _Kept) -> str | None:
     try:
-        return resources.store.publish(row.r2_key).url
+        return resources.store.publish(kept.key).url
     except StoreAway as failure:
-        raise ServiceMissing(f"reference {row.position + 1} waits for the bucket: {failure}") from failure
+        raise ServiceMissing(f"{kept.name} waits for the bucket: {failure}") from failure
     except (OSError, PictureLost) as error:
-        raise _not_here(row, error) from error
+        raise _not_here(kept, error) from error

@@ -34,6 +34,7 @@ SETTINGS = frozenset(
 ALIASES = {
     "ar": "aspect_ratio",
     "aspect": "aspect_ratio",
+    "cref": "cref_urls",
     "cw": "cref_weight",
     "no": "negative_prompt",
     "negative": "negative_prompt",

@@ -30,6 +30,8 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
     order = plan.order
     lines = (line for _, line in plan.lines)
     warnings = live_models.check(resources, plan.drafts, on=datetime.now(UTC).date())
+    if order.pictures is not None:
+        order.pictures.keep(resources)
     with resources.database.transaction() as connection:
         first = next(iter(split_names(order.character)), None)
         batch_id, made = batches.open_batch(

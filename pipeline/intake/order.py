@@ -10,7 +10,8 @@ from domain.access import LOCAL_TEAM
 from domain.errors import BadInput
 from domain.escalation import Policy
 from pipeline.intake.findings import Findings
-from pipeline.intake.prompt_rows import PromptRow
+from pipeline.intake.prompt_rows import PromptRow, PromptRows
+from pipeline.intake.workbooks.pictures import WorkbookPictures
 
 _LONGEST_NAME: Final = 200
 
@@ -35,6 +36,7 @@ class Order:
         look: look at the addresses of references that rows name, before anything is enqueued.
         team: whose keys see the batch, and whose characters it may name.
         key_id: the API key that asks; None for the command line or a script.
+        pictures: of the workbook that the prompts are from; filled in where they are `PromptRows`.
         findings: where the oddities of its rows are collected; the reader of the prompts fills the same.
     """
 
@@ -57,9 +59,12 @@ class Order:
     look: bool = True
     team: str = LOCAL_TEAM
     key_id: UUID | None = None
+    pictures: WorkbookPictures | None = None
     findings: Findings = field(default_factory=Findings)
 
     def __post_init__(self) -> None:
+        if self.pictures is None:
+            object.__setattr__(self, "pictures", pictures_of(self.prompts))
         if not self.name.strip() or len(self.name) > _LONGEST_NAME or "\x00" in self.name:
             raise BadInput(f"a batch's name has 1 to {_LONGEST_NAME} characters; this one is {self.name[:40]!r}")
 
@@ -67,3 +72,9 @@ class Order:
     def policy(self) -> Policy:
         """What holds for rows that say nothing of their own about further tries."""
         return Policy.of(self.try_policy)
+
+
+def pictures_of(prompts: Iterable[PromptRow]) -> WorkbookPictures | None:
+    """The pictures that go along with prompts of a workbook."""
+    book = prompts.workbook if isinstance(prompts, PromptRows) else None
+    return None if book is None else book.pictures

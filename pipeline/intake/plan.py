@@ -154,7 +154,11 @@ def prepare(
             repeats.note(identity)
             lines.append((row.line, line))
     _check_budget(order, checks)
-    looks = look(resources, checks.addresses) if order.look else Looks(passed_over=len(checks.addresses))
+    looks = (
+        look(resources, checks.addresses, pictures=order.pictures or ())
+        if order.look
+        else Looks(passed_over=len(checks.addresses))
+    )
     known = _known(resources, order, checks, looks, lines=lines, repeats=repeats)
     refuse(looks, checks.addresses, wanted=known.addresses)
     _warn(order, seen, known.changed)

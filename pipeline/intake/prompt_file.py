@@ -103,6 +103,8 @@ def _take(
     if book is not None:
         kept.workbook = book
         kept.findings.add_all(Kind.WORKBOOK, book.warnings)
+        for said in book.notes:
+            kept.findings.note(said)
 
 
 def _refuse_what_is_not_there(kept: PromptRows, reader: RowReader, *, name: str, start: int, end: int | None) -> None:

@@ -5,12 +5,13 @@ picture is the same reference.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from domain.errors import BadInput, RequestRefused
+from domain.errors import BadInput, PictureLost, RequestRefused
+from domain.stored_pictures import StoredPicture, stored_picture
 from pipeline.characters.references import look_at
 from pipeline.intake.columns import ADDRESSES
 from pipeline.resources import Resources
@@ -53,13 +54,19 @@ class Looks:
         return f"{_counted(looked)} looked at{away}"
 
 
-def look(resources: Resources, named: Iterable[Named]) -> Looks:
-    """Look at each of them; what cannot be used is told, and raises nothing yet."""
+def look(resources: Resources, named: Iterable[Named], *, pictures: Container[str] = ()) -> Looks:
+    """Look at each of them; what cannot be used is told, and raises nothing yet.
+
+    Args:
+        pictures: keys of those that the store will have once the order is committed.
+    """
     lanes = {lane.provider: lane for lane in resources.lanes.values()}
     asked = [one for one in named if one[0] in lanes]
 
     def found(one: Named) -> str | RequestRefused | None:
         try:
+            if (stored := stored_picture(one[1])) is not None and stored.key not in pictures:
+                _look_into_store(resources, stored)
             return look_at(resources, lanes[one[0]], one[1])
         except RequestRefused as failure:
             return failure
@@ -71,6 +78,17 @@ def look(resources: Resources, named: Iterable[Named]) -> Looks:
         refused={one: str(failure) for one, failure in said if isinstance(failure, RequestRefused)},
         unreached=sorted({url for (_, url), digest in said if digest is None}),
     )
+
+
+def _look_into_store(resources: Resources, stored: StoredPicture) -> None:
+    """An address of this kind is written by an export, and may have come from another installation."""
+    try:
+        resources.store.get(stored.key)
+    except (OSError, PictureLost) as failure:
+        raise RequestRefused(
+            f"the picture {stored.key!r} is not in the store of this installation ({failure}); lay it into the"
+            " workbook again"
+        ) from failure
 
 
 def refuse(looks: Looks, lines: Mapping[Named, Sequence[int]], *, wanted: Iterable[Named]) -> None:

@@ -32,6 +32,7 @@ class Cell(NamedTuple):
         inexact: more digits were typed than a spreadsheet keeps, and the rest are lost.
         struck: the text, or a part of it, is struck out.
         links: addresses that the cell leads to; `text` is their caption then.
+        pictures: parts of the archive that hold what the cell shows; "" for one that is only linked.
     """
 
     kind: Kind
@@ -40,6 +41,7 @@ class Cell(NamedTuple):
     inexact: bool = False
     struck: bool = False
     links: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
 
     @property
     def odd(self) -> bool:
@@ -74,7 +76,7 @@ class SheetRow:
         hidden: by hand or by a filter.
         cells: by 0-based column; cells without content are absent.
         merged: areas that begin in this row, where the format stores them so.
-        pictures: columns of pictures that are anchored in this row, where the format stores them so.
+        pictures: by column, those that are anchored in this row, where the format stores them so; as a cell's.
         numbers: columns whose text is that of a whole number which shows as it is stored, and no `Cell` was made of.
         plain: every cell is a text, or such a number.
     """
@@ -83,7 +85,7 @@ class SheetRow:
     hidden: bool
     cells: dict[int, Value]
     merged: Sequence[Area] = ()
-    pictures: Sequence[int] = ()
+    pictures: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     numbers: Sequence[int] = ()
     plain: bool = False
 
@@ -110,7 +112,7 @@ class SheetFacts:
     hidden_columns: Sequence[tuple[int, int]] = ()
     merged: Sequence[Area] = ()
     links: Mapping[tuple[int, int], str] = field(default_factory=dict)
-    pictures: frozenset[tuple[int, int]] = frozenset()
+    pictures: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
     tables: Sequence[TableObject] = ()
 
     def hides(self, column: int) -> bool:

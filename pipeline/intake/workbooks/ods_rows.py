@@ -42,7 +42,9 @@ _FORMULA: Final = f"{{{TABLE}}}formula"
 _STYLE_NAME: Final = f"{{{TABLE}}}style-name"
 _TEXT_STYLE: Final = f"{{{TEXT}}}style-name"
 _ANNOTATION: Final = f"{{{_OFFICE}}}annotation"
-_FRAME: Final = f"{{{_DRAW}}}frame"
+_FRAME, _IMAGE, _OBJECT = (f"{{{_DRAW}}}{name}" for name in ("frame", "image", "object"))
+#: What LibreOffice stores beside a picture of points, for programs that can draw lines.
+_DRAWN: Final = (".svg", ".svm", ".wmf", ".emf")
 _DURATION: Final = re.compile(r"(-?)PT0*(\d{1,6})H0*(\d{1,6})M(?:0*(\d{1,6}))(?:[.,]\d+)?S")
 
 #: Cells as LibreOffice writes nearly all: a text or a plain number in one paragraph, or nothing.
@@ -132,7 +134,7 @@ class OdsRowReader:
         hidden = element.get(f"{{{TABLE}}}visibility", "visible") != "visible"
         cells: dict[int, Value] = {}
         merged: list[Area] = []
-        pictures: list[int] = []
+        pictures: dict[int, tuple[str, ...]] = {}
         column = 0
         for cell in element:
             if cell.tag not in {_CELL, _COVERED}:
@@ -140,8 +142,8 @@ class OdsRowReader:
             times = repeated(cell, "number-columns-repeated")
             if len(cell) or cell.attrib:
                 value = self._value(cell)
-                if cell.find(_FRAME) is not None:
-                    pictures.append(column)
+                if shown := tuple(_pictures(cell)):
+                    pictures[column] = shown
                 if value != "":
                     if column + times > MOST_COLUMNS:
                         raise TooLarge(f"a row of it has more than {MOST_COLUMNS:,} cells")
@@ -176,6 +178,16 @@ class OdsRowReader:
                 links = (found[1].replace('""', '"'),)
             return Cell(Kind.TEXT, shown.text, struck=struck, links=links) if struck or links else shown.text
         return _typed(cell, kind, shown.text, struck=struck)
+
+
+def _pictures(cell: Element) -> Iterator[str]:
+    """Parts of the archive with the pictures in a cell; a chart is none."""
+    for frame in cell.iter(_FRAME):
+        if frame.find(_OBJECT) is None:
+            found = [image.get(_HREF, "") for image in frame.iterfind(_IMAGE)]
+            if found:
+                part = next((one for one in found if not one.lower().endswith(_DRAWN)), found[0])
+                yield "" if ":" in part or part.startswith(("/", "../")) else part.removeprefix("./")
 
 
 def _typed(cell: Element, kind: str, shown: str, *, struck: bool) -> Cell:

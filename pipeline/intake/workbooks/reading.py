@@ -13,6 +13,7 @@ from pipeline.intake.workbooks.choose import WorkbookOptions, choose
 from pipeline.intake.workbooks.contract import Damaged
 from pipeline.intake.workbooks.ods import OdsWorkbook
 from pipeline.intake.workbooks.package import Package, refusing
+from pipeline.intake.workbooks.pictures import WorkbookPictures
 from pipeline.intake.workbooks.table import Table
 from pipeline.intake.workbooks.xlsx import XlsxWorkbook
 
@@ -48,9 +49,12 @@ class WorkbookFile:
         self._name = name
         _refuse_others(source, path=path, name=name)
         with refusing(name):
-            self._book = _opened(Package(source), name=name)
+            package = Package(source)
+            self._book = _opened(package, name=name)
+            self.pictures = WorkbookPictures(package)
             try:
-                self._table = Table(choose(self._book.sheets, options, name=name), options, name=name)
+                chosen = choose(self._book.sheets, options, name=name)
+                self._table = Table(chosen, options, name=name, pictures=self.pictures)
             except BaseException:
                 self._book.close()
                 raise
@@ -63,6 +67,11 @@ class WorkbookFile:
     def warnings(self) -> Sequence[str]:
         """What is half understood or was passed over; complete when all rows were taken."""
         return [*self._table.passed_over, *self._table.notices.sentences()]
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Which pictures go along; complete when all rows were taken."""
+        return self._table.taken.sentences()
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Rows as (line, cells by column).

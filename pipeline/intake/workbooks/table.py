@@ -8,7 +8,8 @@ from pipeline.intake.columns import column_name
 from pipeline.intake.workbooks.choose import Candidate, WorkbookOptions
 from pipeline.intake.workbooks.contract import Area, Cell, Kind, SheetRow, Value, letters, place
 from pipeline.intake.workbooks.notices import Notices
-from pipeline.intake.workbooks.values import ADDRESSES, NOT_NUMBERS, CellReader
+from pipeline.intake.workbooks.pictures import WorkbookPictures
+from pipeline.intake.workbooks.values import ADDRESSES, NOT_NUMBERS, TAKES_PICTURES, CellReader
 
 #: What the row below a table says where it adds the others up.
 _TOTALS: Final = frozenset(
@@ -22,12 +23,17 @@ PICTURE_COLUMN: Final = "picture"
 class Table:
     """One table of a workbook, read while its rows are taken."""
 
-    def __init__(self, candidate: Candidate, options: WorkbookOptions, *, name: str) -> None:
+    def __init__(
+        self, candidate: Candidate, options: WorkbookOptions, *, name: str, pictures: WorkbookPictures
+    ) -> None:
+        self._pictures = pictures
         self._chosen = candidate
         self._options = options
         self._name = name
         self._sheet = candidate.sheet.name
         self.notices = Notices()
+        #: Pictures that rows take along, by their column.
+        self.taken = Notices()
         self._cells = CellReader(self._sheet, self.notices, name=name)
         self._names = self._named()
         self._at = {column: at for at, column in self._names.items()}
@@ -62,8 +68,7 @@ class Table:
         for row in self._chosen.sheet.rows():
             if row.line <= self._chosen.area.first_line:
                 continue
-            if self._merged or row.merged or self._spanning:
-                self._span(row)
+            self._complete(row)
             if row.hidden and not self._options.hidden:
                 if prompt in row.cells:
                     self._say("hidden or filtered rows are passed over; --hidden reads them", row.line)
@@ -74,6 +79,13 @@ class Table:
                 self._say("a row of totals is passed over", row.line)
             elif row.cells:
                 yield row.line, self._fields(row) if prompt in row.cells else {}
+
+    def _complete(self, row: SheetRow) -> None:
+        """Give the row what is stored apart from its cells, or in a row above it."""
+        if row.pictures or self._chosen.facts.pictures:
+            self._lay_pictures(row)
+        if self._merged or row.merged or self._spanning:
+            self._span(row)
 
     def _named(self) -> dict[int, str]:
         """Columns by their place, without hidden ones."""
@@ -110,7 +122,7 @@ class Table:
         for at in row.numbers:
             if at in self._wordy:
                 row.cells[at], row.plain = Cell(Kind.NUMBER, str(row.cells[at])), False
-        if row.plain and not (self._addresses or row.pictures or self._chosen.facts.pictures):
+        if row.plain and not self._addresses:
             names = self._names
             simple = {names[at]: value for at, value in row.cells.items() if at in names and type(value) is str}
             if len(simple) == len(row.cells):
@@ -120,7 +132,6 @@ class Table:
     def _each(self, row: SheetRow) -> dict[str, str]:
         """The row cell by cell, where something is more than plain text below a name."""
         fields: dict[str, str] = {}
-        placed: list[int] = []
         names = self._names
         for at, value in row.cells.items():
             column = names.get(at)
@@ -134,13 +145,13 @@ class Table:
                 if value.kind is Kind.NUMBER and not value.odd and column not in NOT_NUMBERS:
                     fields[column] = value.text
                     continue
+                if value.kind is Kind.PICTURE and not value.links:
+                    if at in names:
+                        fields[column] = self._picture(value, column, line=row.line, at=at)
+                    continue
                 fields[column] = self._cells.text(value, column, line=row.line, at=at)
-                if value.kind is Kind.PICTURE and not value.links and at in names:
-                    placed.append(at)
         if self._addresses:
             self._follow_links(row.line, fields)
-        if placed or row.pictures or self._chosen.facts.pictures:
-            self._look_at_pictures(row, fields, placed)
         return fields
 
     def _hides(self, at: int) -> bool:
@@ -152,25 +163,51 @@ class Table:
             if (link := links.get((line, at))) is not None and column in fields:
                 fields[column] = link
 
-    def _look_at_pictures(self, row: SheetRow, fields: dict[str, str], placed: Sequence[int]) -> None:
-        """A picture cannot be sent from here: where it stands for an address, the row would be paid for without it.
+    def _lay_pictures(self, row: SheetRow) -> None:
+        """What lies over a cell is in it where nothing else is; beside an address it counts for nothing."""
+        over = dict(row.pictures)
+        if self._chosen.facts.pictures:
+            over |= {
+                at: parts
+                for at in self._names
+                if (parts := self._chosen.facts.pictures.get((row.line, at))) is not None
+            }
+        for at, parts in over.items():
+            if at not in self._names:
+                continue
+            if at not in row.cells and self._names[at] in ADDRESSES:
+                row.cells[at], row.plain = Cell(Kind.PICTURE, "", pictures=parts), False
+            else:
+                self._pass_picture_over(row.line, at)
 
-        Args:
-            placed: columns whose cell is itself a picture.
+    def _pass_picture_over(self, line: int, at: int) -> None:
+        if self._names[at] != PICTURE_COLUMN:
+            self.notices.add("pictures steer nothing here", place(self._sheet, line, at))
+
+    def _picture(self, cell: Cell, column: str, *, line: int, at: int) -> str:
+        """The address of the picture that a cell is, where its column takes one.
+
+        Raises:
+            BadInput: the row would be paid for without it.
         """
-        spots = self._chosen.facts.pictures
-        laid = [at for at in self._names if (row.line, at) in spots] if spots else []
-        for at in {*laid, *(at for at in row.pictures if at in self._names), *placed}:
-            column = self._names[at]
-            if column in ADDRESSES and not fields.get(column, "").strip():
-                raise BadInput(
-                    f"{column!r} holds a picture, which is not sent from a workbook; write its address there (https://...),"
-                    f" or give it to a character (in {self._name!r})",
-                    line=row.line,
-                    cell=place(self._sheet, row.line, at),
-                )
-            if column != PICTURE_COLUMN:
-                self.notices.add("pictures in a workbook steer nothing", place(self._sheet, row.line, at))
+        where = place(self._sheet, line, at)
+        if column not in ADDRESSES:
+            self._pass_picture_over(line, at)
+            return ""
+        if column not in TAKES_PICTURES:
+            raise BadInput(
+                f"{column!r} holds a picture and steers nothing; call the column 'cref_urls', or put pictures into one"
+                f" called 'picture' (in {self._name!r})",
+                line=line,
+                cell=where,
+            )
+        try:
+            found = self._pictures.addresses(cell.pictures)
+        except BadInput as failure:
+            said = f"{column!r} holds a picture, which is not sent: {failure.sentence} (in {self._name!r})"
+            raise BadInput(said, line=line, cell=where) from failure
+        self.taken.add(f"a picture goes along as {column}", where)
+        return found
 
     def _adds_up(self, row: SheetRow, prompt: int) -> bool:
         said = row.cells.get(prompt)

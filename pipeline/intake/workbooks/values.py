@@ -6,12 +6,15 @@ What is understood is read, what is half understood is named, what would be paid
 from typing import Final
 
 from domain.errors import BadInput
-from pipeline.intake.columns import NUMBERS, SETTINGS, TRIES
+from pipeline.intake.columns import ADDRESSES as REFERENCE_COLUMNS
+from pipeline.intake.columns import KNOWN, NUMBERS, SETTINGS, TRIES
 from pipeline.intake.workbooks.contract import Cell, Kind, place
 from pipeline.intake.workbooks.notices import Notices
 
 #: Columns whose cells lead somewhere: a link counts, not the words that it is written on.
-ADDRESSES: Final = frozenset({"cref_urls", "cref", "sref", "oref", "image_urls", "image_url", "reference", "image"})
+ADDRESSES: Final = REFERENCE_COLUMNS | {"image_url", "reference", "image"}
+#: Those of them in which a picture is as good as its address.
+TAKES_PICTURES: Final = (REFERENCE_COLUMNS | {"image"}) & KNOWN
 #: What would steer a model, so that a date in it is a mistake.
 _STEERING: Final = SETTINGS | TRIES | {"provider", "model", "character", "status", "approved"}
 #: What is the owner's own and steers nothing, but names folders and rows.

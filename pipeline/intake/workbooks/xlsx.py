@@ -22,6 +22,7 @@ from pipeline.intake.workbooks.contract import (
 from pipeline.intake.workbooks.number_formats import Style, style_of
 from pipeline.intake.workbooks.package import Package, feed, local, parser, whole_number
 from pipeline.intake.workbooks.shared_strings import SharedStrings, read_shared_strings
+from pipeline.intake.workbooks.xlsx_pictures import PicturesInCells, over_cells
 from pipeline.intake.workbooks.xlsx_rows import MOST_LINES, TRUE, RowReader
 from pipeline.intake.workbooks.xml_pieces import Head, pieces
 
@@ -70,6 +71,10 @@ class XlsxWorkbook:
         part = self._related("styles")
         return _read_styles(self._package, part) if part is not None and self._package.has(part) else ()
 
+    @cached_property
+    def in_cells(self) -> PicturesInCells:
+        return PicturesInCells(self._package, self._relations)
+
     def _related(self, kind: str) -> str | None:
         return next((target for found, target, _ in self._relations.values() if found == kind), None)
 
@@ -101,7 +106,13 @@ class _XlsxSheet:
         head = Head(book.package.chunks(self._part), _ROWS_BEGIN)
         if head.empty:
             return iter(())
-        reader = RowReader(prefix=head.prefix, strings=book.strings, styles=book.styles, since_1904=book.since_1904)
+        reader = RowReader(
+            prefix=head.prefix,
+            strings=book.strings,
+            styles=book.styles,
+            since_1904=book.since_1904,
+            in_cells=book.in_cells.part,
+        )
         return reader.rows(pieces(head.rest(), unit=f"</{head.prefix}row>".encode(), stop=_ROWS_END))
 
     @cached_property
@@ -122,12 +133,11 @@ class _Frame:
         document = _without_rows(Head(package.chunks(part), _ROWS_BEGIN))
         for _ in feed(parser(start=self._start), iter([document])):
             pass
-        pictures = frozenset(
-            spot
-            for kind, target, outside in self._relations.values()
-            if kind == "drawing" and not outside and package.has(target)
-            for spot in _pictures(package, target)
-        )
+        pictures: dict[tuple[int, int], tuple[str, ...]] = {}
+        for kind, target, outside in self._relations.values():
+            if kind == "drawing" and not outside and package.has(target):
+                for spot, picture in over_cells(package, target):
+                    pictures[spot] = (*pictures.get(spot, ()), picture)
         self.facts = SheetFacts(
             hidden_columns=self._hidden,
             merged=self._merged,
@@ -224,34 +234,6 @@ def _table(package: Package, part: str) -> TableObject:
     if not found:
         raise Damaged(f"its part {part!r} is no table")
     return found[0]
-
-
-def _pictures(package: Package, part: str) -> Iterator[tuple[int, int]]:
-    """Where pictures lie: the cell under the upper left corner of each."""
-    spots: list[tuple[int, int]] = []
-    corner: dict[str, int] = {}
-    texts: list[str] = []
-    inside = [""]
-
-    def start(tag: str, _attributes: dict[str, str]) -> None:
-        name = local(tag)
-        if name in {"from", "to"}:
-            inside[0] = name
-        elif name == "pic" and len(corner) == 2:
-            spots.append((corner["row"] + 1, corner["col"]))
-        elif name.endswith("Anchor"):
-            corner.clear()
-        texts.clear()
-
-    def end(tag: str) -> None:
-        name = local(tag)
-        if name in {"row", "col"} and inside[0] == "from":
-            corner[name] = whole_number("".join(texts).strip(), most=MOST_LINES)
-        elif name in {"from", "to"}:
-            inside[0] = ""
-
-    package.parse(part, start=start, end=end, text=texts.append)
-    yield from spots
 
 
 def _read_styles(package: Package, part: str) -> Sequence[Style]:

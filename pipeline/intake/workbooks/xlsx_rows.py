@@ -1,7 +1,7 @@
 """The rows of one .xlsx sheet, as a stream: XML to cells, each as its style shows it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -35,9 +35,23 @@ _EXACT_DIGITS: Final = 15
 
 
 class RowReader:
-    """Turns rows as they are stored into rows as they are shown."""
+    """Turns rows as they are stored into rows as they are shown.
 
-    def __init__(self, *, prefix: str, strings: SharedStrings, styles: Sequence[Style], since_1904: bool) -> None:
+    Args:
+        in_cells: the part with the picture of a cell, by the number of its rich value; None for a rich value that is
+            no picture.
+    """
+
+    def __init__(
+        self,
+        *,
+        prefix: str,
+        strings: SharedStrings,
+        styles: Sequence[Style],
+        since_1904: bool,
+        in_cells: Callable[[str], str | None],
+    ) -> None:
+        self._in_cells = in_cells
         self._strings, self._since_1904 = strings, since_1904
         self._styles = {str(number): style for number, style in enumerate(styles)}
         self._struck = {number for number, style in self._styles.items() if style.struck}
@@ -144,8 +158,10 @@ class RowReader:
             text, struck = ("", False) if inline is None else rich_text(inline)
             return Cell(Kind.TEXT, text, struck=True) if struck else text
         links = _links(formula)
-        if kind == "e" and cell.get("vm") is not None:
-            return Cell(Kind.PICTURE, "", links=links)
+        if kind == "e" and (rich := cell.get("vm")) is not None:
+            picture = self._in_cells(rich)
+            if links or picture is not None:
+                return Cell(Kind.PICTURE, "", links=links, pictures=() if picture is None else (picture,))
         if stored is None or (not stored.strip() and kind != "str"):
             return "" if formula is None else Cell(Kind.UNSTORED, f"={formula[:60]}", links=links)
         return self._stored(kind, stored, style=cell.get("s", ""), links=links)

@@ -135,14 +135,6 @@ CASES = [
         warnings=["Prompts!B2: struck-out text"],
     ),
     Case(
-        says="a picture where an address belongs",
-        content=cell(
-            "cref_urls",
-            '<table:table-cell><draw:frame><draw:image xlink:href="Pictures/1.png"/></draw:frame></table:table-cell>',
-        ),
-        refused="Prompts!B2: 'cref_urls' holds a picture",
-    ),
-    Case(
         says="a hidden sheet beside",
         content=ods(
             ods_table(_HEADER, ods_row("a cat", "x"), name="Old", attributes='table:style-name="ta2"'),

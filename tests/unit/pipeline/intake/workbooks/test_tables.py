@@ -1,16 +1,13 @@
 """Which table of a workbook is read, and what of it is passed over and named."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import openpyxl
 import pytest
 from openpyxl.chart import BarChart
-from openpyxl.drawing.image import Image as SheetImage
 from openpyxl.worksheet.table import Table
 from openpyxl.worksheet.worksheet import Worksheet
-from PIL import Image
 
 from pipeline.intake.prompt_file import read_prompts
 from pipeline.intake.workbooks.choose import WorkbookOptions
@@ -105,18 +102,6 @@ def _totals_beside(_book: openpyxl.Workbook, sheet: Worksheet) -> None:
 
 def _chart_first(book: openpyxl.Workbook, _sheet: Worksheet) -> None:
     book.create_chartsheet("Chart", 0).add_chart(BarChart())
-
-
-def _picture(cell: str, address: str | None = None, *, column: str = "cref_urls") -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(file, "PNG")
-
-    def fill(_book: openpyxl.Workbook, sheet: Worksheet) -> None:
-        sheet.append(["prompt", column])
-        sheet.append(["a pig", address])
-        sheet.add_image(SheetImage(file), cell)
-
-    return xlsx(fill)
 
 
 CASES = [
@@ -243,18 +228,6 @@ CASES = [
     Case(says="an empty workbook", content=xlsx(rows()), refused="'p.xlsx' is empty"),
     Case(says="a header alone", content=xlsx(rows(["prompt"])), refused="'p.xlsx' has a header and no row"),
     Case(says="a chart before the sheet", content=two(_chart_first), rows=_TWO),
-    Case(
-        says="a picture over a cell where an address belongs",
-        content=_picture("B2"),
-        refused="Prompts!B2: 'cref_urls' holds a picture",
-    ),
-    Case(
-        says="a picture beside its address",
-        content=_picture("B2", "https://img.example/one.png"),
-        rows=[("a pig", {"cref_urls": "https://img.example/one.png"})],
-        warnings=["Prompts!B2: pictures in a workbook steer nothing"],
-    ),
-    Case(says="a picture in the column for pictures", content=_picture("B2", column="picture"), rows=[("a pig", {})]),
 ]
 
 

@@ -225,17 +225,6 @@ CASES = [
         ),
         rows=[("a pig", {"cref_urls": "https://img.example/one.png", "n": "1"})],
     ),
-    Case(
-        says="a picture in a cell where an address belongs",
-        content=patched("cref_urls", '<c r="B2" t="e" vm="1"><v>#VALUE!</v></c>'),
-        refused="Prompts!B2: 'cref_urls' holds a picture",
-    ),
-    Case(
-        says="a picture in a cell of another column",
-        content=patched("look", '<c r="B2" t="e" vm="1"><v>#VALUE!</v></c>'),
-        rows=[("a pig", {"n": "1"})],
-        warnings=["Prompts!B2: pictures in a workbook steer nothing"],
-    ),
     Case(says="line ends inside a cell", content=cell("note", "one\r\ntwo\nthree"), rows=pig(note="one\ntwo\nthree")),
     Case(
         says="line ends that are escaped",
