@@ -51,12 +51,15 @@ def looked_at() -> Iterator[Opened]:
 
 
 @contextlib.contextmanager
-def crew_of_command(opened: Opened, terminal: Terminal, *, checks: bool, brings: bool) -> Iterator[Callable[[], None]]:
+def crew_of_command(
+    opened: Opened, terminal: Terminal, *, checks: bool, brings: bool, beside: "Sequence[Child]" = ()
+) -> Iterator[Callable[[], None]]:
     """Workers for as long as this command watches, where it is to bring some.
 
     Args:
         checks: whether pictures are to be checked, so that the command cannot end well without the gpu worker.
         brings: the installation has no workers of its own, or a person wants some of the command's.
+        beside: what else runs as long as they do.
 
     Yields:
         To be called now and then: takes the workers over from another command that has ended.
@@ -67,7 +70,7 @@ def crew_of_command(opened: Opened, terminal: Terminal, *, checks: bool, brings:
     from runtime.crew import crew_of, workers
 
     with crew_of(opened.settings.home) as crew:
-        tend = tending(opened, crew, terminal, members=lambda: workers(opened.settings), checks=checks)
+        tend = tending(opened, crew, terminal, members=lambda: [*beside, *workers(opened.settings)], checks=checks)
         tend()
         yield tend
 

@@ -127,6 +127,7 @@ def require_lane(settings: Settings, provider: str) -> None:
     if known.key_setting is not None:
         raise ServiceMissing(f"{known.key_setting} is not set; put the key for {provider!r} into .env")
     raise ServiceMissing(
-        "SANDBOX_BASE_URL is not set: run `likeness sandbox --port 8899` beside this, and set"
-        " SANDBOX_BASE_URL=http://127.0.0.1:8899 here and for the workers; `likeness demo` does all of it"
+        "SANDBOX_BASE_URL is not set: `likeness run FILE --provider sandbox --workers` brings the stand-in, and workers"
+        " for it; workers of another command find one that runs (`likeness sandbox --port 8899`) by"
+        " SANDBOX_BASE_URL=http://127.0.0.1:8899, set here and for them"
     )

@@ -4,15 +4,17 @@ Loads the database driver and the providers' clients; `cli.batches.commands` loo
 comes here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import typer
 
 from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
 from cli.installation import Opened, crew_of_command, opened
+from cli.stand_in import is_missing, sandbox_child, with_stand_in
 from cli.terminal import Terminal
 from domain.errors import BadInput
 from domain.money import show
@@ -25,6 +27,11 @@ from reports.wording import duration_text
 from runtime.lanes import require_lane
 from runtime.settings import read_settings
 from runtime.site import is_embedded
+from runtime.supervisor import Child
+
+#: Of the stand-in that a command brings: as those of `up`.
+_LATENCY_S: Final = 0.4
+_SIZE_PX: Final = 512
 
 
 def enqueue(
@@ -41,7 +48,11 @@ def enqueue(
     """What `enqueue` and `run` share."""
     settings = read_settings()
     order = options.order(prompts, user_id=settings.user)
-    for provider in sorted({name or order.provider for name in prompts.providers}):
+    providers = sorted({name or order.provider for name in prompts.providers})
+    stands_in = then_watch and is_missing(settings, providers) and (workers or is_embedded(settings))
+    if stands_in:
+        settings = with_stand_in(settings)
+    for provider in providers:
         require_lane(settings, provider)
     with opened(settings) as site:
         plan = prepare(site.resources, order)
@@ -56,7 +67,10 @@ def enqueue(
         written = commit(site.resources, plan)
         say_enqueued(terminal, plan, written)
         if then_watch:
-            raise typer.Exit(watch_to_the_end(site, order.name, terminal, report, log=log, workers=workers))
+            beside = [sandbox_child(settings, latency_s=_LATENCY_S, size_px=_SIZE_PX)] if stands_in else []
+            raise typer.Exit(
+                watch_to_the_end(site, order.name, terminal, report, log=log, workers=workers, beside=beside)
+            )
         terminal.document(
             {
                 **status.of_batch(site.resources, written.batch_id).as_json(),
@@ -156,25 +170,39 @@ def say_enqueued(terminal: Terminal, plan: Plan, written: Enqueued) -> None:
 
 
 def watch_to_the_end(
-    opened: Opened, name_or_id: str, terminal: Terminal, report: Path | None, *, log: Path | None, workers: bool = False
+    opened: Opened,
+    name_or_id: str,
+    terminal: Terminal,
+    report: Path | None,
+    *,
+    log: Path | None,
+    workers: bool = False,
+    beside: Sequence[Child] = (),
 ) -> int:
     """Look on until nothing moves any more; returns the exit code.
 
     Args:
         workers: bring some although the installation is not embedded.
+        beside: what else runs as long as they do.
     """
-    ended = watched(opened, name_or_id, terminal, log=log, workers=workers)
+    ended = watched(opened, name_or_id, terminal, log=log, workers=workers, beside=beside)
     return conclude(opened.resources, ended, terminal, report=report, more={})
 
 
 def watched(
-    opened: Opened, name_or_id: str, terminal: Terminal, *, log: Path | None = None, workers: bool = False
+    opened: Opened,
+    name_or_id: str,
+    terminal: Terminal,
+    *,
+    log: Path | None = None,
+    workers: bool = False,
+    beside: Sequence[Child] = (),
 ) -> status.BatchStatus:
     """Look on until nothing moves any more, with workers of this command's own where there are no others."""
     found = status.find(opened.resources, name_or_id, user_id=opened.settings.user)
     checks = found.batch.character_id is not None
     brings = workers or is_embedded(read_settings())
-    with crew_of_command(opened, terminal, checks=checks, brings=brings) as tend:
+    with crew_of_command(opened, terminal, checks=checks, brings=brings, beside=beside) as tend:
         watch = Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings, log=log)
         return watch.until_over()
 

@@ -19,6 +19,7 @@ from cli.batches.watch import Watch, conclude
 from cli.demo import chaos_books, stand_in
 from cli.demo.chaos_books import AtProvider
 from cli.installation import Opened, opened, tending
+from cli.stand_in import address, port_of, sandbox_child
 from cli.tables import table_of
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal
 from domain.errors import KeyRefused, OutOfMoney, ProviderError, ServiceMissing
@@ -72,8 +73,8 @@ def chaos_settings() -> Settings:
             "listings_apart_s": 5.0,
         }
     )
-    called_back_at = stand_in.port_of(home / "api")
-    return sandbox_settings(alone, stand_in.address(home)).model_copy(
+    called_back_at = port_of(home / "api")
+    return sandbox_settings(alone, address(home)).model_copy(
         update={"public_url": f"http://127.0.0.1:{called_back_at}", "api_port": called_back_at}
     )
 
@@ -83,7 +84,7 @@ def chaos_demo(terminal: Terminal, storm: Storm, *, report: Path, latency_s: flo
     with opened(chaos_settings()) as site, crew_of(site.settings.home) as crew:
 
         def members() -> Sequence[Child]:
-            stand = stand_in.sandbox_child(site.settings, latency_s=latency_s, size_px=size_px)
+            stand = sandbox_child(site.settings, latency_s=latency_s, size_px=size_px)
             return [stand, *workers(site.settings)]
 
         tend = tending(site, crew, terminal, members=members, checks=True)

@@ -13,6 +13,7 @@ from cli.batches.watch import Watch, conclude
 from cli.demo import stand_in
 from cli.installation import opened, tending
 from cli.options import AsJson
+from cli.stand_in import address, sandbox_child
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.money import show, usd
 from domain.states import GenerationState
@@ -32,7 +33,7 @@ def demo_settings() -> Settings:
     given = read_settings()
     return given.model_copy(
         update={
-            "sandbox_base_url": stand_in.address(given.home),
+            "sandbox_base_url": address(given.home),
             "clip_model": stand_in.SMALL_MODEL,
             # It sees little but who it is, and all of the demo is one character.
             "near_duplicate": 0.995,
@@ -71,7 +72,7 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
     with opened(settings) as site, crew_of(site.settings.home) as crew:
 
         def members() -> Sequence[Child]:
-            stand = stand_in.sandbox_child(site.settings, latency_s=latency_s, size_px=size_px)
+            stand = sandbox_child(site.settings, latency_s=latency_s, size_px=size_px)
             return [stand, *workers(site.settings)]
 
         tend = tending(site, crew, terminal, members=members, checks=True)

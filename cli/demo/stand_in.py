@@ -1,7 +1,6 @@
-"""The sandbox as a child of a command, what it tells about itself, and the example character: for `demo` and `up`."""
+"""What the sandbox tells about itself, and the example character: for `demo`."""
 
 import json
-import socket
 import tomllib
 import urllib.request
 from collections.abc import Callable
@@ -9,14 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import sandbox
-from cli.installation import Opened, python_module
+from cli.installation import Opened
 from pipeline.characters import definitions
 from pipeline.characters.definitions import NewCharacter
 from pipeline.views import status
 from pipeline.views.status import BatchStatus
-from runtime.crew import environment
-from runtime.settings import Settings
-from runtime.supervisor import Child
 
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLE: Final = EXAMPLES / "lulu-pig"
@@ -24,46 +20,6 @@ EXAMPLE: Final = EXAMPLES / "lulu-pig"
 SMALL_MODEL: Final = str(Path(sandbox.__file__).resolve().parent / "clip")
 # What lies on loopback is not asked for through a proxy of the environment.
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def address(home: Path) -> str:
-    """Where the sandbox of a home is: the same each time, so that addresses of pictures stay good over a restart."""
-    return f"http://127.0.0.1:{port_of(_data_of(home))}"
-
-
-def _data_of(home: Path) -> Path:
-    """Not the folder of a `likeness sandbox` started by hand, which may run at the same time and locks its own."""
-    return home / "stand-in"
-
-
-def port_of(folder: Path) -> int:
-    """A port that nobody used when this was first asked for the folder, and the same ever after."""
-    kept = folder / "port"
-    if kept.exists():
-        return int(kept.read_text())
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(str(port))
-    return port
-
-
-def sandbox_child(settings: Settings, *, latency_s: float, size_px: int) -> Child:
-    """`likeness sandbox` as a child of this command, keeping its jobs and its bill below the home."""
-    return Child(
-        name="sandbox",
-        argv=python_module(
-            "cli.main",
-            "sandbox",
-            f"--port={port_of(_data_of(settings.home))}",
-            f"--data={_data_of(settings.home).resolve()}",
-            f"--latency={latency_s}",
-            f"--size={size_px}",
-        ),
-        env=environment(settings),
-        log=settings.home / "logs" / "sandbox.log",
-    )
 
 
 def ask(base_url: str, path: str, *, method: str = "GET", content: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from cli.demo.commands import demo_settings
-from cli.demo.stand_in import sandbox_child
 from cli.installation import Opened, opened, python_module
 from cli.operations.roles import Role
+from cli.stand_in import sandbox_child
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput, ServiceMissing
 from pipeline.operator import keys

@@ -26,7 +26,7 @@ from reports.tries import write_tries
 #: Characters that some file system, shell or user cannot handle in a file name.
 _UNFIT = re.compile(r"[^\w.()+-]+")
 #: Windows takes these for devices, with any ending, and opens no such file or folder.
-_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+_DEVICE: Final = re.compile(r"(con|prn|aux|nul|(?:com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 _LONGEST = 80
 
 
@@ -126,7 +126,7 @@ def fit_name(name: str) -> str:
     """`name` as a path component that is safe on any system: not empty, not hidden, without separators."""
     fit = _UNFIT.sub("-", unicodedata.normalize("NFC", name)).strip("-. ")
     fit = fit[:_LONGEST].rstrip("-. ") or "unnamed"
-    return f"{fit}-" if _DEVICE.fullmatch(fit) else fit
+    return _DEVICE.sub(r"\1-\2", fit) if _DEVICE.fullmatch(fit) else fit
 
 
 def _refuse_conflicts(copies: Sequence[_Copy], folder: Path) -> None:

@@ -135,18 +135,19 @@ def test_a_file_of_prompts_becomes_pictures_by_one_command(home: Path, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_command_may_bring_workers_to_servers_of_somebody_elses(
+def test_a_command_may_bring_workers_and_the_stand_in_to_servers_of_somebody_elses(
     home: Path, tmp_path: Path, database_url: str, redis_url: str
 ) -> None:
     prompts = commands.write_prompts(tmp_path / "farm.csv", ["a pig", "a cow"])
     servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-    with running(tmp_path / "sandbox", latency_s=0.05, size_px=64) as url:
-        call = ("run", str(prompts), "--provider=sandbox", "--workers", "--json")
-        ran = commands.run(*call, home=home, cwd=tmp_path, timeout_s=300, SANDBOX_BASE_URL=url, **servers)
+    call = ("run", str(prompts), "--provider=sandbox", "--json")
+    alone = commands.run(*call, home=home, cwd=tmp_path, timeout_s=300, **servers)
+    assert (alone.code, "`likeness run FILE --provider sandbox --workers`" in alone.err) == (3, True), alone.err
+    ran = commands.run(*call, "--workers", home=home, cwd=tmp_path, timeout_s=300, **servers)
     assert ran.code == 0, ran.err
     assert ran.document["accepted"] == 2
     assert "brings none" not in ran.err
-    commands.wait_for(lambda: not commands.processes_of(home), what="the end of the command's workers")
+    commands.wait_for(lambda: not commands.processes_of(home), what="the end of the command's processes")
 
 
 @pytest.mark.slow

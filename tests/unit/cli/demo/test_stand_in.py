@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from cli.demo.stand_in import sandbox_child
 from cli.operations.serve import sandbox_command
+from cli.stand_in import sandbox_child
 from runtime.settings import Settings
 
 
