@@ -8,6 +8,7 @@ negatives are other characters and say nothing about other styles (`docs/decisio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from statistics import median
 from typing import Any
 
 from db.reads import calibration as stored
@@ -49,6 +50,7 @@ class Calibration:
         left_out: examples that cannot be scored, with reasons.
         notes: how the sets were chosen.
         made_on: date of the new thresholds.
+        long_pictures: the examples are mostly seen in several crops, so that the cut holds for such pictures.
     """
 
     character: CharacterRow
@@ -62,6 +64,7 @@ class Calibration:
     left_out: Sequence[str]
     notes: Sequence[str]
     made_on: date
+    long_pictures: bool = False
 
     @property
     def calibrated(self) -> bool:
@@ -72,7 +75,8 @@ class Calibration:
     def origin(self) -> str:
         """Shown beside every verdict under these thresholds."""
         n = self.core.positive_groups + self.core.negative_groups
-        return f"calibrated ({self.made_on.isoformat()}, n={n}, core AUC {self.core.auc:.3f})"
+        shape = ", long pictures" if self.long_pictures else ""
+        return f"calibrated ({self.made_on.isoformat()}, n={n}, core AUC {self.core.auc:.3f}{shape})"
 
     @property
     def style_decides(self) -> bool:
@@ -149,6 +153,7 @@ def calibrate(
             raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
     thresholds = examples.character.thresholds
     groups = positives.groups, negatives.groups
+    crops = median(positives.crops), median(negatives.crops)
     showing, others = positives.scores, negatives.scores
     core, style = (
         examine(values_of(showing, one), values_of(others, one), present=present, groups=groups, rule=rule)
@@ -167,7 +172,8 @@ def calibrate(
         negatives=negatives.scores,
         counts=examples.counts(),
         left_out=left_out,
-        notes=[*examples.notes, *_groups_told(core, alike=alike)],
+        notes=[*examples.notes, *_groups_told(core, alike=alike), *_crops_told(*crops)],
+        long_pictures=min(crops) > 1,
         made_on=today,
     )
 
@@ -215,6 +221,7 @@ def as_json(calibration: Calibration) -> dict[str, Any]:
         "calibrated": calibration.calibrated,
         "lacking": list(calibration.core.lacking),
         "made_on": calibration.made_on.isoformat(),
+        "long_pictures": calibration.long_pictures,
         "aggregation": calibration.aggregation.value,
         "model": {
             "name": calibration.model.name,
@@ -303,3 +310,14 @@ def _groups_told(core: Examined, *, alike: float) -> list[str]:
         for what, found, groups in pairs
         if groups < found
     ]
+
+
+def _crops_told(positives: float, negatives: float) -> list[str]:
+    """A note where the sets are of different shapes."""
+    if (positives > 1) is (negatives > 1):
+        return []
+    told = (
+        f"the positives are seen in {positives:g} and the negatives in {negatives:g} crops; the best of several has"
+        " more chances, so that a cut between them holds for neither shape: give long pictures in both sets, or in none"
+    )
+    return [told]

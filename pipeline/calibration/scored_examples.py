@@ -20,10 +20,12 @@ class Scored:
 
     Args:
         groups: group of each score; equal where examples are not independent.
+        crops: in how many crops each was seen; more than one for long pictures.
     """
 
     scores: Sequence[Scores]
     groups: Sequence[int]
+    crops: Sequence[int]
 
 
 def scored(
@@ -47,6 +49,7 @@ def scored(
     found: list[Scores] = []
     kept: list[Example] = []
     embeddings: list[Embedding] = []
+    crops: list[int] = []
     for one in examples:
         outcome = embedded.outcomes[one.source.sha256]
         if isinstance(outcome, LikenessError):
@@ -57,11 +60,14 @@ def scored(
         if why is not None:
             left_out.append(f"{one.named}: {why}")
             continue
-        [(scores, _)] = compare([outcome], list(others.values()), frame=embedded.model.frame, aggregation=aggregation)
+        [(scores, detail)] = compare(
+            [outcome], list(others.values()), frame=embedded.model.frame, aggregation=aggregation
+        )
         found.append(scores)
         kept.append(one)
         embeddings.append(outcome)
-    return Scored(scores=found, groups=_groups(kept, embeddings, alike=alike))
+        crops.append(detail.crops)
+    return Scored(scores=found, groups=_groups(kept, embeddings, alike=alike), crops=crops)
 
 
 def values_of(scores: Sequence[Scores], aspect: Aspect) -> list[float]:

@@ -142,7 +142,7 @@ def test_a_command_may_bring_workers_and_the_stand_in_to_servers_of_somebody_els
     servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     call = ("run", str(prompts), "--provider=sandbox", "--json")
     alone = commands.run(*call, home=home, cwd=tmp_path, timeout_s=300, **servers)
-    assert (alone.code, "`likeness run FILE --provider sandbox --workers`" in alone.err) == (3, True), alone.err
+    assert (alone.code, "`likeness run FILE --provider sandbox --workers`" in alone.out) == (3, True), alone.out
     ran = commands.run(*call, "--workers", home=home, cwd=tmp_path, timeout_s=300, **servers)
     assert ran.code == 0, ran.err
     assert ran.document["accepted"] == 2

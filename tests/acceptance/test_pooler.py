@@ -29,13 +29,16 @@ def empty_url(servers: Servers) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
-def pooler(tmp_path: Path, empty_url: str) -> Iterator[Pooler]:
-    with pooler_of(tmp_path / "pooler", empty_url, connections=6) as started:
+@pytest.fixture(params=["own", "current"])
+def pooler(tmp_path: Path, empty_url: str, request: pytest.FixtureRequest) -> Iterator[Pooler]:
+    """The machine's own, and one that tracks the prepared statements of its clients."""
+    current = request.param == "current"
+    with pooler_of(tmp_path / "pooler", empty_url, connections=6, current=current) as started:
+        assert not current or started.tracked_statements() > 0
         yield started
 
 
-@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize(("pooler", "direct"), [("own", False), ("own", True), ("current", False)], indirect=["pooler"])
 def test_a_batch_ends_behind_a_pooler(
     home: Path, redis_url: str, pooler: Pooler, empty_url: str, tmp_path: Path, *, direct: bool
 ) -> None:

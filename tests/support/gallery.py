@@ -52,18 +52,31 @@ class Gallery:
     kept: KeptEmbeddings
     numbers: Iterator[int]
 
-    def file(self, name: str, *, core: float, style: float = 0.9, axis: int | None = None) -> Path:
+    def file(
+        self, name: str, *, core: float, style: float = 0.9, axis: int | None = None, further: Sequence[float] = ()
+    ) -> Path:
+        """Args: further: cosines of the further crops of a long picture."""
         number = next(self.numbers)
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (number // 256, number % 256, 7)).save(path)
-        self.known(path.read_bytes(), core=core, style=style, axis=axis)
+        self.known(path.read_bytes(), core=core, style=style, axis=axis, further=further)
         return path
 
-    def known(self, content: bytes, *, core: float, style: float = 0.9, axis: int | None = None) -> None:
+    def known(
+        self,
+        content: bytes,
+        *,
+        core: float,
+        style: float = 0.9,
+        axis: int | None = None,
+        further: Sequence[float] = (),
+    ) -> None:
         """Args: axis: the direction that it shares with others; None: one of its own."""
         vector = core_vector(core, next(self.numbers) % SIDE if axis is None else axis)
-        self.kept.put_many({sha256(content): Embedding(core=vector, style=flat(style))}, model=MODEL.fingerprint)
+        crops = b"".join(core_vector(one, next(self.numbers) % SIDE) + flat(style) for one in further)
+        embedding = Embedding(core=vector, style=flat(style), further=crops)
+        self.kept.put_many({sha256(content): embedding}, model=MODEL.fingerprint)
 
     def set_of(self, name: str, cores: Sequence[float], styles: Sequence[float]) -> Path:
         for number, (core, style) in enumerate(zip(cores, styles, strict=True)):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import psycopg
@@ -14,6 +15,11 @@ import pytest
 
 from runtime.embedded.ports import choose
 from tests.support.commands import wait_for
+
+_BUILDS: Final = ".ci/pgbouncer-current"
+_BUILT: Final = Path(__file__).resolve().parents[2] / "build/pgbouncer/pgbouncer"
+#: The first that gives each client its own prepared statements.
+_TRACKING: Final = (1, 21)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,26 +40,45 @@ class Pooler:
         with psycopg.connect(self._admin, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
             return len(connection.execute("SHOW SERVERS").fetchall())
 
+    def tracked_statements(self) -> int:
+        """How many prepared statements it keeps for each client; older ones know nothing of them."""
+        with psycopg.connect(self._admin, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+            said = {str(name): value for name, value, *_ in connection.execute("SHOW CONFIG").fetchall()}
+        return int(said.get("max_prepared_statements", 0))
+
     def client_connections(self) -> int:
         with psycopg.connect(self._admin, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
             return len(connection.execute("SHOW CLIENTS").fetchall())
 
 
-def require_pgbouncer() -> str:
-    """The program; skips at home where it is missing, and fails in CI."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if program is None:
-        reason = "there is no pgbouncer here; install the package"
+def require_pgbouncer(*, current: bool = False) -> str:
+    """The program; skips at home where it is missing, and fails in CI.
+
+    Args:
+        current: one that tracks the prepared statements of its clients; built by `.ci/pgbouncer-current` where the
+            machine's own is older.
+    """
+    own = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    found = next((one for one in (own, str(_BUILT)) if one and _version(one) >= _TRACKING), None) if current else own
+    if found is None:
+        reason = f"there is no {'current ' if current else ''}pgbouncer here; install the package, or run {_BUILDS}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return program
+    return found
+
+
+def _version(program: str) -> tuple[int, ...]:
+    if not Path(program).exists():
+        return ()
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, told.split()[1].split(".")))
 
 
 @contextmanager
-def pooler_of(folder: Path, database_url: str, *, connections: int) -> Iterator[Pooler]:
+def pooler_of(folder: Path, database_url: str, *, connections: int, current: bool = False) -> Iterator[Pooler]:
     """In front of one database, with so many connections to it."""
-    program = require_pgbouncer()
+    program = require_pgbouncer(current=current)
     parts = urlsplit(database_url)
     name, port = parts.path.lstrip("/"), choose()
     folder.mkdir(parents=True)

@@ -144,3 +144,21 @@ def test_feedback_without_its_parts_is_refused(likeness: CommandLine, books: Boo
     assert "no stored picture '3'" in likeness.refused("feedback", "plain/0", "heart", "--picture", "3")
     assert "has no row 7" in likeness.refused("feedback", "plain/7", "heart")
     assert likeness.document("feedback", "plain/0", "comment", "--comment", "later")["asset_id"] is None
+
+
+def test_long_pictures_are_calibrated_by_the_crops_that_the_check_looks_at(
+    likeness: CommandLine, lulu: str, gallery: Gallery, good: Path, bad: Path
+) -> None:
+    for number, core in enumerate(spread(0.8, 0.95)):
+        gallery.file(f"long/{number}.png", core=0.1, further=[0.2, core])
+    for number, core in enumerate(spread(0.3, 0.6)):
+        gallery.file(f"others/{number}.png", core=0.15, further=[core, 0.1])
+    said = likeness.document(
+        "calibrate", lulu, "--positives", gallery.folder / "long", "--negatives", gallery.folder / "others"
+    )
+    assert (said["core"]["auc"], said["notes"], said["long_pictures"]) == (1.0, [], True)
+    assert 0.6 < said["core"]["recommended"]["cut"] < 0.8, "by the best crop of each, not by the central one"
+    mixed = likeness.document("calibrate", lulu, "--positives", gallery.folder / "long", "--negatives", bad)
+    assert mixed["notes"][0].startswith("the positives are seen in 3 and the negatives in 1 crops")
+    square = likeness.document("calibrate", lulu, "--positives", good, "--negatives", bad)
+    assert (square["notes"], square["long_pictures"]) == ([], False)
