@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
 from db.migrate import is_current, migrate
 from db.session import Database
 from domain.errors import ServiceMissing
@@ -16,10 +14,8 @@ from pipeline.process.leases import Leases
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.resources import Dispatch, Resources, Timing
 from providers.contract import Lane
+from runtime.pictures import open_store, open_store_of_work
 from runtime.settings import Settings
-from storage.base import PictureStore
-from storage.folder import FolderStore
-from storage.mirrored import MirroredStore
 from validation.base import Scorer
 
 if TYPE_CHECKING:
@@ -63,53 +59,15 @@ def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
     )
 
 
-@contextlib.contextmanager
-def open_store(settings: Settings) -> Iterator[PictureStore]:
-    """The picture folder, mirrored to a bucket where one is configured.
-
-    Raises:
-        ServiceMissing: the bucket is only partly configured.
-    """
-    folder = FolderStore(settings.picture_folder)
-    values = {
-        "R2_ACCESS_KEY_ID": _text(settings.r2_access_key_id),
-        "R2_SECRET_ACCESS_KEY": _text(settings.r2_secret_access_key),
-        "R2_BUCKET_NAME": settings.r2_bucket_name or "",
-        "R2_ENDPOINT_URL": settings.r2_endpoint_url or "",
-    }
-    if not any(values.values()) and settings.r2_cdn_url is None:
-        yield folder
-        return
-    missing = [name for name, value in values.items() if not value]
-    if missing:
-        raise ServiceMissing(f"the bucket is configured by half: set {', '.join(missing)} too, or no R2_ variable")
-    # boto3 is slow to import, and most installations have no bucket.
-    from storage.r2 import Bucket, R2Store
-
-    bucket = R2Store(
-        Bucket(
-            endpoint_url=values["R2_ENDPOINT_URL"],
-            name=values["R2_BUCKET_NAME"],
-            access_key_id=values["R2_ACCESS_KEY_ID"],
-            secret_access_key=values["R2_SECRET_ACCESS_KEY"],
-            cdn_url=settings.r2_cdn_url,
-        )
-    )
-    with contextlib.closing(bucket):
-        yield MirroredStore(folder, bucket)
-
-
-def _text(secret: SecretStr | None) -> str:
-    return secret.get_secret_value().strip() if secret else ""
-
-
 def _migrate(settings: Settings, database: Database) -> None:
     """Bring the schema up to date, by the direct address where there is one."""
-    direct_url = _text(settings.database_direct_url)
-    if not direct_url or is_current(database):
+    direct_url = settings.database_direct_url
+    if direct_url is None or is_current(database):
         migrate(database)
         return
-    with contextlib.closing(Database(direct_url, pool_size=2, application="likeness migration")) as direct:
+    with contextlib.closing(
+        Database(direct_url.get_secret_value(), pool_size=2, application="likeness migration")
+    ) as direct:
         direct.check()
         migrate(direct)
 
@@ -239,7 +197,7 @@ def _lent(
             stack.callback(lane.close)
         if (words := open_words(settings)) is not None:
             stack.callback(words.close)
-        store = stack.enter_context(open_store(settings))
+        store = stack.enter_context(open_store_of_work(settings))
         leases = Leases(database, seconds=settings.lease_s)
         stack.callback(leases.close)
         yield Resources(

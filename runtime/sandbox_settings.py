@@ -41,6 +41,7 @@ def sandbox_settings(settings: Settings, base_url: str) -> Settings:
             "r2_access_key_id": None,
             "r2_secret_access_key": None,
             "r2_bucket_name": None,
+            "r2_account_id": None,
             "r2_endpoint_url": None,
             "r2_cdn_url": None,
         }

@@ -203,8 +203,15 @@ class Settings(BaseSettings):
         None, validation_alias="R2_SECRET_ACCESS_KEY", description="goes with R2_ACCESS_KEY_ID"
     )
     r2_bucket_name: str | None = Field(None, validation_alias="R2_BUCKET_NAME", description="the pictures' bucket")
+    r2_account_id: str | None = Field(
+        None,
+        validation_alias="R2_ACCOUNT_ID",
+        description="Cloudflare's id of the account: gives R2_ENDPOINT_URL, except for a bucket of a jurisdiction",
+    )
     r2_endpoint_url: str | None = Field(
-        None, validation_alias="R2_ENDPOINT_URL", description="https://ACCOUNT.r2.cloudflarestorage.com"
+        None,
+        validation_alias="R2_ENDPOINT_URL",
+        description="https://ACCOUNT.r2.cloudflarestorage.com; of the EU https://ACCOUNT.eu.r2.cloudflarestorage.com",
     )
     r2_cdn_url: str | None = Field(
         None, validation_alias="R2_CDN_URL", description="under which the bucket is public; none: it is not"

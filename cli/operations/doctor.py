@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import get_args
 
-import redis
 import typer
 from pydantic import SecretStr
 from rich.console import Group
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from cli.batches.blocked_reasons import overdue
 from cli.operations import doctor_services
+from cli.operations.doctor_broker import broker
 from cli.operations.doctor_checks import Check, Health
 from cli.options import AsJson
 from cli.terminal import OK, Terminal, open_terminal
@@ -36,7 +36,7 @@ _LITTLE_SPACE, _NO_SPACE = 2_000_000_000, 200_000_000
 #: The daily audit is overdue after this long.
 _OLD_AUDIT_S = 2 * 24 * 3600.0
 _SERVER_ADDRESSES = frozenset({"database_url", "redis_url"})
-_BUCKET = ("r2_access_key_id", "r2_secret_access_key", "r2_bucket_name", "r2_endpoint_url", "r2_cdn_url")
+_BUCKET = tuple(name for name in Settings.model_fields if name.startswith("r2_"))
 
 
 def doctor_command(as_json: AsJson = False) -> None:
@@ -111,20 +111,10 @@ def _servers(settings: Settings) -> Iterator[Check]:
         except (LikenessError, OSError) as failure:
             yield Check(name="servers", health=Health.MISSING, found=str(failure).partition("\n")[0])
             return
-        yield _guarded("Redis", lambda: _redis(site))
+        address = site.settings.redis_url
+        assert address is not None
+        yield _guarded("Redis", lambda: broker(address.get_secret_value(), where=_where(site, address)))
         yield from _books(site, stack)
-
-
-def _redis(site: Site) -> Check:
-    assert site.settings.redis_url is not None
-    try:
-        with redis.Redis.from_url(site.settings.redis_url.get_secret_value(), socket_timeout=5) as client:
-            found = f"{client.info('server')['redis_version']}, {_where(site, site.settings.redis_url)}"
-    except (redis.RedisError, ValueError) as failure:
-        return Check(
-            name="Redis", health=Health.MISSING, found=f"not reachable: {failure}", advice="start it, or set REDIS_URL"
-        )
-    return Check(name="Redis", found=found)
 
 
 def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:

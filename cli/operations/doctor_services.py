@@ -9,7 +9,7 @@ from cli.operations.doctor_checks import Check, Health
 from pipeline.doubts import provider_clocks as service_clocks
 from pipeline.intake import live_models
 from pipeline.resources import Resources
-from runtime.resources import open_store
+from runtime.pictures import missing_for_bucket, open_store
 from runtime.settings import Settings
 from storage.base import StoreAway
 
@@ -17,15 +17,15 @@ _FOR_TESTING: Final = ".r2.dev"
 
 
 def bucket(settings: Settings) -> Check:
-    """Write a probe to the bucket, read it back and delete it.
-
-    Raises:
-        ServiceMissing: the bucket is only partly configured.
-    """
+    """Write a probe to the bucket, read it back and delete it."""
+    missing = missing_for_bucket(settings)
+    if missing is not None:
+        found, _, advice = missing.partition("; ")
+        return Check(name="bucket", health=Health.NOTE, found=found, advice=advice)
     with open_store(settings) as store:
         if not store.publishes:
             found = f"none; pictures stay in {settings.picture_folder}"
-            advice = "set R2_ENDPOINT_URL, R2_BUCKET_NAME, R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY to have one"
+            advice = "set R2_ACCOUNT_ID, R2_BUCKET_NAME, R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY to have one"
             return Check(name="bucket", health=Health.NOTE, found=found, advice=advice)
         try:
             store.probe()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from redis import Redis
 
 from db.records import embeddings, heartbeat, lanes
 from db.records.embeddings import FrameRow
@@ -317,13 +318,53 @@ def test_the_doctor_says_what_to_do_where_something_is_missing(
     monkeypatch.setenv("R2_BUCKET_NAME", "half-a-bucket")
     said = likeness.document("doctor", code=3)
     health = {check["name"]: check["health"] for check in said["checks"]}
-    assert (health["bucket"], health["Postgres"]) == ("missing", "ok")
+    assert (health["bucket"], health["Postgres"]) == ("note", "ok")
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:secret@127.0.0.1:9/likeness")
     monkeypatch.setenv("REDIS_URL", "redis://:secret@127.0.0.1:9/0")
     said = likeness.document("doctor", code=3)
     missing = {check["name"] for check in said["checks"] if check["health"] == "missing"}
     assert {"Postgres", "Redis"} <= missing
     assert "secret" not in str(said)
+
+
+def test_a_bucket_configured_by_half_stops_nothing_that_looks(
+    likeness: CommandLine, monkeypatch: pytest.MonkeyPatch, books: Books, home: Path
+) -> None:
+    _completed(books, home)
+    generation = likeness.document("list")["generations"][0]["id"]
+    for name in ("R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "R2_BUCKET_NAME"):
+        monkeypatch.setenv(name, "given")
+    monkeypatch.setenv("R2_CDN_URL", "https://pictures.example.com")
+    for looking in (("status",), ("list",), ("cost",), ("show", generation)):
+        ended = likeness(*looking)
+        assert (ended.code, ended.err) == (0, ""), ended
+    (found,) = [one for one in likeness.document("doctor")["checks"] if one["name"] == "bucket"]
+    assert found["health"] == "note"
+    assert "R2_ACCOUNT_ID" in found["advice"]
+    assert likeness("character", "list").code == 0
+
+
+def test_the_doctor_names_a_broker_that_forgets_or_is_nearly_full(likeness: CommandLine, redis_url: str) -> None:
+    def redis() -> dict[str, str]:
+        (found,) = [one for one in likeness.document("doctor")["checks"] if one["name"] == "Redis"]
+        return found
+
+    with Redis.from_url(redis_url) as client:
+        before = client.config_get("maxmemory*")
+        try:
+            assert redis()["health"] == "ok"
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            assert (redis()["health"], "allkeys-lru" in redis()["found"]) == ("note", True)
+            client.config_set("maxmemory", 10**9)
+            assert "1.0 GB" in redis()["found"]
+            assert "noeviction" in redis()["advice"]
+            client.config_set("maxmemory-policy", "noeviction")
+            assert (redis()["health"], "1.0 GB" in redis()["found"]) == ("ok", True)
+            client.config_set("maxmemory", int(client.info("memory")["used_memory"] * 1.1))
+            assert "raise maxmemory" in redis()["advice"]
+        finally:
+            client.config_set("maxmemory", before["maxmemory"])
+            client.config_set("maxmemory-policy", before["maxmemory-policy"])
 
 
 def test_a_character_is_added_changed_and_shown(likeness: CommandLine, tmp_path: Path) -> None:

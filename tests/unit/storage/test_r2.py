@@ -12,9 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.errors import ServiceMissing
 from domain.ids import AttemptId, sha256
-from runtime.resources import open_store
+from runtime.pictures import endpoint_of, missing_for_bucket, open_store
 from runtime.settings import read_settings
 from storage.base import StoreAway, Stored
 from storage.folder import FolderStore
@@ -224,16 +223,51 @@ def test_without_a_bucket_pictures_stay_in_the_folder(monkeypatch: pytest.Monkey
         assert store.get(KEY) == CONTENT
 
 
-def test_a_bucket_configured_by_half_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def four_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the owner's service was configured with: no endpoint."""
     monkeypatch.setenv("LIKENESS_PICTURES", str(tmp_path))
-    monkeypatch.setenv("R2_CDN_URL", "https://pictures.example.com")
     monkeypatch.setenv("R2_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("R2_ENDPOINT_URL", "https://account.r2.example.com")
-    with (
-        pytest.raises(ServiceMissing, match="R2_SECRET_ACCESS_KEY, R2_BUCKET_NAME"),
-        open_store(read_settings()),
-    ):
-        pass
+    monkeypatch.setenv("R2_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("R2_BUCKET_NAME", "pictures")
+    monkeypatch.setenv("R2_CDN_URL", "https://pictures.example.com")
+
+
+@pytest.mark.usefixtures("four_variables")
+def test_a_bucket_configured_by_half_is_one_that_is_away() -> None:
+    with open_store(read_settings()) as store:
+        stored = store.put(CONTENT, ending="png")
+        assert stored.uploaded_at is None, "it waits on this machine"
+        assert store.get(KEY) == CONTENT
+        assert store.publishes, "what waits is uploaded when the settings are there"
+        for use in (store.publish, store.delete):
+            with pytest.raises(StoreAway, match="R2_ACCOUNT_ID"):
+                use(KEY)
+        assert store.get(KEY) == CONTENT, "nothing is deleted of which a copy may lie in the bucket"
+        with pytest.raises(StoreAway):
+            store.get(KEY.replace(sha256(CONTENT), sha256(b"elsewhere")).replace(KEY[9:11], sha256(b"elsewhere")[:2]))
+
+
+@pytest.mark.usefixtures("four_variables")
+def test_the_endpoint_is_made_of_the_account_and_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = missing_for_bucket(read_settings()) or ""
+    assert "R2_ACCOUNT_ID" in missing
+    assert "R2_ENDPOINT_URL" in missing
+    monkeypatch.setenv("R2_ACCOUNT_ID", "my-account")
+    assert "32 hexadecimal digits" in (missing_for_bucket(read_settings()) or "")
+    monkeypatch.setenv("R2_ACCOUNT_ID", "0123456789ABCDEF" * 2)
+    assert endpoint_of(read_settings()) == f"https://{'0123456789abcdef' * 2}.r2.cloudflarestorage.com"
+    assert missing_for_bucket(read_settings()) is None
+    monkeypatch.setenv("R2_ENDPOINT_URL", "https://account.eu.r2.cloudflarestorage.com")
+    assert endpoint_of(read_settings()) == "https://account.eu.r2.cloudflarestorage.com", "what is said counts"
+
+
+@pytest.mark.parametrize("given", ["R2_CDN_URL", "R2_ACCOUNT_ID"])
+def test_what_a_bucket_lacks_is_said_by_name(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    assert missing_for_bucket(read_settings()) is None, "without a bucket nothing is missing"
+    monkeypatch.setenv(given, "https://pictures.example.com")
+    missing = missing_for_bucket(read_settings()) or ""
+    assert "set R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY, R2_BUCKET_NAME, R2_ENDPOINT_URL too" in missing
 
 
 def test_a_configured_bucket_stands_behind_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
