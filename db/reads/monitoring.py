@@ -128,10 +128,25 @@ _PROCESSES: Final = """
            (SELECT count(*) FROM generation_assets WHERE uploaded_at IS NULL AND r2_key IS NOT NULL) AS uploads_waiting
 """
 
+# In two halves, each by the partial index that holds it.
+_PREPARING: Final = """
+    WITH preparing AS (
+        SELECT created_at FROM generations
+        WHERE state = 'preparing' AND (pipeline_data #> '{prepare,routing}') IS NULL
+        UNION ALL
+        SELECT created_at FROM generations
+        WHERE state = 'preparing' AND (pipeline_data #> '{prepare,routing}') IS NOT NULL
+    )
+    SELECT count(*) AS generations_preparing,
+           coalesce(extract(epoch FROM now() - min(created_at)), 0) AS oldest_preparing_seconds,
+           (SELECT count(*) FROM preparations WHERE lease_until < now()) AS preparing_expired_leases
+    FROM preparing
+"""
+
 # A column named as in LABELS is one; every other column is a metric of that name. A lane or provider without work has
 # a row with 0, so that a graph does not break off and an alert can tell calm from silence. Nothing is said for a null.
 _STATEMENTS: Final = tuple(
-    text(one) for one in (_QUEUE, _ATTEMPTS, _LANES, _OPEN_MONEY, _SPEND, _VERDICTS, _DURATIONS, _PROCESSES)
+    text(one) for one in (_PREPARING, _QUEUE, _ATTEMPTS, _LANES, _OPEN_MONEY, _SPEND, _VERDICTS, _DURATIONS, _PROCESSES)
 )
 
 

@@ -32,6 +32,9 @@ class Metric:
 
 
 DESCRIPTIONS: Final[Mapping[str, Metric]] = {
+    "generations_preparing": Metric(says="Generations whose prompt is being prepared, or waits for that."),
+    "oldest_preparing_seconds": Metric(says="Age of the oldest generation that is being prepared."),
+    "preparing_expired_leases": Metric(says="Preparations whose worker died and that nobody has taken over yet."),
     "generations_queued": Metric(says="Generations that wait for admission.", labels=_PROVIDER),
     "oldest_queued_seconds": Metric(says="Age of the oldest generation that waits for admission.", labels=_PROVIDER),
     "admission_lag_seconds": Metric(

@@ -28,7 +28,7 @@ def settings(home: Path, database_url: str, redis_url: str, tmp_path: Path) -> I
         )
 
 
-def _family() -> Supervisor:
+def family() -> Supervisor:
     def on_report(report: ChildReport) -> None:
         print(f"{report.name}: {report.happening}, status {report.status}", file=sys.stderr)
 
@@ -46,7 +46,7 @@ def crew_of(
     settings: Settings, *, roles: tuple[str, ...] = ("io", "io-sync", "gpu", "beat"), **more: str
 ) -> Iterator[Supervisor]:
     """Workers of these roles, with `more` in their environment, until the block ends."""
-    with _family() as crew:
+    with family() as crew:
         for name in roles:
             child = role(name, settings)
             crew.start(dataclasses.replace(child, env={**child.env, **more}))

@@ -1,4 +1,4 @@
-"""PostgreSQL restarts, Redis forgets everything, both stand still, under load: nothing fails of it or is forgotten."""
+"""PostgreSQL restarts, Redis forgets or evicts everything, both stand still, under load: nothing fails or is lost."""
 
 import os
 import random
@@ -171,9 +171,29 @@ def test_everything_is_published_again_within_thirty_seconds_of_a_flushed_redis(
             again = _rows(resources, "SELECT published_at FROM attempts WHERE id = ANY(:ids)", ids=list(forgotten))
             assert max(row.published_at for row in again) <= flushed + _AGAIN_WITHIN
             with crew_of(settings, roles=("gpu",)):
+                _evict_everything(client, resources)
                 wait_for(lambda: waiting(resources.database) == 0, what="every generation to end", timeout_s=300)
         assert breaches(resources, bill(url)) == []
-        assert len(bill(url)["jobs"]) == 36
+        assert len(bill(url)["jobs"]) == 36, "no job was ordered a second time for a message that was gone"
+
+
+def _evict_everything(client: redis.Redis, resources: Resources) -> None:
+    """A broker of the wrong policy and too little memory: it evicts every key, and refuses new ones for a while."""
+    usual = client.config_get("maxmemory*")
+    before = int(client.info("stats")["evicted_keys"])
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("maxmemory", 1)
+    try:
+        wait_for(lambda: client.dbsize() == 0, what="an empty broker")
+        refused_until = _rows(resources, "SELECT clock_timestamp() + interval '3 seconds' AS moment")[0].moment
+        wait_for(
+            lambda: _rows(resources, "SELECT clock_timestamp() > :moment AS over", moment=refused_until)[0].over,
+            what="three seconds in which it takes nothing",
+        )
+    finally:
+        client.config_set("maxmemory", usual["maxmemory"])
+        client.config_set("maxmemory-policy", usual["maxmemory-policy"])
+    assert int(client.info("stats")["evicted_keys"]) > before
 
 
 #: Attempts whose only message was sent before, and that nobody has claimed.

@@ -71,6 +71,26 @@ def test_live_work_is_counted_where_it_stands(books: Books) -> None:
     assert Decimal(str(read["lane_open_usd", "sandbox", "held"])) == 2 * HOLD
 
 
+@pytest.mark.parametrize("wishes", ["{}", '{"routing": {}}'])
+def test_what_is_being_prepared_is_counted(books: Books, wishes: str) -> None:
+    books.lane()
+    books.batch(3)
+    books.sql(
+        "UPDATE generations SET state = 'preparing', created_at = now() - interval '1 hour',"
+        " pipeline_data = jsonb_build_object('prepare', CAST(:wishes AS jsonb))",
+        wishes=wishes,
+    )
+    books.sql(
+        "INSERT INTO preparations (generation_id, lease_token, lease_until)"
+        " SELECT id, gen_random_uuid(), now() - interval '1 minute' FROM generations LIMIT 1"
+    )
+    read = figures(books)
+    assert read["generations_preparing",] == 3
+    assert read["oldest_preparing_seconds",] == pytest.approx(3600, abs=60)
+    assert read["preparing_expired_leases",] == 1
+    assert read["generations_queued", "sandbox"] == 0
+
+
 def test_a_closed_lane_is_told_from_a_lagging_one(books: Books) -> None:
     books.lane()
     batch_id = books.batch(3)

@@ -37,6 +37,20 @@ def test_work_counts_where_it_is_done(books: Books) -> None:
     assert (asked(books, "io"), asked(books, "io-sync"), asked(books, "gpu")) == (0, 2, 1)
 
 
+def test_preparing_is_work_where_its_next_stage_runs(books: Books) -> None:
+    books.batch(3)
+    books.sql("UPDATE generations SET state = 'preparing'")
+    books.sql(
+        "INSERT INTO preparations (generation_id, place, published_at)"
+        " SELECT id, (ARRAY['any', 'io', 'gpu'])[position + 1], now() FROM generations"
+    )
+    assert (asked(books, "io"), asked(books, "io-sync"), asked(books, "gpu")) == (2, 0, 1)
+    books.sql("UPDATE preparations SET published_at = now() + interval '1 minute'")
+    assert (asked(books, "io"), asked(books, "gpu")) == (0, 0), "what is tried again later is no work now"
+    books.sql("UPDATE preparations SET lease_token = gen_random_uuid(), lease_until = now() + interval '1 minute'")
+    assert (asked(books, "io"), asked(books, "gpu")) == (2, 1), "and what somebody is at is"
+
+
 def test_the_queries_know_which_services_answer_with_the_picture() -> None:
     synchronous = {name for name in SERVICES if is_synchronous(name)}
     assert synchronous == {"openai"}
