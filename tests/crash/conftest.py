@@ -28,8 +28,12 @@ def settings(home: Path, database_url: str, redis_url: str, tmp_path: Path) -> I
         )
 
 
-def family() -> Supervisor:
+def family(reports: list[ChildReport] | None = None) -> Supervisor:
+    """Nobody's children yet; what happens to them is added to `reports`."""
+
     def on_report(report: ChildReport) -> None:
+        if reports is not None:
+            reports.append(report)
         print(f"{report.name}: {report.happening}, status {report.status}", file=sys.stderr)
 
     return Supervisor(

@@ -1,8 +1,14 @@
 """Workers are told to stop under load: nothing new is begun, what runs comes to its end, and no attempt suffers."""
 
+import dataclasses
+import os
 import signal
 import subprocess
+import urllib.request
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +21,16 @@ from pipeline.resources import Resources
 from runtime.crew import role
 from runtime.resources import open_producer
 from runtime.settings import Settings
-from tests.crash.conftest import crew_of
+from runtime.signs_of_life import ages_s
+from runtime.supervisor import ChildEvent, ChildReport, Supervisor
+from tests.crash.conftest import crew_of, family
 from tests.crash.invariants import breaches, waiting
-from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, ordered
+from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, free_port, ordered
 from tests.support.commands import ROOT, bill, wait_for
 
 _OTHERS = {"io": ("io-sync", "gpu", "beat"), "io-sync": ("io", "gpu", "beat"), "gpu": ("io", "io-sync", "beat")}
+#: A process of each role, two of the one that runs several times.
+_EVERY_ROLE = {"io-1": "io", "io-2": "io", "io-sync": "io-sync", "gpu": "gpu", "api": "api", "beat": "beat"}
 #: What the role claims, and in which state.
 _BUSY = {
     "io": "state IN ('submitting', 'collecting') AND provider <> 'openai'",
@@ -80,6 +90,46 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_behind(
                 wait_for(lambda: waiting(resources.database) == 0, what="every generation to end", timeout_s=300)
         assert _suffering(resources) == []
         assert breaches(resources, bill(url)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_role_is_replaced_under_load_and_nothing_is_lost_by_it(settings: Settings, tmp_path: Path) -> None:
+    """What an upgrade does: each process is told to stop, and another takes its place before the next one is told."""
+    url = str(settings.sandbox_base_url)
+    settings = settings.model_copy(update={"openai_total_s": 60.0, "api_port": free_port()})
+    reports: list[ChildReport] = []
+    with open_producer(settings, application="likeness crash test") as resources, family(reports) as crew:
+        _character(resources)
+        for name, kind in _EVERY_ROLE.items():
+            crew.start(dataclasses.replace(role(kind, settings), name=name))
+        for name, kind in _EVERY_ROLE.items():
+            at_work = partial(_is_at_work, crew, settings, name, kind)
+            wait_for(at_work, what=f"{name} at work", timeout_s=180)
+            for wire in (TTAPI, REPLICATE, OPENAI):
+                hills = [f"a pig on {wire.provider} hill {i} beside {name}" for i in range(2)]
+                ordered(resources, wire, tmp_path / f"{wire.provider}-{name}.csv", hills, character="lulu")
+            before = crew.pids()[name]
+            os.kill(before, signal.SIGTERM)
+            wait_for(partial(at_work, before), what=f"another {name}", timeout_s=180)
+        wait_for(lambda: waiting(resources.database) == 0, what="every generation to end", timeout_s=300)
+        assert _suffering(resources) == []
+        assert breaches(resources, bill(url)) == []
+        assert len(bill(url)["jobs"]) == 6 * len(_EVERY_ROLE), "nothing was ordered twice"
+    ended = {one.name: one.status for one in reports if one.happening is ChildEvent.ENDED}
+    assert ended == dict.fromkeys(_EVERY_ROLE, 0), "each came to its end by itself"
+
+
+def _is_at_work(crew: Supervisor, settings: Settings, name: str, kind: str, before: int | None = None) -> bool:
+    """Whether the role's process, not `before`, takes work: what a probe of a deployment asks."""
+    pid = crew.pids().get(name)
+    if pid in {None, before}:
+        return False
+    if kind != "api":
+        return pid in dict(ages_s(settings.home, kind))
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{settings.api_port}/health", timeout=5) as reply:
+        return bool(reply.status == HTTPStatus.OK)
+    return False
 
 
 def _begun(resources: Resources, name: str, *, after: datetime) -> list[Any]:
