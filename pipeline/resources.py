@@ -17,6 +17,7 @@ from pipeline.process.fault_points import FaultPoints, Unarmed
 from pipeline.process.grouped_moves import GroupedMoves
 from pipeline.process.head_cache import HeadCache
 from pipeline.process.leases import Leases
+from pipeline.process.measures import Measures, Unmeasured
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.process.poison_gate import PoisonGate
 from pipeline.process.reference_cache import ReferenceCache
@@ -158,3 +159,4 @@ class Resources:
     grouped: GroupedMoves = field(default_factory=GroupedMoves)
     retire: Callable[[LikenessError], None] = lambda _: None
     fault_points: FaultPoints = field(default_factory=Unarmed)
+    measures: Measures = field(default_factory=Unmeasured)

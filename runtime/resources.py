@@ -11,6 +11,7 @@ from db.session import Database
 from domain.errors import ServiceMissing
 from pipeline.process.fault_points import DieOnce, FaultPoints, Unarmed
 from pipeline.process.leases import Leases
+from pipeline.process.measures import Measures, Unmeasured
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.resources import Dispatch, Resources, Timing
 from providers.contract import Lane
@@ -101,7 +102,12 @@ def open_embeddings(settings: Settings, *, application: str) -> Iterator["KeptEm
 
 @contextlib.contextmanager
 def open_resources(
-    settings: Settings, *, application: str, threads: int = 4, scorer: Scorer | None = None
+    settings: Settings,
+    *,
+    application: str,
+    threads: int = 4,
+    scorer: Scorer | None = None,
+    measures: Measures | None = None,
 ) -> Iterator[tuple[Resources, "celery.Celery"]]:
     """Everything that the steps of this process need, and its Celery application.
 
@@ -114,7 +120,14 @@ def open_resources(
 
     _, redis_url = server_urls(settings)
     with contextlib.closing(CeleryDispatch(redis_url)) as dispatch:
-        lent = _lent(settings, application=application, threads=threads, scorer=scorer, dispatch=dispatch)
+        lent = _lent(
+            settings,
+            application=application,
+            threads=threads,
+            scorer=scorer,
+            dispatch=dispatch,
+            measures=measures or Unmeasured(),
+        )
         with lent as resources:
             yield resources, dispatch.app
 
@@ -131,7 +144,14 @@ def open_producer(settings: Settings, *, application: str, threads: int = 4) -> 
     _, redis_url = server_urls(settings)
     with (
         contextlib.closing(CeleryDispatch(redis_url)) as dispatch,
-        _lent(settings, application=application, threads=threads, scorer=None, dispatch=dispatch) as resources,
+        _lent(
+            settings,
+            application=application,
+            threads=threads,
+            scorer=None,
+            dispatch=dispatch,
+            measures=Unmeasured(),
+        ) as resources,
     ):
         yield resources
 
@@ -181,7 +201,13 @@ class _NoDispatch:
 
 @contextlib.contextmanager
 def _lent(
-    settings: Settings, *, application: str, threads: int, scorer: Scorer | None, dispatch: Dispatch
+    settings: Settings,
+    *,
+    application: str,
+    threads: int,
+    scorer: Scorer | None,
+    dispatch: Dispatch,
+    measures: Measures,
 ) -> Iterator[Resources]:
     from runtime.lanes import ensure_rows, open_lanes, open_words
 
@@ -215,4 +241,5 @@ def _lent(
             estimates={"ttapi": settings.ttapi_price_usd},
             near_duplicates=NearDuplicates(least=settings.near_duplicate),
             fault_points=fault_points_of(settings),
+            measures=measures,
         )

@@ -82,6 +82,12 @@ class Settings(BaseSettings):
         description="what Prometheus sends for /metrics of the api role; none: there is no /metrics",
     )
 
+    worker_metrics: str | None = Field(
+        None,
+        validation_alias="LIKENESS_WORKER_METRICS",
+        description="HOST:PORT where each worker serves its own metrics, the next free port for the next; none: off",
+    )
+
     ttapi_api_key: SecretStr | None = Field(
         None, validation_alias="TTAPI_API_KEY", description="Midjourney by TTAPI; several keys with commas between"
     )

@@ -37,11 +37,12 @@ LONGEST_SLEEP_S = 0.5
 class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type information, so its classes are Any
     """Celery's consumer with one bucket per lane that all workers share.
 
-    It looks for three attributes of the app, none of them required:
+    It looks for four attributes of the app, none of them required:
 
     * `lane_limits`: lane to limit. May block and may raise: it is called in a thread, about once a second while
       submissions to the lane come. Without it a task's own `rate_limit` counts.
     * `store_lane_limit`: lane and limit; writes the row, for the remote command.
+    * `token_waited`: lane and seconds; told how long each submission waited here for its token. Must not block.
     * `lane_redis`: the client that reaches the tokens, best from `open_token_store`; set before the worker starts.
       Without it one is opened on the broker's URL.
 
@@ -135,7 +136,13 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type inform
                 self.qos.decrement_eventually()
             if not revoked:
                 held.request.request_dict[TAKEN_AT] = now
+                self._tell_of_wait(bucket.lane, now - held.since)
                 self._limit_move_to_pool(held.request)
+
+    def _tell_of_wait(self, lane: str, seconds: float) -> None:
+        told = getattr(self.app, "token_waited", None)
+        if told is not None:
+            told(lane, seconds)
 
     def _wake(self) -> None:
         self._alarm = None

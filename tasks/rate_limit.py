@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import redis
@@ -276,10 +276,11 @@ class LimitReader:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Held:
-    """A request that waits for a token, and whether the prefetch count was raised for it."""
+    """A request that waits for a token since a moment, and whether the prefetch count was raised for it."""
 
     request: Any
     raised: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 class SharedBucket:
@@ -297,6 +298,7 @@ class SharedBucket:
     """
 
     def __init__(self, tokens: TokenBucket, *, limits: LimitReader) -> None:
+        self.lane = tokens.lane
         self.contents: deque[Held] = deque()
         self.due = 0.0
         self._tokens = tokens
@@ -314,7 +316,7 @@ class SharedBucket:
             0.0 when a request may go, otherwise the seconds to wait before asking again: also when the limit is not
             known yet, and when Redis does not answer.
         """
-        lane = self._tokens.lane
+        lane = self.lane
         try:
             period = self._limits.period_us(lane)
         except LimitUnknown as exc:

@@ -183,6 +183,9 @@ class MicroBatcher(Generic[Item, Result]):
         self._closed = False
         self.batches = 0
         self.items = 0
+        #: Told of each batch: its items, the seconds that it waited for company, and those that it ran.
+        self.on_batch: Callable[[int, float, float], object] | None = None
+        self._waited_s = 0.0
         self._thread = Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -232,7 +235,10 @@ class MicroBatcher(Generic[Item, Result]):
     def _work(self) -> None:
         while (gathered := self._gather()) is not None:
             batch = [(item, future) for item, future in gathered if future.set_running_or_notify_cancel()]
+            began = time.monotonic()
             outcomes = self._run([item for item, _ in batch])
+            if self.on_batch is not None:
+                self.on_batch(len(batch), self._waited_s, time.monotonic() - began)
             with self._lock:  # counted before results go out and callers come back
                 self.batches += 1
                 self.items += len(batch)
@@ -258,4 +264,5 @@ class MicroBatcher(Generic[Item, Result]):
                     break
             taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._run.limit))]
             self._room.notify_all()
+            self._waited_s = time.monotonic() - begin
         return taken or None

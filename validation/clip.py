@@ -6,7 +6,7 @@ character, and `domain.verdict` applies them.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -331,6 +331,10 @@ class ClipScorer:
             if isinstance(outcome, ScorerError):
                 raise outcome
         return [outcome for outcome in outcomes if isinstance(outcome, Embedding)]
+
+    def watch_batches(self, told: Callable[[int, float, float], object]) -> None:
+        """Tell of each batch: its crops, the seconds that it waited for company, and those that the model took."""
+        self._batcher.on_batch = told
 
     def close(self) -> None:
         """Finish submitted work, refuse new work, free the device. May be called again."""

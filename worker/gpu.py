@@ -15,6 +15,7 @@ from worker.scoring import serve
 
 def gpu() -> None:
     # Here, because a scoring process has no queue and no server, and should start quickly.
+    from runtime.process_metrics import measuring
     from runtime.resources import open_embeddings
 
     settings = read_settings()
@@ -23,11 +24,13 @@ def gpu() -> None:
             "pictures are checked without CUDA (%s); LIKENESS_DEVICE=cpu says that this is meant", why
         )
     with (
+        measuring(settings.worker_metrics) as measures,
         open_embeddings(settings, application="likeness gpu embeddings") as kept,
         ClipScorer.load(settings.clip_model, device=settings.clip_device, cache=kept) as scorer,
     ):
         kept.keep_model(scorer.model)
         scorer.warm()
+        scorer.watch_batches(lambda crops, waited_s, took_s: measures.batch(crops, waited_s=waited_s, took_s=took_s))
         check(settings, scorer)
 
 

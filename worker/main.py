@@ -1,6 +1,7 @@
 """The `io` role: submit, poll, collect, and the ticks. Starts without torch. Run as `python -m worker.main`."""
 
 from pipeline.attempts.upload import readdress
+from runtime.process_metrics import measuring
 from runtime.resources import open_resources
 from runtime.settings import read_settings
 from tasks import names
@@ -11,7 +12,13 @@ from worker.start import consume, main_of, share_lane_limits
 
 def io() -> None:
     settings = read_settings()
-    with open_resources(settings, application="likeness io", threads=settings.io_threads) as (resources, app):
+    with (
+        measuring(settings.worker_metrics) as measures,
+        open_resources(settings, application="likeness io", threads=settings.io_threads, measures=measures) as (
+            resources,
+            app,
+        ),
+    ):
         share_lane_limits(app, resources)
         readdress(resources)
         register_io(app, resources, preprocessing=read_preprocessing(settings.clip_model))

@@ -23,11 +23,15 @@ __all__ = ["Retirement", "consume", "main_of", "share_lane_limits"]
 
 
 def share_lane_limits(app: Celery, resources: Resources) -> None:
-    """Let the shared bucket read a lane's limit from its row, and write what `control rate_limit` says to it."""
-    # `tasks.consumer` looks for these two attributes; Celery's own class does not declare them.
+    """Let the shared bucket read a lane's limit from its row, and write what `control rate_limit` says to it.
+
+    How long submissions wait in it is told to the process's measures.
+    """
+    # `tasks.consumer` looks for these attributes; Celery's own class does not declare them.
     vars(app).update(
         lane_limits=lambda lane: lanes.rate_limit(resources, lane),
         store_lane_limit=lambda lane, limit: lanes.set_rate_limit(resources, lane, limit),
+        token_waited=lambda lane, seconds: resources.measures.waited_for_token(lane, seconds=seconds),
     )
 
 

@@ -6,6 +6,7 @@ since what they bring is paid and can be had once only.
 
 from domain.errors import ServiceMissing
 from runtime.lanes import synchronous_lanes
+from runtime.process_metrics import measuring
 from runtime.resources import open_resources
 from runtime.settings import read_settings
 from tasks import names
@@ -18,7 +19,13 @@ def io_sync() -> None:
     threads = sum(plan.concurrency for plan in synchronous_lanes(settings))
     if not threads:
         raise ServiceMissing("there is no synchronous lane; set OPENAI_API_KEY, or stop this worker")
-    with open_resources(settings, application="likeness io-sync", threads=threads) as (resources, app):
+    with (
+        measuring(settings.worker_metrics) as measures,
+        open_resources(settings, application="likeness io-sync", threads=threads, measures=measures) as (
+            resources,
+            app,
+        ),
+    ):
         share_lane_limits(app, resources)
         say_what_ends(resources)
         lanes = register_submits(app, resources, synchronous=True)

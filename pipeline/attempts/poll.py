@@ -20,6 +20,7 @@ from domain.schedule import next_look
 from pipeline.attempts import failures, job_times
 from pipeline.attempts.admit import admit
 from pipeline.attempts.claims import Claim, claimed
+from pipeline.process.measures import measured
 from pipeline.resources import Resources
 from providers.contract import Lane, Made, Running
 
@@ -85,7 +86,8 @@ def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work:
     to_stop = work.cancel_requested and work.stop_asked_at is None
     perhaps_asked = to_stop and _ask_to_stop(resources, lane, work, lease)
     try:
-        progress = lane.poll(work.job_id)
+        with measured(resources.measures, lane.name, "poll"):
+            progress = lane.poll(work.job_id)
     except ProviderError as failure:
         if perhaps_asked and isinstance(failure, LAST_WORDS):
             _note_stop(resources, work, lease)

@@ -51,7 +51,9 @@ def take_over(resources: Resources) -> int:
             _publish(resources, work)
     if late:
         resources.fault_points.reach("rescue.published")
-    return len(doubted) + len(buried) + len(canceled) + len(late)
+    rescued = len(doubted) + len(buried) + len(canceled) + len(late)
+    resources.measures.rescued(rescued)
+    return rescued
 
 
 def _without_a_message(resources: Resources) -> list[Work]:

@@ -24,6 +24,7 @@ from pipeline.attempts import failures, job_times, late_discovery, replies, subm
 from pipeline.attempts.claims import KEEP_TRYING_S, Claim, claimed
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
+from pipeline.process.measures import measured
 from pipeline.requests import follow_up_jobs
 from pipeline.resources import Resources
 from providers.catalogue import Model, load
@@ -133,7 +134,8 @@ def _post(resources: Resources, lane: Lane, work: Work, lease: Lease, ask: Ask) 
     assert ask.begin_by is not None
     try:
         _still_fresh(ask.begin_by)
-        answer = lane.submit(ask)
+        with measured(resources.measures, lane.name, "submit"):
+            answer = lane.submit(ask)
         resources.fault_points.reach("submit.answered")
         if isinstance(answer, Delivered):
             kept = replies.keep(resources, work.attempt_id, answer)

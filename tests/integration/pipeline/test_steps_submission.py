@@ -9,6 +9,7 @@ import pytest
 from domain.errors import NotSent, ProviderDown
 from pipeline.attempts.outcome import Again
 from pipeline.attempts.submit import submit
+from pipeline.process.measures import Unmeasured
 from tests.support.steps import HOLD, PRICE, QUICK, Bench, with_events
 
 
@@ -31,6 +32,26 @@ def test_a_reply_that_proves_nothing_puts_the_attempt_in_doubt(bench: Bench, wha
     assert bench.submit(attempt_id) is None, "nobody submits it again"
     assert len(bench.charged()) == int(what in {"drop_after", "truncated", "html_after", "status:500_after"})
     assert bench.lane().last_error is not None
+
+
+class _Noting(Unmeasured):
+    """Keeps which calls were measured, and how they ended."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, str]] = []
+
+    def called(self, lane: str, call: str, *, seconds: float, outcome: str) -> None:
+        assert seconds >= 0
+        self.calls.append((lane, call, outcome))
+
+
+def test_calls_are_measured_by_their_outcome(bench: Bench) -> None:
+    noting = _Noting()
+    measured = replace(bench, resources=replace(bench.resources, measures=noting))
+    measured.caller.arm({"where": "submit", "what": "drop_after", "count": 1, "match": "pig"})
+    measured.submit(measured.admitted("a pig"))
+    measured.submit(measured.admitted("a cow"))
+    assert noting.calls == [("sandbox", "submit", "MaybeSent"), ("sandbox", "submit", "ok")]
 
 
 def test_a_doubt_is_never_admitted_published_or_submitted_again(bench: Bench) -> None:

@@ -353,11 +353,15 @@ def test_a_caller_that_gave_up_costs_the_others_nothing() -> None:
 
 
 def test_the_load_is_counted() -> None:
+    told: list[tuple[int, float, float]] = []
     with batcher(Doubler().run()) as shared:
+        shared.on_batch = lambda *batch: told.append(batch)
         shared.submit_many(range(10))
         shared.submit(1)
     assert shared.items == 11
     assert 2 <= shared.batches <= 11
+    assert [sum(items for items, _, _ in told), len(told)] == [shared.items, shared.batches]
+    assert all(waited_s >= 0 and took_s >= 0 for _, waited_s, took_s in told)
 
 
 @pytest.mark.parametrize(("items", "rows"), [(1, 1), (2, 2), (3, 4), (5, 8), (33, 64), (64, 64)])
