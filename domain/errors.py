@@ -36,7 +36,8 @@
     │   ├── PictureAway         cannot be downloaded now, perhaps later
     │   │   └── PictureGuarded  its host asks for a login, or refuses (providers.transport.fetch)
     │   ├── PictureLost         paid for, and cannot be downloaded any more
-    │   └── NotAPicture         wrong type, truncated, or a decompression bomb
+    │   ├── NotAPicture         wrong type, truncated, or a decompression bomb
+    │   └── NotEmbeddable       its file takes no record of where it comes from (reports.picture_containers)
     ├── ScorerError             the check
     │   ├── OutOfMemory         the operator: the device is full; a smaller batch, or a later one, may fit
     │   ├── ScorerBroken        the operator: nothing can be scored in this process; a new process may recover
