@@ -119,6 +119,12 @@ class Counters:
         self._database("ALTER SYSTEM RESET log_statement")
         self._database("SELECT pg_reload_conf()")
 
+    def kept_bytes(self) -> int:
+        """What all tables and their indexes take, once what was deleted is free again."""
+        self._database("VACUUM")
+        tables = "FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        return int(self._database(f"SELECT sum(pg_total_relation_size(oid)) {tables}"))
+
     def read(self, log: StatementLog) -> dict[str, int]:
         time.sleep(1.2)  # backends report to the statistics once a second
         commits = int(self._database("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"))
@@ -152,11 +158,13 @@ def measured(side: Side, servers: Servers, count: int) -> dict[str, Any]:
     before, began = cpu(), time.monotonic()
     time.sleep(_IDLE_S)
     idle = {name: round((after - before[name]) / (time.monotonic() - began), 4) for name, after in cpu().items()}
+    kept = counters.kept_bytes()
     before, began = cpu(), time.monotonic()
     side.enqueue(count)
     until(20 + count)
     took_s = time.monotonic() - began
     each = {name: round(1000 * (after - before[name]) / count, 2) for name, after in cpu().items()}
+    grown = counters.kept_bytes() - kept
     with counters.statements() as log:
         counted = counters.read(log)
         time.sleep(_IDLE_S)
@@ -168,6 +176,7 @@ def measured(side: Side, servers: Servers, count: int) -> dict[str, Any]:
     return {
         "generations_per_s": round(count / took_s, 2),
         "cpu_ms_per_generation": {**each, "all": round(sum(each.values()), 2)},
+        "kept_kb_per_generation": round(grown / count / 1024, 2),
         "idle_cpu_share": {**idle, "all": round(sum(idle.values()), 4)},
         "per_generation": {name: round(value / (count // 2), 2) for name, value in work.items()},
         "per_idle_second": {name: round(value / (_IDLE_S + 1.2), 2) for name, value in ticks.items()},
