@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 PACKAGES := api cli db domain learning likeness pipeline providers reports runtime sandbox storage tasks tools validation worker
-.PHONY: help setup check test slow crash docs demo clean
+.PHONY: help setup check test slow crash bench docs demo clean
 
 help:            ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ slow:            ## the long tests: two at a time, then those that need the mach
 
 crash:           ## kill and stop processes at random: make crash SEED=7 MINUTES=30
 	./run python -m tests.crash.driver --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)
+
+bench:           ## every benchmark beside its control; renews the tables of the documentation
+	./run python -m benchmarks.run_all
 
 docs:            ## write the parts of the documentation that code says already
 	./run python -m tools.generate_docs

@@ -24,6 +24,7 @@ from domain.schedule import LONGEST_JOB
 from domain.states import FINAL, IN_FLIGHT, LIVE, MOVES, PUBLIC_STATUS, AttemptState, GenerationState
 from runtime.settings import Settings
 from tools.failure_table import failure_table
+from tools.performance_table import whole_path_table
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Variables of the compose file, which is no Python and so can't say itself what they mean; a test compares the names.
@@ -256,6 +257,11 @@ def providers() -> str:
     return _renewed("docs/providers.md", "failures", failure_table())
 
 
+def performance() -> str:
+    """The page of measurements with its newest table."""
+    return _renewed("docs/performance.md", "whole path", whole_path_table())
+
+
 def vlt_schema() -> str:
     """JSON Schema of a specification of garments."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Specification of garments (VLT)"}
@@ -274,6 +280,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     ".env.example": env_example,
     "README.md": readme,
     "docs/commands.md": command_reference,
+    "docs/performance.md": performance,
     "docs/providers.md": providers,
     "docs/state-machine.md": state_machine,
     "docs/vlt.schema.json": vlt_schema,
