@@ -28,7 +28,8 @@ from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, free_port, ordered
 from tests.support.commands import ROOT, bill, wait_for
 
 _OTHERS = {"io": ("io-sync", "gpu", "beat"), "io-sync": ("io", "gpu", "beat"), "gpu": ("io", "io-sync", "beat")}
-_EVERY_ROLE = ("gpu", "io", "io-sync", "api", "beat")
+#: The one that loads a model last, so that it has loaded it by then.
+_EVERY_ROLE = ("io", "io-sync", "api", "beat", "gpu")
 #: What the role claims, and in which state.
 _BUSY = {
     "io": "state IN ('submitting', 'collecting') AND provider <> 'openai'",
@@ -103,7 +104,7 @@ def test_every_role_is_replaced_under_load_and_nothing_is_lost_by_it(settings: S
             crew.start(role(name, settings))
         for name in _EVERY_ROLE:
             at_work = partial(_is_at_work, crew, settings, name)
-            wait_for(at_work, what=f"{name} at work", timeout_s=180)
+            wait_for(at_work, what=f"{name} at work", timeout_s=240)
             for wire in (TTAPI, REPLICATE, OPENAI):
                 hills = [f"a pig on {wire.provider} hill {i} beside {name}" for i in range(2)]
                 ordered(resources, wire, tmp_path / f"{wire.provider}-{name}.csv", hills, character="lulu")
