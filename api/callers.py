@@ -87,10 +87,12 @@ class Installation:
 
     Args:
         core, style: thresholds of characters for which nobody names any.
+        flower_url: where people open Flower; None: the page has no link.
     """
 
     core: float = 0.75
     style: float = 0.60
+    flower_url: str | None = None
 
 
 #: Of an installation whose settings say nothing.

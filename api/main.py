@@ -121,7 +121,9 @@ def api() -> None:
         _say_first_key(settings, resources, address)
         secret = settings.metrics_token
         token = None if secret is None else secret.get_secret_value()
-        installation = Installation(core=settings.clip_threshold_core, style=settings.clip_threshold_style)
+        installation = Installation(
+            core=settings.clip_threshold_core, style=settings.clip_threshold_style, flower_url=settings.flower_url
+        )
         server_of(create_app(resources, metrics_token=token, installation=installation)).run(sockets=[listener])
 
 

@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     api_port: int = Field(
         8800, validation_alias="LIKENESS_API_PORT", ge=0, le=65535, description="where the api role listens; 0: any"
     )
+    flower_url: str | None = Field(
+        None,
+        validation_alias="LIKENESS_FLOWER_URL",
+        pattern=r"^https?://[!-~]+$",
+        description="where people open Flower; the page then links to it beside the lanes",
+    )
     metrics_token: SecretStr | None = Field(
         None,
         validation_alias="LIKENESS_METRICS_TOKEN",

@@ -12,7 +12,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from api import documents, wire
-from api.callers import Held
+from api.callers import Held, installation_of
 from api.page.batch_cards import card_of
 from api.page.rendering import page, static_files
 from api.page.visitors import Visitor
@@ -163,12 +163,12 @@ def _shrunk(content: bytes, *, side_px: int) -> bytes:
 
 
 @router.get("/lanes")
-def lanes_(resources: Held, caller: Visitor) -> HTMLResponse:
+def lanes_(request: Request, resources: Held, caller: Visitor) -> HTMLResponse:
     """The accounts of the services, as far as the visitor's scope goes."""
     now = datetime.now(UTC)
     whole = caller.may(Scope.ADMIN)
     shown = [lane_state(one, now=now, whole=whole) for one in lanes.list_lanes(resources)]
-    return page("lanes.html.j2", caller, here="/lanes", lanes=shown, flower=None)
+    return page("lanes.html.j2", caller, here="/lanes", lanes=shown, flower=installation_of(request).flower_url)
 
 
 @router.get("/characters")

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from api.callers import Installation
 from api.main import bound
 from db.session import Database
 from domain.access import Scope
@@ -32,6 +33,7 @@ from tests.support.steps import PREPROCESSING, QUICK
 from tests.support.webhook_desk import served
 
 METRICS_TOKEN = "scrape-and-see"
+WITH_FLOWER = Installation(flower_url="https://flower.example.com/")
 
 
 @dataclass(slots=True)
@@ -112,7 +114,15 @@ def api_desk(
             estimates={"ttapi": settings.ttapi_price_usd},
         )
         listener = stack.enter_context(bound("127.0.0.1", 0))
-        stack.enter_context(served(resources, listener, local_webhooks=local_webhooks, metrics_token=METRICS_TOKEN))
+        stack.enter_context(
+            served(
+                resources,
+                listener,
+                local_webhooks=local_webhooks,
+                metrics_token=METRICS_TOKEN,
+                installation=WITH_FLOWER,
+            )
+        )
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with ExitStack() as clients:
             yield ApiDesk(resources=resources, books=Books(database), sent=sent, base=base, stack=clients)

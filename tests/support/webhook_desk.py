@@ -20,6 +20,7 @@ import uvicorn
 from sqlalchemy import select
 
 from api.app import create_app
+from api.callers import USUAL, Installation
 from api.main import bound, server_of
 from db.books.audit import differences
 from db.records import history
@@ -53,11 +54,16 @@ STRANGER = "whsec_" + "A" * 43 + "="
 
 @contextmanager
 def served(
-    resources: Resources, listener: Any, *, local_webhooks: bool = False, metrics_token: str | None = None
+    resources: Resources,
+    listener: Any,
+    *,
+    local_webhooks: bool = False,
+    metrics_token: str | None = None,
+    installation: Installation = USUAL,
 ) -> Iterator[None]:
     """The application on a listening socket, in a thread of this process."""
     server: uvicorn.Server = server_of(
-        create_app(resources, local_webhooks=local_webhooks, metrics_token=metrics_token)
+        create_app(resources, local_webhooks=local_webhooks, metrics_token=metrics_token, installation=installation)
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
     thread.start()
