@@ -20,11 +20,26 @@ from api.event_stream import Hub
 from api.page import forms, pages
 from api.page.error_pages import answer_with_pages
 from api.problems import Problem, answer_with_problems
-from api.routes import batch_routes, character_routes, event_routes, generate, health, hooks, overview, scrape
-from api.wire import BatchOrder
+from api.routes import (
+    batch_routes,
+    character_routes,
+    event_routes,
+    from_image,
+    generate,
+    health,
+    hooks,
+    overview,
+    scrape,
+    taste,
+)
+from api.wire import BatchOrder, FromImage
 from pipeline.resources import Resources
 from providers.transport.outgoing import WebhookSender
 
+_ROUTES: Final = (
+    *(hooks, health, scrape, generate, from_image, batch_routes, event_routes, overview, taste),
+    *(pages, forms),
+)
 _ABOUT: Final = (
     "Prompts become checked, paid-for, stored pictures. Send a key as `Authorization: Bearer lk_...`; a key sees its"
     " own team's data. Every error is a problem document (RFC 9457). See docs/api.md."
@@ -80,10 +95,12 @@ def create_app(
         health,
         scrape,
         generate,
+        from_image,
         batch_routes,
         character_routes,
         event_routes,
         overview,
+        taste,
         pages,
         forms,
     ):
@@ -102,7 +119,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
         )
         schemas = document["components"]["schemas"]
-        for named in (Problem, BatchOrder):
+        for named in (Problem, BatchOrder, FromImage):
             # Referred to by hand, where FastAPI does not look.
             schema = named.model_json_schema(ref_template="#/components/schemas/{model}")
             schema.pop("$defs", None)

@@ -5,6 +5,7 @@ A route that runs in a thread must not wait for a slow client; so the body is he
 
 import asyncio
 import hashlib
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +17,8 @@ SMALL_BYTES: Final = 1 * 2**20
 #: A file of prompts (100,000 rows of 300 characters), or the references of a character.
 LARGE_BYTES: Final = 32 * 2**20
 _LARGE: Final = frozenset({"/api/batches", "/api/characters", "/batches"})
+_PICTURES: Final = "/api/generate/from-image"
+_FORM: Final = b"multipart/form-data"
 #: Bodies beyond the small ones that are in memory at once.
 _LARGE_AT_ONCE: Final = 4
 _SMALL_S: Final = 15.0
@@ -51,16 +54,18 @@ class Bodies:
         if scope["method"] in {"GET", "HEAD", "OPTIONS"} or scope["path"].startswith(_OWN):
             await self._app(scope, receive, sending)
             return
-        large = scope["path"] in _LARGE and _announced(scope) > SMALL_BYTES
+        large = _may_be_large(scope) and _announced(scope) > SMALL_BYTES
         if large and self._large.locked():
             await _refuse(
                 scope, receive, sending, 503, "several large bodies are being read; send it again in a moment"
             )
             return
-        async with self._large if large else _Free():
-            await self._read(scope, receive, sending, large=large)
+        async with AsyncExitStack() as place:
+            if large:
+                await place.enter_async_context(self._large)
+            await self._read(scope, receive, sending, large=large, place=place)
 
-    async def _read(self, scope: Scope, receive: Receive, send: Send, *, large: bool) -> None:
+    async def _read(self, scope: Scope, receive: Receive, send: Send, *, large: bool, place: AsyncExitStack) -> None:
         most = LARGE_BYTES if large else SMALL_BYTES
         try:
             async with asyncio.timeout(_LARGE_S if large else _SMALL_S):
@@ -73,30 +78,36 @@ class Bodies:
             return
         if body is None:
             return
-        target = scope["path"].encode() + b"?" + scope["query_string"]
-        scope.setdefault("state", {})
-        scope["state"]["body"] = body
-        scope["state"]["request"] = hashlib.sha256(
-            scope["method"].encode() + target + b"\n" + _without_boundary(scope, body)
-        ).digest()
-        await self._app(scope, _replayed(body, receive), send)
+        state = scope.setdefault("state", {})
+
+        async def let_go() -> None:
+            """For a route that has read its body and goes on without it."""
+            state["body"] = b""
+            await place.aclose()
+
+        state |= {"body": body, "request": _digest(scope, body), "let_go": let_go}
+        replayed = _replayed([body], receive)
+        del body
+        await self._app(scope, replayed, send)
 
 
-class _Free:
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
+def _may_be_large(scope: Scope) -> bool:
+    """A picture, or a file of prompts; a document beside the picture is small."""
+    form = _header(scope, b"content-type").lower().startswith(_FORM)
+    return scope["path"] in _LARGE or (scope["path"] == _PICTURES and form)
 
 
-def _without_boundary(scope: Scope, body: bytes) -> bytes:
-    """The body, without what a client draws anew each time that it sends the same form."""
-    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    if not kind.lower().startswith(b"multipart/form-data"):
-        return body
-    boundary = kind.partition(b"boundary=")[2].partition(b";")[0].strip(b' "')
-    return body.replace(boundary, b"") if boundary else body
+def _digest(scope: Scope, body: bytes) -> bytes:
+    """Equal for requests that ask for the same: a form has another boundary each time that it is sent."""
+    target = scope["path"].encode() + b"?" + scope["query_string"]
+    kind, _, boundary = _header(scope, b"content-type").partition(b"boundary=")
+    if kind.lower().startswith(_FORM) and (boundary := boundary.partition(b";")[0].strip(b' "')):
+        body = body.replace(boundary, b"")
+    return hashlib.sha256(scope["method"].encode() + target + b"\n" + body).digest()
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
 
 
 def _announced(scope: Scope) -> int:
@@ -126,15 +137,13 @@ async def _whole(scope: Scope, receive: Receive, *, most: int) -> bytes | None:
             return b"".join(parts)
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    sent = False
+def _replayed(bodies: list[bytes], receive: Receive) -> Receive:
+    """Gives the one body once, and keeps nothing of it."""
 
     async def again() -> Message:
-        nonlocal sent
-        if sent:
+        if not bodies:
             return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
     return again
 

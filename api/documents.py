@@ -13,6 +13,7 @@ from domain.money import show
 from pipeline.characters import threshold_origin
 from pipeline.operator.deletion import Deletion
 from pipeline.views.generations import labels
+from pipeline.views.stages import stages_of
 from pipeline.views.status import BatchStatus
 from pipeline.views.team import Act, BatchLine, GenerationDetails
 
@@ -40,6 +41,7 @@ def generation(details: GenerationDetails) -> wire.Generation:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         completed_at=row["completed_at"],
+        stages=[wire.StageDone.model_validate({"added": {}, "detail": {}, **one}) for one in stages_of(details)],
         assets=[_asset(details, asset, called[asset["id"]]) for asset in details.assets],
         feedback=[_feedback(one) for one in details.feedback],
         acts=[_act(one) for one in details.acts],

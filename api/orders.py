@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from fastapi import Request
@@ -20,6 +20,7 @@ from pipeline.intake.findings import Findings
 from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan
 from pipeline.intake.prompt_rows import PromptRow
+from pipeline.intake.single import Single, order_of, usual_provider
 from pipeline.operator import events, kept_answers, keys, webhook_delivery
 from pipeline.operator.keys import KeyRow
 from pipeline.resources import Resources
@@ -27,9 +28,6 @@ from pipeline.views import team
 from providers import setting_words
 from providers.catalogue import load
 from providers.transport.outgoing import check_url, new_secret
-
-#: Whom a request without a provider is for: the first of these that has a lane here.
-_USUAL: Final = ("replicate", "openai", "ttapi", "sandbox")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +95,7 @@ def prepare(resources: Resources, caller: Caller, wish: Wish) -> Prepared:
         check_url(wish.webhook_url)
     try:
         chosen = setting_words.chosen(
-            catalogue, wish.settings, negative_prompt=wish.negative_prompt, provider=_usual_provider(resources)
+            catalogue, wish.settings, negative_prompt=wish.negative_prompt, provider=usual_provider(resources)
         )
         prepared = plan.prepare(resources, _order(caller, wish, chosen), catalogue=catalogue)
     except UnknownThing as failure:
@@ -106,7 +104,26 @@ def prepare(resources: Resources, caller: Caller, wish: Wish) -> Prepared:
     return Prepared(plan=prepared, translated=chosen.translated)
 
 
-def place(resources: Resources, caller: Caller, wish: Wish, prepared: Prepared) -> Placed:
+def prepare_single(
+    resources: Resources, caller: Caller, single: Single, *, user_id: str, webhook_url: str | None
+) -> Prepared:
+    """The same for a picture or a specification that becomes one generation; no file of this machine is read for it.
+
+    Raises:
+        RequestError: it cannot be carried out as it is.
+        ServiceMissing: nobody here serves the provider, or no model for words is set.
+    """
+    if webhook_url is not None:
+        check_url(webhook_url)
+    try:
+        order, translated = order_of(resources, single, user_id=user_id)
+        order = replace(order, team=caller.team, key_id=caller.key.id, folder=None)
+        return Prepared(plan=plan.prepare(resources, order), translated=translated)
+    except UnknownThing as failure:
+        raise BadInput(str(failure)) from failure
+
+
+def place(resources: Resources, caller: Caller, prepared: Prepared, *, webhook_url: str | None) -> Placed:
     """Enqueue within what the key may spend this month.
 
     A batch of a key with a limit always has a budget, the most that its rows can cost where none is named: budgets hold
@@ -126,9 +143,9 @@ def place(resources: Resources, caller: Caller, wish: Wish, prepared: Prepared) 
             keys.check_room(room, order.limit_usd, key=caller.key)
         written = commit(resources, replace(prepared.plan, order=order))
     secret = None
-    if wish.webhook_url is not None:
+    if webhook_url is not None:
         secret = webhook_delivery.subscribe(
-            resources, written.batch_id, team=order.team, url=wish.webhook_url, new_secret=new_secret()
+            resources, written.batch_id, team=order.team, url=webhook_url, new_secret=new_secret()
         )
     events.note_act(
         resources, caller.key, "enqueued", batch_id=written.batch_id, user_id=order.user_id, detail={"new": written.new}
@@ -172,11 +189,6 @@ def name_of(request: Request, caller: Caller) -> str:
         return f"prompt-{uuid4().hex[:16]}"
     content = f"{caller.key.id}\n{named}\n".encode() + request.state.request
     return f"prompt-{hashlib.sha256(content).hexdigest()[:16]}"
-
-
-def _usual_provider(resources: Resources) -> str:
-    served = {lane.provider for lane in resources.lanes.values()}
-    return next((one for one in _USUAL if one in served), _USUAL[0])
 
 
 def _order(caller: Caller, wish: Wish, chosen: setting_words.Chosen) -> Order:

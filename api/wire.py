@@ -1,5 +1,6 @@
 """What requests and answers look like on the wire: camelCase, money as decimals in strings, times with their zone."""
 
+import json
 from datetime import datetime
 from math import isfinite
 from typing import Annotated, Any, Literal, Self
@@ -7,9 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
+from domain.errors import BadInput
 from domain.escalation import MOST_TRIES
 from domain.feedback import FeedbackType
 from pipeline.intake.prompt_rows import LONGEST_PROMPT
+from pipeline.intake.stage_wishes import MOST_CANDIDATES
 
 Value = str | int | float | bool
 #: No NUL, which no database stores.
@@ -76,6 +79,60 @@ class FromPrompt(Wire):
     character: Name | None = Field(None, description="whom the picture must show; several with semicolons between")
     max_cost_usd: Money | None = Field(None, description="the most that this may cost, further tries included")
     webhook_url: Url | None = Field(None, description="told of every step, signed")
+
+
+class FromImage(Wire):
+    """A specification of garments, or beside it a picture, that should become one accepted picture."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "userId": "user-123",
+                    "vltSpec": {
+                        "records": [
+                            {
+                                "garmentType": "evening gown",
+                                "fabric": {"type": "silk satin"},
+                                "colors": {"primary": "burgundy"},
+                                "style": {"aesthetic": "elegant"},
+                            }
+                        ]
+                    },
+                    "settings": {"provider": "google-imagen", "quality": "hd", "size": "square"},
+                }
+            ]
+        }
+    )
+
+    vlt_spec: dict[str, Any] | None = Field(
+        None, description="see docs/vlt.schema.json; a picture that comes with it is not analysed"
+    )
+    prompt: Prompt | None = Field(None, description="words that stand first, before those of the stages")
+    user_id: Name | None = Field(None, description="on whose behalf; the key's own user where nobody is named")
+    negative_prompt: Text | None = Field(None, max_length=4000)
+    settings: GenerationSettings = Field(default_factory=GenerationSettings)
+    character: Name | None = Field(None, description="whom the picture must show; several with semicolons between")
+    analysis: Literal["local", "llm", "off"] = Field("local", description="who looks at the picture")
+    enhance: Literal["local", "llm", "off"] | None = Field(None, description="who writes the prompt")
+    persona: Name | None = Field(None, description="whose taste adds words: a name, or `auto`")
+    optimise: bool = Field(True, description="rank candidate prompts by what people have preferred")
+    block: Text | None = Field(None, max_length=1000, description="kept word for word in the prompt: a brand")
+    candidates: int = Field(4, ge=1, le=MOST_CANDIDATES, description="so many prompts to choose from")
+    max_cost_usd: Money | None = Field(None, description="the most that this may cost, further tries included")
+    webhook_url: Url | None = Field(None, description="told of every step, signed")
+
+
+def read_json(text: str, *, name: str) -> Any:
+    """The JSON that a field of a form holds.
+
+    Raises:
+        BadInput: it is none.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{name!r} is no JSON: {error}") from None
 
 
 class Feedback(Wire):
@@ -158,6 +215,19 @@ class ActDone(Wire):
     detail: dict[str, Any]
 
 
+class StageDone(Wire):
+    """A stage of a generation, before its picture or of it; see docs/from-image.md."""
+
+    name: str
+    outcome: str = Field(examples=["done", "off", "fell_back", "running"])
+    started_at: datetime
+    took_ms: float | None
+    cost_usd: str
+    inputs: dict[str, Any]
+    added: dict[str, Any]
+    detail: dict[str, Any]
+
+
 class Generation(Wire):
     """A prompt on its way to an accepted picture."""
 
@@ -179,6 +249,7 @@ class Generation(Wire):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
+    stages: list[StageDone] = Field(description="in the order in which they ran")
     assets: list[Asset]
     feedback: list[GivenFeedback]
     acts: list[ActDone]

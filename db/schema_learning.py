@@ -63,6 +63,7 @@ preference_pairs = Table(
 preference_heads = Table(
     "preference_heads",
     metadata,
+    Column("team", Text, primary_key=True, server_default=LOCAL_TEAM, comment="whose choices it was fitted to"),
     Column("digest", Text, primary_key=True, comment="of the choices and the parameters"),
     Column("fingerprint", Text, primary_key=True, comment="of the model whose embeddings it reads"),
     Column("version", Text, nullable=False),
@@ -77,7 +78,12 @@ preference_heads = Table(
     Column("offsets", JSONB, nullable=False, comment="by user: base64 of the same"),
     Column("trained_at", Moment, nullable=False, server_default=func.now()),
 )
-Index("preference_heads_latest_idx", preference_heads.c.fingerprint, preference_heads.c.trained_at.desc())
+Index(
+    "preference_heads_latest_idx",
+    preference_heads.c.team,
+    preference_heads.c.fingerprint,
+    preference_heads.c.trained_at.desc(),
+)
 
 personas = Table(
     "personas",

@@ -40,3 +40,10 @@ Index(
     generations.c.id,
     postgresql_where=text("state = 'preparing' AND (pipeline_data #> '{prepare,routing}') IS NOT NULL"),
 )
+# Whose picture a file is that was handed in: asked when one of them is deleted.
+Index(
+    "generations_input_picture_idx",
+    text("(pipeline_data #>> '{prepare,image}')"),
+    generations.c.id,
+    postgresql_where=text("(pipeline_data #>> '{prepare,image}') IS NOT NULL"),
+)

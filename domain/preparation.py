@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+from domain.access import LOCAL_TEAM
 from domain.ids import BatchId, CharacterId, GenerationId
 
 #: Keys of `pipeline_data`: what was wished for, the records of the stages, and when the last of them was over.
@@ -41,6 +42,7 @@ class Known:
     """A generation on its way to its prompt.
 
     Args:
+        team: whose personas and results count.
         wishes: what the order says of the stages; each reads the key of its own name.
         original: the words of a person, or None where there is only a picture or a specification.
         prompt: what would be sent now; None while nobody has written anything.
@@ -54,6 +56,7 @@ class Known:
     batch_id: BatchId
     user_id: str
     position: int
+    team: str = LOCAL_TEAM
     character_ids: Sequence[CharacterId] = ()
     wishes: Mapping[str, Any]
     original: str | None
@@ -120,7 +123,7 @@ OFF: Final = Added(outcome=StageOutcome.OFF)
 
 
 def known_of(row: Mapping[str, Any]) -> Known:
-    """What is known by a row of `generations`: what was wished for, with what the recorded stages have added."""
+    """What is known by a row of `generations`, with the team of its batch: its wishes and what stages have added."""
     data = row["pipeline_data"]
     wishes = data.get(WISHES, {})
     ids: Sequence[UUID] = [one for one in (row["character_id"], *row["further_character_ids"]) if one is not None]
@@ -129,11 +132,12 @@ def known_of(row: Mapping[str, Any]) -> Known:
         batch_id=row["batch_id"],
         user_id=row["user_id"],
         position=row["position"],
+        team=row["team"],
         character_ids=[CharacterId(one) for one in ids],
         wishes=wishes,
         original=wishes.get("prompt"),
         prompt=wishes.get("prompt"),
-        negative=wishes.get("negative"),
+        negative=wishes.get("negative") or row["settings"].get("negative_prompt"),
         provider=row["provider"],
         model=row["model"],
         settings=row["settings"],

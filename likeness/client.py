@@ -34,9 +34,8 @@ from pipeline.characters.picture_files import picture_files
 from pipeline.intake.commit import commit
 from pipeline.intake.findings import Findings
 from pipeline.intake.plan import Order, prepare
-from pipeline.intake.prompt_file import read_prompts
-from pipeline.intake.prompt_rows import PromptRow, rows_of
-from pipeline.intake.workbooks.choose import WorkbookOptions
+from pipeline.intake.prompt_file import rows_in
+from pipeline.intake.stage_wishes import stage_wishes
 from pipeline.operator import feedback
 from pipeline.process.embedding_cache import KeptEmbeddings
 from pipeline.resources import Resources
@@ -198,6 +197,11 @@ class Connection(SingleGenerations):
         priority: int | None = None,
         max_tries: int | None = None,
         escalate: str | Iterable[str] | None = None,
+        analysis: str | None = None,
+        enhance: str | None = None,
+        block: str | None = None,
+        persona: str | None = None,
+        optimise: bool = True,
     ) -> Batch:
         """Turn prompts into generations, all or none.
 
@@ -213,6 +217,11 @@ class Connection(SingleGenerations):
             priority: share of the lanes, 1 to 100; 2 gets twice of 1.
             max_tries: a rejected generation tries again, up to so many tries, each of which is paid; 1 is off.
             escalate: what a further try changes, in order: `weight`, `references`, `action`, `model`.
+            analysis: who looks at the pictures of a column `image`: `local`, `llm` or `off`.
+            enhance: who writes prompts: `off`, `local` or `llm`; None is `off` for rows of words alone.
+            block: kept word for word in every prompt that is written.
+            persona: whose taste adds words to each prompt: a name, or `auto`.
+            optimise: rank candidate prompts by what people have preferred.
 
         Raises:
             RequestError: something cannot be used; nothing was enqueued.
@@ -223,7 +232,7 @@ class Connection(SingleGenerations):
             name=name or f"script-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}",
             user_id=self.user,
             provider=provider,
-            prompts=_rows(prompts, sheet, findings),
+            prompts=rows_in(prompts, sheet=sheet, findings=findings),
             model=model,
             character=join_names(character),
             settings=dict(settings or {}),
@@ -232,6 +241,10 @@ class Connection(SingleGenerations):
             priority=priority,
             whole_file=False,
             try_policy=try_policy_of(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
+            preparation=stage_wishes(
+                analysis=analysis, enhance=enhance, persona=persona, block=block, optimise=optimise
+            ),
+            folder=prompts.parent if isinstance(prompts, Path) else Path(),
             findings=findings,
         )
         plan = prepare(self.resources, order)
@@ -349,7 +362,8 @@ class Connection(SingleGenerations):
                     raise
                 time.sleep(_PERIOD_S)
                 continue
-            if self._workers is not None and now.standing.counts[GenerationState.VALIDATING]:
+            counts = now.standing.counts
+            if self._workers is not None and (counts[GenerationState.VALIDATING] or counts[GenerationState.PREPARING]):
                 self._workers.require(checks=True)
             return now
 
@@ -371,21 +385,6 @@ class Connection(SingleGenerations):
     def _tend(self) -> None:
         if self._workers is not None:
             self._workers.tend()
-
-
-def _rows(
-    prompts: Path | Iterable[str | Mapping[str, Any]], sheet: str | None, findings: Findings
-) -> Iterable[PromptRow]:
-    """The rows of a file, or of a script's own prompts.
-
-    Raises:
-        BadInput: they cannot be used, or a sheet was named that no file has.
-    """
-    if isinstance(prompts, Path):
-        return read_prompts(prompts, workbook=WorkbookOptions(sheet=sheet), findings=findings)
-    if sheet is not None:
-        raise BadInput("a sheet is part of a workbook; give the path of one (a pathlib.Path) as prompts")
-    return rows_of(prompts, findings=findings)
 
 
 def connect(settings: Settings | None = None) -> Connection:

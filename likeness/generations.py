@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from domain.states import GenerationState
 from pipeline.intake.commit import commit
 from pipeline.intake.plan import prepare
 from pipeline.intake.single import Single, order_of
+from pipeline.intake.stage_wishes import stage_wishes
 from pipeline.resources import Resources
 from pipeline.views import team
 from pipeline.views.report import line_of
@@ -52,6 +54,8 @@ class Generation:
     url: str | None
     stages: Sequence[Mapping[str, Any]]
     error: str | None
+    created_at: datetime
+    completed_at: datetime | None
     translated: Sequence[str] = ()
 
 
@@ -126,6 +130,8 @@ def generation_of(resources: Resources, details: GenerationDetails, *, translate
         url=best.url if best else None,
         stages=stages_of(details),
         error=row["error_message"] or row["error_code"],
+        created_at=row["created_at"],
+        completed_at=row["completed_at"],
         translated=translated,
     )
 
@@ -160,6 +166,9 @@ class SingleGenerations:
         enhance: str | None = None,
         block: str | None = None,
         candidates: int = 4,
+        persona: str | None = None,
+        optimise: bool = True,
+        max_image_cost: Decimal | float | str | None = None,
         wait: bool = True,
         timeout: float | None = None,
     ) -> Generation:
@@ -172,6 +181,9 @@ class SingleGenerations:
             analysis: who looks at the picture: `local`, `llm` or `off`.
             enhance: who writes prompts: `off`, `local` or `llm`.
             block: kept word for word in every prompt.
+            candidates: so many prompts to choose from.
+            persona: whose taste adds words: a name, or `auto`.
+            optimise: rank candidate prompts by what people have preferred.
             wait: until it is final, or `timeout` seconds at most.
 
         Raises:
@@ -193,6 +205,8 @@ class SingleGenerations:
             enhance=enhance,
             block=block,
             candidates=candidates,
+            max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
+            more=stage_wishes(persona=persona, optimise=optimise),
         )
         batch_id, name, translated = make(self.resources, single, user_id=self.user)
         if wait:

@@ -108,7 +108,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
 
     @_task(app, name=names.TRAIN, send_events=False)
     def train_preferences() -> None:
-        preferences.train_head(resources)
+        preferences.train_all(resources)
 
     @_task(app, name=names.DOUBTS, send_events=False)
     def settle_doubts(lane: str) -> None:

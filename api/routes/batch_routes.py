@@ -141,7 +141,7 @@ def priced(resources: Resources, caller: Caller, wish: Wish) -> dict[str, Any]:
 def place(resources: Resources, caller: Caller, wish: Wish) -> dict[str, Any]:
     """Enqueue what is wished for, and the document that says so."""
     prepared = orders.prepare(resources, caller, wish)
-    placed = orders.place(resources, caller, wish, prepared)
+    placed = orders.place(resources, caller, prepared, webhook_url=wish.webhook_url)
     return _taken(prepared, wish, batch_id=placed.batch_id, new=placed.enqueued.new) | {
         "known": placed.enqueued.known,
         "limitUsd": show(placed.limit_usd),

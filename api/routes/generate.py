@@ -41,10 +41,10 @@ IdempotencyKey = Annotated[
         description="a request that is repeated with the same key within a day gets the same answer and spends nothing",
     ),
 ]
-_HELD: dict[str, Any] = {
+HELD: Final[dict[str, Any]] = {
     "Preference-Applied": {"description": "how long the answer was held at most", "schema": {"type": "string"}}
 }
-_SPENDING = documented(401, 403, 408, 409, 413, 422, 429, 502, 503)
+SPENDING: Final = documented(401, 403, 408, 409, 413, 422, 429, 502, 503)
 
 
 @router.post(
@@ -52,9 +52,9 @@ _SPENDING = documented(401, 403, 408, 409, 413, 422, 429, 502, 503)
     status_code=202,
     response_model=wire.Generation,
     responses={
-        200: {"model": wire.Generation, "description": "It was final while the answer was held", "headers": _HELD},
+        200: {"model": wire.Generation, "description": "It was final while the answer was held", "headers": HELD},
         202: {"description": "It was enqueued; `statusUrl` says where to ask for it"},
-        **_SPENDING,
+        **SPENDING,
     },
 )
 async def from_prompt(
@@ -71,7 +71,7 @@ async def from_prompt(
         orders.once, request, resources, caller, lambda: _enqueue(request, resources, caller, body)
     )
     headers = {"Location": answer["statusUrl"]} | ({"Idempotency-Key-Used": "true"} if replayed else {})
-    return await _held(request, caller, answer, prefer=prefer, headers=headers)
+    return await held(request, caller, answer, prefer=prefer, headers=headers)
 
 
 def _enqueue(request: Request, resources: Resources, caller: Caller, body: wire.FromPrompt) -> Mapping[str, Any]:
@@ -90,8 +90,8 @@ def _enqueue(request: Request, resources: Resources, caller: Caller, body: wire.
     )
     made = team.batch_named(resources, wish.name, user_id=user_id, team=caller.team)
     if made is None:
-        placed = orders.place(resources, caller, wish, orders.prepare(resources, caller, wish))
-        batch_id = placed.batch_id
+        prepared = orders.prepare(resources, caller, wish)
+        batch_id = orders.place(resources, caller, prepared, webhook_url=body.webhook_url).batch_id
     else:
         # The same request was carried out before, by somebody who died before he could say so.
         batch_id = made[0]
@@ -99,7 +99,7 @@ def _enqueue(request: Request, resources: Resources, caller: Caller, body: wire.
     return documents.generation(details).model_dump(mode="json", by_alias=True)
 
 
-async def _held(
+async def held(
     request: Request, caller: Caller, answer: Mapping[str, Any], *, prefer: str | None, headers: dict[str, str]
 ) -> Response:
     """The answer, held until the generation is final where the request prefers so."""
@@ -159,7 +159,7 @@ async def get(
     answer = documents.generation(details).model_dump(mode="json", by_alias=True)
     if not read_wait(prefer):
         return JSONResponse(answer)
-    return await _held(request, caller, answer, prefer=prefer, headers={})
+    return await held(request, caller, answer, prefer=prefer, headers={})
 
 
 def _story(resources: Resources, caller: Caller, text: str) -> GenerationDetails:

@@ -13,13 +13,15 @@ router = APIRouter(tags=["Health"])
 class Stage(Wire):
     """A stage of the pipeline.
 
-    `available` says whether this version has it at all, `ready` whether this installation can use it now.
+    `available` says whether this version has it at all, `ready` whether this installation can use it now; under
+    `recorded_as` it stands among the `stages` of a generation.
     """
 
     number: int
     name: str
     available: bool
     ready: bool
+    recorded_as: str | None
 
 
 class Health(Wire):
@@ -34,23 +36,23 @@ def health(resources: Held) -> Health:
     silence_s = heartbeat.silence_s(resources)
     works = silence_s is not None and silence_s < heartbeat.SILENCE_S
     stages = (
-        ("VLT analysis", False, False),
-        ("prompt enhancement", False, False),
-        ("persona matching", False, False),
-        ("model routing", False, False),
-        ("RLHF optimization", False, False),
-        ("image generation", True, works and bool(resources.lanes)),
-        ("image enhancement", False, False),
-        ("batch generation", True, works),
-        ("real-time status", True, True),
-        ("analytics", True, True),
-        ("collaboration", True, True),
+        ("VLT analysis", True, works, "analysis"),
+        ("prompt enhancement", True, works, "enhancement"),
+        ("persona matching", True, works, "persona"),
+        ("model routing", True, works, "routing"),
+        ("RLHF optimization", True, works, "optimise"),
+        ("image generation", True, works and bool(resources.lanes), "generation"),
+        ("image enhancement", False, False, None),
+        ("batch generation", True, works, None),
+        ("real-time status", True, True, None),
+        ("analytics", True, True, None),
+        ("collaboration", True, True, None),
     )
     return Health(
         status="ok",
         tick_age_s=silence_s,
         stages=[
-            Stage(number=number, name=name, available=available, ready=ready)
-            for number, (name, available, ready) in enumerate(stages, start=1)
+            Stage(number=number, name=name, available=available, ready=ready, recorded_as=recorded_as)
+            for number, (name, available, ready, recorded_as) in enumerate(stages, start=1)
         ],
     )

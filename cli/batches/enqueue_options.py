@@ -16,6 +16,7 @@ from pipeline.intake.findings import Findings, read_kinds
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_file import read_prompts
 from pipeline.intake.prompt_rows import PromptRows
+from pipeline.intake.stage_wishes import read_switch, stage_wishes
 from pipeline.intake.templates import read_variables
 from pipeline.intake.workbooks.choose import WorkbookOptions
 from providers.setting_values import OVERDUE_AFTER, POLL_EVERY
@@ -42,12 +43,6 @@ def policy_of(max_tries: int | None, escalate: str | None) -> dict[str, Any]:
         BadInput: a step that there is not.
     """
     return try_policy_of(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate))
-
-
-def stage_wishes(*, persona: str | None = None, optimise: bool = True) -> dict[str, Any]:
-    """What was said about stages before the picture, under their names; nothing for what is as usual."""
-    wishes: dict[str, Any] = {} if persona is None else {"persona": persona}
-    return wishes if optimise else {**wishes, "optimise": "off"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +119,20 @@ class EnqueueOptions:
     poll_interval: Annotated[
         int | None, typer.Option(min=1, max=3_600, metavar="S", help="Seconds between two looks at a job.")
     ] = None
+    analysis: Annotated[
+        str | None, typer.Option(help="Who looks at pictures in the column `image`: local, llm or off.")
+    ] = None
+    enhance: Annotated[str | None, typer.Option(help="Who writes prompts: off, local or llm; off for words alone.")] = (
+        None
+    )
+    block: Annotated[str | None, typer.Option(help="Kept word for word in every prompt that is written: a brand.")] = (
+        None
+    )
+    candidates: Annotated[int | None, typer.Option(min=1, max=16, help="So many prompts to choose from.")] = None
     persona: Annotated[str | None, typer.Option(help="Whose taste adds words to each prompt: a name, or auto.")] = None
+    optimise: Annotated[
+        str, typer.Option(metavar="on|off", help="Rank candidate prompts by what people have preferred.")
+    ] = "on"
 
     def read(self) -> PromptRows:
         """The rows of the file that are wanted.
@@ -168,7 +176,15 @@ class EnqueueOptions:
             try_policy=policy_of(self.max_tries, self.escalate),
             redo=self.redo,
             look=not self.no_look,
-            preparation=stage_wishes(persona=self.persona),
+            preparation=stage_wishes(
+                analysis=self.analysis,
+                enhance=self.enhance,
+                persona=self.persona,
+                block=self.block,
+                candidates=self.candidates,
+                optimise=read_switch(self.optimise, what="--optimise"),
+            ),
+            folder=Path() if str(self.prompts) == "-" else self.prompts.parent,
             findings=prompts.findings,
         )
 

@@ -18,6 +18,7 @@ from cli.stand_in import is_missing, sandbox_child, with_stand_in
 from cli.terminal import Terminal
 from domain.errors import BadInput
 from domain.money import show
+from domain.states import GenerationState
 from pipeline.intake.commit import Enqueued, commit
 from pipeline.intake.plan import Plan, prepare
 from pipeline.intake.prompt_check import objections, refuse_objectionable
@@ -121,6 +122,10 @@ def say_plan(terminal: Terminal, plan: Plan, *, more: Mapping[str, object] | Non
     if looked := plan.looks.in_words():
         terminal.out.print(looked)
     terminal.out.print(f"plan {plan.digest}; the same rows with the same settings make the same plan")
+    if plan.words_usd:
+        terminal.out.print(
+            f"of that, the words that a model writes before the pictures are at most {show(plan.words_usd)} USD"
+        )
     if order.policy.on:
         terminal.out.print(
             f"each may come to {order.policy.max_tries} tries; a further one costs about as much again,"
@@ -138,6 +143,7 @@ def _plan_document(plan: Plan) -> dict[str, object]:
         "total": plan.total,
         "expected_usd": show(plan.expected_usd),
         "at_most_usd": show(plan.at_most_usd),
+        "words_usd": show(plan.words_usd),
         "known": plan.known,
         "changed": len(plan.changed),
         "at_least_s": round(plan.at_least.total_seconds(), 1),
@@ -200,7 +206,8 @@ def watched(
 ) -> status.BatchStatus:
     """Look on until nothing moves any more, with workers of this command's own where there are no others."""
     found = status.find(opened.resources, name_or_id, user_id=opened.settings.user)
-    checks = found.batch.character_id is not None
+    # Pictures that rows hand in are looked at by the model that checks others.
+    checks = found.batch.character_id is not None or bool(found.standing.counts[GenerationState.PREPARING])
     brings = workers or is_embedded(read_settings())
     with crew_of_command(opened, terminal, checks=checks, brings=brings, beside=beside) as tend:
         watch = Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings, log=log)

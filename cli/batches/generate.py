@@ -1,6 +1,5 @@
 """`generate`: one picture, from words, from another picture or from a specification."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,19 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from cli.batches import views
-from cli.batches.enqueue_options import stage_wishes
 from cli.batches.watch import Watch
 from cli.installation import Opened, crew_of_command, opened
 from cli.options import AsJson, options_from
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
-from domain.errors import BadInput
 from domain.ids import BatchId
 from domain.money import read_limit
 from domain.routing import Routing
 from domain.states import GenerationState
 from pipeline.intake.commit import commit
 from pipeline.intake.plan import prepare
+from pipeline.intake.row_inputs import read_spec_file
 from pipeline.intake.single import Single, order_of
+from pipeline.intake.stage_wishes import read_switch, stage_wishes
 from pipeline.views import generations, status
 from pipeline.views.generations import GenerationDetails
 from pipeline.views.stages import stages_of
@@ -29,8 +28,6 @@ from providers.catalogue import load
 from runtime.lanes import require_lane
 from runtime.settings import read_settings
 from runtime.site import is_embedded
-
-_LARGEST_SPEC = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +62,9 @@ class GenerateOptions:
     block: Annotated[str | None, typer.Option(help="Kept word for word in every prompt: a brand.")] = None
     candidates: Annotated[int, typer.Option(min=1, max=16, help="So many prompts to choose from.")] = 4
     persona: Annotated[str | None, typer.Option(help="Whose taste adds words: a name, or auto.")] = None
-    optimise: Annotated[bool, typer.Option(help="Rank candidate prompts by what people have preferred.")] = True
+    optimise: Annotated[
+        str, typer.Option(metavar="on|off", help="Rank candidate prompts by what people have preferred.")
+    ] = "on"
 
     @property
     def words(self) -> dict[str, Any]:
@@ -83,7 +82,7 @@ class GenerateOptions:
         return Single(
             prompt=self.prompt,
             image=self.image,
-            vlt=None if self.vlt is None else read_vlt(self.vlt),
+            vlt=None if self.vlt is None else read_spec_file(self.vlt),
             negative_prompt=self.negative_prompt,
             provider=self.provider,
             model=self.model,
@@ -95,7 +94,7 @@ class GenerateOptions:
             enhance=self.enhance,
             block=self.block,
             candidates=self.candidates,
-            more=stage_wishes(persona=self.persona, optimise=self.optimise),
+            more=stage_wishes(persona=self.persona, optimise=read_switch(self.optimise, what="--optimise")),
         )
 
 
@@ -112,23 +111,6 @@ def generate_command(
             load().get(options.model).check_usable(datetime.now(UTC).date())
         with opened() as site:
             raise typer.Exit(_generate(site, single, terminal, wait=not no_wait))
-
-
-def read_vlt(path: Path) -> Any:
-    """The specification in a file.
-
-    Raises:
-        BadInput: it cannot be read, or is no JSON.
-    """
-    try:
-        content = path.read_bytes()
-        if len(content) > _LARGEST_SPEC:
-            raise BadInput(f"{str(path)!r} has {len(content):,} bytes; a specification has a megabyte at most")
-        return json.loads(content)
-    except OSError as error:
-        raise BadInput(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise BadInput(f"{str(path)!r} is no JSON: {error}") from None
 
 
 def _generate(site: Opened, single: Single, terminal: Terminal, *, wait: bool) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from db.moves.rows import error_columns
 from db.reads.work import Lease
-from db.schema import generations
+from db.schema import batches, generations
 from db.schema_preparation import preparations
 from db.texts import storable_json
 from domain.errors import LikenessError, LostRace
@@ -159,7 +159,9 @@ def claim(connection: Connection, generation_id: GenerationId, *, lease: Lease) 
     if taken is None:
         return None
     row = connection.execute(
-        select(generations).where(generations.c.id == generation_id, generations.c.state == GenerationState.PREPARING)
+        select(generations, batches.c.team)
+        .join(batches, batches.c.id == generations.c.batch_id)
+        .where(generations.c.id == generation_id, generations.c.state == GenerationState.PREPARING)
     ).mappings()
     found = row.one_or_none()
     if found is None:

@@ -140,6 +140,12 @@ def get(connection: Connection, batch_id: BatchId) -> BatchRow:
     return BatchRow(**row)
 
 
+def team_of(connection: Connection, batch_id: BatchId) -> str:
+    """Whose keys see the batch."""
+    team: str = connection.execute(select(batches.c.team).where(batches.c.id == batch_id)).scalar_one()
+    return team
+
+
 def find(connection: Connection, name_or_id: str, *, user_id: str) -> BatchRow:
     """The batch of that name or id.
 

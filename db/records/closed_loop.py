@@ -62,6 +62,7 @@ class Standing:
     Args:
         settings: overlaid with the changes of its latest try.
         changes: of its latest try, or of the one that waits.
+        team: whose results count.
         tries: number of tries, including failed ones that cost nothing.
         tried_models: every model that an attempt used.
         varied: pictures that a variation was requested of, as (job, position).
@@ -70,6 +71,7 @@ class Standing:
     """
 
     generation_id: GenerationId
+    team: str
     policy: Policy
     prompt: str
     character_ids: Sequence[CharacterId]
@@ -99,7 +101,7 @@ def policy_of(connection: Connection, generation_id: GenerationId) -> Policy:
 def standing(connection: Connection, generation_id: GenerationId) -> Standing:
     """The state of the generation; locks nothing."""
     row = connection.execute(
-        select(generations, batches.c.try_policy.label("batch_policy"))
+        select(generations, batches.c.try_policy.label("batch_policy"), batches.c.team)
         .join(batches, batches.c.id == generations.c.batch_id)
         .where(generations.c.id == generation_id)
     ).one()
@@ -109,6 +111,7 @@ def standing(connection: Connection, generation_id: GenerationId) -> Standing:
     actions = [one.changes["action"] for one in made if "action" in one.changes]
     return Standing(
         generation_id=generation_id,
+        team=row.team,
         policy=Policy.of(row.batch_policy, row.try_policy),
         prompt=row.prompt,
         character_ids=[] if row.character_id is None else [row.character_id, *row.further_character_ids],

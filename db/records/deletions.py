@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.schema import attempts, generation_assets, generations
@@ -15,6 +15,18 @@ from domain.states import FINAL
 
 #: Stands in a row in place of its picture.
 DELETED = "deleted on request"
+
+_INPUT_OF = text(
+    """
+    SELECT g.pipeline_data #>> '{prepare,image}' FROM generations g
+    WHERE g.id = :generation_id AND (g.pipeline_data #>> '{prepare,image}') IS NOT NULL
+      AND NOT EXISTS (
+          SELECT FROM generations o
+          WHERE (o.pipeline_data #>> '{prepare,image}') IS NOT NULL
+            AND (o.pipeline_data #>> '{prepare,image}') = (g.pipeline_data #>> '{prepare,image}') AND o.id <> g.id
+            AND NOT EXISTS (SELECT FROM deletions d WHERE d.generation_id = o.id AND d.done_at IS NOT NULL))
+    """
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +102,12 @@ def files_of(connection: Connection, generation_id: GenerationId) -> list[Stored
             StoredFile(asset_id=asset_id, key=key, shared=bool(connection.execute(select(shared)).scalar_one()))
         )
     return found
+
+
+def input_of(connection: Connection, generation_id: GenerationId) -> str | None:
+    """The picture that was handed in for it; None where there is none, or a generation that is not deleted has it."""
+    key: str | None = connection.execute(_INPUT_OF, {"generation_id": generation_id}).scalar_one_or_none()
+    return key
 
 
 def forget_pictures(connection: Connection, generation_id: GenerationId) -> int:

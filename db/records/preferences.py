@@ -39,9 +39,11 @@ class HeadRow:
     """A fitted head.
 
     Args:
+        team: whose choices it was fitted to.
         bins, weights, offsets: as `pipeline.learning.preferences` writes them.
     """
 
+    team: str
     digest: str
     fingerprint: str
     version: str
@@ -66,8 +68,20 @@ _CHOICES = text(
     FROM preference_pairs c
     JOIN generation_assets preferred ON preferred.id = c.preferred_id
     JOIN generation_assets other ON other.id = c.other_id
-    WHERE preferred.sha256 IS NOT NULL AND other.sha256 IS NOT NULL
+    JOIN generations g ON g.id = preferred.generation_id
+    JOIN batches b ON b.id = g.batch_id
+    WHERE preferred.sha256 IS NOT NULL AND other.sha256 IS NOT NULL AND b.team = :team
     ORDER BY c.id DESC LIMIT :most
+    """
+)
+
+_TEAMS = text(
+    """
+    SELECT DISTINCT b.team FROM batches b JOIN generations g ON g.batch_id = b.id
+    JOIN (SELECT generation_id FROM generation_feedback
+          UNION SELECT a.generation_id FROM preference_pairs c JOIN generation_assets a ON a.id = c.preferred_id
+    ) said ON said.generation_id = g.id
+    ORDER BY 1
     """
 )
 
@@ -77,9 +91,10 @@ _OPINIONS = text(
         g.prompt
     FROM generation_feedback f
     JOIN generations g ON g.id = f.generation_id
+    JOIN batches b ON b.id = g.batch_id AND b.team = :team
     JOIN generation_assets a ON a.id = coalesce(f.asset_id, (
-        SELECT b.id FROM generation_assets b WHERE b.generation_id = f.generation_id AND b.r2_key IS NOT NULL
-        ORDER BY b.best DESC, b.created_at, b.position LIMIT 1))
+        SELECT o.id FROM generation_assets o WHERE o.generation_id = f.generation_id AND o.r2_key IS NOT NULL
+        ORDER BY o.best DESC, o.created_at, o.position LIMIT 1))
     WHERE a.sha256 IS NOT NULL AND f.feedback_type IN ('heart', 'outlier', 'rating', 'comment')
       AND (CAST(:user AS text) IS NULL OR f.user_id = :user)
     ORDER BY f.id DESC LIMIT :most
@@ -87,14 +102,19 @@ _OPINIONS = text(
 )
 
 
-def choices(connection: Connection, *, most: int) -> list[ChoiceRow]:
-    """The latest choices."""
-    return [ChoiceRow(**row) for row in connection.execute(_CHOICES, {"most": most}).mappings()]
+def teams(connection: Connection) -> list[str]:
+    """Teams that have said something about pictures."""
+    return list(connection.execute(_TEAMS).scalars())
 
 
-def opinions(connection: Connection, *, most: int, user_id: str | None = None) -> list[OpinionRow]:
-    """The latest feedback that says something about taste, oldest first."""
-    rows = connection.execute(_OPINIONS, {"most": most, "user": user_id}).mappings()
+def choices(connection: Connection, *, team: str, most: int) -> list[ChoiceRow]:
+    """The latest choices of a team."""
+    return [ChoiceRow(**row) for row in connection.execute(_CHOICES, {"most": most, "team": team}).mappings()]
+
+
+def opinions(connection: Connection, *, team: str, most: int, user_id: str | None = None) -> list[OpinionRow]:
+    """The latest feedback of a team that says something about taste, oldest first."""
+    rows = connection.execute(_OPINIONS, {"most": most, "team": team, "user": user_id}).mappings()
     return [OpinionRow(**row) for row in rows][::-1]
 
 
@@ -103,20 +123,23 @@ def keep_head(connection: Connection, head: HeadRow) -> None:
     connection.execute(upsert(preference_heads).values(**asdict(head)).on_conflict_do_nothing())
 
 
-def latest_head(connection: Connection, *, fingerprint: str | None = None) -> HeadRow | None:
-    """The head that was fitted last: of a model, or of any."""
+def latest_head(connection: Connection, *, team: str, fingerprint: str | None = None) -> HeadRow | None:
+    """The head of a team that was fitted last: of a model, or of any."""
     columns = [preference_heads.c[name] for name in HeadRow.__dataclass_fields__]
-    statement = select(*columns).order_by(preference_heads.c.trained_at.desc(), preference_heads.c.digest).limit(1)
+    newest_first = (preference_heads.c.trained_at.desc(), preference_heads.c.digest)
+    statement = select(*columns).where(preference_heads.c.team == team).order_by(*newest_first).limit(1)
     if fingerprint is not None:
         statement = statement.where(preference_heads.c.fingerprint == fingerprint)
     row = connection.execute(statement).mappings().one_or_none()
     return None if row is None else HeadRow(**row)
 
 
-def has_head(connection: Connection, *, digest: str, fingerprint: str) -> bool:
+def has_head(connection: Connection, *, team: str, digest: str, fingerprint: str) -> bool:
     """Whether a head was fitted to exactly these choices."""
     found = select(preference_heads.c.digest).where(
-        preference_heads.c.digest == digest, preference_heads.c.fingerprint == fingerprint
+        preference_heads.c.team == team,
+        preference_heads.c.digest == digest,
+        preference_heads.c.fingerprint == fingerprint,
     )
     return connection.execute(found).first() is not None
 

@@ -83,17 +83,18 @@ _RESULTS = text(
     SELECT * FROM (
         SELECT a.model, a.finished_at, a.outcome = 'completed' AND NOT {_TAKEN_BACK} AS accepted,
             CASE WHEN g.character_id IS NULL THEN 0 ELSE 1 + cardinality(g.further_character_ids) END AS characters
-        FROM attempts a JOIN generations g ON g.id = a.generation_id
+        FROM attempts a JOIN generations g ON g.id = a.generation_id JOIN batches b ON b.id = g.batch_id
         WHERE a.kind = 'image' AND a.outcome IN ('completed', 'rejected', 'failed') AND a.accepted_at IS NOT NULL
+          AND b.team = :team
         ORDER BY a.finished_at DESC LIMIT :most
     ) latest ORDER BY finished_at
     """  # noqa: S608 -- a constant condition
 )
 
 
-def results(connection: Connection, *, most: int) -> list[ModelResult]:
-    """The latest results, oldest first: what a provider accepted, and what was made of it."""
-    rows = connection.execute(_RESULTS, {"most": most})
+def results(connection: Connection, *, team: str, most: int) -> list[ModelResult]:
+    """The latest results of a team, oldest first: what a provider accepted, and what was made of it."""
+    rows = connection.execute(_RESULTS, {"most": most, "team": team})
     return [ModelResult(model=row.model, characters=row.characters, accepted=row.accepted) for row in rows]
 
 

@@ -133,7 +133,7 @@ def _rank_by_taste(resources: Resources, work: Work, embeddings: Mapping[AssetId
     """
     if not embeddings:
         return
-    head = preferences.usable_head(resources, preferences.fingerprint_in(asdict(origin)))
+    head = preferences.usable_head(resources, preferences.fingerprint_in(asdict(origin)), batch_id=work.batch_id)
     if head is None:
         return
     vectors = {asset_id: one.core for asset_id, one in embeddings.items()}

@@ -55,10 +55,17 @@ INSTEAD = {
     "count": "use --times, or write the row several times",
     "quantity": "use --times, or write the row several times",
 }
+#: What a row hands in beside words: a picture, a specification of garments.
+INPUTS = ("image", "vlt")
 #: About further tries, and so no part of what is asked of a model.
 TRIES = frozenset({"max_tries", "escalate"})
-KNOWN = frozenset({"prompt", *WORDS, *NUMBERS, *SETTINGS, *TRIES, "status", "approved"})
+KNOWN = frozenset({"prompt", *WORDS, *NUMBERS, *SETTINGS, *TRIES, *INPUTS, "status", "approved"})
 
+_NO = frozenset({"no", "n", "false", "0", "off"})
+YES = frozenset({"approved", "yes", "y", "true", "1", "x"})
+
+#: Between two addresses in a cell; a comma inside an address is the address's own.
+_BETWEEN_ADDRESSES = re.compile(r"[\s,;|]+(?=https?://)")
 #: Two letters that changed places in a word of four, as in `sede`, are this alike.
 _ALIKE = 0.75
 
@@ -85,6 +92,44 @@ def read_references(text: str, *, line: int) -> dict[str, str | int]:
     if (count := re.fullmatch(r"(\d{1,3})(?:\.0+)?", text)) is None:
         raise BadInput(f"references is {text!r}; write 'none', 'all', or how many, such as 1", line=line)
     return {REFERENCES: int(count[1])}
+
+
+def read_number(text: str, where: str, *, line: int, most: int) -> int:
+    """The whole number of a cell.
+
+    Raises:
+        BadInput: it is none, or more than `most`.
+    """
+    number = re.fullmatch(r"(\d{1,12})(?:\.0+)?", text)
+    if number is None or int(number[1]) > most:
+        raise BadInput(f"{where} is {text!r}; it must be a whole number from 0 to {most}", line=line)
+    return int(number[1])
+
+
+def read_setting(text: str, column: str, *, where: str, line: int) -> dict[str, str | int]:
+    """The setting that a cell says; none for a switch that says no.
+
+    Raises:
+        BadInput: it should be a number and is none.
+    """
+    if column == REFERENCES:
+        return read_references(text, line=line)
+    if column in SWITCHES and text.casefold() in _NO:
+        return {}
+    return {column: _value(text, column, where=where, line=line)}
+
+
+def _value(text: str, column: str, *, where: str, line: int) -> str | int:
+    if column in ADDRESSES:
+        return _BETWEEN_ADDRESSES.sub(" ", text).strip(" ,;|")
+    if column == "aspect_ratio":
+        # Spreadsheets take 16:9 for a time of day and save 16:09 or 16:09:00.
+        ratio = re.fullmatch(r"(\d{1,5}) *[:x/] *(\d{1,5})(?::00)?", text)
+        return f"{int(ratio[1])}:{int(ratio[2])}" if ratio else text
+    if column in SWITCHES:
+        return "yes" if text.casefold() in YES else text
+    most = NUMBERS.get(column)
+    return text if most is None else read_number(text, where, line=line, most=most)
 
 
 def misspelt(columns: Iterable[str]) -> Iterator[str]:

@@ -32,6 +32,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
     warnings = live_models.check(resources, plan.drafts, on=datetime.now(UTC).date())
     if order.pictures is not None:
         order.pictures.keep(resources)
+    plan.inputs.keep(resources)
     with resources.database.transaction() as connection:
         first = next(iter(split_names(order.character)), None)
         batch_id, made = batches.open_batch(

@@ -7,6 +7,7 @@ prompt of a row is not decided here.
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 from typing import Any, BinaryIO, NoReturn
 
 from domain.errors import BadInput
@@ -80,7 +81,7 @@ def checked_fields(prompt: object, *, name: str, line: int, rename: Callable[[st
             raise _unstorable(name, line)
         return {"prompt": prompt}
     try:
-        text = json.dumps(dict(prompt))  # type: ignore[call-overload]  # what is no mapping is refused
+        text = json.dumps(dict(prompt), default=_path)  # type: ignore[call-overload]  # what is no mapping is refused
     except (TypeError, ValueError):
         what = f"{type(prompt).__name__} {prompt!r:.60}"
         raise BadInput(
@@ -88,6 +89,13 @@ def checked_fields(prompt: object, *, name: str, line: int, rename: Callable[[st
         ) from None
     element, _ = _decoded(text, 0, name=name, first_line=line)
     return _fields(element, name=name, line=line, rename=rename)
+
+
+def _path(value: object) -> str:
+    """The path of a picture, as scripts write it."""
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no value of a row")
 
 
 def _after_space(text: str, position: int) -> int:

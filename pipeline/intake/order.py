@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,6 +34,8 @@ class Order:
         try_policy: what was said about further tries, as `domain.escalation.try_policy_of` writes it.
         redo: make rows again that the batch has already, and that differ in what does not decide the picture.
         preparation: what is wished of the stages before the picture, by their names (`domain.preparation`).
+        folder: that the paths of pictures in rows begin at; None: a row may name no file of this machine.
+        files: pictures that came with the order itself, by the names that its rows have for them.
         look: look at the addresses of references that rows name, before anything is enqueued.
         team: whose keys see the batch, and whose characters it may name.
         key_id: the API key that asks; None for the command line or a script.
@@ -56,6 +59,8 @@ class Order:
     try_policy: Mapping[str, Any] = field(default_factory=dict)
     redo: bool = False
     preparation: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
     look: bool = True
     team: str = LOCAL_TEAM
     key_id: UUID | None = None

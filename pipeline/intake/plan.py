@@ -27,6 +27,7 @@ from pipeline.intake.order import Order
 from pipeline.intake.prompt_rows import PromptRow, PromptRows
 from pipeline.intake.reference_looks import Looks, look, refuse
 from pipeline.intake.row_checks import RowChecks
+from pipeline.intake.row_inputs import RowInputs
 from pipeline.intake.row_repeats import multiplied
 from pipeline.intake.spool import Spool
 from pipeline.resources import Resources
@@ -70,6 +71,8 @@ class Plan:
         drafts: providers, each with a submission of every kind that there will be.
         looks: what was found behind the addresses of references that rows name.
         largest_hold_usd: the most that one call may cost.
+        words_usd: the most that calls to a model for words can cost before the pictures of new rows.
+        inputs: the pictures that rows hand in, which wait to be kept.
         warnings: sentences for a person.
         prepares: whether a row is prepared before its picture is asked for.
         at_least, at_most: how long the new rows take on the lanes of this installation, if nothing else runs there.
@@ -86,6 +89,8 @@ class Plan:
     looks: Looks
     themes: Sequence[str]
     largest_hold_usd: Decimal
+    words_usd: Decimal
+    inputs: RowInputs
     warnings: Sequence[str]
     prepares: bool
     at_least: timedelta
@@ -103,8 +108,8 @@ class Plan:
 
     @property
     def at_most_usd(self) -> Decimal:
-        """The sum of the holds of the new rows."""
-        return sum((one.at_most_usd for one in self.new), Decimal(0))
+        """The sum of the holds of the new rows, those of their words included."""
+        return sum((one.at_most_usd for one in self.new), self.words_usd)
 
     @property
     def providers(self) -> list[str]:
@@ -175,6 +180,9 @@ def prepare(
         looks=looks,
         themes=sorted(seen.themes),
         largest_hold_usd=checks.largest_hold_usd,
+        # Of all rows, where the batch has some of them: what is said is the most.
+        words_usd=checks.words_usd if known.new else Decimal(0),
+        inputs=checks.inputs,
         warnings=list(order.findings.sentences()),
         prepares=seen.prepares or bool(order.preparation) or Routing.of(order.model) is not None,
         at_least=shortest,

@@ -8,7 +8,7 @@ import io
 import re
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,7 +19,7 @@ from pipeline.intake.cell_text import is_comment
 from pipeline.intake.columns import KNOWN, column_name
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.json_rows import read_json_array, read_json_lines
-from pipeline.intake.prompt_rows import PromptRows, RowReader, by_status
+from pipeline.intake.prompt_rows import PromptRow, PromptRows, RowReader, by_status, rows_of
 from pipeline.intake.spreadsheet import read_lines, read_table
 from pipeline.intake.workbooks.choose import WorkbookOptions
 from pipeline.intake.workbooks.reading import WorkbookFile, is_workbook
@@ -74,6 +74,21 @@ def read_prompts(
         _take(kept, reader, raw, start=start, end=end, book=book)
     _refuse_what_is_not_there(kept, reader, name=name, start=start, end=end)
     return kept
+
+
+def rows_in(
+    prompts: Path | Iterable[str | Mapping[str, Any]], *, sheet: str | None, findings: Findings
+) -> Iterable[PromptRow]:
+    """The rows of a file, or of a script's own prompts.
+
+    Raises:
+        BadInput: they cannot be used, or a sheet was named that no file has.
+    """
+    if isinstance(prompts, Path):
+        return read_prompts(prompts, workbook=WorkbookOptions(sheet=sheet), findings=findings)
+    if sheet is not None:
+        raise BadInput("a sheet is part of a workbook; give the path of one (a pathlib.Path) as prompts")
+    return rows_of(prompts, findings=findings)
 
 
 def _check_range(start: int, end: int | None) -> None:

@@ -4,7 +4,6 @@ The columns of each become a `PromptRow`, one at a time, or one sentence that sa
 taken apart into columns is decided elsewhere, and so is what a setting is worth to a model.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,10 +14,21 @@ from typing import Any, Final, overload
 from domain.errors import BadInput
 from domain.escalation import MOST_TRIES, read_steps, try_policy_of
 from pipeline.intake.cell_text import Tidying, broken_letters, error_mark, is_placeholder
-from pipeline.intake.columns import ADDRESSES, NUMBERS, SETTINGS, SWITCHES, TRIES, WORDS, column_name, read_references
+from pipeline.intake.columns import (
+    INPUTS,
+    NUMBERS,
+    SETTINGS,
+    TRIES,
+    WORDS,
+    YES,
+    column_name,
+    read_number,
+    read_setting,
+)
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.json_rows import checked_fields
 from pipeline.intake.spool import Spool
+from pipeline.intake.stage_wishes import placeholder
 from pipeline.intake.templates import MOST, alternatives, filled, folded, may_hold_placeholders, placeholders
 from pipeline.intake.workbooks.reading import WorkbookFile
 
@@ -29,10 +39,6 @@ LONGEST_PROMPT: Final = 32_000
 NOTHING: Final[Mapping[str, Any]] = {}
 
 _STATUSES_NAMED: Final = 5
-#: Between two addresses in a cell; a comma inside an address is the address's own.
-_BETWEEN_ADDRESSES: Final = re.compile(r"[\s,;|]+(?=https?://)")
-_NO: Final = frozenset({"no", "n", "false", "0", "off"})
-_YES: Final = frozenset({"approved", "yes", "y", "true", "1", "x"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +202,8 @@ class RowReader:
         for line, fields in raw:
             self.column = None
             prompt = self._prompt(fields, line)
-            if not prompt:
+            inputs = self._inputs(fields, line)
+            if not prompt and not inputs:
                 self.blank += 1
                 continue
             if self._approved_only and not self._approved(fields, line):
@@ -205,8 +212,11 @@ class RowReader:
                 self.blank += 1
                 self._findings.add(Kind.NO_PROMPT, f"{prompt!r} is no prompt, and its row is passed over", line=line)
                 continue
-            for text, values in self._filled(self._checked(prompt, line), fields, line):
-                yield self._row(text, {**fields, **values} if values else fields, line=line, position=position)
+            wordless = [(placeholder(inputs), NOTHING)] if not prompt else []
+            for text, values in wordless or self._filled(self._checked(prompt, line), fields, line):
+                own = {**fields, **values} if values else fields
+                wishes = {**inputs, "prompt": None} if wordless else inputs
+                yield self._row(text, own, line=line, position=position, preparation=wishes)
                 position += 1
 
     def refuse_if_empty(self, kept: int) -> None:
@@ -245,6 +255,12 @@ class RowReader:
             )
             raise BadInput(f"the prompt in {self._name!r} {said}", line=line)
         return prompt
+
+    def _inputs(self, fields: dict[str, Any], line: int) -> dict[str, Any]:
+        """What the row hands in beside words, as it stands there."""
+        given = {name: fields.pop(name) for name in INPUTS if name in fields}
+        read = {name: one if isinstance(one, dict) else self._text(one, name, line) for name, one in given.items()}
+        return {name: one for name, one in read.items() if one}
 
     def _checked(self, prompt: str, line: int) -> str:
         """The prompt without what stands around it; what cannot be meant is refused."""
@@ -291,12 +307,14 @@ class RowReader:
         words = [self._text(fields[column], column, line).casefold() for column in present]
         said = [word for word in words if word]
         # Where both columns speak they must agree: a picture that nobody wanted costs money.
-        if said and all(word in _YES for word in said):
+        if said and all(word in YES for word in said):
             return True
-        self.unapproved[next((word for word in said if word not in _YES), "")] += 1
+        self.unapproved[next((word for word in said if word not in YES), "")] += 1
         return False
 
-    def _row(self, prompt: str, fields: dict[str, Any], *, line: int, position: int) -> PromptRow:
+    def _row(
+        self, prompt: str, fields: dict[str, Any], *, line: int, position: int, preparation: Mapping[str, Any]
+    ) -> PromptRow:
         words: dict[str, Any] = {}
         settings: dict[str, str | int] = {}
         extra: dict[str, Any] = {}
@@ -325,6 +343,7 @@ class RowReader:
             settings=settings or NOTHING,
             extra=extra or NOTHING,
             try_policy=policy or NOTHING,
+            preparation=preparation or NOTHING,
             **words,
         )
 
@@ -358,7 +377,8 @@ class RowReader:
         try:
             if column == "escalate":
                 return try_policy_of(escalate=read_steps(text))
-            return try_policy_of(max_tries=self._number(text, column, line, most=MOST_TRIES))
+            number = read_number(text, f"{column} in {self._name!r}", line=line, most=MOST_TRIES)
+            return try_policy_of(max_tries=number)
         except BadInput as failure:
             raise BadInput(f"{failure} (in {self._name!r})", line=line) if failure.line is None else failure from None
 
@@ -372,27 +392,5 @@ class RowReader:
 
     def _setting(self, text: str, column: str, line: int) -> dict[str, str | int]:
         """The setting that a cell says; none for a switch that says no."""
-        if column in SWITCHES and text.casefold() in _NO:
-            return {}
-        return read_references(text, line=line) if column == "references" else {column: self._value(text, column, line)}
-
-    def _value(self, text: str, column: str, line: int) -> str | int:
         self._refuse_error_mark(text, column, line)
-        if column in ADDRESSES:
-            return _BETWEEN_ADDRESSES.sub(" ", text).strip(" ,;|")
-        if column == "aspect_ratio":
-            # Spreadsheets take 16:9 for a time of day and save 16:09 or 16:09:00.
-            ratio = re.fullmatch(r"(\d{1,5}) *[:x/] *(\d{1,5})(?::00)?", text)
-            return f"{int(ratio[1])}:{int(ratio[2])}" if ratio else text
-        if column in SWITCHES:
-            return "yes" if text.casefold() in _YES else text
-        most = NUMBERS.get(column)
-        return text if most is None else self._number(text, column, line, most=most)
-
-    def _number(self, text: str, column: str, line: int, *, most: int) -> int:
-        number = re.fullmatch(r"(\d{1,12})(?:\.0+)?", text)
-        if number is None or int(number[1]) > most:
-            raise BadInput(
-                f"{column} in {self._name!r} is {text!r}; it must be a whole number from 0 to {most}", line=line
-            )
-        return int(number[1])
+        return read_setting(text, column, where=f"{column} in {self._name!r}", line=line)

@@ -33,6 +33,11 @@ from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_rows import PromptRow
 from pipeline.intake.reference_looks import Named, addresses_in, addresses_in_prompt
+from pipeline.intake.row_inputs import RowInputs
+from pipeline.intake.stage_wishes import calls_words, check_written
+from pipeline.learning import personas
+from pipeline.preparing.persona_words import AUTO
+from pipeline.preparing.words_price import NO_WORDS, most_usd
 from pipeline.requests.draft_requests import draft
 from pipeline.resources import Resources
 from providers.catalogue import Catalogue, Model
@@ -111,6 +116,10 @@ class RowChecks:
         self._kinds: dict[Hashable, RowKind] = {}
         self._counted: list[Tally] = []
         self.largest_hold_usd = Decimal(0)
+        #: The most that calls to a model for words can cost before the pictures.
+        self.words_usd = Decimal(0)
+        self._personas: set[str] = {AUTO}
+        self.inputs = RowInputs(folder=order.folder, files=order.files)
         #: One submission of each kind, by what decides which keys are sent.
         self.drafts: dict[Hashable, tuple[str, Ask]] = {}
         #: Addresses of pictures that rows name, each with a line that names it.
@@ -169,9 +178,7 @@ class RowChecks:
         kind.expected_usd += expected
         kind.at_most_usd += hold
         rest = kind.identity_rest if seed is None else _identity_rest(kind, settings=settings)
-        wishes = {**self._order.preparation, **row.preparation}
-        if (routed := Routing.of(row.model or self._order.model)) is not None:
-            wishes["routing"] = routed.value
+        wishes = self._wishes(row)
         identity = identity_with(row.prompt, f"{rest},{canonical(wishes)}" if wishes else rest)
         data = {"row": {"index": row.index, **row.extra}} if row.index or row.extra else {}
         return identity, line_of(
@@ -183,6 +190,25 @@ class RowChecks:
             pipeline_data=data | ({WISHES: {"prompt": row.prompt, **wishes}} if wishes else {}),
             shared=shared,
         )
+
+    def _wishes(self, row: PromptRow) -> dict[str, Any]:
+        """What is wished of the stages before the picture, with what the row hands in as it was read."""
+        wishes = {**self._order.preparation, **row.preparation}
+        if (routed := Routing.of(row.model or self._order.model)) is not None:
+            wishes["routing"] = routed.value
+        if not wishes:
+            return wishes
+        if (prompt := wishes.get("prompt", row.prompt)) is None:
+            check_written(wishes)
+        if (persona := wishes.get("persona")) is not None and persona not in self._personas:
+            personas.find(self._resources, str(persona), team=self._order.team)
+            self._personas.add(persona)
+        wishes = self.inputs.read(wishes)
+        if calls_words(wishes):
+            if self._resources.words is None:
+                raise ServiceMissing(NO_WORDS)
+            self.words_usd += most_usd(self._resources.words, wishes, prompt=prompt)
+        return wishes
 
     def _kind(self, row: PromptRow, *, plain: bool) -> RowKind:
         said = row.settings

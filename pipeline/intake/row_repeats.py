@@ -27,4 +27,8 @@ def multiplied(rows: Iterable[PromptRow], *, times: int, categories: Sequence[st
 
 
 def _in_category(row: PromptRow, category: str) -> PromptRow:
-    return replace(row, prompt=f"{row.prompt}, {category}", extra={**row.extra, "category": category})
+    extra = {**row.extra, "category": category}
+    if "prompt" in row.preparation:
+        # Without words of its own: the category is all that a person has said.
+        return replace(row, extra=extra, preparation={**row.preparation, "prompt": category})
+    return replace(row, prompt=f"{row.prompt}, {category}", extra=extra)

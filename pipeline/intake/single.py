@@ -1,29 +1,36 @@
 """One generation: a picture, a specification or words become an order of one row, in the owner's own setting words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from domain.errors import BadInput, ServiceMissing
-from domain.garments import read_spec, spec_of
-from domain.ids import sha256
+from domain.errors import BadInput
 from domain.routing import Routing
 from pipeline.intake.findings import Findings
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_rows import NOTHING, PromptRow, rows_of
-from pipeline.preparing import input_pictures
+from pipeline.intake.stage_wishes import placeholder, stage_wishes
 from pipeline.resources import Resources
 from providers import setting_words
 from providers.catalogue import load
 
-ANALYSES: Final = ("local", "llm", "off")
-ENHANCEMENTS: Final = ("off", "local", "llm")
-#: Whom an order without a provider is for: the first of these that has a lane here.
+#: The first of these that has a lane here.
 _USUAL: Final = ("replicate", "openai", "ttapi", "sandbox")
-_SHOWN_CHARS: Final = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A picture that came with a request.
+
+    Args:
+        name: for people.
+    """
+
+    content: bytes
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +38,7 @@ class Single:
     """What a person wants of one picture; one of prompt, image and vlt at least.
 
     Args:
-        image: a path or an http(s) address.
+        image: a path, an http(s) address, or the picture itself.
         vlt: a specification, as `domain.garments` reads it.
         settings: in today's words, or in those of the owner's former service (`quality`, `size`, `style`).
         analysis: who looks at the picture: `local`, `llm` or `off`.
@@ -43,7 +50,7 @@ class Single:
     """
 
     prompt: str | None = None
-    image: str | Path | None = None
+    image: str | Path | Upload | None = None
     vlt: Any = None
     negative_prompt: str | None = None
     provider: str | None = None
@@ -61,24 +68,16 @@ class Single:
 
 
 def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Order, Sequence[str]]:
-    """The order, and a sentence for each word that was taken for another.
-
-    A picture is put into the store; nothing else is written.
+    """The order, and a sentence for each word that was taken for another; nothing is written.
 
     Raises:
         BadInput, UnknownThing, ModelRetired: something cannot be used.
-        ServiceMissing: a model for words is asked for, and none is set.
     """
-    _check(single)
-    if "llm" in {single.analysis if single.image is not None else None, single.enhance} and resources.words is None:
-        raise ServiceMissing(
-            "no model for words is set: put OPENAI_API_KEY into .env, or LIKENESS_WORDS_BASE_URL, _API_KEY, _USD_IN and"
-            " _USD_OUT for another service; `local` needs none"
-        )
+    wishes = _wishes(single)
     routed = Routing.of(single.model)
     model = None if routed else single.model
-    wanted = {**single.settings, "provider": single.provider or _usual(resources), "model": model}
-    prepared = _is_prepared(single) or routed is not None
+    wanted = {**single.settings, "provider": single.provider or usual_provider(resources), "model": model}
+    prepared = bool(wishes) or routed is not None
     chosen = setting_words.chosen(
         load(),
         wanted,
@@ -86,12 +85,14 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
         provider=str(wanted["provider"]),
     )
     findings = Findings()
-    wishes = _wishes(resources, single, suffix=chosen.prompt_suffix) if prepared else {}
     if single.prompt:
         (row,) = rows_of([single.prompt + ("" if prepared else chosen.prompt_suffix)], findings=findings)
     else:
-        row = PromptRow(position=0, line=1, prompt=_placeholder(single, wishes), settings=NOTHING, extra=NOTHING)
-        wishes |= {"prompt": None}
+        row = PromptRow(position=0, line=1, prompt=placeholder(wishes), settings=NOTHING, extra=NOTHING)
+    if chosen.translated:
+        said = {name: value for name, value in wanted.items() if value is not None}
+        asked = said | ({"negativePrompt": single.negative_prompt} if single.negative_prompt else {})
+        row = replace(row, extra={"asked": asked, "translated": list(chosen.translated)})
     order = Order(
         name=single.name or f"generate-{uuid4().hex[:16]}",
         user_id=user_id,
@@ -103,60 +104,46 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
         limit_usd=single.limit_usd,
         max_image_cost=single.max_image_cost,
         whole_file=False,
-        preparation=wishes,
+        preparation=_whole(single, wishes, suffix=chosen.prompt_suffix) if prepared else {},
+        folder=None if isinstance(single.image, Upload) else Path(),
+        files={single.image.name: single.image.content} if isinstance(single.image, Upload) else {},
         findings=findings,
     )
     return order, chosen.translated
 
 
-def _is_prepared(single: Single) -> bool:
-    """Whether a stage has anything to do before the picture."""
-    given = single.image is not None or single.vlt is not None
-    return given or (single.enhance or "off") != "off" or bool(single.more)
+def _wishes(single: Single) -> dict[str, Any]:
+    """What a stage has to do before the picture; nothing where words go as they are.
 
-
-def _check(single: Single) -> None:
-    if not (single.prompt and single.prompt.strip()) and single.image is None and single.vlt is None:
+    Raises:
+        BadInput: nothing says what the picture should show, or a word is none that a stage knows.
+    """
+    given = {"image": single.image.name if isinstance(single.image, Upload) else single.image, "vlt": single.vlt}
+    inputs = {name: one for name, one in given.items() if one is not None}
+    if not (single.prompt and single.prompt.strip()) and not inputs:
         raise BadInput("say what the picture should show: --prompt WORDS, --image PHOTO or --vlt SPEC.json")
-    if single.analysis not in ANALYSES:
-        raise BadInput(f"analysis is {single.analysis!r}; there are {', '.join(ANALYSES)}")
-    if single.enhance is not None and single.enhance not in ENHANCEMENTS:
-        raise BadInput(f"enhance is {single.enhance!r}; there are {', '.join(ENHANCEMENTS)}")
-    if not 1 <= single.candidates <= 16:
-        raise BadInput(f"{single.candidates} candidates cannot be written; ask for 1 to 16")
-    blind = single.analysis == "off" and single.vlt is None
-    if not single.prompt and (blind or single.enhance == "off"):
-        raise BadInput(
-            "without words of your own, the picture must be analysed and a prompt be written: leave"
-            f" {'--analysis' if blind else '--enhance'} off out, or give --prompt"
-        )
     for name, text in (("prompt", single.prompt), ("negative prompt", single.negative_prompt), ("block", single.block)):
         if text and (bad := next((letter for letter in text if ord(letter) < 32 and letter not in "\t\n\r"), None)):
             raise BadInput(f"the {name} holds the control character {bad!r}; take it out")
+    said = stage_wishes(analysis=single.analysis, enhance=single.enhance, candidates=single.candidates)
+    if not inputs and (single.enhance or "off") == "off" and not single.more:
+        return {}
+    default = "local" if inputs else "off"
+    wishes = {**said, **single.more, "enhance": single.enhance or default, **inputs}
+    return wishes if single.prompt else {**wishes, "prompt": None}
 
 
-def _usual(resources: Resources) -> str:
+def _whole(single: Single, wishes: Mapping[str, Any], *, suffix: str) -> dict[str, Any]:
+    """The wishes with what goes beside the words until a stage has written the prompt."""
+    whole = dict(wishes)
+    if single.negative_prompt:
+        whole["negative"] = single.negative_prompt.strip()
+    if block := " ".join(one for one in ((single.block or "").strip(), suffix.strip()) if one):
+        whole["block"] = block
+    return whole
+
+
+def usual_provider(resources: Resources) -> str:
+    """Whom an order without a provider is for."""
     served = {lane.provider for lane in resources.lanes.values()}
     return next((one for one in _USUAL if one in served), _USUAL[0])
-
-
-def _wishes(resources: Resources, single: Single, *, suffix: str) -> dict[str, Any]:
-    wishes: dict[str, Any] = {"analysis": single.analysis, "candidates": single.candidates, **single.more}
-    wishes["enhance"] = single.enhance or ("off" if single.image is None and single.vlt is None else "local")
-    if single.vlt is not None:
-        wishes["vlt"] = spec_of(read_spec(single.vlt))
-    if single.image is not None:
-        picture = input_pictures.read_input(single.image)
-        wishes |= {"image": input_pictures.keep(resources, picture), "image_name": picture.name}
-    if single.negative_prompt:
-        wishes["negative"] = single.negative_prompt.strip()
-    if block := " ".join(one for one in ((single.block or "").strip(), suffix.strip()) if one):
-        wishes["block"] = block
-    return wishes
-
-
-def _placeholder(single: Single, wishes: Mapping[str, Any]) -> str:
-    """Shown until there is a prompt; it is never sent."""
-    if single.image is not None:
-        return f"(from {wishes['image_name'][:_SHOWN_CHARS]})"
-    return f"(from specification {sha256(repr(wishes['vlt']).encode())[:8]})"

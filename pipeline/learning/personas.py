@@ -79,7 +79,7 @@ def from_feedback(resources: Resources, name: str, *, user_id: str, team: str = 
         BadInput: the user has liked nothing yet, or the name cannot be used.
     """
     with resources.database.transaction() as connection:
-        said = preferences.opinions(connection, most=_MOST, user_id=user_id)
+        said = preferences.opinions(connection, team=team, most=_MOST, user_id=user_id)
     likings = {one.sha256: liking for one in said if (liking := liking_of(one.kind, one.rating)) is not None}
     liked = [one for one in said if likings.get(one.sha256, 0.0) >= _LIKED]
     disliked = [one for one in said if likings.get(one.sha256, 5.0) <= _DISLIKED]
@@ -133,15 +133,15 @@ def list_all(resources: Resources, *, team: str = LOCAL_TEAM) -> list[Persona]:
         return [of_document(one) for one in personas.list_all(connection, team=team)]
 
 
-def nearest(resources: Resources, prompt: str) -> list[Match]:
-    """All personas by the nearness of their words to a prompt, in the space of the model that is loaded here.
+def nearest(resources: Resources, prompt: str, *, team: str = LOCAL_TEAM) -> list[Match]:
+    """The team's personas by the nearness of their words to a prompt, in the space of the model that is loaded here.
 
     Words are compared with words: a text and a picture have no common scale in it.
     """
     assert resources.scorer is not None
     asked = resources.scorer.embed_text(prompt)
     told: list[Persona] = []
-    for one in list_all(resources):
+    for one in list_all(resources, team=team):
         words = one.description if one.source is Source.DESCRIPTION else ", ".join(word for word, _ in one.liked)
         vector = resources.scorer.embed_text(words) if words else None
         if vector is not None:

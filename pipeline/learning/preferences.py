@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from db.records import embeddings, preferences
+from db.records import batches, embeddings, preferences
 from db.records.preferences import HeadRow
-from domain.ids import AssetId
+from domain.access import LOCAL_TEAM
+from domain.ids import AssetId, BatchId
 from learning.opinions import Opinion, Preferred, choices, liking_of
 from learning.preference import VERSION, Bin, Head, Pair, Standing, digest_of, train
 from learning.vectors import embedding, packed, unpacked
@@ -24,8 +25,16 @@ from validation.embedder import fingerprint_of
 _MOST: Final = 5000
 
 
-def train_head(resources: Resources) -> Head | None:
-    """Fit a head to all choices of this installation; None where no model has embedded anything yet.
+def train_all(resources: Resources) -> None:
+    """Fit a head for each team that has said something."""
+    with resources.database.transaction() as connection:
+        teams = preferences.teams(connection)
+    for team in teams:
+        train_head(resources, team=team)
+
+
+def train_head(resources: Resources, *, team: str = LOCAL_TEAM) -> Head | None:
+    """Fit a head to all choices of a team; None where no model has embedded anything yet.
 
     What was fitted already is not fitted again.
     """
@@ -34,31 +43,32 @@ def train_head(resources: Resources) -> Head | None:
     if not frames:
         return None
     fingerprint = frames[0].fingerprint
-    pairs = _pairs(resources, fingerprint)
+    pairs = _pairs(resources, fingerprint, team=team)
     with resources.database.transaction() as connection:
-        if preferences.has_head(connection, digest=digest_of(pairs), fingerprint=fingerprint):
-            return _head(preferences.latest_head(connection, fingerprint=fingerprint))
+        if preferences.has_head(connection, team=team, digest=digest_of(pairs), fingerprint=fingerprint):
+            return _head(preferences.latest_head(connection, team=team, fingerprint=fingerprint))
     head = train(pairs)
     with resources.database.transaction() as connection:
-        preferences.keep_head(connection, _row(head, fingerprint))
+        preferences.keep_head(connection, _row(head, fingerprint, team=team))
     return head
 
 
-def latest(resources: Resources) -> Head | None:
-    """The head that was fitted last, whatever it is worth."""
+def latest(resources: Resources, *, team: str = LOCAL_TEAM) -> Head | None:
+    """The head of a team that was fitted last, whatever it is worth."""
     with resources.database.transaction() as connection:
-        return _head(preferences.latest_head(connection))
+        return _head(preferences.latest_head(connection, team=team))
 
 
-def usable_head(resources: Resources, fingerprint: str) -> Head | None:
-    """The head of a model, if it may be used."""
+def usable_head(resources: Resources, fingerprint: str, *, batch_id: BatchId) -> Head | None:
+    """The head of a model that the team of a batch has, if it may be used."""
 
     def read() -> Head | None:
         with resources.database.transaction() as connection:
-            head = _head(preferences.latest_head(connection, fingerprint=fingerprint))
+            team = batches.team_of(connection, batch_id)
+            head = _head(preferences.latest_head(connection, team=team, fingerprint=fingerprint))
         return head if head is not None and head.usable else None
 
-    return resources.preference_heads.get(fingerprint, read)
+    return resources.preference_heads.get(f"{batch_id} {fingerprint}", read)
 
 
 def rewards_of(head: Head, vectors: Mapping[AssetId, bytes], *, user_id: str) -> dict[AssetId, float]:
@@ -80,10 +90,10 @@ def fingerprint_in(origin: Mapping[str, str]) -> str:
     return fingerprint_of(revision=origin["revision"], preprocessing=origin["preprocessing"], dtype=origin["dtype"])
 
 
-def _pairs(resources: Resources, fingerprint: str) -> list[Pair]:
+def _pairs(resources: Resources, fingerprint: str, *, team: str) -> list[Pair]:
     with resources.database.transaction() as connection:
-        chosen = preferences.choices(connection, most=_MOST)
-        said = preferences.opinions(connection, most=_MOST)
+        chosen = preferences.choices(connection, team=team, most=_MOST)
+        said = preferences.opinions(connection, team=team, most=_MOST)
     opinions = [
         Opinion(picture=one.sha256, person=one.user_id, group=one.batch_id, liking=liking)
         for one in said
@@ -102,8 +112,9 @@ def _pairs(resources: Resources, fingerprint: str) -> list[Pair]:
     ]
 
 
-def _row(head: Head, fingerprint: str) -> HeadRow:
+def _row(head: Head, fingerprint: str, *, team: str) -> HeadRow:
     return HeadRow(
+        team=team,
         digest=head.digest,
         fingerprint=fingerprint,
         version=VERSION,

@@ -1,7 +1,7 @@
 """Decide which model a generation is asked of, from the latest results of all models, and keep the decision.
 
 The first choice of a generation explores; a further try after a rejection takes the cheapest expected model that is
-left. Results of every user count: they say what a model is worth and hold nothing of anybody's.
+left. A team learns from its own results alone: what one team makes says nothing to another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ _RESULTS: Final = 1000
 _SPREAD: Final = 1 << 64
 
 
-def beliefs(resources: Resources) -> Beliefs:
-    """What the latest results say of all models."""
+def beliefs(resources: Resources, *, team: str) -> Beliefs:
+    """What the latest results of a team say of all models."""
     with resources.database.transaction() as connection:
-        found = rows.results(connection, most=_RESULTS)
+        found = rows.results(connection, team=team, most=_RESULTS)
     return Beliefs.of(
         Result(model=one.model, context=context_of(one.characters), accepted=one.accepted) for one in found
     )
@@ -43,17 +43,19 @@ def decide(
     offers: Sequence[Offer],
     needs: Needs,
     *,
+    team: str,
     frozen: str | None = None,
 ) -> RoutingDecision:
     """The model of a generation's first try; decided once, however often it is asked.
 
     Args:
+        team: whose results count.
         frozen: a model that the order names.
 
     Raises:
         BadInput: no model can serve; the sentence says why each cannot.
     """
-    known = beliefs(resources)
+    known = beliefs(resources, team=team)
     choice = choose(offers, needs, known, draw=draw_of(generation_id), frozen=frozen)
     if choice.chosen is None:
         # What is closed now opens again; a generation waits for it in the queue, as for any lane.
@@ -67,13 +69,16 @@ def decide(
         return rows.keep(connection, generation_id, decision)
 
 
-def next_after(resources: Resources, offers: Sequence[Offer], needs: Needs, *, number: int) -> RoutingDecision | None:
+def next_after(
+    resources: Resources, offers: Sequence[Offer], needs: Needs, *, team: str, number: int
+) -> RoutingDecision | None:
     """The model of a further try: the cheapest expected of those left, without exploring; None where none is left.
 
     Args:
+        team: whose results count.
         number: of that try.
     """
-    choice = choose(offers, needs, beliefs(resources), draw=0.0)
+    choice = choose(offers, needs, beliefs(resources, team=team), draw=0.0)
     if not choice.candidates:
         return None
     best = choice.candidates[0]

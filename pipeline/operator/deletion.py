@@ -61,8 +61,11 @@ def _go_on(resources: Resources, generation_id: GenerationId) -> Deletion:
         lives = deletions.lives(connection, generation_id)
         files = deletions.files_of(connection, generation_id)
         attempts = deletions.attempts_of(connection, generation_id)
+        handed_in = None if lives else deletions.input_of(connection, generation_id)
     for key in {one.key for one in files if not one.shared}:
         resources.store.delete(key)
+    if handed_in is not None:
+        resources.store.delete(handed_in)
     if not lives:
         for attempt_id in attempts:
             resources.store.delete_reply(attempt_id)

@@ -14,8 +14,8 @@ from PIL import Image
 
 from domain.errors import BadInput, NotAPicture, PictureError
 from domain.ids import sha256
-from pipeline.resources import Resources
 from providers.transport.fetch import PictureFetcher
+from storage import picture_keys
 from validation.pixels import decode
 
 MOST_BYTES: Final = 20 * 2**20
@@ -23,6 +23,7 @@ MOST_PIXELS: Final = 40_000_000
 #: The longer side of what is kept: more than any analyser looks at.
 KEPT_SIDE: Final = 2048
 PREFIX: Final = "inputs"
+ENDING: Final = "jpg"
 _QUALITY: Final = 92
 _FETCHED_WITHIN_S: Final = 20.0
 _LONGEST_NAME: Final = 200
@@ -90,9 +91,9 @@ def cleaned(content: bytes, *, name: str) -> InputPicture:
     return InputPicture(content=out.getvalue(), name=name, width=image.width, height=image.height)
 
 
-def keep(resources: Resources, picture: InputPicture) -> str:
-    """Put the picture into the store; returns its key."""
-    return resources.store.put(picture.content, ending="jpg", prefix=PREFIX).key
+def key_of(picture: InputPicture) -> str:
+    """Its key in the store, where it is put under `PREFIX` with `ENDING`."""
+    return picture_keys.key_of(picture.content, ending=ENDING, prefix=PREFIX)
 
 
 def _read(path: Path) -> bytes:

@@ -31,7 +31,8 @@ def run(resources: Resources, known: Known) -> Added:
     model = load().get(known.model)
     wanted = enhancement.wanted_of(known)
     fallback = enhancement.composed_for(known, model)
-    told = word_calls.tell(resources, known, AttemptKind.TEXT, _question(known, wanted, model))
+    asked = question(known, words=wanted.words, phrases=model.provider == "ttapi", most_chars=model.max_prompt_chars)
+    told = word_calls.tell(resources, known, AttemptKind.TEXT, asked)
     detail: dict[str, Any] = {"enhancer": "llm", "version": VERSION, "for": model.name, **told.detail}
     found = None if told.content is None else _composed(told.content, wanted, model, fallback)
     if found is None:
@@ -41,15 +42,22 @@ def run(resources: Resources, known: Known) -> Added:
     return enhancement.costing(enhancement.added(known, found, detail=detail), told.cost_usd)
 
 
-def _question(known: Known, wanted: Wanted, model: Model) -> Question:
+def question(known: Known, *, words: str | None, phrases: bool, most_chars: int | None) -> Question:
+    """What is asked.
+
+    Args:
+        words: the person's own, without flags.
+        phrases: whether the model reads phrases with commas between, or else sentences.
+        most_chars: of a prompt of the model.
+    """
     idea = {
-        "idea": wanted.words,
+        "idea": words,
         "specification": known.spec,
         "prompts": enhancement.candidates_of(known),
-        "not_wanted": wanted.negative,
+        "not_wanted": known.negative,
     }
-    most = min(model.max_prompt_chars or _LONGEST, _LONGEST)
-    dialect = _PHRASES if model.provider == "ttapi" else _SENTENCES
+    most = min(most_chars or _LONGEST, _LONGEST)
+    dialect = _PHRASES if phrases else _SENTENCES
     return Question(
         instructions=_INSTRUCTIONS.format(most=most, dialect=dialect),
         text=json.dumps(idea, ensure_ascii=False),

@@ -30,7 +30,7 @@ def run(resources: Resources, known: Known) -> Added:
     """
     with resources.database.transaction() as connection:
         frames = embeddings.frames(connection)
-    head = preferences.usable_head(resources, frames[0].fingerprint) if frames else None
+    head = preferences.usable_head(resources, frames[0].fingerprint, batch_id=known.batch_id) if frames else None
     if head is None:
         return Added(outcome=StageOutcome.OFF, detail={"why": "not enough data"})
     if resources.scorer is None:

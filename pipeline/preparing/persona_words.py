@@ -33,13 +33,13 @@ def run(resources: Resources, known: Known) -> Added:
     wish = str(known.wishes["persona"])
     scores: dict[str, float] = {}
     if wish == AUTO:
-        found = personas.nearest(resources, known.prompt)
+        found = personas.nearest(resources, known.prompt, team=known.team)
         if not found:
             return Added(outcome=StageOutcome.OFF, detail={"why": "there is no persona with words, or no text model"})
         persona = found[0].persona
         scores = {one.persona.name: round(one.score, 4) for one in found[:_SHOWN]}
     else:
-        persona = personas.find(resources, wish)
+        persona = personas.find(resources, wish, team=known.team)
     return _lent(persona, known, scores=scores)
 
 
@@ -48,7 +48,7 @@ def with_words(resources: Resources, known: Known, prompt: str) -> str:
     wish = known.wishes.get("persona")
     if wish is None or wish == AUTO:
         return prompt
-    return influence(personas.find(resources, str(wish)), prompt, strength=_strength(known)).prompt
+    return influence(personas.find(resources, str(wish), team=known.team), prompt, strength=_strength(known)).prompt
 
 
 def _lent(persona: Persona, known: Known, *, scores: dict[str, float]) -> Added:

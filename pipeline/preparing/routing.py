@@ -1,5 +1,6 @@
 """The stage that chooses the model: a model that the order names is a frozen arm, else `learning.routing` chooses."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -36,7 +37,9 @@ def route(resources: Resources, known: Known) -> Added:
         resources,
         known.generation_id,
         [one.as_offer(closed=closed.get(one.provider)) for one in offers],
-        asked.needs,
+        # A model that a person names is asked, however slow it is.
+        asked.needs if wish is not None else replace(asked.needs, deadline_s=None),
+        team=known.team,
         frozen=load().get(known.model).name if wish is None else None,
     )
     prompts = _in_the_dialect_of(resources, known, decision.model)

@@ -22,14 +22,7 @@ _TEXT: Final = "Describe what is worn in this picture."
 
 def run(resources: Resources, known: Known, *, content: bytes, key: str) -> Added:
     """The specification, or a record of why there is none: then another analyser may look."""
-    question = Question(
-        instructions=_INSTRUCTIONS,
-        text=_TEXT,
-        picture=content,
-        schema_name="vlt",
-        schema=json_schema(strict=True),
-    )
-    told = word_calls.tell(resources, known, AttemptKind.VISION, question)
+    told = word_calls.tell(resources, known, AttemptKind.VISION, question(content))
     detail: dict[str, Any] = {"analyser": "llm", "version": VERSION, **told.detail}
     inputs = {"image": key, "name": known.wishes.get("image_name")}
     garments, why = _read(told.content) if told.content is not None else (None, told.why)
@@ -37,6 +30,17 @@ def run(resources: Resources, known: Known, *, content: bytes, key: str) -> Adde
         failed = {**detail, "why": why}
         return Added(outcome=StageOutcome.FELL_BACK, inputs=inputs, detail=failed, cost_usd=told.cost_usd)
     return Added(spec=spec_of(garments), inputs=inputs, detail=detail, cost_usd=told.cost_usd)
+
+
+def question(content: bytes) -> Question:
+    """What is asked about the picture."""
+    return Question(
+        instructions=_INSTRUCTIONS,
+        text=_TEXT,
+        picture=content,
+        schema_name="vlt",
+        schema=json_schema(strict=True),
+    )
 
 
 def _read(content: Any) -> tuple[list[Garment] | None, str | None]:

@@ -1,4 +1,4 @@
-"""Remembers the preference head for a minute: a check should not read the same weights for every picture."""
+"""Remembers preference heads for a minute: a check should not read the same weights for every picture."""
 
 import threading
 from collections.abc import Callable
@@ -10,22 +10,22 @@ if TYPE_CHECKING:  # it brings NumPy along, which a command that only looks does
     from learning.preference import Head
 
 _FRESH_S: Final = 60.0
-#: Scoring models that a process judges by at a time.
-_MODELS: Final = 8
+#: Batches that a process works on at a time, each with the model that it is judged by.
+_MOST: Final = 64
 
 
 class HeadCache:
-    """The usable head of each model, or None where there is none; made outside the lock, at worst twice."""
+    """The usable head for each batch and model, or None where there is none; made outside the lock, at worst twice."""
 
     def __init__(self, *, fresh_s: float = _FRESH_S) -> None:
         self._lock = threading.Lock()
-        self._heads: TTLCache[str, Head | None] = TTLCache(_MODELS, ttl=fresh_s)
+        self._heads: TTLCache[str, Head | None] = TTLCache(_MOST, ttl=fresh_s)
 
-    def get(self, fingerprint: str, read: "Callable[[], Head | None]") -> "Head | None":
+    def get(self, key: str, read: "Callable[[], Head | None]") -> "Head | None":
         with self._lock:
-            if fingerprint in self._heads:
-                return self._heads[fingerprint]
+            if key in self._heads:
+                return self._heads[key]
         head = read()
         with self._lock:
-            self._heads[fingerprint] = head
+            self._heads[key] = head
         return head

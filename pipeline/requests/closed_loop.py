@@ -233,6 +233,7 @@ class _Loop:
             self._resources,
             [one.as_offer(closed=closed.get(one.provider)) for one in offers],
             self._asked.needs,
+            team=self._standing.team,
             number=int(self._standing.changes.get("try", 1)) + 1,
         )
         if self._routed is None:

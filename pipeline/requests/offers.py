@@ -20,15 +20,17 @@ from providers.catalogue import Model
 from providers.contract import Ask
 from providers.prices import Price, price
 from providers.registry import service
+from providers.setting_values import OVERDUE_AFTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """A model that could be asked, and what one call to it costs."""
+    """A model that could be asked, what one call to it costs, and how long that usually takes."""
 
     model: Model
     provider: str
     price: Price
+    expected_s: float
 
     @property
     def usd_per_picture(self) -> Decimal:
@@ -51,7 +53,7 @@ class Offered:
             # What the wire cannot say was refused before.
             ratios=("any",),
             negative=model.negative_prompt,
-            expected_s=min(model.expected_s.values()),
+            expected_s=self.expected_s,
             closed=closed,
         )
 
@@ -79,8 +81,10 @@ class Asked:
 
     @property
     def needs(self) -> Needs:
-        """What a model must fulfil beside what makes it an offer."""
-        return Needs(characters=self.characters, most_usd=self.most_usd)
+        """What a model must fulfil beside what makes it an offer: a job that is overdue by then would not do."""
+        overdue_after = self.settings.get(OVERDUE_AFTER)
+        deadline_s = float(overdue_after) if overdue_after else None
+        return Needs(characters=self.characters, most_usd=self.most_usd, deadline_s=deadline_s)
 
     def offers(
         self, models: Iterable[Model], *, among: Collection[str], without: Collection[str] = ()
@@ -107,7 +111,10 @@ class Asked:
         if not self.readable_by(provider, model, self.settings) or not self.can_be_said(model, provider, self.settings):
             return None
         found = self.price_of(model, provider, self.settings)
-        return None if found is None else Offered(model=model, provider=provider, price=found)
+        if found is None:
+            return None
+        expected_s = model.expected(self.settings).total_seconds()
+        return Offered(model=model, provider=provider, price=found, expected_s=expected_s)
 
     def draft(self, model: Model, settings: Mapping[str, Any]) -> Ask:
         return draft(model.name, self.prompt, settings, references=len(self.sent_references(model, settings)))

@@ -21,6 +21,7 @@ from pipeline.attempts import collect, poll, submit
 from pipeline.attempts.admit import admit_everywhere
 from pipeline.operator import keys
 from pipeline.operator.keys import NewKey
+from pipeline.preparing.prepare import prepare
 from pipeline.process.leases import Leases
 from pipeline.resources import Resources
 from runtime.lanes import ensure_rows, open_lanes
@@ -74,6 +75,10 @@ class ApiDesk:
     def work(self, *, rounds: int = 200) -> None:
         """Take steps until nothing is to be done."""
         for _ in range(rounds):
+            waiting = [generation_id for generation_id, _ in self.sent.prepared]
+            self.sent.prepared.clear()
+            for generation_id in waiting:
+                prepare(self.resources, generation_id)
             for attempt_id in self.sent.take("submit"):
                 submit.submit(self.resources, attempt_id)
             for lane in self.resources.lanes:
@@ -81,7 +86,7 @@ class ApiDesk:
             for attempt_id in self.sent.take("collect"):
                 collect.collect(self.resources, attempt_id, preprocessing=PREPROCESSING)
             admit_everywhere(self.resources)
-            if not self.books.live() and not self.sent.tasks:
+            if not self.books.live() and not self.sent.tasks and not self.sent.prepared:
                 return
         raise AssertionError(f"after {rounds} rounds there is still work: {self.books.live()}")
 

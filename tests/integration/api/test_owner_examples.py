@@ -23,11 +23,10 @@ def objects() -> dict[str, Any]:
     found = {}
     for language, block in BLOCKS:
         if language == "javascript":
-            name = "feedback" if "fetch(" in block else "from-prompt"
-            literal = re.search(r"(?:stringify|generateFromPrompt)\((\{.*?\n\s*\})\)", block, flags=re.DOTALL)
+            literal = re.search(r"(stringify|generateFrom\w+)\((\{.*?\n\s*\})\)", block, flags=re.DOTALL)
             assert literal is not None
-            quoted = re.sub(r"'([^']*)'", lambda text: json.dumps(text[1]), literal[1])
-            found[name] = json.loads(re.sub(r"^(\s*)(\w+):", r'\1"\2":', quoted, flags=re.MULTILINE))
+            quoted = re.sub(r"'([^']*)'", lambda text: json.dumps(text[1]), literal[2])
+            found[literal[1]] = json.loads(re.sub(r"([{\s])(\w+):(?=\s)", r'\1"\2":', quoted))
     return found
 
 
@@ -66,13 +65,26 @@ def test_the_examples_of_curl(desk: ApiDesk, tmp_path: Path) -> None:
 
 def test_the_examples_of_javascript(desk: ApiDesk) -> None:
     given, http = objects(), desk.as_()
-    made = http.post("/api/generate/from-prompt", json=given["from-prompt"]).json()
+    made = http.post("/api/generate/from-prompt", json=given["generateFromPrompt"]).json()
     assert made["settings"] == {"aspect_ratio": "16:9", "size": "2K"}
     desk.work()
-    said = http.post(f"/api/generate/{made['id']}/feedback", json=given["feedback"])
+    said = http.post(f"/api/generate/{made['id']}/feedback", json=given["stringify"])
     assert (said.status_code, said.json()["feedbackType"]) == (201, "outlier")
     (kept,) = http.get(f"/api/generate/{made['id']}").json()["feedback"]
-    assert (kept["rating"], kept["comment"], kept["userId"]) == (5, given["feedback"]["comment"], "user-123")
+    assert (kept["rating"], kept["comment"], kept["userId"]) == (5, given["stringify"]["comment"], "user-123")
+
+
+def test_a_specification_in_javascript(desk: ApiDesk) -> None:
+    given, http = objects()["generateFromImage"], desk.as_()
+    made = http.post("/api/generate/from-image", json=given).json()
+    assert (made["state"], made["userId"], made["model"]) == ("preparing", "user-123", "google/nano-banana-pro")
+    assert any("'google-imagen' is no more" in one for one in made["translated"])
+    desk.work()
+    ended = http.get(made["statusUrl"]).json()
+    assert (ended["status"], ended["settings"]) == ("completed", {"aspect_ratio": "1:1", "size": "2K"})
+    assert ended["prompt"].startswith("A burgundy silk satin evening gown, elegant style.")
+    done = [one["name"] for one in ended["stages"] if one["outcome"] == "done"]
+    assert done == ["analysis", "enhancement", "routing", "generation", "storage"]
 
 
 def test_dall_e_answers_with_its_successor(desk: ApiDesk) -> None:

@@ -33,6 +33,11 @@ NEEDS = {
     "GET /api/cost": Scope.READ,
     "GET /api/stats": Scope.READ,
     "GET /api/pictures/{id}": Scope.READ,
+    "GET /api/personas": Scope.READ,
+    "GET /api/personas/{name}": Scope.READ,
+    "POST /api/personas": Scope.GENERATE,
+    "POST /api/feedback/compare": Scope.GENERATE,
+    "POST /api/generate/from-image": Scope.GENERATE,
     "POST /api/generate/from-prompt": Scope.GENERATE,
     "POST /api/generate/{id}/feedback": Scope.GENERATE,
     "DELETE /api/generate/{id}": Scope.GENERATE,
@@ -44,9 +49,12 @@ NEEDS = {
     "POST /api/batches/{id}/retry": Scope.APPROVE,
 }
 BODIES: dict[str, Any] = {
+    "POST /api/generate/from-image": {"vltSpec": {"garmentType": "gown"}},
     "POST /api/generate/from-prompt": {"prompt": "a pig"},
     "POST /api/generate/{id}/feedback": {"feedbackType": "heart"},
     "POST /api/batches": {"name": "x", "prompts": ["a pig"]},
+    "POST /api/personas": {"name": "ann", "description": "linen"},
+    "POST /api/feedback/compare": {"preferred": {"generationId": "x"}, "other": {"generationId": "y"}},
     "POST /api/batches/{id}/budget": {"maxCostUsd": "9"},
 }
 

@@ -160,8 +160,18 @@ def test_each_stage_has_its_time_in_the_story(desk: Bench, photo: Path) -> None:
 )
 def test_what_cannot_be_used_is_one_sentence_and_nothing_is_written(desk: Bench, single: Single, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
-        order_of(desk.resources, single, user_id="me")
+        plan(desk.resources, order_of(desk.resources, single, user_id="me")[0])
     assert desk.books.rows(generations) == []
+
+
+def test_a_dry_run_and_a_refused_order_leave_no_picture_in_the_store(desk: Bench, photo: Path) -> None:
+    order, _ = order_of(desk.resources, Single(image=photo), user_id="me")
+    planned = plan(desk.resources, order)
+    key = input_pictures.key_of(input_pictures.read_input(photo))
+    with pytest.raises(FileNotFoundError):
+        desk.resources.store.get(key)
+    commit(desk.resources, planned)
+    assert desk.resources.store.get(key)
 
 
 def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path) -> None:

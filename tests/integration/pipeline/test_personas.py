@@ -44,12 +44,10 @@ def test_the_words_of_a_persona_stand_in_the_prompt_and_in_the_record(bench: Ben
     assert record["detail"]["digest"] == personas.find(bench.resources, "ann").digest
 
 
-def test_an_unknown_persona_ends_the_generation_with_a_sentence_and_costs_nothing(bench: Bench) -> None:
-    bench.enqueue("a pig", preparation={"persona": "nobody"})
-    row = prepared(bench)
-    assert row.state == "failed"
-    assert "there is no persona 'nobody'" in row.error_message
-    assert row.cost == 0
+def test_an_unknown_persona_is_told_before_anything_is_enqueued(bench: Bench) -> None:
+    with pytest.raises(UnknownThing, match="there is no persona 'nobody'"):
+        bench.enqueue("a pig", preparation={"persona": "nobody"})
+    assert bench.books.rows(generations) == []
 
 
 def test_a_persona_goes_along_as_a_file(bench: Bench) -> None:

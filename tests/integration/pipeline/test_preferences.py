@@ -9,6 +9,7 @@ from db.records import embeddings
 from db.records.embeddings import FrameRow
 from db.schema import generation_assets, generations
 from db.schema_learning import preference_heads, preference_pairs
+from domain.access import LOCAL_TEAM
 from domain.errors import BadInput
 from domain.feedback import FeedbackType
 from learning.preference import Standing
@@ -60,7 +61,7 @@ def test_choices_and_every_kind_of_feedback_are_learned_from(bench: Bench) -> No
     assert head is not None
     # One choice, and heart > rating 2 > outlier with heart > outlier.
     assert (head.pairs, head.standing) == (4, Standing.NOT_ENOUGH_DATA)
-    assert preferences.usable_head(bench.resources, FINGERPRINT) is None
+    assert preferences.usable_head(bench.resources, FINGERPRINT, batch_id=told.generation["batch_id"]) is None
     (row,) = bench.books.rows(preference_heads)
     assert (row.standing, row.accuracy) == ("not enough data", None)
 
@@ -83,8 +84,10 @@ def test_a_head_that_is_worth_something_ranks_pictures_and_prompts(bench: Bench)
         for better, worse in (("0", "1"), ("0", "2"), ("3", "1")):
             feedback.record_choice(bench.resources, (told, better), (told, worse), user_id=USER)
     assert len(bench.books.rows(preference_pairs)) == 180
-    preferences.train_head(bench.resources)
-    head = preferences.usable_head(bench.resources, FINGERPRINT)
+    preferences.train_all(bench.resources)
+    assert {row.team for row in bench.books.rows(preference_heads)} == {LOCAL_TEAM}
+    assert preferences.latest(bench.resources, team="others") is None
+    head = preferences.usable_head(bench.resources, FINGERPRINT, batch_id=told.generation["batch_id"])
     assert head is not None
     with bench.resources.database.transaction() as connection:
         cores = embeddings.get_many(connection, [one.sha256 for one in assets], fingerprint=FINGERPRINT)

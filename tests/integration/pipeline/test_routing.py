@@ -8,6 +8,7 @@ from sqlalchemy import select
 from db.records import routing as rows
 from db.schema import attempts, generations
 from db.schema_learning import routing_decisions
+from domain.access import LOCAL_TEAM
 from domain.errors import BadInput
 from domain.escalation import Escalation, try_policy_of
 from domain.ids import GenerationId
@@ -91,6 +92,21 @@ def test_only_as_many_are_decided_ahead_as_the_lanes_take_soon(bench: Bench, mon
     assert len(bench.sent.prepared) == 6
 
 
+def test_a_deadline_leaves_the_models_out_that_are_usually_slower(bench: Bench) -> None:
+    slow, quick = ({"mode": mode, "overdue_after_s": 200} for mode in ("relax", "fast"))
+    bench.enqueue("a pig", name="slow", model="auto", settings=slow)
+    bench.enqueue("a cow", name="quick", model="auto", settings=quick)
+    bench.enqueue("a fox", name="named", model="midjourney-v7", settings=slow, preparation={"enhance": "off"})
+    prepare_all(bench)
+    rows = {row.prompt: row for row in bench.books.rows(generations)}
+    assert {prompt: row.state for prompt, row in rows.items()} == {
+        "a pig": "failed",
+        "a cow": "admitted",
+        "a fox": "admitted",
+    }
+    assert "usually takes 300 s" in rows["a pig"].error_message
+
+
 def test_a_named_model_in_a_prepared_batch_is_a_frozen_arm(bench: Bench) -> None:
     bench.enqueue("a pig", model="midjourney-v6.1", preparation={"enhance": "off"})
     prepare_all(bench)
@@ -115,14 +131,15 @@ def test_a_rejection_goes_on_with_the_cheapest_expected_model_that_is_left(bench
 
 
 def test_what_is_seen_of_models_changes_what_is_chosen(bench: Bench) -> None:
-    seen = routing.beliefs(bench.resources)
+    seen = routing.beliefs(bench.resources, team=LOCAL_TEAM)
     assert seen.counts() == {}
     bench.enqueue("a pig", model="midjourney-v7")
     (attempt_id,) = bench.sent.take("submit")
     bench.submit(attempt_id)
     bench.until_made(attempt_id)
     bench.collect(attempt_id)
-    assert routing.beliefs(bench.resources).counts() == {("midjourney-v7", "no character"): (1.0, 0.0)}
+    assert routing.beliefs(bench.resources, team=LOCAL_TEAM).counts() == {("midjourney-v7", "no character"): (1.0, 0.0)}
+    assert routing.beliefs(bench.resources, team="others").counts() == {}
 
 
 def test_a_picture_that_somebody_calls_an_outlier_was_not_accepted(bench: Bench) -> None:
@@ -143,12 +160,12 @@ def test_where_no_model_can_serve_the_sentence_says_why(bench: Bench) -> None:
     from learning.routing import Needs
 
     with pytest.raises(BadInput, match="no model can make this picture"):
-        routing.decide(bench.resources, GenerationId(_any_id(bench)), [], Needs())
+        routing.decide(bench.resources, GenerationId(_any_id(bench)), [], Needs(), team=LOCAL_TEAM)
 
 
 def _results(bench: Bench) -> list[Any]:
     with bench.resources.database.transaction() as connection:
-        return list(rows.results(connection, most=10))
+        return list(rows.results(connection, team=LOCAL_TEAM, most=10))
 
 
 def _any_id(bench: Bench) -> Any:
