@@ -93,6 +93,7 @@ class AttemptKind(StrEnum):
     IMAGE = "image"  # should become the generation's picture, and decides about it
     VISION = "vision"  # a model looks at a picture, for the specification
     TEXT = "text"  # a model writes, for the prompt
+    FINISH = "finish"  # makes an accepted picture larger, or removes its background
     LATE = "late"  # its job turned up when its generation had gone on without it: paid, kept, and decides nothing
 
 

@@ -40,6 +40,7 @@ class Adapter(ABC):
         list_parts: what the service lists separately, in the order in which a job moves through them, so that it
             cannot slip through between two; empty where it lists no jobs.
         cancels: a job at work can be stopped.
+        upscales: a picture of a finished job can be made larger by an action on the job.
         calls_back: the service calls an address of ours when a job has ended.
         checks_prompts: the service tells beforehand, and for nothing, whether it refuses a text.
         tells_models: the service says something about its models, which `read_schema` or `read_end` reads.
@@ -54,6 +55,7 @@ class Adapter(ABC):
     synchronous: ClassVar[bool] = False
     list_parts: ClassVar[Sequence[str]] = ()
     cancels: ClassVar[bool] = False
+    upscales: ClassVar[bool] = False
     calls_back: ClassVar[bool] = False
     checks_prompts: ClassVar[bool] = False
     tells_models: ClassVar[bool] = False
@@ -146,6 +148,14 @@ class Adapter(ABC):
 
         Args:
             detail: what the service said of the job in its last word.
+        """
+        return None
+
+    def upscale_of(self, position: int, *, detail: Mapping[str, Any]) -> tuple[str, bool] | None:
+        """The name of the action that leads to a larger picture, and whether it makes it; None where there is none.
+
+        Args:
+            detail: as `variation_of`.
         """
         return None
 

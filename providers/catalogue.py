@@ -15,8 +15,10 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from domain.errors import ModelRetired, UnknownThing
+from domain.errors import BadInput, ModelRetired, UnknownThing
+from domain.finishing import FinishStep
 
+Kind = Literal["picture", "words", "upscale", "background"]
 _DATA: Final = Path(__file__).with_name("catalogue.toml")
 #: A model that ends within this time is usable, with a warning.
 WARNED_WITHIN: Final = timedelta(days=30)
@@ -128,7 +130,8 @@ class Model(_Row):
         name: unique, and what a caller names.
         stand_ins: further providers that take the model's calls, like the sandbox.
         aliases: other names under which it is found, old snapshots among them.
-        kind: `picture`, or `words` for a model that reads or writes about pictures.
+        kind: `picture`; `words` for a model that reads or writes about pictures; `upscale` and `background` for one
+            that makes a picture larger or removes its background.
         pictures: how many one call makes.
         any_size: sizes beside the listed ones are taken too.
         aspect_ratios: `any` stands for every ratio.
@@ -146,7 +149,7 @@ class Model(_Row):
     provider: str
     stand_ins: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
-    kind: Literal["picture", "words"] = "picture"
+    kind: Kind = "picture"
     pictures: int = Field(default=1, gt=0)
     modes: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
@@ -242,7 +245,9 @@ class Model(_Row):
 class Catalogue:
     """All models, by name and alias, in the order of the data."""
 
-    def __init__(self, models: tuple[Model, ...], *, defaults: Mapping[str, str]) -> None:
+    def __init__(
+        self, models: tuple[Model, ...], *, defaults: Mapping[str, str], finishing: Mapping[str, str] | None = None
+    ) -> None:
         self._models = models
         self._by_name: dict[str, Model] = {}
         for model in models:
@@ -253,6 +258,10 @@ class Catalogue:
             if model.successor is not None and model.successor.lower() not in self._by_name:
                 raise ValueError(f"the successor of {model.name!r} is not in the catalogue: {model.successor!r}")
         self._defaults = {provider: self.get(name) for provider, name in defaults.items()}
+        self._finishing = {step: self.get(name) for step, name in (finishing or {}).items()}
+        for step, model in self._finishing.items():
+            if model.kind != step:
+                raise ValueError(f"{model.name!r} is the default for {step!r} and is of kind {model.kind!r}")
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models)
@@ -281,13 +290,28 @@ class Catalogue:
             raise UnknownThing(f"provider {provider!r} has no default model; name one with --model")
         return self._defaults[provider]
 
+    def finisher(self, step: FinishStep, name: str | None = None) -> Model:
+        """The model that does `step` to a picture: the one of that name, else the usual one.
+
+        Raises:
+            UnknownThing: no such model.
+            BadInput: it does something else.
+        """
+        if name is None:
+            return self._finishing[step]
+        model = self.get(name)
+        if model.kind != step:
+            able = ", ".join(repr(one.name) for one in self.models(kind=step.value))
+            raise BadInput(f"model {model.name!r} does not do {step!r}; there are {able}")
+        return model
+
     def models(
         self,
         *,
         provider: str | None = None,
         references: bool = False,
         live_on: date | None = None,
-        kind: Literal["picture", "words"] | None = "picture",
+        kind: Kind | None = "picture",
     ) -> list[Model]:
         """Those that fit everything asked for: served by `provider`, taking references, alive on a day."""
         return [
@@ -308,7 +332,7 @@ def read(text: str) -> Catalogue:
     """
     data = tomllib.loads(text, parse_float=Decimal)
     models = tuple(Model.model_validate(row) for row in data["model"])
-    return Catalogue(models, defaults=data["defaults"])
+    return Catalogue(models, defaults=data["defaults"], finishing=data.get("finishing"))
 
 
 @cache

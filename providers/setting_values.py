@@ -6,15 +6,16 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from domain.errors import RequestRefused
+from domain.finishing import FINISH
 
 #: Takes a setting's name, for the sentence, and its value.
 Read = Callable[[str, object], Any]
 
 
-#: Settings about waiting for a job, which no model is told: when it is overdue, and how often it is looked at.
+#: Settings that no model is told: when a job is overdue, how often it is looked at, and what is done to its picture.
 OVERDUE_AFTER: Final = "overdue_after_s"
 POLL_EVERY: Final = "poll_every_s"
-JOB_TIMES: Final = (OVERDUE_AFTER, POLL_EVERY)
+UNSENT: Final = (OVERDUE_AFTER, POLL_EVERY, FINISH)
 
 
 def is_said(value: object) -> bool:

@@ -21,6 +21,7 @@ class Order:
         tiles: (variation, file to write) for each picture.
         size: width and height in pixels.
         ancestry: (seed, variation) of the pictures that these are variations of, the first one first.
+        finishes: nothing is drawn: what is done to the one reference instead, `upscale` or `background`.
     """
 
     prompt: str
@@ -30,6 +31,7 @@ class Order:
     tiles: Sequence[tuple[int, str]]
     size: tuple[int, int]
     ancestry: Sequence[tuple[int, int]] = ()
+    finishes: str = ""
 
 
 class NotDrawn(Exception):

@@ -145,6 +145,7 @@ class Studio:
             seed=plan["seed"],
             tiles=self._pictures.tiles(job),
             size=(plan["size"][0], plan["size"][1]),
+            finishes=plan.get("finishes", ""),
             ancestry=[(seed, variation) for seed, variation in plan.get("ancestry", ())],
         )
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery, Task
 
 from domain.ids import AttemptId, GenerationId
-from pipeline.attempts import admit, collect, model_inputs, poll, rescue, submit, upload, validate
+from pipeline.attempts import admit, collect, finishing, model_inputs, poll, rescue, submit, upload, validate
 from pipeline.attempts.outcome import Again
 from pipeline.doubts import by_listing
 from pipeline.learning import preferences
@@ -93,6 +93,7 @@ def _register_ticks(app: Celery, resources: Resources) -> None:
         heartbeat.record_tick(resources)
         prepare.publish_waiting(resources)
         admit.admit_everywhere(resources)
+        finishing.admit_waiting(resources)
 
     @_task(app, name=names.RESCUE, send_events=False)
     def rescue_tick() -> None:

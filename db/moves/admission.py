@@ -106,9 +106,8 @@ def admit(
         most_at_risk: illegal prompts of the last 24 hours and attempts in flight that a lane may have together; None
             where the provider counts none.
     """
-    # A statement of its own: the lock must be held before the next statement takes its snapshot.
-    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"admit {provider}", 0))))
-    places = _free_places(connection, provider, places_by_rate, most_at_risk)
+    lock_provider(connection, provider)
+    places = free_places(connection, provider, places_by_rate, most_at_risk)
     free = sum(places.values())
     if free == 0:
         return []
@@ -116,7 +115,7 @@ def admit(
     heads = connection.execute(_HEADS, {"provider": provider, "places": free, "lanes": lanes}).all()
     if not heads:
         return []
-    budgets = _lock_budgets(connection, {head.batch_id for head in heads})
+    budgets = lock_budgets(connection, {head.batch_id for head in heads})
     users = {user_month(head.team, head.user_id) for head in heads}
     caps = lock_caps(connection, [*users, *map(lane_day, places)])
     chosen, passes = choose(_queues(heads, budgets), budgets, Places(places, caps))
@@ -126,9 +125,16 @@ def admit(
     return admitted
 
 
-def _free_places(
+def lock_provider(connection: Connection, provider: str) -> None:
+    """One admission of a provider at a time."""
+    # A statement of its own: the lock must be held before the next statement takes its snapshot.
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"admit {provider}", 0))))
+
+
+def free_places(
     connection: Connection, provider: str, places_by_rate: dict[str, int], most_at_risk: int | None
 ) -> dict[str, int]:
+    """How many more attempts each open lane takes now; the caller holds the provider's lock."""
     places = {}
     for lane in connection.execute(_FREE_PLACES, {"provider": provider, "longest_job": LONGEST_JOB}):
         soon = places_by_rate.get(lane.name, lane.concurrency)
@@ -137,7 +143,8 @@ def _free_places(
     return places
 
 
-def _lock_budgets(connection: Connection, ids: set[UUID]) -> dict[UUID, Budget]:
+def lock_budgets(connection: Connection, ids: set[UUID]) -> dict[UUID, Budget]:
+    """The money of these batches, whose rows stay locked."""
     # Not against the key: rows that merely refer to the batch, as those of an enqueue, do not wait for each other.
     locked = select(batches).where(batches.c.id.in_(ids)).order_by(batches.c.id).with_for_update(key_share=True)
     rows = connection.execute(locked)

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from db.moves.rows import error_columns, finish, set_attempt, set_generation, take_free
 from db.reads.work import Work
-from db.records import history
+from db.records import finishings, history
 from db.schema import attempts, generation_assets, generations
 from db.schema_api import deletions
 from domain.ids import BatchId, GenerationId
@@ -53,6 +53,7 @@ def request_cancel(connection: Connection, batch_id: BatchId, *, generation_id: 
     for reached in {row.state for row in new}:
         before = {GenerationId(row.id): row.before for row in new if row.state == reached}
         history.note_all(connection, before, to_state=reached, actor=history.PERSON, reason="a cancel was asked for")
+    finishings.cancel(connection, batch_id, generation_id)
     return len(rows)
 
 

@@ -106,13 +106,12 @@ def collected(
         attempt that was found late the pictures are kept, and that is all.
     """
     work = take(connection, attempt_id, states=_COLLECTING, token=token)
-    late = work.kind is AttemptKind.LATE
-    checked = work.character_id is not None and not late
+    checked = work.character_id is not None and work.kind is not AttemptKind.LATE
     first = min(asset.position for asset in assets if asset.r2_key is not None)
     ids = {asset.position: AssetId(new_id()) for asset in assets}
     rows = [asset_row(work, asset, ids[asset.position]) for asset in assets]
     for row in rows:
-        row["best"] = not checked and not late and row["position"] == first
+        row["best"] = not checked and work.kind is AttemptKind.IMAGE and row["position"] == first
     connection.execute(insert(generation_assets), rows)
     if not checked:
         connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(stored_at=func.now()))
@@ -139,6 +138,7 @@ def asset_row(work: Work, asset: NewAsset, asset_id: AssetId) -> dict[str, Any]:
         "attempt_id": work.attempt_id,
         "position": asset.position,
         "provider_id": work.provider,
+        "asset_type": "finished" if work.kind is AttemptKind.FINISH else "image",
         "r2_key": asset.r2_key,
         "cdn_url": asset.cdn_url,
         "uploaded_at": asset.uploaded_at,

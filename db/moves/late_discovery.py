@@ -226,7 +226,7 @@ def _live_again(
 ) -> Work:
     """The attempt with its money set aside again; its generation goes with it where it still waits in the queue."""
     standing = _standing(connection, work.generation_id)
-    decides = standing is GenerationState.QUEUED and not beside
+    decides = standing is GenerationState.QUEUED and not beside and work.kind is AttemptKind.IMAGE
     kind = AttemptKind.IMAGE if decides else AttemptKind.LATE
     ledger.hold_again(connection, work, reason="job found late")
     alive = replace(work, state=state, kind=kind, hold_state=HoldState.HELD)

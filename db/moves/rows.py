@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.books import ledger
 from db.reads.work import Lease, Work, select_work, work_of
-from db.records import history
+from db.records import finishings, history
 from db.schema import attempts, batches, generations
 from db.schema_checks import model_inputs
 from db.texts import storable
@@ -199,6 +199,9 @@ def finish(
         **errors,
     )
     connection.execute(delete(model_inputs).where(model_inputs.c.attempt_id == work.attempt_id))
+    if work.kind is AttemptKind.FINISH:
+        counts = outcome is not Outcome.GIVEN_BACK
+        finishings.attempt_ended(connection, work, reached, failure=failure, wait=wait, counts=counts)
     return reached
 
 

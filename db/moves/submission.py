@@ -16,7 +16,7 @@ from db.schema import attempts, generations
 from db.texts import storable, storable_json
 from domain.errors import LikenessError, LostRace
 from domain.ids import AttemptId, LeaseToken
-from domain.states import AttemptState, GenerationState, HoldState, Outcome
+from domain.states import AttemptKind, AttemptState, GenerationState, HoldState, Outcome
 
 _ADMITTED = frozenset({AttemptState.ADMITTED})
 _SUBMITTING = frozenset({AttemptState.SUBMITTING})
@@ -230,7 +230,11 @@ def hold_more(
     connection.execute(
         update(generations)
         .where(
-            generations.c.id == select(attempts.c.generation_id).where(attempts.c.id == attempt_id).scalar_subquery()
+            generations.c.id
+            == select(attempts.c.generation_id)
+            # One that finishes a picture is priced anew at its admission, and its generation is made already.
+            .where(attempts.c.id == attempt_id, attempts.c.kind == AttemptKind.IMAGE)
+            .scalar_subquery()
         )
         .values(hold_usd=hold_usd, price_usd=price_usd)
     )

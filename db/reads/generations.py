@@ -1,14 +1,14 @@
 """The read side: how far a batch is, and everything about its generations. Nothing here locks or writes."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, Subquery, extract, func, select
+from sqlalchemy import Connection, Select, Subquery, Table, extract, func, select
 
 from db.schema import (
     attempts,
@@ -22,6 +22,7 @@ from db.schema import (
 )
 from db.schema_api import acts
 from db.schema_checks import threshold_versions, verdicts
+from db.schema_finishing import finishings
 from domain.errors import UnknownThing
 from domain.ids import BatchId, GenerationId
 from domain.states import FINAL, AttemptKind, GenerationState, HoldState, LedgerKind
@@ -37,6 +38,7 @@ class Standing:
         paid: attempts that were charged.
         wall_s: from the first row to the last final state, or to now while something is not final.
         next_hold_usd: what the first generation in the queue needs set aside; None where the queue is empty.
+        finishing: accepted pictures that are being finished, or wait for it.
     """
 
     counts: dict[str, int]
@@ -44,6 +46,7 @@ class Standing:
     paid: int
     wall_s: float
     next_hold_usd: Decimal | None
+    finishing: int = 0
 
     @property
     def total(self) -> int:
@@ -78,6 +81,9 @@ def standing(connection: Connection, batch_id: BatchId) -> Standing:
         paid=of_attempts[1],
         wall_s=wall_s,
         next_hold_usd=_next_hold(connection, batch_id) if counts[GenerationState.QUEUED] else None,
+        finishing=connection.execute(
+            select(func.count()).where(finishings.c.batch_id == batch_id, finishings.c.outcome.is_(None))
+        ).scalar_one(),
     )
 
 
@@ -88,6 +94,13 @@ def _next_hold(connection: Connection, batch_id: BatchId) -> Decimal | None:
 
 
 _FOR_WORDS: Final = (AttemptKind.VISION, AttemptKind.TEXT)
+#: What is told of a generation in the order of its ids.
+_BY_ID: Final[Mapping[str, Table]] = {
+    "history": generation_history,
+    "feedback": generation_feedback,
+    "acts": acts,
+    "finishings": finishings,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +114,7 @@ class GenerationDetails:
     history: list[dict[str, Any]] = field(default_factory=list)
     feedback: list[dict[str, Any]] = field(default_factory=list)
     acts: list[dict[str, Any]] = field(default_factory=list)
+    finishings: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +152,10 @@ def all_details(
     rows = _rows(connection, chosen.limit(limit).offset(offset))
     found = {row["id"]: GenerationDetails(generation=row) for row in rows}
     ids = list(found)
-    # Calls for words come before the attempts that they prepare.
-    ordered = _by_generation(attempts, ids).order_by(attempts.c.kind.in_(_FOR_WORDS).desc(), attempts.c.number)
+    # Calls for words come before the attempts that they prepare, those that finish a picture last.
+    ordered = _by_generation(attempts, ids).order_by(
+        attempts.c.kind.in_(_FOR_WORDS).desc(), attempts.c.kind == AttemptKind.FINISH, attempts.c.number
+    )
     for row in _rows(connection, ordered):
         found[row["generation_id"]].attempts.append(row)
     for row in _rows(
@@ -149,7 +165,7 @@ def all_details(
         found[row["generation_id"]].assets.append(row)
     for row in _rows(connection, _judged(ids)):
         found[row["generation_id"]].verdicts[row["asset_id"]].append(row)
-    for name, table in (("history", generation_history), ("feedback", generation_feedback), ("acts", acts)):
+    for name, table in _BY_ID.items():
         for row in _rows(connection, _by_generation(table, ids).order_by(table.c.id)):
             getattr(found[row["generation_id"]], name).append(row)
     return list(found.values())

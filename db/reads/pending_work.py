@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 _BY_LANE = text(
     """
     SELECT l.name,
+           (SELECT EXISTS (SELECT FROM finishings WHERE outcome IS NULL AND attempt_id IS NULL)) AS finishing,
            EXISTS (SELECT FROM generations g WHERE g.provider = l.provider AND g.state = 'queued') AS queued,
            EXISTS (SELECT FROM attempts a WHERE a.lane = l.name AND a.state = 'generating') AS generating,
            EXISTS (SELECT FROM attempts a WHERE a.lane = l.name AND a.state = 'in_doubt')
@@ -28,7 +29,7 @@ class PendingWork:
     """What there is to do.
 
     Args:
-        queued: a generation waits for admission, or for its prompt.
+        queued: a generation waits for admission, for its prompt, or to be finished.
         live: an attempt is under way.
         generating: lanes with a job at their provider.
         doubted: lanes with a doubt, or with a job that may still turn up late.
@@ -43,7 +44,7 @@ class PendingWork:
 def read(connection: Connection) -> PendingWork:
     rows = connection.execute(_BY_LANE).all()
     return PendingWork(
-        queued=any(row.queued or row.preparing for row in rows),
+        queued=any(row.queued or row.preparing or row.finishing for row in rows),
         live=any(row.live for row in rows),
         generating=frozenset(row.name for row in rows if row.generating),
         doubted=frozenset(row.name for row in rows if row.doubted),

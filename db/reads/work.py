@@ -72,6 +72,8 @@ class Work:
     @property
     def tries_since_verdict(self) -> int:
         """The generation's tries without those that a rejection ended; what failed and cost nothing is among them."""
+        if self.kind is AttemptKind.FINISH:
+            return int(self.changes.get("failed", 0)) + 1
         return self.tries - int(self.changes.get("since", 0))
 
     @property

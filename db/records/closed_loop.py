@@ -165,7 +165,7 @@ def _ranked(generation_id: GenerationId) -> Select[Any]:
             func.min(verdicts.c.style).label("style"),
         )
         .join(verdicts, verdicts.c.asset_id == generation_assets.c.id)
-        .where(generation_assets.c.generation_id == generation_id)
+        .where(generation_assets.c.generation_id == generation_id, generation_assets.c.asset_type == "image")
         .group_by(generation_assets.c.id)
         .order_by(
             func.bool_and(verdicts.c.passed).desc(),

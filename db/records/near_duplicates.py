@@ -50,6 +50,8 @@ def judged_since(
         .where(
             attempts.c.batch_id == batch_id,
             attempts.c.outcome.in_([Outcome.COMPLETED, Outcome.REJECTED]),
+            # A larger picture of the same is no duplicate of it.
+            generation_assets.c.asset_type == "image",
             embeddings.c.fingerprint == fingerprint,
         )
         .order_by(attempts.c.finished_at.desc(), generation_assets.c.id.desc())

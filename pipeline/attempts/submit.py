@@ -20,12 +20,13 @@ from domain.disposition import Step
 from domain.errors import LikenessError, LostRace, NotSent, ProviderError, RequestError, ServiceMissing, UnknownThing
 from domain.ids import AttemptId
 from domain.money import show
+from domain.states import AttemptKind
 from pipeline.attempts import failures, job_times, late_discovery, replies, submission_costs
 from pipeline.attempts.claims import KEEP_TRYING_S, Claim, claimed
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
 from pipeline.process.measures import measured
-from pipeline.requests import follow_up_jobs
+from pipeline.requests import finishing, follow_up_jobs
 from pipeline.resources import Resources
 from providers.catalogue import Model, load
 from providers.contract import Ask, Delivered, Lane
@@ -54,7 +55,9 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
         return None
     try:
         model = _model(work)
-        sent_references = references.references_sent(resources, work, model=model)
+        sent_references = _sent_references(resources, work, model)
+        if finishing.takes_a_picture(work):
+            work = finishing.without_words(work)
         ask = _ask(resources, lane, work, sent_references)
         sent_prompt = lane.prompt_text(ask)
         cost = (
@@ -89,6 +92,12 @@ def _model(work: Work) -> Model | None:
         return load().get(work.model)
     except UnknownThing:
         return None
+
+
+def _sent_references(resources: Resources, work: Work, model: Model | None) -> Sequence[references.SentReference]:
+    if work.kind is not AttemptKind.FINISH:
+        return references.references_sent(resources, work, model=model)
+    return [finishing.picture_sent(resources, work)] if finishing.takes_a_picture(work) else []
 
 
 def _ask(resources: Resources, lane: Lane, work: Work, sent_references: Sequence[references.SentReference]) -> Ask:

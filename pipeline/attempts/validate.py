@@ -17,7 +17,7 @@ from db.records.preferences import write_rewards
 from domain.disposition import Step
 from domain.errors import LikenessError, ModelUnloadable, OutOfMemory, ScorerError, ServiceMissing, UnfitPicture
 from domain.ids import AssetId, AttemptId
-from domain.states import GenerationState
+from domain.states import AttemptKind, GenerationState
 from domain.verdict import Origin, Verdict, best_for_all
 from pipeline.attempts import failures
 from pipeline.attempts.claims import passing_the_gate
@@ -78,7 +78,8 @@ def _validate(resources: Resources, taken: _Claimed, lease: Lease) -> Again | No
     resources.fault_points.reach("validate.scored")
     winner = _winner(found)
     aligned = _aligned(resources, work, embeddings)
-    further = None if winner.verdict.passed else closed_loop.decide(resources, work, winner)
+    tries_again = work.kind is AttemptKind.IMAGE and not winner.verdict.passed
+    further = closed_loop.decide(resources, work, winner) if tries_again else None
     reached = _write(resources, work, lease, found=found, winner=winner, aligned=aligned, further=further)
     if reached is GenerationState.QUEUED:
         resources.fault_points.reach("validate.queued_again")
@@ -131,7 +132,7 @@ def _rank_by_taste(resources: Resources, work: Work, embeddings: Mapping[AssetId
 
     After the verdict, which is paid for and must not wait: a death here loses the ranking and nothing more.
     """
-    if not embeddings:
+    if not embeddings or work.kind is not AttemptKind.IMAGE:
         return
     head = preferences.usable_head(resources, preferences.fingerprint_in(asdict(origin)), batch_id=work.batch_id)
     if head is None:

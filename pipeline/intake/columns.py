@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import lru_cache
 
+from domain import finishing
 from domain.errors import BadInput
+from domain.finishing import FINISH
 
 WORDS = ("index", "theme", "variation", "character", "provider", "model")
 #: Columns of whole numbers with their largest value. Source: Midjourney's parameter list; 1,000 is the end of `--ow`.
@@ -26,7 +28,7 @@ SWITCHES = frozenset({"raw", "tile"})
 SETTINGS = frozenset(
     {
         *("mode", "aspect_ratio", "negative_prompt", "quality", "size", "version", "style", "niji", "iw"),
-        *("output_format", "background", REFERENCES),
+        *("output_format", "background", FINISH, REFERENCES),
         *ADDRESSES,
         *SWITCHES,
     }
@@ -78,7 +80,7 @@ def column_name(written: str) -> str:
     return folded if folded in KNOWN else written.strip()
 
 
-def read_references(text: str, *, line: int) -> dict[str, str | int]:
+def read_references(text: str, line: int) -> dict[str, str | int]:
     """The setting that a cell of the column `references` says: none, the first few, or, without a setting, all.
 
     Raises:
@@ -92,6 +94,18 @@ def read_references(text: str, *, line: int) -> dict[str, str | int]:
     if (count := re.fullmatch(r"(\d{1,3})(?:\.0+)?", text)) is None:
         raise BadInput(f"references is {text!r}; write 'none', 'all', or how many, such as 1", line=line)
     return {REFERENCES: int(count[1])}
+
+
+def read_finish(text: str, line: int) -> dict[str, str | int]:
+    """The setting that a cell of the column `finish` says; `off` too, since a row may leave out what its batch wishes.
+
+    Raises:
+        BadInput: it says something else.
+    """
+    try:
+        return {FINISH: finishing.in_words(finishing.read_finish(text)) or "off"}
+    except BadInput as failure:
+        raise BadInput(str(failure), line=line) from None
 
 
 def read_number(text: str, where: str, *, line: int, most: int) -> int:
@@ -114,6 +128,8 @@ def read_setting(text: str, column: str, *, where: str, line: int) -> dict[str, 
     """
     if column == REFERENCES:
         return read_references(text, line=line)
+    if column == FINISH:
+        return read_finish(text, line)
     if column in SWITCHES and text.casefold() in _NO:
         return {}
     return {column: _value(text, column, where=where, line=line)}

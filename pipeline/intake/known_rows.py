@@ -18,11 +18,11 @@ from domain.ids import GenerationId, canonical, identity_with
 from domain.money import show
 from domain.states import GenerationState
 from pipeline.intake.reference_looks import Looks, Named, addresses_in, addresses_in_prompt
-from providers.setting_values import JOB_TIMES
+from providers.setting_values import UNSENT
 
 #: Settings that say how a picture is made, and not which.
 _HOW: Final = frozenset(
-    {"mode", "timeout", "cref_urls", "cref", "cref_weight", "cw", "oref_url", "oref", "oref_weight", "ow", *JOB_TIMES}
+    {"mode", "timeout", "cref_urls", "cref", "cref_weight", "cw", "oref_url", "oref", "oref_weight", "ow", *UNSENT}
 )
 #: What was never made is made by a row whose link was renewed.
 _NEVER_MADE: Final = frozenset({GenerationState.FAILED, GenerationState.CANCELED})

@@ -15,6 +15,7 @@ from typing import Any, Final
 from db.records.characters import CharacterRow
 from db.records.incoming_rows import Tally, line_of, shared_columns
 from domain.errors import BadInput, RequestRefused, ServiceMissing, UnknownThing
+from domain.finishing import FINISH, in_words, read_finish
 from domain.ids import canonical, identity_with
 from domain.preparation import WISHES
 from domain.routing import Routing
@@ -39,6 +40,7 @@ from pipeline.learning import personas
 from pipeline.preparing.persona_words import AUTO
 from pipeline.preparing.words_price import NO_WORDS, most_usd
 from pipeline.requests.draft_requests import draft
+from pipeline.requests.finishing import check_wish
 from pipeline.resources import Resources
 from providers.catalogue import Catalogue, Model
 from providers.contract import Ask, Lane
@@ -258,6 +260,9 @@ class RowChecks:
         if urls := _named(settings, row):
             # A cell holds them as text and an option as a list; rows that ask for the same are the same.
             settings["cref_urls"] = urls
+        if steps := read_finish(str(settings.pop(FINISH, ""))):
+            check_wish(self._resources, provider, steps)
+            settings[FINISH] = in_words(steps)
         for url in addresses_in(settings):
             self.addresses.setdefault((provider, url), [row.line])
         return settings

@@ -41,6 +41,9 @@ PREPARING_POINTS: Final = (
     "word_calls.stored",
 )
 
+#: Reached where an accepted picture is finished.
+FINISHING_POINTS: Final = ("finish.admitted",)
+
 #: Reached where a reply is the result itself.
 SYNCHRONOUS_POINTS: Final = ("submit.kept",)
 
@@ -80,6 +83,7 @@ class DieOnce:
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
         further = {*SYNCHRONOUS_POINTS, *STOPPING_POINTS, *CLOSED_LOOP_POINTS, *REQUEST_POINTS, *PREPARING_POINTS}
+        further |= set(FINISHING_POINTS)
         unknown = names - {*POINTS, *further}
         if unknown:
             raise ValueError(f"no such fault points: {', '.join(sorted(unknown))}")

@@ -54,8 +54,8 @@ class BatchStatus:
 
     @property
     def over(self) -> bool:
-        """Whether nothing happens any more by itself: all final, stopped, or paused with nothing live."""
-        if self.standing.unfinished == 0:
+        """Whether nothing happens any more by itself: all final and finished, stopped, or paused with nothing live."""
+        if self.standing.unfinished == 0 and self.standing.finishing == 0:
             return True
         halted = self.batch.stopped_reason is not None or self.batch.paused_reason is not None
         return halted and self.standing.live == 0
@@ -63,7 +63,9 @@ class BatchStatus:
     @property
     def idle(self) -> bool:
         """Whether generations wait and none is being worked on."""
-        return self.standing.live == 0 and self.standing.counts[GenerationState.QUEUED] > 0
+        return self.standing.live == 0 and (
+            self.standing.counts[GenerationState.QUEUED] > 0 or self.standing.finishing > 0
+        )
 
     @property
     def all_accepted(self) -> bool:
@@ -77,6 +79,7 @@ class BatchStatus:
             "total": self.standing.total,
             "counts": self.standing.counts,
             "accepted": self.accepted,
+            "finishing": self.standing.finishing,
             "charged_usd": show(self.batch.charged_usd),
             "held_usd": show(self.batch.held_usd),
             "in_doubt_usd": show(self.batch.in_doubt_usd),

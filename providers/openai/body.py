@@ -19,7 +19,7 @@ from providers.midjourney.flags import FLAGS
 from providers.openai.token_prices import AUTO_SIZES, pixels
 from providers.price_options import PriceOptions, chosen, spelt
 from providers.prompt_flags import as_settings
-from providers.setting_values import JOB_TIMES, Read, is_said, one_of, ratio, whole
+from providers.setting_values import UNSENT, Read, is_said, one_of, ratio, whole
 
 #: Edges are multiples of this; no shape is longer than 3:1; nothing is larger than this many pixels.
 STEP: Final = 16
@@ -35,7 +35,7 @@ _FORMAT: Final = ("output_format", "format")
 _NEGATIVE: Final = ("negative_prompt", "no")
 #: Settings that are for others than the model: the references, the budget, the sizes and words read above.
 _READ_ELSEWHERE: Final = frozenset(
-    {"references", "cref_urls", "max_image_cost", "size", "quality", "n", *JOB_TIMES, *_ASPECT, *_FORMAT, *_NEGATIVE}
+    {"references", "cref_urls", "max_image_cost", "size", "quality", "n", *UNSENT, *_ASPECT, *_FORMAT, *_NEGATIVE}
 )
 #: Wishes that are Midjourney's or another service's, as a batch spread over several has them: left out, and said.
 _OF_OTHERS: Final = frozenset(

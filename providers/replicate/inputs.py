@@ -18,7 +18,7 @@ from providers.price_options import PriceOptions, chosen
 from providers.prompt_flags import as_settings
 from providers.replicate.pixel_sizes import in_own_words
 from providers.seeds import seed_of
-from providers.setting_values import JOB_TIMES, Read, is_said, number, whole
+from providers.setting_values import UNSENT, Read, is_said, number, whole
 
 #: The models' seeds are signed 32-bit integers.
 _MOST_SEED: Final = 2**31 - 1
@@ -51,11 +51,13 @@ class Inputs:
     """What a family of models can be told beside the prompt and the references.
 
     Args:
+        prompt: whether it takes words; one that finishes a picture takes the picture alone.
         aspect_ratio, size, output_format, quality, seed, count, negative: the key for it, or None where there is none.
         fixed: always sent.
         own: further keys that a setting of the same name fills, and how its value is read.
     """
 
+    prompt: bool = True
     aspect_ratio: str | None = "aspect_ratio"
     size: str | None = None
     output_format: str | None = "output_format"
@@ -80,6 +82,7 @@ _SEEDREAM: Final = Inputs(size="size", output_format=None, fixed={"sequential_im
 _SD_OWN: Final = {"cfg": _number, "output_quality": whole(0, 100)}
 _SD_3: Final = Inputs(seed="seed", negative="negative_prompt", own=_SD_OWN)
 _SD_35: Final = Inputs(seed="seed", own={**_SD_OWN, "steps": whole(1, 50)})
+_FINISHER: Final = Inputs(prompt=False, aspect_ratio=None, output_format=None)
 _GPT_IMAGE: Final = Inputs(quality="quality", count="number_of_images", own=_GPT)
 
 TABLE: Final[Mapping[str, Inputs]] = {
@@ -115,6 +118,9 @@ TABLE: Final[Mapping[str, Inputs]] = {
     "stability-ai/stable-diffusion-3.5-large-turbo": Inputs(
         seed="seed", negative="negative_prompt", own={"cfg": _number}
     ),
+    "recraft-ai/recraft-crisp-upscale": _FINISHER,
+    "recraft-ai/recraft-remove-background": _FINISHER,
+    "bria/remove-background": _FINISHER,
     "openai/gpt-image-2": _GPT_IMAGE,
     "openai/gpt-image-2.5-flare": _GPT_IMAGE,
     "openai/gpt-image-2.5-sunburst": _GPT_IMAGE,
@@ -134,7 +140,7 @@ _SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _NEGATIVE: Final = ("negative_prompt", "no")
 #: Settings that are understood here, or are not the model's business: the budget, the job's life time.
-_ELSEWHERE: Final = frozenset({"references", "cref_urls", "max_image_cost", "timeout", *JOB_TIMES, *_NEGATIVE}).union(
+_ELSEWHERE: Final = frozenset({"references", "cref_urls", "max_image_cost", "timeout", *UNSENT, *_NEGATIVE}).union(
     *_SPELLINGS.values()
 )
 
@@ -151,7 +157,8 @@ def input_for(ask: Ask, model: Model) -> dict[str, Any]:
             price unnoticed: a negative prompt, references, several pictures.
     """
     inputs = inputs_of(model)
-    ask, _ = without_flags(ask, model)
+    if inputs.prompt:
+        ask, _ = without_flags(ask, model)
     wished = _wished(ask.settings, model)
     references = _reference_urls(ask)
     _refuse_what_would_be_lost(ask, model, references, wished)
@@ -162,7 +169,7 @@ def input_for(ask: Ask, model: Model) -> dict[str, Any]:
         (inputs.quality, words.quality),
         (inputs.output_format, _word(inputs.output_format, wished.get("output_format"), model.formats, model)),
     )
-    made: dict[str, Any] = {"prompt": ask.prompt, **inputs.fixed}
+    made: dict[str, Any] = ({"prompt": ask.prompt} if inputs.prompt else {}) | dict(inputs.fixed)
     made |= {key: value for key, value in said if key is not None and value is not None}
     if inputs.seed is not None:
         fixed = wished.get("seed")

@@ -185,7 +185,7 @@ def input_properties(reply: Reply) -> Mapping[str, Any]:
     found: Any = answer_as(Model, reply).latest_version
     for name in ("openapi_schema", "components", "schemas", "Input", "properties"):
         found = found.get(name) if isinstance(found, dict) else None
-    if not isinstance(found, dict) or "prompt" not in found:
+    if not isinstance(found, dict) or not {"prompt", "image"} & set(found):
         raise ReplyUnreadable("Replicate's description of the model has no schema of its input")
     return found
 

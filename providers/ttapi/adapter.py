@@ -20,7 +20,7 @@ from providers.listed import ListedPage
 from providers.midjourney import prompt as midjourney
 from providers.midjourney.flags import FLAGS
 from providers.seeds import seed_of
-from providers.setting_values import JOB_TIMES, is_said
+from providers.setting_values import UNSENT, is_said
 from providers.ttapi import replies
 from providers.ttapi.modes import FIRST_LOOK, job_timeout_s, mode_of
 from providers.ttapi.side_jobs import SideJobs
@@ -37,7 +37,7 @@ _SAYABLE: Final = frozenset(
         "image_urls",
         "references",
         "max_image_cost",
-        *JOB_TIMES,
+        *UNSENT,
         *(name for one in FLAGS for name in one.settings),
     }
 )
@@ -51,6 +51,7 @@ class TTAPI(SideJobs):
 
     name = "ttapi"
     calls_back = True
+    upscales = True
     checks_prompts = True
     reads_types = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
     #: Without a status TTAPI lists finished jobs only. Source: ttapi.io/docs/apiReference/others.
@@ -123,6 +124,18 @@ class TTAPI(SideJobs):
     def variation_of(self, position: int, *, detail: Mapping[str, Any]) -> str | None:
         name = f"variation{position + 1}"
         return name if name in (detail.get("components") or ()) else None
+
+    def upscale_of(self, position: int, *, detail: Mapping[str, Any]) -> tuple[str, bool] | None:
+        """Of a single picture an upscaler that the job offers, the faithful one first; of a grid the picture alone.
+
+        Their names change with Midjourney's versions, so that what the job lists decides.
+        """
+        offered = [str(name) for name in detail.get("components") or ()]
+        larger = [name for name in offered if name.startswith(("upscale", "upsample_"))]
+        if larger:
+            return next((name for name in larger if "subtle" in name), larger[0]), True
+        single = f"upsample{position + 1}"
+        return (single, False) if single in offered else None
 
     def build_poll(self, job_id: str) -> Call:
         known, action = job_id_and_action(job_id)

@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from sandbox.drawing.finish import cut_out, enlarged
 from sandbox.drawing.picture import Likeness, draw, read_likeness
 
 NICENESS = 5  # replies have priority over drawing
@@ -29,6 +30,8 @@ def main() -> None:
 
 def carry_out(order: Mapping[str, Any]) -> dict[str, str]:
     """Draw a `sandbox.drawing_process.Order`; returns an empty answer when all files are written, else the error."""
+    if order["finishes"]:
+        return finish(order)
     try:
         likenesses = [likeness_in(Path(name)) for name in order["references"]]
     except Exception as error:  # noqa: BLE001 - whatever a hostile file does to a decoder is the file's fault
@@ -48,6 +51,18 @@ def carry_out(order: Mapping[str, Any]) -> dict[str, str]:
             save(picture, Path(name))
     except Exception as error:  # noqa: BLE001 - the top of a process: a failed drawing must not end it
         return {"failed": f"{type(error).__name__}: {error}"}
+    return {}
+
+
+def finish(order: Mapping[str, Any]) -> dict[str, str]:
+    """As `carry_out`, for an order that changes a picture instead of drawing one."""
+    (reference,), ((_, name),) = order["references"], order["tiles"]
+    try:
+        with Image.open(reference) as opened:
+            picture = opened.convert("RGB")
+    except Exception as error:  # noqa: BLE001 - as in `carry_out`
+        return {"unreadable": f"{type(error).__name__}: {error}"}
+    save(enlarged(picture) if order["finishes"] == "upscale" else cut_out(picture), Path(name))
     return {}
 
 

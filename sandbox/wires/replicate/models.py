@@ -26,6 +26,7 @@ class Model:
         count: the input that says how many pictures are made, "" for one.
         gone: what the upstream says since it was shut down, "" for a model that lives.
         draws: how close it comes to its references, 0 to 1, with one of them.
+        finishes: what it does to the picture it is given, `upscale` or `background`; "" for one that draws.
     """
 
     inputs: Mapping[str, Property]
@@ -36,6 +37,7 @@ class Model:
     count: str = ""
     gone: str = ""
     draws: float = 0.8
+    finishes: str = ""
 
 
 def words(*allowed: str, default: str | None = None) -> Property:
@@ -213,6 +215,11 @@ def diffusion(usd: str, *, many: bool = True, **more: Property) -> Model:
     )
 
 
+def finisher(usd: str, finishes: str) -> Model:
+    """Takes one picture and no words."""
+    return Model(inputs={"image": {**URL, "required": True}}, reference="image", price=flat(usd), finishes=finishes)
+
+
 RESOLUTION = words("1K", "2K", "4K", default="1K")
 UPSTREAM_GONE = "404 NOT_FOUND: the upstream model was shut down and is no longer available"
 GPT_QUALITIES = ("low", "medium", "high", "auto")
@@ -282,6 +289,9 @@ MODELS: Mapping[str, Model] = {
         "0.035", steps=at_most(WHOLE, 50, least=1), output_quality=at_most(WHOLE, 100)
     ),
     "stability-ai/stable-diffusion-3.5-large-turbo": diffusion("0.04", many=False, negative_prompt=TEXT),
+    "recraft-ai/recraft-crisp-upscale": finisher("0.006", "upscale"),
+    "recraft-ai/recraft-remove-background": finisher("0.01", "background"),
+    "bria/remove-background": finisher("0.018", "background"),
     "openai/gpt-image-2": gpt_image(
         by("quality", "auto", low="0.012", medium="0.047", high="0.128", auto="0.128"), qualities=GPT_QUALITIES
     ),

@@ -93,7 +93,7 @@ def wanted(name: str, fields: Mapping[str, Any], headers: Mapping[str, str], *, 
         given=given,
         hook_url=_hook_url(fields),
         life_s=read_life_s(headers.get("cancel-after")),
-        message=model.gone or (E005.format(job_id=job_id[:10]) if objections(str(given["prompt"])) else ""),
+        message=model.gone or (E005.format(job_id=job_id[:10]) if objections(str(given.get("prompt", ""))) else ""),
     )
 
 
@@ -117,7 +117,7 @@ def job_from(wanted: Wanted, *, settings: Settings, fault: Fault | None, key_dig
         job_id=wanted.job_id,
         provider=PROVIDER,
         kind="prediction",
-        prompt=str(wanted.given["prompt"]),
+        prompt=str(wanted.given.get("prompt", "")),
         key_digest=key_digest,
         mode=wanted.name,
         plan=plan,
@@ -204,7 +204,7 @@ def _plan(wanted: Wanted, *, size_px: int) -> dict[str, Any]:
     numbered = {"numbered": True} if count > 1 else {}
     return {
         "input": dict(given),
-        "text": str(given["prompt"]),
+        "text": str(given.get("prompt", "")),
         # Uploaded files are the service's own: it reads them without asking itself.
         "references": [url.replace("/replicate/v1/files/", f"{FILES_ROUTE}/") for url in references],
         "also_reachable": [],
@@ -215,6 +215,7 @@ def _plan(wanted: Wanted, *, size_px: int) -> dict[str, Any]:
         else own_seed(wanted.job_id),
         "size": size_of(_aspect(given, model), size_px),
         "tiles": list(range(count)),
+        **({"finishes": model.finishes} if model.finishes else {}),
         "format": given.get("output_format") or model.inputs.get("output_format", {}).get("default", "png"),
         **numbered,
     }
