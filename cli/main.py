@@ -97,6 +97,9 @@ COMMANDS = (
         panel=_STEER,
         says="Queue failed generations again",
     ),
+    Entry(
+        name="finish", target="cli.batches.finish:finish_command", panel=_STEER, says="Make accepted pictures larger"
+    ),
     Entry(name="doubts", target="cli.operations.doubts:app", panel=_STEER, says="Submissions that may have been paid"),
     Entry(
         name="limits", target="cli.operations.limits:app", panel=_STEER, says="Caps per user and month, lane and day"

@@ -89,8 +89,7 @@ class Batch:
         doubtful_since: float | None = None
         while True:
             now = self._connection.standing(self.id)
-            only_doubt = now.standing.unfinished == now.standing.counts[GenerationState.IN_DOUBT]
-            doubtful_since = (doubtful_since or time.monotonic()) if only_doubt else None
+            doubtful_since = (doubtful_since or time.monotonic()) if now.standing.only_doubt else None
             if now.over or (
                 doubtful_since is not None and time.monotonic() - doubtful_since > self._connection.patience_s(self.id)
             ):

@@ -302,7 +302,7 @@ class Catalogue:
         model = self.get(name)
         if model.kind != step:
             able = ", ".join(repr(one.name) for one in self.models(kind=step.value))
-            raise BadInput(f"model {model.name!r} does not do {step!r}; there are {able}")
+            raise BadInput(f"model {model.name!r} does not do {step.value!r}; there are {able}")
         return model
 
     def models(

@@ -111,7 +111,7 @@ class GenerationLine:
         tries: attempts that reached the provider.
         error_code, error_message: of a failure; the message is for users.
         finished_at: when the final state was reached, or None.
-        assets: pictures of the attempt that represents the generation, in order.
+        assets: pictures of the attempt that represents the generation, in order, and what the best was finished to.
         tried: every try that was judged, is running or waits, in order.
     """
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.escalation import MOST_TRIES, Escalation, read_steps, try_policy_of
+from domain.finishing import FINISH
 from domain.money import read_limit
 from pipeline.intake.findings import Findings, read_kinds
 from pipeline.intake.order import Order
@@ -32,6 +33,12 @@ Escalate = Annotated[
     str | None,
     typer.Option(
         metavar="STEPS", help=f"What a further try changes, in order: {','.join(Escalation)}; `model` only if named."
+    ),
+]
+Finish = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STEPS", help="What is done to each accepted picture, and paid: upscale, background, or both."
     ),
 ]
 
@@ -133,6 +140,7 @@ class EnqueueOptions:
     optimise: Annotated[
         str, typer.Option(metavar="on|off", help="Rank candidate prompts by what people have preferred.")
     ] = "on"
+    finish: Finish = None
 
     def read(self) -> PromptRows:
         """The rows of the file that are wanted.
@@ -198,6 +206,7 @@ class EnqueueOptions:
             "cref_weight": self.cref_weight,
             OVERDUE_AFTER: self.timeout,
             POLL_EVERY: self.poll_interval,
+            FINISH: self.finish,
         }
         return {key: value for key, value in wished.items() if value is not None}
 

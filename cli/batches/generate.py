@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from cli.batches import views
+from cli.batches.enqueue_options import Finish
 from cli.batches.watch import Watch
 from cli.installation import Opened, crew_of_command, opened
 from cli.options import AsJson, options_from
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
+from domain.finishing import FINISH
 from domain.ids import BatchId
 from domain.money import read_limit
 from domain.routing import Routing
@@ -65,11 +67,18 @@ class GenerateOptions:
     optimise: Annotated[
         str, typer.Option(metavar="on|off", help="Rank candidate prompts by what people have preferred.")
     ] = "on"
+    finish: Finish = None
 
     @property
     def words(self) -> dict[str, Any]:
         """Settings that were named."""
-        named = {"quality": self.quality, "size": self.size, "style": self.style, "seed": self.seed}
+        named = {
+            "quality": self.quality,
+            "size": self.size,
+            "style": self.style,
+            "seed": self.seed,
+            FINISH: self.finish,
+        }
         return {name: value for name, value in named.items() if value is not None}
 
     def single(self) -> Single:

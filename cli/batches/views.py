@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cli.batches import blocked_reasons
 from cli.tables import facts_of, one_line, table_of
-from domain.states import GenerationState
+from domain.states import AttemptKind, GenerationState
 from pipeline.characters.threshold_origin import describe_verdict, margin, other_text_model
 from pipeline.resources import Resources
 from pipeline.views import generations
@@ -178,6 +178,8 @@ def whole(resources: Resources, details: GenerationDetails) -> list[RenderableTy
         parts += ["", _attempts(details)]
     if details.assets:
         parts += ["", *_assets(resources, details)]
+    if details.finishings:
+        parts += ["", _finishings(details)]
     if details.history:
         parts += ["", _history(details)]
     if details.feedback:
@@ -187,6 +189,17 @@ def whole(resources: Resources, details: GenerationDetails) -> list[RenderableTy
     if said := sentences(line_of(resources, details)):
         parts += ["", *(Text(sentence) for sentence in said)]
     return parts
+
+
+def _finishings(details: GenerationDetails) -> Table:
+    """What was to be done to the accepted picture, and what came of it."""
+    table = table_of("finish", "is", "picture", "why", giving=("why",))
+    labels = generations.labels(details)
+    for one in details.finishings:
+        state = one["outcome"] or ("at work" if one["attempt_id"] else "waiting")
+        made = labels.get(one["asset_id"], "–") if one["asset_id"] != one["original_id"] else "–"
+        table.add_row(one["wanted"], state.replace("_", " "), made, Text(one["said"] or "–", overflow="fold"))
+    return table
 
 
 def _history(details: GenerationDetails) -> Table:
@@ -241,7 +254,7 @@ def _attempts(details: GenerationDetails) -> Table:
         late = ", found late" if one["found_late_at"] else ""
         ended, begun = one["finished_at"], one["intent_at"]
         table.add_row(
-            str(one["number"]),
+            f"finish {one['number']}" if one["kind"] == AttemptKind.FINISH else str(one["number"]),
             one["lane"],
             (one["outcome"] or one["state"]).replace("_", " ") + late,
             money.replace("_", " "),

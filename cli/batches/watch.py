@@ -208,8 +208,7 @@ class Watch:
     def _is_over(self, now: BatchStatus) -> bool:
         if now.over:
             return True
-        only_doubt = now.standing.unfinished == now.standing.counts[GenerationState.IN_DOUBT]
-        if not only_doubt:
+        if not now.standing.only_doubt:
             self._doubtful_since = None
             return False
         self._doubtful_since = self._doubtful_since or time.monotonic()
@@ -217,8 +216,7 @@ class Watch:
 
     def _patience(self, now: BatchStatus) -> float:
         """How long to wait where nothing but doubts is left."""
-        doubts = now.standing.counts[GenerationState.IN_DOUBT]
-        if doubts and any(map(count_active, by_provider(self._resources, self._batch_id))):
+        if now.standing.doubts and any(map(count_active, by_provider(self._resources, self._batch_id))):
             return _DOUBT_PATIENCE_S
         return _PARKED_PATIENCE_S
 

@@ -25,7 +25,7 @@ from db.schema_checks import threshold_versions, verdicts
 from db.schema_finishing import finishings
 from domain.errors import UnknownThing
 from domain.ids import BatchId, GenerationId
-from domain.states import FINAL, AttemptKind, GenerationState, HoldState, LedgerKind
+from domain.states import FINAL, AttemptKind, AttemptState, GenerationState, HoldState, LedgerKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class Standing:
         wall_s: from the first row to the last final state, or to now while something is not final.
         next_hold_usd: what the first generation in the queue needs set aside; None where the queue is empty.
         finishing: accepted pictures that are being finished, or wait for it.
+        finishing_in_doubt: those of them for which a call is in doubt.
     """
 
     counts: dict[str, int]
@@ -46,11 +47,21 @@ class Standing:
     paid: int
     wall_s: float
     next_hold_usd: Decimal | None
-    finishing: int = 0
+    finishing: int
+    finishing_in_doubt: int
 
     @property
     def total(self) -> int:
         return sum(self.counts.values())
+
+    @property
+    def only_doubt(self) -> bool:
+        """Whether nothing moves but the doubts."""
+        return self.unfinished == self.counts[GenerationState.IN_DOUBT] and self.finishing == self.finishing_in_doubt
+
+    @property
+    def doubts(self) -> int:
+        return self.counts[GenerationState.IN_DOUBT] + self.finishing_in_doubt
 
     @property
     def unfinished(self) -> int:
@@ -73,6 +84,12 @@ def standing(connection: Connection, batch_id: BatchId) -> Standing:
             extract("epoch", func.now() - func.min(generations.c.created_at)),
         ).where(mine)
     ).one()
+    finishing = connection.execute(
+        select(func.count(), func.count().filter(attempts.c.state == AttemptState.IN_DOUBT))
+        .select_from(finishings)
+        .outerjoin(attempts, attempts.c.id == finishings.c.attempt_id)
+        .where(finishings.c.batch_id == batch_id, finishings.c.outcome.is_(None))
+    ).one()
     over = all(counts[state] == 0 for state in GenerationState if state not in FINAL)
     wall_s = float((times[0] if over else times[1]) or 0)
     return Standing(
@@ -81,9 +98,8 @@ def standing(connection: Connection, batch_id: BatchId) -> Standing:
         paid=of_attempts[1],
         wall_s=wall_s,
         next_hold_usd=_next_hold(connection, batch_id) if counts[GenerationState.QUEUED] else None,
-        finishing=connection.execute(
-            select(func.count()).where(finishings.c.batch_id == batch_id, finishings.c.outcome.is_(None))
-        ).scalar_one(),
+        finishing=finishing[0],
+        finishing_in_doubt=finishing[1],
     )
 
 

@@ -117,6 +117,15 @@ def ask(
     return len(connection.execute(statement.returning(finishings.c.id)).all())
 
 
+def providers_of(connection: Connection, batch_id: BatchId, generation_id: GenerationId | None) -> list[str]:
+    """Who made the accepted pictures of a batch, or of one of its generations."""
+    found = select(generations.c.provider).distinct()
+    found = found.where(generations.c.batch_id == batch_id, generations.c.state == GenerationState.COMPLETED)
+    if generation_id is not None:
+        found = found.where(generations.c.id == generation_id)
+    return sorted(connection.execute(found).scalars())
+
+
 def waiting(connection: Connection, *, limit: int) -> list[Waiting]:
     """Wishes of batches that are not paused, oldest first, that may be carried on now."""
     asset = generation_assets

@@ -18,7 +18,7 @@ from domain.states import GenerationState
 from pipeline.resources import Resources
 from pipeline.views import generations, status
 from pipeline.views.generations import GenerationDetails
-from pipeline.views.report import line_of, report_of, shown_attempt
+from pipeline.views.report import line_of, report_of
 from reports.generation_log import write_log
 from reports.records import AssetLine, GenerationLine
 from reports.tries import write_tries
@@ -60,7 +60,7 @@ class _Copy:
 def export(
     resources: Resources, batch_id: BatchId, folder: Path, *, every_picture: bool = False, overwrite: bool = False
 ) -> Exported:
-    """Write the accepted pictures of the batch, its log, and its tries if there were several, into `folder`.
+    """Write the accepted pictures of the batch, finished ones beside them, its log and its tries, into `folder`.
 
     Args:
         every_picture: export all stored pictures; those not accepted go into the subfolder `rejected`.
@@ -102,9 +102,11 @@ def _copies(told: Sequence[GenerationDetails], folder: Path, batch: str, *, ever
         place = folder if accepted else folder / "rejected"
         place = place.joinpath(*(fit_name(part) for part in (row["theme"], row["variation"]) if part))
         chosen = _chosen(details, every_picture=every_picture) if accepted or every_picture else []
-        called = generations.labels(details)
+        called, finished = generations.labels(details), generations.finished_pictures(details, passed=True)
         for asset in chosen:
             which = f"-{called[asset['id']]}" if every_picture else ""
+            if not every_picture and asset["id"] in finished:
+                which = f"-{finished[asset['id']].replace(' ', '-')}"
             name = f"{fit_name(batch)}-{position:04d}{version}{which}{Path(asset['r2_key']).suffix}"
             yield _Copy(
                 row=position,
@@ -119,7 +121,9 @@ def _chosen(details: GenerationDetails, *, every_picture: bool) -> list[dict[str
     stored = [asset for asset in details.assets if asset["r2_key"] is not None]
     if every_picture:
         return stored
-    return [asset for asset in stored if asset["best"]][-1:] or stored[:1]
+    finished = generations.finished_pictures(details, passed=True)
+    best = [asset for asset in stored if asset["best"]][-1:] or stored[:1]
+    return [*best, *(asset for asset in stored if asset["id"] in finished)]
 
 
 def fit_name(name: str) -> str:
@@ -162,7 +166,7 @@ def _write(resources: Resources, copy: _Copy) -> bool:
 
 def _with_targets(line: GenerationLine, details: GenerationDetails, targets: dict[Any, Path]) -> GenerationLine:
     """The line with the paths that its pictures were written to."""
-    attempt = shown_attempt(details)
-    shown = {one["position"]: targets.get(one["id"]) for one in details.assets if one["attempt_id"] == attempt}
-    assets: list[AssetLine] = [replace(one, path=shown.get(one.position) or one.path) for one in line.assets]
+    called = generations.labels(details)
+    shown = {called[one["id"]]: targets.get(one["id"]) for one in details.assets}
+    assets: list[AssetLine] = [replace(one, path=shown.get(str(one.label)) or one.path) for one in line.assets]
     return replace(line, assets=assets)

@@ -10,6 +10,7 @@ from db.reads import generations
 from db.reads.generations import GenerationDetails, Wanted
 from db.records import batches
 from domain.errors import BadInput, UnknownThing
+from domain.finishing import FinishOutcome
 from domain.ids import BatchId
 from domain.money import show
 from domain.states import GenerationState
@@ -65,13 +66,30 @@ def find(resources: Resources, wanted: str, *, user_id: str) -> GenerationDetail
 
 
 def labels(details: GenerationDetails) -> dict[UUID, str]:
-    """The number of each picture for users: its position from 0, or `ATTEMPT.POSITION` if several attempts have any."""
+    """The number of each picture for users: its position from 0, or `ATTEMPT.POSITION` if several attempts have any.
+
+    Those that finishing made are `finished.1` and so on, by their attempts.
+    """
     numbers = {one["id"]: one["number"] for one in details.attempts}
-    several = len({asset["attempt_id"] for asset in details.assets}) > 1
-    return {
-        asset["id"]: f"{numbers[asset['attempt_id']]}.{asset['position']}" if several else str(asset["position"])
-        for asset in details.assets
-    }
+    several = len({asset["attempt_id"] for asset in details.assets if asset["asset_type"] == "image"}) > 1
+    return {asset["id"]: _label(asset, numbers[asset["attempt_id"]], several=several) for asset in details.assets}
+
+
+def _label(asset: dict[str, Any], number: int, *, several: bool) -> str:
+    if asset["asset_type"] != "image":
+        return f"finished.{number}"
+    return f"{number}.{asset['position']}" if several else str(asset["position"])
+
+
+def finished_pictures(details: GenerationDetails, *, passed: bool = False) -> dict[UUID, str]:
+    """The pictures that finishing came to, each with what was wished; the last one of the same wish.
+
+    Args:
+        passed: only those that stand as results.
+    """
+    told = {FinishOutcome.FINISHED} if passed else {FinishOutcome.FINISHED, FinishOutcome.REJECTED}
+    by_wish = {one["wanted"]: one["asset_id"] for one in details.finishings if one["outcome"] in told}
+    return {asset_id: wanted for wanted, asset_id in by_wish.items()}
 
 
 def as_json(details: GenerationDetails) -> dict[str, Any]:
@@ -88,6 +106,7 @@ def as_json(details: GenerationDetails) -> dict[str, Any]:
         "history": [_told(row) for row in details.history],
         "feedback": [_told(row) for row in details.feedback],
         "acts": [_told(row) for row in details.acts],
+        "finishings": [_told(row) for row in details.finishings],
     }
 
 

@@ -13,10 +13,10 @@ from db.reads.jobs import OverdueJob
 from db.records import characters
 from db.records.characters import CharacterRow
 from domain.ids import BatchId, CharacterId
-from domain.states import GenerationState
+from domain.states import AttemptKind, GenerationState
 from pipeline.characters import threshold_origin
 from pipeline.resources import Resources
-from pipeline.views.generations import labels
+from pipeline.views.generations import finished_pictures, labels
 from pipeline.views.status import BatchStatus, of_batch
 from pipeline.views.tries import tries_of
 from reports import wording
@@ -123,8 +123,9 @@ def line_of(
         rows: label of the generation of a near duplicate, by picture id.
     """
     row = details.generation
-    last = details.attempts[-1] if details.attempts else None
-    shown = shown_attempt(details)
+    made = [attempt for attempt in details.attempts if attempt["kind"] != AttemptKind.FINISH]
+    last = made[-1] if made else None
+    shown, finished = shown_attempt(details), finished_pictures(details)
     return GenerationLine(
         position=row["position"],
         index=row["pipeline_data"].get("row", {}).get("index"),
@@ -137,14 +138,14 @@ def line_of(
         task_id=last["job_id"] if last else None,
         cost_usd=row["cost"],
         duration_s=_duration_s(details),
-        tries=sum(attempt["accepted_at"] is not None for attempt in details.attempts),
+        tries=sum(attempt["accepted_at"] is not None for attempt in made),
         error_code=row["error_code"],
         error_message=row["error_message"],
         finished_at=row["completed_at"],
         assets=[
             _asset(resources, details, asset, rows=rows or {})
             for asset in details.assets
-            if asset["attempt_id"] == shown
+            if asset["attempt_id"] == shown or asset["id"] in finished
         ],
         tried=tries_of(details),
     )
@@ -153,7 +154,7 @@ def line_of(
 def shown_attempt(details: GenerationDetails) -> Any:
     """The attempt that represents the generation: the one with the best picture, else the last with any."""
     best = [asset["attempt_id"] for asset in details.assets if asset["best"]]
-    every = [asset["attempt_id"] for asset in details.assets]
+    every = [asset["attempt_id"] for asset in details.assets if asset["asset_type"] == "image"]
     return (best or every or [None])[-1]
 
 

@@ -14,6 +14,7 @@ _OF_ATTEMPTS = (
     ("storage", "made_at", "stored_at"),
     ("validation", "stored_at", "finished_at"),
 )
+_PAID = frozenset({"generation", "finishing"})
 
 
 def stages_of(details: GenerationDetails) -> list[dict[str, Any]]:
@@ -25,6 +26,8 @@ def stages_of(details: GenerationDetails) -> list[dict[str, Any]]:
     for attempt in details.attempts:
         if attempt["kind"] == AttemptKind.IMAGE:
             told += _of_attempt(attempt, checked=details.generation["character_id"] is not None)
+        elif attempt["kind"] == AttemptKind.FINISH and attempt["intent_at"] is not None:
+            told.append(_stage(attempt, "finishing", "intent_at", "finished_at"))
     return told
 
 
@@ -33,18 +36,20 @@ def _of_attempt(attempt: dict[str, Any], *, checked: bool) -> list[dict[str, Any
     for name, begin, end in _OF_ATTEMPTS:
         if attempt[begin] is None or (name == "validation" and not checked):
             continue
-        lasted = _ms(attempt[begin], attempt[end])
-        told.append(
-            {
-                "name": name,
-                "outcome": "running" if lasted is None else "done",
-                "started_at": attempt[begin].isoformat(),
-                "took_ms": lasted,
-                "cost_usd": show(attempt["charged_usd"] or ZERO) if name == "generation" else "0",
-                "inputs": {"provider": attempt["provider"], "model": attempt["model"], "try": attempt["number"]},
-            }
-        )
+        told.append(_stage(attempt, name, begin, end))
     return told
+
+
+def _stage(attempt: dict[str, Any], name: str, begin: str, end: str) -> dict[str, Any]:
+    lasted = _ms(attempt[begin], attempt[end])
+    return {
+        "name": name,
+        "outcome": "running" if lasted is None else "done",
+        "started_at": attempt[begin].isoformat(),
+        "took_ms": lasted,
+        "cost_usd": show(attempt["charged_usd"] or ZERO) if name in _PAID else "0",
+        "inputs": {"provider": attempt["provider"], "model": attempt["model"], "try": attempt["number"]},
+    }
 
 
 def _ms(begin: datetime, end: datetime | None) -> float | None:

@@ -1,18 +1,27 @@
 """Accepted pictures made larger or cut out: each call with a hold and a charge, checked again, the original kept."""
 
+import io
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from cli.batches import views
 from db.records import finishings
 from db.schema import generation_assets
 from db.schema_finishing import finishings as table
-from domain.errors import BadInput
+from domain.errors import BadInput, UnknownThing
 from domain.finishing import FinishStep
 from domain.ids import AttemptId
 from pipeline.attempts import finishing, submit
+from pipeline.operator import batch_control
+from pipeline.operator import finishing as operator
 from pipeline.views import generations, status
+from pipeline.views.export import export
+from pipeline.views.report import report_of
+from pipeline.views.stages import stages_of
 from tests.support.replicate_desk import Desk
 from tests.support.steps import HOLD, Bench
 
@@ -153,10 +162,43 @@ def test_a_call_that_fails_is_tried_again_and_then_given_up(bench: Bench) -> Non
     assert generation_of(bench, attempt_id).state == "completed"
 
 
+def test_the_finished_picture_is_shown_and_exported_beside_the_original(bench: Bench, tmp_path: Path) -> None:
+    attempt_id = accepted(bench, finish="upscale")
+    one_call(bench)
+    one_call(bench)
+    batch_id = bench.batch_of(attempt_id)
+    (line,) = report_of(bench.resources, batch_id).generations
+    assert line.best is not None
+    assert [(one.label, one.passed) for one in line.assets if one.label not in "0123"] == [("finished.2", True)]
+    assert (line.best.label, line.tries) == ("0", 1)
+    done = export(bench.resources, batch_id, tmp_path)
+    assert (done.written, sorted(one.name for one in tmp_path.glob("*.png"))) == (
+        2,
+        ["batch-0000-upscale.png", "batch-0000.png"],
+    )
+    (details,) = generations.page(bench.resources, batch_id=batch_id, user_id="user-1")
+    assert [one["name"] for one in stages_of(details)][-2:] == ["finishing", "finishing"]
+    shown = Console(width=200, file=io.StringIO(), record=True)
+    for part in views.whole(bench.resources, details):
+        shown.print(part)
+    assert "finish 2" in shown.export_text()
+
+
+def test_a_batch_is_asked_for_by_name_and_a_picture_by_its_row(bench: Bench) -> None:
+    accepted(bench)
+    asked = operator.ask(bench.resources, "batch/0", user_id="user-1", steps=UPSCALE)
+    assert (asked.new, asked.status.standing.finishing, len(bench.sent.take("submit"))) == (1, 1, 1)
+    assert operator.ask(bench.resources, "batch", user_id="user-1", steps=UPSCALE).new == 0
+    with pytest.raises(BadInput, match="--upscale, --remove-background"):
+        operator.ask(bench.resources, "batch", user_id="user-1", steps=())
+    with pytest.raises(UnknownThing):
+        operator.ask(bench.resources, "no such batch", user_id="user-1", steps=UPSCALE)
+    with pytest.raises(BadInput, match="does not do 'upscale'"):
+        operator.ask(bench.resources, "batch", user_id="user-1", steps=UPSCALE, model="bria/remove-background")
+
+
 def test_a_person_cancels_what_waits(bench: Bench) -> None:
     attempt_id = accepted(bench, finish="upscale")
-    from pipeline.operator import batch_control
-
     batch_control.cancel(bench.resources, bench.batch_of(attempt_id))
     assert wish(bench).outcome == "canceled"
     assert finishing.admit_waiting(bench.resources) == 0

@@ -1,0 +1,37 @@
+"""`finish`: accepted pictures made larger, or without their background."""
+
+from typing import Annotated
+
+import typer
+
+from cli.installation import opened
+from cli.options import AsJson
+from cli.terminal import open_terminal
+from domain.finishing import FinishStep
+from pipeline.operator import finishing
+
+
+def finish_command(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="BATCH|GENERATION", help="A batch, BATCH/ROW with rows from 0, or a generation's id."),
+    ],
+    upscale: Annotated[bool, typer.Option("--upscale", help="Make the accepted pictures larger.")] = False,
+    remove_background: Annotated[
+        bool, typer.Option("--remove-background", help="Cut them out; after --upscale, if both.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="Who does it, of the catalogue; see docs/from-image.md.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also where the same was done, and paid, before.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Finish accepted pictures: each call is paid, and each finished picture checked; the originals stay."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        wanted = {FinishStep.UPSCALE: upscale, FinishStep.BACKGROUND: remove_background}
+        steps = tuple(step for step, said in wanted.items() if said)
+        user = site.settings.user
+        asked = finishing.ask(site.resources, target, user_id=user, steps=steps, model=model, again=again)
+        terminal.document({**asked.status.as_json(), "asked": asked.new})
+        name = asked.status.batch.name
+        waiting = f"{asked.new:,} picture{'' if asked.new == 1 else 's'} of {name!r} will be finished"
+        before = "" if asked.new else "; what was finished before is left as it is, unless you say --again"
+        terminal.note(f"{waiting}{before}; `likeness watch {name}` sees them through")
