@@ -18,10 +18,8 @@ from providers.contract import (
     Ask,
     Call,
     Delivered,
-    Described,
     Progress,
     Reply,
-    Running,
 )
 from providers.listed import ListedPage
 from providers.webhooks import Told
@@ -259,47 +257,3 @@ class Adapter(ABC):
     def read_upload(self, reply: Reply) -> str:
         """The address under which the service reads it; raises as `read_poll`."""
         raise ReplyUnreadable(f"{self.name!r} takes no files")
-
-    # --- Jobs outside the books: the from-picture stages are to call these ------------------------------------------
-    # Each is paid for and none can be found again, so no step calls them as long as no hold stands behind them.
-
-    def build_blend(self, pictures: Sequence[bytes], *, shape: str, settings: Mapping[str, Any]) -> Call:
-        """A picture made of several files.
-
-        Raises:
-            RequestRefused: too few or too many, or files, a shape or settings that the service does not take.
-        """
-        raise self._no_such_job()
-
-    def build_describe(self, picture: bytes) -> Call:
-        raise self._no_such_job()
-
-    def read_description(self, reply: Reply) -> Running | Described:
-        """What the job came to; raises as `read_poll`."""
-        raise self._no_such_job()
-
-    def build_seed(self, job_id: str) -> Call:
-        """Ask for the seed of a finished job."""
-        raise self._no_such_job()
-
-    def read_seed(self, reply: Reply) -> Running | int:
-        """What the job came to; raises as `read_poll`."""
-        raise self._no_such_job()
-
-    def build_inpaint(self, job_id: str, *, mask: bytes, prompt: str, settings: Mapping[str, Any]) -> Call:
-        """Draw a part of a finished job's picture anew.
-
-        Args:
-            mask: a file of the picture's own size, white where it is to be drawn.
-
-        Raises:
-            RequestRefused: no prompt, or a file or settings that the service does not take.
-        """
-        raise self._no_such_job()
-
-    def read_side_job(self, reply: Reply) -> Accepted:
-        """Raises as `read_submit`."""
-        raise self._no_such_job()
-
-    def _no_such_job(self) -> RequestRefused:
-        return RequestRefused(f"{self.name!r} makes no jobs of this kind")

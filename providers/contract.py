@@ -177,19 +177,6 @@ class AccountInfo:
     served_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """What a service sees in a picture.
-
-    Args:
-        texts: each would do as a prompt for a picture like it.
-        charged_usd: what the service says it charged, or None where it does not say.
-    """
-
-    texts: Sequence[str]
-    charged_usd: Decimal | None = None
-
-
 class Lane(CalledBack, Lists, Protocol):
     """One account with a service: an adapter, a base URL, a key and a client behind one face.
 

@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from domain.errors import ProviderDown, ReplyUnreadable
 from providers.adapter import Adapter
 from providers.catalogue import load
-from providers.contract import Accepted, AccountInfo, Ask, Call, Delivered, Described, Progress, Reply, Running
+from providers.contract import Accepted, AccountInfo, Ask, Call, Delivered, Progress, Reply
 from providers.listed import ListedPage
 from providers.transport.fetch import PictureFetcher
 from providers.transport.http import Sender, checked_base_url, checked_key
@@ -171,43 +171,6 @@ class HttpLane:
         """As in the contract."""
         call = self._adapter.build_prompt_check(text)
         return None if call is None else self._adapter.read_prompt_check(self._sender.send(call))
-
-    # The next four make jobs outside the books: no intent, no hold, no place, and nothing finds a job whose reply was
-    # lost. The from-picture stages are to call them; until then a test keeps everything of ours off them.
-
-    def blend(self, picture_urls: Sequence[str], *, shape: str, settings: Mapping[str, Any]) -> Accepted:
-        """Pay for a job outside the books: pictures made of two to five others; `poll` says what it came to.
-
-        Args:
-            shape: `PORTRAIT` (2:3), `SQUARE` or `LANDSCAPE` (3:2).
-
-        Raises:
-            PictureError: a picture is not to be had; nothing was sent.
-            RequestRefused, ProviderError: as `submit`.
-        """
-        pictures = [self.fetch_picture(url) for url in picture_urls]
-        return self._side_job(self._adapter.build_blend(pictures, shape=shape, settings=settings))
-
-    def describe(self, picture: bytes) -> Accepted:
-        """Pay for a job outside the books: texts for a picture; `description` says what it came to."""
-        return self._side_job(self._adapter.build_describe(picture))
-
-    def description(self, job_id: str) -> Running | Described:
-        return self._adapter.read_description(self._fetch(job_id))
-
-    def ask_seed(self, job_id: str) -> Accepted:
-        """Make a job outside the books that finds out the seed of a finished one; `seed` says what it came to."""
-        return self._side_job(self._adapter.build_seed(job_id))
-
-    def seed(self, job_id: str) -> Running | int:
-        return self._adapter.read_seed(self._fetch(job_id))
-
-    def inpaint(self, job_id: str, *, mask: bytes, prompt: str, settings: Mapping[str, Any]) -> Accepted:
-        """Pay for a job outside the books: a part of a picture drawn anew; `poll` says what it came to."""
-        return self._side_job(self._adapter.build_inpaint(job_id, mask=mask, prompt=prompt, settings=settings))
-
-    def _side_job(self, call: Call) -> Accepted:
-        return self._adapter.read_side_job(self._sender.send(call))
 
     def read_webhook(self, headers: Mapping[str, str], content: bytes) -> Notice | Unproven:
         """As in the contract; names of `headers` in lower case."""

@@ -8,7 +8,7 @@ from cli.installation import opened
 from cli.options import AsJson
 from cli.terminal import open_terminal
 from domain.finishing import FinishStep
-from pipeline.operator import finishing
+from pipeline.operator import finish_pictures
 
 
 def finish_command(
@@ -29,7 +29,7 @@ def finish_command(
         wanted = {FinishStep.UPSCALE: upscale, FinishStep.BACKGROUND: remove_background}
         steps = tuple(step for step, said in wanted.items() if said)
         user = site.settings.user
-        asked = finishing.ask(site.resources, target, user_id=user, steps=steps, model=model, again=again)
+        asked = finish_pictures.ask(site.resources, target, user_id=user, steps=steps, model=model, again=again)
         terminal.document({**asked.status.as_json(), "asked": asked.new})
         name = asked.status.batch.name
         waiting = f"{asked.new:,} picture{'' if asked.new == 1 else 's'} of {name!r} will be finished"

@@ -13,7 +13,7 @@ from domain.errors import RequestError
 from domain.finishing import FinishOutcome
 from domain.rates import places_within
 from pipeline.attempts import illegal_prompts
-from pipeline.requests.finishing import call_for
+from pipeline.requests.finishing_calls import call_for
 from pipeline.resources import Resources
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def _admit(resources: Resources, provider: str, calls: list[NewCall]) -> int:
         most = illegal_prompts.most_at_risk(resources, provider)
         admitted = moves.admit(connection, provider, calls, places_by_rate=by_rate, most_at_risk=most)
     if admitted:
-        resources.fault_points.reach("finish.admitted")
+        resources.fault_points.reach("finishing.admitted")
     for one in admitted:
         resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
     return len(admitted)

@@ -26,7 +26,7 @@ from pipeline.attempts.claims import KEEP_TRYING_S, Claim, claimed
 from pipeline.attempts.outcome import Again
 from pipeline.characters import references
 from pipeline.process.measures import measured
-from pipeline.requests import finishing, follow_up_jobs
+from pipeline.requests import finishing_calls, follow_up_jobs
 from pipeline.resources import Resources
 from providers.catalogue import Model, load
 from providers.contract import Ask, Delivered, Lane
@@ -56,8 +56,8 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
     try:
         model = _model(work)
         sent_references = _sent_references(resources, work, model)
-        if finishing.takes_a_picture(work):
-            work = finishing.without_words(work)
+        if finishing_calls.takes_a_picture(work):
+            work = finishing_calls.without_words(work)
         ask = _ask(resources, lane, work, sent_references)
         sent_prompt = lane.prompt_text(ask)
         cost = (
@@ -97,7 +97,7 @@ def _model(work: Work) -> Model | None:
 def _sent_references(resources: Resources, work: Work, model: Model | None) -> Sequence[references.SentReference]:
     if work.kind is not AttemptKind.FINISH:
         return references.references_sent(resources, work, model=model)
-    return [finishing.picture_sent(resources, work)] if finishing.takes_a_picture(work) else []
+    return [finishing_calls.picture_sent(resources, work)] if finishing_calls.takes_a_picture(work) else []
 
 
 def _ask(resources: Resources, lane: Lane, work: Work, sent_references: Sequence[references.SentReference]) -> Ask:

@@ -40,7 +40,7 @@ from pipeline.learning import personas
 from pipeline.preparing.persona_words import AUTO
 from pipeline.preparing.words_price import NO_WORDS, most_usd
 from pipeline.requests.draft_requests import draft
-from pipeline.requests.finishing import check_wish
+from pipeline.requests.finishing_calls import check_wish
 from pipeline.resources import Resources
 from providers.catalogue import Catalogue, Model
 from providers.contract import Ask, Lane

@@ -42,7 +42,7 @@ PREPARING_POINTS: Final = (
 )
 
 #: Reached where an accepted picture is finished.
-FINISHING_POINTS: Final = ("finish.admitted",)
+FINISHING_POINTS: Final = ("finishing.admitted",)
 
 #: Reached where a reply is the result itself.
 SYNCHRONOUS_POINTS: Final = ("submit.kept",)

@@ -1,7 +1,6 @@
 """Adapts Midjourney by TTAPI: writes its calls, and has the replies read.
 
-The prompt's flags are `providers.midjourney`'s business, how replies are spelt is `providers.ttapi.replies`'s, and
-blend, describe, seed, inpaint and the prompt check are `providers.ttapi.side_jobs`.
+The prompt's flags are `providers.midjourney`'s business, and how replies are spelt is `providers.ttapi.replies`'s.
 
 Source: PROVIDERS.md 1, TTAPI's documentation of 2026-03 to 2026-05.
 """
@@ -11,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from domain.errors import RequestRefused
+from domain.errors import ReplyUnreadable, RequestRefused
 from domain.escalation import Carried
 from domain.ids import normalised
+from providers.adapter import Adapter
 from providers.catalogue import load
 from providers.contract import Accepted, AccountInfo, Action, Ask, Call, Progress, Reply, Running
 from providers.listed import ListedPage
@@ -21,9 +21,9 @@ from providers.midjourney import prompt as midjourney
 from providers.midjourney.flags import FLAGS
 from providers.seeds import seed_of
 from providers.setting_values import UNSENT, is_said
+from providers.transport.failure_text import failure_text
 from providers.ttapi import replies
 from providers.ttapi.modes import FIRST_LOOK, job_timeout_s, mode_of
-from providers.ttapi.side_jobs import SideJobs
 from providers.webhooks import Told
 
 #: Between a job's id and the action on it, where TTAPI gives both the same id; in no id of its own.
@@ -46,7 +46,7 @@ _SAYABLE: Final = frozenset(
 LIST_PAGE: Final = 100
 
 
-class TTAPI(SideJobs):
+class TTAPI(Adapter):
     """Midjourney by TTAPI's pay-per-use and hold hosts, which speak the same."""
 
     name = "ttapi"
@@ -183,6 +183,17 @@ class TTAPI(SideJobs):
     def bears_mark_of(self, attempt_id: str, listed: str) -> bool:
         """By the seed that `prompt_text` gave it, unless the person fixed another."""
         return midjourney.seed_in(listed) == seed_of(attempt_id)
+
+    def build_prompt_check(self, text: str) -> Call:
+        return Call(method="POST", path="/midjourney/v1/promptCheck", json={"prompt": text}, repeatable=True)
+
+    def read_prompt_check(self, reply: Reply) -> str | None:
+        body = (replies.Body.read(reply.content) or replies.Body()) if reply.status == 400 else replies.answer_of(reply)
+        if body.status == "SUCCESS":
+            return None
+        if body.status == "FAILED" and body.text:
+            return body.text
+        raise ReplyUnreadable(failure_text("reply_unreadable", code="promptCheck", message=body.text))
 
     def build_info(self) -> Call:
         return Call(method="GET", path="/midjourney/v1/info", repeatable=True)

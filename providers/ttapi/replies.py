@@ -1,6 +1,6 @@
 """Reads TTAPI's replies: envelopes, refusals, finished jobs and rows of the list, in every spelling its pages show.
 
-What a call asks for is in `providers.ttapi.adapter` and `providers.ttapi.side_jobs`; what a failure's message means, in
+What a call asks for is in `providers.ttapi.adapter`; what a failure's message means, in
 `providers.ttapi.failures`.
 """
 

@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import LikenessError, MaybeSent, ProviderError, RequestRefused
 from providers.adapter import Adapter
-from providers.contract import Accepted, Action, Ask, Call, Reply
+from providers.contract import Accepted, Action, Ask, Reply
 from providers.registry import SERVICES, open_lane
 
 ADAPTERS: dict[type, Adapter] = {type(one): one for one in (service.adapter() for service in SERVICES.values())}
@@ -19,8 +19,6 @@ def overriding(method: str) -> list[Adapter]:
 
 ACTORS = overriding("build_action")
 CHECKERS = overriding("build_prompt_check")
-SIDE_WORKERS = overriding("build_describe")
-PNG = b"\x89PNG\r\n\x1a\n..."
 KEY = "sk-0123456789"
 ASK = Ask(
     attempt_id="attempt-1",
@@ -39,19 +37,11 @@ def reply(body: object, status: int = 200) -> Reply:
     return Reply(status=status, headers={}, content=json.dumps(body).encode())
 
 
-def side_calls(adapter: Adapter) -> list[Call]:
-    return [
-        adapter.build_blend([PNG, PNG], shape="SQUARE", settings={}),
-        adapter.build_describe(PNG),
-        adapter.build_seed("job-1"),
-        adapter.build_inpaint("job-1", mask=PNG, prompt="a hat", settings={}),
-    ]
-
-
 @pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=named)
 def test_what_an_adapter_says_of_itself_is_what_it_has(adapter: Adapter) -> None:
     model = {"ttapi": "midjourney", "replicate": "google/nano-banana-pro", "openai": "gpt-image-2"}[adapter.name]
     assert adapter.synchronous == (adapter.build_poll("job-1") is None)
+    assert adapter.upscales == (adapter in overriding("upscale_of"))
     assert adapter.cancels == (adapter.build_cancel("job-1") is not None)
     assert adapter.checks_prompts == (adapter.build_prompt_check("a pig") is not None)
     assert adapter.tells_models == (adapter.build_schema(model) is not None or adapter.build_model(model) is not None)
@@ -64,7 +54,6 @@ def test_what_an_adapter_says_of_itself_is_what_it_has(adapter: Adapter) -> None
 def test_somebody_has_each_ability() -> None:
     assert ACTORS
     assert CHECKERS
-    assert SIDE_WORKERS
 
 
 @pytest.mark.parametrize("adapter", ACTORS, ids=named)
@@ -111,11 +100,6 @@ def test_an_accepted_action_never_has_its_parent_s_id(adapter: Adapter, *, paren
     assert taken.job_id != "parent-1"
 
 
-@pytest.mark.parametrize("adapter", SIDE_WORKERS, ids=named)
-def test_jobs_of_other_kinds_are_never_called_repeatable(adapter: Adapter) -> None:
-    assert not any(call.repeatable for call in side_calls(adapter))
-
-
 @pytest.mark.parametrize("adapter", CHECKERS, ids=named)
 def test_a_prompt_check_may_be_repeated(adapter: Adapter) -> None:
     assert adapter.build_prompt_check("a pig").repeatable
@@ -135,7 +119,4 @@ def test_a_lane_without_an_ability_says_so_before_anything_is_sent(provider: str
         if type(adapter) not in map(type, ACTORS):
             with pytest.raises(RequestRefused):
                 lane.submit(ASK)
-        if type(adapter) not in map(type, SIDE_WORKERS):
-            with pytest.raises(RequestRefused):
-                lane.describe(PNG)
         assert lane.checks_prompts == (type(adapter) in map(type, CHECKERS))

@@ -23,8 +23,9 @@ from tests.support.commands import ROOT, bill, wait_for
 _WITHOUT_POINTS = {"accounts", "daily_audit", "heartbeat", "model_inputs", "preferences", "upload"}
 _EVERY = {point for name, tuple_ in vars(fault_points).items() if name.endswith("POINTS") for point in tuple_}
 #: Requests have a death of their own in `tests/integration/api/test_killed_request.py`.
-#: Points of preparation are reached in `test_preparing_points.py`.
-_OF_WORKERS = _EVERY - set(fault_points.REQUEST_POINTS) - set(fault_points.PREPARING_POINTS)
+#: Points of preparation are reached in `test_preparing_points.py`, those of finishing in `test_finishing_points.py`.
+_ELSEWHERE = {*fault_points.REQUEST_POINTS, *fault_points.PREPARING_POINTS, *fault_points.FINISHING_POINTS}
+_OF_WORKERS = _EVERY - _ELSEWHERE
 #: Names of modules in all of `pipeline`; a point's name begins with that of its step's.
 _MODULES = {path.stem: path for path in (ROOT / "pipeline").rglob("*.py")}
 

@@ -96,10 +96,6 @@ def fetch_body(job: Job, *, now_s: float, base_url: str) -> dict[str, object]:
 
 
 def _result(job: Job, base_url: str) -> dict[str, object]:
-    if job.kind == "seed":
-        return {"seed": str(job.plan["seed"])}
-    if job.kind == "describe":
-        return {"prompt": "\n".join(job.plan["texts"])}
     side = 2 if len(job.plan["tiles"]) == 4 else 1
     width, height = job.plan["size"]
     address = result_url(base_url, job)

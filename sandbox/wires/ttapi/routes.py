@@ -1,6 +1,6 @@
 """TTAPI's Midjourney wire, under `/ttapi`: which call does what.
 
-Submissions are checked in `sandbox.wires.ttapi.submit` and `sandbox.wires.ttapi.side_jobs`, prompts read in
+Submissions are checked in `sandbox.wires.ttapi.submit`, prompts read in
 `sandbox.wires.ttapi.prompt`, bodies built in `sandbox.wires.ttapi.bodies`; jobs are kept in `sandbox.jobs` and
 carried out by `sandbox.studio`. Where the public pages disagree, the newest one is followed.
 """
@@ -21,7 +21,6 @@ from sandbox.moderation import BY_READING, objections
 from sandbox.settings import Settings
 from sandbox.web import BadRequest, Reply, Request, json_reply
 from sandbox.wires.ttapi import bodies
-from sandbox.wires.ttapi.side_jobs import wanted_blend, wanted_describe, wanted_inpaint
 from sandbox.wires.ttapi.submit import (
     MODE_FACTORS,
     PROVIDER,
@@ -32,7 +31,6 @@ from sandbox.wires.ttapi.submit import (
     refusal,
     wanted_action,
     wanted_imagine,
-    wanted_seed,
 )
 
 PREFIX = "/ttapi"
@@ -144,19 +142,6 @@ class TTAPI:
     def action(self, request: Request, fault: Fault | None) -> object:
         fields = request.fields()
         return self._submit(request, fault, wanted_action(fields, self._job_of(request, fields)))
-
-    def seed(self, request: Request, fault: Fault | None) -> object:
-        return self._submit(request, fault, wanted_seed(self._job_of(request, request.fields())))
-
-    def blend(self, request: Request, fault: Fault | None) -> object:
-        return self._submit(request, fault, wanted_blend(request.fields(), size_px=self._settings.size_px))
-
-    def describe(self, request: Request, fault: Fault | None) -> object:
-        return self._submit(request, fault, wanted_describe(request.fields()))
-
-    def inpaint(self, request: Request, fault: Fault | None) -> object:
-        fields = request.fields()
-        return self._submit(request, fault, wanted_inpaint(fields, self._job_of(request, fields)))
 
     def _submit(self, request: Request, fault: Fault | None, wanted: Wanted) -> object:
         job = job_from(
@@ -280,10 +265,6 @@ GET, POST, BOTH = frozenset({"GET"}), frozenset({"POST"}), frozenset({"GET", "PO
 ROUTES: Mapping[str, Route] = {
     "/midjourney/v1/imagine": Route(methods=POST, where="submit", handler=TTAPI.imagine),
     "/midjourney/v1/action": Route(methods=POST, where="submit", handler=TTAPI.action),
-    "/midjourney/v1/seed": Route(methods=POST, where="submit", handler=TTAPI.seed),
-    "/midjourney/v1/blend": Route(methods=POST, where="submit", handler=TTAPI.blend),
-    "/midjourney/v1/describe": Route(methods=POST, where="submit", handler=TTAPI.describe),
-    "/midjourney/v1/inpaint": Route(methods=POST, where="submit", handler=TTAPI.inpaint),
     "/midjourney/v1/fetch": Route(methods=BOTH, where="fetch", handler=TTAPI.fetch),
     "/midjourney/v1/fetch-list": Route(methods=BOTH, where="list", handler=TTAPI.fetch_list),
     "/midjourney/v1/promptCheck": Route(methods=POST, where="check", handler=TTAPI.prompt_check),

@@ -51,7 +51,6 @@ class Wanted:
 
     Attributes:
         message: why the job is going to fail, "" where nothing speaks against it yet.
-        free: it costs nothing.
         jobs: how many are paid; the others are drawn nowhere.
     """
 
@@ -62,7 +61,6 @@ class Wanted:
     plan: Mapping[str, Any]
     message: str = ""
     parent_id: str | None = None
-    free: bool = False
     jobs: int = 1
 
 
@@ -98,12 +96,6 @@ def wanted_action(fields: Mapping[str, Any], parent: Job) -> Wanted:
     return wanted_after(parent, kind=str(action), plan=_follow_up(parent.plan, str(action)))
 
 
-def wanted_seed(parent: Job) -> Wanted:
-    if parent.state != "succeeded":
-        raise NotAccepted(400, "The job has not finished.")
-    return wanted_after(parent, kind="seed", plan={"tiles": [], "seed": parent.plan["seed"]}, free=True)
-
-
 def job_from(
     wanted: Wanted, fields: Mapping[str, Any], *, settings: Settings, fault: Fault | None, key_digest: str, now_s: float
 ) -> Job:
@@ -114,7 +106,7 @@ def job_from(
     took_s = settings.latency_s * MODE_FACTORS[wanted.mode] * spread
     if took_s > timeout_s:
         took_s, message = timeout_s, message or "Job Timeout"
-    price = 0 if wanted.free else micros(settings.price_usd) * wanted.jobs
+    price = micros(settings.price_usd) * wanted.jobs
     return Job(
         job_id=wanted.job_id,
         provider=PROVIDER,
@@ -202,7 +194,7 @@ def _plan(wish: Wish, job_id: str, *, size_px: int) -> dict[str, Any]:
     }
 
 
-def wanted_after(parent: Job, *, kind: str, plan: Mapping[str, Any], free: bool = False) -> Wanted:
+def wanted_after(parent: Job, *, kind: str, plan: Mapping[str, Any]) -> Wanted:
     """A job that goes on from another one; its plan may bring the seed."""
     job_id = str(uuid.uuid4())
     return Wanted(
@@ -212,7 +204,6 @@ def wanted_after(parent: Job, *, kind: str, plan: Mapping[str, Any], free: bool 
         mode=parent.mode,
         plan={"seed": own_seed(job_id), **plan},
         parent_id=parent.job_id,
-        free=free,
     )
 
 

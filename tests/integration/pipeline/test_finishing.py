@@ -16,8 +16,7 @@ from domain.errors import BadInput, UnknownThing
 from domain.finishing import FinishStep
 from domain.ids import AttemptId
 from pipeline.attempts import finishing, submit
-from pipeline.operator import batch_control
-from pipeline.operator import finishing as operator
+from pipeline.operator import batch_control, finish_pictures
 from pipeline.views import generations, status
 from pipeline.views.export import export
 from pipeline.views.report import report_of
@@ -186,15 +185,15 @@ def test_the_finished_picture_is_shown_and_exported_beside_the_original(bench: B
 
 def test_a_batch_is_asked_for_by_name_and_a_picture_by_its_row(bench: Bench) -> None:
     accepted(bench)
-    asked = operator.ask(bench.resources, "batch/0", user_id="user-1", steps=UPSCALE)
+    asked = finish_pictures.ask(bench.resources, "batch/0", user_id="user-1", steps=UPSCALE)
     assert (asked.new, asked.status.standing.finishing, len(bench.sent.take("submit"))) == (1, 1, 1)
-    assert operator.ask(bench.resources, "batch", user_id="user-1", steps=UPSCALE).new == 0
+    assert finish_pictures.ask(bench.resources, "batch", user_id="user-1", steps=UPSCALE).new == 0
     with pytest.raises(BadInput, match="--upscale, --remove-background"):
-        operator.ask(bench.resources, "batch", user_id="user-1", steps=())
+        finish_pictures.ask(bench.resources, "batch", user_id="user-1", steps=())
     with pytest.raises(UnknownThing):
-        operator.ask(bench.resources, "no such batch", user_id="user-1", steps=UPSCALE)
+        finish_pictures.ask(bench.resources, "no such batch", user_id="user-1", steps=UPSCALE)
     with pytest.raises(BadInput, match="does not do 'upscale'"):
-        operator.ask(bench.resources, "batch", user_id="user-1", steps=UPSCALE, model="bria/remove-background")
+        finish_pictures.ask(bench.resources, "batch", user_id="user-1", steps=UPSCALE, model="bria/remove-background")
 
 
 def test_a_person_cancels_what_waits(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from sandbox.faults.armed import read_fault
 from sandbox.jobs import Job
 from sandbox.settings import Settings
 from sandbox.shapes import size_of
-from sandbox.wires.ttapi.submit import NotAccepted, job_from, wanted_action, wanted_imagine, wanted_seed
+from sandbox.wires.ttapi.submit import NotAccepted, job_from, wanted_action, wanted_imagine
 
 SETTINGS = Settings(data=Path("unused"), latency_s=10.0)
 NOW_S = 1000.0
@@ -66,8 +66,6 @@ def test_an_action_follows_a_success_alone() -> None:
     running = submitted("a pig --seed 12")
     with pytest.raises(NotAccepted):
         wanted_action({"action": "upsample1"}, running)
-    with pytest.raises(NotAccepted):
-        wanted_seed(running)
     parent = replace(running, state="succeeded", finished_at_s=NOW_S)
     single = wanted_action({"action": "upsample3"}, parent)
     assert (single.plan["tiles"], single.plan["size"], single.plan["seed"]) == ([2], (1024, 1024), 12)
@@ -77,4 +75,3 @@ def test_an_action_follows_a_success_alone() -> None:
     assert anew.plan["seed"] != 12
     fresh = wanted_action({"action": "reroll"}, parent)
     assert (fresh.plan["tiles"], fresh.plan["ancestry"]) == ([0, 1, 2, 3], [])
-    assert wanted_seed(parent).free

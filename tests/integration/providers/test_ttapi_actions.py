@@ -1,4 +1,4 @@
-"""TTAPI's actions, blend, describe, seed, inpaint and prompt check: our lane and the sandbox speak to each other."""
+"""TTAPI's actions and its prompt check: our lane and the sandbox speak to each other."""
 
 import io
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from domain.errors import JobFailed, MaybeSent, NotSent, RequestRefused
-from providers.contract import Accepted, Action, Ask, Described, Made, Running
+from providers.contract import Accepted, Action, Ask, Made
 from providers.lane import HttpLane
 from providers.registry import open_lane
 from sandbox.drawing.characters import LULU, Likeness
@@ -144,98 +144,6 @@ def test_an_action_that_never_left_is_free(lane: HttpLane, caller: Caller) -> No
         pytest.raises(NotSent),
     ):
         follow(away, parent_id, "reroll")
-
-
-# --- Blend, describe, seed, inpaint ---------------------------------------------------------------------------------
-
-
-def test_a_blend_draws_what_its_pictures_have_in_common(lane: HttpLane, caller: Caller) -> None:
-    address = lane.upload_reference(REFERENCE, "image/png")
-    assert address is not None
-    taken = lane.blend([address, address], shape="landscape", settings={"mode": "turbo"})
-    blended = made(lane, taken.job_id)
-    assert blended.detail["action"] == "blend"
-    assert len(blended.picture_urls) == 4
-    (width, height), *_ = sizes(lane, blended)
-    assert width / height == pytest.approx(1.5, rel=0.05)
-    assert [line["charged_usd"] for line in caller.bill()] == ["0.02"]
-
-
-def test_a_picture_is_described_in_four_texts(lane: HttpLane) -> None:
-    taken = lane.describe(REFERENCE)
-
-    def look() -> Described | None:
-        seen = lane.description(taken.job_id)
-        return seen if isinstance(seen, Described) else None
-
-    described = until(look, what="the description")
-    assert len(described.texts) == 4
-    assert all("pig" in text and "scarf" in text for text in described.texts)
-
-
-def test_a_picture_to_describe_may_be_behind_an_address(caller: Caller, lane: HttpLane) -> None:
-    address = lane.upload_reference(REFERENCE, "image/png")
-    body = caller.ended(caller.post("describe", url=address).json()["data"]["jobId"])
-    assert body["data"]["prompt"].count("\n") == 3
-    assert not body["data"]["components"]
-    failed = caller.ended(caller.post("describe", url="http://127.0.0.1:1/x.png").json()["data"]["jobId"])
-    assert (failed["status"], failed["message"][:14]) == ("FAILED", "[Invalid link!")
-
-
-def test_the_seed_of_a_job_is_told_for_nothing(lane: HttpLane, caller: Caller) -> None:
-    parent_id = submitted(lane, ask())
-    made(lane, parent_id)
-    taken = lane.ask_seed(parent_id)
-
-    def look() -> int | None:
-        seen = lane.seed(taken.job_id)
-        return None if isinstance(seen, Running) else seen
-
-    seed = until(look, what="the seed")
-    assert f"--seed {seed}" in lane.prompt_text(ask())
-    assert [line["charged_usd"] for line in caller.bill()] == ["0.02", "0.00"]
-
-
-def test_a_part_of_a_picture_is_drawn_anew(lane: HttpLane) -> None:
-    parent_id = submitted(lane, ask())
-    made(lane, parent_id)
-    single_id = follow(lane, parent_id, "upsample1")
-    (size,) = sizes(lane, made(lane, single_id))
-    settings = {"mode": "turbo"}
-    taken = lane.inpaint(single_id, mask=mask(size), prompt="with a hat", settings=settings)
-    assert len(made(lane, taken.job_id).picture_urls) == 4
-    with pytest.raises(RequestRefused, match="pixels"):
-        lane.inpaint(single_id, mask=mask((8, 8)), prompt="with a hat", settings=settings)
-
-
-def mask(size: tuple[int, int]) -> bytes:
-    into = io.BytesIO()
-    Image.new("L", size, 255).save(into, "PNG")
-    return into.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("call", "fields"),
-    [
-        ("blend", {}),
-        ("blend", {"imgBase64Array": ["data:image/png;base64,AAAA"] * 2}),
-        ("blend", {"imgBase64Array": ["AAAA"] * 2}),
-        ("describe", {}),
-        ("describe", {"base64": "data:image/png;base64,AAAA"}),
-        ("describe", {"base64": "data:image/png;base64,!"}),
-    ],
-)
-def test_what_cannot_be_read_is_a_400_and_free(caller: Caller, call: str, fields: dict[str, object]) -> None:
-    reply = caller.post(call, **fields)
-    assert (reply.status_code, reply.json()["status"]) == (400, "FAILED")
-    assert caller.bill() == []
-
-
-def test_an_action_on_a_job_without_pictures_is_refused(caller: Caller) -> None:
-    address = caller.http.put("/_sandbox/files", content=REFERENCE).json()["url"]
-    job_id = caller.post("describe", url=address).json()["data"]["jobId"]
-    caller.ended(job_id)
-    assert caller.post("action", jobId=job_id, action="upsample1").status_code == 400
 
 
 # --- The prompt check -----------------------------------------------------------------------------------------------

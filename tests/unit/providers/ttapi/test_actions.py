@@ -1,6 +1,5 @@
-"""TTAPI's calls beside imagine: actions on a finished job, blend, describe, seed, inpaint, the free prompt check."""
+"""TTAPI's calls beside imagine: actions on a finished job, and the free prompt check."""
 
-import base64
 import json
 from decimal import Decimal
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.errors import ContentRefused, MaybeSent, ProviderDown, ProviderError, ReplyUnreadable, RequestRefused
-from providers.contract import Accepted, Action, Ask, Call, Described, Made, Reply, Running
+from providers.contract import Accepted, Action, Ask, Call, Made, Reply, Running
 from providers.listed import ListedJob
 from providers.midjourney.prompt import aspect_in
 from providers.ttapi.adapter import TTAPI
@@ -136,6 +135,23 @@ def test_the_shape_of_a_picture_is_read_from_the_text_as_sent(text: str, aspect:
     assert aspect_in(text) == aspect
 
 
+@pytest.mark.parametrize(
+    ("offered", "position", "leads"),
+    [
+        (["upsample1", "upsample2", "variation1"], 1, ("upsample2", False)),
+        (["zoom_out_2", "upscale_creative", "upscale_subtle"], 0, ("upscale_subtle", True)),
+        (["upsample_v7_2x_subtle", "upsample_v7_2x_creative"], 0, ("upsample_v7_2x_subtle", True)),
+        (["upscale2", "upscale4"], 0, ("upscale2", True)),
+        (["pan_left"], 0, None),
+        (None, 0, None),
+    ],
+)
+def test_a_larger_picture_is_asked_for_under_the_name_that_the_job_offers(
+    offered: list[str] | None, position: int, leads: tuple[str, bool] | None
+) -> None:
+    assert ADAPTER.upscale_of(position, detail={"components": offered}) == leads
+
+
 # --- Money that is kept ---------------------------------------------------------------------------------------------
 
 
@@ -148,65 +164,6 @@ def test_a_failed_job_costs_what_its_body_says(quota: object, charged: Decimal |
         ADAPTER.read_poll(reply(body))
     assert caught.value.charged_usd == charged
     assert caught.value.illegal_prompt
-
-
-# --- Blend, describe, seed, inpaint ---------------------------------------------------------------------------------
-
-
-def test_a_blend_carries_its_pictures_inside() -> None:
-    call = ADAPTER.build_blend([PNG, JPEG, WEBP], shape="portrait", settings={"mode": "fast"})
-    assert (call.method, call.path, call.repeatable) == ("POST", "/midjourney/v1/blend", False)
-    body = call.json or {}
-    assert [text.partition(",")[0] for text in body["imgBase64Array"]] == [
-        f"data:image/{kind};base64" for kind in ("png", "jpeg", "webp")
-    ]
-    assert base64.b64decode(body["imgBase64Array"][0].partition(",")[2]) == PNG
-    assert (body["dimensions"], body["mode"], body["timeout"]) == ("PORTRAIT", "fast", 300)
-
-
-@pytest.mark.parametrize(
-    ("pictures", "shape"), [([PNG], "SQUARE"), ([PNG] * 6, "SQUARE"), ([PNG] * 2, "2:3"), ([PNG, b"<html>"], "SQUARE")]
-)
-def test_a_blend_that_ttapi_would_refuse_is_not_sent(pictures: list[bytes], shape: str) -> None:
-    with pytest.raises(RequestRefused):
-        ADAPTER.build_blend(pictures, shape=shape, settings={})
-
-
-def test_a_description_is_four_texts_and_what_they_cost() -> None:
-    call = ADAPTER.build_describe(JPEG)
-    assert (call.path, call.repeatable) == ("/midjourney/v1/describe", False)
-    assert str((call.json or {})["base64"]).startswith("data:image/jpeg;base64,")
-    texts = ["1. a pig --ar 1:1", "2. a pink pig", "3. a hog", "4. a piglet"]
-    assert ADAPTER.read_description(done(action="describe", prompt="\n\n".join(texts))) == Described(
-        texts=texts, charged_usd=Decimal("0.02")
-    )
-    assert ADAPTER.read_description(reply({"status": "ON_QUEUE", "data": {"progress": "5"}})) == Running(percent=5)
-    with pytest.raises(ReplyUnreadable):
-        ADAPTER.read_description(done(action="describe", prompt=None))
-
-
-def test_a_seed_is_asked_for_by_a_job_and_read_from_it() -> None:
-    call = ADAPTER.build_seed(JOB)
-    assert (call.path, call.json, call.repeatable) == ("/midjourney/v1/seed", {"jobId": JOB}, False)
-    assert ADAPTER.read_seed(done(action="seed", seed="1234567890")) == 1234567890
-    assert ADAPTER.read_seed(reply({"status": "PENDING_QUEUE", "data": {}})) == Running()
-    with pytest.raises(ReplyUnreadable):
-        ADAPTER.read_seed(done(action="seed", seed=None))
-
-
-def test_an_inpaint_sends_its_mask_without_a_type_in_front() -> None:
-    call = ADAPTER.build_inpaint(JOB, mask=PNG, prompt="a hat", settings={})
-    assert (call.path, call.repeatable) == ("/midjourney/v1/inpaint", False)
-    assert call.json == {"jobId": JOB, "mask": base64.b64encode(PNG).decode(), "prompt": "a hat", "timeout": 900}
-    with pytest.raises(RequestRefused):
-        ADAPTER.build_inpaint(JOB, mask=PNG, prompt=" ", settings={})
-
-
-def test_a_job_of_another_kind_is_accepted_refused_or_in_doubt_like_every_submission() -> None:
-    accepted = reply({"status": "SUCCESS", "message": "success", "data": {"job_id": CHILD}})
-    assert ADAPTER.read_side_job(accepted) == Accepted(job_id=CHILD)
-    with pytest.raises(MaybeSent):
-        ADAPTER.read_side_job(reply({"status": "SUCCESS"}))
 
 
 # --- The prompt check -----------------------------------------------------------------------------------------------

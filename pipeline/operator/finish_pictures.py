@@ -9,7 +9,7 @@ from domain.finishing import FinishStep
 from domain.ids import BatchId, GenerationId
 from domain.states import GenerationState
 from pipeline.attempts.finishing import admit_waiting
-from pipeline.requests.finishing import check_wish
+from pipeline.requests.finishing_calls import check_wish
 from pipeline.resources import Resources
 from pipeline.views import generations
 from pipeline.views.status import BatchStatus, of_batch
