@@ -10,11 +10,12 @@ from sqlalchemy import Connection, func, insert, select
 from db.books import ledger
 from db.books.spending import Cap, Scope, lock_caps
 from db.ids import new_id, new_token
-from db.moves.admission import Admitted, Budget, free_places, lock_budgets, lock_provider
+from db.moves.admission import Admitted, free_places, lock_budgets, lock_provider
+from db.moves.fair_share import Budget
 from db.reads.work import select_work, work_of
 from db.records import finishings
 from db.records.finishings import CHANGE, Waiting
-from db.schema import attempts
+from db.schema import attempts, batches
 from domain.finishing import FinishOutcome
 from domain.ids import AttemptId
 from domain.states import AttemptKind, AttemptState
@@ -58,7 +59,9 @@ def admit(
     """
     lock_provider(connection, provider)
     places = free_places(connection, provider, places_by_rate, most_at_risk)
-    budgets = lock_budgets(connection, {one.wish.batch_id for one in calls})
+    ids = {one.wish.batch_id for one in calls}
+    budgets = lock_budgets(connection, ids)
+    held = dict(connection.execute(select(batches.c.id, batches.c.held_usd).where(batches.c.id.in_(ids))).all())
     caps = lock_caps(connection, users={one.wish.user_id for one in calls}, lanes=list(places))
     admitted = []
     for call in calls:
@@ -72,7 +75,7 @@ def admit(
             "budget of the lane's day": caps.get((Scope.LANE_DAY, lane)),
         }
         if (which := _too_small(concerned, call.hold_usd)) is not None:
-            if budget.held + budget.handed == 0:
+            if held[call.wish.batch_id] + budget.handed == 0:
                 said = _OVER.format(usd=call.hold_usd, which=which)
                 finishings.end(connection, call.wish.id, FinishOutcome.OVER_BUDGET, said=said)
             continue
