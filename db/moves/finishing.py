@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -59,7 +60,7 @@ def admit(
     """
     lock_provider(connection, provider)
     places = free_places(connection, provider, places_by_rate, most_at_risk)
-    ids = {one.wish.batch_id for one in calls}
+    ids: set[UUID] = {one.wish.batch_id for one in calls}
     budgets = lock_budgets(connection, ids)
     held = dict(connection.execute(select(batches.c.id, batches.c.held_usd).where(batches.c.id.in_(ids))).all())
     caps = lock_caps(connection, users={one.wish.user_id for one in calls}, lanes=list(places))
