@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, insert, select
 
 from db.books import ledger
-from db.books.spending import Cap, Scope, lock_caps
+from db.books.spending import Cap, lane_day, lock_caps, user_month
 from db.ids import new_id, new_token
 from db.moves.admission import Admitted, free_places, lock_budgets, lock_provider
 from db.moves.fair_share import Budget
@@ -63,7 +63,8 @@ def admit(
     ids: set[UUID] = {one.wish.batch_id for one in calls}
     budgets = lock_budgets(connection, ids)
     held = dict(connection.execute(select(batches.c.id, batches.c.held_usd).where(batches.c.id.in_(ids))).all())
-    caps = lock_caps(connection, users={one.wish.user_id for one in calls}, lanes=list(places))
+    users = {user_month(one.wish.team, one.wish.user_id) for one in calls}
+    caps = lock_caps(connection, [*users, *map(lane_day, places)])
     admitted = []
     for call in calls:
         lane = _lane(call, places)
@@ -72,8 +73,8 @@ def admit(
         budget = budgets[call.wish.batch_id]
         concerned = {
             "budget": budget,
-            "budget of the user's month": caps.get((Scope.USER_MONTH, call.wish.user_id)),
-            "budget of the lane's day": caps.get((Scope.LANE_DAY, lane)),
+            "budget of the user's month": caps.get(user_month(call.wish.team, call.wish.user_id)),
+            "budget of the lane's day": caps.get(lane_day(lane)),
         }
         if (which := _too_small(concerned, call.hold_usd)) is not None:
             if held[call.wish.batch_id] + budget.handed == 0:

@@ -66,6 +66,7 @@ class Waiting:
     id: int
     generation_id: GenerationId
     batch_id: BatchId
+    team: str
     user_id: str
     steps: Sequence[FinishStep]
     model: str | None
@@ -146,6 +147,7 @@ def waiting(connection: Connection, *, limit: int) -> list[Waiting]:
     rows = connection.execute(
         select(
             finishings,
+            batches.c.team,
             generations.c.user_id,
             generations.c.state,
             chosen.c.id.label("picture_id"),
@@ -185,6 +187,7 @@ def _waiting(found: Row[Any]) -> Waiting:
         id=row["id"],
         generation_id=row["generation_id"],
         batch_id=row["batch_id"],
+        team=row["team"],
         user_id=row["user_id"],
         steps=[FinishStep(step) for step in row["steps"]],
         model=row["model"],
