@@ -1,17 +1,24 @@
 """Cards of the contact sheet: one per generation, worst first, with its pictures and its verdict in words."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
 
 from reports.records import AssetLine, GenerationLine, Picture, Report
-from reports.thumbnails import Thumbnail, Wanted, fitting_side, make_thumbnails, share
+from reports.thumbnails import Thumbnail, Wanted, fitting_side, make_thumbnails, share, store_thumbnails
 from reports.tries import sentences
 from reports.wording import dollars, duration_text, end_of, verdict
 
-#: Nobody looks through more; the worst are shown, and the page says how many are left out.
-MOST_CARDS = 600
+#: A page of more cards has its thumbnails as files in a folder, and makes its cards while somebody scrolls.
+MOST_ON_ONE_PAGE: Final = 600
 _LARGE_PX = 640
 _SMALL_PX = 360
+#: As files: a thumbnail costs no other one its bytes, but there may be 40,000.
+_LARGE_FILE_PX, _LARGE_FILE_BYTES = 400, 30_000
+_SMALL_FILE_PX, _SMALL_FILE_BYTES = 180, 8_000
+_NOT_ON_ONE_PAGE: Final = "too many for one file; `likeness report` shows it"
 _REFERENCE_PX = 240
 _REFERENCE_BYTES = 30_000
 _ORDER = ("failed", "canceled", "rejected", "unfinished", "accepted")
@@ -36,7 +43,11 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownPicture:
-    """A picture on the page, or the reason why it is missing."""
+    """A picture on the page, or the reason why it is missing.
+
+    Args:
+        lazy: whether it is loaded when somebody scrolls to it.
+    """
 
     thumbnail: Thumbnail | None
     reason: str | None
@@ -44,6 +55,7 @@ class ShownPicture:
     caption: str
     link: str | None
     end: str
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +65,13 @@ class Card:
     Args:
         address: BATCH/ROW, as commands take it.
         index: the user's own number of the row, or None.
+        choices: what the page filters and orders by, by the names of its data attributes.
     """
 
     anchor: str
     address: str
     index: str | None
     heading: str
-    theme: str
     end: str
     verdict: str
     error_code: str | None
@@ -69,9 +81,13 @@ class Card:
     bars: Sequence[Bar]
     facts: Sequence[str]
     tries: Sequence[str]
-    position: int
-    score: float
-    cost: float
+    choices: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def at_once(self) -> "Card":
+        """The same card with pictures that are loaded with the page."""
+        best = self.best and replace(self.best, lazy=False)
+        return replace(self, best=best, others=[replace(other, lazy=False) for other in self.others])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,24 +128,48 @@ def axis_of(generations: Sequence[GenerationLine]) -> Axis:
     return Axis(low=floor, high=max(1.0, max(values, default=1.0)))
 
 
-def make_cards(generations: Sequence[GenerationLine], *, axis: Axis, batch: str, character: str | None) -> list[Card]:
-    """One card per generation, in the order given; reads the picture files."""
-    bests = [generation.best for generation in generations]
-    assets = [asset for generation in generations for asset in generation.assets]
-    large_bytes, small_bytes = share(large=len(bests), small=len(assets) - sum(best is not None for best in bests))
-    wanted: dict[tuple[int, int], Wanted] = {}
-    for place, (generation, best) in enumerate(zip(generations, bests, strict=True)):
-        for number, asset in enumerate(generation.assets):
-            if asset.path is not None:
-                limit, most = (large_bytes, _LARGE_PX) if asset is best else (small_bytes, _SMALL_PX)
-                side = fitting_side(limit, most_px=most)
-                wanted[place, number] = Wanted(path=asset.path, side_px=side, limit_bytes=limit)
-    made = dict(zip(wanted, make_thumbnails(list(wanted.values())), strict=True))
-    cards = []
+def make_cards(
+    generations: Sequence[GenerationLine], *, axis: Axis, batch: str, character: str | None, folder: Path | None = None
+) -> Iterator[Card]:
+    """One card per generation, in the order given; reads the picture files.
+
+    Args:
+        folder: where thumbnails are stored as files; None for data URLs, which only the first cards of many get.
+    """
+    shown = generations if folder is not None else generations[:MOST_ON_ONE_PAGE]
+    wanted = _wanted(shown, as_files=folder is not None)
+    some = list(wanted.values())
+    made = dict(zip(wanted, make_thumbnails(some) if folder is None else store_thumbnails(some, folder), strict=True))
     for place, generation in enumerate(generations):
-        thumbnails = [made.get((place, number)) for number in range(len(generation.assets))]
-        cards.append(_card(generation, thumbnails, axis=axis, batch=batch, character=character))
-    return cards
+        pictures = [
+            _shown(
+                asset,
+                made.get((place, number)),
+                generation,
+                why_not=None if place < len(shown) else _NOT_ON_ONE_PAGE,
+                lazy=folder is not None,
+            )
+            for number, asset in enumerate(generation.assets)
+        ]
+        yield _card(generation, pictures, rank=place, axis=axis, batch=batch, character=character)
+
+
+def _wanted(generations: Sequence[GenerationLine], *, as_files: bool) -> dict[tuple[int, int], Wanted]:
+    """The thumbnails to make, by the places of generation and picture."""
+    bests = sum(generation.best is not None for generation in generations)
+    others = sum(len(generation.assets) for generation in generations) - bests
+    large_bytes, small_bytes = share(large=len(generations), small=others)
+    large = Wanted(path=Path(), side_px=fitting_side(large_bytes, most_px=_LARGE_PX), limit_bytes=large_bytes)
+    small = Wanted(path=Path(), side_px=fitting_side(small_bytes, most_px=_SMALL_PX), limit_bytes=small_bytes)
+    if as_files:
+        large = Wanted(path=Path(), side_px=_LARGE_FILE_PX, limit_bytes=_LARGE_FILE_BYTES)
+        small = Wanted(path=Path(), side_px=_SMALL_FILE_PX, limit_bytes=_SMALL_FILE_BYTES)
+    return {
+        (place, number): replace(large if asset is generation.best else small, path=asset.path)
+        for place, generation in enumerate(generations)
+        for number, asset in enumerate(generation.assets)
+        if asset.path is not None
+    }
 
 
 def show_references(references: Sequence[Picture]) -> list[ShownPicture]:
@@ -158,25 +198,29 @@ def distinct_themes(report: Report) -> list[str]:
     return list(dict.fromkeys(generation.theme for generation in ordered if generation.theme))
 
 
+def distinct_characters(report: Report) -> list[str]:
+    """Everybody whom a picture of the batch must show, in the order of the file."""
+    ordered = sorted(report.generations, key=lambda generation: generation.position)
+    return list(dict.fromkeys(name for generation in ordered for name in generation.characters))
+
+
 def _card(
     generation: GenerationLine,
-    thumbnails: Sequence[Thumbnail | None],
+    pictures: Sequence[ShownPicture],
     *,
+    rank: int,
     axis: Axis,
     batch: str,
     character: str | None,
 ) -> Card:
     best = generation.best
-    pairs = list(zip(generation.assets, thumbnails, strict=True))
-    shown = [(asset is best, _shown(asset, thumbnail, generation)) for asset, thumbnail in pairs]
+    shown = [(asset is best, picture) for asset, picture in zip(generation.assets, pictures, strict=True)]
     heading = " · ".join(filter(None, [generation.theme, generation.variation]))
-    margin = best.margin if best is not None else None
     return Card(
         anchor=f"g{generation.position}",
         address=f"{batch}/{generation.position}",
         index=generation.index,
         heading=heading or character or "Untitled",
-        theme=generation.theme or "",
         end=end_of(generation.state),
         verdict=verdict(generation),
         error_code=generation.error_code if end_of(generation.state) == "failed" else None,
@@ -186,13 +230,29 @@ def _card(
         bars=_bars(best, axis=axis) if best is not None else [],
         facts=_facts(generation),
         tries=sentences(generation),
-        position=generation.position,
-        score=round(margin, 6) if margin is not None else -9.0,
-        cost=float(generation.cost_usd),
+        choices=_choices(generation, rank=rank),
     )
 
 
-def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: GenerationLine) -> ShownPicture:
+def _choices(generation: GenerationLine, *, rank: int) -> dict[str, str]:
+    best = generation.best
+    margin = best.margin if best is not None else None
+    core = best.core if best is not None else None
+    return {
+        "end": end_of(generation.state),
+        "theme": generation.theme or "",
+        "characters": json.dumps(list(generation.characters)),
+        "core": "" if core is None else f"{core:.6f}",
+        "position": str(generation.position),
+        "rank": str(rank),
+        "score": "-9" if margin is None else f"{margin:.6f}",
+        "cost": str(float(generation.cost_usd)),
+    }
+
+
+def _shown(
+    asset: AssetLine, thumbnail: Thumbnail | None, generation: GenerationLine, *, why_not: str | None, lazy: bool
+) -> ShownPicture:
     number = f"Picture {asset.label or asset.position}"
     style = "style" if asset.style_decides else "advisory style"
     scores = [
@@ -208,9 +268,8 @@ def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: Generation
     link = asset.url if asset.url and asset.url.startswith(("https://", "http://")) else None
     reason = None
     if thumbnail is None:
-        reason = asset.missing_reason or (
-            "the file is not on this machine" if asset.path is None else "the file is gone"
-        )
+        gone = "the file is not on this machine" if asset.path is None else "the file is gone"
+        reason = asset.missing_reason or why_not or gone
     return ShownPicture(
         thumbnail=thumbnail,
         reason=reason,
@@ -218,6 +277,7 @@ def _shown(asset: AssetLine, thumbnail: Thumbnail | None, generation: Generation
         caption=caption,
         link=link,
         end={True: "accepted", False: "rejected", None: "plain"}[asset.passed],
+        lazy=lazy,
     )
 
 

@@ -1,6 +1,6 @@
-"""Charts of the contact sheet as inline SVG: a histogram of the scores and the spend over time.
+"""Charts of the contact sheet as inline SVG: scores as a histogram and by group, and the spend over time.
 
-Colours come from the page's style sheet by class. Text is generated here, but for names of cases, which are escaped.
+Colours come from the page's style sheet by class. Text is generated here, but for names, which are escaped.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,10 @@ _GROUND = _HEIGHT - _BOTTOM
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 #: About the width of the chart in pixels; more points would not be visible.
 _MOST_POINTS = 500
+#: Of charts with a line per group: the height of a line, the room for names, and more dots than can be told apart.
+_LINE, _NAMES, _MOST_DOTS = 26, 150, 120
+#: Lowest, lower quarter, middle, upper quarter, highest.
+_CUTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,69 @@ class Spread:
     mean: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """The scores of one group, each with whether it passes.
+
+    Args:
+        scores: at least one.
+        threshold: None where pictures had different thresholds.
+    """
+
+    name: str
+    scores: Sequence[tuple[float, bool]]
+    threshold: float | None
+
+
+def strips(groups: Sequence[Strip]) -> Markup:
+    """A line per group: a dot per score, or its middle half and its range where there are many, and the threshold.
+
+    Args:
+        groups: at least one.
+    """
+    values = [value for one in groups for value, _ in one.scores]
+    values += [one.threshold for one in groups if one.threshold is not None]
+    step = _readable_step((max(values) - min(values)) / 6, least=0.01)
+    low, high = floor(min(values) / step - 0.2) * step, (floor(max(values) / step + 0.2) + 1) * step
+    ground = len(groups) * _LINE + _TOP
+    parts: list[str] = []
+    for number in range(round((high - low) / step) + 1):
+        x = _along(low + number * step, low, high)
+        parts.append(f'<line class="rung" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 8}" y2="{ground}"/>')
+        parts.append(_text(x, ground + 18, f"{low + number * step:.{_places(step)}f}", anchor="middle"))
+    for place, one in enumerate(groups):
+        y = _TOP + (place + 0.5) * _LINE
+        short = one.name if len(one.name) <= 20 else f"{one.name[:19]}…"
+        parts.append(_text(_NAMES - 10, y + 4, str(escape(short)), anchor="end"))
+        parts += _strip(one, y, low, high)
+    said = ", ".join(f"{escape(one.name)} {len(one.scores):,}" for one in groups)
+    return _svg(parts, label=f"Core scores by theme: {said}", height=ground + 26)
+
+
+def _strip(one: Strip, y: float, low: float, high: float) -> list[str]:
+    passing = sum(passes for _, passes in one.scores)
+    parts = [f"<title>{escape(one.name)}: {passing:,} of {len(one.scores):,} pass</title>"]
+    if len(one.scores) <= _MOST_DOTS:
+        for value, passes in one.scores:
+            kind = "pass" if passes else "miss"
+            parts.append(f'<circle class="score {kind}" cx="{_along(value, low, high):.1f}" cy="{y:.1f}" r="4.5"/>')
+    else:
+        scores = sorted(value for value, _ in one.scores)
+        first, left, middle, right, last = (_along(scores[round(at * (len(scores) - 1))], low, high) for at in _CUTS)
+        parts.append(f'<line class="range" x1="{first:.1f}" x2="{last:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        shape = f'y="{y - 7:.1f}" width="{max(right - left, 1):.1f}" height="14" rx="2"'
+        parts.append(f'<rect class="half" x="{left:.1f}" {shape}/>')
+        parts.append(f'<line class="middle" x1="{middle:.1f}" x2="{middle:.1f}" y1="{y - 7:.1f}" y2="{y + 7:.1f}"/>')
+    if one.threshold is not None:
+        x = _along(one.threshold, low, high)
+        parts.append(f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 12:.1f}" y2="{y + 12:.1f}"/>')
+    return ["<g>", *parts, "</g>"]
+
+
+def _along(value: float, low: float, high: float) -> float:
+    return _NAMES + (value - low) / (high - low) * (_WIDTH - _RIGHT - _NAMES)
 
 
 def spreads(cases: Sequence[Spread], *, threshold: float | None) -> Markup:
@@ -192,6 +259,6 @@ def _text(x: float, y: float, words: str, *, anchor: str = "start", kind: str = 
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
 
 
-def _svg(parts: Sequence[str], *, label: str) -> Markup:
-    shape = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}"'
+def _svg(parts: Sequence[str], *, label: str, height: int = _HEIGHT) -> Markup:
+    shape = f'viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}"'
     return Markup(f'<svg class="chart" {shape}>{"".join(parts)}</svg>')  # noqa: S704 - see the module docstring

@@ -1,8 +1,11 @@
-"""The HTML report, a contact sheet: one self-contained file that needs no server, no network and no script.
+"""The HTML report, a contact sheet that needs no server and no network: one file, or a folder beside it for many cards.
 
-`cards` decides what is shown, `charts` draws, `wording` phrases, and `templates` has the layout.
+`cards` decides what is shown, `breakdowns` groups, `charts` draws, `wording` phrases, and `templates` has the layout.
+Up to `MOST_ON_ONE_PAGE` cards stand in the page as HTML and need no script. Beyond, thumbnails are files, and the page
+carries its cards as text that becomes HTML while somebody scrolls or chooses: a browser opens 10,000 of them at once.
 """
 
+import json
 import os
 import tempfile
 from base64 import b64encode
@@ -11,30 +14,52 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import wording
-from reports.cards import MOST_CARDS, axis_of, distinct_themes, make_cards, show_references, worst_first
+from reports.breakdowns import durations, failure_classes, failures_chart, scores_by_theme
+from reports.cards import (
+    MOST_ON_ONE_PAGE,
+    Card,
+    axis_of,
+    distinct_characters,
+    distinct_themes,
+    make_cards,
+    show_references,
+    worst_first,
+)
 from reports.charts import Score, histogram, spend_curve
 from reports.records import GenerationLine, Report
 from reports.tries import summarize_tries
 
 TEMPLATES = Path(__file__).parent / "templates"
-#: Generations without a picture are listed by their prompts, up to this many.
-_MOST_WAITING = 200
+#: Cards of a large page that stand in it as HTML: what the first look at it shows.
+_AT_FIRST = 60
+#: Cards that the page's script reads together.
+_BLOCK = 250
 
 
-def write_report(report: Report, path: Path) -> None:
+def write_report(report: Report, path: Path, *, for_paper: bool = False) -> Path | None:
     """Write the contact sheet of `report` to `path` atomically.
 
     Missing or broken picture files are shown as missing, with the reason.
 
+    Args:
+        for_paper: every card and every picture is there from the start, however many there are.
+
+    Returns:
+        The folder of the thumbnails; None where they are in the page.
+
     Raises:
         OSError: the file cannot be written.
     """
-    write_page(render(report), path)
+    shown = sum(map(_has_something_to_show, report.generations))
+    folder = path.with_name(f"{path.stem}_files") if shown > MOST_ON_ONE_PAGE else None
+    write_page(render(report, folder=folder, lazily=not for_paper), path)
+    return folder
 
 
 def write_page(page: str, path: Path) -> None:
@@ -55,8 +80,14 @@ def write_page(page: str, path: Path) -> None:
         raise
 
 
-def render(report: Report) -> str:
-    """The contact sheet as HTML."""
+def render(report: Report, *, folder: Path | None = None, lazily: bool = True) -> str:
+    """The contact sheet as HTML.
+
+    Args:
+        folder: beside the page, gets the thumbnails; None for a page in one piece, which has pictures for its first
+            `MOST_ON_ONE_PAGE` cards.
+        lazily: cards and pictures of a large page are made while somebody scrolls.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -69,27 +100,56 @@ def render(report: Report) -> str:
     told = sorted((line for line in report.generations if _has_something_to_show(line)), key=worst_first)
     waiting = [line for line in report.generations if not _has_something_to_show(line)]
     waiting.sort(key=lambda line: (line.state is not wording.S.IN_DOUBT, line.position))  # these may have been charged
-    shown = told[:MOST_CARDS]
-    axis = axis_of(shown)
+    axis = axis_of(told)
+    cards = list(make_cards(told, axis=axis, batch=report.name, character=report.character, folder=folder))
+    if not lazily:
+        cards = [card.at_once for card in cards]
+    at_first = _AT_FIRST if lazily and len(cards) > MOST_ON_ONE_PAGE else len(cards)
+    classes = failure_classes(report.generations)
     return environment.get_template("report.html.j2").render(
         report=report,
         outcome=wording.outcome(report),
         ends=_ends(report),
         references=show_references(report.references),
         scores=_histogram(told),
+        themed=scores_by_theme(told) if len(distinct_themes(report)) > 1 else None,
+        durations=durations(report.generations),
+        classes=classes,
+        failures=failures_chart(classes),
         spend=_spend(report),
         loop=summarize_tries(report),
-        cards=make_cards(shown, axis=axis, batch=report.name, character=report.character),
-        unshown=len(told) - len(shown),
-        waiting=waiting[:_MOST_WAITING],
-        waiting_total=len(waiting),
+        cards=cards[:at_first],
+        later=_later(environment, cards[at_first:]),
+        shown=Counter(card.end for card in cards),
+        scored=any(card.bars for card in cards),
+        waiting=waiting,
         themes=distinct_themes(report),
+        characters=distinct_characters(report),
+        policy="data:" if folder is None else "data: 'self' file:",
         axis=axis,
-        ratio=_ratio(shown),
+        ratio=_ratio(told),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of ours
         script=Markup(script),  # noqa: S704 - a file of ours
         script_digest=b64encode(sha256(script.encode()).digest()).decode(),
     )
+
+
+def _later(environment: Environment, cards: Sequence[Card]) -> Markup | None:
+    """Cards as data for the page's script: first what they are chosen by, then blocks of their HTML."""
+    if not cards:
+        return None
+    draw = environment.get_template("cards.html.j2").module.draw_card  # type: ignore[attr-defined] -- a macro
+    drawn = [str(draw(card)).strip() for card in cards]
+    blocks = [drawn[start : start + _BLOCK] for start in range(0, len(drawn), _BLOCK)]
+    return Markup().join(
+        [_data("later", [dict(card.choices) for card in cards]), *(_data("block", one) for one in blocks)]
+    )
+
+
+def _data(kind: str, content: Any) -> Markup:
+    """An element of data; `<` is written so that nothing in the content ends it."""
+    told = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+    return Markup(f'<script type="application/json" data-kind="{kind}">{told}</script>')  # noqa: S704 - see above
 
 
 def _has_something_to_show(line: GenerationLine) -> bool:

@@ -4,7 +4,7 @@ Independent of tables, file formats and layout. Money is in US dollars; times ha
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -111,6 +111,8 @@ class GenerationLine:
         tries: attempts that reached the provider.
         error_code, error_message: of a failure; the message is for users.
         finished_at: when the final state was reached, or None.
+        characters: names of those whom its picture must show, the main one first.
+        stage_s: seconds that each stage took, all attempts together, in the order of the stages.
         assets: pictures of the attempt that represents the generation, in order, and what the best was finished to.
         tried: every try that was judged, is running or waits, in order.
     """
@@ -130,6 +132,8 @@ class GenerationLine:
     error_code: str | None = None
     error_message: str | None = None
     finished_at: datetime | None = None
+    characters: Sequence[str] = ()
+    stage_s: Mapping[str, float] = field(default_factory=dict)
     assets: Sequence[AssetLine] = ()
     tried: Sequence[TryLine] = ()
 

@@ -1,16 +1,21 @@
-"""Thumbnails as data URLs, so that a report needs neither server nor network.
+"""Thumbnails of a page: data URLs within it, or files in a folder beside it where there are many.
 
-A page has a byte budget that is divided among its pictures; each is encoded to fit its share.
+Either way a report needs neither server nor network. A page has a byte budget that is divided among its pictures; each
+is encoded to fit its share.
 """
 
+import contextlib
 import io
 import os
+import re
 import warnings
 from base64 import b64encode
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image, ImageOps
 
@@ -24,6 +29,7 @@ _BEST_QUALITY, _WORST_QUALITY = 80, 55
 _SMALLEST_PX = 96
 #: No provider makes larger pictures; decoding one could exhaust the memory.
 _MOST_PIXELS = 120_000_000
+_THUMBNAIL = re.compile(r"[0-9a-f]{32}\.webp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +43,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thumbnail:
-    """A picture as a data URL, with its size in pixels."""
+    """A picture by its address, a data URL or a relative one, with its size in pixels."""
 
     url: str
     width: int
@@ -73,9 +79,53 @@ def make_thumbnail(wanted: Wanted) -> Thumbnail | None:
     picture = _decoded(wanted.path, side_px=wanted.side_px)
     if picture is None:
         return None
-    content = _encoded(picture, limit_bytes=wanted.limit_bytes)
-    url = f"data:image/webp;base64,{b64encode(content).decode()}"
-    return Thumbnail(url=url, width=picture.width, height=picture.height)
+    content, width, height = _encoded(picture, limit_bytes=wanted.limit_bytes)
+    return Thumbnail(url=f"data:image/webp;base64,{b64encode(content).decode()}", width=width, height=height)
+
+
+def store_thumbnails(wanted: Sequence[Wanted], folder: Path) -> list[Thumbnail | None]:
+    """The same as files in `folder`, with addresses relative to its parent.
+
+    A file that an earlier call made of the same picture is kept, so that the report of a batch that has grown costs
+    what has been added; thumbnails that are not wanted any more are removed.
+
+    Raises:
+        OSError: the folder cannot be used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [_file_name(one) for one in wanted]
+    # A picture that is shown twice is one file.
+    by_name = {name: one for name, one in zip(names, wanted, strict=True) if name is not None}
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        stored = dict(zip(by_name, pool.map(lambda name: _stored(by_name[name], folder, name), by_name), strict=True))
+    for old in folder.glob("*.webp"):
+        if _THUMBNAIL.fullmatch(old.name) and old.name not in by_name:
+            old.unlink()
+    return [None if name is None else stored[name] for name in names]
+
+
+def _file_name(wanted: Wanted) -> str | None:
+    """Another one for another picture, size or moment of change; None where there is no file."""
+    try:
+        found = wanted.path.stat()
+    except OSError:
+        return None
+    told = f"{wanted.path.resolve()}\0{found.st_size}\0{found.st_mtime_ns}\0{wanted.side_px}\0{wanted.limit_bytes}"
+    return f"{sha256(told.encode(errors='surrogateescape')).hexdigest()[:32]}.webp"
+
+
+def _stored(wanted: Wanted, folder: Path, name: str) -> Thumbnail | None:
+    path, url = folder / name, f"{quote(folder.name)}/{name}"
+    with contextlib.suppress(OSError), Image.open(path) as kept:
+        return Thumbnail(url=url, width=kept.width, height=kept.height)
+    picture = _decoded(wanted.path, side_px=wanted.side_px)
+    if picture is None:
+        return None
+    content, width, height = _encoded(picture, limit_bytes=wanted.limit_bytes)
+    draft = path.with_suffix(".unfinished")
+    draft.write_bytes(content)
+    draft.replace(path)
+    return Thumbnail(url=url, width=width, height=height)
 
 
 def small_jpeg(path: Path, *, side_px: int) -> tuple[bytes, int, int] | None:
@@ -104,15 +154,15 @@ def _decoded(path: Path, *, side_px: int) -> Image.Image | None:
     return picture
 
 
-def _encoded(picture: Image.Image, *, limit_bytes: int) -> bytes:
-    """WebP in at most `limit_bytes`: lower quality first, then smaller."""
+def _encoded(picture: Image.Image, *, limit_bytes: int) -> tuple[bytes, int, int]:
+    """WebP in at most `limit_bytes`, with its width and height: lower quality first, then smaller."""
     quality = _BEST_QUALITY
     while True:
         file = io.BytesIO()
         picture.save(file, "WEBP", quality=quality, method=3)
         excess = file.tell() / limit_bytes
         if excess <= 1 or (quality == _WORST_QUALITY and max(picture.size) <= _SMALLEST_PX):
-            return file.getvalue()
+            return file.getvalue(), picture.width, picture.height
         if (excess > 1.3 or quality == _WORST_QUALITY) and max(picture.size) > _SMALLEST_PX:
             side = max(_SMALLEST_PX, int(max(picture.size) * max(0.5, 0.95 / excess**0.5)))
             picture = ImageOps.contain(picture, (side, side), Image.Resampling.LANCZOS)

@@ -17,6 +17,7 @@ from domain.states import AttemptKind, GenerationState
 from pipeline.characters import threshold_origin
 from pipeline.resources import Resources
 from pipeline.views.generations import finished_pictures, labels
+from pipeline.views.stages import seconds_by_stage
 from pipeline.views.status import BatchStatus, of_batch
 from pipeline.views.tries import tries_of
 from reports import wording
@@ -33,8 +34,17 @@ def report_of(resources: Resources, batch_id: BatchId) -> Report:
         spend = generations.spend_over_time(connection, batch_id)
         late = jobs.overdue(connection, batch_id=batch_id)
         batch_characters = [characters.get(connection, one) for one in _characters(status, all_details)]
+        wanted = {one for details in all_details for one in _wanted_characters(details)}
+        names = {one: characters.get(connection, one).name for one in wanted}
     rows = {asset["id"]: _row_of(details) for details in all_details for asset in details.assets}
-    lines = [line_of(resources, details, rows=rows) for details in all_details]
+    lines = [
+        replace(
+            line_of(resources, details, rows=rows),
+            characters=[names[one] for one in _wanted_characters(details)],
+            stage_s=seconds_by_stage(details),
+        )
+        for details in all_details
+    ]
     described = _thresholds(batch_characters, all_details)
     record = _report(resources, status, lines, spend=spend, batch_characters=batch_characters, thresholds=described)
     return replace(record, overdue=[_overdue(one) for one in late])
@@ -84,6 +94,13 @@ def _characters(status: BatchStatus, all_details: Sequence[GenerationDetails]) -
         return []
     beside = (one for details in all_details for one in details.generation["further_character_ids"])
     return list(dict.fromkeys([status.batch.character_id, *map(CharacterId, beside)]))
+
+
+def _wanted_characters(details: GenerationDetails) -> list[CharacterId]:
+    """Whom a generation's picture must show, the main one first."""
+    row = details.generation
+    main = [] if row["character_id"] is None else [row["character_id"]]
+    return [CharacterId(one) for one in (*main, *row["further_character_ids"])]
 
 
 def _reference(resources: Resources, name: str, key: str) -> Picture:

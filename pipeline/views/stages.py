@@ -31,6 +31,18 @@ def stages_of(details: GenerationDetails) -> list[dict[str, Any]]:
     return told
 
 
+def seconds_by_stage(details: GenerationDetails) -> dict[str, float]:
+    """Seconds of each stage that has ended, all its runs together, with the waiting before the first attempt."""
+    seconds: dict[str, float] = {}
+    begun = min((one["intent_at"] for one in details.attempts if one["intent_at"] is not None), default=None)
+    if begun is not None:
+        seconds["waiting"] = max((begun - details.generation["created_at"]).total_seconds(), 0.0)
+    for stage in stages_of(details):
+        if stage.get("took_ms") is not None:
+            seconds[stage["name"]] = seconds.get(stage["name"], 0.0) + stage["took_ms"] / 1000
+    return seconds
+
+
 def _of_attempt(attempt: dict[str, Any], *, checked: bool) -> list[dict[str, Any]]:
     told = []
     for name, begin, end in _OF_ATTEMPTS:

@@ -2,41 +2,92 @@
 (() => {
   const page = document.documentElement;
   const grid = document.querySelector(".grid");
-  const cards = [...grid.children];
   const bar = document.querySelector(".bar");
   const dialog = document.querySelector("dialog");
+  const further = document.querySelector("button.more");
+  const later = document.querySelector("[data-kind=later]");
+  const blocks = [...document.querySelectorAll("[data-kind=block]")];
+  // Cards of a large page are text until they are shown; those of a small one stand in it.
+  const cards = [...grid.children].map((node) => ({ choices: { ...node.dataset }, node }));
+  if (later) cards.push(...JSON.parse(later.textContent).map((choices, place) => ({ choices, place })));
+  for (const card of cards) card.characters = JSON.parse(card.choices.characters);
+  const AT_ONCE = later ? 60 : Infinity;
   const orders = {
-    worst: (a, b) => a.dataset.rank - b.dataset.rank,
-    best: (a, b) => b.dataset.score - a.dataset.score || a.dataset.position - b.dataset.position,
-    file: (a, b) => a.dataset.position - b.dataset.position,
-    cost: (a, b) => b.dataset.cost - a.dataset.cost || a.dataset.rank - b.dataset.rank,
+    worst: (a, b) => a.rank - b.rank,
+    best: (a, b) => b.score - a.score || a.position - b.position,
+    file: (a, b) => a.position - b.position,
+    cost: (a, b) => b.cost - a.cost || a.rank - b.rank,
   };
+  const FIELDS = ["theme", "character", "low", "high"];
   page.classList.add("scripted");
 
-  // The choice lives in the address, so that it can be passed on: #rejected, or #rejected&theme=Sea&order=file.
+  // The choice lives in the address, so that it can be passed on: #rejected, or #rejected&theme=Sea&low=0.7&order=file.
   function choice() {
     const more = new URLSearchParams(location.hash.slice(1));
     const end = more.keys().next().value ?? "all";
     const button = bar.querySelector(`[data-show="${CSS.escape(end)}"]`);
-    return { end: button ? end : "all", theme: more.get("theme") ?? "", order: more.get("order") in orders ? more.get("order") : "worst" };
+    const chosen = { end: button ? end : "all", order: more.get("order") in orders ? more.get("order") : "worst" };
+    for (const name of FIELDS) chosen[name] = more.get(name) ?? "";
+    return chosen;
   }
 
+  function fits({ choices, characters }, { end, theme, character, low, high }) {
+    if (end !== "all" && choices.end !== end) return false;
+    if (theme !== "" && choices.theme !== theme) return false;
+    if (character !== "" && !characters.includes(character)) return false;
+    if (low === "" && high === "") return true;
+    return choices.core !== "" && (low === "" || +choices.core >= +low) && (high === "" || +choices.core <= +high);
+  }
+
+  // A block of cards is read when the first of them is shown.
+  let size = 0;
+  const read = [];
+  function htmlOf(place) {
+    if (!read.length) size = (read[0] = JSON.parse(blocks[0].textContent)).length;
+    const number = Math.floor(place / size);
+    read[number] ??= JSON.parse(blocks[number].textContent);
+    return read[number][place % size];
+  }
+
+  function nodeOf(card) {
+    if (!card.node) {
+      const made = document.createElement("template");
+      made.innerHTML = htmlOf(card.place);
+      card.node = made.content.firstElementChild;
+    }
+    return card.node;
+  }
+
+  let waiting = [];
+  function showMore(number = AT_ONCE) {
+    grid.append(...waiting.splice(0, number).map(nodeOf));
+    page.dataset.made = grid.childElementCount;
+    if (!further) return;
+    further.hidden = waiting.length === 0;
+    further.textContent = `Show more of ${waiting.length.toLocaleString("en")}`;
+    // Observed anew, so that a window that is still not filled asks again.
+    nearEnd.unobserve(further);
+    nearEnd.observe(further);
+  }
+  const nearEnd = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && waiting.length && showMore(), { rootMargin: "1200px" });
+
   function show() {
-    const { end, theme, order } = choice();
-    for (const button of bar.querySelectorAll("[data-show]")) button.setAttribute("aria-pressed", button.dataset.show === end);
-    if (bar.elements.theme) bar.elements.theme.value = theme;
-    bar.elements.order.value = order;
-    for (const card of cards) card.hidden = (end !== "all" && card.dataset.end !== end) || (theme !== "" && card.dataset.theme !== theme);
-    grid.append(...[...cards].sort(orders[order]));
-    const left = cards.filter((card) => !card.hidden).length;
-    document.querySelector(".none-left").hidden = left > 0;
-    bar.querySelector("output").textContent = left === cards.length ? "" : `${left} of ${cards.length} shown`;
-    page.dataset.shown = left;
+    const chosen = choice();
+    for (const button of bar.querySelectorAll("[data-show]")) button.setAttribute("aria-pressed", button.dataset.show === chosen.end);
+    for (const name of [...FIELDS, "order"]) if (bar.elements[name]) bar.elements[name].value = chosen[name];
+    const shown = cards.filter((card) => fits(card, chosen)).sort((a, b) => orders[chosen.order](a.choices, b.choices));
+    grid.replaceChildren();
+    waiting = [...shown];
+    showMore();
+    document.querySelector(".none-left").hidden = shown.length > 0;
+    const total = cards.length.toLocaleString("en");
+    bar.querySelector("output").textContent = shown.length === cards.length ? "" : `${shown.length.toLocaleString("en")} of ${total} shown`;
+    page.dataset.shown = shown.length;
   }
 
   function choose(change) {
-    const { end, theme, order } = { ...choice(), ...change };
-    const more = new URLSearchParams({ ...(theme && { theme }), ...(order !== "worst" && { order }) });
+    const { end, order, ...rest } = { ...choice(), ...change };
+    const more = new URLSearchParams(Object.entries({ ...rest, order: order === "worst" ? "" : order }).filter(([, value]) => value !== ""));
     history.replaceState(null, "", `#${[end, more.toString()].filter(Boolean).join("&")}`);
     show();
   }
@@ -47,7 +98,9 @@
   });
   bar.addEventListener("change", (event) => choose({ [event.target.name]: event.target.value }));
   bar.addEventListener("submit", (event) => event.preventDefault());
+  further?.addEventListener("click", () => showMore());
   addEventListener("hashchange", show);
+  addEventListener("beforeprint", () => showMore(Infinity));
 
   document.addEventListener("click", (event) => {
     const picture = event.target.closest("button.picture");
@@ -64,14 +117,21 @@
   });
 
   // A picture that does not decode says so instead of leaving a hole; the counts are for whoever checks the page.
+  const broken = new Set();
+  function isBroken(image) {
+    if (!image.closest(".picture")) return;
+    image.closest(".picture").classList.add("missing");
+    page.dataset.broken = broken.add(image).size;
+  }
+  addEventListener("error", (event) => event.target instanceof HTMLImageElement && isBroken(event.target), true);
   addEventListener("load", () => {
     const images = [...document.querySelectorAll("main img, header img")];
-    const broken = images.filter((image) => image.naturalWidth === 0);
-    for (const image of broken) image.closest(".picture").classList.add("missing");
+    page.dataset.broken = broken.size;
+    for (const image of images) if (image.complete && image.naturalWidth === 0) isBroken(image);
     page.dataset.pictures = images.length;
-    page.dataset.broken = broken.length;
     page.dataset.overflow = page.scrollWidth - page.clientWidth;
-    page.dataset.requests = performance.getEntriesByType("resource").filter((entry) => !entry.name.startsWith("data:")).length;
+    const own = new URL(".", location.href).href;
+    page.dataset.requests = performance.getEntriesByType("resource").filter(({ name }) => !name.startsWith("data:") && !name.startsWith(own)).length;
   });
 
   show();

@@ -1,5 +1,6 @@
 """What the page says, and what it must never do."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,12 +8,15 @@ from datetime import timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from PIL import Image
 
 from domain.states import GenerationState as S
-from reports.cards import MOST_CARDS, worst_first
+from reports.breakdowns import failure_classes
+from reports.cards import MOST_ON_ONE_PAGE, worst_first
 from reports.contact_sheet import render, write_report
 from reports.records import AssetLine, GenerationLine, Report
 
@@ -199,15 +203,113 @@ def test_pictures_held_against_different_thresholds_share_no_line(report: MakeRe
     assert '<line class="threshold"' not in render(report(generations=[line]))
 
 
-def test_a_large_batch_shows_its_worst_and_says_what_is_left_out(report: MakeReport) -> None:
-    lines = [
-        GenerationLine(position=n, prompt="a", state=S.FAILED if n % 2 else S.COMPLETED, error_message="No")
-        for n in range(3 * MOST_CARDS)
+def _many(number: int, asset: MakeAsset) -> list[GenerationLine]:
+    """One failure, and pictures of two files."""
+    shown = [asset(0.9), asset(0.6)]
+    ends = {0: S.REJECTED, 1: S.COMPLETED}
+    return [GenerationLine(position=0, prompt=NASTY, state=S.FAILED, error_message=NASTY)] + [
+        GenerationLine(position=n, prompt=NASTY, theme=NASTY, state=ends[n % 2], assets=[shown[n % 2 - 1]])
+        for n in range(1, number)
     ]
-    page = Page(render(report(generations=lines)))
-    assert len(page.cards) == MOST_CARDS
-    assert {card["data-end"] for card in page.cards} == {"failed"}
-    assert "1,200 better ones are left out" in page.words
+
+
+def _later(html: str) -> list[dict[str, Any]]:
+    def told(kind: str) -> list[list[Any]]:
+        return [json.loads(one) for one in re.findall(rf'data-kind="{kind}">(.*?)</script>', html, re.DOTALL)]
+
+    (choices,), blocks = told("later"), told("block")
+    drawn = [one for block in blocks for one in block]
+    return [{"choices": chosen, "html": one} for chosen, one in zip(choices, drawn, strict=True)]
+
+
+def test_a_large_batch_is_a_page_and_a_folder_and_nothing_is_left_out(
+    report: MakeReport, asset: MakeAsset, tmp_path: Path
+) -> None:
+    path = tmp_path / "out" / "my report.html"
+    folder = write_report(report(generations=_many(3 * MOST_ON_ONE_PAGE, asset)), path)
+    assert folder == tmp_path / "out" / "my report_files"
+    html = path.read_text(encoding="utf-8")
+    cards, later = Page(html).cards, _later(html)
+    told = [card["data-position"] for card in cards] + [one["choices"]["position"] for one in later]
+    assert sorted(map(int, told)) == list(range(3 * MOST_ON_ONE_PAGE))
+    pictures = [Page(one["html"]).addresses[0] for one in later]
+    assert {unquote(address) for address in pictures} == {f"{folder.name}/{one.name}" for one in folder.iterdir()}
+    assert all(one["html"].count('loading="lazy"') == 1 for one in later)
+
+
+def test_nothing_in_a_card_ends_the_data_around_it(report: MakeReport, asset: MakeAsset, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(report(generations=_many(MOST_ON_ONE_PAGE + 1, asset)), path)
+    html = path.read_text(encoding="utf-8")
+    assert Page(html).tags.count("script") == 2 + 3, "data in blocks, and the script of the page"
+    later = Page(_later(html)[-1]["html"])
+    assert (later.tags.count("script"), later.handlers) == (0, [])
+    assert NASTY in later.words
+
+
+def test_a_report_that_is_written_again_makes_only_what_is_new(
+    report: MakeReport, asset: MakeAsset, tmp_path: Path
+) -> None:
+    lines = _many(MOST_ON_ONE_PAGE + 1, asset)
+    folder = write_report(report(generations=lines), tmp_path / "report.html")
+    assert folder
+    (folder / "mine.webp").write_bytes(b"of a person")
+    before = {one.name: one.stat().st_mtime_ns for one in folder.iterdir()}
+    other = asset(0.5)
+    lines = [replace(line, assets=[other]) if line.best and line.best.core == 0.6 else line for line in lines]
+    write_report(report(generations=lines), tmp_path / "report.html")
+    after = {one.name: one.stat().st_mtime_ns for one in folder.iterdir()}
+    assert len(after) == len(before) == 3
+    assert len(before.items() & after.items()) == 2, "what was there was not made again, what is no more shown is gone"
+
+
+def test_a_large_page_in_one_piece_has_pictures_for_its_worst_and_says_so(report: MakeReport, asset: MakeAsset) -> None:
+    html = render(report(generations=_many(MOST_ON_ONE_PAGE + 2, asset), references=()))
+    drawn = [one["html"] for one in _later(html)]
+    assert sum("data:image" in one for one in drawn) == MOST_ON_ONE_PAGE - 60
+    assert sum("likeness report" in one for one in drawn) == 2
+
+
+def test_a_page_for_paper_has_every_card_and_every_picture_at_once(
+    report: MakeReport, asset: MakeAsset, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    write_report(report(generations=_many(MOST_ON_ONE_PAGE + 1, asset)), path, for_paper=True)
+    html = path.read_text(encoding="utf-8")
+    assert len(Page(html).cards) == MOST_ON_ONE_PAGE + 1
+    assert 'loading="lazy"' not in html
+
+
+def test_what_came_to_nothing_is_told_by_its_reason(report: MakeReport) -> None:
+    whole = report()
+    classes = [(one.end, one.code, one.count, one.cost_usd) for one in failure_classes(whole.generations)]
+    assert classes == [
+        ("rejected", "core too low", 2, Decimal("0.08")),
+        ("failed", "content_refused", 1, Decimal("0.04")),
+    ]
+    words = Page(render(whole)).words
+    assert "By 0.010 to 0.250" in words
+    assert "The provider refused it." in words
+
+
+def test_time_is_shown_by_stage_and_model_and_scores_by_theme(report: MakeReport) -> None:
+    whole = report()
+    stages = {"waiting": 4.0, "generation": 61.0, "validation": 1.0}
+    html = render(replace(whole, generations=[replace(line, stage_s=stages) for line in whole.generations]))
+    assert 'aria-label="Median time of each stage by model"' in html
+    assert "1 min 06 s" in html
+    assert 'aria-label="Core scores by theme: Sea 2, Snow 2"' in html
+
+
+def test_many_scores_of_a_theme_are_drawn_as_their_quarters(report: MakeReport, asset: MakeAsset) -> None:
+    best = [asset(0.7 + place / 1000) for place in range(200)]
+    lines = [
+        GenerationLine(position=place, prompt="a", theme=f"theme {place % 2}", state=S.COMPLETED, assets=[one])
+        for place, one in enumerate([*best, *best])
+    ]
+    html = render(report(generations=lines))
+    assert html.count('<rect class="half"') == 2
+    assert "<title>theme 0: " in html
 
 
 def test_a_hundred_and_twelve_noisy_pictures_stay_below_eight_megabytes(
