@@ -138,7 +138,7 @@ def _later(environment: Environment, cards: Sequence[Card]) -> Markup | None:
     """Cards as data for the page's script: first what they are chosen by, then blocks of their HTML."""
     if not cards:
         return None
-    draw = environment.get_template("cards.html.j2").module.draw_card  # type: ignore[attr-defined] -- a macro
+    draw = vars(environment.get_template("cards.html.j2").module)["draw_card"]
     drawn = [str(draw(card)).strip() for card in cards]
     blocks = [drawn[start : start + _BLOCK] for start in range(0, len(drawn), _BLOCK)]
     return Markup().join(

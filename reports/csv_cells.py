@@ -14,14 +14,14 @@ _FORMULA: Final = re.compile(r"\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
-class _Writable(Protocol):
+class Writable(Protocol):
     def write(self, text: str, /) -> object: ...
 
 
 class CellWriter:
     """Writes rows of CSV whose texts are never formulas."""
 
-    def __init__(self, file: _Writable, *, line_end: str = "\r\n") -> None:
+    def __init__(self, file: Writable, *, line_end: str = "\r\n") -> None:
         self._rows = csv.writer(file, lineterminator=line_end)
 
     def writerow(self, cells: Iterable[Any]) -> None:

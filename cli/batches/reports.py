@@ -1,5 +1,6 @@
 """`report`, `export`: what a batch leaves behind as files for people."""
 
+import json
 import sys
 import tempfile
 from enum import StrEnum
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.batches.paper import write_pdf
 from cli.installation import Opened, looked_at
 from cli.options import AsJson, Batch
 from cli.terminal import ENDED_OTHERWISE, Terminal, open_terminal
@@ -18,6 +20,9 @@ from pipeline.views.export import Exported, export, fit_name
 from pipeline.views.report import report_of
 from reports.contact_sheet import write_report
 from reports.generation_log import write_log
+from reports.records import Report
+from reports.report_files import as_json as report_document
+from reports.report_files import write_csv
 
 
 class Form(StrEnum):
@@ -28,22 +33,55 @@ class Form(StrEnum):
     CSV = "csv"
 
 
+class ReportForm(StrEnum):
+    """What a report is written as."""
+
+    HTML = "html"
+    PDF = "pdf"
+    CSV = "csv"
+    JSON = "json"
+
+
 def report_command(
     batch: Batch,
-    out: Annotated[Path, typer.Option(help="Where the contact sheet goes; the log goes beside it.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where it goes; `report` with the ending of its format by default.", show_default=False),
+    ] = None,
+    form: Annotated[
+        ReportForm, typer.Option("--format", help="html, pdf, csv or json.", show_choices=False)
+    ] = ReportForm.HTML,
     as_json: AsJson = False,
 ) -> None:
-    """Write a batch's contact sheet: pictures, scores, verdicts, cost, in one HTML file that needs no server."""
+    """Write a batch's report: pictures, scores, verdicts, cost, charts, in a page that needs no server or network."""
     with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
-        record = report_of(site.resources, found.batch.id)
-        log = out.with_name("batch_generation_log.csv")
-        write_report(record, out)
-        write_log(record, log)
-        terminal.document({**found.as_json(), "report": str(out), "log": str(log)})
-        terminal.note(f"report: {out}, with {log.name} beside it")
+        path = out or Path(f"report.{form.value}")
+        folder = _write_report(report_of(site.resources, found.batch.id), path, form)
+        terminal.document(
+            {**found.as_json(), "report": str(path), "format": form.value, "pictures": folder and str(folder)}
+        )
+        terminal.note(f"report: {path}" + (f", with its pictures in {folder}" if folder else ""))
+
+
+def _write_report(record: Report, path: Path, form: ReportForm) -> Path | None:
+    """Write it; returns the folder of pictures that belongs to a large page.
+
+    Raises:
+        BadInput: a PDF cannot be printed here.
+        OSError: the file cannot be written.
+    """
+    if form is ReportForm.HTML:
+        return write_report(record, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if form is ReportForm.PDF:
+        write_pdf(record, path)
+    elif form is ReportForm.CSV:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            write_csv(record, file)
+    else:
+        path.write_text(json.dumps(report_document(record), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return None
 
 
 def export_command(

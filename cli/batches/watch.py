@@ -23,7 +23,7 @@ from pipeline.views.finished import Finished
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
 from reports.contact_sheet import write_report
-from reports.generation_log import GrowingLog, write_log
+from reports.generation_log import GrowingLog
 from reports.records import Progress
 from reports.tables import end_table, progress_view
 
@@ -241,7 +241,6 @@ def conclude(
     where: str | None = None
     if report is not None:
         write_report(record, report)
-        write_log(record, report.with_name("batch_generation_log.csv"))
         where = str(report)
     terminal.document({**ended.as_json(), "report": where, **more})
     if not terminal.as_json:

@@ -1,6 +1,9 @@
 """`report` and `export`: files for people, complete, repeatable, and never over something else."""
 
 import csv
+import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
@@ -11,6 +14,7 @@ from PIL import Image
 from domain.ids import CharacterId
 from reports.generation_log import COLUMNS
 from tests.support.books import Books
+from tests.support.browser import BROWSERS
 from tests.support.command_line import CommandLine
 from tests.support.finished import collect, judge, picture
 
@@ -139,13 +143,51 @@ def test_the_log_alone_goes_to_standard_output_or_to_a_file(likeness: CommandLin
     assert "standard output" in likeness.document("export", "farm", "--csv", code=2)["error"]["message"]
 
 
-def test_a_report_is_one_page_with_its_log_beside_it(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+def test_a_report_is_one_page_and_nothing_beside_it(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
     said = likeness.document("report", "farm", "--out", "sheets/farm.html")
-    assert said["report"] == "sheets/farm.html"
-    assert said["accepted"] == 1
+    assert (said["report"], said["pictures"], said["accepted"]) == ("sheets/farm.html", None, 1)
     page = (tmp_path / "sheets/farm.html").read_text(encoding="utf-8")
     assert "prompt 0" in page
-    assert [row["prompt"] for row in _log(Path(said["log"]))] == ["prompt 0", "prompt 1", "prompt 2"]
+    assert [one.name for one in (tmp_path / "sheets").iterdir()] == ["farm.html"]
+
+
+def test_a_report_is_csv_and_json_too(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+    farm.sql("UPDATE generations SET prompt = '=HYPERLINK(1)' WHERE position = 0")
+    assert likeness.document("report", "farm", "--format", "csv")["report"] == "report.csv"
+    first, second, third = _log(tmp_path / "report.csv")
+    assert (first["prompt"], first["end"], first["core"], first["characters"]) == (
+        "'=HYPERLINK(1)",
+        "accepted",
+        "0.9",
+        "lulu",
+    )
+    assert (second["end"], second["verdict"]) == (
+        "rejected",
+        "Off model: core 0.55 below its threshold, style 0.30 above.",
+    )
+    assert (third["end"], third["picture"], third["core"]) == ("unfinished", "", "")
+    likeness.document("report", "farm", "--format", "json", "--out", "farm.json")
+    told = json.loads((tmp_path / "farm.json").read_text(encoding="utf-8"))
+    assert (told["accepted"], told["accepted_share"], told["losses"][0]["code"]) == (1, 0.333333, "core too low")
+    assert [one["prompt"] for one in told["generations"]] == ["=HYPERLINK(1)", "prompt 1", "prompt 2"]
+    assert [one["best"] for one in told["generations"][0]["pictures"]] == [False, True]
+    assert {"generation", "validation"} <= set(told["generations"][0]["stage_s"])
+
+
+def test_a_report_is_printed_where_a_browser_is(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+    if not any(map(shutil.which, BROWSERS)):
+        reason = "no Chromium on this machine"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    assert likeness.document("report", "farm", "--format", "pdf")["report"] == "report.pdf"
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_without_a_browser_one_sentence_says_what_to_do(
+    likeness: CommandLine, farm: Books, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "write HTML and print it from any browser" in likeness.refused("report", "farm", "--format", "pdf")
+    assert not (tmp_path / "report.pdf").exists()
 
 
 def test_a_folder_that_is_none_is_said_so(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
