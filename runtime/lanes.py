@@ -12,6 +12,9 @@ from providers.openai.words import Rates, WordsClient
 from providers.registry import is_synchronous, open_lane, service
 from runtime.settings import Settings
 
+#: The address of a stand-in that is not there.
+NOWHERE = "http://sandbox.invalid"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanePlan:
@@ -112,6 +115,17 @@ def ensure_rows(settings: Settings, database: Database) -> None:
                 concurrency=plan.concurrency,
                 said_by="person" if plan.concurrency_said else "setting",
             )
+
+
+def open_unkeyed(provider: str) -> HttpLane:
+    """A lane of a provider without a key, for what is checked and priced here; nothing can be sent by it.
+
+    Raises:
+        UnknownThing: there is no such provider.
+    """
+    known = service(provider)
+    stand_in = known.base_url or (NOWHERE if known.key_setting is None else None)
+    return open_lane(provider, provider, base_url=stand_in, key=None if known.key_setting is None else "none")
 
 
 def require_lane(settings: Settings, provider: str) -> None:

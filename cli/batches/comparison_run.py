@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.batches.enqueueing import say_enqueued, say_plan, watched
+from cli.batches.dry_run import say_plan
+from cli.batches.enqueueing import say_enqueued, watched
 from cli.batches.watch import conclude
 from cli.installation import Opened
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal
@@ -15,6 +16,7 @@ from pipeline.comparison.results import as_json, comparison_of
 from pipeline.intake.commit import commit
 from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan, prepare
+from pipeline.intake.plan_figures import PlanFigures, figures_of
 from reports.comparison_page import Comparison, write_comparison
 
 #: Repeats that let a single prompt decide anything; see `validation.case_statistics.LEAST_PAIRS`.
@@ -43,7 +45,7 @@ def carry_out(site: Opened, wanted: Wanted, terminal: Terminal, *, actual_run: b
     for warning in plan.warnings:
         terminal.note(f"warning: {warning}")
     if not actual_run:
-        _say_dry_run(terminal, wanted, plan)
+        _say_dry_run(terminal, wanted, plan, figures_of(site.resources, plan))
         return OK
     say_enqueued(terminal, plan, commit(site.resources, plan))
     ended = watched(site, wanted.order.name, terminal)
@@ -56,9 +58,9 @@ def carry_out(site: Opened, wanted: Wanted, terminal: Terminal, *, actual_run: b
     return OK if ended.standing.unfinished == 0 and not failed else ENDED_OTHERWISE
 
 
-def _say_dry_run(terminal: Terminal, wanted: Wanted, plan: Plan) -> None:
+def _say_dry_run(terminal: Terminal, wanted: Wanted, plan: Plan, figures: PlanFigures) -> None:
     names, repeats = [one.name for one in wanted.cases], wanted.repeats
-    say_plan(terminal, plan, more={"cases": names, "prompts": wanted.prompts, "repeats": repeats})
+    say_plan(terminal, plan, figures, more={"cases": names, "prompts": wanted.prompts, "repeats": repeats})
     images = len(names) * wanted.prompts * repeats
     terminal.show(
         f"{len(names)} cases × {wanted.prompts} prompt{'s' if wanted.prompts > 1 else ''}"

@@ -4,27 +4,27 @@ Loads the database driver and the providers' clients; `cli.batches.commands` loo
 comes here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import typer
 
+from cli.batches.dry_run import priced_with, say_plan
 from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
 from cli.installation import Opened, crew_of_command, opened
 from cli.stand_in import is_missing, sandbox_child, with_stand_in
 from cli.terminal import Terminal
 from domain.errors import BadInput
-from domain.money import show
 from domain.states import GenerationState
 from pipeline.intake.commit import Enqueued, commit
 from pipeline.intake.plan import Plan, prepare
+from pipeline.intake.plan_figures import figures_of
 from pipeline.intake.prompt_check import objections, refuse_objectionable
 from pipeline.intake.prompt_rows import PromptRows
 from pipeline.views import status
-from reports.wording import duration_text
 from runtime.lanes import require_lane
 from runtime.settings import read_settings
 from runtime.site import is_embedded
@@ -50,20 +50,21 @@ def enqueue(
     settings = read_settings()
     order = options.order(prompts, user_id=settings.user)
     providers = sorted({name or order.provider for name in prompts.providers})
-    stands_in = then_watch and is_missing(settings, providers) and (workers or is_embedded(settings))
+    stands_in = then_watch and not dry_run and is_missing(settings, providers) and (workers or is_embedded(settings))
     if stands_in:
         settings = with_stand_in(settings)
-    for provider in providers:
-        require_lane(settings, provider)
-    with opened(settings) as site:
-        plan = prepare(site.resources, order)
+    if not dry_run or options.check_prompts or options.skip_refused:
+        for provider in providers:
+            require_lane(settings, provider)
+    with opened(settings) as site, priced_with(site, providers) as resources:
+        plan = prepare(resources, order)
         if options.skip_refused:
             plan = _without_refused(options, plan, site, terminal)
         _warn(terminal, plan.warnings)
         if options.check_prompts and not options.skip_refused:
             terminal.note(f"{refuse_objectionable(site.resources, plan)} prompts have passed the provider's check")
         if dry_run:
-            say_plan(terminal, plan)
+            say_plan(terminal, plan, figures_of(site.resources, plan))
             return
         written = commit(site.resources, plan)
         say_enqueued(terminal, plan, written)
@@ -97,67 +98,6 @@ def _without_refused(options: EnqueueOptions, plan: Plan, site: Opened, terminal
     again = options.read()
     rows = (row for row in again if (row.line, row.prompt) not in found.refused)
     return prepare(site.resources, replace(plan.order, prompts=rows, findings=again.findings, whole_file=False))
-
-
-def say_plan(terminal: Terminal, plan: Plan, *, more: Mapping[str, object] | None = None) -> None:
-    """The dry run: what it would cost, and what is odd.
-
-    Args:
-        more: of the document of `--json`.
-    """
-    order = plan.order
-    terminal.document({**_plan_document(plan), **(more or {})})
-    if terminal.as_json:
-        return
-    new = sum(one.count for one in plan.new)
-    terminal.out.print(
-        f"{new} prompt{'' if new == 1 else 's'} would cost about {show(plan.expected_usd)} USD"
-        f" and at most {show(plan.at_most_usd)} USD; nothing was enqueued"
-    )
-    terminal.out.print(
-        f"{plan.total - new} of {plan.total} are in the batch already and would be skipped;"
-        f" the others take {duration_text(plan.at_least.total_seconds())}"
-        f" to {duration_text(plan.at_most.total_seconds())}"
-    )
-    if looked := plan.looks.in_words():
-        terminal.out.print(looked)
-    terminal.out.print(f"plan {plan.digest}; the same rows with the same settings make the same plan")
-    if plan.words_usd:
-        terminal.out.print(
-            f"of that, the words that a model writes before the pictures are at most {show(plan.words_usd)} USD"
-        )
-    if order.policy.on:
-        terminal.out.print(
-            f"each may come to {order.policy.max_tries} tries; a further one costs about as much again,"
-            " and is made only while the budget allows it"
-        )
-    if plan.themes:
-        themes = len(plan.themes)
-        terminal.out.print(f"{themes} theme{'' if themes == 1 else 's'}: {', '.join(plan.themes)}")
-
-
-def _plan_document(plan: Plan) -> dict[str, object]:
-    return {
-        "name": plan.order.name,
-        "dry_run": True,
-        "total": plan.total,
-        "expected_usd": show(plan.expected_usd),
-        "at_most_usd": show(plan.at_most_usd),
-        "words_usd": show(plan.words_usd),
-        "known": plan.known,
-        "changed": len(plan.changed),
-        "at_least_s": round(plan.at_least.total_seconds(), 1),
-        "at_most_s": round(plan.at_most.total_seconds(), 1),
-        "references": {
-            "looked_at": len(plan.looks.contents),
-            "unreached": list(plan.looks.unreached),
-            "passed_over": plan.looks.passed_over,
-        },
-        "limit_usd": show(plan.order.limit_usd),
-        "plan_hash": plan.digest,
-        "max_tries": plan.order.policy.max_tries,
-        "warnings": list(plan.warnings),
-    }
 
 
 def say_enqueued(terminal: Terminal, plan: Plan, written: Enqueued) -> None:

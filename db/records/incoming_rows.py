@@ -142,6 +142,30 @@ def asked_in(line: str) -> tuple[str, ...]:
     return tuple(cells[name] for name in ("identity", "theme", "variation", "hold_usd"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedRow:
+    """Of a line read back: where it stands, and what it costs."""
+
+    position: int
+    theme: str
+    variation: str
+    hold_usd: Decimal
+    price_usd: Decimal
+
+
+def priced_in(line: str) -> PricedRow:
+    """Where a line stands, and what it costs; an absent theme or variation is ""."""
+    cells = dict(zip(_IN_LINE, line.rstrip("\n").split("\t"), strict=True))
+    theme, variation = ("" if cells[name] == _NULL else _unescaped(cells[name]) for name in ("theme", "variation"))
+    return PricedRow(
+        position=int(cells["position"]),
+        theme=theme,
+        variation=variation,
+        hold_usd=Decimal(cells["hold_usd"]),
+        price_usd=Decimal(cells["price_usd"]),
+    )
+
+
 def _unescaped(cell: str) -> str:
     head, *rest = cell.split("\\\\")
     parts = [head, *rest]

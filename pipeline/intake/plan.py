@@ -38,8 +38,6 @@ __all__ = ["Order", "Plan", "PlannedRow", "prepare"]
 
 #: Services are slow at times; their own figures for relaxed jobs span a factor of five.
 _SLOWEST: Final = 3
-#: So many themes are told.
-_MOST_THEMES: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +85,6 @@ class Plan:
     changed: Changed
     drafts: Sequence[tuple[str, Ask]]
     looks: Looks
-    themes: Sequence[str]
     largest_hold_usd: Decimal
     words_usd: Decimal
     inputs: RowInputs
@@ -178,7 +175,6 @@ def prepare(
         changed=known.changed,
         drafts=list(checks.drafts.values()),
         looks=looks,
-        themes=sorted(seen.themes),
         largest_hold_usd=checks.largest_hold_usd,
         # Of all rows, where the batch has some of them: what is said is the most.
         words_usd=checks.words_usd if known.new else Decimal(0),
@@ -202,7 +198,6 @@ class _Seen:
     """What is noted of the rows on their way."""
 
     def __init__(self) -> None:
-        self.themes: set[str] = set()
         self.columns: set[str] = set()
         self.try_policies: list[Mapping[str, Any]] = []
         self.characterless = False
@@ -210,8 +205,6 @@ class _Seen:
 
     def passing(self, rows: Iterable[PromptRow]) -> Iterator[PromptRow]:
         for row in rows:
-            if row.theme is not None and len(self.themes) < _MOST_THEMES:
-                self.themes.add(row.theme)
             if row.extra:
                 self.columns.update(row.extra)
             if row.try_policy and row.try_policy not in self.try_policies:

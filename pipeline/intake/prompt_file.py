@@ -127,8 +127,9 @@ def _refuse_what_is_not_there(kept: PromptRows, reader: RowReader, *, name: str,
     if start >= kept.usable or (end is not None and end > kept.usable):
         asked = f"--start {start}" if start >= kept.usable else f"--end {end}"
         raise BadInput(f"{name!r} has {kept.usable} usable rows, so {asked} is out of range; rows count from 0")
-    kept.blank, kept.unapproved = reader.blank, reader.unapproved
-    if kept.unapproved:
+    kept.blank, kept.unapproved, kept.approved = reader.blank, reader.unapproved, reader.approved
+    kept.approved_only = reader.approved_only
+    if kept.unapproved and kept.approved_only:
         kept.findings.note(
             f"{kept.unapproved.total():,} rows of {name!r} are passed over, since their status is not 'approved':"
             f" {by_status(kept.unapproved)}"

@@ -82,8 +82,9 @@ class PromptRows(Sequence[PromptRow]):
     Args:
         rows: in the order of the file.
         blank: rows passed over because their prompt is blank.
-        unapproved: what stood as the status of rows passed over because only approved ones were asked for; "" for a
-            blank one.
+        unapproved: what stood as the status of rows that are not approved; "" for a blank one. They are passed over
+            where only approved ones were asked for.
+        approved: rows whose status is `approved`; with `unapproved` all that a file with such a column has.
         usable: rows of the whole file that are neither; more than `len(self)` where a range was asked for.
         providers: those that rows name; None is among them where a row names none.
         findings: what is odd about them.
@@ -96,6 +97,8 @@ class PromptRows(Sequence[PromptRow]):
         self._spool: Spool[tuple[Any, ...]] = Spool()
         self.blank = 0
         self.unapproved: Counter[str] = Counter()
+        self.approved = 0
+        self.approved_only = False
         self.usable = 0
         self.providers: set[str | None] = set()
 
@@ -187,9 +190,10 @@ class RowReader:
         self.column: str | None = None
         #: What stood as the status of the rows that were not approved.
         self.unapproved: Counter[str] = Counter()
+        self.approved = 0
         self._name = name
         self._findings = findings
-        self._approved_only = approved_only
+        self.approved_only = approved_only
         self._says_approval = columns is not None and not {"status", "approved"}.isdisjoint(columns)
         self._lines_of_index: dict[str, int] = {}
         self._tidying = Tidying()
@@ -206,7 +210,7 @@ class RowReader:
             if not prompt and not inputs:
                 self.blank += 1
                 continue
-            if self._approved_only and not self._approved(fields, line):
+            if not self._approved(fields, line) and self.approved_only:
                 continue
             if is_placeholder(prompt):
                 self.blank += 1
@@ -227,9 +231,9 @@ class RowReader:
         """
         if kept:
             return
-        if self.unapproved and not self._says_approval:
+        if self.approved_only and self.unapproved and not self._says_approval:
             raise self._no_approval()
-        if self.unapproved:
+        if self.approved_only and self.unapproved:
             words = by_status(self.unapproved)
             raise BadInput(f"no row of {self._name!r} is approved (found: {words}); write 'approved' as its status")
         if self.blank:
@@ -303,14 +307,21 @@ class RowReader:
 
     def _approved(self, fields: dict[str, Any], line: int) -> bool:
         present = [column for column in ("status", "approved") if column in fields]
+        if not (present or self._says_approval or self.approved_only):
+            return True
         self._says_approval = self._says_approval or bool(present)
-        words = [self._text(fields[column], column, line).casefold() for column in present]
+        words = [self._approval(fields[column], column, line).casefold() for column in present]
         said = [word for word in words if word]
         # Where both columns speak they must agree: a picture that nobody wanted costs money.
         if said and all(word in YES for word in said):
+            self.approved += 1
             return True
         self.unapproved[next((word for word in said if word not in YES), "")] += 1
         return False
+
+    def _approval(self, value: Any, column: str, line: int) -> str:
+        """The word of a column that must be a text only where it decides."""
+        return self._text(value, column, line) if self.approved_only or isinstance(value, str) else str(value)
 
     def _row(
         self, prompt: str, fields: dict[str, Any], *, line: int, position: int, preparation: Mapping[str, Any]
