@@ -57,7 +57,10 @@ COMMANDS = (
     Entry(name="list", target="cli.batches.looking:list_command", panel=_LOOK, says="Generations, one a line"),
     Entry(name="show", target="cli.batches.looking:show_command", panel=_LOOK, says="One generation's whole story"),
     Entry(
-        name="report", target="cli.batches.reports:report_command", panel=_LOOK, says="Write a batch's contact sheet"
+        name="report",
+        target="cli.batches.reports:report_command",
+        panel=_LOOK,
+        says="Report of a batch: page, PDF, CSV, JSON",
     ),
     Entry(name="export", target="cli.batches.reports:export_command", panel=_LOOK, says="Copy pictures out, by theme"),
     Entry(name="cost", target="cli.batches.cost:cost_command", panel=_LOOK, says="What was paid, per batch and in all"),
