@@ -242,9 +242,7 @@
     } catch (failure) { shown.textContent = failure.message; }
   }
   if (fresh) {
-    const target = fresh.querySelector(".target");
     fresh.querySelector("#file").addEventListener("change", (event) => choose(event.target.files[0]));
-    target.addEventListener("keydown", (event) => { if (["Enter", " "].includes(event.key)) { event.preventDefault(); fresh.querySelector("#file").click(); } });
     for (const kind of ["dragenter", "dragover"]) fresh.addEventListener(kind, (event) => { event.preventDefault(); fresh.classList.add("over"); });
     for (const kind of ["dragleave", "drop"]) fresh.addEventListener(kind, (event) => { event.preventDefault(); fresh.classList.remove("over"); });
     fresh.addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
