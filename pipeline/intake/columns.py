@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import lru_cache
+from typing import Any
 
 from domain import finishing
 from domain.errors import BadInput
@@ -106,6 +107,27 @@ def read_finish(text: str, line: int) -> dict[str, str | int]:
         return {FINISH: finishing.in_words(finishing.read_finish(text)) or "off"}
     except BadInput as failure:
         raise BadInput(str(failure), line=line) from None
+
+
+def read_text(value: Any, column: str, *, name: str, line: int) -> str:
+    """A cell as text; JSON may hold a number, a truth value, or, for several addresses, an array of strings.
+
+    Raises:
+        BadInput: it holds something else.
+    """
+    if isinstance(value, str):
+        return value.strip()
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return (";" if column == "character" else " ").join(part.strip() for part in value)
+    raise BadInput(f"{column!r} in {name!r} holds {value!r:.40}; write text or a number", line=line)
 
 
 def read_number(text: str, where: str, *, line: int, most: int) -> int:

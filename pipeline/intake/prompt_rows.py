@@ -24,6 +24,7 @@ from pipeline.intake.columns import (
     column_name,
     read_number,
     read_setting,
+    read_text,
 )
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.json_rows import checked_fields
@@ -369,20 +370,7 @@ class RowReader:
             )
 
     def _text(self, value: Any, column: str, line: int) -> str:
-        """A cell as text; JSON may hold a number, a truth value, or, for several URLs, an array of strings."""
-        if isinstance(value, str):
-            return value.strip()
-        if value is None:
-            return ""
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, int):
-            return str(value)
-        if isinstance(value, float):
-            return str(int(value)) if value.is_integer() else repr(value)
-        if isinstance(value, list) and all(isinstance(part, str) for part in value):
-            return (";" if column == "character" else " ").join(part.strip() for part in value)
-        raise BadInput(f"{column!r} in {self._name!r} holds {value!r:.40}; write text or a number", line=line)
+        return read_text(value, column, name=self._name, line=line)
 
     def _policy(self, text: str, column: str, line: int) -> dict[str, Any]:
         try:
