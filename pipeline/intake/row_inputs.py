@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from domain.errors import BadInput
 from domain.garments import read_spec, spec_of
+from domain.stored_pictures import stored_picture
 from pipeline.intake.stage_wishes import is_address
 from pipeline.preparing import input_pictures
 from pipeline.preparing.input_pictures import InputPicture
@@ -61,6 +62,9 @@ class RowInputs:
             resources.store.put(path.read_bytes(), ending=input_pictures.ENDING, prefix=input_pictures.PREFIX)
 
     def _picture(self, where: str) -> tuple[str, str]:
+        if (stored := stored_picture(where)) is not None:
+            # It lay over a cell of the workbook, which keeps it until the commit.
+            return stored.key, "a picture of the workbook"
         if where not in self._pictures:
             picture = self._read_picture(where)
             self._waits(picture)

@@ -17,6 +17,7 @@ from domain.errors import BadInput
 from domain.ids import sha256
 from domain.stored_pictures import stored_address, stored_picture, with_stored
 from pipeline.intake.prompt_file import read_prompts
+from pipeline.intake.row_inputs import RowInputs
 from pipeline.intake.workbooks.choose import WorkbookOptions
 from pipeline.preparing.input_pictures import MOST_BYTES, PREFIX, cleaned
 from storage.picture_keys import key_of
@@ -262,6 +263,14 @@ def test_one_picture_in_many_cells_is_kept_once_and_without_where_it_was_taken(t
     assert stored.key in found.workbook.pictures
     kept = found.workbook.pictures.content(stored.key)
     assert (sha256(kept), b"Exif" in kept) == (stored.sha256, False)
+
+
+def test_a_picture_over_the_column_of_what_is_handed_in_is_that_rows_picture(tmp_path: Path) -> None:
+    (row,) = read_prompts(written(tmp_path, over(("B2", RED), column="image"), "p.xlsx"))
+    wishes = RowInputs(folder=None, files={}).read(row.preparation)
+    stored = stored_picture(address())
+    assert stored is not None
+    assert wishes["image"] == stored.key
 
 
 def test_an_address_of_the_store_is_found_wherever_a_setting_holds_it() -> None:
