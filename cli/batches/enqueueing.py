@@ -69,7 +69,7 @@ def enqueue(
         written = commit(site.resources, plan)
         say_enqueued(terminal, plan, written)
         if then_watch:
-            beside = [sandbox_child(settings, latency_s=_LATENCY_S, size_px=_SIZE_PX)] if stands_in else []
+            beside = [sandbox_child(site.settings, latency_s=_LATENCY_S, size_px=_SIZE_PX)] if stands_in else []
             raise typer.Exit(
                 watch_to_the_end(site, order.name, terminal, report, log=log, workers=workers, beside=beside)
             )
