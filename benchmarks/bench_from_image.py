@@ -44,7 +44,7 @@ def told(made: likeness.Generation, *, whole_ms: float) -> dict[str, float]:
 def rounds(connection: likeness.Connection, count: int, **wish: Any) -> list[dict[str, float]]:
     found = []
     for _ in range(count + 1):
-        made = connection.generate(provider=PROVIDER, timeout=120, **wish)
+        made = connection.generate(provider=PROVIDER, timeout=400, **wish)
         if not made.accepted:
             raise RuntimeError(f"generation {made.id} is {made.state}: {made.error}")
         assert made.completed_at is not None

@@ -41,7 +41,7 @@ def test_schemathesis_finds_nothing(desk: ApiDesk, tmp_path: Path) -> None:
 
 
 def test_every_operation_is_described_for_people_and_programs(desk: ApiDesk) -> None:
-    document = httpx2.get(f"{desk.base}/openapi.json", trust_env=False).json()
+    document = httpx2.get(f"{desk.base}/openapi.json", trust_env=False, timeout=60).json()
     operations = [one for methods in document["paths"].values() for one in methods.values()]
     assert len({one["operationId"] for one in operations}) == len(operations)
     assert all(one.get("description") for one in operations)

@@ -60,7 +60,7 @@ BODIES: dict[str, Any] = {
 
 
 def routes(desk: ApiDesk) -> list[str]:
-    document = httpx2.get(f"{desk.base}/openapi.json", trust_env=False).json()
+    document = httpx2.get(f"{desk.base}/openapi.json", trust_env=False, timeout=60).json()
     return [
         f"{method.upper()} {path}"
         for path, methods in document["paths"].items()
