@@ -236,7 +236,8 @@ def _webp_head(content: bytes, image: _Part) -> bytes:
     else:
         raise NotEmbeddable("its chunks are damaged")
     sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    return b"VP8X" + struct.pack("<I", 10) + bytes([flags, 0, 0, 0]) + sides
+    sized: bytes = b"VP8X" + struct.pack("<I", 10) + bytes([flags, 0, 0, 0]) + sides
+    return sized
 
 
 def _whole(name: bytes, content: bytes, *, start: int, body: int, tail: int, end: int) -> _Part:

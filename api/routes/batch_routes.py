@@ -26,7 +26,7 @@ from pipeline.intake.prompt_rows import rows_of
 from pipeline.operator import batch_control, events, keys
 from pipeline.resources import Resources
 from pipeline.views import team
-from pipeline.views.export import export
+from pipeline.views.export import ExportOptions, export
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
 from pipeline.views.team import Page
@@ -230,7 +230,7 @@ def export_(resources: Held, caller: Reader, id: Id, every: bool = False) -> Res
     try:
         files = Path(folder.name) / "files"
         files.mkdir()
-        export(resources, status.batch.id, files, every_picture=every)
+        export(resources, status.batch.id, files, ExportOptions(every_picture=every))
         archive = Path(folder.name) / "export.zip"
         # Pictures are compressed already.
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:

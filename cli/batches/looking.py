@@ -2,12 +2,14 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from cli.batches import views
 from cli.batches.blocked_reasons import overdue, what_holds_up
+from cli.batches.picture_record import show_file
 from cli.installation import Opened, looked_at
 from cli.options import AsJson, LatestBatch
 from cli.terminal import Terminal, open_terminal
@@ -124,12 +126,24 @@ def _list_everything(
 
 def show_command(
     generation: Annotated[
-        str, typer.Argument(metavar="GENERATION", help="Its id, or BATCH/ROW with rows counted from 0.")
+        str,
+        typer.Argument(
+            metavar="GENERATION",
+            help="Its id, or BATCH/ROW with rows counted from 0; or a picture file, wherever it is.",
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """The whole story of a generation: its attempts, its pictures, their verdicts, its cost."""
-    with open_terminal(as_json=as_json) as terminal, looked_at() as site:
-        details = generations.find(site.resources, generation, user_id=site.settings.user)
-        terminal.document(views.document(site.resources, details))
-        terminal.show(*views.whole(site.resources, details))
+    """The whole story of a generation: its attempts, its pictures, their verdicts, its cost.
+
+    Of a picture file it tells what its record says, without this installation, and ends with 1 where the picture is no
+    longer the one that the record is about.
+    """
+    with open_terminal(as_json=as_json) as terminal:
+        if Path(generation).is_file():
+            show_file(Path(generation), terminal)
+            return
+        with looked_at() as site:
+            details = generations.find(site.resources, generation, user_id=site.settings.user)
+            terminal.document(views.document(site.resources, details))
+            terminal.show(*views.whole(site.resources, details))

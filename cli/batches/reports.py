@@ -16,7 +16,7 @@ from cli.terminal import ENDED_OTHERWISE, Terminal, open_terminal
 from domain.errors import BadInput
 from pipeline.intake.workbook_export import export_workbook
 from pipeline.views import status
-from pipeline.views.export import Exported, export, fit_name
+from pipeline.views.export import DEFAULT_TEMPLATE, Exported, ExportOptions, export, fit_name
 from pipeline.views.report import report_of
 from reports.contact_sheet import write_report
 from reports.generation_log import write_log
@@ -95,18 +95,23 @@ def export_command(
         typer.Option("--format", help="Pictures in folders; or a workbook that is itself a prompt file; or the log."),
     ] = Form.FOLDERS,
     every: Annotated[bool, typer.Option("--all", help="Every picture, not only the accepted ones.")] = False,
+    names: Annotated[
+        str, typer.Option(metavar="TEMPLATE", help="Of paths below DIR, such as '{theme}_{variation}_{row}'.")
+    ] = DEFAULT_TEMPLATE,
+    link: Annotated[
+        bool, typer.Option("--link", help="Hard links to the stored files, with the record beside them alone.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that hold something else.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a batch's accepted pictures into DIR, by theme and variation, with a CSV log; run again, it goes on."""
+    """Copy a batch's accepted pictures into DIR, by theme and variation, with a log; run again, it goes on.
+
+    Where a picture comes from is written into its file and beside it; `likeness show FILE` reads it. The log of all
+    generations is there as CSV and as JSON.
+    """
     with open_terminal(as_json=as_json) as terminal:
         csv = csv or form is Form.CSV
-        if folder is None and form is Form.XLSX:
-            raise BadInput("name the workbook, or the folder that it goes to")
-        if folder is None and not csv:
-            raise BadInput("name the folder that the pictures go to, or say --csv for the log alone")
-        if folder is None and as_json:
-            raise BadInput("--csv and --json both want standard output; name a file for the CSV")
+        _refuse_no_target(folder, form, csv=csv, as_json=as_json)
         with looked_at() as site:
             found = status.find(site.resources, batch, user_id=site.settings.user)
             if csv:
@@ -116,8 +121,21 @@ def export_command(
             if form is Form.XLSX:
                 _write_workbook(terminal, site, found, folder, overwrite=overwrite)
                 return
-            done = export(site.resources, found.batch.id, folder, every_picture=every, overwrite=overwrite)
+            options = ExportOptions(every_picture=every, overwrite=overwrite, template=names, link=link)
+            done = export(site.resources, found.batch.id, folder, options)
             _say(terminal, found, done, folder)
+
+
+def _refuse_no_target(folder: Path | None, form: Form, *, csv: bool, as_json: bool) -> None:
+    """Refuse an export that goes nowhere, or twice to standard output."""
+    if folder is not None:
+        return
+    if form is Form.XLSX:
+        raise BadInput("name the workbook, or the folder that it goes to")
+    if not csv:
+        raise BadInput("name the folder that the pictures go to, or say --csv for the log alone")
+    if as_json:
+        raise BadInput("--csv and --json both want standard output; name a file for the CSV")
 
 
 def _write_log(terminal: Terminal, site: Opened, found: status.BatchStatus, target: Path | None) -> None:
@@ -166,13 +184,17 @@ def _say(terminal: Terminal, found: status.BatchStatus, done: Exported, folder: 
             "folder": str(folder),
             "written": done.written,
             "kept": done.kept,
+            "linked": done.linked,
+            "unmarked": list(done.unmarked),
             "lost": list(done.lost),
             "log": str(done.log),
+            "document": str(done.document),
         }
     )
     kept = f", {done.kept:,} were there already" if done.kept else ""
-    terminal.note(f"{done.written:,} pictures written below {folder}{kept}; log: {done.log}")
-    for sentence in done.lost:
+    linked = f", {done.linked:,} as hard links" if done.linked else ""
+    terminal.note(f"{done.written:,} pictures written below {folder}{linked}{kept}; log: {done.log}")
+    for sentence in (*done.unmarked, *done.lost):
         terminal.note(sentence)
     if done.lost:
         raise typer.Exit(ENDED_OTHERWISE)

@@ -14,6 +14,7 @@ from domain.ids import sha256
 from domain.verdict import DEFAULT
 from pipeline.characters.character_names import check_name
 from pipeline.resources import Resources
+from reports.provenance import original_of
 from validation.pixels import decode
 
 __all__ = ["CharacterRow", "NewCharacter", "add", "find", "list_characters", "remove", "set_thresholds", "with_id"]
@@ -147,7 +148,8 @@ def _keep(resources: Resources, position: int, read: tuple[bytes, str, str, int,
 def _read(source: Path | bytes) -> tuple[bytes, str, str, int, int]:
     name = "that was sent" if isinstance(source, bytes) else repr(str(source))
     try:
-        content = source if isinstance(source, bytes) else source.read_bytes()
+        # A reference goes to providers, whom the record of an exported picture does not concern.
+        content = original_of(source if isinstance(source, bytes) else source.read_bytes())
         picture = decode(content)
     except OSError as error:
         raise BadInput(f"reference picture {name} cannot be read: {error.strerror or error}") from None

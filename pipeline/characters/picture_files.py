@@ -5,6 +5,7 @@ from pathlib import Path
 
 from domain.errors import BadInput
 from domain.ids import sha256
+from reports.provenance import original_of
 from validation.embedder import Source
 
 _ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
@@ -49,10 +50,16 @@ def _is_picture(path: Path) -> bool:
 def file_source(path: Path) -> Source:
     """The picture at `path`; read now for its digest, and again only if it must be embedded.
 
+    An exported picture is the one that is stored, whatever record its file has got.
+
     Raises:
         BadInput: it cannot be read.
     """
+
+    def read() -> bytes:
+        return original_of(path.read_bytes())
+
     try:
-        return Source(sha256=sha256(path.read_bytes()), read=path.read_bytes)
+        return Source(sha256=sha256(read()), read=read)
     except OSError as error:
         raise BadInput(f"picture {str(path)!r} cannot be read: {error.strerror or error}") from None

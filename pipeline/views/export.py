@@ -1,33 +1,53 @@
-"""Export a batch's pictures into folders by theme and variation, with a log.
+"""Export a batch's pictures into folders by theme and variation, with their provenance, a log and a document.
 
-Existing files with the same content are kept, so that an interrupted export, or one of a batch that has grown, can be
-repeated. Files with other content are overwritten only on request.
+An export can be repeated: pictures that are there are kept, those whose record has changed get the new one, and what is
+missing is written. A file that holds another picture is overwritten only on request. Every file appears whole or not
+at all, so that an export that is killed leaves nothing half written.
 """
 
-import re
-import unicodedata
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from db.reads.generations import GenerationDetails
 from domain.errors import BadInput, PictureLost
 from domain.ids import BatchId, sha256
+from domain.money import show
 from domain.states import GenerationState
 from pipeline.resources import Resources
 from pipeline.views import generations, status
-from pipeline.views.generations import GenerationDetails
+from pipeline.views.export_names import DEFAULT_TEMPLATE, ExportNames, fit_name
+from pipeline.views.provenance_record import record_of
 from pipeline.views.report import line_of, report_of
 from reports.generation_log import write_log
-from reports.records import AssetLine, GenerationLine
+from reports.picture_containers import NotEmbeddable
+from reports.provenance import embedded, original_of, sidecar_of, sidecar_text, with_hashes
+from reports.records import AssetLine, GenerationLine, Report
 from reports.tries import write_tries
 
-#: Characters that some file system, shell or user cannot handle in a file name.
-_UNFIT = re.compile(r"[^\w.()+-]+")
-#: Windows takes these for devices, with any ending, and opens no such file or folder.
-_DEVICE: Final = re.compile(r"(con|prn|aux|nul|(?:com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
-_LONGEST = 80
+__all__ = ["DEFAULT_TEMPLATE", "ExportOptions", "Exported", "export", "fit_name"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What is wanted of an export.
+
+    Args:
+        every_picture: all stored pictures; those not accepted go into the subfolder `rejected`.
+        overwrite: replace files that hold another picture.
+        template: of the names; see `pipeline.views.export_names`.
+        link: hard links to the stored files where the file system allows it, so that no picture takes its place twice.
+            Their record is then in the file beside them alone.
+    """
+
+    every_picture: bool = False
+    overwrite: bool = False
+    template: str = DEFAULT_TEMPLATE
+    link: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,84 +57,111 @@ class Exported:
     Args:
         written: pictures written now.
         kept: pictures that were there already.
+        linked: of those written, the hard links.
+        unmarked: a sentence for each picture whose file takes no record; its sidecar has it.
         lost: a sentence for each picture that could not be exported.
+        log, document: the generations as CSV and as JSON.
     """
 
     written: int
     kept: int
+    linked: int
+    unmarked: Sequence[str]
     lost: Sequence[str]
     log: Path
+    document: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Copy:
-    """One picture to copy: its key in the store and its target."""
+    """One picture to export.
 
-    row: int
+    Args:
+        record: its provenance, without digests.
+    """
+
     asset_id: Any
     key: str
     sha256: str
     target: Path
+    record: dict[str, Any]
 
 
-def export(
-    resources: Resources, batch_id: BatchId, folder: Path, *, every_picture: bool = False, overwrite: bool = False
-) -> Exported:
-    """Write the accepted pictures of the batch, finished ones beside them, its log and its tries, into `folder`.
+class _Standing(Enum):
+    """What is at a target before the export."""
 
-    Args:
-        every_picture: export all stored pictures; those not accepted go into the subfolder `rejected`.
-        overwrite: replace files with other content.
+    MISSING = auto()
+    SAME = auto()
+    OUTDATED = auto()  # the same picture, with another record
+    OTHER = auto()
+
+
+def export(resources: Resources, batch_id: BatchId, folder: Path, options: ExportOptions | None = None) -> Exported:
+    """Write the accepted pictures of the batch and what they were finished to, each with its record, the log, and its tries.
 
     Raises:
-        BadInput: files with other content exist, and `overwrite` is False; nothing was written.
+        BadInput: a template that can't be used; or files with other content exist, and nothing was written.
         OSError: the folder cannot be used.
     """
+    options = options or ExportOptions()
     batch = status.of_batch(resources, batch_id).batch
     told = generations.page(resources, batch_id=batch_id, user_id=batch.user_id)
-    copies = list(_copies(told, folder, batch.name, every_picture=every_picture))
-    if not overwrite:
-        _refuse_conflicts(copies, folder)
-    written, lost = 0, []
+    copies = list(_copies(told, folder, batch.name, options))
+    standing = {copy.target: _standing(copy, options) for copy in copies}
+    if not options.overwrite:
+        _refuse_conflicts([copy.target for copy in copies if standing[copy.target] is _Standing.OTHER], folder)
+    writer = _Writer(resources, options)
     for copy in copies:
-        try:
-            written += _write(resources, copy)
-        except (FileNotFoundError, PictureLost) as failure:
-            lost.append(f"row {copy.row}: the store has lost {copy.key!r} ({type(failure).__name__})")
-    log = folder / f"{fit_name(batch.name)}_generation_log.csv"
-    targets = {copy.asset_id: copy.target for copy in copies}
-    lines = [_with_targets(line_of(resources, details), details, targets) for details in told]
-    report = replace(report_of(resources, batch_id), generations=lines)
-    write_log(report, log)
-    write_tries(report, folder / f"{fit_name(batch.name)}_tries.csv")
-    return Exported(written=written, kept=len(copies) - written - len(lost), lost=lost, log=log)
+        if standing[copy.target] is not _Standing.SAME:
+            writer.write(copy)
+    report = report_of(resources, batch_id)
+    log, document = _write_lists(resources, told, folder, copies, report)
+    return Exported(
+        written=writer.written,
+        kept=sum(one is _Standing.SAME for one in standing.values()),
+        linked=writer.linked,
+        unmarked=writer.unmarked,
+        lost=writer.lost,
+        log=log,
+        document=document,
+    )
 
 
-def _copies(told: Sequence[GenerationDetails], folder: Path, batch: str, *, every_picture: bool) -> Iterator[_Copy]:
+def _copies(told: Sequence[GenerationDetails], folder: Path, batch: str, options: ExportOptions) -> Iterator[_Copy]:
+    rows = _name_rows(told, batch)
+    names = ExportNames(options.template, rows)
+    for details, row in zip(told, rows, strict=True):
+        accepted = details.generation["state"] == GenerationState.COMPLETED
+        place = folder if accepted else folder / "rejected"
+        called, finished = generations.labels(details), generations.finished_pictures(details, passed=True)
+        for asset in _chosen(details, every_picture=options.every_picture) if accepted or options.every_picture else []:
+            label = called[asset["id"]] if options.every_picture else finished.get(asset["id"], "").replace(" ", "-")
+            path = names.path(row, label or None)
+            yield _Copy(
+                asset_id=asset["id"],
+                key=asset["r2_key"],
+                sha256=asset["sha256"],
+                target=place / path.with_name(path.name + Path(asset["r2_key"]).suffix),
+                record=record_of(details, asset, batch=batch),
+            )
+
+
+def _name_rows(told: Sequence[GenerationDetails], batch: str) -> list[dict[str, str]]:
+    """What the names of each generation's pictures are made of."""
     seen: Counter[int] = Counter()
+    rows = []
     for details in told:
         row = details.generation
         position: int = row["position"]
         seen[position] += 1
         # A changed row has several generations; the first keeps its file name.
         version = "" if seen[position] == 1 else f"v{seen[position]}"
-        accepted = row["state"] == GenerationState.COMPLETED
-        place = folder if accepted else folder / "rejected"
-        place = place.joinpath(*(fit_name(part) for part in (row["theme"], row["variation"]) if part))
-        chosen = _chosen(details, every_picture=every_picture) if accepted or every_picture else []
-        called, finished = generations.labels(details), generations.finished_pictures(details, passed=True)
-        for asset in chosen:
-            which = f"-{called[asset['id']]}" if every_picture else ""
-            if not every_picture and asset["id"] in finished:
-                which = f"-{finished[asset['id']].replace(' ', '-')}"
-            name = f"{fit_name(batch)}-{position:04d}{version}{which}{Path(asset['r2_key']).suffix}"
-            yield _Copy(
-                row=position,
-                asset_id=asset["id"],
-                key=asset["r2_key"],
-                sha256=asset["sha256"],
-                target=place / name,
-            )
+        known = {name: row[name] for name in ("id", "theme", "variation", "provider", "model")}
+        known["index"] = row["pipeline_data"].get("row", {}).get("index")
+        known["seed"] = row["settings"].get("seed")
+        texts = {name: "" if value is None else str(value) for name, value in known.items()}
+        rows.append({**texts, "batch": batch, "row": f"{position:04d}{version}"})
+    return rows
 
 
 def _chosen(details: GenerationDetails, *, every_picture: bool) -> list[dict[str, Any]]:
@@ -126,15 +173,7 @@ def _chosen(details: GenerationDetails, *, every_picture: bool) -> list[dict[str
     return [*best, *(asset for asset in stored if asset["id"] in finished)]
 
 
-def fit_name(name: str) -> str:
-    """`name` as a path component that is safe on any system: not empty, not hidden, without separators."""
-    fit = _UNFIT.sub("-", unicodedata.normalize("NFC", name)).strip("-. ")
-    fit = fit[:_LONGEST].rstrip("-. ") or "unnamed"
-    return _DEVICE.sub(r"\1-\2", fit) if _DEVICE.fullmatch(fit) else fit
-
-
-def _refuse_conflicts(copies: Sequence[_Copy], folder: Path) -> None:
-    others = [copy.target for copy in copies if copy.target.exists() and not _holds(copy.target, copy.sha256)]
+def _refuse_conflicts(others: Sequence[Path], folder: Path) -> None:
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise BadInput(
@@ -143,25 +182,133 @@ def _refuse_conflicts(copies: Sequence[_Copy], folder: Path) -> None:
         )
 
 
-def _holds(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256(path.read_bytes()) == digest
+def _standing(copy: _Copy, options: ExportOptions) -> _Standing:
+    if not copy.target.is_file():
+        return _Standing.OTHER if copy.target.exists() else _Standing.MISSING
+    present = copy.target.read_bytes()
+    original = original_of(present)
+    if sha256(original) != copy.sha256:
+        return _Standing.OTHER
+    file = _File.of(copy, original, options)
+    beside = sidecar_of(copy.target)
+    same = file.content == present and beside.is_file() and beside.read_text(encoding="utf-8") == file.sidecar
+    return _Standing.SAME if same else _Standing.OUTDATED
 
 
-def _write(resources: Resources, copy: _Copy) -> bool:
-    """Write the picture to its target; returns False if it was there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A picture as it is to be written, its sidecar, and why it has no record of its own, or None."""
 
-    Raises:
-        FileNotFoundError, PictureLost: the store does not have it, or has it damaged.
-    """
-    if _holds(copy.target, copy.sha256):
-        return False
-    content = resources.store.get(copy.key)
-    copy.target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = copy.target.with_name(f".{copy.target.name}.unfinished")
-    unfinished.write_bytes(content)
-    # Atomically, so that an interrupted export leaves no partial file.
-    unfinished.replace(copy.target)
-    return True
+    content: bytes
+    sidecar: str
+    unmarked: str | None = None
+
+    @classmethod
+    def of(cls, copy: _Copy, original: bytes, options: ExportOptions) -> "_File":
+        record = with_hashes(copy.record, original)
+        if options.link:
+            return cls(content=original, sidecar=sidecar_text(record))
+        try:
+            return cls(content=embedded(original, record), sidecar=sidecar_text(record))
+        except NotEmbeddable as failure:
+            return cls(content=original, sidecar=sidecar_text(record), unmarked=str(failure))
+
+
+class _Writer:
+    """Writes pictures and counts them."""
+
+    def __init__(self, resources: Resources, options: ExportOptions) -> None:
+        self._resources = resources
+        self._options = options
+        self.written = self.linked = 0
+        self.unmarked: list[str] = []
+        self.lost: list[str] = []
+
+    def write(self, copy: _Copy) -> None:
+        try:
+            file = _File.of(copy, self._resources.store.get(copy.key), self._options)
+        except (FileNotFoundError, PictureLost) as failure:
+            row = copy.record["row"]
+            self.lost.append(f"row {row}: the store has lost {copy.key!r} ({type(failure).__name__})")
+            return
+        copy.target.parent.mkdir(parents=True, exist_ok=True)
+        # Before the picture, so that no picture stands there without.
+        _put(sidecar_of(copy.target), file.sidecar.encode())
+        if self._options.link and self._link(copy):
+            self.linked += 1
+        else:
+            _put(copy.target, file.content)
+        self.written += 1
+        if file.unmarked is not None:
+            self.unmarked.append(f"{copy.target} has no record inside, only beside it: {file.unmarked}")
+
+    def _link(self, copy: _Copy) -> bool:
+        """Make the target another name of the stored file; False where file systems do not allow it."""
+        stored = self._resources.store.path_of(copy.key)
+        if stored is None:
+            return False
+        draft = _draft_of(copy.target)
+        draft.unlink(missing_ok=True)
+        try:
+            draft.hardlink_to(stored)
+        except OSError:
+            return False  # another disk, a bucket, or a file system without links
+        draft.replace(copy.target)
+        return True
+
+
+def _draft_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.unfinished")
+
+
+def _put(target: Path, content: bytes) -> None:
+    """Write the file atomically; an earlier draft of a process that was killed is replaced."""
+    draft = _draft_of(target)
+    # Never through the hard link that an earlier export may have left as its draft: that would write into the store.
+    draft.unlink(missing_ok=True)
+    draft.write_bytes(content)
+    draft.replace(target)
+
+
+def _write_lists(
+    resources: Resources, told: Sequence[GenerationDetails], folder: Path, copies: Sequence[_Copy], report: Report
+) -> tuple[Path, Path]:
+    """The generations with the files that they have here, as CSV and as JSON; the tries, where there were several."""
+    targets = {copy.asset_id: copy.target for copy in copies if copy.target.is_file()}
+    lines = [_with_targets(line_of(resources, details), details, targets) for details in told]
+    name = fit_name(report.name)
+    log, document = folder / f"{name}_generation_log.csv", folder / f"{name}_generations.json"
+    tries = folder / f"{name}_tries.csv"
+    draft = _draft_of(log)
+    write_log(replace(report, generations=lines), draft)
+    draft.replace(log)
+    draft = _draft_of(tries)
+    if write_tries(replace(report, generations=lines), draft):
+        draft.replace(tries)
+    _put(document, _document(told, folder, copies, report).encode())
+    return log, document
+
+
+def _document(told: Sequence[GenerationDetails], folder: Path, copies: Sequence[_Copy], report: Report) -> str:
+    """Every generation of the batch as JSON, each with the pictures that are in the folder and their records."""
+    files: dict[str, list[dict[str, Any]]] = {}
+    for copy in copies:
+        if copy.target.is_file():
+            file = copy.target.relative_to(folder).as_posix()
+            files.setdefault(copy.record["generation_id"], []).append({"file": file, **copy.record})
+    rows = [
+        {
+            **{name: one.generation[name] for name in ("position", "theme", "variation", "prompt", "state", "status")},
+            "id": str(one.generation["id"]),
+            "cost_usd": show(one.generation["cost"]),
+            "error_code": one.generation["error_code"],
+            "error": one.generation["error_message"],
+            "pictures": files.get(str(one.generation["id"]), []),
+        }
+        for one in told
+    ]
+    batch = {"batch": report.name, "batch_id": report.batch_id, "accepted": report.accepted, "total": report.total}
+    return json.dumps({**batch, "generations": rows}, ensure_ascii=False, indent=1) + "\n"
 
 
 def _with_targets(line: GenerationLine, details: GenerationDetails, targets: dict[Any, Path]) -> GenerationLine:

@@ -9,10 +9,12 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from domain.ids import CharacterId
+from reports import provenance
 from reports.generation_log import COLUMNS
+from reports.provenance import Match, original_of, sidecar_of
 from tests.support.books import Books
 from tests.support.browser import BROWSERS
 from tests.support.command_line import CommandLine
@@ -194,3 +196,97 @@ def test_a_folder_that_is_none_is_said_so(likeness: CommandLine, farm: Books, tm
     (tmp_path / "taken").write_text("a file, no folder")
     assert "'taken" in likeness.refused("export", "farm", "taken/out")
     assert "'taken" in likeness.refused("report", "farm", "--out", "taken/farm.html")
+
+
+def test_an_accepted_picture_says_where_it_comes_from_wherever_it_is_copied(
+    likeness: CommandLine, farm: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    farm.sql('UPDATE generations SET settings = \'{"seed": 7, "cref_urls": ["https://a.example/1.png?key=secret"]}\'')
+    stored = next(one for one in likeness.document("show", "farm/0")["assets"] if one["best"])
+    exported = tmp_path / "out/Beach-day/0/farm-0000.png"
+    assert likeness.document("export", "farm", "out")["unmarked"] == []
+    content = exported.read_bytes()
+    assert original_of(content) == Path(stored["path"]).read_bytes(), "the store's file, and the record beside it"
+    copied = tmp_path / "elsewhere/renamed"
+    copied.parent.mkdir()
+    copied.write_bytes(content)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
+    said = likeness.document("show", copied)
+    record = said["record"]
+    assert (said["match"], said["embedded"]) == ("unchanged", True)
+    assert (record["prompt"], record["theme"], record["batch"], record["row"]) == (
+        "prompt 0",
+        "../Beach: day?",
+        "farm",
+        0,
+    )
+    assert (record["seed"], record["settings"]["cref_urls"]) == (7, ["https://a.example/1.png"])
+    assert (record["job_id"] is not None, record["cost_usd"], record["sha256"]) == (True, "0.02", stored["sha256"])
+    (check,) = record["checks"]
+    assert (check["character"], check["core"], check["core_threshold"], check["passed"]) == ("lulu", 0.9, 0.75, True)
+    assert check["scored_by"]["model"] == "small"
+    assert json.loads(sidecar_of(exported).read_text(encoding="utf-8")) == record
+    (row, *_) = json.loads((tmp_path / "out/farm_generations.json").read_text(encoding="utf-8"))["generations"]
+    assert [one["file"] for one in row["pictures"]] == ["Beach-day/0/farm-0000.png"]
+    shown = likeness("show", copied)
+    assert (shown.code, "prompt 0" in shown.out, "the picture is unchanged" in shown.out) == (0, True, True)
+    with Image.open(copied) as picture:
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", picture.info["xmp"].decode())
+        picture.rotate(90).point(lambda value: value // 2).save(copied, "PNG", pnginfo=info)
+    changed = likeness("show", copied)
+    assert (changed.code, "no longer the picture" in changed.out) == (1, True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    assert "has no record" in likeness.refused("show", tmp_path / "plain.png")
+
+
+def test_a_killed_export_leaves_no_half_file_and_goes_on(
+    likeness: CommandLine, farm: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved, move = [], Path.replace
+
+    def dies_at_the_fourth(path: Path, target: Path) -> Path:
+        if len(moved) == 3:
+            raise KeyboardInterrupt
+        moved.append(target)
+        return move(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dies_at_the_fourth)
+        assert likeness("export", "farm", "out", "--all").code == 130
+    assert len(_pictures(tmp_path / "out")) >= 1
+    assert all(provenance.read(one) for one in (tmp_path / "out").rglob("*.png") if not one.name.startswith("."))
+    said = likeness.document("export", "farm", "out", "--all")
+    assert said["written"] + said["kept"] == 3
+    assert said["kept"] == 1
+    assert not list((tmp_path / "out").rglob("*.unfinished"))
+
+
+def test_a_new_verdict_renews_the_record_and_nothing_else(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+    likeness.document("export", "farm", "out", "--all")
+    farm.sql("UPDATE verdicts SET core = 0.91 WHERE core = 0.9")
+    said = likeness.document("export", "farm", "out", "--all")
+    assert (said["written"], said["kept"]) == (1, 2)
+    found = provenance.read(tmp_path / "out/Beach-day/0/farm-0000-1.png")
+    assert found is not None
+    assert (found.record["checks"][0]["core"], found.match) == (0.91, Match.UNCHANGED)
+
+
+def test_links_take_no_place_and_have_their_record_beside_them(
+    likeness: CommandLine, farm: Books, tmp_path: Path
+) -> None:
+    stored = Path(next(one for one in likeness.document("show", "farm/0")["assets"] if one["best"])["path"])
+    said = likeness.document("export", "farm", "out", "--link", "--names", "{theme}_{variation}_{row}")
+    assert (said["written"], said["linked"]) == (1, 1)
+    linked = tmp_path / "out/Beach-day_0_0000.png"
+    assert linked.samefile(stored)
+    said = likeness.document("show", linked)
+    assert (said["match"], said["embedded"], said["record"]["prompt"]) == ("unchanged", False, "prompt 0")
+    again = likeness.document("export", "farm", "out", "--link", "--names", "{theme}_{variation}_{row}")
+    assert (again["written"], again["kept"]) == (0, 1)
+    # Without --link the name gets a file of its own, and the stored one stays as it was.
+    before = stored.read_bytes()
+    assert likeness.document("export", "farm", "out", "--names", "{theme}_{variation}_{row}")["written"] == 1
+    assert stored.read_bytes() == before
+    assert not linked.samefile(stored)
+    assert "template" in likeness.refused("export", "farm", "out", "--names", "{nothing}")
