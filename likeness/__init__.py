@@ -10,39 +10,52 @@ from typing import TYPE_CHECKING, Any
 from domain.errors import LikenessError, RequestError, ServiceMissing
 
 if TYPE_CHECKING:
+    from likeness.characters import Character
     from likeness.client import Batch, Connection, connect
     from likeness.clip_validator import CLIPValidator
     from likeness.generations import Generation, GenerationPage
     from likeness.records import CheckedPicture, Progress, Result
     from pipeline.calibration.calibrate import Calibration
+    from pipeline.views.export import Exported
+    from reports.provenance import Match, Provenance, read_provenance
 
 __all__ = [
     "Batch",
     "CLIPValidator",
     "Calibration",
+    "Character",
     "CheckedPicture",
     "Connection",
+    "Exported",
     "Generation",
     "GenerationPage",
     "LikenessError",
+    "Match",
     "Progress",
+    "Provenance",
     "RequestError",
     "Result",
     "ServiceMissing",
     "connect",
+    "read_provenance",
 ]
 
 _HOMES = {
     "Batch": "likeness.client",
     "CLIPValidator": "likeness.clip_validator",
     "Calibration": "pipeline.calibration.calibrate",
+    "Character": "likeness.characters",
     "CheckedPicture": "likeness.records",
     "Connection": "likeness.client",
+    "Exported": "pipeline.views.export",
     "Generation": "likeness.generations",
     "GenerationPage": "likeness.generations",
+    "Match": "reports.provenance",
     "Progress": "likeness.records",
+    "Provenance": "reports.provenance",
     "Result": "likeness.records",
     "connect": "likeness.client",
+    "read_provenance": "reports.provenance",
 }
 
 

@@ -22,30 +22,24 @@ from domain.feedback import read_kind
 from domain.ids import BatchId
 from domain.money import read_limit
 from domain.states import GenerationState
+from likeness.characters import Characters
 from likeness.generations import SingleGenerations
-from likeness.records import CheckedPicture, Progress, Result, progress_of
+from likeness.records import Progress, Result, progress_of
 from likeness.workers import LocalWorkers
-from pipeline.calibration import calibrate
-from pipeline.calibration.calibrate import Calibration
-from pipeline.calibration.examples import gather
-from pipeline.characters import check_files, definitions
 from pipeline.characters.character_names import join_names
-from pipeline.characters.picture_files import picture_files
 from pipeline.intake.commit import commit
 from pipeline.intake.findings import Findings
 from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_file import rows_in
 from pipeline.intake.stage_wishes import stage_wishes
 from pipeline.operator import feedback
-from pipeline.process.embedding_cache import KeptEmbeddings
 from pipeline.resources import Resources
 from pipeline.views import generations, status
 from pipeline.views.by_provider import by_provider, count_active
+from pipeline.views.export import DEFAULT_TEMPLATE, Exported, ExportOptions, export
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
-from reports.wording import thresholds_origin
 from runtime.resources import open_producer
-from runtime.scoring import open_scoring
 from runtime.settings import Settings, read_settings
 from runtime.site import is_embedded, open_site
 
@@ -124,6 +118,29 @@ class Batch:
         every = generations.costs(self._connection.resources, user_id=self._connection.user)
         return generations.cost_summary(next(one for one in every if one.batch_id == self.id))
 
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        every_picture: bool = False,
+        names: str = DEFAULT_TEMPLATE,
+        link: bool = False,
+        overwrite: bool = False,
+    ) -> Exported:
+        """Write the accepted pictures into a folder, each with its provenance, and the log; again, it goes on.
+
+        Args:
+            every_picture: also those not accepted, below `rejected`.
+            names: template of the paths, such as `{theme}_{variation}_{row}`.
+            link: hard links to the stored files where possible, with the record beside them alone.
+            overwrite: replace files that hold another picture.
+
+        Raises:
+            RequestError: the template cannot be used, or other files are in the way; nothing was written.
+        """
+        options = ExportOptions(every_picture=every_picture, template=names, link=link, overwrite=overwrite)
+        return export(self._connection.resources, self.id, Path(folder), options)
+
     def feedback(
         self, row: int, kind: str, *, picture: str | None = None, rating: int | None = None, comment: str | None = None
     ) -> None:
@@ -146,7 +163,7 @@ class Batch:
         )
 
 
-class Connection(SingleGenerations):
+class Connection(Characters, SingleGenerations):
     """An installation that a script works with; `close` it, use it in a `with`, or let the end of the script do so."""
 
     def __init__(self, settings: Settings) -> None:
@@ -171,6 +188,11 @@ class Connection(SingleGenerations):
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def settings(self) -> Settings:
+        """What the environment and `.env` say of this installation."""
+        return self._site.settings
 
     @property
     def user(self) -> str:
@@ -252,85 +274,6 @@ class Connection(SingleGenerations):
         written = commit(self.resources, plan)
         self._tend()
         return Batch(self, written.batch_id, order.name)
-
-    def validate(
-        self,
-        images: Sequence[str | Path],
-        *,
-        character: str | None = None,
-        references: Sequence[str | Path] = (),
-        decides: str | None = None,
-        core: float | None = None,
-        style: float | None = None,
-    ) -> Sequence[CheckedPicture]:
-        """Check pictures against a character, or reference files, at once, without the queue and without a worker.
-
-        Args:
-            images: files, folders, or patterns; a file that is no picture says so and concerns no other.
-            references: instead of a character's; files, folders, or patterns.
-            decides: `core` or `style`, the only score that does.
-            core, style: thresholds instead of the character's.
-
-        Raises:
-            RequestError: one of `images` names nothing, or there is no such character.
-            LikenessError: the model cannot be loaded; the sentence says what to do.
-        """
-        paths = picture_files(images)
-        only = None if decides is None else check_files.read_type(decides)
-        found = check_files.decided_by(self._against(character, references), only)
-        kept = KeptEmbeddings(self.resources.database)
-        with open_scoring(self._site.settings, kept=kept) as scoring:
-            done = check_files.check(self.resources, scoring, found, paths, core=core, style=style)
-        return [
-            CheckedPicture(
-                path=one.path,
-                passed=one.passed,
-                core=one.verdict.scores.core if one.verdict else None,
-                style=one.verdict.scores.style if one.verdict else None,
-                core_threshold=done.thresholds.core,
-                style_threshold=done.thresholds.style,
-                style_decides=done.thresholds.style_decides,
-                threshold_version=done.thresholds.version,
-                thresholds_from=thresholds_origin(done.thresholds),
-                error=str(one.failure) if one.failure else None,
-            )
-            for one in done.pictures
-        ]
-
-    def _against(self, character: str | None, references: Sequence[str | Path]) -> definitions.CharacterRow:
-        if (character is None) == (not references):
-            raise BadInput("name whom the pictures must show: either a character or references")
-        if character is not None:
-            return definitions.find(self.resources, character)
-        settings, files = self._site.settings, picture_files(references)
-        return check_files.of_files(files, core=settings.clip_threshold_core, style=settings.clip_threshold_style)
-
-    def calibrate(
-        self,
-        character: str,
-        *,
-        positives: Path | None = None,
-        negatives: Path | None = None,
-        apply: bool = False,
-    ) -> Calibration:
-        """How well the check tells a character from others, with the thresholds that are recommended.
-
-        Args:
-            positives, negatives: folders of pictures that show it and that do not; None: what is certain unlooked.
-            apply: make the recommended thresholds a new version.
-
-        Raises:
-            RequestError: there is no such character or nothing to hold it against, or too little to `apply` it.
-            LikenessError: the model cannot be loaded; the sentence says what to do.
-        """
-        examples = gather(self.resources, character, positives=positives, negatives=negatives)
-        kept = KeptEmbeddings(self.resources.database)
-        with open_scoring(self._site.settings, kept=kept) as scoring:
-            alike = self._site.settings.near_duplicate
-            found = calibrate.calibrate(examples, scoring, alike=alike, today=datetime.now(UTC).date())
-        if apply:
-            calibrate.apply(self.resources, found)
-        return found
 
     def batch(self, name_or_id: str) -> Batch:
         """A batch that was made before.

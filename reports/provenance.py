@@ -101,7 +101,7 @@ def original_of(content: bytes) -> bytes:
     return with_packet(content, None if text.startswith(_HEAD) else without.encode())
 
 
-def read(path: Path) -> Provenance | None:
+def read_provenance(path: Path) -> Provenance | None:
     """The record of this picture file, wherever it has been copied to; None where neither it nor a file beside has one.
 
     Raises:

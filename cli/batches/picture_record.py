@@ -29,7 +29,7 @@ def show_file(path: Path, terminal: Terminal) -> None:
     Raises:
         BadInput: it has no record, or can't be read.
     """
-    found = provenance.read(path)
+    found = provenance.read_provenance(path)
     if found is None:
         beside = provenance.sidecar_of(path).name
         raise BadInput(

@@ -1,4 +1,4 @@
-"""`character add|set|list|show|remove`: manage characters, their reference pictures and thresholds."""
+"""`character add|set|list|show|remove|export|import`: manage characters, their references and thresholds."""
 
 import sys
 from collections.abc import Sequence
@@ -20,8 +20,9 @@ from domain.errors import BadInput
 from domain.verdict import DEFAULT
 from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import ThresholdVersion
-from pipeline.characters import definitions
+from pipeline.characters import character_folder, definitions
 from pipeline.characters.definitions import CharacterRow, NewCharacter
+from pipeline.characters.threshold_origin import local_weights
 from reports.wording import describe_thresholds, thresholds_origin
 from runtime.settings import Settings
 from validation.base import Aggregation
@@ -139,6 +140,36 @@ def remove_command(name: Name, as_json: AsJson = False) -> None:
         gone = definitions.remove(site.resources, name)
         terminal.document({"id": str(gone.id), "name": gone.name, "removed": True})
         terminal.note(f"character {gone.name!r} is removed; its name is free")
+
+
+@app.command("export")
+def export_command(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Empty, or with an earlier export of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a character into a folder: references, thresholds, calibration, description."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        found = character_folder.export_folder(site.resources, name, folder)
+        terminal.document({**_document(site, found), "folder": str(folder)})
+        terminal.note(f"character {found.name!r} with {len(found.references)} references: {folder}")
+
+
+@app.command("import")
+def import_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="As `character export` writes it.")],
+    name: Annotated[str | None, typer.Option(help="Another name than its own.", show_default=False)] = None,
+    replace_: Annotated[bool, typer.Option("--replace", help="Also where there is one of that name.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read a character from a folder, after checking that its references are the ones that were exported."""
+    with open_terminal(as_json=as_json) as terminal, opened() as site:
+        made = character_folder.import_folder(site.resources, folder, name=name, replace=replace_)
+        warning = character_folder.misfit_of(made, scored_by=local_weights(site.settings.clip_model))
+        terminal.document({**_document(site, made), "warning": warning})
+        terminal.note(f"character {made.name!r} has {len(made.references)} references; {_thresholds(made)}")
+        if warning is not None:
+            terminal.note(f"warning: {warning}")
 
 
 def _document(site: Opened, one: CharacterRow) -> dict[str, Any]:

@@ -17,7 +17,17 @@ from pipeline.resources import Resources
 from reports.provenance import original_of
 from validation.pixels import decode
 
-__all__ = ["CharacterRow", "NewCharacter", "add", "find", "list_characters", "remove", "set_thresholds", "with_id"]
+__all__ = [
+    "CharacterRow",
+    "NewCharacter",
+    "add",
+    "find",
+    "list_characters",
+    "remove",
+    "set_thresholds",
+    "with_id",
+    "write",
+]
 
 MOST_REFERENCES = 32
 
@@ -55,10 +65,7 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
     Raises:
         BadInput: no name, no references, or one that cannot be read.
     """
-    check_name(new.name)
-    if not 0 < len(new.references) <= MOST_REFERENCES:
-        raise BadInput(f"a character needs 1 to {MOST_REFERENCES} reference pictures, not {len(new.references)}")
-    read = [_read(path) for path in new.references]
+    read = _read_all(new.name, new.references)
     rows = [_keep(resources, position, one) for position, one in enumerate(read)]
     given = NewThresholds(
         core=new.core,
@@ -82,6 +89,30 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
             team=new.team,
         )
         return characters.get(connection, character_id)
+
+
+def write(
+    resources: Resources, *, name: str, description: str, references: Sequence[Path], thresholds: NewThresholds
+) -> CharacterRow:
+    """Write a character as it is given, with its calibration, whatever one of that name had before; all or nothing.
+
+    Raises:
+        BadInput: no name, no references, or one that cannot be read.
+    """
+    read = _read_all(name, references)
+    rows = [_keep(resources, position, one) for position, one in enumerate(read)]
+    with resources.database.transaction() as connection:
+        character_id = characters.put(
+            connection, name=name, description=description, references=rows, thresholds=thresholds
+        )
+        return characters.get(connection, character_id)
+
+
+def _read_all(name: str, references: Sequence[Path | bytes]) -> list[tuple[bytes, str, str, int, int]]:
+    check_name(name)
+    if not 0 < len(references) <= MOST_REFERENCES:
+        raise BadInput(f"a character needs 1 to {MOST_REFERENCES} reference pictures, not {len(references)}")
+    return [_read(path) for path in references]
 
 
 def _kept(known: CharacterRow, new: NewCharacter, rows: Sequence[ReferenceRow]) -> NewThresholds | None:

@@ -255,7 +255,9 @@ def test_a_killed_export_leaves_no_half_file_and_goes_on(
         patch.setattr(Path, "replace", dies_at_the_fourth)
         assert likeness("export", "farm", "out", "--all").code == 130
     assert len(_pictures(tmp_path / "out")) >= 1
-    assert all(provenance.read(one) for one in (tmp_path / "out").rglob("*.png") if not one.name.startswith("."))
+    assert all(
+        provenance.read_provenance(one) for one in (tmp_path / "out").rglob("*.png") if not one.name.startswith(".")
+    )
     said = likeness.document("export", "farm", "out", "--all")
     assert said["written"] + said["kept"] == 3
     assert said["kept"] == 1
@@ -267,7 +269,7 @@ def test_a_new_verdict_renews_the_record_and_nothing_else(likeness: CommandLine,
     farm.sql("UPDATE verdicts SET core = 0.91 WHERE core = 0.9")
     said = likeness.document("export", "farm", "out", "--all")
     assert (said["written"], said["kept"]) == (1, 2)
-    found = provenance.read(tmp_path / "out/Beach-day/0/farm-0000-1.png")
+    found = provenance.read_provenance(tmp_path / "out/Beach-day/0/farm-0000-1.png")
     assert found is not None
     assert (found.record["checks"][0]["core"], found.match) == (0.91, Match.UNCHANGED)
 

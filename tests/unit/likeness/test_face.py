@@ -14,16 +14,21 @@ def test_the_face_has_exactly_these_names() -> None:
         "Batch",
         "CLIPValidator",
         "Calibration",
+        "Character",
         "CheckedPicture",
         "Connection",
+        "Exported",
         "Generation",
         "GenerationPage",
         "LikenessError",
+        "Match",
         "Progress",
+        "Provenance",
         "RequestError",
         "Result",
         "ServiceMissing",
         "connect",
+        "read_provenance",
     ]
     assert all(hasattr(likeness, name) for name in likeness.__all__)
 

@@ -73,7 +73,7 @@ def test_a_record_is_put_in_without_touching_the_picture_and_taken_out_again(ori
     assert embedded(original_of(done), record) == done, "again, it is the same file"
     path = tmp_path / "renamed"
     path.write_bytes(done)
-    found = provenance.read(path)
+    found = provenance.read_provenance(path)
     assert found is not None
     assert (found.record, found.match, found.embedded) == (record, Match.UNCHANGED, True)
 
@@ -93,7 +93,7 @@ def test_a_changed_picture_is_told_from_changed_metadata(original: bytes, tmp_pa
     packet = packet_of(done)
     assert packet is not None
     path.write_bytes(with_packet(done, packet.replace(b'rdf:about=""', b"rdf:about=''")))
-    found = provenance.read(path)
+    found = provenance.read_provenance(path)
     assert found is not None
     assert found.match is Match.METADATA
     # A byte in the middle of what is compressed, with PNG's own check sum put right, so that only ours tells.
@@ -107,7 +107,7 @@ def test_a_changed_picture_is_told_from_changed_metadata(original: bytes, tmp_pa
         size = int.from_bytes(done[start - 4 : start], "big")
         broken[start + 4 + size : start + 8 + size] = zlib.crc32(broken[start : start + 4 + size]).to_bytes(4, "big")
     path.write_bytes(bytes(broken))
-    found = provenance.read(path)
+    found = provenance.read_provenance(path)
     assert found is not None
     assert found.match is Match.CHANGED
 
@@ -118,7 +118,7 @@ def test_a_picture_that_was_saved_anew_with_its_packet_is_said_to_have_changed(t
     path = tmp_path / "again.jpg"
     with Image.open(io.BytesIO(done)) as picture:
         picture.resize((50, 30)).save(path, xmp=picture.info["xmp"])
-    found = provenance.read(path)
+    found = provenance.read_provenance(path)
     assert found is not None
     assert (found.record["prompt"], found.match) == (RECORD["prompt"], Match.CHANGED)
 
@@ -129,13 +129,13 @@ def test_the_file_beside_a_picture_serves_where_the_picture_takes_no_record(tmp_
         embedded(original, with_hashes(RECORD, original))
     path = tmp_path / "pig.gif"
     path.write_bytes(original)
-    assert provenance.read(path) is None
+    assert provenance.read_provenance(path) is None
     sidecar_of(path).write_text(sidecar_text(with_hashes(RECORD, original)), encoding="utf-8")
-    found = provenance.read(path)
+    found = provenance.read_provenance(path)
     assert found is not None
     assert (found.record["prompt"], found.match, found.embedded) == (RECORD["prompt"], Match.UNCHANGED, False)
     path.write_bytes(original + b"!")
-    found = provenance.read(path)
+    found = provenance.read_provenance(path)
     assert found is not None
     assert found.match is Match.CHANGED
 
@@ -160,7 +160,7 @@ def test_a_packet_that_declares_entities_is_not_parsed(tmp_path: Path) -> None:
     bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa">]>' + said
     path = tmp_path / "bomb.png"
     path.write_bytes(with_packet(_saved("PNG"), bomb))
-    assert provenance.read(path) is None
+    assert provenance.read_provenance(path) is None
 
 
 @settings(max_examples=60, deadline=None)
