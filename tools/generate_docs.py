@@ -268,9 +268,21 @@ def vlt_schema() -> str:
     return json.dumps({**head, **json_schema(strict=False)}, indent=2) + "\n"
 
 
+def scripting() -> str:
+    """The page about scripts with the examples as they are."""
+    page = (ROOT / "docs" / "scripting.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        page = _with_part(page, path.name, f"```python\n{path.read_text(encoding='utf-8')}```")
+    return page
+
+
 def _renewed(name: str, part: str, content: str) -> str:
+    return _with_part((ROOT / name).read_text(encoding="utf-8"), part, content)
+
+
+def _with_part(page: str, part: str, content: str) -> str:
     begin, end = f"<!-- {part}: written by `make docs` -->", f"<!-- {part}: end -->"
-    before, _, rest = (ROOT / name).read_text(encoding="utf-8").partition(begin)
+    before, _, rest = page.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
@@ -282,6 +294,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/commands.md": command_reference,
     "docs/performance.md": performance,
     "docs/providers.md": providers,
+    "docs/scripting.md": scripting,
     "docs/state-machine.md": state_machine,
     "docs/vlt.schema.json": vlt_schema,
 }
