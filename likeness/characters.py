@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from db.records.characters import CharacterRow
 from domain.errors import BadInput
 from domain.verdict import DEFAULT
 from likeness.records import CheckedPicture
@@ -14,7 +13,7 @@ from pipeline.calibration import calibrate
 from pipeline.calibration.calibrate import Calibration
 from pipeline.calibration.examples import gather
 from pipeline.characters import character_folder, check_files, definitions
-from pipeline.characters.definitions import NewCharacter
+from pipeline.characters.definitions import CharacterRow, NewCharacter
 from pipeline.characters.picture_files import picture_files
 from pipeline.process.embedding_cache import KeptEmbeddings
 from pipeline.resources import Resources
