@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from domain.errors import BadInput, ServiceMissing
+from domain.errors import ServiceMissing
 from domain.escalation import read_steps, try_policy_of
 from domain.feedback import read_kind
 from domain.ids import BatchId

@@ -97,7 +97,7 @@ class _Standing(Enum):
 
 
 def export(resources: Resources, batch_id: BatchId, folder: Path, options: ExportOptions | None = None) -> Exported:
-    """Write the accepted pictures of the batch and what they were finished to, each with its record, the log, and its tries.
+    """Write the accepted pictures of the batch, what they were finished to, their records, the log and the tries.
 
     Raises:
         BadInput: a template that can't be used; or files with other content exist, and nothing was written.

@@ -243,7 +243,8 @@ def test_an_accepted_picture_says_where_it_comes_from_wherever_it_is_copied(
 def test_a_killed_export_leaves_no_half_file_and_goes_on(
     likeness: CommandLine, farm: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moved, move = [], Path.replace
+    moved: list[Path] = []
+    move = Path.replace
 
     def dies_at_the_fourth(path: Path, target: Path) -> Path:
         if len(moved) == 3:
