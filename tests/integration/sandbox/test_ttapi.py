@@ -262,13 +262,6 @@ def test_only_the_actions_of_a_job_can_follow_it(caller: Caller) -> None:
     assert {line["charged_usd"] for line in caller.bill()} == {"0.02"}
 
 
-def test_the_seed_of_a_job_can_be_asked_for(caller: Caller) -> None:
-    parent = caller.accepted("a pig --seed 4242")
-    caller.ended(parent)
-    body = caller.ended(caller.post("seed", jobId=parent).json()["data"]["jobId"])
-    assert (body["status"], body["data"]["seed"], body["data"]["quota"]) == ("SUCCESS", "4242", "0")
-
-
 def test_the_prompt_check_is_free(caller: Caller) -> None:
     assert caller.post("promptCheck", prompt="a pig").json()["message"] == "Prompt verification successful."
     refused = caller.post("promptCheck", prompt="a nude pig").json()
