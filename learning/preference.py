@@ -36,7 +36,7 @@ _SETTLED: Final = 1e-6
 _BINS: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
-class Standing(StrEnum):
+class HeadStatus(StrEnum):
     """Whether a head may be used."""
 
     NOT_ENOUGH_DATA = "not enough data"
@@ -87,7 +87,7 @@ class Head:
         digest: of the pairs and the parameters: equal for equal heads.
     """
 
-    standing: Standing
+    standing: HeadStatus
     weights: Vector
     pairs: int
     digest: str
@@ -100,7 +100,7 @@ class Head:
 
     @property
     def usable(self) -> bool:
-        return self.standing is Standing.USABLE
+        return self.standing is HeadStatus.USABLE
 
     def rewards(self, embeddings: Vector, *, persona: str | None = None) -> Vector:
         """(N,) how much each of (N, D) is liked; only differences mean anything.
@@ -119,7 +119,7 @@ def train(pairs: Sequence[Pair]) -> Head:
     """Fit a head, and measure it on pairs that it did not see: each pair is held out once, in one of five folds."""
     digest = digest_of(pairs)
     if len(pairs) < ENOUGH_PAIRS:
-        return Head(standing=Standing.NOT_ENOUGH_DATA, weights=np.zeros(0), pairs=len(pairs), digest=digest)
+        return Head(standing=HeadStatus.NOT_ENOUGH_DATA, weights=np.zeros(0), pairs=len(pairs), digest=digest)
     # By content, so that the order in which choices come changes nothing.
     pairs = sorted(pairs, key=_content)
     rows = np.stack([one.difference for one in pairs])
@@ -133,7 +133,7 @@ def train(pairs: Sequence[Pair]) -> Head:
     surely, _ = wilson(accuracy * len(rows), len(rows), z=_SURE_Z)
     weights, offsets = _fit(rows, personas, penalty)
     return Head(
-        standing=Standing.USABLE if surely > 0.5 else Standing.NO_BETTER_THAN_CHANCE,
+        standing=HeadStatus.USABLE if surely > 0.5 else HeadStatus.NO_BETTER_THAN_CHANCE,
         weights=weights,
         offsets=offsets,
         pairs=len(rows),

@@ -67,7 +67,7 @@ class Batch:
 
     def progress(self) -> Progress:
         """How far the batch is at this moment."""
-        return progress_of(self._connection.standing(self.id))
+        return progress_of(self._connection.progress(self.id))
 
     def wait(self, timeout: float | None = None) -> Progress:
         """Wait until nothing moves any more without a person, and say how it ended.
@@ -82,14 +82,14 @@ class Batch:
         deadline = None if timeout is None else time.monotonic() + timeout
         doubtful_since: float | None = None
         while True:
-            now = self._connection.standing(self.id)
-            doubtful_since = (doubtful_since or time.monotonic()) if now.standing.only_doubt else None
+            now = self._connection.progress(self.id)
+            doubtful_since = (doubtful_since or time.monotonic()) if now.progress.only_doubt else None
             if now.over or (
                 doubtful_since is not None and time.monotonic() - doubtful_since > self._connection.patience_s(self.id)
             ):
                 return progress_of(now)
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"batch {self.name!r} has {now.standing.unfinished} unfinished after {timeout} s")
+                raise TimeoutError(f"batch {self.name!r} has {now.progress.unfinished} unfinished after {timeout} s")
             time.sleep(_PERIOD_S if deadline is None else max(0.0, min(_PERIOD_S, deadline - time.monotonic())))
 
     def results(self) -> Sequence[Result]:
@@ -288,7 +288,7 @@ class Connection(Characters, SingleGenerations):
         """The same as a batch's, over all batches of this user."""
         return generations.cost_summary(generations.summed(generations.costs(self.resources, user_id=self.user)))
 
-    def standing(self, batch_id: BatchId) -> BatchStatus:
+    def progress(self, batch_id: BatchId) -> BatchStatus:
         """For batches: where one stands, with the workers looked after.
 
         Raises:
@@ -304,7 +304,7 @@ class Connection(Characters, SingleGenerations):
                     raise
                 time.sleep(_PERIOD_S)
                 continue
-            counts = now.standing.counts
+            counts = now.progress.counts
             if self._workers is not None and (counts[GenerationState.VALIDATING] or counts[GenerationState.PREPARING]):
                 self._workers.require(checks=True)
             return now

@@ -84,8 +84,8 @@ class CheckedPicture:
 
 def progress_of(now: BatchStatus) -> Progress:
     return Progress(
-        total=now.standing.total,
-        counts=now.standing.counts,
+        total=now.progress.total,
+        counts=now.progress.counts,
         accepted=now.accepted,
         charged_usd=now.batch.charged_usd,
         held_usd=now.batch.held_usd,

@@ -75,7 +75,7 @@ def batch(
     """One batch: figures, what can be done, and its contact sheet."""
     status = team.batch(resources, caller.team, id)
     ends = dict.fromkeys(("accepted", "rejected", "failed", "canceled", "unfinished"), 0)
-    for state, number in status.standing.counts.items():
+    for state, number in status.progress.counts.items():
         ends[end_of(GenerationState(state))] += number
     head: dict[str, Any] = {
         "status": status,

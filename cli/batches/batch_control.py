@@ -46,8 +46,8 @@ def pause_command(
 
 def _still_there(paused: status.BatchStatus) -> str:
     """What becomes of the attempts that a paused batch still has."""
-    admitted = paused.standing.counts[GenerationState.ADMITTED]
-    running = paused.standing.live - admitted
+    admitted = paused.progress.counts[GenerationState.ADMITTED]
+    running = paused.progress.live - admitted
     sent = f"; {running:,} attempts run to their end" if running else ""
     unsent = f"; {admitted:,} that were not sent yet go back to the queue" if admitted else ""
     return sent + unsent
@@ -66,7 +66,7 @@ def resume_command(
             after = batch_control.resume(site.resources, found.batch.id, limit_usd=limit)
             _note(site, found.batch.id, "resumed", {"limitUsd": show(limit)})
             terminal.document(after.as_json())
-            waiting = after.standing.unfinished
+            waiting = after.progress.unfinished
             terminal.note(f"batch {after.batch.name!r} goes on: {waiting:,} generations are not final")
 
 

@@ -24,7 +24,7 @@ def paused(found: BatchStatus) -> list[str]:
 
 def stopped(found: BatchStatus) -> list[str]:
     """Which limit leaves too little for the next call, and what to do; nothing where none does or nothing waits."""
-    reason, waiting = found.batch.stopped_reason, found.standing.counts[GenerationState.QUEUED]
+    reason, waiting = found.batch.stopped_reason, found.progress.counts[GenerationState.QUEUED]
     if reason is None or not waiting:
         return []
     resume = f"`likeness resume {found.batch.name}"
@@ -41,7 +41,7 @@ def stopped(found: BatchStatus) -> list[str]:
 
 def _needed(found: BatchStatus) -> str:
     """What the next call wants; of one that is not the one in the way, as with several models, only that it is."""
-    hold, left = found.standing.next_hold_usd, found.remaining_usd
+    hold, left = found.progress.next_hold_usd, found.remaining_usd
     fits = left is not None and hold is not None and hold <= left
     if hold is None or (fits and found.batch.stopped_reason == "budget"):
         return "that is too little for the next call"

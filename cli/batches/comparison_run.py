@@ -54,8 +54,8 @@ def carry_out(site: Opened, wanted: Wanted, terminal: Terminal, *, actual_run: b
     more = {"comparison": as_json(comparison), "page": str(wanted.page)}
     conclude(site.resources, ended, terminal, report=None, more=more)
     _say(terminal, comparison, wanted.page)
-    failed = ended.standing.counts[GenerationState.FAILED]
-    return OK if ended.standing.unfinished == 0 and not failed else ENDED_OTHERWISE
+    failed = ended.progress.counts[GenerationState.FAILED]
+    return OK if ended.progress.unfinished == 0 and not failed else ENDED_OTHERWISE
 
 
 def _say_dry_run(terminal: Terminal, wanted: Wanted, plan: Plan, figures: PlanFigures) -> None:

@@ -147,7 +147,7 @@ def watched(
     """Look on until nothing moves any more, with workers of this command's own where there are no others."""
     found = status.find(opened.resources, name_or_id, user_id=opened.settings.user)
     # Pictures that rows hand in are looked at by the model that checks others.
-    checks = found.batch.character_id is not None or bool(found.standing.counts[GenerationState.PREPARING])
+    checks = found.batch.character_id is not None or bool(found.progress.counts[GenerationState.PREPARING])
     brings = workers or is_embedded(read_settings())
     with crew_of_command(opened, terminal, checks=checks, brings=brings, beside=beside) as tend:
         watch = Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings, log=log)

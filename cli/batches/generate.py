@@ -141,7 +141,7 @@ def _generate(site: Opened, single: Single, terminal: Terminal, *, wait: bool) -
 
 def _watch(site: Opened, batch_id: BatchId, terminal: Terminal) -> None:
     found = status.of_batch(site.resources, batch_id)
-    checks = found.batch.character_id is not None or bool(found.standing.counts[GenerationState.PREPARING])
+    checks = found.batch.character_id is not None or bool(found.progress.counts[GenerationState.PREPARING])
     brings = is_embedded(read_settings())
     with crew_of_command(site, terminal, checks=checks, brings=brings) as tend:
         Watch(site.resources, batch_id, terminal, tend=tend, brings_workers=brings).until_over()

@@ -51,7 +51,7 @@ def status_command(batch: LatestBatch = None, as_json: AsJson = False) -> None:
             }
         )
         held_up = lanes.blocking_lanes(site.resources, found.batch.id) if found.idle else []
-        terminal.show(*views.standing(found), *what_holds_up(held_up), *overdue(late))
+        terminal.show(*views.progress(found), *what_holds_up(held_up), *overdue(late))
         if done:
             terminal.show("", views.acts_table(done[:_ACTS]))
 
@@ -84,7 +84,7 @@ def list_command(
             limit=limit,
             offset=offset,
         )
-        total = sum(found.standing.counts.values()) if state is None else found.standing.counts[state]
+        total = sum(found.progress.counts.values()) if state is None else found.progress.counts[state]
         terminal.document(
             {
                 "batch_id": str(found.batch.id),

@@ -34,11 +34,11 @@ def state_text(state: str) -> Text:
     return Text(state.replace("_", " "), style=_COLOURS.get(GenerationState(state), "cyan"))
 
 
-def standing(found: BatchStatus) -> list[RenderableType]:
+def progress(found: BatchStatus) -> list[RenderableType]:
     """A batch's states and money, and what holds it up."""
     table = facts_of()
     table.columns[1].justify = "right"
-    for state, number in found.standing.counts.items():
+    for state, number in found.progress.counts.items():
         if number:
             table.add_row(state_text(state), f"{number:,}")
     batch = found.batch
@@ -49,14 +49,14 @@ def standing(found: BatchStatus) -> list[RenderableType]:
         "budget": dollars(batch.limit_usd) if batch.limit_usd is not None else None,
         "remaining": dollars(found.remaining_usd) if batch.limit_usd is not None else None,
         "average cost": dollars(found.avg_cost_per_image_usd) if found.accepted else None,
-        "wall time": duration_text(found.standing.wall_s),
+        "wall time": duration_text(found.progress.wall_s),
     }
     for label, value in money.items():
         if value is not None:
             table.add_row(label, value)
-    final = found.standing.total - found.standing.unfinished
-    head = Text.assemble((batch.name, "bold"), (f"  {final:,} of {found.standing.total:,} final", "dim"))
-    held_up = [*blocked_reasons.paused(found), *blocked_reasons.stopped(found)] if found.standing.unfinished else []
+    final = found.progress.total - found.progress.unfinished
+    head = Text.assemble((batch.name, "bold"), (f"  {final:,} of {found.progress.total:,} final", "dim"))
+    held_up = [*blocked_reasons.paused(found), *blocked_reasons.stopped(found)] if found.progress.unfinished else []
     return [head, table, *held_up]
 
 

@@ -57,18 +57,18 @@ class _Pace:
 
 
 def _progress(now: BatchStatus, pace: _Pace) -> Progress:
-    final = now.standing.total - now.standing.unfinished
+    final = now.progress.total - now.progress.unfinished
     rate = pace.per_minute(final)
     return Progress(
         name=now.batch.name,
-        total=now.standing.total,
-        counts=now.standing.counts,
+        total=now.progress.total,
+        counts=now.progress.counts,
         charged_usd=now.batch.charged_usd,
         held_usd=now.batch.held_usd,
         in_doubt_usd=now.batch.in_doubt_usd,
         limit_usd=now.batch.limit_usd,
         rate_per_minute=rate,
-        eta_s=now.standing.unfinished * 60 / rate if rate > 0 else None,
+        eta_s=now.progress.unfinished * 60 / rate if rate > 0 else None,
     )
 
 
@@ -148,7 +148,7 @@ class Watch:
             time.sleep(_PERIOD_S)
 
     def look(self) -> BatchStatus | None:
-        """The batch's standing, or None while Postgres is away."""
+        """The progress of the batch, or None while Postgres is away."""
         self._tend()
         try:
             now = status.of_batch(self._resources, self._batch_id)
@@ -189,14 +189,14 @@ class Watch:
             self._terminal.note(sentence)
 
     def _grow_log(self, now: BatchStatus) -> None:
-        final = now.standing.total - now.standing.unfinished
+        final = now.progress.total - now.progress.unfinished
         if self._log is not None and final != self._logged:
             self._log.append(self._finished.new())
             self._logged = final
 
     def _tell_of_overdue_jobs(self, now: BatchStatus) -> None:
         """Each once."""
-        if not now.standing.counts[GenerationState.GENERATING] or time.monotonic() - self._jobs_asked < _LANES_EVERY_S:
+        if not now.progress.counts[GenerationState.GENERATING] or time.monotonic() - self._jobs_asked < _LANES_EVERY_S:
             return
         self._jobs_asked = time.monotonic()
         late = status.overdue_jobs(self._resources, self._batch_id)
@@ -208,7 +208,7 @@ class Watch:
     def _is_over(self, now: BatchStatus) -> bool:
         if now.over:
             return True
-        if not now.standing.only_doubt:
+        if not now.progress.only_doubt:
             self._doubtful_since = None
             return False
         self._doubtful_since = self._doubtful_since or time.monotonic()
@@ -216,7 +216,7 @@ class Watch:
 
     def _patience(self, now: BatchStatus) -> float:
         """How long to wait where nothing but doubts is left."""
-        if now.standing.doubts and any(map(count_active, by_provider(self._resources, self._batch_id))):
+        if now.progress.doubts and any(map(count_active, by_provider(self._resources, self._batch_id))):
             return _DOUBT_PATIENCE_S
         return _PARKED_PATIENCE_S
 
@@ -256,7 +256,7 @@ def conclude(
 
 def _advice(ended: BatchStatus) -> list[str]:
     """What a person may want to do next, in the words of commands."""
-    name, counts = ended.batch.name, ended.standing.counts
+    name, counts = ended.batch.name, ended.progress.counts
     advice = [*blocked_reasons.stopped(ended), *blocked_reasons.paused(ended)]
     if counts[GenerationState.FAILED]:
         advice.append(f"`likeness list {name} --state failed` says why; `likeness retry {name}` tries again")

@@ -100,7 +100,7 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
 
 
 def _on_rejected(ended: BatchStatus) -> str | None:
-    if not ended.standing.counts[GenerationState.REJECTED]:
+    if not ended.progress.counts[GenerationState.REJECTED]:
         return None
     return "Rejections belong to the demo: the stand-in does not always draw the character, and the check notices."
 
@@ -110,6 +110,6 @@ def _ended_as_it_should(ended: BatchStatus, billed: Decimal) -> bool:
 
     Which verdict does not matter here: no prompt is lost by a rejection, it is what the check is for.
     """
-    counts = ended.standing.counts
+    counts = ended.progress.counts
     judged = counts[GenerationState.COMPLETED] + counts[GenerationState.REJECTED]
-    return judged == ended.standing.total and ended.batch.charged_usd == billed
+    return judged == ended.progress.total and ended.batch.charged_usd == billed

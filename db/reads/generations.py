@@ -29,7 +29,7 @@ from domain.states import FINAL, AttemptKind, AttemptState, GenerationState, Hol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class BatchProgress:
     """How far a batch is.
 
     Args:
@@ -68,7 +68,7 @@ class Standing:
         return self.total - sum(self.counts[state] for state in FINAL)
 
 
-def standing(connection: Connection, batch_id: BatchId) -> Standing:
+def progress(connection: Connection, batch_id: BatchId) -> BatchProgress:
     mine = generations.c.batch_id == batch_id
     counted = connection.execute(select(generations.c.state, func.count()).where(mine).group_by(generations.c.state))
     counts = {state.value: 0 for state in GenerationState} | dict(counted.all())
@@ -92,7 +92,7 @@ def standing(connection: Connection, batch_id: BatchId) -> Standing:
     ).one()
     over = all(counts[state] == 0 for state in GenerationState if state not in FINAL)
     wall_s = float((times[0] if over else times[1]) or 0)
-    return Standing(
+    return BatchProgress(
         counts=counts,
         live=of_attempts[0],
         paid=of_attempts[1],

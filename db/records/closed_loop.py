@@ -56,7 +56,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class TryState:
     """The state of a generation that a decision is based on.
 
     Args:
@@ -98,7 +98,7 @@ def policy_of(connection: Connection, generation_id: GenerationId) -> Policy:
     return Policy.of(row.batch_policy, row.try_policy)
 
 
-def standing(connection: Connection, generation_id: GenerationId) -> Standing:
+def try_state(connection: Connection, generation_id: GenerationId) -> TryState:
     """The state of the generation; locks nothing."""
     row = connection.execute(
         select(generations, batches.c.try_policy.label("batch_policy"), batches.c.team)
@@ -109,7 +109,7 @@ def standing(connection: Connection, generation_id: GenerationId) -> Standing:
         select(attempts.c.model, attempts.c.changes).where(attempts.c.generation_id == generation_id)
     ).all()
     actions = [one.changes["action"] for one in made if "action" in one.changes]
-    return Standing(
+    return TryState(
         generation_id=generation_id,
         team=row.team,
         policy=Policy.of(row.batch_policy, row.try_policy),

@@ -59,7 +59,7 @@ def comparison_of(resources: Resources, found: BatchStatus) -> Comparison:
         thresholds=record.thresholds,
         references=record.references,
         decided=advice.outcome is Outcome.WINNER,
-        conclusion=_conclusion(advice, figures, unfinished=found.standing.unfinished),
+        conclusion=_conclusion(advice, figures, unfinished=found.progress.unfinished),
         cases=figures,
         differences=[_difference(one) for one in advice.differences],
         confidence=100 * advice.confidence,

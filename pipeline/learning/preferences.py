@@ -15,7 +15,7 @@ from db.records.preferences import HeadRow
 from domain.access import LOCAL_TEAM
 from domain.ids import AssetId, BatchId
 from learning.opinions import Opinion, Preferred, choices, liking_of
-from learning.preference import VERSION, Bin, Head, Pair, Standing, digest_of, train
+from learning.preference import VERSION, Bin, Head, HeadStatus, Pair, digest_of, train
 from learning.vectors import embedding, packed, unpacked
 from learning.vectors import embeddings as stacked
 from pipeline.resources import Resources
@@ -134,7 +134,7 @@ def _head(row: HeadRow | None) -> Head | None:
     if row is None:
         return None
     return Head(
-        standing=Standing(row.standing),
+        standing=HeadStatus(row.standing),
         weights=unpacked(bytes(row.weights)),
         pairs=row.pairs,
         digest=row.digest,

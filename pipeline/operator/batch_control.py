@@ -99,7 +99,7 @@ def cancel(resources: Resources, batch_id: BatchId) -> Canceled:
     with resources.database.transaction() as connection:
         by_person.hasten_cancelled(connection)
     after = of_batch(resources, batch_id)
-    return Canceled(asked=asked, running=after.standing.unfinished, status=after)
+    return Canceled(asked=asked, running=after.progress.unfinished, status=after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from db.moves.validation import NewVerdict
 from db.reads.work import Work
 from db.records import characters, closed_loop
 from db.records.characters import ReferenceRow
-from db.records.closed_loop import BestPicture, Decision, NextTry, Standing
+from db.records.closed_loop import BestPicture, Decision, NextTry, TryState
 from db.records.routing import RoutingDecision
 from domain.errors import LikenessError, RequestRefused
 from domain.escalation import Carried, Chances, Escalation, NextModel, Step, Variation, merged, next_step
@@ -38,7 +38,7 @@ def decide(resources: Resources, work: Work, winner: NewVerdict) -> Decision | N
     with resources.database.transaction() as connection:
         if not closed_loop.policy_of(connection, work.generation_id).on:
             return None
-        standing = closed_loop.standing(connection, work.generation_id)
+        state = closed_loop.try_state(connection, work.generation_id)
         earlier = closed_loop.best_picture(connection, work.generation_id)
         best = BestPicture(
             asset_id=winner.asset_id,
@@ -51,14 +51,14 @@ def decide(resources: Resources, work: Work, winner: NewVerdict) -> Decision | N
             job_id=work.job_id,
             detail=work.result.get("detail") or {},
         )
-        references = [row for one in standing.character_ids for row in characters.get(connection, one).references]
-    if work.changes != standing.changes:
+        references = [row for one in state.character_ids for row in characters.get(connection, one).references]
+    if work.changes != state.changes:
         # A job of an earlier attempt that turned up late: the try that was decided on already is still to come.
-        return Decision(reason="the try that was decided on is still to come", next_try=_as_it_stands(standing))
+        return Decision(reason="the try that was decided on is still to come", next_try=_unchanged(state))
     scores = {"core": round(best.core, 6), "style": round(best.style, 6)}
     if earlier is not None and earlier.core > best.core:
         best = earlier
-    return _decision(resources, standing, best=best, references=references, scores=scores)
+    return _decision(resources, state, best=best, references=references, scores=scores)
 
 
 def take_up(resources: Resources, batch_id: BatchId) -> tuple[int, int]:
@@ -75,13 +75,13 @@ def take_up(resources: Resources, batch_id: BatchId) -> tuple[int, int]:
 
 def _take_up(resources: Resources, generation_id: GenerationId) -> bool:
     with resources.database.transaction() as connection:
-        standing = closed_loop.standing(connection, generation_id)
+        state = closed_loop.try_state(connection, generation_id)
         best = closed_loop.best_picture(connection, generation_id)
-        references = [row for one in standing.character_ids for row in characters.get(connection, one).references]
-    if best is None or not standing.policy.on:
+        references = [row for one in state.character_ids for row in characters.get(connection, one).references]
+    if best is None or not state.policy.on:
         return False
     scores = {"core": round(best.core, 6), "style": round(best.style, 6)}
-    decision = _decision(resources, standing, best=best, references=references, scores=scores)
+    decision = _decision(resources, state, best=best, references=references, scores=scores)
     if decision.next_try is None:
         return False
     with resources.database.transaction() as connection:
@@ -90,7 +90,7 @@ def _take_up(resources: Resources, generation_id: GenerationId) -> bool:
 
 def _decision(
     resources: Resources,
-    standing: Standing,
+    state: TryState,
     *,
     best: BestPicture,
     references: Sequence[ReferenceRow],
@@ -101,18 +101,18 @@ def _decision(
     The verdict is paid for by now, and must not be lost for it.
     """
     try:
-        return _Loop(resources, standing, best=best, references=references).decision(scores)
+        return _Loop(resources, state, best=best, references=references).decision(scores)
     except LikenessError as failure:
         return Decision(reason=f"no further try can be planned ({failure})", detail={"before": dict(scores)})
 
 
-def _as_it_stands(standing: Standing) -> NextTry:
+def _unchanged(state: TryState) -> NextTry:
     return NextTry(
-        changes=standing.changes,
-        provider=standing.provider,
-        model=standing.model,
-        hold_usd=standing.hold_usd,
-        price_usd=standing.price_usd,
+        changes=state.changes,
+        provider=state.provider,
+        model=state.model,
+        hold_usd=state.hold_usd,
+        price_usd=state.price_usd,
     )
 
 
@@ -120,21 +120,21 @@ class _Loop:
     """One decision about one generation."""
 
     def __init__(
-        self, resources: Resources, standing: Standing, *, best: BestPicture, references: Sequence[ReferenceRow]
+        self, resources: Resources, state: TryState, *, best: BestPicture, references: Sequence[ReferenceRow]
     ) -> None:
         self._resources = resources
-        self._standing = standing
+        self._state = state
         self._best = best
-        self._model = load().get(standing.model)
+        self._model = load().get(state.model)
         self._asked = Asked(
             resources=resources,
-            prompt=standing.prompt,
-            provider=standing.provider,
-            settings=standing.settings,
-            characters=len(standing.character_ids),
+            prompt=state.prompt,
+            provider=state.provider,
+            settings=state.settings,
+            characters=len(state.character_ids),
             references=references,
-            most_usd=standing.policy.max_image_cost,
-            rehearsal=self._model.provider != standing.provider,
+            most_usd=state.policy.max_image_cost,
+            rehearsal=self._model.provider != state.provider,
             today=datetime.now(UTC).date(),
         )
         self._routed: RoutingDecision | None = None
@@ -145,15 +145,15 @@ class _Loop:
         Args:
             scores: of the best picture of the try that was rejected.
         """
-        standing = self._standing
-        tries = int(standing.changes.get("try", 1))
-        offer = self._next_model() if Escalation.MODEL in standing.policy.steps else None
-        step = next_step(standing.policy, tries=tries, chances=self._chances(offer))
+        state = self._state
+        tries = int(state.changes.get("try", 1))
+        offer = self._next_model() if Escalation.MODEL in state.policy.steps else None
+        step = next_step(state.policy, tries=tries, chances=self._chances(offer))
         said: dict[str, Any] = {"try": tries, "before": dict(scores)}
         following = None if step is None else self._following(step, offer, tries=tries)
         if step is None or following is None:
-            used_up = tries >= standing.policy.max_tries
-            why = f"{tries} of {standing.policy.max_tries} tries are used up" if used_up else "no step up is left"
+            used_up = tries >= state.policy.max_tries
+            why = f"{tries} of {state.policy.max_tries} tries are used up" if used_up else "no step up is left"
             return Decision(reason=f"{why}; the best picture of all tries stands for it", detail=said)
         said |= {
             "try": tries + 1,
@@ -166,16 +166,16 @@ class _Loop:
         return Decision(reason=f"try {tries + 1}: {step.says}", detail=said, next_try=following)
 
     def _chances(self, offer: Offered | None) -> Chances:
-        standing = self._standing
-        carried = self._carried(standing.settings)
+        state = self._state
+        carried = self._carried(state.settings)
         if carried.weight is not None and (rung := carried.weight.stronger) is not None:
-            heavier = {**standing.settings, carried.weight.setting: rung}
-            if not self._asked.can_be_said(self._model, standing.provider, heavier):
+            heavier = {**state.settings, carried.weight.setting: rung}
+            if not self._asked.can_be_said(self._model, state.provider, heavier):
                 carried = Carried(references=carried.references)
-        in_the_way = ["cref_urls"] if named_urls(standing.settings) else []
+        in_the_way = ["cref_urls"] if named_urls(state.settings) else []
         return Chances(
             carried=carried,
-            model=standing.model,
+            model=state.model,
             more_references=self._more_references(in_the_way),
             in_the_way=in_the_way,
             variation=self._variation(),
@@ -184,25 +184,25 @@ class _Loop:
 
     def _carried(self, settings: Mapping[str, Any]) -> Carried:
         ask = self._asked.draft(self._model, settings)
-        wire = service(self._standing.provider).adapter()
+        wire = service(self._state.provider).adapter()
         try:
             return wire.carried(ask)
         except RequestRefused:
             return Carried()
 
     def _more_references(self, in_the_way: list[str]) -> int | None:
-        settings = merged(self._standing.settings, {"settings": dict.fromkeys(in_the_way)})
-        if not in_the_way or not self._asked.readable_by(self._standing.provider, self._model, settings):
+        settings = merged(self._state.settings, {"settings": dict.fromkeys(in_the_way)})
+        if not in_the_way or not self._asked.readable_by(self._state.provider, self._model, settings):
             return None
-        if not self._asked.can_be_said(self._model, self._standing.provider, settings):
+        if not self._asked.can_be_said(self._model, self._state.provider, settings):
             return None
         return self._carried(settings).references
 
     def _variation(self) -> Variation | None:
-        best, wire = self._best, service(self._standing.provider).adapter()
-        if best.job_id is None or best.provider != self._standing.provider:
+        best, wire = self._best, service(self._state.provider).adapter()
+        if best.job_id is None or best.provider != self._state.provider:
             return None
-        if (best.job_id, best.position) in self._standing.varied:
+        if (best.job_id, best.position) in self._state.varied:
             return None
         name = wire.variation_of(best.position, detail=best.detail)
         if name is None:
@@ -215,12 +215,12 @@ class _Loop:
 
         Where the model was left to the product: the one with the least expected cost per accepted picture.
         """
-        standing = self._standing
+        state = self._state
         known = load().models(references=True, live_on=self._asked.today)
-        offers = self._asked.offers(known, among=self._among(), without=standing.tried_models)
-        if standing.routing is not None:
+        offers = self._asked.offers(known, among=self._among(), without=state.tried_models)
+        if state.routing is not None:
             return self._routed_next(offers)
-        now = standing.price_usd / self._model.pictures
+        now = state.price_usd / self._model.pictures
         return min(
             (offer for offer in offers if offer.usd_per_picture > now),
             key=lambda offer: offer.usd_per_picture,
@@ -233,8 +233,8 @@ class _Loop:
             self._resources,
             [one.as_offer(closed=closed.get(one.provider)) for one in offers],
             self._asked.needs,
-            team=self._standing.team,
-            number=int(self._standing.changes.get("try", 1)) + 1,
+            team=self._state.team,
+            number=int(self._state.changes.get("try", 1)) + 1,
         )
         if self._routed is None:
             return None
@@ -242,15 +242,15 @@ class _Loop:
         return next(one for one in offers if one.model.name == chosen)
 
     def _among(self) -> frozenset[str]:
-        standing = self._standing
-        return frozenset({standing.provider}) if standing.routing is Routing.AUTO else standing.providers
+        state = self._state
+        return frozenset({state.provider}) if state.routing is Routing.AUTO else state.providers
 
     def _following(self, step: Step, offer: Offered | None, *, tries: int) -> NextTry | None:
-        standing = self._standing
+        state = self._state
         changes: dict[str, Any] = {
-            "settings": {**standing.changes.get("settings", {}), **step.settings},
+            "settings": {**state.changes.get("settings", {}), **step.settings},
             "try": tries + 1,
-            "since": standing.tries,
+            "since": state.tries,
         }
         if step.action is not None:
             changes["action"] = dict(step.action)
@@ -264,13 +264,11 @@ class _Loop:
                 price_usd=offer.price.usd,
                 routing=self._routed,
             )
-        hold, expected = standing.hold_usd, standing.price_usd
+        hold, expected = state.hold_usd, state.price_usd
         if step.kind is Escalation.REFERENCES and any(not one.estimate for one in self._model.prices):
-            settings = merged(standing.settings, {"settings": step.settings})
-            found = self._asked.price_of(self._model, standing.provider, settings)
+            settings = merged(state.settings, {"settings": step.settings})
+            found = self._asked.price_of(self._model, state.provider, settings)
             if found is None:
                 return None
             hold, expected = found.at_most_usd, found.usd
-        return NextTry(
-            changes=changes, provider=standing.provider, model=standing.model, hold_usd=hold, price_usd=expected
-        )
+        return NextTry(changes=changes, provider=state.provider, model=state.model, hold_usd=hold, price_usd=expected)

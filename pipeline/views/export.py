@@ -87,7 +87,7 @@ class _Copy:
     record: dict[str, Any]
 
 
-class _Standing(Enum):
+class _AtTarget(Enum):
     """What is at a target before the export."""
 
     MISSING = auto()
@@ -107,18 +107,18 @@ def export(resources: Resources, batch_id: BatchId, folder: Path, options: Expor
     batch = status.of_batch(resources, batch_id).batch
     told = generations.page(resources, batch_id=batch_id, user_id=batch.user_id)
     copies = list(_copies(told, folder, batch.name, options))
-    standing = {copy.target: _standing(copy, options) for copy in copies}
+    present = {copy.target: _at_target(copy, options) for copy in copies}
     if not options.overwrite:
-        _refuse_conflicts([copy.target for copy in copies if standing[copy.target] is _Standing.OTHER], folder)
+        _refuse_conflicts([copy.target for copy in copies if present[copy.target] is _AtTarget.OTHER], folder)
     writer = _Writer(resources, options)
     for copy in copies:
-        if standing[copy.target] is not _Standing.SAME:
+        if present[copy.target] is not _AtTarget.SAME:
             writer.write(copy)
     report = report_of(resources, batch_id)
     log, document = _write_lists(resources, told, folder, copies, report)
     return Exported(
         written=writer.written,
-        kept=sum(one is _Standing.SAME for one in standing.values()),
+        kept=sum(one is _AtTarget.SAME for one in present.values()),
         linked=writer.linked,
         unmarked=writer.unmarked,
         lost=writer.lost,
@@ -182,17 +182,17 @@ def _refuse_conflicts(others: Sequence[Path], folder: Path) -> None:
         )
 
 
-def _standing(copy: _Copy, options: ExportOptions) -> _Standing:
+def _at_target(copy: _Copy, options: ExportOptions) -> _AtTarget:
     if not copy.target.is_file():
-        return _Standing.OTHER if copy.target.exists() else _Standing.MISSING
+        return _AtTarget.OTHER if copy.target.exists() else _AtTarget.MISSING
     present = copy.target.read_bytes()
     original = original_of(present)
     if sha256(original) != copy.sha256:
-        return _Standing.OTHER
+        return _AtTarget.OTHER
     file = _File.of(copy, original, options)
     beside = sidecar_of(copy.target)
     same = file.content == present and beside.is_file() and beside.read_text(encoding="utf-8") == file.sidecar
-    return _Standing.SAME if same else _Standing.OUTDATED
+    return _AtTarget.SAME if same else _AtTarget.OUTDATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from db.books.audit import differences
 from db.reads import generations, jobs
-from db.reads.generations import Standing
+from db.reads.generations import BatchProgress
 from db.reads.jobs import OverdueJob
 from db.records import batches
 from db.records.batches import BatchRow
@@ -33,11 +33,11 @@ class BatchStatus:
     """A batch with its balances and the number of generations per state."""
 
     batch: BatchRow
-    standing: Standing
+    progress: BatchProgress
 
     @property
     def accepted(self) -> int:
-        return self.standing.counts[GenerationState.COMPLETED]
+        return self.progress.counts[GenerationState.COMPLETED]
 
     @property
     def remaining_usd(self) -> Decimal | None:
@@ -55,38 +55,38 @@ class BatchStatus:
     @property
     def over(self) -> bool:
         """Whether nothing happens any more by itself: all final and finished, stopped, or paused with nothing live."""
-        if self.standing.unfinished == 0 and self.standing.finishing == 0:
+        if self.progress.unfinished == 0 and self.progress.finishing == 0:
             return True
         halted = self.batch.stopped_reason is not None or self.batch.paused_reason is not None
-        return halted and self.standing.live == 0
+        return halted and self.progress.live == 0
 
     @property
     def idle(self) -> bool:
         """Whether generations wait and none is being worked on."""
-        return self.standing.live == 0 and (
-            self.standing.counts[GenerationState.QUEUED] > 0 or self.standing.finishing > 0
+        return self.progress.live == 0 and (
+            self.progress.counts[GenerationState.QUEUED] > 0 or self.progress.finishing > 0
         )
 
     @property
     def all_accepted(self) -> bool:
-        return self.accepted == self.standing.total
+        return self.accepted == self.progress.total
 
     def as_json(self) -> dict[str, Any]:
         """The document of `--json`; money is a decimal string."""
         return {
             "batch_id": str(self.batch.id),
             "name": self.batch.name,
-            "total": self.standing.total,
-            "counts": self.standing.counts,
+            "total": self.progress.total,
+            "counts": self.progress.counts,
             "accepted": self.accepted,
-            "finishing": self.standing.finishing,
+            "finishing": self.progress.finishing,
             "charged_usd": show(self.batch.charged_usd),
             "held_usd": show(self.batch.held_usd),
             "in_doubt_usd": show(self.batch.in_doubt_usd),
             "limit_usd": show(self.batch.limit_usd),
             "remaining_usd": show(self.remaining_usd),
             "avg_cost_per_image_usd": show(self.avg_cost_per_image_usd),
-            "wall_s": round(self.standing.wall_s, 3),
+            "wall_s": round(self.progress.wall_s, 3),
             "stopped": self.batch.stopped_reason,
             "paused": self.batch.paused_reason,
             "report": None,
@@ -95,7 +95,7 @@ class BatchStatus:
 
 def of_batch(resources: Resources, batch_id: BatchId) -> BatchStatus:
     with resources.database.transaction() as connection:
-        return BatchStatus(batch=batches.get(connection, batch_id), standing=generations.standing(connection, batch_id))
+        return BatchStatus(batch=batches.get(connection, batch_id), progress=generations.progress(connection, batch_id))
 
 
 def find(resources: Resources, name_or_id: str, *, user_id: str) -> BatchStatus:
@@ -106,13 +106,13 @@ def find(resources: Resources, name_or_id: str, *, user_id: str) -> BatchStatus:
     """
     with resources.database.transaction() as connection:
         batch = batches.find(connection, name_or_id, user_id=user_id)
-        return BatchStatus(batch=batch, standing=generations.standing(connection, batch.id))
+        return BatchStatus(batch=batch, progress=generations.progress(connection, batch.id))
 
 
 def latest(resources: Resources, *, user_id: str, limit: int = 20) -> list[BatchStatus]:
     with resources.database.transaction() as connection:
         return [
-            BatchStatus(batch=batch, standing=generations.standing(connection, batch.id))
+            BatchStatus(batch=batch, progress=generations.progress(connection, batch.id))
             for batch in batches.latest_batches(connection, user_id=user_id, limit=limit)
         ]
 

@@ -53,7 +53,7 @@ def test_a_batch_completes_while_the_bucket_is_away_and_is_there_a_minute_after(
     batch = system.enqueue("storm", [f"a pig on hill {number}" for number in range(PROMPTS)], provider="replicate")
 
     def completed() -> int:
-        return system.standing(batch).accepted
+        return system.progress(batch).accepted
 
     system.until(lambda: len(server.stored_keys()) >= 3, what="the first pictures in the bucket", timeout_s=90)
     server.hang()

@@ -68,7 +68,7 @@ def test_a_batch_that_is_canceled_in_a_storm_comes_to_an_end_and_its_books_equal
             system.until(lambda: _jobs_of(url) >= 4, what="jobs at work", timeout_s=60)
             batch_control.cancel(system.resources, batch)
             system.until_final(batch, timeout_s=200)
-            books, happened = system.standing(batch).as_json(), _said(url, "happened")["happened"]
+            books, happened = system.progress(batch).as_json(), _said(url, "happened")["happened"]
             billed = sum(Decimal(job["charged_usd"]) for job in _said(url, "bill")["jobs"])
     assert any(one["where"] == "cancel" for one in happened), "a cancel met a fault"
     assert books["counts"]["canceled"] >= 1

@@ -49,7 +49,7 @@ def test_a_batch_ends_behind_a_pooler(
         with system_of(settings, "io", "io", "beat", log=log) as system:
             batch = system.enqueue("pooled", [f"a pig on hill {number}" for number in range(40)], provider="replicate")
             system.until_final(batch, timeout_s=200)
-            assert system.standing(batch).accepted == 40
+            assert system.progress(batch).accepted == 40
             assert pooler.server_connections() <= 6 < pooler.client_connections(), "connections were shared"
     said = log.read_text()
     assert "prepared statement" not in said

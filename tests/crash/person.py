@@ -51,7 +51,7 @@ def settle_what_nobody_lists(resources: Resources, bill: dict[str, Any], *, left
 
 def cancel_one(resources: Resources, luck: random.Random) -> int:
     """Give up one of the batches that are at work, if there is one; returns how many."""
-    at_work = [one for one in status.latest(resources, user_id="local", limit=5) if one.standing.live]
+    at_work = [one for one in status.latest(resources, user_id="local", limit=5) if one.progress.live]
     if not at_work:
         return 0
     batch_control.cancel(resources, luck.choice(at_work).batch.id)

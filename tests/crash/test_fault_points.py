@@ -76,7 +76,7 @@ def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings
         stuck = ordered(resources, REPLICATE, tmp_path / "stuck.csv", [f"stuck {hill}" for hill in hills[:4]]).batch_id
         with crew_of(settings, LIKENESS_DIE_AT=",".join(_OF_WORKERS)):
             wait_for(
-                lambda: status.of_batch(resources, stuck).standing.counts["generating"] > 0,
+                lambda: status.of_batch(resources, stuck).progress.counts["generating"] > 0,
                 what="a job to stop",
                 timeout_s=300,
             )
@@ -89,7 +89,7 @@ def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings
             # What came late must have found its place too.
             wait_for(lambda: not breaches(resources, bill(url)), what="the books to be right")
         assert {path.name for path in deaths.iterdir()} == _OF_WORKERS, "every point was reached and killed somebody"
-        counts = [status.of_batch(resources, one).standing.counts for one in (checked, unlisted)]
+        counts = [status.of_batch(resources, one).progress.counts for one in (checked, unlisted)]
         assert sum(counts[0][state] for state in FINAL) == 60
         assert [one["failed"] for one in counts] == [0, 0]
 

@@ -39,7 +39,7 @@ def test_a_death_after_the_decision_leads_to_one_further_attempt(settings: Setti
         with crew_of(settings, roles=("io", "gpu", "beat"), LIKENESS_DIE_AT=",".join(armed)):
 
             def ended() -> bool:
-                counts = status.of_batch(resources, written.batch_id).standing.counts
+                counts = status.of_batch(resources, written.batch_id).progress.counts
                 return sum(counts[state] for state in FINAL) == _PROMPTS
 
             wait_for(ended, what="every generation to be final", timeout_s=300)
@@ -47,6 +47,6 @@ def test_a_death_after_the_decision_leads_to_one_further_attempt(settings: Setti
         found = bill(str(settings.sandbox_base_url))
         assert breaches(resources, found) == []
         assert len(found["jobs"]) == 2 * _PROMPTS, "one further attempt for each, however often somebody died"
-        assert status.of_batch(resources, written.batch_id).standing.counts["rejected"] == _PROMPTS
+        assert status.of_batch(resources, written.batch_id).progress.counts["rejected"] == _PROMPTS
         with resources.database.transaction() as connection:
             assert closed_loop.paid_unasked(connection) == []

@@ -52,7 +52,7 @@ def test_connections_dropped_before_and_after_acceptance_cost_no_job_twice(
         with crew_of(settings, roles=_IO if wire.listed else ("io", "io-sync", "beat")):
             wait_for(lambda: waiting(resources.database) == 0, what="every generation to end", timeout_s=600)
         billed = bill(url)
-        counts = status.of_batch(resources, written.batch_id).standing.counts
+        counts = status.of_batch(resources, written.batch_id).progress.counts
         assert breaches(resources, billed) == []
         if wire.listed:
             assert counts["completed"] == len(billed["jobs"]) == _PROMPTS

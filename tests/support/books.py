@@ -269,7 +269,7 @@ class Books:
     def counts(self, batch_id: BatchId) -> dict[str, int]:
         """How many generations of the batch stand where; only states with some."""
         with self.database.transaction() as connection:
-            return {state: n for state, n in reading.standing(connection, batch_id).counts.items() if n}
+            return {state: n for state, n in reading.progress(connection, batch_id).counts.items() if n}
 
     def live(self) -> list[Any]:
         return [row for row in self.rows(attempts) if row.state != AttemptState.FINISHED]

@@ -83,7 +83,7 @@ class System:
         if concurrency is not None:
             lanes.set_concurrency(self.resources, lane, concurrency)
 
-    def standing(self, batch_id: BatchId) -> BatchStatus:
+    def progress(self, batch_id: BatchId) -> BatchStatus:
         return status.of_batch(self.resources, batch_id)
 
     def until(self, holds: Callable[[], bool], *, what: str, timeout_s: float) -> None:
@@ -95,7 +95,7 @@ class System:
 
     def until_final(self, *batches: BatchId, timeout_s: float) -> None:
         def final() -> bool:
-            return all(self.standing(one).standing.unfinished == 0 for one in batches)
+            return all(self.progress(one).progress.unfinished == 0 for one in batches)
 
         self.until(final, what="the end of every generation", timeout_s=timeout_s)
 

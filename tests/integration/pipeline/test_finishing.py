@@ -85,7 +85,7 @@ def test_the_batch_is_over_when_its_pictures_are_finished(bench: Bench) -> None:
     attempt_id = accepted(bench, finish="upscale")
     batch_id = bench.batch_of(attempt_id)
     now = status.of_batch(bench.resources, batch_id)
-    assert (now.standing.unfinished, now.standing.finishing, now.over) == (0, 1, False)
+    assert (now.progress.unfinished, now.progress.finishing, now.over) == (0, 1, False)
     one_call(bench)
     one_call(bench)
     assert status.of_batch(bench.resources, batch_id).over
@@ -186,7 +186,7 @@ def test_the_finished_picture_is_shown_and_exported_beside_the_original(bench: B
 def test_a_batch_is_asked_for_by_name_and_a_picture_by_its_row(bench: Bench) -> None:
     accepted(bench)
     asked = finish_pictures.ask(bench.resources, "batch/0", user_id="user-1", steps=UPSCALE)
-    assert (asked.new, asked.status.standing.finishing, len(bench.sent.take("submit"))) == (1, 1, 1)
+    assert (asked.new, asked.status.progress.finishing, len(bench.sent.take("submit"))) == (1, 1, 1)
     assert finish_pictures.ask(bench.resources, "batch", user_id="user-1", steps=UPSCALE).new == 0
     with pytest.raises(BadInput, match="--upscale, --remove-background"):
         finish_pictures.ask(bench.resources, "batch", user_id="user-1", steps=())

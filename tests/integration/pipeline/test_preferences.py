@@ -12,7 +12,7 @@ from db.schema_learning import preference_heads, preference_pairs
 from domain.access import LOCAL_TEAM
 from domain.errors import BadInput
 from domain.feedback import FeedbackType
-from learning.preference import Standing
+from learning.preference import HeadStatus
 from learning.vectors import embedding
 from pipeline.learning import preferences
 from pipeline.operator import feedback
@@ -60,7 +60,7 @@ def test_choices_and_every_kind_of_feedback_are_learned_from(bench: Bench) -> No
     head = preferences.train_head(bench.resources)
     assert head is not None
     # One choice, and heart > rating 2 > outlier with heart > outlier.
-    assert (head.pairs, head.standing) == (4, Standing.NOT_ENOUGH_DATA)
+    assert (head.pairs, head.standing) == (4, HeadStatus.NOT_ENOUGH_DATA)
     assert preferences.usable_head(bench.resources, FINGERPRINT, batch_id=told.generation["batch_id"]) is None
     (row,) = bench.books.rows(preference_heads)
     assert (row.standing, row.accuracy) == ("not enough data", None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from learning.opinions import HEART, MOST_PER_PICTURE, OUTLIER, Opinion, choices, liking_of
-from learning.preference import Head, Pair, Standing, train
+from learning.preference import Head, HeadStatus, Pair, train
 
 DIMENSIONS = 32
 
@@ -33,7 +33,7 @@ def taste() -> np.ndarray:
 
 def test_twenty_pairs_are_not_enough(taste: np.ndarray) -> None:
     head = train(judged(1, 20, taste=taste))
-    assert head.standing is Standing.NOT_ENOUGH_DATA
+    assert head.standing is HeadStatus.NOT_ENOUGH_DATA
     assert head.accuracy is None
     with pytest.raises(ValueError, match="not enough data"):
         head.rewards(np.zeros((1, DIMENSIONS)))
@@ -42,7 +42,7 @@ def test_twenty_pairs_are_not_enough(taste: np.ndarray) -> None:
 def test_choices_at_random_are_no_better_than_chance(taste: np.ndarray) -> None:
     heads = [train(judged(seed, 200, taste=taste, sharpness=0.0)) for seed in range(8)]
     # The interval's lower end is above one half in one of forty by chance.
-    assert sum(one.standing is Standing.USABLE for one in heads) <= 1
+    assert sum(one.standing is HeadStatus.USABLE for one in heads) <= 1
 
 
 def test_two_hundred_pairs_beat_chance_with_confidence(taste: np.ndarray) -> None:
