@@ -5,7 +5,7 @@ is synchronous; only what waits for something else than a step is a coroutine.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -37,13 +37,40 @@ from pipeline.resources import Resources
 from providers.transport.outgoing import WebhookSender
 
 _ROUTES: Final = (
-    *(hooks, health, scrape, generate, from_image, batch_routes, event_routes, overview, taste),
-    *(pages, forms),
+    hooks,
+    health,
+    scrape,
+    generate,
+    from_image,
+    batch_routes,
+    character_routes,
+    event_routes,
+    overview,
+    taste,
+    pages,
+    forms,
 )
 _ABOUT: Final = (
     "Prompts become checked, paid-for, stored pictures. Send a key as `Authorization: Bearer lk_...`; a key sees its"
     " own team's data. Every error is a problem document (RFC 9457). See docs/api.md."
 )
+
+
+def _in_background(
+    resources: Resources, hub: Hub, *, local_webhooks: bool
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    """What runs beside the routes for as long as the application does."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        background = Background(resources, hub, sender=WebhookSender(local=local_webhooks))
+        background.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(background.stop)
+
+    return lifespan
 
 
 def create_app(
@@ -61,22 +88,12 @@ def create_app(
         local_webhooks: whether receivers of webhooks may be on this machine; in tests alone.
     """
     hub = Hub(resources)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        background = Background(resources, hub, sender=WebhookSender(local=local_webhooks))
-        background.start()
-        try:
-            yield
-        finally:
-            await run_in_threadpool(background.stop)
-
     # A redirect loses a webhook: its sender follows none. No page of FastAPI's own: it loads scripts from elsewhere.
     app = FastAPI(
         title="Likeness",
         description=_ABOUT,
         version=version("likeness"),
-        lifespan=lifespan,
+        lifespan=_in_background(resources, hub, local_webhooks=local_webhooks),
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
@@ -90,20 +107,7 @@ def create_app(
     app.state.metrics_token = metrics_token
     app.state.held = 0
     app.state.hub = hub
-    for module in (
-        hooks,
-        health,
-        scrape,
-        generate,
-        from_image,
-        batch_routes,
-        character_routes,
-        event_routes,
-        overview,
-        taste,
-        pages,
-        forms,
-    ):
+    for module in _ROUTES:
         app.include_router(module.router)
     answer_with_problems(app)
     answer_with_pages(app)

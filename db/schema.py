@@ -28,7 +28,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from db.column_types import NOTHING, Moment, Usd, metadata, one_of, quoted
 from domain.access import LOCAL_TEAM
 from domain.faults import CODES
-from domain.feedback import FeedbackType
 from domain.states import (
     FINAL,
     IN_FLIGHT,
@@ -389,20 +388,4 @@ generation_history = Table(
     Column("actor", Text, nullable=False, comment="a person, or the rule that decided"),
     Column("reason", Text, nullable=False),
     Column("detail", JSONB, nullable=False, server_default=NOTHING),
-)
-
-generation_feedback = Table(
-    "generation_feedback",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("generation_id", UUID, ForeignKey("generations.id"), nullable=False, index=True),
-    Column("asset_id", UUID, ForeignKey("generation_assets.id"), index=True),
-    Column("user_id", Text, nullable=False),
-    Column("feedback_type", Text, nullable=False),
-    Column("rating", Integer),
-    Column("comment", Text),
-    Column("metadata", JSONB, nullable=False, server_default=NOTHING),
-    Column("created_at", Moment, nullable=False, server_default=func.now()),
-    one_of("feedback_type", FeedbackType),
-    CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),
 )

@@ -1,4 +1,4 @@
-"""Tables of what is learned: decisions about models, choices between pictures, fitted heads, personas."""
+"""Tables of what is learned, and from what: feedback, decisions about models, choices, fitted heads, personas."""
 
 from sqlalchemy import (
     BigInteger,
@@ -18,11 +18,28 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from db.column_types import NOTHING, Moment, metadata
+from db.column_types import NOTHING, Moment, metadata, one_of
 from db.schema import attempts
 from domain.access import LOCAL_TEAM
+from domain.feedback import FeedbackType
 
-__all__ = ["metadata", "personas", "preference_heads", "preference_pairs", "routing_decisions"]
+__all__ = ["generation_feedback", "metadata", "personas", "preference_heads", "preference_pairs", "routing_decisions"]
+
+generation_feedback = Table(
+    "generation_feedback",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("generation_id", UUID, ForeignKey("generations.id"), nullable=False, index=True),
+    Column("asset_id", UUID, ForeignKey("generation_assets.id"), index=True),
+    Column("user_id", Text, nullable=False),
+    Column("feedback_type", Text, nullable=False),
+    Column("rating", Integer),
+    Column("comment", Text),
+    Column("metadata", JSONB, nullable=False, server_default=NOTHING),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    one_of("feedback_type", FeedbackType),
+    CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),
+)
 
 routing_decisions = Table(
     "routing_decisions",

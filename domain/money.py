@@ -40,3 +40,12 @@ def read_limit(text: str, *, what: str) -> Decimal:
     if not value.is_finite() or not 0 < value <= LARGEST or usd(value) == 0:
         raise BadInput(f"{what} is {text!r}; it must be above 0 and at most {LARGEST} dollars")
     return usd(value)
+
+
+def limit_of(value: Decimal | float | str | None, *, what: str) -> Decimal | None:
+    """The limit that a script gives; None for none.
+
+    Raises:
+        BadInput: as `read_limit`.
+    """
+    return None if value is None else read_limit(str(value), what=what)

@@ -20,7 +20,7 @@ from domain.errors import ServiceMissing
 from domain.escalation import read_steps, try_policy_of
 from domain.feedback import read_kind
 from domain.ids import BatchId
-from domain.money import read_limit
+from domain.money import limit_of
 from domain.states import GenerationState
 from likeness.characters import Characters
 from likeness.generations import SingleGenerations
@@ -248,26 +248,31 @@ class Connection(Characters, SingleGenerations):
             RequestError: something cannot be used; nothing was enqueued.
             ServiceMissing: the provider's key is not set.
         """
-        findings = Findings()
-        order = Order(
+        steps = None if escalate is None else read_steps(escalate)
+        return self._enqueued(
+            prompts,
+            sheet=sheet,
             name=name or f"script-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}",
-            user_id=self.user,
             provider=provider,
-            prompts=rows_in(prompts, sheet=sheet, findings=findings),
             model=model,
             character=join_names(character),
             settings=dict(settings or {}),
-            limit_usd=None if max_cost is None else read_limit(str(max_cost), what="max_cost"),
-            max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
+            limit_usd=limit_of(max_cost, what="max_cost"),
+            max_image_cost=limit_of(max_image_cost, what="max_image_cost"),
             priority=priority,
-            whole_file=False,
-            try_policy=try_policy_of(max_tries=max_tries, escalate=None if escalate is None else read_steps(escalate)),
+            try_policy=try_policy_of(max_tries=max_tries, escalate=steps),
             preparation=stage_wishes(
                 analysis=analysis, enhance=enhance, persona=persona, block=block, optimise=optimise
             ),
-            folder=prompts.parent if isinstance(prompts, Path) else Path(),
-            findings=findings,
         )
+
+    def _enqueued(
+        self, prompts: Path | Iterable[str | Mapping[str, Any]], *, sheet: str | None, **wanted: Any
+    ) -> Batch:
+        findings = Findings()
+        rows = rows_in(prompts, sheet=sheet, findings=findings)
+        folder = prompts.parent if isinstance(prompts, Path) else Path()
+        order = Order(user_id=self.user, prompts=rows, whole_file=False, folder=folder, findings=findings, **wanted)
         plan = prepare(self.resources, order)
         for warning in plan.warnings:
             log.warning("%s", warning)

@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.access import LOCAL_TEAM
 from domain.errors import BadInput
 from domain.ids import BatchId
-from domain.money import read_limit
+from domain.money import limit_of
 from domain.states import GenerationState
 from pipeline.intake.commit import commit
 from pipeline.intake.plan import prepare
@@ -147,6 +147,18 @@ class Making(Protocol):
     def finished(self, batch_id: BatchId, name: str, timeout: float | None) -> None: ...
 
 
+def _limits(max_cost: Decimal | float | str | None, max_image_cost: Decimal | float | str | None) -> dict[str, Any]:
+    each = limit_of(max_image_cost, what="max_image_cost")
+    return {"limit_usd": limit_of(max_cost, what="max_cost"), "max_image_cost": each}
+
+
+def _made(making: Making, single: Single, *, wait: bool, timeout: float | None) -> Generation:
+    batch_id, name, translated = make(making.resources, single, user_id=making.user)
+    if wait:
+        making.finished(batch_id, name, timeout)
+    return only_one_of(making.resources, batch_id, translated=translated)
+
+
 class SingleGenerations:
     """The methods of a connection that are about single generations."""
 
@@ -200,18 +212,14 @@ class SingleGenerations:
             model=model,
             settings=dict(settings or {}),
             character=character,
-            limit_usd=None if max_cost is None else read_limit(str(max_cost), what="max_cost"),
             analysis=analysis,
             enhance=enhance,
             block=block,
             candidates=candidates,
-            max_image_cost=None if max_image_cost is None else read_limit(str(max_image_cost), what="max_image_cost"),
+            **_limits(max_cost, max_image_cost),
             more=stage_wishes(persona=persona, optimise=optimise),
         )
-        batch_id, name, translated = make(self.resources, single, user_id=self.user)
-        if wait:
-            self.finished(batch_id, name, timeout)
-        return only_one_of(self.resources, batch_id, translated=translated)
+        return _made(self, single, wait=wait, timeout=timeout)
 
     def generation(self: Making, id: UUID | str) -> Generation:  # noqa: A002 -- the word of the owner's service
         """The generation of that id.

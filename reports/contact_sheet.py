@@ -80,14 +80,7 @@ def write_page(page: str, path: Path) -> None:
         raise
 
 
-def render(report: Report, *, folder: Path | None = None, lazily: bool = True) -> str:
-    """The contact sheet as HTML.
-
-    Args:
-        folder: beside the page, gets the thumbnails; None for a page in one piece, which has pictures for its first
-            `MOST_ON_ONE_PAGE` cards.
-        lazily: cards and pictures of a large page are made while somebody scrolls.
-    """
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -96,6 +89,18 @@ def render(report: Report, *, folder: Path | None = None, lazily: bool = True) -
         lstrip_blocks=True,
     )
     environment.globals.update(dollars=wording.dollars, lasting=wording.duration_text, moment=wording.moment)
+    return environment
+
+
+def render(report: Report, *, folder: Path | None = None, lazily: bool = True) -> str:
+    """The contact sheet as HTML.
+
+    Args:
+        folder: beside the page, gets the thumbnails; None for a page in one piece, which has pictures for its first
+            `MOST_ON_ONE_PAGE` cards.
+        lazily: cards and pictures of a large page are made while somebody scrolls.
+    """
+    environment = _environment()
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     told = sorted((line for line in report.generations if _has_something_to_show(line)), key=worst_first)
     waiting = [line for line in report.generations if not _has_something_to_show(line)]

@@ -200,6 +200,19 @@ class _NoDispatch:
 
 
 @contextlib.contextmanager
+def _open_database(settings: Settings, *, threads: int, application: str) -> Iterator[Database]:
+    """The database at this version's schema."""
+    database_url, _ = server_urls(settings)
+    database = Database(database_url, pool_size=threads, application=application)
+    try:
+        database.check()
+        _migrate(settings, database)
+        yield database
+    finally:
+        database.close()
+
+
+@contextlib.contextmanager
 def _lent(
     settings: Settings,
     *,
@@ -211,12 +224,8 @@ def _lent(
 ) -> Iterator[Resources]:
     from runtime.lanes import ensure_rows, open_lanes, open_words
 
-    database_url, _ = server_urls(settings)
-    database = Database(database_url, pool_size=threads, application=application)
     with contextlib.ExitStack() as stack:
-        stack.callback(database.close)
-        database.check()
-        _migrate(settings, database)
+        database = stack.enter_context(_open_database(settings, threads=threads, application=application))
         ensure_rows(settings, database)
         lanes = open_lanes(settings)
         for lane in lanes.values():

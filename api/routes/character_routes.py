@@ -5,6 +5,7 @@ A file that is sent is not kept: its pixels are, so that nothing else of it goes
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
@@ -12,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict
 
 from api import orders, wire
-from api.callers import Approver, Held, Reader, installation_of
+from api.callers import Approver, Caller, Held, Reader, installation_of
 from api.problems import documented
 from api.routes.generate import IdempotencyKey
 from api.wire import Wire
@@ -200,19 +201,19 @@ def add(
         team=caller.team,
     )
 
-    def work() -> Mapping[str, Any]:
-        before = {one.name for one in definitions.list_characters(resources, team=caller.team)}
-        made = definitions.add(resources, new)
-        created = made.name not in before
-        detail = {"character": made.name, "references": len(made.references)}
-        events.note_act(
-            resources, caller.key, "character added" if created else "character changed", batch_id=None, detail=detail
-        )
-        taken = CharacterTaken(**_details(resources, made).model_dump(), created=created)
-        return taken.model_dump(mode="json", by_alias=True)
-
-    answer, _ = orders.once(request, resources, caller, work)
+    answer, _ = orders.once(request, resources, caller, partial(_taken, resources, caller, new))
     return JSONResponse(answer, status_code=201 if answer["created"] else 200, headers={"Location": str(answer["url"])})
+
+
+def _taken(resources: Resources, caller: Caller, new: NewCharacter) -> Mapping[str, Any]:
+    before = {one.name for one in definitions.list_characters(resources, team=caller.team)}
+    made = definitions.add(resources, new)
+    created = made.name not in before
+    act = "character added" if created else "character changed"
+    detail = {"character": made.name, "references": len(made.references)}
+    events.note_act(resources, caller.key, act, batch_id=None, detail=detail)
+    taken = CharacterTaken(**_details(resources, made).model_dump(), created=created)
+    return taken.model_dump(mode="json", by_alias=True)
 
 
 def _pictures(files: list[UploadFile]) -> list[bytes]:

@@ -130,8 +130,7 @@ def _budget_in_words(budget: BudgetReach, plan: Plan) -> str:
 
 
 def _document(plan: Plan, figures: PlanFigures) -> dict[str, object]:
-    rows, budget, grid = plan.order.prompts, figures.budget, figures.grid
-    counted = isinstance(rows, PromptRows) and rows.approved + rows.unapproved.total()
+    budget, grid = figures.budget, figures.grid
     return {
         "name": plan.order.name,
         "dry_run": True,
@@ -152,26 +151,10 @@ def _document(plan: Plan, figures: PlanFigures) -> dict[str, object]:
         "limit_usd": show(plan.order.limit_usd),
         "plan_hash": plan.digest,
         "max_tries": plan.order.policy.max_tries,
-        "approved": rows.approved if isinstance(rows, PromptRows) and counted else None,
-        "unapproved": rows.unapproved.total() if isinstance(rows, PromptRows) and counted else None,
-        "approval_rate": round(rows.approved / counted, 6) if isinstance(rows, PromptRows) and counted else None,
-        "left_out": rows.unapproved.total() if isinstance(rows, PromptRows) and rows.approved_only else 0,
+        **_approval(plan.order.prompts),
         "themes": dict(figures.themes),
         "variations": None if grid is None else grid[1],
-        "models": [
-            {
-                "provider": one.provider,
-                "model": one.model,
-                "mode": one.mode,
-                "rows": one.count,
-                "usd_each": show(one.usd_each),
-                "expected_usd": show(one.expected_usd),
-                "at_most_usd": show(one.at_most_usd),
-                "usual_s": one.usual_s,
-                "usual_from": one.source,
-            }
-            for one in figures.models
-        ],
+        "models": [_model(one) for one in figures.models],
         "budget": {
             "limit_usd": show(budget.limit_usd),
             "used_usd": show(budget.used_usd),
@@ -181,4 +164,32 @@ def _document(plan: Plan, figures: PlanFigures) -> dict[str, object]:
             "stops_after_line": budget.last_line,
         },
         "warnings": list(plan.warnings),
+    }
+
+
+def _approval(rows: object) -> dict[str, object]:
+    """How many rows are approved; None where the file says nothing about it."""
+    if not isinstance(rows, PromptRows):
+        return {"approved": None, "unapproved": None, "approval_rate": None, "left_out": 0}
+    unapproved = rows.unapproved.total()
+    counted = rows.approved + unapproved
+    return {
+        "approved": rows.approved if counted else None,
+        "unapproved": unapproved if counted else None,
+        "approval_rate": round(rows.approved / counted, 6) if counted else None,
+        "left_out": unapproved if rows.approved_only else 0,
+    }
+
+
+def _model(one: ModelFigures) -> dict[str, object]:
+    return {
+        "provider": one.provider,
+        "model": one.model,
+        "mode": one.mode,
+        "rows": one.count,
+        "usd_each": show(one.usd_each),
+        "expected_usd": show(one.expected_usd),
+        "at_most_usd": show(one.at_most_usd),
+        "usual_s": one.usual_s,
+        "usual_from": one.source,
     }

@@ -73,14 +73,8 @@ def enqueue(
             raise typer.Exit(
                 watch_to_the_end(site, order.name, terminal, report, log=log, workers=workers, beside=beside)
             )
-        terminal.document(
-            {
-                **status.of_batch(site.resources, written.batch_id).as_json(),
-                "new": written.new,
-                "known": written.known,
-                "changed": written.changed,
-            }
-        )
+        counts = {"new": written.new, "known": written.known, "changed": written.changed}
+        terminal.document({**status.of_batch(site.resources, written.batch_id).as_json(), **counts})
 
 
 def _without_refused(options: EnqueueOptions, plan: Plan, site: Opened, terminal: Terminal) -> Plan:

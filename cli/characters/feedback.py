@@ -75,15 +75,11 @@ def say_command(
             generation_id=GenerationId(details.generation["id"]),
             detail={"row": details.generation["position"], "feedbackType": kind, "rating": rating},
         )
-        terminal.document(
-            {
-                "generation_id": str(details.generation["id"]),
-                "asset_id": None if about is None else str(about),
-                "feedback_type": kind.value,
-                "rating": rating,
-                "comment": comment,
-            }
-        )
+        subject = {
+            "generation_id": str(details.generation["id"]),
+            "asset_id": None if about is None else str(about),
+        }
+        terminal.document({**subject, "feedback_type": kind.value, "rating": rating, "comment": comment})
         learns = "; `likeness calibrate` learns from it" if kind in IDENTITY else ""
         terminal.note(f"kept{learns}")
 

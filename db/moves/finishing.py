@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, insert, select
 
 from db.books import ledger
-from db.books.spending import Cap, lane_day, lock_caps, user_month
+from db.books.spending import Cap, Subject, lane_day, lock_caps, user_month
 from db.ids import new_id, new_token
 from db.moves.admission import Admitted, free_places, lock_budgets, lock_provider
 from db.moves.fair_share import Budget
@@ -71,11 +71,7 @@ def admit(
         if lane is None:
             continue
         budget = budgets[call.wish.batch_id]
-        concerned = {
-            "budget": budget,
-            "budget of the user's month": caps.get(user_month(call.wish.team, call.wish.user_id)),
-            "budget of the lane's day": caps.get(lane_day(lane)),
-        }
+        concerned = _concerned(call, budget, caps, lane=lane)
         if (which := _too_small(concerned, call.hold_usd)) is not None:
             if held[call.wish.batch_id] + budget.handed == 0:
                 said = _OVER.format(usd=call.hold_usd, which=which)
@@ -95,6 +91,17 @@ def admit(
 def _lane(call: NewCall, places: Mapping[str, int]) -> str | None:
     free = [name for name, number in places.items() if number > 0 and call.lane in {None, name}]
     return max(free, key=lambda name: places[name], default=None)
+
+
+def _concerned(
+    call: NewCall, budget: Budget, caps: Mapping[Subject, Cap], *, lane: str
+) -> dict[str, Budget | Cap | None]:
+    """What the call's money counts against, by its name in sentences."""
+    return {
+        "budget": budget,
+        "budget of the user's month": caps.get(user_month(call.wish.team, call.wish.user_id)),
+        "budget of the lane's day": caps.get(lane_day(lane)),
+    }
 
 
 def _too_small(concerned: Mapping[str, Budget | Cap | None], hold: Decimal) -> str | None:

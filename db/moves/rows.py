@@ -155,6 +155,17 @@ def error_columns(failure: LikenessError | None) -> dict[str, Any]:
     return {"error_code": failure.code, "error_message": storable(str(failure))[:4000]}
 
 
+def _reached(
+    connection: Connection, work: Work, target: GenerationState, failure: LikenessError | None
+) -> GenerationState:
+    """The state that the generation comes to where `target` was meant; an earlier picture or a cancel changes it."""
+    reached = _instead_of_failing(connection, work) if target is GenerationState.FAILED else target
+    reached = _or_canceled(work, reached)
+    if reached is not target and reached is not GenerationState.CANCELED:
+        _note_instead(connection, work, reached, failure)
+    return reached
+
+
 def finish(
     connection: Connection,
     work: Work,
@@ -172,10 +183,7 @@ def finish(
     """
     hold_state = ledger.release(connection, work, reason=failure.code if failure else outcome)
     errors = error_columns(failure)
-    reached = _instead_of_failing(connection, work) if target is GenerationState.FAILED else target
-    reached = _or_canceled(work, reached)
-    if reached is not target and reached is not GenerationState.CANCELED:
-        _note_instead(connection, work, reached, failure)
+    reached = _reached(connection, work, target, failure)
     set_generation(
         connection,
         work,

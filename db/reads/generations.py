@@ -15,7 +15,6 @@ from db.schema import (
     batches,
     characters,
     generation_assets,
-    generation_feedback,
     generation_history,
     generations,
     ledger_entries,
@@ -23,6 +22,7 @@ from db.schema import (
 from db.schema_api import acts
 from db.schema_checks import threshold_versions, verdicts
 from db.schema_finishing import finishings
+from db.schema_learning import generation_feedback
 from domain.errors import UnknownThing
 from domain.ids import BatchId, GenerationId
 from domain.states import FINAL, AttemptKind, AttemptState, GenerationState, HoldState, LedgerKind

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, any_, func, insert, literal, or_, select
 
-from db.schema import generation_assets, generation_feedback, generations
+from db.schema import generation_assets, generations
+from db.schema_learning import generation_feedback
 from db.texts import storable
 from domain.feedback import IDENTITY, FeedbackType
 from domain.ids import AssetId, CharacterId, GenerationId

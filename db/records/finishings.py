@@ -6,8 +6,21 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, literal, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.sql.selectable import LateralFromClause
 from sqlalchemy.types import Text
 
 from db.reads.work import Work
@@ -127,10 +140,10 @@ def providers_of(connection: Connection, batch_id: BatchId, generation_id: Gener
     return sorted(connection.execute(found).scalars())
 
 
-def waiting(connection: Connection, *, limit: int) -> list[Waiting]:
-    """Wishes of batches that are not paused, oldest first, that may be carried on now."""
+def _picture_of_each() -> LateralFromClause:
+    """The picture that each wish is about: its own, or the best of the generation."""
     asset = generation_assets
-    chosen = (
+    return (
         select(asset)
         .where(
             asset.c.generation_id == finishings.c.generation_id,
@@ -144,6 +157,11 @@ def waiting(connection: Connection, *, limit: int) -> list[Waiting]:
         .limit(1)
         .lateral("picture")
     )
+
+
+def waiting(connection: Connection, *, limit: int) -> list[Waiting]:
+    """Wishes of batches that are not paused, oldest first, that may be carried on now."""
+    chosen = _picture_of_each()
     rows = connection.execute(
         select(
             finishings,

@@ -19,7 +19,7 @@ from domain.errors import BadInput
 from domain.ids import CharacterId
 from domain.verdict import Aspect, Scores
 from pipeline.calibration.examples import Examples
-from pipeline.calibration.scored_examples import scored, values_of
+from pipeline.calibration.scored_examples import Scored, scored, values_of
 from pipeline.characters.check_files import reference_embeddings
 from pipeline.characters.threshold_origin import Weights, describe_fitted, fitted_to
 from pipeline.resources import Resources
@@ -124,6 +124,19 @@ class Calibration:
         return CombinedErrors(false_reject=1 - passed[0], false_accept=passed[1])
 
 
+def _examined(examples: Examples, positives: Scored, negatives: Scored) -> tuple[Examined, ...]:
+    """Core and style, each with its cut."""
+    thresholds = examples.character.thresholds
+    groups, shown, others = (positives.groups, negatives.groups), positives.scores, negatives.scores
+    return tuple(
+        examine(values_of(shown, one), values_of(others, one), present=present, groups=groups, rule=rule)
+        for one, present, rule in (
+            (Aspect.CORE, thresholds.core, Rule.BETWEEN),
+            (Aspect.STYLE, thresholds.style, Rule.FLOOR),
+        )
+    )
+
+
 def calibrate(
     examples: Examples, scoring: Scoring, *, alike: float, today: date, each: Callable[[], None] = lambda: None
 ) -> Calibration:
@@ -151,17 +164,8 @@ def calibrate(
     for what, found in (("positives", positives), ("negatives", negatives)):
         if not found.scores:
             raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
-    thresholds = examples.character.thresholds
-    groups = positives.groups, negatives.groups
     crops = median(positives.crops), median(negatives.crops)
-    showing, others = positives.scores, negatives.scores
-    core, style = (
-        examine(values_of(showing, one), values_of(others, one), present=present, groups=groups, rule=rule)
-        for one, present, rule in (
-            (Aspect.CORE, thresholds.core, Rule.BETWEEN),
-            (Aspect.STYLE, thresholds.style, Rule.FLOOR),
-        )
-    )
+    core, style = _examined(examples, positives, negatives)
     return Calibration(
         character=examples.character,
         aggregation=aggregation,

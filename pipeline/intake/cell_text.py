@@ -35,6 +35,10 @@ _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _LONGEST_SHOWN: Final = 30
 _COMMENTS: Final = ("# ", "## ", "### ", "//", "<!--", "/*")
 _RULER: Final = re.compile(r"[#\-=*_~–—]{3,}|#")
+#: Beside letters and digits, what a text of nothing but words may hold. Anything else may be a flag, an address or a
+#: placeholder; so may a hyphen that is not inside a word.
+_BETWEEN_WORDS: Final = str.maketrans("", "", " ,.;'’\"!?()&")
+_INSIDE_A_WORD: Final = re.compile(r"(?<=\w)-(?=\w)")
 
 
 def is_placeholder(text: str) -> bool:
@@ -113,3 +117,11 @@ def is_comment(line: str) -> bool:
     """
     text = line.strip()
     return text.startswith(_COMMENTS) or _RULER.fullmatch(text) is not None
+
+
+def is_words(prompt: str) -> bool:
+    """Whether a text holds words alone: no flag, no address, no placeholder."""
+    if "-" in prompt:
+        prompt = _INSIDE_A_WORD.sub("", prompt)
+    # The long vowel of Japanese is a letter, and two of them are what some keyboards give for two hyphens.
+    return prompt.translate(_BETWEEN_WORDS).isalnum() and "ーー" not in prompt

@@ -135,6 +135,12 @@ class Plan:
             )
 
 
+def _looks(resources: Resources, order: Order, checks: RowChecks) -> Looks:
+    if not order.look:
+        return Looks(passed_over=len(checks.addresses))
+    return look(resources, checks.addresses, pictures=order.pictures or ())
+
+
 def prepare(
     resources: Resources, order: Order, *, catalogue: Catalogue | None = None, today: date | None = None
 ) -> Plan:
@@ -156,11 +162,7 @@ def prepare(
             repeats.note(identity)
             lines.append((row.line, line))
     _check_budget(order, checks)
-    looks = (
-        look(resources, checks.addresses, pictures=order.pictures or ())
-        if order.look
-        else Looks(passed_over=len(checks.addresses))
-    )
+    looks = _looks(resources, order, checks)
     known = _known(resources, order, checks, looks, lines=lines, repeats=repeats)
     refuse(looks, checks.addresses, wanted=known.addresses)
     _warn(order, seen, known.changed)

@@ -30,6 +30,7 @@ from pipeline.characters.references import (
     unread_types,
 )
 from pipeline.characters.threshold_origin import local_weights, misfits
+from pipeline.intake.cell_text import is_words
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.order import Order
 from pipeline.intake.prompt_rows import PromptRow
@@ -50,11 +51,7 @@ from providers.registry import service
 
 #: Rows that all differ in their settings make as many kinds; the memory for them has an end.
 _MOST_KINDS: Final = 10_000
-#: Beside letters and digits, what a text of nothing but words may hold. Anything else may be a flag, an address or a
-#: placeholder; so may a hyphen that is not inside a word.
-_BETWEEN_WORDS: Final = str.maketrans("", "", " ,.;'’\"!?()&")
 _BETWEEN_NAMES: Final = re.compile(r"\s*[;,|&+/\r\n]\s*|\s+and\s+")
-_INSIDE_A_WORD: Final = re.compile(r"(?<=\w)-(?=\w)")
 
 
 @dataclass(slots=True)
@@ -167,7 +164,7 @@ class RowChecks:
         return [*self._counted, *(kind.tally() for kind in self._kinds.values())]
 
     def _checked(self, row: PromptRow) -> tuple[bytes, str]:
-        plain = _is_words(row.prompt)
+        plain = is_words(row.prompt)
         kind = self._kind(row, plain=plain)
         seed = row.settings.get("seed") if row.settings else None
         settings = kind.settings if seed is None else {**kind.settings, "seed": seed}
@@ -387,13 +384,6 @@ def _named(settings: dict[str, Any], row: PromptRow) -> list[str]:
         raise BadInput("the row names references in `cref_urls` and wants none by `references`; leave one of them out")
     settings.pop("cref_urls", None)
     return []
-
-
-def _is_words(prompt: str) -> bool:
-    if "-" in prompt:
-        prompt = _INSIDE_A_WORD.sub("", prompt)
-    # The long vowel of Japanese is a letter, and two of them are what some keyboards give for two hyphens.
-    return prompt.translate(_BETWEEN_WORDS).isalnum() and "ーー" not in prompt
 
 
 def _identity_rest(kind: RowKind, *, settings: Mapping[str, Any]) -> str:

@@ -7,7 +7,8 @@ import pytest
 
 import likeness
 from db.moves import submission
-from db.schema import batches, generation_feedback
+from db.schema import batches
+from db.schema_learning import generation_feedback
 from domain.errors import MaybeSent
 from likeness import Connection
 from tests.support.books import Books
