@@ -145,5 +145,5 @@ def show_command(
             return
         with looked_at() as site:
             details = generations.find(site.resources, generation, user_id=site.settings.user)
-            terminal.document(views.document(site.resources, details))
+            terminal.document({**views.document(site.resources, details), "stages": stages_of(details)})
             terminal.show(*views.whole(site.resources, details))

@@ -7,15 +7,17 @@ of `domain.stored_pictures`, which hold their digests: the same picture is the s
 import tempfile
 import weakref
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from domain.errors import BadInput
 from domain.ids import sha256
 from domain.stored_pictures import stored_address
 from pipeline.intake.workbooks.contract import TooLarge
 from pipeline.intake.workbooks.package import Package
-from pipeline.resources import Resources
 from storage.picture_keys import key_of
+
+if TYPE_CHECKING:
+    from pipeline.resources import Resources
 
 #: As many as an export lays into its rows.
 MOST_PICTURES: Final = 5_000
@@ -63,7 +65,7 @@ class WorkbookPictures:
         self._file.seek(at)
         return self._file.read(length)
 
-    def keep(self, resources: Resources) -> None:
+    def keep(self, resources: "Resources") -> None:
         """Put all of them into the store; again is harmless."""
         from pipeline.preparing.input_pictures import PREFIX
 
