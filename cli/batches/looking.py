@@ -17,6 +17,7 @@ from domain.errors import BadInput, UnknownThing
 from domain.states import GenerationState
 from pipeline.operator import lanes
 from pipeline.views import generations, status, team
+from pipeline.views.stages import stages_of
 from pipeline.views.status import BatchStatus
 
 #: Of what people did to a batch, the newest are shown.
