@@ -15,7 +15,7 @@ from pipeline.process.measures import Measures, Unmeasured
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.resources import Dispatch, Resources, Timing
 from providers.contract import Lane
-from runtime.pictures import open_store, open_store_of_work
+from runtime.picture_stores import open_store, open_store_of_work
 from runtime.settings import Settings
 from validation.base import Scorer
 

@@ -1,6 +1,7 @@
 """Failures on the page: a person who is not signed in is asked for a key, every other failure is a page of its own."""
 
 from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 
 from api.page.rendering import page
 from api.page.visitors import SignInRequired
@@ -25,7 +26,17 @@ def answer_with_pages(app: FastAPI) -> None:
             return page("sign_in.html.j2", None, code=401, said=None)
         return _page_of(status_of(failure), str(failure))
 
+    in_problems = app.exception_handlers[HTTPException]
+
+    async def of_http(request: Request, failure: Exception) -> Response:
+        assert isinstance(failure, HTTPException)
+        if _is_of_page(request) and failure.status_code == 404:
+            return _page_of(404, "There is no page at this address.")
+        answer: Response = await in_problems(request, failure)  # type: ignore[misc]  # set before, and asynchronous
+        return answer
+
     app.add_exception_handler(LikenessError, ours)
+    app.add_exception_handler(HTTPException, of_http)
 
 
 def _page_of(status: int, said: str) -> Response:

@@ -15,16 +15,16 @@ from cli.batches.dry_run import priced_with, say_plan
 from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
 from cli.installation import Opened, crew_of_command, opened
-from cli.stand_in import is_missing, sandbox_child, with_stand_in
+from cli.sandbox_child import is_missing, sandbox_child, with_stand_in
 from cli.terminal import Terminal
 from domain.errors import BadInput
 from domain.states import GenerationState
 from pipeline.intake.commit import Enqueued, commit
 from pipeline.intake.plan import Plan, prepare
-from pipeline.intake.plan_figures import figures_of
 from pipeline.intake.prompt_check import objections, refuse_objectionable
 from pipeline.intake.prompt_rows import PromptRows
 from pipeline.views import status
+from pipeline.views.plan_figures import figures_of
 from runtime.lanes import require_lane
 from runtime.settings import read_settings
 from runtime.site import is_embedded

@@ -14,7 +14,7 @@ from cli.installation import Opened, looked_at
 from cli.options import AsJson, Batch
 from cli.terminal import ENDED_OTHERWISE, Terminal, open_terminal
 from domain.errors import BadInput
-from pipeline.intake.workbook_export import export_workbook
+from pipeline.intake.workbooks.workbook_export import export_workbook
 from pipeline.views import status
 from pipeline.views.export import DEFAULT_TEMPLATE, Exported, ExportOptions, export, fit_name
 from pipeline.views.report import report_of

@@ -19,7 +19,7 @@ from cli.batches.watch import Watch, conclude
 from cli.demo import chaos_books, stand_in
 from cli.demo.chaos_books import AtProvider
 from cli.installation import Opened, opened, tending
-from cli.stand_in import address, port_of, sandbox_child
+from cli.sandbox_child import address, port_of, sandbox_child
 from cli.tables import table_of
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal
 from domain.errors import KeyRefused, OutOfMoney, ProviderError, ServiceMissing

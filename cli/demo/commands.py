@@ -13,7 +13,7 @@ from cli.batches.watch import Watch, conclude
 from cli.demo import stand_in
 from cli.installation import opened, tending
 from cli.options import AsJson
-from cli.stand_in import address, sandbox_child
+from cli.sandbox_child import address, sandbox_child
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.money import show, usd
 from domain.states import GenerationState

@@ -9,7 +9,7 @@ from cli.operations.doctor_checks import Check, Health
 from pipeline.doubts import provider_clocks as service_clocks
 from pipeline.intake import live_models
 from pipeline.resources import Resources
-from runtime.pictures import missing_for_bucket, open_store
+from runtime.picture_stores import missing_for_bucket, open_store
 from runtime.settings import Settings
 from storage.base import StoreAway
 

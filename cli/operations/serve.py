@@ -12,7 +12,7 @@ import typer
 from cli.demo.commands import demo_settings
 from cli.installation import Opened, opened, python_module
 from cli.operations.roles import Role
-from cli.stand_in import sandbox_child
+from cli.sandbox_child import sandbox_child
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput, ServiceMissing
 from pipeline.operator import keys

@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from db.records.near_duplicates import SeenPicture
+from db.reads.near_duplicates import SeenPicture
 from domain.ids import AssetId
 
 _STORED = np.dtype("<f4")

@@ -10,7 +10,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from db.records import near_duplicates
+from db.reads import near_duplicates
 from db.session import Database
 from domain.errors import LikenessError
 from domain.ids import BatchId

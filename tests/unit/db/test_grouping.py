@@ -48,7 +48,7 @@ def test_those_who_come_while_a_group_runs_are_the_next_group() -> None:
         first = pool.submit(grouped.do, database, 0)
         assert entered.wait(PATIENCE_S)
         others = [pool.submit(grouped.do, database, item) for item in range(1, 9)]
-        while len(grouped._waiting) < 8:
+        while len(grouped._combiner._waiting) < 8:
             threading.Event().wait(0.001)
         goes_on.set()
         assert [one.result(PATIENCE_S) for one in (first, *others)] == [item * 2 for item in range(9)]

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from domain.ids import AttemptId, sha256
-from runtime.pictures import endpoint_of, missing_for_bucket, open_store
+from runtime.picture_stores import endpoint_of, missing_for_bucket, open_store
 from runtime.settings import read_settings
 from storage.base import StoreAway, Stored
 from storage.folder import FolderStore

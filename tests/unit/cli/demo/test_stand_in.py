@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from cli.operations.serve import sandbox_command
-from cli.stand_in import sandbox_child
+from cli.sandbox_child import sandbox_child
 from runtime.settings import Settings
 
 
