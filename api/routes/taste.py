@@ -68,7 +68,7 @@ class PersonaMade(Wire):
     name: str
     description: str
     source: str
-    words: list[tuple[str, float]] = Field(description="with weights from -1 to 1")
+    words: dict[str, float] = Field(description="each with its weight from -1 to 1")
     made_of: int
     document: dict[str, Any] = Field(description="all of it, for another installation")
 
@@ -139,7 +139,7 @@ def _shown(persona: Persona) -> PersonaMade:
         name=persona.name,
         description=persona.description,
         source=persona.source.value,
-        words=[(word, weight) for word, weight in persona.words],
+        words=dict(persona.words),
         made_of=persona.made_of,
         document=as_document(persona),
     )
