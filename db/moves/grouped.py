@@ -4,7 +4,7 @@ Each has the conditions of its single form in its WHERE; an attempt that does no
 among the results, and goes alone through the single form, which knows every case. Where a statement could move an
 attempt and not its generation, the whole transaction is given up (`LostRace`), and all of it goes alone.
 
-Attempts are handed over in the order of their ids; two groups never hold a lease of the same attempt. Batch rows are
+Attempts are handed over in the order of their ids, each once (`first_of_each`). Batch rows are
 locked last, in the order of their ids, as everywhere.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection, TextClause, func, text
 
@@ -28,6 +28,26 @@ from domain.states import AttemptState
 
 def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(rows, default=str)
+
+
+class _OfAttempt(Protocol):
+    @property
+    def attempt_id(self) -> AttemptId: ...
+
+
+_Item = TypeVar("_Item", bound=_OfAttempt)
+
+
+def first_of_each(items: Sequence[_Item]) -> dict[AttemptId, _Item]:
+    """The first item of each attempt; a further one of the group goes alone, after this one's commit.
+
+    Two messages for one attempt may come at the same moment, and a statement that moves the attempt once must not be
+    taken for the answer to both: each would send the request.
+    """
+    first: dict[AttemptId, _Item] = {}
+    for one in items:
+        first.setdefault(one.attempt_id, one)
+    return first
 
 
 def move_all(connection: Connection, statement: TextClause, rows: list[dict[str, Any]], **more: Any) -> set[AttemptId]:
@@ -105,6 +125,7 @@ _INTENTS: Final = text(
 
 def write_intents(connection: Connection, intents: Sequence[Intent]) -> list[bool | None]:
     """As `submission.claim`: after this commit the requests may be on their way."""
+    first = first_of_each(intents)
     rows = [
         {
             "attempt_id": one.attempt_id,
@@ -114,10 +135,10 @@ def write_intents(connection: Connection, intents: Sequence[Intent]) -> list[boo
             "sent_prompt": storable(one.sent_prompt),
             "price_usd": one.price_usd,
         }
-        for one in intents
+        for one in first.values()
     ]
     moved = move_all(connection, _INTENTS, rows)
-    return [True if one.attempt_id in moved else None for one in intents]
+    return [True if one.attempt_id in moved and first[one.attempt_id] is one else None for one in intents]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +179,7 @@ _JOBS: Final = text(
 
 def store_jobs(connection: Connection, jobs: Sequence[NewJob]) -> list[bool | None]:
     """As `submission.accepted`; a job that another attempt owns fails the group, and each goes alone."""
+    first = first_of_each(jobs)
     rows = [
         {
             "attempt_id": one.attempt_id,
@@ -166,10 +188,10 @@ def store_jobs(connection: Connection, jobs: Sequence[NewJob]) -> list[bool | No
             "first_look": one.first_look.total_seconds(),
             "deadline": one.deadline.total_seconds(),
         }
-        for one in jobs
+        for one in first.values()
     ]
     moved = move_all(connection, _JOBS, rows)
-    return [True if one.attempt_id in moved else None for one in jobs]
+    return [True if one.attempt_id in moved and first[one.attempt_id] is one else None for one in jobs]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +244,7 @@ _MADE: Final = text(
 
 def finish_jobs(connection: Connection, made: Sequence[MadeJob]) -> list[bool | None]:
     """As `polling.made`, for charges within their holds."""
+    first = first_of_each(made)
     rows = [
         {
             "attempt_id": one.attempt_id,
@@ -230,7 +253,7 @@ def finish_jobs(connection: Connection, made: Sequence[MadeJob]) -> list[bool | 
             "charged_usd": one.charged_usd,
             "said_by": one.said_by,
         }
-        for one in made
+        for one in first.values()
     ]
     moved = move_all(connection, _MADE, rows)
-    return [True if one.attempt_id in moved else None for one in made]
+    return [True if one.attempt_id in moved and first[one.attempt_id] is one else None for one in made]

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from db.ids import new_id
 from db.moves.collection import NewAsset, asset_row
-from db.moves.grouped import as_json, move_all
+from db.moves.grouped import as_json, first_of_each, move_all
 from db.moves.rows import due_now, unleased
 from db.moves.validation import READINGS, NewVerdict, StoredInput, inputs_of, verdict_values
 from db.reads.work import COLUMNS, Lease, Work, work_of
@@ -94,6 +94,10 @@ class Stored:
     token: LeaseToken
     assets: Sequence[NewAsset]
 
+    @property
+    def attempt_id(self) -> AttemptId:
+        return self.work.attempt_id
+
 
 _STORED: Final = text(
     """
@@ -135,7 +139,8 @@ def keep_pictures(connection: Connection, stored: Sequence[Stored]) -> list[Gene
     """As `collection.collected`, for pictures that are to be checked."""
     assets: list[dict[str, Any]] = []
     inputs: list[tuple[AssetId, AttemptId, bytes, int, str]] = []
-    for one in stored:
+    first = first_of_each(stored)
+    for one in first.values():
         for asset in one.assets:
             row = asset_row(one.work, asset, AssetId(new_id()))
             assets.append(row)
@@ -146,11 +151,14 @@ def keep_pictures(connection: Connection, stored: Sequence[Stored]) -> list[Gene
     moved = move_all(
         connection,
         _STORED,
-        [{"attempt_id": one.work.attempt_id, "token": one.token} for one in stored],
+        [{"attempt_id": one.attempt_id, "token": one.token} for one in first.values()],
         assets=as_json(assets),
         **dict(zip(names, columns, strict=True)),
     )
-    return [GenerationState.VALIDATING if one.work.attempt_id in moved else None for one in stored]
+    return [
+        GenerationState.VALIDATING if one.attempt_id in moved and first[one.attempt_id] is one else None
+        for one in stored
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +233,8 @@ _JUDGED: Final = text(
 def judge(connection: Connection, judged: Sequence[Judged]) -> list[GenerationState | None]:
     """As `validation.judged` with `validation.align`, for a generation's only attempt after which no other is made."""
     rows, verdicts = [], []
-    for one in judged:
+    first = first_of_each(judged)
+    for one in first.values():
         origin = one.found[0].origin
         rows.append(
             {
@@ -244,4 +253,4 @@ def judge(connection: Connection, judged: Sequence[Judged]) -> list[GenerationSt
         ]
     moved = move_all(connection, _JUDGED, rows, verdicts=as_json(verdicts))
     states = {True: GenerationState.COMPLETED, False: GenerationState.REJECTED}
-    return [states[one.passed] if one.attempt_id in moved else None for one in judged]
+    return [states[one.passed] if one.attempt_id in moved and first[one.attempt_id] is one else None for one in judged]

@@ -141,6 +141,50 @@ def test_of_two_messages_for_one_attempt_one_claims_it(books: Books) -> None:
     assert books.attempt(attempt_id).step_tries == 1
 
 
+def test_of_two_messages_for_one_attempt_one_may_send_the_request(books: Books) -> None:
+    """Both in one group: what moved the attempt once is the answer to one of them, or both would pay."""
+    books.lane()
+    books.batch(1)
+    (admitted,) = books.admit()
+    intents = [
+        grouped.Intent(attempt_id=admitted.attempt_id, lease=lease(), sent_prompt=f"{number}", price_usd=PRICE)
+        for number in range(3)
+    ]
+    with books.database.transaction() as connection:
+        answers = grouped.write_intents(connection, intents)
+    assert answers == [True, None, None]
+    row = books.attempt(admitted.attempt_id)
+    assert (row.lease_token, row.sent_prompt, row.step_tries) == (intents[0].lease.token, "0", 1)
+
+
+def test_a_job_that_came_too_late_is_not_told_that_it_was_stored(books: Books) -> None:
+    """Beside the one whose lease holds: the late one must be adopted or doubted, not forgotten."""
+    attempt_id, token = books.submitting(name="mine")
+    wait = timedelta(seconds=1)
+    late, right = (
+        grouped.NewJob(attempt_id=attempt_id, token=held, job_id=job, first_look=wait, deadline=wait)
+        for held, job in ((lease().token, "late"), (token, "right"))
+    )
+    with books.database.transaction() as connection:
+        assert grouped.store_jobs(connection, [late, right]) == [None, None]
+        assert grouped.store_jobs(connection, [right, late]) == [True, None]
+    assert books.attempt(attempt_id).job_id == "right"
+
+
+def test_a_burst_of_copies_of_one_message_pays_once(bench: Bench) -> None:
+    attempt_id = bench.admitted("a pig")
+    together = Barrier(THREADS)
+
+    def submit_at_once(_: int) -> None:
+        together.wait()
+        bench.submit(attempt_id)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(submit_at_once, range(THREADS)))
+    assert len(bench.caller.bill()) == 1
+    assert bench.books.attempt(attempt_id).state == "generating"
+
+
 def test_a_step_that_has_killed_a_worker_is_claimed_by_no_group(books: Books) -> None:
     attempt_id = books.collecting()
     books.sql("UPDATE attempts SET deaths = 1")
