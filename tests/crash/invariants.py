@@ -212,7 +212,8 @@ def _twice_paid(database: Database) -> list[str]:
                        (SELECT count(*) FROM generation_history h
                         WHERE h.generation_id = g.id AND h.to_state = 'queued' AND h.from_state <> 'in_doubt') AS asked
                 FROM generations g JOIN attempts a ON a.generation_id = g.id
-                WHERE a.hold_state = 'charged' AND a.charged_usd > 0 GROUP BY g.id
+                -- What a picture is finished by is a call of its own, and words are another.
+                WHERE a.kind = 'image' AND a.hold_state = 'charged' AND a.charged_usd > 0 GROUP BY g.id
             ) counted WHERE paid > 1 + asked
             """,
         )
