@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 #: Module and arguments, the longest first.
 BENCHMARKS: Final = (
     ("bench_whole_path", "--count=400"),
-    ("scale",),
+    ("scale", "--prompts=1000000"),
     ("bench_rate_limit",),
     ("bench_scoring",),
     ("bench_near_duplicates",),
