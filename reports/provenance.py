@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from html import escape
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
-from xml.sax.saxutils import escape
 
 from domain.errors import BadInput
 from domain.ids import sha256
@@ -155,11 +155,11 @@ def _merged(packet: bytes, record: Mapping[str, Any]) -> bytes:
 def _description(record: Mapping[str, Any]) -> str:
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
     text = _NO_XML.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
-    return f"{_OPEN}<likeness:record>{escape(text)}</likeness:record>{_CLOSE}"
+    return f"{_OPEN}<likeness:record>{escape(text, quote=False)}</likeness:record>{_CLOSE}"
 
 
 def _xml(text: str) -> str:
-    return escape(_NO_XML.sub(" ", text))
+    return escape(_NO_XML.sub(" ", text), quote=False)
 
 
 def _embedded_record(content: bytes) -> Mapping[str, Any] | None:

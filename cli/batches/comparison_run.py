@@ -16,7 +16,7 @@ from pipeline.comparison.results import as_json, comparison_of
 from pipeline.intake.commit import commit
 from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan, prepare
-from pipeline.views.plan_figures import PlanFigures, figures_of
+from pipeline.intake.plan_figures import PlanFigures, figures_of
 from reports.comparison_page import Comparison, write_comparison
 
 #: Repeats that let a single prompt decide anything; see `validation.case_statistics.LEAST_PAIRS`.

@@ -10,9 +10,9 @@ from cli.tables import one_line, table_of
 from cli.terminal import Terminal
 from domain.money import show
 from pipeline.intake.plan import Plan
+from pipeline.intake.plan_figures import BudgetReach, ModelFigures, PlanFigures
 from pipeline.intake.prompt_rows import PromptRows
 from pipeline.resources import Resources
-from pipeline.views.plan_figures import BudgetReach, ModelFigures, PlanFigures
 from reports.wording import dollars, duration_text
 from runtime.lanes import open_unkeyed
 

@@ -21,10 +21,10 @@ from domain.errors import BadInput
 from domain.states import GenerationState
 from pipeline.intake.commit import Enqueued, commit
 from pipeline.intake.plan import Plan, prepare
+from pipeline.intake.plan_figures import figures_of
 from pipeline.intake.prompt_check import objections, refuse_objectionable
 from pipeline.intake.prompt_rows import PromptRows
 from pipeline.views import status
-from pipeline.views.plan_figures import figures_of
 from runtime.lanes import require_lane
 from runtime.settings import read_settings
 from runtime.site import is_embedded

@@ -29,7 +29,7 @@ from pipeline.intake.reference_looks import Looks, look, refuse
 from pipeline.intake.row_checks import RowChecks
 from pipeline.intake.row_inputs import RowInputs
 from pipeline.intake.row_repeats import multiplied
-from pipeline.intake.spool import Spool
+from pipeline.process.spool import Spool
 from pipeline.resources import Resources
 from providers.catalogue import Catalogue, load
 from providers.contract import Ask

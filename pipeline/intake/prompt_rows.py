@@ -28,10 +28,10 @@ from pipeline.intake.columns import (
 )
 from pipeline.intake.findings import Findings, Kind
 from pipeline.intake.json_rows import checked_fields
-from pipeline.intake.spool import Spool
 from pipeline.intake.stage_wishes import placeholder
 from pipeline.intake.templates import MOST, alternatives, filled, folded, may_hold_placeholders, placeholders
 from pipeline.intake.workbooks.reading import WorkbookFile
+from pipeline.process.spool import Spool
 
 #: The longest prompt that any service of the catalogue accepts (OpenAI's image models: 32,000 characters).
 LONGEST_PROMPT: Final = 32_000

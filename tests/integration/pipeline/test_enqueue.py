@@ -29,7 +29,7 @@ from domain.errors import (
 from pipeline.intake.commit import Enqueued, commit
 from pipeline.intake.plan import Order, Plan, prepare
 from pipeline.intake.prompt_rows import PromptRow
-from pipeline.intake.spool import Spool
+from pipeline.process.spool import Spool
 from providers.catalogue import Catalogue, load
 from tests.conftest import Sent
 from tests.support.books import USER
