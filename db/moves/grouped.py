@@ -4,8 +4,8 @@ Each has the conditions of its single form in its WHERE; an attempt that does no
 among the results, and goes alone through the single form, which knows every case. Where a statement could move an
 attempt and not its generation, the whole transaction is given up (`LostRace`), and all of it goes alone.
 
-Attempts are handed over in the order of their ids, each once (`first_of_each`). Batch rows are
-locked last, in the order of their ids, as everywhere.
+Attempts are handed over in the order of their ids, each once (`first_of_each`). Batch rows are locked last, in the
+order of their ids, as everywhere.
 """
 
 import json
