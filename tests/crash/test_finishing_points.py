@@ -34,7 +34,8 @@ _SHARED = (
 def test_a_worker_dies_at_every_point_of_finishing_and_calls_are_paid_once(settings: Settings, tmp_path: Path) -> None:
     armed = (*FINISHING_POINTS, *_SHARED)
     settings = settings.model_copy(update={"deaths_alone": len(armed)})
-    lulu = NewCharacter(name="lulu", description="", references=[_REFERENCE], core=0.0, style=0.0, origin="test")
+    # Corrected scores reach down to -1: of every hundred jobs one shows four strangers, who must be accepted as well.
+    lulu = NewCharacter(name="lulu", description="", references=[_REFERENCE], core=-1.0, style=-1.0, origin="test")
     url = str(settings.sandbox_base_url)
     with open_producer(settings, application="likeness crash test") as resources:
         definitions.add(resources, lulu)
