@@ -8,7 +8,7 @@ _VISIBILITY_S = 3600
 
 def make_app(broker_url: str) -> "celery.Celery":
     """A configured application without tasks; `tasks.bodies` adds those of a role."""
-    app = celery.Celery("likeness", broker=broker_url, set_as_current=False)
+    app = celery.Celery("likeness", broker=broker_url, amqp="tasks.transport:Messages", set_as_current=False)
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],

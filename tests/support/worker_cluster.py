@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 def build_app(url: str) -> Celery:
     """An app with one lane, whose limit is the key `limit:ttapi` and whose tasks write down when they ran."""
-    app = Celery("limited", broker=url, set_as_current=False)
+    app = Celery("limited", broker=url, amqp="tasks.transport:Messages", set_as_current=False)
     app.conf.update(
         worker_consumer="tasks.consumer:LaneConsumer",
         worker_prefetch_multiplier=1,
