@@ -6,18 +6,20 @@ Internal to `validation.clip`. A model without a tokenizer embeds no text, which
 import logging
 import string
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
 
 import transformers
 
+from domain.combining import Combiner
 from validation.engine import Engine
 from validation.preprocessing import find_file, read_json
 
 logger = logging.getLogger(__name__)
 
 _KEPT = 1024
+_AT_ONCE = 32
 _FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -43,9 +45,12 @@ class TextTower:
         self._spelt = spelt
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._lock = Lock()
+        #: A tokenizer is told how to pad at each call, which two threads must not do at once.
+        self._reading = Lock()
+        self._together = Combiner(self._embed, most=_AT_ONCE)
 
     def embed(self, text: str) -> bytes:
-        """The text's vector at unit length, little-endian float32.
+        """The text's vector at unit length, little-endian float32; texts of a moment go through the tower together.
 
         Raises:
             OutOfMemory, ScorerError: as `Engine.forward`.
@@ -54,20 +59,26 @@ class TextTower:
             if text in self._kept:
                 self._kept.move_to_end(text)
                 return self._kept[text]
-            # SigLIP uses the last position and was trained with full padding; CLIP works with it too.
+        # A group that failed with one text tells only the thread that led it; the others go alone.
+        return self._together.do(text) or self._embed([text])[0]
+
+    def _embed(self, texts: Sequence[str]) -> list[bytes]:
+        # SigLIP uses the last position and was trained with full padding; CLIP works with it too.
+        with self._reading:
             tokens = self._tokenizer(
-                [self._spelt(text)],
+                [self._spelt(text) for text in texts],
                 padding="max_length",
                 truncation=True,
                 max_length=self._context,
                 return_tensors="pt",
             )
-            wanted = {name: tokens[name] for name in self._inputs if name in tokens}
-            made = self._engine.embed_tokens(wanted)[0].numpy().astype("<f4").tobytes()
-            self._kept[text] = made
+        wanted = {name: tokens[name] for name in self._inputs if name in tokens}
+        made = [row.astype("<f4").tobytes() for row in self._engine.embed_tokens(wanted).numpy()]
+        with self._lock:
+            self._kept.update(zip(texts, made, strict=True))
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-            return made
+        return made
 
 
 def open_texts(model: str, engine: Engine) -> TextTower | None:

@@ -1,6 +1,7 @@
 """Texts through the tower of a SigLIP, of the first kind and of the second: as it was trained to read them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,20 @@ def test_a_siglip_reads_a_text_as_it_was_trained_to(tmp_path: Path, tokenizer_cl
     assert told is not None
     assert np.frombuffer(told, dtype="<f4") == pytest.approx(expected, abs=1e-5)
     assert long is not None, "cut where the context ends"
+
+
+def test_texts_of_many_threads_are_told_as_they_are_alone(tmp_path: Path) -> None:
+    folder = save_tiny_siglip_with_tokenizer(tmp_path, tokenizer_class="GemmaTokenizer")
+    words = ("lulu", "pig", "in", "the", "rain")
+    texts = [" ".join(words[(number + step) % 5] for step in range(1 + number // 5)) for number in range(30)]
+    with ClipScorer.load(str(folder), device="cpu") as scorer:
+        alone = [scorer.embed_text(text) for text in texts]
+    with ClipScorer.load(str(folder), device="cpu") as scorer, ThreadPoolExecutor(max_workers=16) as pool:
+        together = list(pool.map(scorer.embed_text, texts))
+    for one, other in zip(alone, together, strict=True):
+        assert one is not None
+        assert other is not None
+        assert np.frombuffer(other, dtype="<f4") == pytest.approx(np.frombuffer(one, dtype="<f4"), abs=1e-5)
 
 
 def test_a_tokenizer_that_cannot_be_read_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
