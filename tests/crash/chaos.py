@@ -1,12 +1,17 @@
-"""Who dies next: processes are killed or stopped, fault points are armed, all by one seeded generator."""
+"""Who dies next, and what comes twice: processes are killed or stopped, points armed, messages copied, all by seed."""
 
+import json
 import os
 import random
 import signal
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import redis
 
 from tests.crash.record import Record
 
@@ -104,3 +109,26 @@ def family(pid: int) -> list[int]:
 def _send(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def copy_messages(client: "redis.Redis[Any]", luck: random.Random, *, share: float) -> int:
+    """Publish again what workers hold, as a broker does that gives a message out twice, or rescue to a slow worker.
+
+    Two copies of each lie beside each other, so that threads of one worker take them at the same moment.
+
+    Args:
+        share: of the messages that are taken and not acknowledged.
+
+    Returns:
+        how many copies were made.
+    """
+    made = 0
+    for taken in client.hvals("unacked"):
+        message, _, queue = json.loads(taken)
+        if luck.random() >= share:
+            continue
+        for _ in range(2):
+            message["properties"]["delivery_tag"] = str(uuid.UUID(int=luck.getrandbits(128)))
+            client.lpush(queue, json.dumps(message))
+            made += 1
+    return made

@@ -3,9 +3,9 @@
     make crash SEED=7 MINUTES=30
 
 Workers, Redis and PostgreSQL are killed (SIGKILL) or stopped for longer than a lease (SIGSTOP), fault points are armed,
-submissions lose their connection before and after acceptance. At the end every invariant of `tests.crash.invariants`
-must hold for each service, and no sample taken on the way may show a batch, the user's month or a lane's day above its
-limit. The record is appended to `benchmarks/results/crash.jsonl`.
+submissions lose their connection before and after acceptance, messages come twice. At the end every invariant of
+`tests.crash.invariants` must hold for each service, and no sample taken on the way may show a batch, the user's month
+or a lane's day above its limit. The record is appended to `benchmarks/results/crash.jsonl`.
 """
 
 import argparse
@@ -17,9 +17,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import redis
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -35,7 +36,7 @@ from runtime.settings import Settings
 from runtime.supervisor import Supervisor
 from sandbox.process import running
 from tests.crash import wires
-from tests.crash.chaos import Enemy
+from tests.crash.chaos import Enemy, copy_messages
 from tests.crash.invariants import above_the_limit, breaches, caps_passed, outcome_of, waiting
 from tests.crash.person import cancel_one, limit_spending, raise_a_limit, settle_what_nobody_lists
 from tests.crash.record import Record
@@ -52,6 +53,9 @@ _DOUBTS_LEFT = 3
 _SETTLING_S = 300
 #: The share of rounds in which the person gives a batch up.
 _CANCELS = 0.04
+#: How often somebody looks for messages to copy, and the share of those held that is copied.
+_COPIES_APART_S = 0.2
+_COPIED = 0.05
 #: The share in which a limit of the user or of a lane is raised: the run goes on, and reaches it again.
 _RAISES = 0.2
 
@@ -63,6 +67,7 @@ class Driver:
         self._record = record
         self._luck = random.Random(record.seed)
         self._folder = folder
+        self._calm = threading.Event()
         self._done = threading.Event()
 
     def run(self) -> Record:
@@ -81,8 +86,12 @@ class Driver:
             self._arm(url)
             watch = threading.Thread(target=self._sample, args=(resources,), daemon=True)
             watch.start()
+            copier = threading.Thread(target=self._copy, args=(servers.redis_url,), daemon=True)
+            copier.start()
             self._under_fire(resources, url, lambda: enemy.strike(_victims(crew, revive(servers))))
             enemy.rest()
+            self._calm.set()
+            copier.join(timeout=10)
             wires.calm(url)
             self._settle(resources, url, lambda: revive(servers))
             self._done.set()
@@ -181,6 +190,14 @@ class Driver:
                 continue
             self._record.samples += 1
             self._record.breaches += [f"{one} at a sample" for one in over]
+
+    def _copy(self, url: str) -> None:
+        luck = random.Random(self._record.seed + 1)
+        client = redis.Redis.from_url(url)
+        while not self._calm.wait(_COPIES_APART_S):
+            with suppress(redis.RedisError):
+                self._record.copies += copy_messages(client, luck, share=_COPIED)
+        client.close()
 
     def _settle(self, resources: Resources, url: str, revived: Callable[[], object]) -> None:
         """Let everything come to its end; what does not within five minutes is a breach of its own."""

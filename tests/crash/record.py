@@ -17,6 +17,7 @@ class Record:
     Args:
         kills, stops: by kind of process.
         points: fault points that were armed and ended a worker.
+        copies: messages that were published again while a worker held them.
         settled_by_person: doubts at a service without a listing, settled by what the bill says.
         canceled: batches that the person gave up.
         raised: limits of the user's month or a lane's day that the person raised.
@@ -31,6 +32,7 @@ class Record:
     kills: Counter[str] = dataclasses.field(default_factory=Counter)
     stops: Counter[str] = dataclasses.field(default_factory=Counter)
     points: Counter[str] = dataclasses.field(default_factory=Counter)
+    copies: int = 0
     settled_by_person: int = 0
     canceled: int = 0
     raised: int = 0

@@ -16,5 +16,6 @@ def test_a_minute_of_random_deaths_at_three_services_loses_nothing_and_pays_noth
         Path(name).chmod(0o711)
         record = drive(seed=20_261_121, minutes=1.2, folder=Path(name))
     assert record.breaches == []
-    assert sum(record.kills.values()) >= 5
+    assert sum(record.kills.values()) + sum(record.stops.values()) + sum(record.points.values()) >= 5
+    assert record.copies > 0
     assert record.generations > 0
