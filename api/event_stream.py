@@ -1,12 +1,13 @@
 """Events on their way to listeners: one reader of the database for all of them, and no thread for any.
 
-What is new is kept in memory for a while, per team, as the bytes that are sent. A listener is a number, the last one it
-was sent; who fell behind what is in memory reads the rest from the database, so no listener slows another down.
+What is new is kept in memory for a while, per team, as the bytes that are sent, and all who have read as far share the
+same ones. A listener is a number, the last one it was sent; who fell behind what is in memory reads the rest from the
+database, two at a time, so that listeners who come back together leave threads and connections to everybody else.
+The database is asked four times a second instead of notifying: a pooler that lends connections passes on no NOTIFY.
 """
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +22,11 @@ from pipeline.resources import Resources
 
 MOST_LISTENERS: Final = 3000
 _REMEMBERED: Final = 2000
+#: Events that are sent in one piece, about 40 KB: what a listener that reads slowly makes the process keep for it.
+_PIECE: Final = 100
+#: Pieces that are kept for the others who have read as far.
+_SHARED: Final = 64
+_CATCHING_UP: Final = 2
 #: A line now and then, so that whoever sits between knows that the connection lives, and we learn that it does not.
 _ALIVE_S: Final = 15.0
 _ALIVE: Final = b": alive\n\n"
@@ -35,19 +41,59 @@ class Line:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """Some events together, up to number `last`; no bytes where none of them is wanted."""
+
+    last: int
+    content: bytes
+
+
 @dataclass(slots=True)
 class _Channel:
     """What a team's listeners wait for.
 
     Args:
-        last: number of the newest event that was read.
+        last: number of the newest event that was read; None before the first reading.
         lines: the newest ones, without a gap, up to `last`.
     """
 
-    last: int
-    lines: deque[Line] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    last: int | None = None
+    lines: list[Line] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: int = 0
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _shared: dict[tuple[int, UUID | None], _Piece] = field(default_factory=dict)
+
+    def open(self, newest: int, found: Sequence[Event]) -> None:
+        """Begin with what was found, up to event number `newest` or beyond."""
+        self.add(found)
+        self.last = found[-1].number if found else newest
+
+    def add(self, found: Sequence[Event]) -> None:
+        new = [line_of(event) for event in found if self.last is None or event.number > self.last]
+        if not new:
+            return
+        self.lines = (self.lines + new)[-_REMEMBERED:]
+        self.last = new[-1].number
+        self._shared.clear()
+        self.news.set()
+        self.news = asyncio.Event()
+
+    @property
+    def before(self) -> int:
+        """Number of the event before those in memory."""
+        return self.lines[0].number - 1 if self.lines else self.last or 0
+
+    def after(self, last: int, batch_id: UUID | None) -> _Piece:
+        """Some of what came after number `last`, which is not before what is in memory."""
+        piece = self._shared.get((last, batch_id))
+        if piece is None:
+            at = last - self.before
+            piece = _joined(self.lines[at : at + _PIECE], last, batch_id)
+            if len(self._shared) < _SHARED:
+                self._shared[last, batch_id] = piece
+        return piece
 
 
 class Hub:
@@ -59,6 +105,7 @@ class Hub:
         self._keys: dict[UUID, int] = {}
         self._revoked: frozenset[UUID] = frozenset()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._catching_up = asyncio.Semaphore(_CATCHING_UP)
         self._ended = False
 
     @property
@@ -73,13 +120,14 @@ class Hub:
         """Number what happened, and read what the teams that listen have not seen. Called from one thread."""
         while events.number(self._resources):
             pass
-        loop = self._loop
-        if loop is None:
+        read = {team: channel.last for team, channel in list(self._channels.items()) if channel.last is not None}
+        if self._loop is None or not read:
             return
-        for team, channel in list(self._channels.items()):
-            while found := events.after(self._resources, team, channel.last):
-                lines = [line_of(event) for event in found]
-                asyncio.run_coroutine_threadsafe(self._add(team, lines), loop).result(timeout=10)
+        for team, newest in events.last_numbers(self._resources, list(read)).items():
+            last = read[team]
+            while last < newest and (found := events.after(self._resources, team, last)):
+                last = found[-1].number
+                asyncio.run_coroutine_threadsafe(self._add(team, found), self._loop).result(timeout=10)
 
     def look_for_revoked(self) -> None:
         """Find out which of the keys that listen are worth nothing any more. Called from one thread."""
@@ -91,13 +139,10 @@ class Hub:
         for channel in self._channels.values():
             channel.news.set()
 
-    async def _add(self, team: str, lines: Sequence[Line]) -> None:
-        channel = self._channels[team]
-        new = [line for line in lines if line.number > channel.last]
-        channel.lines.extend(new)
-        channel.last = max((line.number for line in new), default=channel.last)
-        channel.news.set()
-        channel.news = asyncio.Event()
+    async def _add(self, team: str, found: Sequence[Event]) -> None:
+        # The last of its listeners may have gone meanwhile.
+        if team in self._channels:
+            self._channels[team].add(found)
 
     async def listen(self, key: KeyRow, *, last: int | None, batch_id: UUID | None) -> AsyncIterator[bytes]:
         """The team's events after number `last`, from now on where it is None, until the client goes or we end.
@@ -106,52 +151,71 @@ class Hub:
             batch_id: of this batch alone.
         """
         self._loop = asyncio.get_running_loop()
-        channel = await self._channel(key.team)
+        channel = self._channels.setdefault(key.team, _Channel())
         channel.listeners += 1
         self._keys[key.id] = self._keys.get(key.id, 0) + 1
         try:
-            newest = await run_in_threadpool(events.last_number, self._resources, key.team)
-            last = newest if last is None else min(last, newest)
+            last = await self._start(channel, key.team, last)
             yield f'retry: 2000\nid: {last}\ndata: {{"type": "listening", "after": {last}}}\n\n'.encode()
             async for content in self._follow(channel, key, last, batch_id):
                 yield content
         finally:
             self._leave(channel, key)
 
+    async def _start(self, channel: _Channel, team: str, last: int | None) -> int:
+        """The number after which a listener is told; no event that has come has a larger one."""
+        async with channel.opening:
+            if channel.last is None:
+                newest = await run_in_threadpool(events.last_number, self._resources, team)
+                first = max(0, newest - _REMEMBERED)
+                found = await run_in_threadpool(events.after, self._resources, team, first, limit=_REMEMBERED)
+                channel.open(newest, found)
+        newest = channel.last or 0
+        if last is None or last <= newest:
+            return newest if last is None else last
+        # Another process may have told it what this one has not read yet.
+        return min(last, await run_in_threadpool(events.last_number, self._resources, team))
+
     async def _follow(self, channel: _Channel, key: KeyRow, last: int, batch_id: UUID | None) -> AsyncIterator[bytes]:
         while not self._ended and key.id not in self._revoked:
             news = channel.news
-            lines = await self._after(channel, key.team, last)
-            for line in lines:
-                last = line.number
-                if batch_id is None or line.batch_id == batch_id:
-                    yield line.content
-            if lines:
+            if last < channel.before:
+                piece = await self._earlier(channel, key.team, last, batch_id)
+            else:
+                piece = channel.after(last, batch_id)
+            if piece.content:
+                yield piece.content
+            if piece.last > last:
+                last = piece.last
                 continue
             try:
-                await asyncio.wait_for(news.wait(), _ALIVE_S)
+                async with asyncio.timeout(_ALIVE_S):
+                    await news.wait()
             except TimeoutError:
                 yield _ALIVE
 
-    async def _after(self, channel: _Channel, team: str, last: int) -> Sequence[Line]:
-        if last >= channel.last:
-            return ()
-        if channel.lines and channel.lines[0].number <= last + 1:
-            return [line for line in channel.lines if line.number > last]
-        found = await run_in_threadpool(events.after, self._resources, team, last)
-        return [line_of(event) for event in found]
-
-    async def _channel(self, team: str) -> _Channel:
-        if team not in self._channels:
-            last = await run_in_threadpool(events.last_number, self._resources, team)
-            self._channels.setdefault(team, _Channel(last=last))
-        return self._channels[team]
+    async def _earlier(self, channel: _Channel, team: str, last: int, batch_id: UUID | None) -> _Piece:
+        """What is in memory no more."""
+        async with self._catching_up:
+            found = await run_in_threadpool(events.after, self._resources, team, last, limit=_PIECE)
+        # Nothing: it is older than events are kept.
+        return _joined([line_of(event) for event in found], last if found else channel.before, batch_id)
 
     def _leave(self, channel: _Channel, key: KeyRow) -> None:
         channel.listeners -= 1
+        if not channel.listeners:
+            del self._channels[key.team]
         self._keys[key.id] -= 1
         if not self._keys[key.id]:
             del self._keys[key.id]
+
+
+def _joined(lines: Sequence[Line], last: int, batch_id: UUID | None) -> _Piece:
+    wanted = lines if batch_id is None else [line for line in lines if line.batch_id == batch_id]
+    return _Piece(
+        last=lines[-1].number if lines else last,
+        content=b"".join(line.content for line in wanted),
+    )
 
 
 def line_of(event: Event) -> Line:

@@ -32,6 +32,8 @@ _CONNECTIONS: Final = 4096
 #: on a third, so that there are somewhat more connections than twice as many.
 _THREADS: Final = 8
 _CONNECTIONS_KEPT: Final = 12
+#: A listener that was cut off comes back with `Last-Event-ID`.
+_TAKES_NOTHING_S: Final = 60
 #: Webhooks that are being taken when the process is told to end.
 _GRACE_S: Final = 10
 
@@ -88,6 +90,10 @@ def bound(host: str, port: int) -> socket.socket:
     # protocol, which `create_server` leaves at 0; an answer in two packets then waits 40 ms for the peer. What is
     # accepted inherits the option from the listener.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        # Whoever takes nothing of what is sent for so long is cut off, be it gone or only not reading; without this the
+        # kernel waits a quarter of an hour for the one, and for the other as long as it lives. Inherited likewise.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_TAKES_NOTHING_S * 1000))
     return listener
 
 

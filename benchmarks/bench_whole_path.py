@@ -12,6 +12,7 @@ Command: `python -m benchmarks.bench_whole_path [--count N] [--also COMMIT]`; ap
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -23,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -38,7 +39,13 @@ RESULTS = ROOT / "benchmarks" / "results" / "whole_path.jsonl"
 REFERENCE = ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
 CLIP = ROOT / "sandbox" / "clip"
 MODEL = "black-forest-labs/flux-2-pro"
-ROLES = {"io": "worker.main", "gpu": "worker.gpu", "beat": "worker.beat", "flower": "worker.flower"}
+ROLES = {
+    "io": "worker.main",
+    "gpu": "worker.gpu",
+    "beat": "worker.beat",
+    "flower": "worker.flower",
+    "api": "api.main",
+}
 _TICK = os.sysconf("SC_CLK_TCK")
 _IDLE_S = 10.0
 
@@ -220,53 +227,80 @@ def servers_in(folder: Path) -> Iterator[Servers]:
     wait_for_end(folder)
 
 
-def _scalar(servers: Servers, statement: str) -> int:
+def scalar(servers: Servers, statement: str) -> int:
     with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
         row = connection.execute(statement.encode()).fetchone()
         return int(row[0]) if row else 0
 
 
-def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, Any]:
-    """The build in `tree`: io, gpu, beat and Flower as `likeness up` runs them."""
-    with servers_in(folder) as servers:
-        env = {
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """A build of the product in a folder, over servers of its own and one account at the stand-in."""
+
+    tree: Path
+    folder: Path
+    servers: Servers
+    stand_in: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
             **os.environ,
-            "PYTHONPATH": str(tree),
-            "LIKENESS_HOME": str(folder),
-            "DATABASE_URL": servers.libpq_url,
-            "REDIS_URL": servers.redis_url,
-            "SANDBOX_BASE_URL": stand_in,
-            "REPLICATE_BASE_URL": f"{stand_in}/replicate",
+            "PYTHONPATH": str(self.tree),
+            "LIKENESS_HOME": str(self.folder),
+            "DATABASE_URL": self.servers.libpq_url,
+            "REDIS_URL": self.servers.redis_url,
+            "SANDBOX_BASE_URL": self.stand_in,
+            "REPLICATE_BASE_URL": f"{self.stand_in}/replicate",
             "REPLICATE_API_TOKEN": "r8-bench",
             "REPLICATE_RATE_LIMIT": "0",
             "REPLICATE_CONCURRENCY": "64",
             "CLIP_MODEL": str(CLIP),
             "LIKENESS_DEVICE": "cpu",
             "FLOWER_PORT": "0",
+            **self.settings,
         }
 
-        def command(*argv: str) -> None:
-            subprocess.run(
-                [sys.executable, "-m", "cli.main", *argv], env=env, cwd=folder, check=True, capture_output=True
-            )
+    def command(self, *argv: str) -> str:
+        """Run a command of the product; returns what it prints."""
+        command = [sys.executable, "-m", "cli.main", *argv]
+        return subprocess.run(
+            command, env=self.env, cwd=self.folder, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
 
-        batches = iter(range(100))
+    def running(self, *roles: str) -> contextlib.AbstractContextManager[dict[str, int]]:
+        commands = {name: [sys.executable, "-m", ROLES[name]] for name in roles}
+        return running(commands, env=self.env, cwd=self.folder, log=self.folder / "workers.log")
 
-        def enqueue(wanted: int) -> None:
-            number = next(batches)
-            prompts = folder / f"{number}.jsonl"
-            rows = [{"prompt": f"a small pig in field {number} {row}", "references": False} for row in range(wanted)]
-            prompts.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-            options = ("--provider", "replicate", "--model", MODEL, "--character", "lulu", "--max-image-cost", "1")
-            command("enqueue", str(prompts), *options)
+    def add_character(self) -> None:
+        self.command("character", "add", "lulu", str(REFERENCE), "--core", "0.5", "--style", "-1")
 
-        roles = {name: [sys.executable, "-m", module] for name, module in ROLES.items()}
-        with running(roles, env=env, cwd=folder, log=folder / "workers.log") as pids:
-            command("character", "add", "lulu", str(REFERENCE), "--core", "0.5", "--style", "-1")
+    def enqueue(self, name: str, wanted: int) -> None:
+        """A batch of that name with `wanted` prompts that no other batch has."""
+        prompts = self.folder / f"{name}.jsonl"
+        rows = [{"prompt": f"a small pig in field {name} {row}", "references": False} for row in range(wanted)]
+        prompts.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        options = ("--provider", "replicate", "--model", MODEL, "--character", "lulu", "--max-image-cost", "1")
+        self.command("enqueue", str(prompts), *options)
+
+
+def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, Any]:
+    """The build in `tree`: io, gpu, beat and Flower as `likeness up` runs them."""
+    with servers_in(folder) as servers:
+        installation = Installation(tree=tree, folder=folder, servers=servers, stand_in=stand_in)
+        batches = itertools.count()
+        with installation.running("io", "gpu", "beat", "flower") as pids:
+            installation.add_character()
             final = "SELECT count(*) FROM generations WHERE completed_at IS NOT NULL"
-            side = Side(name=str(tree), processes=pids, enqueue=enqueue, finished=lambda: _scalar(servers, final))
+            side = Side(
+                name=str(tree),
+                processes=pids,
+                enqueue=lambda wanted: installation.enqueue(str(next(batches)), wanted),
+                finished=lambda: scalar(servers, final),
+            )
             figures = measured(side, servers, count)
-            lost = _scalar(servers, "SELECT count(*) FROM generations WHERE state NOT IN ('completed', 'rejected')")
+            lost = scalar(servers, "SELECT count(*) FROM generations WHERE state NOT IN ('completed', 'rejected')")
             return {**figures, "neither_completed_nor_rejected": lost}
 
 
@@ -296,7 +330,7 @@ def plain(folder: Path, stand_in: str, count: int) -> dict[str, Any]:
         roles = {name: [*module, name] for name in ("io", "gpu", "flower")}
         with running(roles, env=env, cwd=folder, log=folder / "workers.log") as pids:
             done = "SELECT count(*) FROM plain_generations WHERE state = 'completed'"
-            side = Side(name="plain", processes=pids, enqueue=enqueue, finished=lambda: _scalar(servers, done))
+            side = Side(name="plain", processes=pids, enqueue=enqueue, finished=lambda: scalar(servers, done))
             return measured(side, servers, count)
 
 
@@ -321,8 +355,17 @@ def build_of(commit: str, folder: Path) -> Iterator[Path]:
     yield folder
 
 
-def _git(*argv: str) -> str:
+def git(*argv: str) -> str:
     return subprocess.run(["git", *argv], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def circumstances() -> dict[str, Any]:
+    """When, of which commit and on what something is measured."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain") else ""),
+        "machine": {"cpus": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()},
+    }
 
 
 def main() -> None:
@@ -343,19 +386,13 @@ def main() -> None:
             print(json.dumps(sides), flush=True)
         if asked.also:
             tree = stack.enter_context(build_of(asked.also, folder / "earlier"))
-            sides[f"product at {_git('rev-parse', '--short', asked.also)}"] = product(
+            sides[f"product at {git('rev-parse', '--short', asked.also)}"] = product(
                 tree, folder / "before", url, asked.count
             )
             print(json.dumps(sides), flush=True)
         if asked.only != "plain":
             sides["product"] = product(ROOT, folder / "now", url, asked.count)
-    record = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "--short", "HEAD") + ("-dirty" if _git("status", "--porcelain") else ""),
-        "machine": {"cpus": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()},
-        "count": asked.count,
-        "sides": sides,
-    }
+    record = {**circumstances(), "count": asked.count, "sides": sides}
     print(json.dumps(record, indent=1))
     if asked.only is None:
         with RESULTS.open("a", encoding="utf-8") as file:

@@ -5,7 +5,7 @@ table of events and numbers it there: whatever becomes visible later gets a late
 to a number has missed nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -86,6 +86,12 @@ def last_number(connection: Connection, team: str) -> int:
     """Number of the team's newest event; 0 before the first."""
     found = connection.execute(select(event_counters.c.last).where(event_counters.c.team == team))
     return found.scalar_one_or_none() or 0
+
+
+def last_numbers(connection: Connection, teams: Sequence[str]) -> dict[str, int]:
+    """Number of each team's newest event; teams without one are left out."""
+    wanted = select(event_counters.c.team, event_counters.c.last).where(event_counters.c.team.in_(teams))
+    return dict(connection.execute(wanted).all())
 
 
 def after(connection: Connection, team: str, last: int, *, limit: int, batch_id: UUID | None = None) -> list[Event]:

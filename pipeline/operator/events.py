@@ -1,6 +1,6 @@
 """What happened in a team's batches, for those who listen: numbered in one place, read from any number on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from domain.ids import BatchId, GenerationId
 from pipeline.operator.keys import KeyRow
 from pipeline.resources import Resources
 
-__all__ = ["Event", "after", "forget_old", "last_number", "number", "oldest_number", "want"]
+__all__ = ["Event", "after", "forget_old", "last_number", "last_numbers", "number", "oldest_number", "want"]
 
 
 def want(resources: Resources) -> None:
@@ -28,6 +28,12 @@ def number(resources: Resources) -> list[Event]:
 def last_number(resources: Resources, team: str) -> int:
     with resources.database.transaction() as connection:
         return events.last_number(connection, team)
+
+
+def last_numbers(resources: Resources, teams: Sequence[str]) -> dict[str, int]:
+    """Number of each team's newest event; teams without one are left out."""
+    with resources.database.transaction() as connection:
+        return events.last_numbers(connection, teams)
 
 
 def oldest_number(resources: Resources, team: str) -> int | None:
