@@ -44,7 +44,7 @@ def generation(details: GenerationDetails) -> wire.Generation:
         stages=[wire.StageDone.model_validate({"added": {}, "detail": {}, **one}) for one in stages_of(details)],
         assets=[_asset(details, asset, called[asset["id"]]) for asset in details.assets],
         feedback=[_feedback(one) for one in details.feedback],
-        acts=[_act(one) for one in details.acts],
+        acts=[act(one) for one in details.acts],
     )
 
 
@@ -86,7 +86,7 @@ def _feedback(row: dict[str, Any]) -> wire.GivenFeedback:
     )
 
 
-def _act(row: Mapping[str, Any]) -> wire.ActDone:
+def act(row: Mapping[str, Any]) -> wire.ActDone:
     about = row["generation_id"]
     return wire.ActDone(
         at=row["at"],
@@ -139,7 +139,7 @@ def batch(status: BatchStatus, acts: list[Act] | None = None) -> wire.Batch:
         paused=row.paused_reason,
         stopped=row.stopped_reason,
         created_at=row.created_at,
-        acts=[_act(asdict(one)) for one in acts or []],
+        acts=[act(asdict(one)) for one in acts or []],
     )
 
 

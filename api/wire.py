@@ -215,6 +215,12 @@ class ActDone(Wire):
     detail: dict[str, Any]
 
 
+class ActsDone(Wire):
+    """What members did that is about no batch: to characters, keys and limits; the newest first."""
+
+    acts: list[ActDone]
+
+
 class StageDone(Wire):
     """A stage of a generation, before its picture or of it; see docs/from-image.md."""
 

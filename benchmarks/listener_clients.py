@@ -43,6 +43,7 @@ class Listener(asyncio.Protocol):
         self.delays_ms: list[float] = []
         self.greeted = asyncio.Event()
         self._news = asyncio.Event()
+        self._lost = asyncio.Event()
 
     async def connect(self, host: str, port: int) -> None:
         await asyncio.get_running_loop().create_connection(lambda: self, host, port)
@@ -50,6 +51,7 @@ class Listener(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport, self._kept = transport, b""
+        self._lost.clear()
         resumed = b"" if self.last is None else b"Last-Event-ID: %d\r\n" % self.last
         transport.write(self._request + resumed + b"\r\n")
 
@@ -80,13 +82,15 @@ class Listener(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self.dropped += self._transport is not None
+        self._lost.set()
 
-    def hang_up(self) -> None:
+    async def hang_up(self) -> None:
         """As a client does whose network goes away."""
         assert self._transport is not None
         transport, self._transport = self._transport, None
         self.greeted.clear()
         transport.abort()
+        await self._lost.wait()
 
 
 async def listen(host: str, port: int, *, count: int) -> dict[str, Any]:
@@ -102,7 +106,7 @@ async def listen(host: str, port: int, *, count: int) -> dict[str, Any]:
     while not told.done():
         await asyncio.wait([told], timeout=_HANGS_UP_S)
         one = made[returned % count]
-        one.hang_up()
+        await one.hang_up()
         await one.connect(host, port)
         returned += 1
     last = int(told.result())

@@ -19,7 +19,7 @@ from uuid import uuid4
 from domain.errors import ServiceMissing
 from domain.escalation import read_steps, try_policy_of
 from domain.feedback import read_kind
-from domain.ids import BatchId
+from domain.ids import BatchId, GenerationId
 from domain.money import limit_of
 from domain.states import GenerationState
 from likeness.characters import Characters
@@ -32,7 +32,7 @@ from pipeline.intake.findings import Findings
 from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_file import rows_in
 from pipeline.intake.stage_wishes import stage_wishes
-from pipeline.operator import feedback
+from pipeline.operator import events, feedback
 from pipeline.resources import Resources
 from pipeline.views import generations, status
 from pipeline.views.by_provider import by_provider, count_active
@@ -160,6 +160,14 @@ class Batch:
         about = read_kind(kind)
         feedback.record_feedback(
             resources, details, user_id=user, kind=about, picture=picture, rating=rating, comment=comment
+        )
+        events.note_act_here(
+            resources,
+            user,
+            "feedback",
+            batch_id=self.id,
+            generation_id=GenerationId(details.generation["id"]),
+            detail={"row": row, "feedbackType": about, "rating": rating},
         )
 
 

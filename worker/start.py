@@ -30,7 +30,8 @@ def share_lane_limits(app: Celery, resources: Resources) -> None:
     # `tasks.consumer` looks for these attributes; Celery's own class does not declare them.
     vars(app).update(
         lane_limits=lambda lane: lanes.rate_limit(resources, lane),
-        store_lane_limit=lambda lane, limit: lanes.set_rate_limit(resources, lane, limit),
+        # Celery's remote control names nobody; Flower has its own log of who signed in.
+        store_lane_limit=lambda lane, limit: lanes.set_rate_limit(resources, lane, limit, by="remote control"),
         token_waited=lambda lane, seconds: resources.measures.waited_for_token(lane, seconds=seconds),
     )
 

@@ -89,8 +89,8 @@ def batch(
         return page("batch_head.html.j2", caller, **head)
     wanted = Page(team=caller.team, batch_id=status.batch.id, before=documents.read_cursor(cursor), limit=_CARDS + 1)
     all_details = team.generations_page(resources, wanted)
-    cast = {one.id: one for one in definitions.list_characters(resources, team=caller.team)}
-    character = cast.get(status.batch.character_id) if status.batch.character_id else None
+    named = status.batch.character_id
+    character = None if named is None else definitions.of_batch(resources, named)
     return page(
         "batch.html.j2",
         caller,
@@ -101,8 +101,7 @@ def batch(
         if len(all_details) > _CARDS
         else None,
         themes=sorted({details.generation["theme"] for details in all_details if details.generation["theme"]}),
-        character=None if character is None else character.name,
-        thresholds=None if character is None else character.thresholds,
+        character=character,
         acts=team.acts_of(resources, status.batch.id)[:30],
     )
 

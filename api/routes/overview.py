@@ -1,6 +1,7 @@
 """What a team has to work with and what it came to: models, lanes, pictures, cost, figures."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -21,6 +22,13 @@ from providers.catalogue import Model, load
 router = APIRouter(tags=["Overview"])
 
 _READ = documented(401, 403, 422, 429, 503)
+
+
+@router.get("/api/acts", responses=_READ)
+def acts(resources: Held, caller: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 50) -> wire.ActsDone:
+    """Who changed characters, keys and limits of the team; what was done to a batch stands in the batch."""
+    found = team.acts_of_no_batch(resources, caller.team, limit=limit)
+    return wire.ActsDone(acts=[documents.act(asdict(one)) for one in found])
 
 
 class PictureModel(Wire):

@@ -58,7 +58,7 @@ def create_command(
             limit_usd=None if max_cost is None else read_limit(max_cost, what="--max-cost"),
         )
         with opened() as site:
-            row, token = keys.create(site.resources, new)
+            row, token = keys.create(site.resources, new, by=site.settings.user)
         terminal.document({**_document(row), "key": token})
         if not terminal.as_json:
             terminal.out.print(token, markup=False, highlight=False)
@@ -72,7 +72,7 @@ def revoke_command(
     """Make a key worthless within a second, with every session that was opened by it."""
     with open_terminal(as_json=as_json) as terminal:
         with opened() as site:
-            row = keys.revoke(site.resources, name)
+            row = keys.revoke(site.resources, name, by=site.settings.user)
         terminal.document(_document(row) | {"revoked": True})
         if not terminal.as_json:
             terminal.out.print(f"key {row.name!r} is revoked", markup=False, highlight=False)

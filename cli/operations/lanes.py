@@ -46,9 +46,9 @@ def set_command(
             raise BadInput("say what to set: --rate RATE, --concurrency N, or both")
         with opened() as site:
             if rate is not None:
-                lanes.set_rate_limit(site.resources, lane, rate)
+                lanes.set_rate_limit(site.resources, lane, rate, by=site.settings.user)
             if concurrency is not None:
-                lanes.set_concurrency(site.resources, lane, concurrency)
+                lanes.set_concurrency(site.resources, lane, concurrency, by=site.settings.user)
             _say_one(terminal, site, lane)
 
 
@@ -60,7 +60,7 @@ def close_command(
 ) -> None:
     """Submit nothing more on a lane until it is opened; jobs in flight run on."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
-        lanes.close(site.resources, lane, reason=reason)
+        lanes.close(site.resources, lane, reason=reason, by=site.settings.user)
         _say_one(terminal, site, lane)
 
 
@@ -68,7 +68,7 @@ def close_command(
 def open_command(lane: Lane, as_json: AsJson = False) -> None:
     """Open a lane now, whatever closed it."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
-        lanes.reopen(site.resources, lane)
+        lanes.reopen(site.resources, lane, by=site.settings.user)
         _say_one(terminal, site, lane)
 
 

@@ -55,6 +55,13 @@ def note(  # noqa: PLR0913 -- the columns of one row, each by its name
     )
 
 
+def of_no_batch(connection: Connection, team: str, *, limit: int) -> list[Act]:
+    """What was done to the team's characters, keys and limits; the newest first."""
+    columns = [acts.c[name] for name in Act.__dataclass_fields__]
+    wanted = select(*columns).where(acts.c.batch_id.is_(None), acts.c.team == team)
+    return [Act(**row) for row in connection.execute(wanted.order_by(acts.c.id.desc()).limit(limit)).mappings()]
+
+
 def of_batch(connection: Connection, batch_id: BatchId, *, limit: int = 100) -> list[Act]:
     """The newest first."""
     columns = [acts.c[name] for name in Act.__dataclass_fields__]

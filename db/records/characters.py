@@ -63,6 +63,7 @@ class CharacterRow:
         aggregation: `max` or `mean` over the references.
         fitted_to: the scoring model that its thresholds were fitted to; None for defaults.
         calibration: figures of their calibration; None where they were not calibrated.
+        removed_at: since when no new prompt can name it; None while one can.
     """
 
     id: CharacterId
@@ -73,6 +74,7 @@ class CharacterRow:
     aggregation: str = "max"
     fitted_to: str | None = None
     calibration: Mapping[str, Any] | None = None
+    removed_at: datetime | None = None
 
     @property
     def fitted_revision(self) -> str | None:
@@ -204,7 +206,7 @@ _NEWEST = (
 )
 # Built once: they are read for every submission and every check, and building one costs more than sending it.
 _MANY = (
-    select(characters.c.name, characters.c.description, _NEWEST)
+    select(characters.c.name, characters.c.description, characters.c.removed_at, _NEWEST)
     .join(_NEWEST, true())
     .where(characters.c.id.in_(bindparam("ids", expanding=True)))
 )
@@ -247,6 +249,7 @@ def _character(row: Row[Any], references: Sequence[ReferenceRow]) -> CharacterRo
         aggregation=row.aggregation,
         fitted_to=row.model,
         calibration=row.calibration,
+        removed_at=row.removed_at,
     )
 
 

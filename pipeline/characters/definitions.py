@@ -10,7 +10,7 @@ from db.records import characters
 from db.records.characters import CharacterRow, NewThresholds, ReferenceRow
 from domain.access import LOCAL_TEAM
 from domain.errors import BadInput, NotAPicture, UnknownThing
-from domain.ids import sha256
+from domain.ids import CharacterId, sha256
 from domain.verdict import DEFAULT
 from pipeline.characters.character_names import check_name
 from pipeline.resources import Resources
@@ -192,6 +192,12 @@ def _read(source: Path | bytes) -> tuple[bytes, str, str, int, int]:
 def find(resources: Resources, name: str, *, team: str = LOCAL_TEAM) -> CharacterRow:
     with resources.database.transaction() as connection:
         return characters.find(connection, name, team=team)
+
+
+def of_batch(resources: Resources, character_id: CharacterId) -> CharacterRow:
+    """The character that a batch names, be it removed since."""
+    with resources.database.transaction() as connection:
+        return characters.get(connection, character_id)
 
 
 def with_id(resources: Resources, text: str, *, team: str) -> CharacterRow:

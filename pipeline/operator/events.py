@@ -6,6 +6,7 @@ from uuid import UUID
 
 from db.records import acts, batches, events
 from db.records.events import Event
+from domain.access import LOCAL_TEAM
 from domain.ids import BatchId, GenerationId
 from pipeline.operator.keys import KeyRow
 from pipeline.resources import Resources
@@ -81,15 +82,15 @@ def note_act_here(
     user: str,
     act: str,
     *,
-    batch_id: BatchId,
+    batch_id: BatchId | None,
     generation_id: GenerationId | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write down what the user of this machine did to a batch on the command line or in a script."""
+    """Write down what the user of this machine did on the command line or in a script."""
     with resources.database.transaction() as connection:
         acts.note(
             connection,
-            team=batches.get(connection, batch_id).team,
+            team=LOCAL_TEAM if batch_id is None else batches.get(connection, batch_id).team,
             batch_id=batch_id,
             generation_id=generation_id,
             actor=user,

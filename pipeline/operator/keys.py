@@ -15,7 +15,9 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from db.records import api_keys
+from sqlalchemy import Connection
+
+from db.records import acts, api_keys
 from db.records.api_keys import KeyRow
 from domain.access import LOCAL_TEAM, Scope
 from domain.errors import BadInput, LimitTooSmall, RequestError, UnknownThing
@@ -68,8 +70,11 @@ class NewKey:
     limit_usd: Decimal | None = None
 
 
-def create(resources: Resources, new: NewKey) -> tuple[KeyRow, str]:
+def create(resources: Resources, new: NewKey, *, by: str | None = None) -> tuple[KeyRow, str]:
     """Make a key; returns it with its text, which nobody can be told again.
+
+    Args:
+        by: who makes it, for the team's acts; None for its member.
 
     Raises:
         BadInput: a name that is taken or no name, or a rate limit that is none.
@@ -82,7 +87,9 @@ def create(resources: Resources, new: NewKey) -> tuple[KeyRow, str]:
     with resources.database.transaction() as connection:
         if api_keys.named(connection, new.name) is not None:
             raise BadInput(f"there is a key {new.name!r} already; choose another name, revoked ones keep theirs")
-        return api_keys.add(connection, **values), token
+        made = api_keys.add(connection, **values)
+        _note(connection, made, "key created", by=by or made.member)
+        return made, token
 
 
 def _drawn(new: NewKey) -> tuple[str, dict[str, Any]]:
@@ -108,7 +115,7 @@ def first_key(resources: Resources, *, user_id: str) -> str | None:
         api_keys.lock_first(connection)
         if api_keys.any_key(connection):
             return None
-        api_keys.add(connection, **values)
+        _note(connection, api_keys.add(connection, **values), "key created", by=user_id)
     return token
 
 
@@ -117,8 +124,11 @@ def list_keys(resources: Resources) -> list[KeyRow]:
         return api_keys.list_keys(connection)
 
 
-def revoke(resources: Resources, name_or_prefix: str) -> KeyRow:
+def revoke(resources: Resources, name_or_prefix: str, *, by: str | None = None) -> KeyRow:
     """Make a key worthless at once, with every session that was opened by it.
+
+    Args:
+        by: who does so, for the team's acts; None for its member.
 
     Raises:
         UnknownThing: there is none of that name or prefix.
@@ -128,7 +138,30 @@ def revoke(resources: Resources, name_or_prefix: str) -> KeyRow:
         if found is None:
             raise UnknownThing(f"there is no key {name_or_prefix!r}; `likeness keys list` shows them")
         api_keys.revoke(connection, found.id)
+        if found.revoked_at is None:
+            _note(connection, found, "key revoked", by=by or found.member)
         return found
+
+
+def _note(connection: Connection, key: KeyRow, act: str, *, by: str) -> None:
+    """Write down a change of a key, with all that it may do, in the transaction that makes it."""
+    may = {
+        "key": key.name,
+        "member": key.member,
+        "scope": key.scope,
+        "rate": key.rate_limit,
+        "limitUsd": show(key.limit_usd),
+    }
+    acts.note(
+        connection,
+        team=key.team,
+        batch_id=None,
+        generation_id=None,
+        actor=by,
+        key_name=None,
+        act=act,
+        detail=may,
+    )
 
 
 def find(resources: Resources, token: str) -> KeyRow | None:

@@ -1,9 +1,14 @@
-"""List lanes, and change their limits, close and open them."""
+"""List lanes, and change their limits, close and open them; who did so is written down as an act of the local team."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from db.records import lanes
+from sqlalchemy import Connection
+
+from db.records import acts, lanes
 from db.records.lanes import LaneRow
+from domain.access import LOCAL_TEAM
 from domain.errors import UnknownThing
 from domain.ids import BatchId
 from domain.rates import per_second
@@ -52,8 +57,11 @@ def rate_limit(resources: Resources, lane: str) -> str | None:
     return limits[lane]
 
 
-def set_rate_limit(resources: Resources, lane: str, limit: str) -> None:
+def set_rate_limit(resources: Resources, lane: str, limit: str, *, by: str | None = None) -> None:
     """Set a lane's rate limit; every worker reads it within about two seconds.
+
+    Args:
+        by: who does so; None where nobody is to be named.
 
     Raises:
         BadInput: not a rate.
@@ -61,24 +69,31 @@ def set_rate_limit(resources: Resources, lane: str, limit: str) -> None:
     """
     per_second(limit)
     with resources.database.transaction() as connection:
-        _known(lanes.list_lanes(connection), lane)
+        before = _known(lanes.list_lanes(connection), lane)
         lanes.set_rate_limit(connection, lane, limit)
+        # Flower tells every worker, and only the first of them changes something.
+        if by is not None and before.rate_limit != limit:
+            _note(connection, by, "lane limited", lane, {"rate": limit})
 
 
-def set_concurrency(resources: Resources, lane: str, concurrency: int) -> None:
+def set_concurrency(resources: Resources, lane: str, concurrency: int, *, by: str | None = None) -> None:
     with resources.database.transaction() as connection:
         _known(lanes.list_lanes(connection), lane)
         lanes.set_concurrency(connection, lane, concurrency)
+        if by is not None:
+            _note(connection, by, "lane limited", lane, {"concurrency": concurrency})
 
 
-def close(resources: Resources, lane: str, *, reason: str) -> None:
+def close(resources: Resources, lane: str, *, reason: str, by: str | None = None) -> None:
     """Close the lane until a user opens it."""
     with resources.database.transaction() as connection:
         _known(lanes.list_lanes(connection), lane)
         lanes.close(connection, lane, reason=reason, wait=_FOR_GOOD)
+        if by is not None:
+            _note(connection, by, "lane closed", lane, {"reason": reason})
 
 
-def reopen(resources: Resources, lane: str) -> None:
+def reopen(resources: Resources, lane: str, *, by: str | None = None) -> None:
     """Open the lane, whatever closed it; the limit on illegal prompts still holds.
 
     Raises:
@@ -89,10 +104,27 @@ def reopen(resources: Resources, lane: str) -> None:
 
     with resources.database.transaction() as connection:
         lanes.reopen(connection, lane)
+        if by is not None:
+            _note(connection, by, "lane opened", lane, {})
         (provider,) = (row.provider for row in lanes.list_lanes(connection) if row.name == lane)
     illegal_prompts.close_if_still_full(resources, lane, provider=provider)
 
 
-def _known(rows: list[LaneRow], lane: str) -> None:
-    if lane not in {row.name for row in rows}:
+def _note(connection: Connection, by: str, act: str, lane: str, detail: Mapping[str, Any]) -> None:
+    acts.note(
+        connection,
+        team=LOCAL_TEAM,
+        batch_id=None,
+        generation_id=None,
+        actor=by,
+        key_name=None,
+        act=act,
+        detail={"lane": lane, **detail},
+    )
+
+
+def _known(rows: list[LaneRow], lane: str) -> LaneRow:
+    found = next((row for row in rows if row.name == lane), None)
+    if found is None:
         raise UnknownThing(f"there is no lane {lane!r}; there are {', '.join(row.name for row in rows) or 'none yet'}")
+    return found

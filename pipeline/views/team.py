@@ -111,6 +111,12 @@ def acts_of(resources: Resources, batch_id: BatchId) -> Sequence[Act]:
         return acts.of_batch(connection, batch_id)
 
 
+def acts_of_no_batch(resources: Resources, team: str, *, limit: int) -> Sequence[Act]:
+    """What was done to the team's characters, keys and limits; the newest first."""
+    with resources.database.transaction() as connection:
+        return acts.of_no_batch(connection, team, limit=limit)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """A team's money and pictures over all time."""

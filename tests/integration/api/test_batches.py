@@ -14,7 +14,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from domain.access import Scope
 from domain.ids import BatchId
-from pipeline.operator import batch_control, events
+from pipeline.operator import batch_control, events, keys, lanes
+from pipeline.operator.keys import NewKey
 from tests.support.api_desk import ApiDesk
 from tests.support.workbooks import rows, xlsx
 
@@ -189,3 +190,23 @@ def test_who_did_what_is_told_by_member_and_key(desk: ApiDesk) -> None:
     ]
     (told,) = http.get(one["statusUrl"]).json()["acts"]
     assert (told["act"], told["actor"], told["generationId"]) == ("feedback", "ana", one["id"])
+
+
+def test_who_changed_keys_and_limits_is_told_to_their_team(desk: ApiDesk) -> None:
+    new = NewKey(name="ana-laptop", member="ana", scope=Scope.GENERATE, rate_limit="9/m", limit_usd=Decimal(5))
+    keys.create(desk.resources, new, by="boss")
+    keys.revoke(desk.resources, "ana-laptop", by="boss")
+    keys.revoke(desk.resources, "ana-laptop", by="boss")  # was revoked: nothing is done
+    for _ in range(2):  # every worker is told by Flower; the second changes nothing
+        lanes.set_rate_limit(desk.resources, "ttapi", "7/m", by="boss")
+    lanes.set_concurrency(desk.resources, "ttapi", 3, by="boss")
+    lanes.close(desk.resources, "ttapi", reason="lunch", by="boss")
+    lanes.reopen(desk.resources, "ttapi", by="boss")
+    told = [act for act in desk.as_().get("/api/acts").json()["acts"] if act["actor"] == "boss"]
+    done = ["lane opened", "lane closed", "lane limited", "lane limited", "key revoked", "key created"]
+    assert [act["act"] for act in told] == done
+    assert {act["detail"]["lane"] for act in told[:4]} == {"ttapi"}
+    assert (told[2]["detail"]["concurrency"], told[3]["detail"]["rate"]) == (3, "7/m")
+    may = {"key": "ana-laptop", "member": "ana", "scope": "generate", "rate": "9/m", "limitUsd": "5.00"}
+    assert told[5]["detail"] == may
+    assert [act["act"] for act in desk.as_(desk.key("others")).get("/api/acts").json()["acts"]] == ["key created"]

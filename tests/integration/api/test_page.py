@@ -1,13 +1,17 @@
 """The page over HTTP: who may see it, which forms count, and that nothing which people wrote becomes markup."""
 
 import re
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from domain.access import Scope
+from pipeline.characters import definitions
+from pipeline.characters.definitions import NewCharacter
 from tests.support.api_desk import ApiDesk
 
+REFERENCE = Path(__file__).parents[3] / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
 NASTY = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 
 
@@ -47,6 +51,20 @@ def test_every_page_is_shut_to_what_is_not_its_own(desk: ApiDesk) -> None:
     assert re.findall(r"\bstyle=|\bon[a-z]+=|https?://", page) == []
     for name in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
         assert http.get(name).status_code == 200
+
+
+def test_a_batch_names_its_character_be_it_removed_since(desk: ApiDesk) -> None:
+    http, _ = signed_in(desk)
+    lulu = NewCharacter(
+        name="lulu", description="", references=[REFERENCE], core=0.75, style=0.6, origin="set by a person"
+    )
+    definitions.add(desk.resources, lulu)
+    page = f"/batches/{desk.generate(character='lulu')['batchId']}"
+    assert "<bdi>lulu</bdi></p>" in http.get(page).text
+    definitions.remove(desk.resources, "lulu")
+    after = http.get(page).text
+    assert re.search(r"<bdi>lulu</bdi> <small>\(removed on [^)]+\)</small>", after)
+    assert 'id="judge"' in after
 
 
 def test_what_people_wrote_is_text(desk: ApiDesk) -> None:

@@ -23,6 +23,7 @@ NEEDS = {
     "GET /api/batches/{id}/report": Scope.READ,
     "GET /api/batches/{id}/export": Scope.READ,
     "GET /api/events": Scope.READ,
+    "GET /api/acts": Scope.READ,
     "GET /api/characters": Scope.READ,
     "GET /api/characters/{id}": Scope.READ,
     "GET /api/characters/{id}/references/{position}": Scope.READ,
@@ -101,6 +102,7 @@ def test_another_teams_key_finds_nothing(desk: ApiDesk) -> None:
     assert http.get("/api/generate", params={"userId": generation["userId"]}).json()["generations"] == []
     assert http.get("/api/generate", params={"batchId": generation["batchId"]}).status_code == 404
     assert http.get("/api/batches").json()["batches"] == []
+    assert {act["detail"]["key"] for act in http.get("/api/acts").json()["acts"]} == {"others-admin-1-0"}
     assert http.get("/api/cost").json()["chargedUsd"] == "0.00"
     assert http.get("/api/stats").json()["figures"] == []
     after = desk.as_().get(generation["statusUrl"]).json()

@@ -8,6 +8,7 @@ import pytest
 import likeness
 from db.moves import submission
 from db.schema import batches
+from db.schema_api import acts
 from db.schema_learning import generation_feedback
 from domain.errors import MaybeSent
 from likeness import Connection
@@ -76,6 +77,8 @@ def test_what_a_person_says_of_a_picture_is_kept(connection: Connection, books: 
     said = {row.feedback_type: row for row in books.rows(generation_feedback)}
     assert said["accepted"].asset_id != said["rating"].asset_id, "the best one, and the one that was named"
     assert (said["rating"].rating, said["rating"].user_id) == (4, connection.user)
+    done = [(row.act, row.actor, row.key_name, row.detail["feedbackType"]) for row in books.rows(acts)]
+    assert done == [("feedback", connection.user, None, kind) for kind in ("accepted", "rating")]
 
 
 @pytest.mark.parametrize(
