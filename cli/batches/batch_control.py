@@ -1,6 +1,7 @@
 """`pause`, `resume`, `cancel`, `retry`, `priority`, `budget`: what a person does to a whole batch."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from domain.ids import BatchId
 from domain.money import read_limit, show
 from domain.states import GenerationState
 from pipeline.operator import batch_control, events
+from pipeline.resources import Resources
 from pipeline.views import status
 
 
@@ -30,6 +32,37 @@ def _note(site: Opened, batch_id: BatchId, act: str, detail: Mapping[str, Any]) 
     events.note_act_here(site.resources, site.settings.user, act, batch_id=batch_id, detail=detail)
 
 
+def pause(resources: Resources, found: status.BatchStatus, *, user: str, reason: str) -> tuple[status.BatchStatus, str]:
+    """Pause it; returns what became of it, and the sentence about that."""
+    after = batch_control.pause(resources, found.batch.id, reason=reason)
+    if found.batch.paused_reason is not None:
+        return after, f"batch {after.batch.name!r} was paused already: {after.batch.paused_reason}"
+    events.note_act_here(resources, user, "paused", batch_id=found.batch.id, detail={"reason": reason})
+    return after, f"batch {after.batch.name!r} is paused: {after.batch.paused_reason}{_still_there(after)}"
+
+
+def resume(
+    resources: Resources, found: status.BatchStatus, *, user: str, limit: Decimal | None = None
+) -> tuple[status.BatchStatus, str]:
+    """Go on with it; returns what became of it, and the sentence about that."""
+    after = batch_control.resume(resources, found.batch.id, limit_usd=limit)
+    waiting = f"{after.progress.unfinished:,} generations are not final"
+    if limit is None and found.batch.paused_reason is None and found.batch.stopped_reason is None:
+        return after, f"batch {after.batch.name!r} was not paused: {waiting}"
+    events.note_act_here(resources, user, "resumed", batch_id=found.batch.id, detail={"limitUsd": show(limit)})
+    return after, f"batch {after.batch.name!r} goes on: {waiting}"
+
+
+def cancel(resources: Resources, found: status.BatchStatus, *, user: str) -> tuple[batch_control.Canceled, str]:
+    """Cancel it; returns what became of it, and the sentence about that."""
+    done = batch_control.cancel(resources, found.batch.id)
+    rest = f"; {done.running:,} are at a provider and end with its last word" if done.running else ""
+    if not done.asked:
+        return done, f"batch {done.status.batch.name!r}: nothing is left to cancel{rest}"
+    events.note_act_here(resources, user, "canceled", batch_id=found.batch.id, detail={"asked": done.asked})
+    return done, f"batch {done.status.batch.name!r}: {done.asked - done.running:,} generations canceled{rest}"
+
+
 def pause_command(
     batch: Batch,
     reason: Annotated[str, typer.Option(help="Shown to everybody who looks.")] = "a person paused it",
@@ -38,10 +71,9 @@ def pause_command(
     """Send nothing more of a batch; what is at a provider runs to its end."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
-        after = batch_control.pause(site.resources, found.batch.id, reason=reason)
-        _note(site, found.batch.id, "paused", {"reason": reason})
+        after, said = pause(site.resources, found, user=site.settings.user, reason=reason)
         terminal.document(after.as_json())
-        terminal.note(f"batch {after.batch.name!r} is paused: {after.batch.paused_reason}{_still_there(after)}")
+        terminal.note(said)
 
 
 def _still_there(paused: status.BatchStatus) -> str:
@@ -63,23 +95,18 @@ def resume_command(
         limit = None if max_cost is None else read_limit(max_cost, what="--max-cost")
         with opened() as site:
             found = status.find(site.resources, batch, user_id=site.settings.user)
-            after = batch_control.resume(site.resources, found.batch.id, limit_usd=limit)
-            _note(site, found.batch.id, "resumed", {"limitUsd": show(limit)})
+            after, said = resume(site.resources, found, user=site.settings.user, limit=limit)
             terminal.document(after.as_json())
-            waiting = after.progress.unfinished
-            terminal.note(f"batch {after.batch.name!r} goes on: {waiting:,} generations are not final")
+            terminal.note(said)
 
 
 def cancel_command(batch: Batch, as_json: AsJson = False) -> None:
     """Stop a batch for good; what is at a provider runs to the provider's last word, and is paid."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
-        done = batch_control.cancel(site.resources, found.batch.id)
-        _note(site, found.batch.id, "canceled", {"asked": done.asked})
+        done, said = cancel(site.resources, found, user=site.settings.user)
         terminal.document({**done.status.as_json(), "asked": done.asked, "running": done.running})
-        at_once = done.asked - done.running
-        rest = f"; {done.running:,} are at a provider and end with its last word" if done.running else ""
-        terminal.note(f"batch {done.status.batch.name!r}: {at_once:,} generations canceled{rest}")
+        terminal.note(said)
 
 
 def priority_command(

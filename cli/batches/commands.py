@@ -49,17 +49,29 @@ def run_command(
 
 
 def watch_command(
-    batch: Annotated[str, typer.Argument(help="Name or id.")],
+    batches: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[BATCH]...",
+            help="Names or ids; by default those of the latest 100 that are under way.",
+            show_default=False,
+        ),
+    ] = None,
     report: ReportPath = Path("report.html"),
     log: LogPath = _LOG,
     as_json: AsJson = False,
 ) -> None:
-    """Watch a batch until nothing moves any more, and write its report."""
-    from cli.batches.enqueueing import watch_to_the_end
+    """Watch batches until nothing moves any more; keys pause, resume, cancel, open the report, and quit.
+
+    Of a single batch that is named, log and report are written too; of several, the key writes a report.
+    """
+    from cli.batches.enqueueing import watch_many, watch_to_the_end
     from cli.installation import opened
 
     with open_terminal(as_json=as_json) as terminal, opened() as site:
-        raise typer.Exit(watch_to_the_end(site, batch, terminal, report, log=log))
+        if batches is None or len(batches) != 1:
+            raise typer.Exit(watch_many(site, batches or [], terminal))
+        raise typer.Exit(watch_to_the_end(site, batches[0], terminal, report, log=log))
 
 
 def _enqueue(

@@ -14,9 +14,10 @@ import typer
 from cli.batches.dry_run import priced_with, say_plan
 from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
+from cli.batches.watch_screen import watch_batches
 from cli.installation import Opened, crew_of_command, opened
 from cli.sandbox_child import is_missing, sandbox_child, with_stand_in
-from cli.terminal import Terminal
+from cli.terminal import ENDED_OTHERWISE, OK, Terminal
 from domain.errors import BadInput
 from domain.states import GenerationState
 from pipeline.intake.commit import Enqueued, commit
@@ -33,6 +34,8 @@ from runtime.supervisor import Child
 #: Of the stand-in that a command brings: as those of `up`.
 _LATENCY_S: Final = 0.4
 _SIZE_PX: Final = 512
+#: Of so many latest batches, those under way are watched where none is named.
+_LATEST: Final = 100
 
 
 def enqueue(
@@ -145,7 +148,32 @@ def watched(
     brings = workers or is_embedded(read_settings())
     with crew_of_command(opened, terminal, checks=checks, brings=brings, beside=beside) as tend:
         watch = Watch(opened.resources, found.batch.id, terminal, tend=tend, brings_workers=brings, log=log)
-        return watch.until_over()
+        return watch_batches(opened.resources, [watch], terminal, user=opened.settings.user)[0]
+
+
+def watch_many(opened: Opened, names: Sequence[str], terminal: Terminal) -> int:
+    """Look on at several batches, or without names at all that are under way; returns the exit code."""
+    user = opened.settings.user
+    found = {one.batch.id: one for one in (status.find(opened.resources, name, user_id=user) for name in names)}
+    if not names:
+        found = {
+            one.batch.id: one for one in status.latest(opened.resources, user_id=user, limit=_LATEST) if not one.over
+        }
+    if not found:
+        raise BadInput("no batch is under way; `likeness watch BATCH` shows one that is over")
+    checks = any(one.batch.character_id is not None for one in found.values())
+    brings = is_embedded(read_settings())
+    told: set[tuple[str | None, ...]] = set()
+    with crew_of_command(opened, terminal, checks=checks, brings=brings) as tend:
+        watches = [
+            Watch(opened.resources, batch_id, terminal, tend=tend, brings_workers=brings, told=told)
+            for batch_id in found
+        ]
+        ended = watch_batches(opened.resources, watches, terminal, user=user)
+    terminal.document({"batches": [one.as_json() for one in ended]})
+    for one in ended:
+        terminal.note(f"{one.batch.name}: {one.accepted:,} of {one.progress.total:,} accepted")
+    return OK if all(one.all_accepted for one in ended) else ENDED_OTHERWISE
 
 
 def _warn(terminal: Terminal, warnings: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ import typer
 from cli.batches import views
 from cli.batches.enqueue_options import Finish
 from cli.batches.watch import Watch
+from cli.batches.watch_screen import watch_batches
 from cli.installation import Opened, crew_of_command, opened
 from cli.options import AsJson, options_from
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
@@ -144,7 +145,8 @@ def _watch(site: Opened, batch_id: BatchId, terminal: Terminal) -> None:
     checks = found.batch.character_id is not None or bool(found.progress.counts[GenerationState.PREPARING])
     brings = is_embedded(read_settings())
     with crew_of_command(site, terminal, checks=checks, brings=brings) as tend:
-        Watch(site.resources, batch_id, terminal, tend=tend, brings_workers=brings).until_over()
+        watch = Watch(site.resources, batch_id, terminal, tend=tend, brings_workers=brings)
+        watch_batches(site.resources, [watch], terminal, user=site.settings.user)
 
 
 def _stage_lines(details: GenerationDetails) -> list[str]:

@@ -1,4 +1,4 @@
-"""Watch a batch until nothing will move any more, then say how it ended."""
+"""What a command knows of a batch that it watches: progress, pace and warnings; and what it says at the end."""
 
 import time
 from collections import deque
@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from rich.live import Live
 
 from cli.batches import blocked_reasons
 from cli.batches.blocked_reasons import what_holds_up
@@ -25,10 +23,8 @@ from pipeline.views.status import BatchStatus
 from reports.contact_sheet import write_report
 from reports.generation_log import GrowingLog
 from reports.records import Progress
-from reports.tables import end_table, progress_view
+from reports.tables import end_table
 
-_PERIOD_S = 0.5
-_LINE_EVERY_S = 10.0
 #: A doubt that no listing has settled by then waits for a person, and so does not hold up the one who watches.
 _DOUBT_PATIENCE_S = 180.0
 #: The same where the service has no list: all that may still turn up is a reply that a dead worker had stored.
@@ -56,22 +52,6 @@ class _Pace:
         return (final - self._seen[0][1]) * 60 / elapsed if elapsed > 1 else 0.0
 
 
-def _progress(now: BatchStatus, pace: _Pace) -> Progress:
-    final = now.progress.total - now.progress.unfinished
-    rate = pace.per_minute(final)
-    return Progress(
-        name=now.batch.name,
-        total=now.progress.total,
-        counts=now.progress.counts,
-        charged_usd=now.batch.charged_usd,
-        held_usd=now.batch.held_usd,
-        in_doubt_usd=now.batch.in_doubt_usd,
-        limit_usd=now.batch.limit_usd,
-        rate_per_minute=rate,
-        eta_s=now.progress.unfinished * 60 / rate if rate > 0 else None,
-    )
-
-
 class Watch:
     """One command's watch over one batch.
 
@@ -79,6 +59,7 @@ class Watch:
         tend: called every round; keeps this machine's workers alive where they are this command's business.
         brings_workers: whether they are, so that they are given a moment to start.
         log: gets a line for every generation that becomes final; None for no log.
+        told: what was said already; shared by the watches of one command, so that each says nothing twice.
     """
 
     def __init__(
@@ -90,6 +71,7 @@ class Watch:
         tend: Callable[[], None],
         brings_workers: bool = True,
         log: Path | None = None,
+        told: set[tuple[str | None, ...]] | None = None,
     ) -> None:
         self._resources = resources
         self._batch_id = batch_id
@@ -100,52 +82,13 @@ class Watch:
         self._doubtful_since: float | None = None
         self._patience_s = _DOUBT_PATIENCE_S
         self._away_since: float | None = None
-        self._warned = False
+        self._told = set() if told is None else told
         self._lanes_asked = float("-inf")
-        self._lanes_told: set[tuple[str, str | None]] = set()
         self._jobs_asked = float("-inf")
-        self._overdue_told: set[str] = set()
         self._began = time.monotonic()
         self._finished = Finished(resources, batch_id)
         self._log = None if log is None else GrowingLog(log)
         self._logged = 0
-
-    def until_over(self) -> BatchStatus:
-        """Show progress until the batch is final, stopped, or waits for a person.
-
-        Raises:
-            ServiceMissing: Postgres stays away, or a worker of this machine cannot run.
-        """
-        if self._terminal.out.is_terminal:
-            return self._live()
-        return self._lines()
-
-    def _live(self) -> BatchStatus:
-        with (
-            Live(console=self._terminal.out, refresh_per_second=4, transient=True) as live,
-            self._terminal.beside(live.console),
-        ):
-            while True:
-                now = self.look()
-                if now is not None:
-                    live.update(progress_view(_progress(now, self._pace)))
-                    if self._is_over(now):
-                        return now
-                time.sleep(_PERIOD_S)
-
-    def _lines(self) -> BatchStatus:
-        spoken = time.monotonic() - _LINE_EVERY_S
-        while True:
-            now = self.look()
-            if now is not None:
-                over = self._is_over(now)
-                progress = _progress(now, self._pace)
-                if over or time.monotonic() - spoken >= _LINE_EVERY_S:
-                    self._terminal.err.print(progress_view(progress))
-                    spoken = time.monotonic()
-                if over:
-                    return now
-            time.sleep(_PERIOD_S)
 
     def look(self) -> BatchStatus | None:
         """The progress of the batch, or None while Postgres is away."""
@@ -168,8 +111,8 @@ class Watch:
     def _warn_without_beat(self) -> None:
         silence = heartbeat.silence_s(self._resources)
         patient = self._brings_workers and time.monotonic() - self._began < _START_PATIENCE_S
-        if not self._warned and not patient and (silence is None or silence > heartbeat.SILENCE_S):
-            self._warned = True
+        silent = silence is None or silence > heartbeat.SILENCE_S
+        if silent and not patient and self._is_new("no tick"):
             since = "ever" if silence is None else f"for {silence:.0f} s"
             own = "" if self._brings_workers else "; this command brings none, since DATABASE_URL is set"
             self._terminal.note(
@@ -183,8 +126,7 @@ class Watch:
             return
         self._lanes_asked = time.monotonic()
         rows = lanes.blocking_lanes(self._resources, self._batch_id)
-        new = [row for row in rows if (row.name, row.reason) not in self._lanes_told]
-        self._lanes_told |= {(row.name, row.reason) for row in new}
+        new = [row for row in rows if self._is_new("lane", row.name, row.reason)]
         for sentence in what_holds_up(new):
             self._terminal.note(sentence)
 
@@ -200,12 +142,34 @@ class Watch:
             return
         self._jobs_asked = time.monotonic()
         late = status.overdue_jobs(self._resources, self._batch_id)
-        new = [one for one in late if one.job_id not in self._overdue_told]
-        self._overdue_told |= {one.job_id for one in new}
+        new = [one for one in late if self._is_new("job", one.lane, one.job_id)]
         for sentence in blocked_reasons.overdue(new):
             self._terminal.note(sentence)
 
-    def _is_over(self, now: BatchStatus) -> bool:
+    def _is_new(self, *what: str | None) -> bool:
+        """Whether it was not told yet; from now on it was."""
+        new = what not in self._told
+        self._told.add(what)
+        return new
+
+    def progress(self, now: BatchStatus) -> Progress:
+        """Its figures, with its pace over the last minute."""
+        final = now.progress.total - now.progress.unfinished
+        rate = self._pace.per_minute(final)
+        return Progress(
+            name=now.batch.name,
+            total=now.progress.total,
+            counts=now.progress.counts,
+            charged_usd=now.batch.charged_usd,
+            held_usd=now.batch.held_usd,
+            in_doubt_usd=now.batch.in_doubt_usd,
+            limit_usd=now.batch.limit_usd,
+            rate_per_minute=rate,
+            eta_s=now.progress.unfinished * 60 / rate if rate > 0 else None,
+        )
+
+    def is_over(self, now: BatchStatus) -> bool:
+        """Whether nothing moves any more without a person."""
         if now.over:
             return True
         if not now.progress.only_doubt:

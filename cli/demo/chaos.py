@@ -16,6 +16,7 @@ from typing import Any, Final
 from cli.batches import enqueueing
 from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
+from cli.batches.watch_screen import watch_batches
 from cli.demo import chaos_books, stand_in
 from cli.demo.chaos_books import AtProvider
 from cli.installation import Opened, opened, tending
@@ -99,7 +100,8 @@ def chaos_demo(terminal: Terminal, storm: Storm, *, report: Path, latency_s: flo
         written = commit(site.resources, plan)
         enqueueing.say_enqueued(terminal, plan, written)
         watch = Watch(site.resources, written.batch_id, terminal, tend=lambda: weather.pass_over(written.batch_id))
-        return _conclude(site, watch.until_over(), terminal, weather, report=report)
+        (ended,) = watch_batches(site.resources, [watch], terminal, user=site.settings.user)
+        return _conclude(site, ended, terminal, weather, report=report)
 
 
 def _check_prompts(site: Opened, terminal: Terminal, plan: Plan) -> None:

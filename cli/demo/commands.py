@@ -10,6 +10,7 @@ import typer
 from cli.batches import enqueueing
 from cli.batches.enqueue_options import EnqueueOptions
 from cli.batches.watch import Watch, conclude
+from cli.batches.watch_screen import watch_batches
 from cli.demo import stand_in
 from cli.installation import opened, tending
 from cli.options import AsJson
@@ -90,7 +91,8 @@ def demo(terminal: Terminal, *, report: Path, latency_s: float, size_px: int) ->
         plan = prepare(site.resources, options.order(options.read(), user_id=site.settings.user))
         written = commit(site.resources, plan)
         enqueueing.say_enqueued(terminal, plan, written)
-        ended = Watch(site.resources, written.batch_id, terminal, tend=tend).until_over()
+        watch = Watch(site.resources, written.batch_id, terminal, tend=tend)
+        (ended,) = watch_batches(site.resources, [watch], terminal, user=site.settings.user)
         billed = usd(sum((Decimal(job["charged_usd"]) for job in stand_in.jobs_of(site, ended)), Decimal(0)))
         more = {"bill_usd": show(billed)}
         conclude(site.resources, ended, terminal, report=report, more=more, remark=_on_rejected(ended))

@@ -1,13 +1,16 @@
 """The status of a batch, as commands print it and scripts read it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from db.books.audit import differences
 from db.reads import generations, jobs
+from db.reads import recent_failures as failures
 from db.reads.generations import BatchProgress
 from db.reads.jobs import OverdueJob
+from db.reads.recent_failures import RecentFailure
 from db.records import batches
 from db.records.batches import BatchRow
 from domain.ids import BatchId
@@ -18,6 +21,7 @@ from pipeline.resources import Resources
 __all__ = [
     "BatchStatus",
     "OverdueJob",
+    "RecentFailure",
     "audit",
     "books_disagree",
     "find",
@@ -25,6 +29,7 @@ __all__ = [
     "latest",
     "of_batch",
     "overdue_jobs",
+    "recent_failures",
 ]
 
 
@@ -139,3 +144,9 @@ def overdue_jobs(resources: Resources, batch_id: BatchId | None = None) -> list[
     """Jobs of a batch, or of all, that take longer than they should, the oldest first; they are still asked about."""
     with resources.database.transaction() as connection:
         return jobs.overdue(connection, batch_id=batch_id)
+
+
+def recent_failures(resources: Resources, batch_ids: Sequence[BatchId], *, limit: int) -> list[RecentFailure]:
+    """Failed generations of these batches, the latest first."""
+    with resources.database.transaction() as connection:
+        return failures.recent_failures(connection, batch_ids, limit=limit)

@@ -7,8 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.batches.watch import Watch
+from cli.batches.watch_screen import watch_batches
 from cli.terminal import Terminal
 from pipeline.operator import batch_control
+from tests.support.books import USER
 from tests.support.steps import Bench
 
 
@@ -21,7 +23,7 @@ def _watched(bench: Bench, *, errors_seen: bool) -> tuple[str, str]:
     terminal.out = Console(file=out, force_terminal=True, width=80)
     terminal.err = Console(file=err, force_terminal=errors_seen, width=80)
     watch = Watch(bench.resources, written.batch_id, terminal, tend=lambda: terminal.note("worker gpu ended"))
-    watch.until_over()
+    watch_batches(bench.resources, [watch], terminal, user=USER)
     terminal.note("report: report.html")
     return out.getvalue(), err.getvalue()
 
@@ -43,7 +45,8 @@ def test_a_watch_that_brings_no_workers_says_so_at_once(bench: Bench) -> None:
     batch_control.cancel(bench.resources, written.batch_id)
     terminal = Terminal()
     terminal.err = Console(file=(err := io.StringIO()), width=400)
-    Watch(bench.resources, written.batch_id, terminal, tend=lambda: None, brings_workers=False).until_over()
+    watch = Watch(bench.resources, written.batch_id, terminal, tend=lambda: None, brings_workers=False)
+    watch_batches(bench.resources, [watch], terminal, user=USER)
     first = err.getvalue().splitlines()[0]
     assert first.startswith("no tick has come ever")
     assert "this command brings none, since DATABASE_URL is set; start them with `likeness up`" in first
@@ -68,5 +71,6 @@ def test_the_log_has_a_line_as_soon_as_a_generation_is_final(bench: Bench, tmp_p
     assert seen == [1, 2, 3], "not at the end only"
     watch.look()
     assert len(lines()) == 3, "each once"
-    Watch(bench.resources, written.batch_id, Terminal(), tend=lambda: None, log=second).until_over()
+    later = Watch(bench.resources, written.batch_id, Terminal(), tend=lambda: None, log=second)
+    watch_batches(bench.resources, [later], Terminal(), user=USER)
     assert second.read_bytes() == first.read_bytes(), "who watches later has the same log"
