@@ -52,7 +52,12 @@ COMMANDS = (
         panel=_MAKE,
         says="A/B: models, modes, weights, wordings",
     ),
-    Entry(name="watch", target="cli.batches.commands:watch_command", panel=_MAKE, says="Watch and steer batches to their end"),
+    Entry(
+        name="watch",
+        target="cli.batches.commands:watch_command",
+        panel=_MAKE,
+        says="Watch and steer batches to their end",
+    ),
     Entry(name="status", target="cli.batches.looking:status_command", panel=_LOOK, says="How far a batch is"),
     Entry(name="list", target="cli.batches.looking:list_command", panel=_LOOK, says="Generations, one a line"),
     Entry(name="show", target="cli.batches.looking:show_command", panel=_LOOK, says="One generation's whole story"),

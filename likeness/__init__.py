@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from likeness.records import CheckedPicture, Progress, Result
     from pipeline.calibration.calibrate import Calibration
     from pipeline.views.export import Exported
+    from pipeline.views.forecast import Forecast
     from reports.provenance import Match, Provenance, read_provenance
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "CheckedPicture",
     "Connection",
     "Exported",
+    "Forecast",
     "Generation",
     "GenerationPage",
     "LikenessError",
@@ -48,6 +50,7 @@ _HOMES = {
     "CheckedPicture": "likeness.records",
     "Connection": "likeness.client",
     "Exported": "pipeline.views.export",
+    "Forecast": "pipeline.views.forecast",
     "Generation": "likeness.generations",
     "GenerationPage": "likeness.generations",
     "Match": "reports.provenance",

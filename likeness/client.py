@@ -34,9 +34,10 @@ from pipeline.intake.prompt_file import rows_in
 from pipeline.intake.stage_wishes import stage_wishes
 from pipeline.operator import events, feedback
 from pipeline.resources import Resources
-from pipeline.views import generations, status
+from pipeline.views import forecast, generations, status
 from pipeline.views.by_provider import by_provider, count_active
 from pipeline.views.export import DEFAULT_TEMPLATE, Exported, ExportOptions, export
+from pipeline.views.forecast import Forecast
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
 from runtime.resources import open_producer
@@ -117,6 +118,13 @@ class Batch:
         """What the batch has cost: `images_generated` (charged calls), `total_cost`, `avg_cost_per_image`."""
         every = generations.costs(self._connection.resources, user_id=self._connection.user)
         return generations.cost_summary(next(one for one in every if one.batch_id == self.id))
+
+    def forecast(self) -> Forecast | None:
+        """What its unfinished generations will probably cost, as its finished ones were charged; None when all are.
+
+        Its `rest_usd` is None where too few have finished to say.
+        """
+        return forecast.forecast_of(self._connection.resources, self.id, user_id=self._connection.user)
 
     def export(
         self,

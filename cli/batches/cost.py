@@ -17,7 +17,8 @@ from cli.tables import one_line, table_of
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
 from domain.money import show
-from pipeline.views import generations, spending_sums
+from pipeline.views import forecast, generations, spending_sums
+from pipeline.views.forecast import LEAST_FINISHED, Forecast
 from pipeline.views.generations import Cost
 from pipeline.views.spending_sums import By, Spending
 from reports.csv_cells import CellWriter
@@ -43,7 +44,10 @@ def cost_command(
     form: Annotated[Form, typer.Option("--format", help="table, json or csv.", show_choices=False)] = Form.TABLE,
     as_json: AsJson = False,
 ) -> None:
-    """What was paid: per batch, in all, and on average for one charged call; with --by, also what is to come."""
+    """What was paid: per batch, in all, and on average for one charged call; with --by, also what is to come.
+
+    Without --by it also says what running batches will probably still cost, as their finished generations were charged.
+    """
     as_json = as_json or form is Form.JSON
     with open_terminal(as_json=as_json) as terminal:
         if as_json and form is Form.CSV:
@@ -122,8 +126,29 @@ def _write_csv(parts: Sequence[Spending], by: By) -> None:
 def _per_batch(terminal: Terminal, site: Opened, *, since: datetime | None) -> None:
     costs = generations.costs(site.resources, user_id=site.settings.user, since=since)
     everything = generations.summed(costs)
-    terminal.document({**_document(everything), "batches": [_of_batch(one) for one in costs]})
-    terminal.show(_batches(costs, everything, since=since))
+    foretold = forecast.forecasts(site.resources, user_id=site.settings.user)
+    terminal.document(
+        {
+            **_document(everything),
+            "batches": [_of_batch(one) for one in costs],
+            "forecasts": [forecast.as_json(one) for one in foretold],
+        }
+    )
+    terminal.show(_batches(costs, everything, since=since), *(Text(_foretold(one)) for one in foretold))
+
+
+def _foretold(one: Forecast) -> str:
+    """How much more the batch will cost, and how far that is known."""
+    if one.rest_usd is None:
+        return (
+            f"{one.name}: too few of its generations are finished to say what the other {one.unfinished:,} will cost"
+            f" ({one.finished} of at least {LEAST_FINISHED})"
+        )
+    beyond = f"; its budget of {dollars(one.limit_usd)} will stop it before" if one.exceeds_budget else ""
+    return (
+        f"{one.name}: about {dollars(one.rest_usd)} more for {one.unfinished:,} unfinished generations,"
+        f" {dollars(one.total_usd)} in all, as its {one.finished:,} finished ones were charged{beyond}"
+    )
 
 
 def _of_batch(cost: Cost) -> dict[str, object]:

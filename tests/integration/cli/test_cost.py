@@ -4,16 +4,20 @@ import csv
 import io
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from PIL import Image
 from sqlalchemy import func, select
 
-from db.moves import submission
+from db.moves import by_person, submission
 from db.schema import ledger_entries
 from domain.errors import ContentRefused, MaybeSent
 from domain.ids import CharacterId
+from domain.money import show
+from domain.states import GenerationState
+from likeness import connect as likeness_here
 from pipeline.views.spending_sums import By
 from tests.support.books import Books
 from tests.support.command_line import CommandLine
@@ -22,14 +26,18 @@ from tests.support.finished import collect, judge, picture
 
 @pytest.fixture
 def messy(likeness: CommandLine, books: Books, home: Path, tmp_path: Path) -> Books:
-    """Batches with an accepted, a rejected and a waiting generation, one in doubt, one held, one given back."""
+    """Batches with one generation accepted, one waiting, one in doubt, one held, and two that were tried twice.
+
+    Of these, one was rejected, tried further, charged again and rejected again; one was refused, given back, retried
+    and accepted.
+    """
     books.lane()
     Image.new("RGB", (16, 16), "pink").save(tmp_path / "lulu.png")
     lulu = CharacterId(UUID(likeness.document("character", "add", "lulu", "lulu.png")["id"]))
     books.batch(1, name="meadow", limit="50")
     (plain,) = books.admit(places={"sandbox": 1})
     collect(books, plain.attempt_id, picture(home, "teal"))
-    books.batch(6, name="=farm", character=lulu, limit="50")
+    farm = books.batch(6, name="=farm", character=lulu, limit="50")
     accepted, rejected, doubted, held, refused = books.admit(places={"sandbox": 5})
     for one, core in ((accepted, 0.9), (rejected, 0.2)):
         collect(books, one.attempt_id, picture(home, "pink"))
@@ -40,6 +48,13 @@ def messy(likeness: CommandLine, books: Books, home: Path, tmp_path: Path) -> Bo
         submission.doubt(connection, doubted.attempt_id, token=tokens[doubted.attempt_id], failure=lost)
         submission.refuse(connection, refused.attempt_id, token=tokens[refused.attempt_id], failure=no)
     books.accept(held.attempt_id, books.claim(held.attempt_id))
+    for state, core in ((GenerationState.REJECTED, 0.3), (GenerationState.FAILED, 0.9)):
+        with books.database.transaction() as connection:
+            assert by_person.retry(connection, farm, states=[state]) == 1
+        (again,) = books.admit(places={"sandbox": 1})
+        collect(books, again.attempt_id, picture(home, "pink"))
+        judge(books, again.attempt_id, lulu, core)
+    assert books.counts(farm) == {"completed": 2, "rejected": 1, "in_doubt": 1, "generating": 1, "queued": 1}
     return books
 
 
@@ -62,7 +77,7 @@ def test_it_is_the_ledger_to_the_cent_whatever_it_is_summed_by(likeness: Command
         assert amount > 0, name
         assert sum(Decimal(one[name]) for one in said["parts"]) == Decimal(said["total"][name]) == amount
         assert said["total"]["numbers"][name] == float(amount)
-    assert (said["total"]["calls"], said["total"]["accepted"]) == (3, 2)
+    assert (said["total"]["calls"], said["total"]["accepted"]) == (5, 3)
 
 
 def test_the_keys_are_those_that_a_studio_asks_about(likeness: CommandLine, messy: Books) -> None:
@@ -76,7 +91,7 @@ def test_the_keys_are_those_that_a_studio_asks_about(likeness: CommandLine, mess
 
 def test_what_is_to_come_and_what_an_accepted_image_costs(likeness: CommandLine, messy: Books) -> None:
     farm = next(one for one in likeness.document("cost", "--by", "batch")["parts"] if one["key"] == "=farm")
-    assert (farm["charged_usd"], farm["accepted"], farm["usd_per_accepted"]) == ("0.04", 1, "0.04")
+    assert (farm["charged_usd"], farm["accepted"], farm["usd_per_accepted"]) == ("0.08", 2, "0.04")
     forecast = sum(Decimal(farm[name]) for name in ("charged_usd", "in_doubt_usd", "to_come_usd"))
     assert Decimal(farm["forecast_usd"]) == forecast
     assert Decimal(farm["to_come_usd"]) > 0
@@ -89,11 +104,60 @@ def test_nothing_is_booked_in_the_future(likeness: CommandLine, messy: Books) ->
 def test_it_is_printed_as_a_table_and_as_csv(likeness: CommandLine, messy: Books) -> None:
     assert "meadow" in likeness("cost", "--by", "batch").out
     rows = list(csv.DictReader(io.StringIO(likeness("cost", "--by", "batch", "--format", "csv").out)))
-    assert [(row["batch"], row["charged_usd"]) for row in rows] == [("'=farm", "0.04"), ("meadow", "0.02")]
+    assert [(row["batch"], row["charged_usd"]) for row in rows] == [("'=farm", "0.08"), ("meadow", "0.02")]
     assert "both want standard output" in likeness.document("cost", "--format", "csv", code=2)["error"]["message"]
 
 
 def test_the_owner_s_three_figures_are_numbers_too(likeness: CommandLine, messy: Books) -> None:
     said = likeness.document("cost")
-    assert said["numbers"] == {"images_generated": 3, "total_cost": 0.06, "avg_cost_per_image": 0.02}
-    assert said["total_cost"] == "0.06"
+    assert said["numbers"] == {"images_generated": 5, "total_cost": 0.1, "avg_cost_per_image": 0.02}
+    assert said["total_cost"] == "0.10"
+
+
+def test_what_the_rest_will_cost_is_learned_from_what_is_finished(
+    likeness: CommandLine, books: Books, home: Path
+) -> None:
+    books.lane(concurrency=50)
+    lulu = books.character()
+
+    def judged(number: int, core: float) -> None:
+        for one in books.admit(places={"sandbox": number}):
+            collect(books, one.attempt_id, picture(home, "pink"))
+            judge(books, one.attempt_id, lulu, core)
+
+    def retried() -> None:
+        with books.database.transaction() as connection:
+            assert by_person.retry(connection, farm, states=[GenerationState.REJECTED]) == 1
+
+    def foretold() -> dict[str, Any]:
+        (one,) = likeness.document("cost")["forecasts"]
+        return dict(one)
+
+    farm = books.batch(30, name="farm", limit="20", character=lulu)
+    judged(9, 0.9)
+    few = foretold()
+    assert (few["rest_usd"], few["finished"], few["unfinished"], few["least_finished"]) == (None, 9, 21, 10)
+    assert "farm: too few of its generations are finished" in likeness("cost").out
+    judged(2, 0.9)
+    for _ in range(2):  # One generation needs two tries, and another one waits for its second.
+        judged(1, 0.2)
+        retried()
+        judged(1, 0.9)
+    judged(1, 0.2)
+    retried()
+    # 13 finished ones were charged 15 times 0.02; 17 others will be charged as much each, of which 0.02 is charged.
+    found = foretold()
+    assert (found["finished"], found["unfinished"], found["charged_usd"]) == (13, 17, "0.32")
+    assert found["rest_usd"] == show(Decimal("0.30") / 13 * 17 - Decimal("0.02"))
+    assert found["numbers"]["rest_usd"] == float(found["rest_usd"])
+    assert not found["exceeds_budget"]
+    told = " ".join(likeness("cost").out.split())
+    assert "farm: about $0.3723 more for 17 unfinished generations, $0.6923 in all, as its 13 finished ones" in told
+    with likeness_here() as connection:
+        assert (foretold_here := connection.batch("farm").forecast()) is not None
+        assert show(foretold_here.rest_usd) == found["rest_usd"]
+    likeness("budget", "farm", "0.50")
+    assert foretold()["exceeds_budget"]
+    assert "its budget of $0.50 will stop it before" in " ".join(likeness("cost").out.split())
+    likeness("cancel", "farm")
+    assert likeness.document("cost")["forecasts"] == [], "what is over costs nothing more"

@@ -18,6 +18,7 @@ def test_the_face_has_exactly_these_names() -> None:
         "CheckedPicture",
         "Connection",
         "Exported",
+        "Forecast",
         "Generation",
         "GenerationPage",
         "LikenessError",
