@@ -21,6 +21,7 @@ from pipeline.process.measures import Measures, Unmeasured
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.process.poison_gate import PoisonGate
 from pipeline.process.reference_cache import ReferenceCache
+from pipeline.process.traces import Traces, Untraced
 from providers.contract import Lane
 from storage.base import PictureStore
 from validation.base import Scorer
@@ -160,3 +161,4 @@ class Resources:
     retire: Callable[[LikenessError], None] = lambda _: None
     fault_points: FaultPoints = field(default_factory=Unarmed)
     measures: Measures = field(default_factory=Unmeasured)
+    traces: Traces = field(default_factory=Untraced)

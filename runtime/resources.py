@@ -13,6 +13,7 @@ from pipeline.process.fault_points import DieOnce, FaultPoints, Unarmed
 from pipeline.process.leases import Leases
 from pipeline.process.measures import Measures, Unmeasured
 from pipeline.process.near_duplicates import NearDuplicates
+from pipeline.process.traces import Traces, Untraced
 from pipeline.resources import Dispatch, Resources, Timing
 from providers.contract import Lane
 from runtime.picture_stores import open_store, open_store_of_work
@@ -119,7 +120,10 @@ def open_resources(
     from tasks.dispatch import CeleryDispatch
 
     _, redis_url = server_urls(settings)
-    with contextlib.closing(CeleryDispatch(redis_url)) as dispatch:
+    with (
+        _traces(settings, application=application) as traces,
+        contextlib.closing(CeleryDispatch(redis_url, traces=traces)) as dispatch,
+    ):
         lent = _lent(
             settings,
             application=application,
@@ -127,6 +131,7 @@ def open_resources(
             scorer=scorer,
             dispatch=dispatch,
             measures=measures or Unmeasured(),
+            traces=traces,
         )
         with lent as resources:
             yield resources, dispatch.app
@@ -143,7 +148,8 @@ def open_producer(settings: Settings, *, application: str, threads: int = 4) -> 
 
     _, redis_url = server_urls(settings)
     with (
-        contextlib.closing(CeleryDispatch(redis_url)) as dispatch,
+        _traces(settings, application=application) as traces,
+        contextlib.closing(CeleryDispatch(redis_url, traces=traces)) as dispatch,
         _lent(
             settings,
             application=application,
@@ -151,6 +157,7 @@ def open_producer(settings: Settings, *, application: str, threads: int = 4) -> 
             scorer=None,
             dispatch=dispatch,
             measures=Unmeasured(),
+            traces=traces,
         ) as resources,
     ):
         yield resources
@@ -213,6 +220,23 @@ def _open_database(settings: Settings, *, threads: int, application: str) -> Ite
 
 
 @contextlib.contextmanager
+def _traces(settings: Settings, *, application: str) -> Iterator[Traces]:
+    if settings.traces is None:
+        yield Untraced()
+        return
+    try:
+        from runtime.tracing import exporting
+    except ModuleNotFoundError as missing:
+        raise ServiceMissing(
+            f"LIKENESS_TRACES is set and {missing.name} is not installed: `uv sync --group traces` brings it, in an"
+            " image `--build-arg GROUPS='--group traces'`; or unset the variable"
+        ) from None
+
+    with exporting(settings.traces, process=application) as traces:
+        yield traces
+
+
+@contextlib.contextmanager
 def _lent(
     settings: Settings,
     *,
@@ -221,6 +245,7 @@ def _lent(
     scorer: Scorer | None,
     dispatch: Dispatch,
     measures: Measures,
+    traces: Traces,
 ) -> Iterator[Resources]:
     from runtime.lanes import ensure_rows, open_lanes, open_words
 
@@ -232,14 +257,13 @@ def _lent(
             stack.callback(lane.close)
         if (words := open_words(settings)) is not None:
             stack.callback(words.close)
-        store = stack.enter_context(open_store_of_work(settings))
         leases = Leases(database, seconds=settings.lease_s)
         stack.callback(leases.close)
         yield Resources(
             database=database,
             lanes=lanes,
             words=words,
-            store=store,
+            store=stack.enter_context(open_store_of_work(settings)),
             dispatch=dispatch,
             leases=leases,
             jitter=random.random,
@@ -251,4 +275,5 @@ def _lent(
             near_duplicates=NearDuplicates(least=settings.near_duplicate),
             fault_points=fault_points_of(settings),
             measures=measures,
+            traces=traces,
         )

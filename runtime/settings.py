@@ -94,6 +94,12 @@ class Settings(BaseSettings):
         description="HOST:PORT where each worker serves its own metrics, the next free port for the next; none: off",
     )
 
+    traces: str | None = Field(
+        None,
+        validation_alias="LIKENESS_TRACES",
+        description="an OpenTelemetry collector that takes traces by OTLP/HTTP, like http://HOST:4318; none: off",
+    )
+
     ttapi_api_key: SecretStr | None = Field(
         None, validation_alias="TTAPI_API_KEY", description="Midjourney by TTAPI; several keys with commas between"
     )
@@ -294,9 +300,9 @@ class Settings(BaseSettings):
         TypeAdapter(HttpUrl).validate_python(text)
         return text.rstrip("/").removesuffix("/v1")
 
-    @field_validator("r2_endpoint_url", "r2_cdn_url")
+    @field_validator("r2_endpoint_url", "r2_cdn_url", "traces")
     @classmethod
-    def _is_a_bucket_url(cls, text: str | None) -> str | None:
+    def _is_a_whole_url(cls, text: str | None) -> str | None:
         if not text:
             return None
         TypeAdapter(HttpUrl).validate_python(text)

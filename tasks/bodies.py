@@ -4,6 +4,7 @@ Bodies are made for the application and the resources of one process, so that no
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from pipeline.learning import preferences
 from pipeline.operator import accounts, heartbeat
 from pipeline.operator.lanes import rate_limit
 from pipeline.preparing import prepare
+from pipeline.process.traces import TRACEPARENT
 from pipeline.resources import Resources
 from pipeline.views import daily_audit
 from tasks import names
@@ -35,7 +37,13 @@ def _carry_out(task: Task[Any, Any], outcome: Again | None) -> None:
 def _task(app: Celery, *, name: str, **options: bool) -> Callable[[_Body], _Body]:
     """`app.task` for a body that is registered and never called: its overloads want to know `bind` beforehand."""
     task: Any = app.task
-    return cast("Callable[[_Body], _Body]", task(name=name, **options))
+    # Not shared: Celery would give the task to every other application of this process as well.
+    return cast("Callable[[_Body], _Body]", task(name=name, shared=False, **options))
+
+
+def _continuing(task: Task[Any, Any], resources: Resources) -> AbstractContextManager[None]:
+    """Trace on from the step that sent this message, whose headers Celery makes attributes and keeps in a retry."""
+    return resources.traces.continuing(getattr(task.request, TRACEPARENT, None))
 
 
 def _attempt(text: str) -> AttemptId:
@@ -51,12 +59,14 @@ def register_io(app: Celery, resources: Resources, *, preprocessing: Preprocessi
     @_task(app, name=names.COLLECT, bind=True)
     def collect_attempt(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
         del generation_id  # carried for people: Flower finds a prompt's tasks by it
-        _carry_out(self, collect.collect(resources, _attempt(attempt_id), preprocessing=preprocessing))
+        with _continuing(self, resources):
+            _carry_out(self, collect.collect(resources, _attempt(attempt_id), preprocessing=preprocessing))
 
     @_task(app, name=names.REBUILD_INPUTS, bind=True)
     def rebuild_model_inputs(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
         del generation_id
-        _carry_out(self, model_inputs.rebuild(resources, _attempt(attempt_id), preprocessing=preprocessing))
+        with _continuing(self, resources):
+            _carry_out(self, model_inputs.rebuild(resources, _attempt(attempt_id), preprocessing=preprocessing))
 
 
 def register_submits(app: Celery, resources: Resources, *, synchronous: bool) -> list[str]:
@@ -77,7 +87,8 @@ def register_gpu(app: Celery, resources: Resources) -> None:
     @_task(app, name=names.VALIDATE, bind=True)
     def validate_attempt(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
         del generation_id
-        _carry_out(self, validate.validate(resources, _attempt(attempt_id)))
+        with _continuing(self, resources):
+            _carry_out(self, validate.validate(resources, _attempt(attempt_id)))
 
 
 def _register_prepare(app: Celery, resources: Resources) -> None:
@@ -137,4 +148,5 @@ def _register_submit(app: Celery, resources: Resources, lane: str) -> None:
             wait_s = ensure_fresh_token(tokens, lane, limit=rate_limit(resources, lane), taken_at=taken_at)
         if wait_s:
             raise self.retry(countdown=wait_s, max_retries=None)
-        _carry_out(self, submit.submit(resources, _attempt(attempt_id)))
+        with _continuing(self, resources):
+            _carry_out(self, submit.submit(resources, _attempt(attempt_id)))

@@ -20,6 +20,7 @@ from domain.errors import ServiceMissing
 from domain.ids import AttemptId, GenerationId
 from domain.preparation import Place
 from domain.states import AttemptState
+from pipeline.process.traces import TRACEPARENT, Traces, Untraced
 from tasks import names
 from tasks.app import make_app
 
@@ -39,6 +40,7 @@ class _Message:
     attempt_id: AttemptId | None
     generation_id: GenerationId
     wait: timedelta | None
+    traceparent: str | None
 
     def __str__(self) -> str:
         of = f"generation {self.generation_id}" if self.attempt_id is None else f"attempt {self.attempt_id}"
@@ -51,8 +53,9 @@ class CeleryDispatch:
     The application is made when it is first needed: most commands only look, and Celery takes a quarter of a second.
     """
 
-    def __init__(self, broker_url: str) -> None:
+    def __init__(self, broker_url: str, *, traces: Traces | None = None) -> None:
         self._broker_url = broker_url
+        self._traces = traces or Untraced()
         self._of_thread = threading.local()
         self._combiner = Combiner(self._send_group, most=_PIPELINE)
 
@@ -143,7 +146,15 @@ class CeleryDispatch:
         generation_id: GenerationId,
         wait: timedelta | None,
     ) -> None:
-        message = _Message(name=name, queue=queue, attempt_id=attempt_id, generation_id=generation_id, wait=wait)
+        message = _Message(
+            name=name,
+            queue=queue,
+            attempt_id=attempt_id,
+            generation_id=generation_id,
+            wait=wait,
+            # Read here: another thread may publish it.
+            traceparent=self._traces.traceparent(),
+        )
         if self._kept is not None:
             self._kept.append(message)
         else:
@@ -178,6 +189,8 @@ class CeleryDispatch:
         generation = str(message.generation_id)
         if message.wait:
             options["countdown"] = message.wait.total_seconds()
+        if message.traceparent is not None:
+            options["headers"] = {TRACEPARENT: message.traceparent}
         self.app.send_task(
             message.name,
             args=() if message.attempt_id is None else (str(message.attempt_id),),

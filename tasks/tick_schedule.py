@@ -91,6 +91,7 @@ class IdleScheduler(Scheduler):
         self._looked_at = float("-inf")
         self._work: PendingWork | None = None
         self._left_out = Counter[str]()
+        self._refused = False
         super().__init__(**settings)
 
     def tick(self, *args: Any, **options: Any) -> Any:
@@ -106,8 +107,23 @@ class IdleScheduler(Scheduler):
             self._left_out[name] += 1
             return
         self._left_out[name] = 0
-        send: Callable[..., None] = super().apply_entry
-        send(entry, producer=producer)
+        self._send_tick(entry, producer)
+
+    def _send_tick(self, entry: ScheduleEntry, producer: Any) -> None:
+        """Instead of Celery's own `apply_entry`, which logs two traces for each tick that the broker refuses.
+
+        A tick that was not sent is sent when it is due again, and nothing is lost meanwhile.
+        """
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except Exception as refusal:  # noqa: BLE001 -- whatever it is, beat goes on, as Celery's would
+            if not self._refused:
+                log.error("the broker takes no ticks, and nothing is admitted or rescued until it does: %s", refusal)  # noqa: TRY400
+            self._refused = True
+            return
+        if self._refused:
+            log.warning("the broker takes ticks again")
+        self._refused = False
 
     def _pending(self) -> PendingWork | None:
         if time.monotonic() - self._looked_at > self._look_lasts_s:

@@ -6,7 +6,7 @@ so the cost does not grow with the length of the queue.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -89,11 +89,18 @@ _HOLDS = text(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """An attempt that has its hold and its place; its task is to be published after the commit."""
+    """An attempt that has its hold and its place; its task is to be published after the commit.
+
+    Args:
+        first: of its generation.
+    """
 
     attempt_id: AttemptId
     generation_id: GenerationId
     lane: str
+    provider: str
+    model: str
+    first: bool
 
 
 def admit(
@@ -201,7 +208,18 @@ def _write(connection: Connection, provider: str, chosen: Sequence[tuple[Head, s
     users = {head.id: head.user_id for head, _ in chosen}
     connection.execute(_ATTEMPTS, {"rows": json.dumps(rows, default=str)})
     _hold(connection, rows, users)
-    return [Admitted(attempt_id=row["id"], generation_id=row["generation_id"], lane=row["lane"]) for row in rows]
+    return [_admitted(row) for row in rows]
+
+
+def _admitted(row: Mapping[str, Any]) -> Admitted:
+    return Admitted(
+        attempt_id=row["id"],
+        generation_id=row["generation_id"],
+        lane=row["lane"],
+        provider=row["provider"],
+        model=row["model"],
+        first=row["number"] == 1,
+    )
 
 
 def _next_numbers(connection: Connection, ids: set[UUID]) -> dict[UUID, int]:

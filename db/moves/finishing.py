@@ -84,8 +84,19 @@ def admit(
         for one in concerned.values():
             if one is not None:
                 one.handed += call.hold_usd
-        admitted.append(Admitted(attempt_id=attempt_id, generation_id=call.wish.generation_id, lane=lane))
+        admitted.append(_admitted(call, provider, attempt_id=attempt_id, lane=lane))
     return admitted
+
+
+def _admitted(call: NewCall, provider: str, *, attempt_id: AttemptId, lane: str) -> Admitted:
+    return Admitted(
+        attempt_id=attempt_id,
+        generation_id=call.wish.generation_id,
+        lane=lane,
+        provider=provider,
+        model=call.model,
+        first=False,
+    )
 
 
 def _lane(call: NewCall, places: Mapping[str, int]) -> str | None:

@@ -10,6 +10,7 @@ from providers.registry import WORDS
 
 def admit(resources: Resources, provider: str) -> int:
     """Admit what fits on the lanes of `provider`; returns how many tasks were published."""
+    began = resources.traces.now()
     ahead = resources.timing.ahead.total_seconds()
     with resources.database.transaction() as connection:
         rows = [row for row in lanes.list_lanes(connection) if row.provider == provider]
@@ -20,7 +21,10 @@ def admit(resources: Resources, provider: str) -> int:
         resources.fault_points.reach("admit.committed")
     with resources.dispatch.together():
         for one in admitted:
-            resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
+            if one.first:
+                resources.traces.enqueued(one)
+            with resources.traces.step("admit", one, since=began):
+                resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
     return len(admitted)
 
 

@@ -46,7 +46,10 @@ def collect(resources: Resources, attempt_id: AttemptId, *, preprocessing: Prepr
         with resources.database.transaction() as connection:
             return collection.claim(connection, attempt_id, lease=lease)
 
-    work_on = partial(_collect, resources, preprocessing=preprocessing)
+    def work_on(work: Work, lease: Lease) -> Again | None:
+        with resources.traces.step("collect", work):
+            return _collect(resources, work, lease, preprocessing=preprocessing)
+
     return passing_the_gate(
         resources, attempt_id, Step.COLLECTING, claim=claim, claim_alone=claim_alone, work_on=work_on
     )

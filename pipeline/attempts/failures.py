@@ -39,6 +39,7 @@ def settle(
         LostRace: the attempt has moved on; nothing is written.
         DatabaseAway: Postgres is away for longer than `insist_s`.
     """
+    resources.traces.failed(failure)
     facts = Facts(**{**_facts(resources, work, step), **known})
     decided = resources.database.insist(
         lambda connection: failures.settle(connection, work, failure=failure, facts=facts, token=token),

@@ -41,6 +41,7 @@ def admit_waiting(resources: Resources) -> int:
 
 
 def _admit(resources: Resources, provider: str, calls: list[NewCall]) -> int:
+    began = resources.traces.now()
     ahead = resources.timing.ahead.total_seconds()
     with resources.database.transaction() as connection:
         rows = [row for row in lanes.list_lanes(connection) if row.provider == provider]
@@ -50,5 +51,6 @@ def _admit(resources: Resources, provider: str, calls: list[NewCall]) -> int:
     if admitted:
         resources.fault_points.reach("finishing.admitted")
     for one in admitted:
-        resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
+        with resources.traces.step("admit", one, since=began):
+            resources.dispatch.submit(lane=one.lane, attempt_id=one.attempt_id, generation_id=one.generation_id)
     return len(admitted)

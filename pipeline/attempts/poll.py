@@ -82,6 +82,11 @@ def _until_next(resources: Resources, lane_name: str) -> float | None:
 
 def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work: Work) -> bool:
     """One look at one job, claimed at `began`; whether it came to an end."""
+    with resources.traces.step("poll", work):
+        return _ask_about(resources, lane, lease, began, work)
+
+
+def _ask_about(resources: Resources, lane: Lane, lease: Lease, began: datetime, work: Work) -> bool:
     assert work.job_id is not None
     to_stop = work.cancel_requested and work.stop_asked_at is None
     perhaps_asked = to_stop and _ask_to_stop(resources, lane, work, lease)

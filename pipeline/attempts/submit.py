@@ -43,6 +43,11 @@ def submit(resources: Resources, attempt_id: AttemptId) -> Again | None:
     work, obstacle = _look(resources, attempt_id)
     if work is None:
         return None
+    with resources.traces.step("submit", work):
+        return _submit(resources, work, obstacle)
+
+
+def _submit(resources: Resources, work: Work, obstacle: str | None) -> Again | None:
     resources.fault_points.reach("submit.looked")
     if obstacle is not None:
         with suppress(LostRace), resources.database.transaction() as connection:

@@ -58,8 +58,13 @@ def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
         Step.VALIDATING,
         claim=claim,
         claim_alone=claim_alone,
-        work_on=partial(_validate, resources),
+        work_on=partial(_traced, resources),
     )
+
+
+def _traced(resources: Resources, taken: _Claimed, lease: Lease) -> Again | None:
+    with resources.traces.step("validate", taken[0]):
+        return _validate(resources, taken, lease)
 
 
 def _validate(resources: Resources, taken: _Claimed, lease: Lease) -> Again | None:

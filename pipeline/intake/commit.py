@@ -27,7 +27,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
     Raises:
         BadInput, ModelRetired: what the services say forbids it; nothing is written.
     """
-    order = plan.order
+    order, began = plan.order, resources.traces.now()
     lines = (line for _, line in plan.lines)
     warnings = live_models.check(resources, plan.drafts, on=datetime.now(UTC).date())
     if order.pictures is not None:
@@ -57,6 +57,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
         batches.amend(connection, batch_id, priority=order.priority, limit_usd=order.limit_usd)
         if policy := _policy_of(order):
             batches.set_try_policy(connection, batch_id, policy)
+    resources.traces.batch(batch_id, rows=written.new, since=began)
     if plan.prepares:
         publish_waiting(resources)
     for provider in plan.providers:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -39,6 +40,15 @@ class Rounds:
             for entry in self._scheduler.schedule.values():
                 self._scheduler.apply_entry(entry, producer=self._scheduler.producer)
         return self._sent()
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """A Redis that is full."""
+        self._redis.config_set("maxmemory", "1")
+        try:
+            yield
+        finally:
+            self._redis.config_set("maxmemory", "0")
 
     def _sent(self) -> Counter[str]:
         sent = Counter[str]()
@@ -131,3 +141,16 @@ def test_every_tick_is_sent_where_a_look_fails(redis_url: str, bench: Bench, mon
     sent = rounds.play(2)
     rounds.close()
     assert set(sent.values()) == {2}
+
+
+def test_a_broker_that_refuses_is_named_once_and_once_when_it_takes_ticks_again(
+    rounds: Rounds, books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    books.lane()
+    with rounds.refusing():
+        assert rounds.play(3) == {}
+    assert rounds.play(1)[names.UPLOAD] == 1
+    said = [record for record in caplog.records if record.name in {"tasks.tick_schedule", "celery.beat"}]
+    assert ["takes no ticks" in said[0].message, "takes ticks again" in said[1].message, len(said)] == [True, True, 2]
+    assert "maxmemory" in said[0].message
+    assert not any(record.exc_info for record in said)
