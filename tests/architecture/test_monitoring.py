@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from api.routes.scrape import PREFIX
 from pipeline.views.metrics import DESCRIPTIONS
+from runtime.process_metrics import _Prometheus
 from tests.support.commands import ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -29,16 +31,36 @@ def expressions() -> Iterator[str]:
     yield from (target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"])
 
 
+def of_one_process() -> dict[str, tuple[str, set[str]]]:
+    """What a worker serves: the metric and its labels, by each name that its samples have."""
+    registry = CollectorRegistry()
+    _Prometheus(registry)
+    return {
+        name.removeprefix(PREFIX): (min(names, key=len).removeprefix(PREFIX), {*collector._labelnames, "le"})
+        for collector, names in registry._collector_to_names.items()
+        for name in names
+    }
+
+
 def test_alerts_and_dashboard_name_metrics_and_labels_that_there_are() -> None:
+    process = of_one_process()
+    labels = {name: set(one.labels) for name, one in DESCRIPTIONS.items()} | {
+        name: one[1] for name, one in process.items()
+    }
     asked = [found for expression in expressions() for found in _METRIC.finditer(expression)]
-    assert {found[1] for found in asked} <= set(DESCRIPTIONS)
+    assert {found[1] for found in asked} <= set(labels)
     for found in asked:
-        selected = re.findall(r"(\w+)\s*=", found[2] or "")
-        assert set(selected) <= set(DESCRIPTIONS[found[1]].labels), found[0]
+        selected = re.findall(r"(\w+)\s*!?=", found[2] or "")
+        assert set(selected) <= labels[found[1]], found[0]
+
+
+def test_every_metric_has_a_place_on_the_dashboard() -> None:
+    process = of_one_process()
     shown = {
         found[1] for panel in DASHBOARD["panels"] for t in panel["targets"] for found in _METRIC.finditer(t["expr"])
     }
-    assert set(DESCRIPTIONS) - shown == set(), "every metric has a place on the dashboard"
+    assert set(DESCRIPTIONS) - shown == set()
+    assert {metric for metric, _ in process.values()} - {process[name][0] for name in shown & set(process)} == set()
 
 
 def test_panels_of_the_dashboard_do_not_overlap() -> None:
@@ -77,7 +99,34 @@ tests:
       - { series: 'likeness_lane_closed{lane="ttapi"}', values: '0x5 1x25' }
       - { series: 'likeness_verdicts_day{lane="ttapi",outcome="completed"}', values: '1x40' }
       - { series: 'likeness_verdicts_day{lane="ttapi",outcome="rejected"}', values: '99x40' }
+      - { series: 'up{job="likeness-workers",instance="io:9200"}', values: '1x5 0x35' }
+      - { series: 'likeness_process_call_seconds_count{lane="ttapi",call="submit",outcome="ok"}', values: '0+1x40' }
+      - { series: 'likeness_process_call_seconds_count{call="submit",lane="ttapi",outcome="Broke"}', values: '0+9x40' }
+      - { series: 'likeness_process_call_seconds_bucket{lane="ttapi",call="poll",le="1.0"}', values: '0x40' }
+      - { series: 'likeness_process_call_seconds_bucket{lane="ttapi",call="poll",le="30.0"}', values: '0+10x40' }
+      - { series: 'likeness_process_call_seconds_bucket{lane="ttapi",call="poll",le="+Inf"}', values: '0+10x40' }
+      - { series: 'likeness_process_rescued_total{instance="io:9200"}', values: '0+10x40' }
     alert_rule_test:
+      - eval_time: 30m
+        alertname: LikenessWorkerNotScraped
+        exp_alerts:
+          - exp_labels: { severity: warning, job: likeness-workers, instance: "io:9200" }
+            exp_annotations: { summary: "The worker at io:9200 gives no metrics." }
+      - eval_time: 30m
+        alertname: LikenessCallsFail
+        exp_alerts:
+          - exp_labels: { severity: warning, lane: ttapi, call: submit }
+            exp_annotations: { summary: "Of the calls (submit) of lane ttapi 90% fail." }
+      - eval_time: 35m
+        alertname: LikenessCallsSlow
+        exp_alerts:
+          - exp_labels: { severity: warning, lane: ttapi }
+            exp_annotations: { summary: "Lane ttapi answers one question in twenty only after 28.55 s." }
+      - eval_time: 30m
+        alertname: LikenessManyRescues
+        exp_alerts:
+          - exp_labels: { severity: warning }
+            exp_annotations: { summary: "100 attempts were put back on their way within ten minutes." }
       - { eval_time: 9m, alertname: LikenessNoTick, exp_alerts: [] }
       - eval_time: 20m
         alertname: LikenessNoTick
