@@ -128,7 +128,7 @@ def batch(status: BatchStatus, acts: list[Act] | None = None) -> wire.Batch:
         total=status.progress.total,
         counts=status.progress.counts,
         accepted=status.accepted,
-        finished=status.progress.unfinished == 0,
+        finished=status.progress.unfinished == 0 and status.progress.finishing == 0,
         charged_usd=show(row.charged_usd) or "0.00",
         held_usd=show(row.held_usd) or "0.00",
         in_doubt_usd=show(row.in_doubt_usd) or "0.00",

@@ -379,9 +379,7 @@ class Pause(Wire):
 
 
 class Budget(Wire):
-    """A budget; null lifts it."""
-
-    max_cost_usd: Money | None
+    max_cost_usd: Money | None = Field(description="null lifts the budget")
 
 
 class Resume(Wire):
@@ -397,6 +395,7 @@ class Retry(Wire):
 class Canceled(Wire):
     asked: int
     running: int
+    finishing: int = Field(description="calls at a provider that finish pictures, and end with its last word")
     batch: Batch
 
 

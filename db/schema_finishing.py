@@ -34,6 +34,7 @@ finishings = Table(
     Column("attempt_id", UUID, ForeignKey("attempts.id"), comment="at work; null: it waits for a place and for money"),
     Column("tries", Integer, nullable=False, server_default="0", comment="of the present step that failed"),
     Column("not_before", Moment),
+    Column("cancel_requested_at", Moment, comment="a person gave it up while an attempt was at it"),
     Column("outcome", Text),
     Column("said", Text, comment="why, for people"),
     Column("created_at", Moment, nullable=False, server_default=func.now()),

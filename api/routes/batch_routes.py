@@ -35,7 +35,7 @@ from reports.contact_sheet import render
 router = APIRouter(tags=["Batches"])
 
 _READ: Final = documented(401, 403, 404, 422, 429, 503)
-_STEER: Final = documented(401, 403, 404, 408, 409, 413, 422, 429, 502, 503)
+STEER: Final = documented(401, 403, 404, 408, 409, 413, 422, 429, 502, 503)
 #: The report is a page of its own that may run its own script, and nothing of ours: not even its origin.
 _REPORT_POLICY: Final = "sandbox allow-scripts allow-popups"
 _BODIES: Final[dict[str, Any]] = {
@@ -247,7 +247,7 @@ def export_(resources: Held, caller: Reader, id: Id, every: bool = False) -> Res
     )
 
 
-@router.post("/api/batches/{id}/pause", responses=_STEER)
+@router.post("/api/batches/{id}/pause", responses=STEER)
 def pause(resources: Held, caller: Generator, id: Id, body: wire.Pause | None = None) -> wire.Batch:
     """Send nothing more of the batch; what is at a provider runs on."""
     found = team.batch(resources, caller.team, id)
@@ -257,16 +257,18 @@ def pause(resources: Held, caller: Generator, id: Id, body: wire.Pause | None = 
     return documents.batch(after)
 
 
-@router.post("/api/batches/{id}/cancel", responses=_STEER)
+@router.post("/api/batches/{id}/cancel", responses=STEER)
 def cancel(resources: Held, caller: Generator, id: Id) -> wire.Canceled:
     """Stop the batch for good; what is at a provider ends with its last word."""
     found = team.batch(resources, caller.team, id)
     done = batch_control.cancel(resources, found.batch.id)
     events.note_act(resources, caller.key, "canceled", batch_id=found.batch.id, detail={"asked": done.asked})
-    return wire.Canceled(asked=done.asked, running=done.running, batch=documents.batch(done.status))
+    return wire.Canceled(
+        asked=done.asked, running=done.running, finishing=done.finishing, batch=documents.batch(done.status)
+    )
 
 
-@router.post("/api/batches/{id}/resume", response_model=wire.Batch, responses=_STEER)
+@router.post("/api/batches/{id}/resume", response_model=wire.Batch, responses=STEER)
 def resume(
     request: Request,
     resources: Held,
@@ -282,7 +284,7 @@ def resume(
     if said is not None:
         caller.require(Scope.APPROVE)
     limit = None if said is None else read_limit(said, what="maxCostUsd")
-    return _spending(request, resources, caller, found, limit, lambda: resumed(resources, caller, found, limit))
+    return spending(request, resources, caller, found, limit, lambda: resumed(resources, caller, found, limit))
 
 
 def resumed(resources: Resources, caller: Caller, found: BatchStatus, limit: Decimal | None) -> dict[str, Any]:
@@ -291,7 +293,7 @@ def resumed(resources: Resources, caller: Caller, found: BatchStatus, limit: Dec
     return documents.batch(after).model_dump(mode="json", by_alias=True)
 
 
-@router.post("/api/batches/{id}/budget", response_model=wire.Batch, responses=_STEER)
+@router.post("/api/batches/{id}/budget", response_model=wire.Batch, responses=STEER)
 def budget(
     request: Request,
     resources: Held,
@@ -305,7 +307,7 @@ def budget(
     found = team.batch(resources, caller.team, id)
     limit = None if body.max_cost_usd is None else read_limit(body.max_cost_usd, what="maxCostUsd")
     refuse_without_budget(caller, limit)
-    return _spending(request, resources, caller, found, limit, lambda: budgeted(resources, caller, found, limit))
+    return spending(request, resources, caller, found, limit, lambda: budgeted(resources, caller, found, limit))
 
 
 def refuse_without_budget(caller: Caller, limit: Decimal | None) -> None:
@@ -324,7 +326,7 @@ def budgeted(resources: Resources, caller: Caller, found: BatchStatus, limit: De
     return documents.batch(after).model_dump(mode="json", by_alias=True)
 
 
-@router.post("/api/batches/{id}/retry", response_model=wire.Retried, responses=_STEER)
+@router.post("/api/batches/{id}/retry", response_model=wire.Retried, responses=STEER)
 def retry(
     request: Request,
     resources: Held,
@@ -337,7 +339,7 @@ def retry(
     del idempotency_key
     found = team.batch(resources, caller.team, id)
     said = body or wire.Retry()
-    return _spending(request, resources, caller, found, None, lambda: retried(resources, caller, found, said))
+    return spending(request, resources, caller, found, None, lambda: retried(resources, caller, found, said))
 
 
 def retried(resources: Resources, caller: Caller, found: BatchStatus, said: wire.Retry) -> dict[str, Any]:
@@ -349,7 +351,7 @@ def retried(resources: Resources, caller: Caller, found: BatchStatus, said: wire
     return answer.model_dump(mode="json", by_alias=True)
 
 
-def _spending(
+def spending(
     request: Request,
     resources: Resources,
     caller: Caller,

@@ -57,6 +57,8 @@ def cancel(resources: Resources, found: status.BatchStatus, *, user: str) -> tup
     """Cancel it; returns what became of it, and the sentence about that."""
     done = batch_control.cancel(resources, found.batch.id)
     rest = f"; {done.running:,} are at a provider and end with its last word" if done.running else ""
+    if done.finishing:
+        rest += f"; {done.finishing:,} finishing calls are at a provider and end so too"
     if not done.asked:
         return done, f"batch {done.status.batch.name!r}: nothing is left to cancel{rest}"
     events.note_act_here(resources, user, "canceled", batch_id=found.batch.id, detail={"asked": done.asked})

@@ -68,6 +68,8 @@ def say_plan(terminal: Terminal, plan: Plan, figures: PlanFigures, *, more: Mapp
     say(f"plan {plan.digest}; the same rows with the same settings make the same plan")
     if plan.words_usd:
         say(f"of that, the words that a model writes before the pictures are at most {show(plan.words_usd)} USD")
+    if plan.finishing_usd:
+        say(f"of that, finishing the pictures is at most {show(plan.finishing_usd)} USD, if every one is accepted")
     if order.policy.on:
         say(
             f"each may come to {order.policy.max_tries} tries; a further one costs about as much again,"
@@ -122,6 +124,9 @@ def _budget_in_words(budget: BudgetReach, plan: Plan) -> str:
         limit += f", of which {show(budget.used_usd)} USD is used,"
     if budget.suffices:
         tries = " for every row's first try" if plan.order.policy.on else ""
+        if budget.finishing_short_usd:
+            lacking = show(budget.finishing_short_usd)
+            return f"{limit} suffices{tries}, but for finishing all of them it can be {lacking} USD short"
         return f"{limit} suffices{tries}"
     short = f"{limit} is {show(budget.short_usd)} USD short" if budget.short_usd else f"{limit} does not suffice"
     if budget.last_row is None:
@@ -138,6 +143,7 @@ def _document(plan: Plan, figures: PlanFigures) -> dict[str, object]:
         "expected_usd": show(plan.expected_usd),
         "at_most_usd": show(plan.at_most_usd),
         "words_usd": show(plan.words_usd),
+        "finishing_usd": show(plan.finishing_usd),
         "known": plan.known,
         "changed": len(plan.changed),
         # Without a lane here nobody knows how many jobs would run at once.
@@ -160,6 +166,7 @@ def _document(plan: Plan, figures: PlanFigures) -> dict[str, object]:
             "used_usd": show(budget.used_usd),
             "suffices": budget.suffices,
             "short_usd": show(budget.short_usd),
+            "finishing_short_usd": show(budget.finishing_short_usd),
             "stops_after_row": budget.last_row,
             "stops_after_line": budget.last_line,
         },

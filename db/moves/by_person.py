@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import array
 
 from db.moves.rows import error_columns, finish, set_attempt, set_generation, take_free
-from db.reads.work import Work
+from db.reads.work import Work, finish_given_up
 from db.records import finishings, history
 from db.schema import attempts, generation_assets, generations
 from db.schema_api import deletions
@@ -23,7 +23,8 @@ def request_cancel(connection: Connection, batch_id: BatchId, *, generation_id: 
 
     What waits in the queue is canceled at once. What is at a provider runs to the provider's last word, is charged or
     released, keeps its pictures, and is canceled then. What is admitted is canceled by `cancel_admitted`, in a
-    transaction of its own: steps lock attempts before generations, and this one starts with generations.
+    transaction of its own: steps lock attempts before generations, and this one starts with generations. Calls that
+    finish pictures are treated alike: those of generations that are completed too, which stay so.
     """
     chosen = (
         select(generations.c.id, generations.c.state, generations.c.cancel_requested_at.label("asked_before"))
@@ -60,7 +61,9 @@ def request_cancel(connection: Connection, batch_id: BatchId, *, generation_id: 
 def cancel_admitted(connection: Connection) -> list[GenerationId]:
     """Cancel what a person asked to stop and no worker has claimed yet; returns the generations."""
     works = take_free(
-        connection, attempts.c.state == AttemptState.ADMITTED, generations.c.cancel_requested_at.is_not(None)
+        connection,
+        attempts.c.state == AttemptState.ADMITTED,
+        or_(generations.c.cancel_requested_at.is_not(None), finish_given_up()),
     )
     for work in works:
         finish(connection, work, GenerationState.CANCELED, outcome=Outcome.CANCELED)
@@ -79,7 +82,7 @@ def hasten_cancelled(connection: Connection) -> int:
             attempts.c.state == AttemptState.GENERATING,
             attempts.c.stop_asked_at.is_(None),
             attempts.c.due_at > func.now(),
-            attempts.c.generation_id.in_(wanted),
+            or_(attempts.c.generation_id.in_(wanted), finish_given_up()),
         )
         .order_by(attempts.c.id)
         .with_for_update()

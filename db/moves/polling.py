@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, extract, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, extract, func, or_, select, update
 
 from db.moves import webhooks
 from db.moves.rows import FREE_LEASE, charge, finish, leased_by, set_attempt, set_generation, take, unleased
-from db.reads.work import Lease, Work, select_work, work_of
+from db.reads.work import Lease, Work, finish_given_up, select_work, work_of
 from db.schema import attempts, generations
 from db.texts import storable_json
 from domain.errors import LikenessError, ProviderError
@@ -80,7 +80,7 @@ def looked(
 def _to_be_stopped() -> ColumnElement[bool]:
     """A person asked for the end of the job after this look had begun, and the provider does not know yet."""
     asked = select(generations.c.cancel_requested_at).where(generations.c.id == attempts.c.generation_id)
-    return asked.scalar_subquery().is_not(None) & attempts.c.stop_asked_at.is_(None)
+    return or_(asked.scalar_subquery().is_not(None), finish_given_up()) & attempts.c.stop_asked_at.is_(None)
 
 
 def silent(connection: Connection, attempt_id: AttemptId, *, token: LeaseToken, next_look: timedelta) -> None:

@@ -121,7 +121,8 @@ def set_generation(connection: Connection, work: Work, target: GenerationState, 
 def _or_canceled(work: Work, target: GenerationState) -> GenerationState:
     # What its provider stopped because we asked has failed of nothing else.
     stopped = target is GenerationState.FAILED and work.stop_asked_at is not None
-    wins = work.cancel_requested and work.kind is AttemptKind.IMAGE and (stopped or target in _CANCEL_WINS)
+    concerned = work.kind in {AttemptKind.IMAGE, AttemptKind.FINISH}
+    wins = work.cancel_requested and concerned and (stopped or target in _CANCEL_WINS)
     return GenerationState.CANCELED if wins else target
 
 

@@ -6,9 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
 
 from db.schema import attempts, generations
+from db.schema_finishing import finishings
 from domain.escalation import merged
 from domain.ids import AttemptId, BatchId, CharacterId, GenerationId, LeaseToken
 from domain.states import AttemptKind, AttemptState, HoldState
@@ -36,6 +37,7 @@ class Work:
     Args:
         settings: of the generation, with this try's changes over them.
         changes: what this try asks for instead of what its generation's settings say.
+        cancel_requested: a person gave up the generation, or the wish to finish its picture that the attempt is about.
     """
 
     attempt_id: AttemptId
@@ -82,6 +84,12 @@ class Work:
         return () if self.character_id is None else (self.character_id, *self.further_character_ids)
 
 
+def finish_given_up() -> ColumnElement[bool]:
+    """Whether a person gave up the wish to finish a picture that the attempt is about."""
+    wish = exists().where(finishings.c.attempt_id == attempts.c.id, finishings.c.cancel_requested_at.is_not(None))
+    return and_(attempts.c.kind == AttemptKind.FINISH, wish)
+
+
 COLUMNS = (
     attempts.c.id.label("attempt_id"),
     attempts.c.generation_id,
@@ -111,7 +119,7 @@ COLUMNS = (
     attempts.c.intent_at,
     attempts.c.accepted_at,
     attempts.c.deadline_at,
-    generations.c.cancel_requested_at.is_not(None).label("cancel_requested"),
+    or_(generations.c.cancel_requested_at.is_not(None), finish_given_up()).label("cancel_requested"),
     attempts.c.stop_asked_at,
 )
 

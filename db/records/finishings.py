@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     and_,
     exists,
     func,
@@ -29,6 +30,7 @@ from db.schema import attempts, batches, generation_assets, generations
 from db.schema_finishing import finishings
 from db.texts import storable
 from domain.errors import LikenessError
+from domain.escalation import Policy
 from domain.finishing import FinishOutcome, FinishStep, in_words
 from domain.ids import AssetId, AttemptId, BatchId, GenerationId
 from domain.states import GenerationState
@@ -106,6 +108,80 @@ def ask(
     Args:
         again: also those that the same wish was fulfilled for before, or whose finished picture no longer passed.
     """
+    chosen = _unfinished(batch_id, steps=steps, model=model, generation_id=generation_id, again=again)
+    columns = ["generation_id", "batch_id", "wanted", "steps", "model"]
+    # One that is being finished is left to that.
+    statement = insert(finishings).from_select(columns, chosen.order_by(generations.c.id)).on_conflict_do_nothing()
+    return len(connection.execute(statement.returning(finishings.c.id)).all())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The accepted pictures of one provider that a wish is about.
+
+    Args:
+        pictures: of them those that `ask` would put down.
+        held_usd: what is held for making those once more.
+        max_image_cost: the most that the batch pays for one call.
+    """
+
+    provider: str
+    pictures: int
+    held_usd: Decimal
+    max_image_cost: Decimal | None
+
+
+def accepted(
+    connection: Connection,
+    batch_id: BatchId,
+    *,
+    steps: tuple[FinishStep, ...],
+    model: str | None,
+    generation_id: GenerationId | None = None,
+    again: bool = False,
+) -> list[Accepted]:
+    """The accepted pictures of a batch, or of one generation, by who made them; none where there is none.
+
+    Args:
+        again: as `ask`.
+    """
+    chosen = _unfinished(batch_id, steps=steps, model=model, generation_id=generation_id, again=again).subquery()
+    at_work = exists().where(finishings.c.generation_id == generations.c.id, _OPEN)
+    new = generations.c.id.in_(select(chosen.c.id)) & ~at_work
+    found = (
+        select(
+            batches.c.try_policy,
+            generations.c.provider,
+            func.count().filter(new).label("pictures"),
+            func.coalesce(func.sum(generations.c.hold_usd).filter(new), 0).label("held_usd"),
+        )
+        .join_from(generations, batches, batches.c.id == generations.c.batch_id)
+        .where(generations.c.batch_id == batch_id, generations.c.state == GenerationState.COMPLETED)
+        .group_by(generations.c.provider, batches.c.try_policy)
+        .order_by(generations.c.provider)
+    )
+    if generation_id is not None:
+        found = found.where(generations.c.id == generation_id)
+    return [
+        Accepted(
+            provider=row.provider,
+            pictures=row.pictures,
+            held_usd=row.held_usd,
+            max_image_cost=Policy.of(row.try_policy, {}).max_image_cost,
+        )
+        for row in connection.execute(found)
+    ]
+
+
+def _unfinished(
+    batch_id: BatchId,
+    *,
+    steps: tuple[FinishStep, ...],
+    model: str | None,
+    generation_id: GenerationId | None,
+    again: bool,
+) -> Select[Any]:
+    """The accepted generations that the wish would be put down for, in the columns of a wish."""
     wanted = in_words(steps)
     paid = and_(
         finishings.c.generation_id == generations.c.id,
@@ -113,7 +189,7 @@ def ask(
         finishings.c.model.is_not_distinct_from(model),
         finishings.c.outcome.in_([FinishOutcome.FINISHED, FinishOutcome.REJECTED]),
     )
-    chosen = select(
+    return select(
         generations.c.id,
         generations.c.batch_id,
         literal(wanted),
@@ -125,19 +201,6 @@ def ask(
         generations.c.state == GenerationState.COMPLETED,
         true() if again else ~exists().where(paid),
     )
-    columns = ["generation_id", "batch_id", "wanted", "steps", "model"]
-    # One that is being finished is left to that.
-    statement = insert(finishings).from_select(columns, chosen.order_by(generations.c.id)).on_conflict_do_nothing()
-    return len(connection.execute(statement.returning(finishings.c.id)).all())
-
-
-def providers_of(connection: Connection, batch_id: BatchId, generation_id: GenerationId | None) -> list[str]:
-    """Who made the accepted pictures of a batch, or of one of its generations."""
-    found = select(generations.c.provider).distinct()
-    found = found.where(generations.c.batch_id == batch_id, generations.c.state == GenerationState.COMPLETED)
-    if generation_id is not None:
-        found = found.where(generations.c.id == generation_id)
-    return sorted(connection.execute(found).scalars())
 
 
 def _picture_of_each() -> LateralFromClause:
@@ -253,12 +316,25 @@ def end(connection: Connection, wish_id: int, outcome: FinishOutcome, *, said: s
 
 
 def cancel(connection: Connection, batch_id: BatchId, generation_id: GenerationId | None = None) -> int:
-    """End the wishes of a batch, or of one of its generations, that nobody is at; what is at work runs to its end."""
-    mine = [finishings.c.batch_id == batch_id, finishings.c.attempt_id.is_(None), _OPEN]
+    """End the wishes of a batch, or of one of its generations, that nobody is at, and mark the others as given up.
+
+    Returns:
+        How many were open and not given up before.
+    """
+    mine = [finishings.c.batch_id == batch_id, finishings.c.cancel_requested_at.is_(None), _OPEN]
     if generation_id is not None:
         mine.append(finishings.c.generation_id == generation_id)
-    ended = update(finishings).where(*mine).values(outcome=FinishOutcome.CANCELED, said="a person canceled it")
-    return connection.execute(ended.values(finished_at=func.now())).rowcount
+    given_up = update(finishings).where(*mine).values(cancel_requested_at=func.now())
+    wishes = list(connection.execute(given_up.returning(finishings.c.id)).scalars())
+    _end_given_up(connection, finishings.c.id.in_(wishes))
+    return len(wishes)
+
+
+def _end_given_up(connection: Connection, which: ColumnElement[bool]) -> None:
+    """End wishes that a person gave up and nobody is at any more."""
+    given_up = finishings.c.cancel_requested_at.is_not(None), finishings.c.attempt_id.is_(None)
+    said = "a person canceled it"
+    _set(connection, and_(which, *given_up), outcome=FinishOutcome.CANCELED, said=said, finished_at=func.now())
 
 
 def attempt_ended(
@@ -277,7 +353,7 @@ def attempt_ended(
         counts: whether it was a failed try.
     """
     mine = finishings.c.attempt_id == work.attempt_id
-    if reached is GenerationState.QUEUED:
+    if reached in {GenerationState.QUEUED, GenerationState.CANCELED}:
         _set(
             connection,
             mine,
@@ -285,12 +361,11 @@ def attempt_ended(
             tries=finishings.c.tries + int(counts),
             said=None if failure is None else str(failure),
         )
+        _end_given_up(connection, finishings.c.generation_id == work.generation_id)
         return
     if reached not in {GenerationState.COMPLETED, GenerationState.REJECTED}:
-        canceled = reached is GenerationState.CANCELED
-        outcome = FinishOutcome.CANCELED if canceled else FinishOutcome.FAILED
-        said = "a person canceled it" if failure is None else str(failure)
-        _set(connection, mine, outcome=outcome, said=said, finished_at=func.now())
+        said = None if failure is None else str(failure)
+        _set(connection, mine, outcome=FinishOutcome.FAILED, said=said, finished_at=func.now())
         return
     made = _made_by(connection, work.attempt_id)
     if reached is GenerationState.REJECTED:
@@ -301,6 +376,8 @@ def attempt_ended(
     left = left[1:] if work.changes[CHANGE]["last"] else left
     ended = {} if left else {"outcome": FinishOutcome.FINISHED, "finished_at": func.now()}
     _set(connection, mine, asset_id=made, steps=left, tries=0, not_before=None, said=None, **ended)
+    # Given up since this move read the attempt.
+    _end_given_up(connection, finishings.c.generation_id == work.generation_id)
 
 
 def _made_by(connection: Connection, attempt_id: AttemptId) -> AssetId | None:

@@ -17,6 +17,7 @@ from db.records import batches, lanes, reference_contents
 from db.records.incoming_rows import LaidOut, Repeats, Tally, asked_in, read_line
 from domain.errors import LimitTooSmall
 from domain.escalation import Policy
+from domain.finishing import FINISH, read_finish
 from domain.money import show
 from domain.rates import per_second
 from domain.routing import Routing
@@ -30,6 +31,7 @@ from pipeline.intake.row_checks import RowChecks
 from pipeline.intake.row_inputs import RowInputs
 from pipeline.intake.row_repeats import multiplied
 from pipeline.process.spool import Spool
+from pipeline.requests.finishing_calls import most_usd
 from pipeline.resources import Resources
 from providers.catalogue import Catalogue, load
 from providers.contract import Ask
@@ -70,6 +72,7 @@ class Plan:
         looks: what was found behind the addresses of references that rows name.
         largest_hold_usd: the most that one call may cost.
         words_usd: the most that calls to a model for words can cost before the pictures of new rows.
+        finishing_usd: the most that finishing the pictures of new rows can cost, if all are accepted.
         inputs: the pictures that rows hand in, which wait to be kept.
         warnings: sentences for a person.
         prepares: whether a row is prepared before its picture is asked for.
@@ -87,6 +90,7 @@ class Plan:
     looks: Looks
     largest_hold_usd: Decimal
     words_usd: Decimal
+    finishing_usd: Decimal
     inputs: RowInputs
     warnings: Sequence[str]
     prepares: bool
@@ -105,8 +109,8 @@ class Plan:
 
     @property
     def at_most_usd(self) -> Decimal:
-        """The sum of the holds of the new rows, those of their words included."""
-        return sum((one.at_most_usd for one in self.new), self.words_usd)
+        """The sum of the holds of the new rows, those of their words and of their finishing included."""
+        return sum((one.at_most_usd for one in self.new), self.words_usd + self.finishing_usd)
 
     @property
     def providers(self) -> list[str]:
@@ -180,11 +184,30 @@ def prepare(
         largest_hold_usd=checks.largest_hold_usd,
         # Of all rows, where the batch has some of them: what is said is the most.
         words_usd=checks.words_usd if known.new else Decimal(0),
+        finishing_usd=_finishing_usd(resources, order, known.new),
         inputs=checks.inputs,
         warnings=list(order.findings.sentences()),
         prepares=seen.prepares or bool(order.preparation) or Routing.of(order.model) is not None,
         at_least=shortest,
         at_most=shortest * _SLOWEST,
+    )
+
+
+def _finishing_usd(resources: Resources, order: Order, new: Sequence[Tally]) -> Decimal:
+    return sum(
+        (
+            most_usd(
+                resources,
+                one.provider,
+                read_finish(str(one.settings[FINISH])),
+                pictures=one.count,
+                held_usd=one.at_most_usd,
+                max_image_cost=order.max_image_cost,
+            )
+            for one in new
+            if FINISH in one.settings
+        ),
+        Decimal(0),
     )
 
 

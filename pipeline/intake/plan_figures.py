@@ -49,6 +49,7 @@ class BudgetReach:
         limit_usd, used_usd: of the batch; None for no limit.
         suffices: None without a limit.
         short_usd: what is missing; 0 where it suffices.
+        finishing_short_usd: what is missing for finishing every picture, where it suffices for the pictures.
         last_row, last_line: the last row that it pays for, by its number and its line in the file; None where it
             suffices, where it pays for none, and where the batch has some of the rows already.
     """
@@ -57,6 +58,7 @@ class BudgetReach:
     used_usd: Decimal
     suffices: bool | None
     short_usd: Decimal = ZERO
+    finishing_short_usd: Decimal = ZERO
     last_row: int | None = None
     last_line: int | None = None
 
@@ -117,7 +119,14 @@ def _reach(plan: Plan, limit: Decimal | None, used: Decimal, *, last: tuple[int,
         return BudgetReach(limit_usd=None, used_usd=used, suffices=None)
     short = max(used + plan.expected_usd - limit, ZERO)
     if last is None:
-        return BudgetReach(limit_usd=limit, used_usd=used, suffices=not short, short_usd=short)
+        over = used + plan.expected_usd + plan.finishing_usd - limit
+        return BudgetReach(
+            limit_usd=limit,
+            used_usd=used,
+            suffices=not short,
+            short_usd=short,
+            finishing_short_usd=max(over, ZERO) if plan.finishing_usd and not short else ZERO,
+        )
     # The last call is held at most, and may be charged less.
     return BudgetReach(
         limit_usd=limit, used_usd=used, suffices=False, short_usd=short, last_row=last[0], last_line=last[1]

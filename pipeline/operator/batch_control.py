@@ -80,15 +80,17 @@ class Canceled:
     Args:
         asked: generations that were not final.
         running: those at a provider, which end when the provider reports the end of their job.
+        finishing: calls at a provider that finish pictures, which end in the same way.
     """
 
     asked: int
     running: int
+    finishing: int
     status: BatchStatus
 
 
 def cancel(resources: Resources, batch_id: BatchId) -> Canceled:
-    """Cancel every generation that is not final; those not claimed yet are canceled at once.
+    """Cancel every generation that is not final, and every wish to finish a picture; what is not claimed ends at once.
 
     Jobs at a provider become due for polling, and the sweep asks the provider to stop them where it has such a call.
     """
@@ -99,7 +101,8 @@ def cancel(resources: Resources, batch_id: BatchId) -> Canceled:
     with resources.database.transaction() as connection:
         by_person.hasten_cancelled(connection)
     after = of_batch(resources, batch_id)
-    return Canceled(asked=asked, running=after.progress.unfinished, status=after)
+    progress = after.progress
+    return Canceled(asked=asked, running=progress.unfinished, finishing=progress.finishing, status=after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

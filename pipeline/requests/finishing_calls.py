@@ -8,7 +8,8 @@ a call of its own. What a stand-in made stays with the stand-in.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 from uuid import UUID
 
 from db.moves.finishing import NewCall
@@ -16,7 +17,7 @@ from db.reads.work import Work
 from db.records import closed_loop, finishings
 from db.records.characters import ReferenceRow
 from db.records.finishings import CHANGE, Picture, Waiting
-from domain.errors import BadInput, RequestRefused
+from domain.errors import BadInput, RequestError, RequestRefused
 from domain.finishing import FinishStep
 from domain.ids import AssetId
 from domain.states import AttemptKind
@@ -25,6 +26,9 @@ from pipeline.resources import Resources
 from providers.catalogue import Model, load
 from providers.prices import price
 from providers.registry import service
+
+#: Midjourney's actions for one wish: the picture alone, from a grid, and then the larger one.
+_OWN_CALLS: Final = 2
 
 
 def call_for(resources: Resources, wish: Waiting) -> tuple[str, NewCall]:
@@ -110,6 +114,42 @@ def check(resources: Resources, provider: str, step: FinishStep, *, model: str |
     if not can_be_read(resources, lane):
         raise BadInput(f"pictures cannot get to {finisher.provider!r}; set R2_CDN_URL and the other R2 settings")
     return finisher
+
+
+def most_usd(
+    resources: Resources,
+    provider: str,
+    steps: Sequence[FinishStep],
+    *,
+    pictures: int,
+    held_usd: Decimal,
+    model: str | None = None,
+    max_image_cost: Decimal | None = None,
+) -> Decimal:
+    """The most that finishing can cost: the holds of its calls, if every picture is accepted.
+
+    Args:
+        held_usd: for the calls that make the pictures, together; an action on a job is held like the job.
+        max_image_cost: as `providers.prices.price`.
+
+    Raises:
+        RequestError: nobody here can do it, or a call can cost more than the maximum.
+    """
+    total = Decimal(0)
+    for step in steps:
+        own = step is FinishStep.UPSCALE and model is None and service(provider).adapter().upscales
+        by_action = _OWN_CALLS * held_usd if own else Decimal(0)
+        try:
+            finisher = check(resources, provider, step, model=model, own=False)
+            found = price(finisher, {}, on=datetime.now(UTC).date(), max_image_cost=max_image_cost)
+        except RequestError:
+            if not own:
+                raise
+            total += by_action
+            continue
+        # A job that offers no action is finished by the model.
+        total += max(by_action, pictures * found.at_most_usd)
+    return total
 
 
 def takes_a_picture(work: Work) -> bool:

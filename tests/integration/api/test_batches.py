@@ -111,6 +111,28 @@ def test_a_batch_is_paused_resumed_and_canceled(desk: ApiDesk) -> None:
     assert [act["act"] for act in ended["acts"]] == ["retried", "canceled", "resumed", "paused", "enqueued"]
 
 
+def test_accepted_pictures_are_finished_once_within_the_budget(desk: ApiDesk) -> None:
+    batch = made(desk, "a pig", maxCostUsd="1")
+    address, wish = f"{batch['statusUrl']}/finish", {"steps": ["background"]}
+    early = desk.as_().post(address, json=wish)
+    assert (early.status_code, "no accepted picture" in early.json()["detail"]) == (422, True)
+    desk.work()
+    assert desk.as_(desk.key(scope=Scope.READ)).post(address, json=wish).status_code == 403
+    assert desk.as_(desk.key("other")).post(address, json=wish).status_code == 404
+    http = desk.as_(**{"Idempotency-Key": "cut it out"})
+    wrong = desk.as_().post(address, json={**wish, "model": "no/such"})
+    assert (wrong.status_code, desk.as_().post(address, json={"steps": []}).status_code) == (422, 422)
+    first = http.post(address, json=wish)
+    assert (first.status_code, http.post(address, json=wish).json()) == (200, first.json()), first.text
+    taken = first.json()
+    assert (taken["asked"], taken["atMostUsd"], taken["shortUsd"]) == (1, "0.018", "0.00")
+    assert taken["batch"]["finished"] is False
+    canceled = desk.as_().post(f"{batch['statusUrl']}/cancel").json()
+    assert (canceled["asked"], canceled["finishing"], canceled["batch"]["heldUsd"]) == (0, 0, "0.00")
+    assert canceled["batch"]["finished"] is True
+    assert [act["act"] for act in desk.as_().get(batch["statusUrl"]).json()["acts"]][:2] == ["canceled", "finished"]
+
+
 def test_a_budget_is_raised_by_who_may_approve(desk: ApiDesk) -> None:
     batch = made(desk, *[f"pig {number}" for number in range(4)], maxCostUsd="0.20")
     desk.work()

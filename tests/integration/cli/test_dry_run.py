@@ -61,6 +61,15 @@ def test_it_says_after_which_row_the_budget_stops(likeness: CommandLine, prompts
     assert likeness.document("run", prompts, "--dry-run", "--max-cost", "11.20")["budget"]["suffices"] is True
 
 
+def test_finishing_is_priced_and_counts_against_the_budget(likeness: CommandLine, prompts: str) -> None:
+    said = likeness.document("run", prompts, "--dry-run", "--finish", "upscale", "--max-cost", "20")
+    assert (said["expected_usd"], said["finishing_usd"], said["at_most_usd"]) == ("11.20", "22.40", "33.60")
+    assert (said["budget"]["suffices"], said["budget"]["finishing_short_usd"]) == (True, "13.60")
+    shown = likeness("run", prompts, "--dry-run", "--finish", "upscale", "--max-cost", "20").out
+    assert "for finishing all of them it can be 13.60 USD short" in " ".join(shown.split())
+    assert "finishing the pictures is at most 22.40 USD" in " ".join(shown.split())
+
+
 def test_what_a_batch_has_used_counts_and_what_jobs_took_here_is_the_time(
     likeness: CommandLine, books: Books, home: Path, prompts: str
 ) -> None:

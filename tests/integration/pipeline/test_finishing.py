@@ -131,6 +131,14 @@ def test_a_call_that_does_not_fit_is_not_made(bench: Bench) -> None:
     one_call(bench)
 
 
+def test_what_it_can_cost_is_said_before(bench: Bench) -> None:
+    accepted(bench)
+    bench.books.sql("UPDATE batches SET limit_usd = 0.05")
+    asked = finish_pictures.ask(bench.resources, "batch", user_id="user-1", steps=UPSCALE, dry_run=True)
+    assert (asked.new, asked.at_most_usd, asked.short_usd) == (1, 2 * HOLD, 2 * HOLD - Decimal("0.03"))
+    assert bench.books.rows(table) == []
+
+
 def test_a_lost_reply_is_in_doubt_and_nobody_asks_again(bench: Bench) -> None:
     attempt_id = accepted(bench)
     ask(bench, attempt_id)
@@ -201,6 +209,65 @@ def test_a_person_cancels_what_waits(bench: Bench) -> None:
     batch_control.cancel(bench.resources, bench.batch_of(attempt_id))
     assert wish(bench).outcome == "canceled"
     assert finishing.admit_waiting(bench.resources) == 0
+
+
+def test_a_person_cancels_a_call_that_is_not_sent_yet(bench: Bench) -> None:
+    attempt_id = accepted(bench, finish="upscale")
+    finishing.admit_waiting(bench.resources)
+    (call,) = bench.sent.take("submit")
+    batch_control.cancel(bench.resources, bench.batch_of(attempt_id))
+    row = bench.books.attempt(call)
+    assert (row.state, row.outcome, row.hold_state) == ("finished", "canceled", "released")
+    assert (wish(bench).outcome, wish(bench).attempt_id) == ("canceled", None)
+    bench.submit(call)
+    assert (finishing.admit_waiting(bench.resources), bench.charged()) == (0, [Decimal("0.02")])
+    assert generation_of(bench, attempt_id).state == "completed"
+
+
+def test_a_call_at_work_that_a_person_cancels_is_charged_and_no_other_follows(bench: Bench) -> None:
+    attempt_id = accepted(bench, finish="upscale")
+    finishing.admit_waiting(bench.resources)
+    (call,) = bench.sent.take("submit")
+    bench.submit(call)
+    done = batch_control.cancel(bench.resources, bench.batch_of(attempt_id))
+    assert (done.asked, done.finishing, wish(bench).outcome) == (0, 1, None)
+    bench.until_made(call)
+    bench.collect(call)
+    bench.validate(call)
+    row = bench.books.attempt(call)
+    assert (row.state, row.outcome, row.hold_state) == ("finished", "canceled", "charged")
+    assert wish(bench).outcome == "canceled"
+    assert finishing.admit_waiting(bench.resources) == 0, "the second step is not made"
+    assert len([one for one in bench.books.rows(generation_assets) if one.attempt_id == call and one.r2_key]) == 1
+    assert (generation_of(bench, attempt_id).state, len(bench.charged())) == ("completed", 2)
+
+
+def test_a_failure_after_a_cancel_is_not_tried_again(bench: Bench) -> None:
+    attempt_id = accepted(bench, finish="upscale")
+    finishing.admit_waiting(bench.resources)
+    (call,) = bench.sent.take("submit")
+    bench.caller.arm({"where": "submit", "what": "failed_body:Execution error"})
+    bench.submit(call)
+    batch_control.cancel(bench.resources, bench.batch_of(attempt_id))
+    bench.until_made(call)
+    assert (wish(bench).outcome, bench.books.attempt(call).hold_state) == ("canceled", "released")
+    assert generation_of(bench, attempt_id).state == "completed"
+
+
+def test_a_provider_that_can_is_asked_to_stop_a_finishing_call(replicate_desk: Desk) -> None:
+    desk = replicate_desk
+    (attempt_id,) = desk.submitted("a fox on a beach", finish="upscale", resolution="1K")
+    desk.last_word(attempt_id)
+    desk.collected(attempt_id)
+    finishing.admit_waiting(desk.resources)
+    (call,) = desk.sent.take("submit")
+    desk.arm("submit", "stuck")
+    submit.submit(desk.resources, call)
+    batch_control.cancel(desk.resources, desk.books.attempt(call).batch_id)
+    assert desk.last_word(call).stop_asked_at is not None
+    assert desk.collected(call).outcome == "canceled"
+    (ended,) = desk.books.rows(table)
+    assert ended.outcome == "canceled"
 
 
 def test_a_rehearsal_stays_with_the_stand_in(bench: Bench) -> None:
