@@ -65,7 +65,7 @@ def enqueue(
             plan = _without_refused(options, plan, site, terminal)
         _warn(terminal, plan.warnings)
         if options.check_prompts and not options.skip_refused:
-            terminal.note(f"{refuse_objectionable(site.resources, plan)} prompts have passed the provider's check")
+            terminal.note(refuse_objectionable(site.resources, plan).counts())
         if dry_run:
             say_plan(terminal, plan, figures_of(site.resources, plan))
             return
@@ -84,10 +84,10 @@ def _without_refused(options: EnqueueOptions, plan: Plan, site: Opened, terminal
     """The same order without the rows that their provider would refuse; each is named."""
     found = objections(site.resources, plan)
     if found.passed:
-        terminal.note(f"{found.passed} prompts have passed the provider's check")
+        terminal.note(found.counts())
     if not found.refused:
         return plan
-    if not found.passed:
+    if not found.passed + found.wordless:
         raise BadInput(f"the provider refuses all of the prompts, and nothing was enqueued: {found.sentence()}")
     if str(options.prompts) == "-":
         raise BadInput("--skip-refused reads the prompts twice; name a file")

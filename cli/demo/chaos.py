@@ -107,7 +107,7 @@ def chaos_demo(terminal: Terminal, storm: Storm, *, report: Path, latency_s: flo
 def _check_prompts(site: Opened, terminal: Terminal, plan: Plan) -> None:
     """Ask beforehand, as `--check-prompts` does; in a storm a check that cannot be had is no reason to stay at home."""
     try:
-        terminal.note(f"{refuse_objectionable(site.resources, plan)} prompts have passed the provider's check")
+        terminal.note(refuse_objectionable(site.resources, plan).counts())
     except ProviderError as failure:
         terminal.note(f"the prompts could not be checked beforehand: {failure}")
 

@@ -116,13 +116,18 @@ def line_of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncomingRow:
-    """A line read back."""
+    """A line read back.
+
+    Args:
+        worded: its prompt is words of a person, and does not stand in for what a stage is yet to write.
+    """
 
     position: int
     prompt: str
     provider: str
     model: str
     settings: Mapping[str, Any]
+    worded: bool
 
 
 def read_line(line: str) -> IncomingRow:
@@ -133,7 +138,12 @@ def read_line(line: str) -> IncomingRow:
         provider=_unescaped(cells["provider"]),
         model=_unescaped(cells["model"]),
         settings=json.loads(_unescaped(cells["settings"])),
+        worded=cells["pipeline_data"] == _NOTHING or _worded(json.loads(_unescaped(cells["pipeline_data"]))),
     )
+
+
+def _worded(data: Mapping[str, Any]) -> bool:
+    return WISHES not in data or data[WISHES].get("prompt") is not None
 
 
 def asked_in(line: str) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ class PlannedRow:
 
     Args:
         line: of the file.
+        worded: whether its prompt is words; else a stage writes it later.
     """
 
     line: int
@@ -55,6 +56,7 @@ class PlannedRow:
     provider: str
     model: str
     settings: Mapping[str, Any]
+    worded: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,12 @@ class Plan:
         for number, line in self.lines:
             row = read_line(line)
             yield PlannedRow(
-                line=number, prompt=row.prompt, provider=row.provider, model=row.model, settings=row.settings
+                line=number,
+                prompt=row.prompt,
+                provider=row.provider,
+                model=row.model,
+                settings=row.settings,
+                worded=row.worded,
             )
 
 

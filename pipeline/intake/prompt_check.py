@@ -5,7 +5,7 @@ better found here.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -33,10 +33,18 @@ class Objections:
     Args:
         passed: rows that would be taken.
         refused: why each of the others would not, by line of the file and prompt.
+        wordless: rows whose prompt is yet to be written, of which nothing could be asked.
     """
 
     passed: int
     refused: Mapping[tuple[int, str], str]
+    wordless: int
+
+    def counts(self) -> str:
+        """How many have passed, and how many nobody was asked about."""
+        said = f"{self.passed} prompts have passed the provider's check"
+        rows = "row has" if self.wordless == 1 else "rows have"
+        return f"{said}; {self.wordless} {rows} no words yet and went unchecked" if self.wordless else said
 
     def sentence(self) -> str:
         """Which lines, and why."""
@@ -47,26 +55,35 @@ class Objections:
 
 
 def objections(resources: Resources, plan: Plan) -> Objections:
-    """Ask about every text once; rows of providers that have no such check are passed over.
+    """Ask about every text once; rows without words are passed over, and those of providers without such a check.
 
     Raises:
-        BadInput: no row's provider has a check.
+        BadInput: no row with words has a provider with a check.
         ProviderError: a provider could not be asked; nothing is known.
     """
-    texts = _texts(resources, plan.rows())
+    worded = 0
+
+    def with_words() -> Iterator[PlannedRow]:
+        nonlocal worded
+        for row in plan.rows():
+            worded += row.worded
+            if row.worded:
+                yield row
+
+    texts = _texts(resources, with_words())
+    if not worded:
+        raise BadInput("no row has words yet that a provider could be asked about; leave out --check-prompts")
     if not texts:
         raise BadInput("none of these prompts' providers can be asked beforehand; leave out --check-prompts")
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prompt-check") as pool:
         said = list(zip(texts.values(), pool.map(lambda one: _objection(*one), texts), strict=True))
     refused = {(row.line, row.prompt): why for rows, why in said if why for row in rows}
-    return Objections(passed=sum(len(rows) for rows, why in said if not why), refused=refused)
+    passed = sum(len(rows) for rows, why in said if not why)
+    return Objections(passed=passed, refused=refused, wordless=plan.total - worded)
 
 
-def refuse_objectionable(resources: Resources, plan: Plan) -> int:
-    """Ask about every text once.
-
-    Returns:
-        How many rows have passed.
+def refuse_objectionable(resources: Resources, plan: Plan) -> Objections:
+    """Ask about every text once; what comes back holds no refusal.
 
     Raises:
         BadInput: the provider objects; every row is named with its objection. Or no row's provider has a check.
@@ -78,7 +95,7 @@ def refuse_objectionable(resources: Resources, plan: Plan) -> int:
             f"the provider refuses {len(found.refused)} of the prompts, and nothing was enqueued: {found.sentence()};"
             " --skip-refused leaves them out"
         )
-    return found.passed
+    return found
 
 
 def _texts(resources: Resources, rows: Iterable[PlannedRow]) -> Mapping[tuple[Lane, str], list[PlannedRow]]:

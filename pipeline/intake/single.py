@@ -126,7 +126,7 @@ def _wishes(single: Single) -> dict[str, Any]:
         if text and (bad := next((letter for letter in text if ord(letter) < 32 and letter not in "\t\n\r"), None)):
             raise BadInput(f"the {name} holds the control character {bad!r}; take it out")
     said = stage_wishes(analysis=single.analysis, enhance=single.enhance, candidates=single.candidates)
-    if not inputs and (single.enhance or "off") == "off" and not single.more:
+    if not inputs and (single.enhance or "off") == "off" and not single.more and not single.block:
         return {}
     default = "local" if inputs else "off"
     wishes = {**said, **single.more, "enhance": single.enhance or default, **inputs}

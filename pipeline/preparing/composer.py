@@ -70,6 +70,13 @@ def compose(wanted: Wanted, model: Model, *, seed: int, candidates: int = _CANDI
     return Composed(prompts=prompts, negative=negative, notes=notes)
 
 
+def as_given(wanted: Wanted, model: Model) -> Composed:
+    """The person's words and nothing composed, with the block, what must not be shown, and the flags behind them."""
+    negative, said, notes = _negative(wanted, model)
+    prompt = " ".join(one for one in (wanted.words, wanted.block, said, wanted.flags) if one)
+    return Composed(prompts=[prompt], negative=negative, notes=notes)
+
+
 def finished(text: str, wanted: Wanted, model: Model) -> str:
     """Words that somebody else wrote, with the block, what must not be shown, and the flags behind them."""
     return _within(text, wanted, model, _negative(wanted, model)[1])

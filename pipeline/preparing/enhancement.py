@@ -20,22 +20,38 @@ LLM: Final = "llm"
 
 
 def place(known: Known) -> Place | None:
-    """Where it runs: nowhere where it is off and somebody has written a prompt."""
-    wish = known.wishes.get("enhance", LOCAL if known.spec is not None else OFF_WORD)
-    if wish == OFF_WORD and known.prompt:
+    """Where it runs: nowhere where words go as they are and nothing goes beside them."""
+    if as_given(known) and not known.wishes.get("block") and not known.negative:
         return None
-    return Place.IO if wish == LLM else Place.ANY
+    return Place.IO if by_llm(known) else Place.ANY
+
+
+def as_given(known: Known) -> bool:
+    """Whether it is off and somebody has written a prompt; the block and the negative still belong to that."""
+    return _wish(known) == OFF_WORD and bool(known.original)
+
+
+def by_llm(known: Known) -> bool:
+    return _wish(known) == LLM
+
+
+def _wish(known: Known) -> str:
+    return str(known.wishes.get("enhance", LOCAL if known.spec is not None else OFF_WORD))
 
 
 def run(_: Resources, known: Known) -> Added:
-    """Prompts by the composer; the first of them is what would be sent.
+    """Prompts by the composer, or the words as they are; the first of them is what would be sent.
 
     Raises:
         BadInput: there is nothing to compose of.
     """
     model = load().get(known.model)
     found = composed_for(known, model)
-    return added(known, found, detail={"enhancer": LOCAL, "version": composer.VERSION, "model": model.name})
+    return added(
+        known,
+        found,
+        detail={"enhancer": OFF_WORD if as_given(known) else LOCAL, "version": composer.VERSION, "model": model.name},
+    )
 
 
 def added(known: Known, found: Composed, *, detail: dict[str, Any]) -> Added:
@@ -60,6 +76,8 @@ def composed_for(known: Known, model: Model) -> Composed:
         raise BadInput(
             "nobody could say what the picture shows, and there are no words; give --prompt, or another picture"
         )
+    if as_given(known):
+        return composer.as_given(wanted, model)
     return composer.compose(wanted, model, seed=seed_of(known), candidates=candidates_of(known))
 
 

@@ -11,6 +11,7 @@ from domain.routing import Routing
 from pipeline.characters.references import character_of
 from pipeline.learning import routing
 from pipeline.preparing import enhancement, persona_words
+from pipeline.preparing.composer import Composed
 from pipeline.requests.offers import Asked, Offered
 from pipeline.resources import Resources
 from providers.catalogue import load
@@ -42,10 +43,11 @@ def route(resources: Resources, known: Known) -> Added:
         team=known.team,
         frozen=load().get(known.model).name if wish is None else None,
     )
-    prompts = _in_the_dialect_of(resources, known, decision.model)
+    composed = _in_the_dialect_of(resources, known, decision.model)
     return Added(
-        prompt=prompts[0] if prompts else None,
-        candidates=prompts,
+        prompt=composed.prompts[0] if composed else None,
+        candidates=composed.prompts if composed else None,
+        settings={"negative_prompt": composed.negative} if composed and known.negative else None,
         provider=decision.provider,
         model=decision.model,
         inputs={"context": decision.context, "routing": None if wish is None else wish.value},
@@ -58,18 +60,18 @@ def route(resources: Resources, known: Known) -> Added:
     )
 
 
-def _in_the_dialect_of(resources: Resources, known: Known, model: str) -> list[str] | None:
-    """Prompts that were composed for another model, composed anew; None where they stay as they are."""
+def _in_the_dialect_of(resources: Resources, known: Known, model: str) -> Composed | None:
+    """What was composed for another model, composed anew; None where it stays as it is."""
     if (
         not known.candidates
         or model == load().get(known.model).name
         or known.wishes.get("persona") == persona_words.AUTO
     ):
         return None
-    if known.wishes.get("enhance", enhancement.LOCAL) != enhancement.LOCAL:
+    if enhancement.by_llm(known):
         return None
-    found = enhancement.composed_for(known, load().get(model)).prompts
-    return [persona_words.with_words(resources, known, one) for one in found]
+    found = enhancement.composed_for(known, load().get(model))
+    return replace(found, prompts=[persona_words.with_words(resources, known, one) for one in found.prompts])
 
 
 def _asked(resources: Resources, known: Known, prompt: str) -> Asked:

@@ -43,8 +43,7 @@ def nothing(_resources: Resources, _known: Known) -> Added:
 
 
 def _enhance(resources: Resources, known: Known) -> Added:
-    by_llm = known.wishes.get("enhance") == enhancement.LLM
-    return llm_enhancement.run(resources, known) if by_llm else enhancement.run(resources, known)
+    return (llm_enhancement if enhancement.by_llm(known) else enhancement).run(resources, known)
 
 
 STAGES: Final = (

@@ -98,7 +98,7 @@ def test_a_prompt_check_is_repeated_and_a_fault_is_no_objection(bench: Bench, wh
     row = PromptRow(position=0, line=1, prompt="a pig", settings={}, extra={})
     plan = prepare(bench.resources, Order(name="batch", user_id=USER, provider="sandbox", prompts=[row]))
     bench.caller.arm({"where": "check", "what": what, "count": 1})
-    assert refuse_objectionable(bench.resources, plan) == 1
+    assert refuse_objectionable(bench.resources, plan).passed == 1
     assert bench.caller.fired() == [1]
 
 

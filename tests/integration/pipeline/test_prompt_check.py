@@ -24,7 +24,7 @@ def planned(bench: Bench, *prompts: str, **settings: Any) -> Plan:
 
 
 def test_prompts_that_the_provider_takes_pass(bench: Bench) -> None:
-    assert refuse_objectionable(bench.resources, planned(bench, "a pig", "a pink pig", "a pig")) == 3
+    assert refuse_objectionable(bench.resources, planned(bench, "a pig", "a pink pig", "a pig")).passed == 3
 
 
 def test_every_row_that_the_provider_refuses_is_named_and_nothing_is_enqueued(bench: Bench) -> None:
@@ -37,6 +37,27 @@ def test_every_row_that_the_provider_refuses_is_named_and_nothing_is_enqueued(be
     assert "line 2" not in said
     assert bench.books.rows(generations) == []
     assert bench.caller.bill() == []
+
+
+def test_rows_without_words_are_left_out_and_counted(bench: Bench) -> None:
+    spec = {"records": [{"garmentType": "dress"}]}
+    rows = [
+        PromptRow(position=0, line=2, prompt="a pig", settings={}, extra={}),
+        PromptRow(
+            position=1,
+            line=3,
+            prompt="(from nude.jpg)",
+            settings={},
+            extra={},
+            preparation={"prompt": None, "vlt": spec},
+        ),
+    ]
+    order = Order(name="batch", user_id=USER, provider="sandbox", prompts=rows)
+    found = refuse_objectionable(bench.resources, prepare(bench.resources, order))
+    assert (found.passed, found.wordless) == (1, 1)
+    assert found.counts() == "1 prompts have passed the provider's check; 1 row has no words yet and went unchecked"
+    with pytest.raises(BadInput, match="no row has words yet"):
+        refuse_objectionable(bench.resources, prepare(bench.resources, replace(order, prompts=rows[1:])))
 
 
 @pytest.mark.parametrize("word", ["massacre", "bloodbath", "naked"])
@@ -71,7 +92,7 @@ class _Judge:
 def test_a_check_that_is_slowed_down_goes_on_and_asks_about_each_text_once(bench: Bench) -> None:
     judge = _Judge(bench.resources.lanes["sandbox"], RateLimited("slow down", retry_after_s=0.01))
     resources = replace(bench.resources, lanes={"sandbox": judge})
-    assert refuse_objectionable(resources, planned(bench, "a pig", "a pig")) == 2
+    assert refuse_objectionable(resources, planned(bench, "a pig", "a pig")).passed == 2
     assert judge.asked == 2
 
 

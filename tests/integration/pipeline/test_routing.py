@@ -1,6 +1,7 @@
 """`--model auto`: decided when its turn comes, kept with its propensity, held for, followed after a rejection."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
@@ -11,10 +12,15 @@ from db.schema_learning import routing_decisions
 from domain.access import LOCAL_TEAM
 from domain.errors import BadInput
 from domain.escalation import Escalation, try_policy_of
-from domain.ids import GenerationId
+from domain.ids import BatchId, GenerationId
+from domain.preparation import Known
+from pipeline.intake.commit import commit
+from pipeline.intake.plan import prepare as plan
+from pipeline.intake.single import Single, order_of
 from pipeline.learning import routing
-from pipeline.preparing import prepare
+from pipeline.preparing import enhancement, prepare
 from pipeline.views.routing import routing_report
+from providers.catalogue import load
 from tests.support.books import USER
 from tests.support.steps import Bench
 
@@ -193,3 +199,39 @@ def test_the_report_says_success_cost_and_times_by_model_and_too_few_results_are
     }
     assert all(one["said"] == "not enough data" for one in found["estimates"])
     assert routing_report(bench.resources, user_id="somebody else", batch_id=None).as_json()["models"] == []
+
+
+@pytest.mark.parametrize("model", ["auto", None])
+def test_words_alone_keep_their_block_style_and_negative(bench: Bench, model: str | None) -> None:
+    single = Single(
+        prompt="a pig in a hat --ar 3:4",
+        model=model,
+        block="by Maison Lulu",
+        settings={"style": "vivid"},
+        negative_prompt="rain",
+    )
+    order, _ = order_of(bench.resources, single, user_id=USER)
+    commit(bench.resources, plan(bench.resources, order))
+    prepare_all(bench)
+    (row,) = bench.books.rows(generations)
+    assert row.prompt == "a pig in a hat by Maison Lulu Style: vivid, dramatic, hyper-real. --ar 3:4"
+    assert row.settings["negative_prompt"] == "rain"
+    assert row.pipeline_data["prepare"]["prompt"] == "a pig in a hat --ar 3:4"
+
+
+def test_another_model_gets_the_negative_in_its_own_way() -> None:
+    known = Known(
+        generation_id=GenerationId(uuid4()),
+        batch_id=BatchId(uuid4()),
+        user_id=USER,
+        position=0,
+        wishes={"block": "by Maison Lulu"},
+        original="a pig",
+        prompt="a pig",
+        negative="rain",
+        provider="ttapi",
+        model="midjourney",
+    )
+    assert enhancement.composed_for(known, load().get("midjourney")).negative == "rain"
+    other = enhancement.composed_for(known, load().get("gpt-image-1"))
+    assert (other.negative, list(other.prompts)) == (None, ["a pig by Maison Lulu Without rain."])
