@@ -124,7 +124,7 @@ class Canvas:
         if within is not None:
             mask = ImageChops.multiply(mask, _mask(within, box))
         if alpha < 1.0:
-            mask = mask.point(_ramp(alpha))
+            mask = Image.fromarray(_ramp(alpha)[np.asarray(mask)])
         if shade == 0.0:
             self.image.paste(colour, box, mask)
             return
@@ -256,17 +256,20 @@ def _fade(percent: int) -> Image.Image:
     return _distance().point(table).resize((128, 128), Image.Resampling.BILINEAR)
 
 
+# `Image.point` rounds its table anew at every call, which costs more than a small shape: arrays and palettes are kept.
 @lru_cache(maxsize=64)
-def _ramp(alpha: float) -> list[int]:
-    return [round(value * alpha) for value in range(256)]
+def _ramp(alpha: float) -> npt.NDArray[np.uint8]:
+    return np.asarray([round(value * alpha) for value in range(256)], dtype=np.uint8)
 
 
 @lru_cache(maxsize=512)
-def _tables(stops: tuple[tuple[float, Colour], ...]) -> list[int]:
+def _palette(stops: tuple[tuple[float, Colour], ...]) -> bytes:
     at = [255 * stop for stop, _ in stops]
     channels = [np.interp(np.arange(256), at, [colour[i] for _, colour in stops]) for i in range(3)]
-    return [round(float(value)) for channel in channels for value in channel]
+    return np.rint(np.stack(channels, axis=1)).astype(np.uint8).tobytes()
 
 
 def _coloured(values: Image.Image, stops: tuple[tuple[float, Colour], ...]) -> Image.Image:
-    return Image.merge("RGB", (values, values, values)).point(_tables(stops))
+    indices = values.copy()
+    indices.putpalette(_palette(stops))
+    return indices.convert("RGB")
