@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from domain.access import Scope
@@ -67,13 +68,13 @@ class Recognised:
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[float, KeyRow]] = {}
 
-    def find(self, resources: Resources, token: str) -> KeyRow | None:
+    async def find(self, resources: Resources, token: str) -> KeyRow | None:
         digest = hashlib.sha256(token.encode()).digest()
         now = time.monotonic()
         found = self._known.get(digest)
         if found is not None and now - found[0] < _REMEMBERED_S:
             return found[1]
-        key = keys.find(resources, token)
+        key = await run_in_threadpool(keys.find, resources, token)
         if key is not None:
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
@@ -109,7 +110,13 @@ def resources_of(request: Request) -> Resources:
     return found
 
 
-def caller_of(
+# Coroutines, though nothing is waited for: FastAPI runs a plain function in a thread, which costs a request more than
+# what is done there.
+async def _held(request: Request) -> Resources:
+    return resources_of(request)
+
+
+async def caller_of(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
     header: Annotated[str | None, Depends(_HEADER)],
@@ -127,13 +134,16 @@ def caller_of(
     token = bearer.credentials if bearer is not None else header
     if token is not None:
         recognised: Recognised = request.app.state.recognised
-        key = recognised.find(resources, token)
+        key = await recognised.find(resources, token)
         if key is None:
             raise KeyRequired("the key is not known, or was revoked; `likeness keys create` makes one")
-        keys.take_turn(resources, key)
+        if key.rate_limit is not None:
+            await run_in_threadpool(keys.take_turn, resources, key)
         return Caller(key=key)
     cookie = request.cookies.get(COOKIE)
-    found = keys.session(resources, cookie) if cookie and request.method in _READING else None
+    found = None
+    if cookie and request.method in _READING:
+        found = await run_in_threadpool(keys.session, resources, cookie)
     if found is None:
         raise KeyRequired("send a key as `Authorization: Bearer lk_...`; `likeness keys create` makes one")
     return Caller(key=found[0], form_token=found[1])
@@ -142,14 +152,14 @@ def caller_of(
 def needs(scope: Scope) -> Callable[..., Any]:
     """A dependency: the caller, who may do what `scope` names."""
 
-    def caller(found: Annotated[Caller, Depends(caller_of)]) -> Caller:
+    async def caller(found: Annotated[Caller, Depends(caller_of)]) -> Caller:
         found.require(scope)
         return found
 
     return caller
 
 
-Held = Annotated[Resources, Depends(resources_of)]
+Held = Annotated[Resources, Depends(_held)]
 Reader = Annotated[Caller, Depends(needs(Scope.READ))]
 Generator = Annotated[Caller, Depends(needs(Scope.GENERATE))]
 Approver = Annotated[Caller, Depends(needs(Scope.APPROVE))]

@@ -5,6 +5,7 @@ It listens on loopback unless told otherwise: TLS, the public name and a limit o
 
 import ipaddress
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -72,6 +73,14 @@ def server_of(app: FastAPI) -> uvicorn.Server:
     )
 
 
+def _allow_open_files() -> None:
+    """A connection is an open file, and many systems allow a process 1,024 or 256 of them unless it asks for more."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _CONNECTIONS if most == resource.RLIM_INFINITY else min(2 * _CONNECTIONS, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def bound(host: str, port: int) -> socket.socket:
     """A listening socket.
 
@@ -113,6 +122,7 @@ def _say_first_key(settings: Settings, resources: Resources, address: str) -> No
 def api() -> None:
     """Serve until told to end by SIGTERM or SIGINT."""
     settings = read_settings()
+    _allow_open_files()
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn hands the signal on when it has ended; what is open here is closed on the way out.
         signal.signal(number, lambda *_: sys.exit(0))

@@ -169,11 +169,10 @@ def _story(resources: Resources, caller: Caller, text: str) -> GenerationDetails
         UnknownThing: there is none.
         Deleted: it was deleted.
     """
-    details = team.generation(resources, caller.team, text)
-    at = team.is_deleted(resources, GenerationId(details.generation["id"]))
-    if at is not None:
-        raise Deleted(f"generation {text} was deleted on {at:%Y-%m-%d}", at=at)
-    return details
+    found = team.find_generation(resources, caller.team, text)
+    if found.deleted_at is not None:
+        raise Deleted(f"generation {text} was deleted on {found.deleted_at:%Y-%m-%d}", at=found.deleted_at)
+    return found.details
 
 
 @router.get("/api/generate", response_model=wire.Generations, responses=documented(401, 403, 404, 422, 429, 503))

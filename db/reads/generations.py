@@ -1,14 +1,14 @@
 """The read side: how far a batch is, and everything about its generations. Nothing here locks or writes."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, Subquery, Table, extract, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, Table, extract, func, select
 
 from db.schema import (
     attempts,
@@ -119,6 +119,25 @@ _BY_ID: Final[Mapping[str, Table]] = {
 }
 
 
+#: Verdicts, each with the model and weights that its thresholds were fitted to.
+_JUDGED: Final = (
+    select(
+        verdicts,
+        generation_assets.c.generation_id,
+        characters.c.name.label("character"),
+        threshold_versions.c.model.label("thresholds_fitted_to"),
+        threshold_versions.c.calibration["model"]["revision"].astext.label("thresholds_fitted_revision"),
+    )
+    .join(generation_assets, generation_assets.c.id == verdicts.c.asset_id)
+    .join(characters, characters.c.id == verdicts.c.character_id)
+    .outerjoin(
+        threshold_versions,
+        (threshold_versions.c.character_id == verdicts.c.character_id)
+        & (threshold_versions.c.version == verdicts.c.threshold_version),
+    )
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationDetails:
     """A generation with its attempts, assets, verdicts, feedback, history and acts, each as the columns of its row."""
@@ -131,6 +150,12 @@ class GenerationDetails:
     feedback: list[dict[str, Any]] = field(default_factory=list)
     acts: list[dict[str, Any]] = field(default_factory=list)
     finishings: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, part: str, row: dict[str, Any]) -> None:
+        if part == "verdicts":
+            self.verdicts[row["asset_id"]].append(row)
+        else:
+            getattr(self, part).append(row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,23 +193,30 @@ def all_details(
     rows = _rows(connection, chosen.limit(limit).offset(offset))
     found = {row["id"]: GenerationDetails(generation=row) for row in rows}
     ids = list(found)
-    # Calls for words come before the attempts that they prepare, those that finish a picture last.
-    ordered = _by_generation(attempts, ids).order_by(
-        attempts.c.kind.in_(_FOR_WORDS).desc(), attempts.c.kind == AttemptKind.FINISH, attempts.c.number
-    )
-    for row in _rows(connection, ordered):
-        found[row["generation_id"]].attempts.append(row)
-    for row in _rows(
-        connection,
-        _by_generation(generation_assets, ids).order_by(generation_assets.c.created_at, generation_assets.c.position),
-    ):
-        found[row["generation_id"]].assets.append(row)
-    for row in _rows(connection, _judged(ids)):
-        found[row["generation_id"]].verdicts[row["asset_id"]].append(row)
-    for name, table in _BY_ID.items():
-        for row in _rows(connection, _by_generation(table, ids).order_by(table.c.id)):
-            getattr(found[row["generation_id"]], name).append(row)
+    for name, part in parts(lambda generation_id: generation_id.in_(ids)).items():
+        for row in _rows(connection, part):
+            found[row["generation_id"]].add(name, row)
     return list(found.values())
+
+
+def parts(of: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> dict[str, Select[Any]]:
+    """What is told of generations beside their own rows, in its order.
+
+    Args:
+        of: the condition on the column that names the generation.
+    """
+    told = {name: select(table).where(of(table.c.generation_id)).order_by(table.c.id) for name, table in _BY_ID.items()}
+    return {
+        # Calls for words come before the attempts that they prepare, those that finish a picture last.
+        "attempts": select(attempts)
+        .where(of(attempts.c.generation_id))
+        .order_by(attempts.c.kind.in_(_FOR_WORDS).desc(), attempts.c.kind == AttemptKind.FINISH, attempts.c.number),
+        "assets": select(generation_assets)
+        .where(of(generation_assets.c.generation_id))
+        .order_by(generation_assets.c.created_at, generation_assets.c.position),
+        "verdicts": _JUDGED.where(of(generation_assets.c.generation_id)),
+        **told,
+    }
 
 
 def final_since(
@@ -198,31 +230,6 @@ def final_since(
         found = found.where(generations.c.completed_at >= since)
     ordered = found.order_by(generations.c.completed_at, generations.c.position)
     return [(GenerationId(row[0]), row[1]) for row in connection.execute(ordered)]
-
-
-def _judged(ids: Sequence[UUID]) -> Select[Any]:
-    """The verdicts of these generations, each with the model and weights that its thresholds were fitted to."""
-    return (
-        select(
-            verdicts,
-            generation_assets.c.generation_id,
-            characters.c.name.label("character"),
-            threshold_versions.c.model.label("thresholds_fitted_to"),
-            threshold_versions.c.calibration["model"]["revision"].astext.label("thresholds_fitted_revision"),
-        )
-        .join(generation_assets, generation_assets.c.id == verdicts.c.asset_id)
-        .join(characters, characters.c.id == verdicts.c.character_id)
-        .outerjoin(
-            threshold_versions,
-            (threshold_versions.c.character_id == verdicts.c.character_id)
-            & (threshold_versions.c.version == verdicts.c.threshold_version),
-        )
-        .where(generation_assets.c.generation_id.in_(ids))
-    )
-
-
-def _by_generation(table: Any, ids: Sequence[UUID]) -> Select[Any]:
-    return select(table).where(table.c.generation_id.in_(ids))
 
 
 def _rows(connection: Connection, statement: Select[Any]) -> list[dict[str, Any]]:

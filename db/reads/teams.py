@@ -56,16 +56,6 @@ def generation_ids(connection: Connection, page: Page) -> list[GenerationId]:
     return [GenerationId(one) for one in rows.scalars()]
 
 
-def team_of_generation(connection: Connection, generation_id: UUID) -> str | None:
-    """Whose it is; None where there is none."""
-    found = (
-        select(batches.c.team)
-        .join(generations, generations.c.batch_id == batches.c.id)
-        .where(generations.c.id == generation_id)
-    )
-    return connection.execute(found).scalar_one_or_none()
-
-
 def team_of_batch(connection: Connection, batch_id: UUID) -> str | None:
     return connection.execute(select(batches.c.team).where(batches.c.id == batch_id)).scalar_one_or_none()
 

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from db.reads import generations, teams
+from db.reads import generations, one_generation, teams
 from db.reads.generations import GenerationDetails, Wanted
+from db.reads.one_generation import FoundGeneration
 from db.reads.teams import BatchLine, Page
-from db.records import acts, deletions
+from db.records import acts
 from db.records.acts import Act
 from domain.errors import UnknownThing
-from domain.ids import BatchId, GenerationId, sha256
+from domain.ids import BatchId, sha256
 from pipeline.resources import Resources
 from pipeline.views.status import BatchStatus, of_batch
 
@@ -21,16 +21,26 @@ __all__ = ["Act", "BatchLine", "GenerationDetails", "Page", "Picture", "Totals"]
 
 
 def generation(resources: Resources, team: str, text: str) -> GenerationDetails:
-    """The team's generation of that id.
+    """The team's generation of that id, also after its deletion.
 
     Raises:
         UnknownThing: it has none; another team's is none.
     """
-    found = _uuid(text)
+    return find_generation(resources, team, text).details
+
+
+def find_generation(resources: Resources, team: str, text: str) -> FoundGeneration:
+    """The team's generation of that id, and whether it was deleted.
+
+    Raises:
+        UnknownThing: it has none; another team's is none.
+    """
+    wanted = _uuid(text)
     with resources.database.transaction() as connection:
-        if found is None or teams.team_of_generation(connection, found) != team:
-            raise UnknownThing(f"there is no generation {text!r}")
-        return generations.all_details(connection, Wanted(generation_id=GenerationId(found)))[0]
+        found = None if wanted is None else one_generation.find(connection, wanted)
+    if found is None or found.team != team:
+        raise UnknownThing(f"there is no generation {text!r}")
+    return found
 
 
 def generations_page(resources: Resources, page: Page) -> list[GenerationDetails]:
@@ -97,13 +107,6 @@ def picture(resources: Resources, team: str, text: str) -> Picture:
     return Picture(
         content=content, media_type=media_type or "application/octet-stream", sha256=digest or sha256(content)
     )
-
-
-def is_deleted(resources: Resources, generation_id: GenerationId) -> datetime | None:
-    """When it was deleted; None where it was not."""
-    with resources.database.transaction() as connection:
-        found = deletions.of(connection, generation_id)
-    return None if found is None else found.asked_at
 
 
 def acts_of(resources: Resources, batch_id: BatchId) -> Sequence[Act]:

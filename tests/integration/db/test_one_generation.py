@@ -1,0 +1,56 @@
+"""One generation in one statement is the same, to the types of its values, as read table by table."""
+
+from pathlib import Path
+from uuid import uuid4
+
+from db.reads import generations, one_generation
+from db.reads.generations import Wanted
+from db.records import acts, deletions
+from domain.ids import BatchId, GenerationId
+from tests.support.books import Books
+from tests.support.finished import collect, judge, picture
+
+
+def test_one_statement_tells_what_the_tables_tell(books: Books, home: Path) -> None:
+    books.lane()
+    character = books.character()
+    batch_id = books.batch(2, name="farm", character=character)
+    one, other = books.admit()
+    collect(books, one.attempt_id, picture(home, "pink"), picture(home, "teal", 1))
+    judge(books, one.attempt_id, character, 0.7, 0.9)
+    books.sql(
+        "INSERT INTO generation_feedback (generation_id, user_id, feedback_type, rating)"
+        f" VALUES ('{one.generation_id}', 'ana', 'rating', 4)"
+    )
+    with books.database.transaction() as connection:
+        for act in ("feedback", "deleted"):
+            acts.note(
+                connection,
+                team="local",
+                batch_id=BatchId(batch_id),
+                generation_id=GenerationId(one.generation_id),
+                actor="ana",
+                key_name=None,
+                act=act,
+                detail={"rating": 4.5},
+            )
+    with books.database.transaction() as connection:
+        for generation_id in (one.generation_id, other.generation_id):
+            whole = one_generation.find(connection, generation_id)
+            (by_tables,) = generations.all_details(connection, Wanted(generation_id=generation_id))
+            assert whole is not None
+            assert whole.details == by_tables
+            assert _types(whole.details) == _types(by_tables)
+            assert (whole.team, whole.deleted_at) == ("local", None)
+        deletions.ask(connection, one.generation_id, asked_by="ana")
+        gone = one_generation.find(connection, one.generation_id)
+        assert gone is not None
+        assert gone.deleted_at is not None
+        assert one_generation.find(connection, uuid4()) is None
+
+
+def _types(details: generations.GenerationDetails) -> list[list[type]]:
+    judged = [row for rows in details.verdicts.values() for row in rows]
+    rows = [details.generation, *details.attempts, *details.assets, *judged, *details.feedback, *details.acts]
+    assert details.attempts
+    return [[type(value) for value in row.values()] for row in rows]
