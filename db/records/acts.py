@@ -55,6 +55,11 @@ def note(  # noqa: PLR0913 -- the columns of one row, each by its name
     )
 
 
+def note_change(connection: Connection, *, team: str, by: str, act: str, detail: Mapping[str, Any]) -> None:
+    """Write down what somebody did to the team's keys or limits, outside every batch and without a key."""
+    note(connection, team=team, batch_id=None, generation_id=None, actor=by, key_name=None, act=act, detail=detail)
+
+
 def of_no_batch(connection: Connection, team: str, *, limit: int) -> list[Act]:
     """What was done to the team's characters, keys and limits; the newest first."""
     columns = [acts.c[name] for name in Act.__dataclass_fields__]

@@ -15,8 +15,6 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from db.records import acts, api_keys
 from db.records.api_keys import KeyRow
 from domain.access import LOCAL_TEAM, Scope
@@ -88,7 +86,7 @@ def create(resources: Resources, new: NewKey, *, by: str | None = None) -> tuple
         if api_keys.named(connection, new.name) is not None:
             raise BadInput(f"there is a key {new.name!r} already; choose another name, revoked ones keep theirs")
         made = api_keys.add(connection, **values)
-        _note(connection, made, "key created", by=by or made.member)
+        acts.note_change(connection, team=made.team, by=by or made.member, act="key created", detail=_may(made))
         return made, token
 
 
@@ -115,7 +113,8 @@ def first_key(resources: Resources, *, user_id: str) -> str | None:
         api_keys.lock_first(connection)
         if api_keys.any_key(connection):
             return None
-        _note(connection, api_keys.add(connection, **values), "key created", by=user_id)
+        made = api_keys.add(connection, **values)
+        acts.note_change(connection, team=made.team, by=user_id, act="key created", detail=_may(made))
     return token
 
 
@@ -139,29 +138,19 @@ def revoke(resources: Resources, name_or_prefix: str, *, by: str | None = None) 
             raise UnknownThing(f"there is no key {name_or_prefix!r}; `likeness keys list` shows them")
         api_keys.revoke(connection, found.id)
         if found.revoked_at is None:
-            _note(connection, found, "key revoked", by=by or found.member)
+            acts.note_change(connection, team=found.team, by=by or found.member, act="key revoked", detail=_may(found))
         return found
 
 
-def _note(connection: Connection, key: KeyRow, act: str, *, by: str) -> None:
-    """Write down a change of a key, with all that it may do, in the transaction that makes it."""
-    may = {
+def _may(key: KeyRow) -> dict[str, Any]:
+    """What the key is allowed, for the act of making or revoking it."""
+    return {
         "key": key.name,
         "member": key.member,
         "scope": key.scope,
         "rate": key.rate_limit,
         "limitUsd": show(key.limit_usd),
     }
-    acts.note(
-        connection,
-        team=key.team,
-        batch_id=None,
-        generation_id=None,
-        actor=by,
-        key_name=None,
-        act=act,
-        detail=may,
-    )
 
 
 def find(resources: Resources, token: str) -> KeyRow | None:

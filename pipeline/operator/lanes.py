@@ -1,10 +1,6 @@
 """List lanes, and change their limits, close and open them; who did so is written down as an act of the local team."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from sqlalchemy import Connection
 
 from db.records import acts, lanes
 from db.records.lanes import LaneRow
@@ -73,7 +69,9 @@ def set_rate_limit(resources: Resources, lane: str, limit: str, *, by: str | Non
         lanes.set_rate_limit(connection, lane, limit)
         # Flower tells every worker, and only the first of them changes something.
         if by is not None and before.rate_limit != limit:
-            _note(connection, by, "lane limited", lane, {"rate": limit})
+            acts.note_change(
+                connection, team=LOCAL_TEAM, by=by, act="lane limited", detail={"lane": lane, "rate": limit}
+            )
 
 
 def set_concurrency(resources: Resources, lane: str, concurrency: int, *, by: str | None = None) -> None:
@@ -81,7 +79,13 @@ def set_concurrency(resources: Resources, lane: str, concurrency: int, *, by: st
         _known(lanes.list_lanes(connection), lane)
         lanes.set_concurrency(connection, lane, concurrency)
         if by is not None:
-            _note(connection, by, "lane limited", lane, {"concurrency": concurrency})
+            acts.note_change(
+                connection,
+                team=LOCAL_TEAM,
+                by=by,
+                act="lane limited",
+                detail={"lane": lane, "concurrency": concurrency},
+            )
 
 
 def close(resources: Resources, lane: str, *, reason: str, by: str | None = None) -> None:
@@ -90,7 +94,9 @@ def close(resources: Resources, lane: str, *, reason: str, by: str | None = None
         _known(lanes.list_lanes(connection), lane)
         lanes.close(connection, lane, reason=reason, wait=_FOR_GOOD)
         if by is not None:
-            _note(connection, by, "lane closed", lane, {"reason": reason})
+            acts.note_change(
+                connection, team=LOCAL_TEAM, by=by, act="lane closed", detail={"lane": lane, "reason": reason}
+            )
 
 
 def reopen(resources: Resources, lane: str, *, by: str | None = None) -> None:
@@ -105,22 +111,9 @@ def reopen(resources: Resources, lane: str, *, by: str | None = None) -> None:
     with resources.database.transaction() as connection:
         lanes.reopen(connection, lane)
         if by is not None:
-            _note(connection, by, "lane opened", lane, {})
+            acts.note_change(connection, team=LOCAL_TEAM, by=by, act="lane opened", detail={"lane": lane})
         (provider,) = (row.provider for row in lanes.list_lanes(connection) if row.name == lane)
     illegal_prompts.close_if_still_full(resources, lane, provider=provider)
-
-
-def _note(connection: Connection, by: str, act: str, lane: str, detail: Mapping[str, Any]) -> None:
-    acts.note(
-        connection,
-        team=LOCAL_TEAM,
-        batch_id=None,
-        generation_id=None,
-        actor=by,
-        key_name=None,
-        act=act,
-        detail={"lane": lane, **detail},
-    )
 
 
 def _known(rows: list[LaneRow], lane: str) -> LaneRow:
