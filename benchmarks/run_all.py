@@ -17,6 +17,7 @@ BENCHMARKS: Final = (
     ("bench_whole_path", "--count=400"),
     ("scale", "--prompts=1000000"),
     ("bench_rate_limit",),
+    ("bench_listeners",),
     ("bench_scoring",),
     ("bench_near_duplicates",),
     ("bench_enqueue", "100000", "200000"),
