@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from domain.states import GenerationState as S
+from reports.cards import MOST_ON_ONE_PAGE
 from reports.contact_sheet import write_report
 from reports.records import AssetLine, GenerationLine, Picture, Report
 
@@ -156,6 +158,23 @@ def page(tmp_path: Path, asked: tuple[str, list[str]]) -> Path:
     return path
 
 
+def _report(lines: list[GenerationLine]) -> Report:
+    counts = Counter(str(line.state) for line in lines)
+    return Report(
+        batch_id="b",
+        name="lulu-pig",
+        title="lulu-pig",
+        created_at=BEGAN,
+        wall_s=60,
+        character="Lulu",
+        counts=counts,
+        total=len(lines),
+        accepted=counts["completed"],
+        charged_usd=Decimal("0.16"),
+        generations=lines,
+    )
+
+
 def with_script(page: Path, script: str) -> Path:
     """A copy of `page` in which a person's actions are played; its own policy forbids every script but its own."""
     html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
@@ -231,6 +250,95 @@ def test_the_buttons_and_the_lists_choose_what_is_shown(see: See, page: Path) ->
     assert seen.root["open"] == "true"
     assert seen.root["address"] == "#rejected&amp;order=file"
     assert 'data-show="rejected" aria-pressed="true"' in seen.dom
+
+
+def test_every_filter_is_driven_alone_and_with_the_others(see: See, tmp_path: Path) -> None:
+    def line(position: int, state: S, theme: str, core: float | None, *characters: str) -> GenerationLine:
+        passed = state is S.COMPLETED
+        shown = AssetLine(
+            position=0, url="https://a.example/p.png", best=True, core=core, core_threshold=0.7, passed=passed
+        )
+        return GenerationLine(
+            position=position,
+            prompt="p",
+            theme=theme,
+            state=state,
+            characters=characters,
+            assets=[] if core is None else [shown],
+        )
+
+    lines = [
+        line(0, S.COMPLETED, "Sea", 0.9, "Lulu"),
+        line(1, S.COMPLETED, "Snow", 0.8, "Lulu", "Ann"),
+        line(2, S.REJECTED, "Sea", 0.6, "Ann"),
+        line(3, S.REJECTED, "Snow", 0.5, "Lulu"),
+        line(4, S.FAILED, "Sea", None, "Ann"),
+    ]
+    page = tmp_path / "report.html"
+    write_report(_report(lines), page)
+    steps: list[tuple[dict[str, str], list[int]]] = [
+        ({"theme": "Sea"}, [0, 2, 4]),
+        ({"character": "Ann"}, [2, 4]),
+        ({"theme": ""}, [1, 2, 4]),
+        ({"low": "0.55"}, [1, 2]),
+        ({"high": "0.75"}, [2]),
+        ({"character": ""}, [2]),
+        ({"low": ""}, [2, 3]),
+        ({"show": "accepted"}, []),
+        ({"high": "0.8"}, [1]),
+        ({"show": "failed", "high": ""}, [4]),
+        ({"show": "all"}, [0, 1, 2, 3, 4]),
+    ]
+    drive = """
+      const told = [];
+      for (const step of STEPS) {
+        for (const [name, value] of Object.entries(step)) {
+          if (name === "show") { document.querySelector(`[data-show=${value}]`).click(); continue; }
+          const field = document.querySelector(`.bar [name=${name}]`);
+          field.value = value;
+          field.dispatchEvent(new Event("change", { bubbles: true }));
+        }
+        told.push([...document.querySelectorAll("article:not([hidden])")].map((card) => +card.dataset.position).sort());
+      }
+      document.documentElement.dataset.told = JSON.stringify(told);
+    """
+    seen = see(with_script(page, drive.replace("STEPS", json.dumps([step for step, _ in steps]))))
+    assert seen.console == []
+    assert json.loads(seen.root["told"]) == [wanted for _, wanted in steps]
+
+
+def test_hostile_prompts_are_harmless_where_cards_are_made_later(
+    see: See, tmp_path: Path, asked: tuple[str, list[str]]
+) -> None:
+    address, paths = asked
+    hostile = [
+        f"</script><script src={address}/script></script><img src={address}/image onerror=alert(1)>",
+        "\u202eright to left\u202c שלום עולם",
+        "ten kilobytes " + "x" * 10_000,
+        f'=HYPERLINK("{address}/formula")',
+        "<!--<script>",
+    ]
+    number = MOST_ON_ONE_PAGE + 1
+    lines = [
+        GenerationLine(
+            position=at, prompt=hostile[at % len(hostile)], theme=hostile[at % len(hostile)][:300], state=S.FAILED
+        )
+        for at in range(number)
+    ]
+    page = tmp_path / "report.html"
+    write_report(_report(lines), page)
+    made = """
+      dispatchEvent(new Event("beforeprint"));
+      const cards = [...document.querySelectorAll("article")];
+      document.documentElement.dataset.cards = cards.length;
+      document.documentElement.dataset.verbatim =
+        PROMPTS.every((one) => cards.some((card) => card.textContent.includes(one)));
+    """
+    seen = see(
+        with_script(page, made.replace("PROMPTS", json.dumps(hostile).replace("<", "\\u003c"))), "--window-size=360,900"
+    )
+    assert (seen.root["cards"], seen.root["verbatim"]) == (str(number), "true")
+    assert (seen.console, paths, seen.root["overflow"]) == ([], [], "0")
 
 
 def test_without_script_everything_is_shown(see: See, page: Path) -> None:
