@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.batches.comparison_run import Wanted, carry_out
+from cli.batches.comparison_run import Wanted, carry_out, opened_for
 from cli.batches.enqueue_options import EnqueueOptions, addresses
-from cli.installation import opened
 from cli.options import AsJson, options_from
 from cli.terminal import open_terminal
 from domain.errors import BadInput
@@ -19,8 +18,6 @@ from pipeline.comparison.cases import five_cases, read_case, rows_of_cases, weig
 from pipeline.intake.order import Order, pictures_of
 from pipeline.intake.prompt_rows import PromptRow, rows_of
 from providers.catalogue import load
-from runtime.lanes import require_lane
-from runtime.settings import read_settings
 
 ActualRun = Annotated[
     bool, typer.Option("--actual-run/--dry-run", help="Make the pictures and pay for them, or only say what it costs.")
@@ -112,15 +109,13 @@ def cref_test_command(options: CrefTestOptions, as_json: AsJson = False) -> None
     """
     with open_terminal(as_json=as_json) as terminal:
         asked = options.asked()
-        settings = read_settings()
-        require_lane(settings, options.provider)
-        with opened(settings) as site:
+        with opened_for([options.provider], actual_run=options.actual_run) as (site, beside):
             found = definitions.find(site.resources, options.character)
             cases = five_cases(len(options.settings.get("cref_urls", ())) or len(found.references))
             order = _order(
                 options,
                 name=options.name or f"cref-test-{found.name}",
-                user_id=settings.user,
+                user_id=site.settings.user,
                 prompts=list(rows_of_cases(asked, cases, repeats=options.repeats)),
                 pictures=pictures_of(asked),
                 model=weighing_model(load(), options.provider, options.model).name,
@@ -128,7 +123,7 @@ def cref_test_command(options: CrefTestOptions, as_json: AsJson = False) -> None
                 settings=options.settings,
             )
             wanted = Wanted(order=order, cases=cases, prompts=len(asked), repeats=options.repeats, page=options.out)
-            raise typer.Exit(carry_out(site, wanted, terminal, actual_run=options.actual_run))
+            raise typer.Exit(carry_out(site, wanted, terminal, actual_run=options.actual_run, beside=beside))
 
 
 @options_from("options", CompareOptions)
@@ -141,15 +136,13 @@ def compare_command(options: CompareOptions, as_json: AsJson = False) -> None:
     with open_terminal(as_json=as_json) as terminal:
         cases = [read_case(text) for text in options.case]
         asked = options.asked()
-        settings = read_settings()
         rows = list(rows_of_cases(asked, cases, repeats=options.repeats))
-        for one in sorted({row.provider or options.provider for row in rows}):
-            require_lane(settings, one)
-        with opened(settings) as site:
+        providers = sorted({row.provider or options.provider for row in rows})
+        with opened_for(providers, actual_run=options.actual_run) as (site, beside):
             order = _order(
                 options,
                 name=options.name or f"compare-{options.prompts.stem}",
-                user_id=settings.user,
+                user_id=site.settings.user,
                 prompts=rows,
                 pictures=pictures_of(asked),
                 model=options.model,
@@ -157,7 +150,7 @@ def compare_command(options: CompareOptions, as_json: AsJson = False) -> None:
                 settings={} if options.mode is None else {"mode": options.mode},
             )
             wanted = Wanted(order=order, cases=cases, prompts=len(asked), repeats=options.repeats, page=options.out)
-            raise typer.Exit(carry_out(site, wanted, terminal, actual_run=options.actual_run))
+            raise typer.Exit(carry_out(site, wanted, terminal, actual_run=options.actual_run, beside=beside))
 
 
 def _order(

@@ -1,13 +1,15 @@
 """Carry out a comparison: priced, or made, watched to its end and written as a page."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cli.batches.dry_run import say_plan
-from cli.batches.enqueueing import say_enqueued, watched
+from cli.batches.dry_run import priced_with, say_plan
+from cli.batches.enqueueing import say_enqueued, stand_in_of, watched
 from cli.batches.watch import conclude
-from cli.installation import Opened
+from cli.installation import Opened, opened
+from cli.sandbox_child import is_missing, with_stand_in
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal
 from domain.money import show
 from domain.states import GenerationState
@@ -18,6 +20,10 @@ from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan, prepare
 from pipeline.intake.plan_figures import PlanFigures, figures_of
 from reports.comparison_page import Comparison, write_comparison
+from runtime.lanes import require_lane
+from runtime.settings import read_settings
+from runtime.site import is_embedded
+from runtime.supervisor import Child
 
 #: Repeats that let a single prompt decide anything; see `validation.case_statistics.LEAST_PAIRS`.
 _ENOUGH = 6
@@ -39,8 +45,31 @@ class Wanted:
     page: Path
 
 
-def carry_out(site: Opened, wanted: Wanted, terminal: Terminal, *, actual_run: bool) -> int:
-    """Say what it costs, or make it; returns the exit code, which is 0 where every picture was judged."""
+@contextmanager
+def opened_for(providers: Sequence[str], *, actual_run: bool) -> Iterator[tuple[Opened, Sequence[Child]]]:
+    """The installation, and the stand-in that is to run beside the workers where none is named, as for `run`.
+
+    A dry run needs no key.
+    """
+    settings = read_settings()
+    stands_in = actual_run and is_missing(settings, providers) and is_embedded(settings)
+    if stands_in:
+        settings = with_stand_in(settings)
+    if actual_run:
+        for provider in providers:
+            require_lane(settings, provider)
+    with opened(settings) as site, priced_with(site, providers) as resources:
+        yield replace(site, resources=resources), [stand_in_of(settings)] if stands_in else []
+
+
+def carry_out(
+    site: Opened, wanted: Wanted, terminal: Terminal, *, actual_run: bool, beside: Sequence[Child] = ()
+) -> int:
+    """Say what it costs, or make it; returns the exit code, which is 0 where every picture was judged.
+
+    Args:
+        beside: what else runs as long as the workers do.
+    """
     plan = prepare(site.resources, wanted.order)
     for warning in plan.warnings:
         terminal.note(f"warning: {warning}")
@@ -48,7 +77,7 @@ def carry_out(site: Opened, wanted: Wanted, terminal: Terminal, *, actual_run: b
         _say_dry_run(terminal, wanted, plan, figures_of(site.resources, plan))
         return OK
     say_enqueued(terminal, plan, commit(site.resources, plan))
-    ended = watched(site, wanted.order.name, terminal)
+    ended = watched(site, wanted.order.name, terminal, beside=beside)
     comparison = comparison_of(site.resources, ended)
     write_comparison(comparison, wanted.page)
     more = {"comparison": as_json(comparison), "page": str(wanted.page)}

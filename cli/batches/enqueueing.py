@@ -27,7 +27,7 @@ from pipeline.intake.prompt_check import objections, refuse_objectionable
 from pipeline.intake.prompt_rows import PromptRows
 from pipeline.views import status
 from runtime.lanes import require_lane
-from runtime.settings import read_settings
+from runtime.settings import Settings, read_settings
 from runtime.site import is_embedded
 from runtime.supervisor import Child
 
@@ -72,12 +72,17 @@ def enqueue(
         written = commit(site.resources, plan)
         say_enqueued(terminal, plan, written)
         if then_watch:
-            beside = [sandbox_child(site.settings, latency_s=_LATENCY_S, size_px=_SIZE_PX)] if stands_in else []
+            beside = [stand_in_of(site.settings)] if stands_in else []
             raise typer.Exit(
                 watch_to_the_end(site, order.name, terminal, report, log=log, workers=workers, beside=beside)
             )
         counts = {"new": written.new, "known": written.known, "changed": written.changed}
         terminal.document({**status.of_batch(site.resources, written.batch_id).as_json(), **counts})
+
+
+def stand_in_of(settings: Settings) -> Child:
+    """The stand-in that a command brings where none is named."""
+    return sandbox_child(settings, latency_s=_LATENCY_S, size_px=_SIZE_PX)
 
 
 def _without_refused(options: EnqueueOptions, plan: Plan, site: Opened, terminal: Terminal) -> Plan:

@@ -52,6 +52,19 @@ def test_one_repeat_is_said_to_recommend_nothing_before_it_is_paid(likeness: Com
     assert "recommends none" not in likeness("cref-test", "lulu", "--provider=sandbox", "--repeats=6").out
 
 
+def test_only_the_actual_run_needs_a_key(likeness: CommandLine, lulu: CharacterId) -> None:
+    asked = (
+        "cref-test",
+        "lulu",
+        "--cref-urls",
+        "https://img.example/a.png",
+        "--cref-urls",
+        "https://img.example/b.png",
+    )
+    assert likeness.document(*asked)["expected_usd"] == "2.00", "five images of the owner's own provider at 0.40"
+    assert "TTAPI_API_KEY" in likeness("cref-test", "lulu", "--actual-run").err
+
+
 def test_models_modes_and_wordings_are_compared_by_columns(likeness: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "farm.csv").write_text("prompt\na pig\na cow\n")
     said = likeness.document(
