@@ -335,9 +335,9 @@ def plain(folder: Path, stand_in: str, count: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def stand_in() -> Iterator[str]:
-    """The address of a provider that answers at once."""
-    command = [sys.executable, "-m", "benchmarks.whole_path_stand_in"]
+def stand_in(latency_s: float = 0.0) -> Iterator[str]:
+    """The address of a provider that needs so long for each answer, and for nothing else."""
+    command = [sys.executable, "-m", "benchmarks.whole_path_stand_in", str(latency_s)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

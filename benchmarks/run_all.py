@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 BENCHMARKS: Final = (
     ("bench_whole_path", "--count=400"),
     ("scale", "--prompts=1000000"),
+    ("bench_overhead",),
+    ("bench_scale_out",),
     ("bench_rate_limit",),
     ("bench_listeners",),
     ("bench_scoring",),

@@ -1,7 +1,8 @@
 """Serve predictions that are done at once, and their pictures: Replicate's wire as far as the benchmark needs it.
 
 Independent of the product and of the sandbox, and written for speed: what it costs is nobody's figure. Every job gets a
-file of its own: a drawn picture of 256 pixels with the job's number in a text chunk. Run as a program; prints its port.
+file of its own: a drawn picture of 256 pixels with the job's number in a text chunk. What a tracer sends is
+thrown away. Run as a program, with the seconds that each answer takes; prints its port.
 """
 
 import asyncio
@@ -46,7 +47,8 @@ def named(content: bytes, name: str) -> bytes:
 class StandIn:
     """Answers by path; keeps nothing but a counter."""
 
-    def __init__(self) -> None:
+    def __init__(self, latency_s: float) -> None:
+        self._latency_s = latency_s
         self._pictures = [picture(seed) for seed in range(_PICTURES)]
 
     async def serve(self) -> None:
@@ -66,6 +68,7 @@ class StandIn:
                     await reader.readexactly(length)
                 method, path, _ = line.split(" ", 2)
                 status, media_type, content = self._answer(method, path)
+                await asyncio.sleep(self._latency_s)
                 head = f"HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {len(content)}\r\n\r\n"
                 writer.write(head.encode() + content)
                 await writer.drain()
@@ -74,6 +77,8 @@ class StandIn:
 
     def _answer(self, method: str, path: str) -> tuple[str, str, bytes]:
         number = path.rpartition("/")[2].removesuffix(".png").removeprefix("job")
+        if path == "/v1/traces":
+            return "200 OK", "application/x-protobuf", b""
         if path.startswith("/replicate/files/"):
             return "200 OK", "image/png", named(self._pictures[int(number) % _PICTURES], number)
         if method == "POST" and path.endswith("/predictions"):
@@ -95,4 +100,4 @@ class StandIn:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(StandIn().serve()))
+    sys.exit(asyncio.run(StandIn(float(sys.argv[1])).serve()))

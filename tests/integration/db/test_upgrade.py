@@ -103,3 +103,20 @@ def test_a_migration_that_meets_a_held_table_lets_others_pass_and_is_tried_again
             assert connection.execute(text("SELECT count(*) FROM batches")).scalar_one() == 0, "readers pass"
     migrating.join(timeout=60)
     assert is_current(empty)
+
+
+def test_a_worker_of_the_release_before_starts_on_the_schema_of_the_next(empty: Database) -> None:
+    migrate(empty)
+    with empty.transaction() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("ALTER TABLE generations ADD COLUMN of_the_next_release text"))
+    assert is_current(empty)
+    migrate(empty)
+    with empty.transaction() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
+
+
+def test_revisions_are_numbers_of_four_digits_in_their_order() -> None:
+    found = revisions()
+    assert found == sorted(found)
+    assert all(len(one) == 4 and one.isdecimal() for one in found)
