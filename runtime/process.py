@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 
 from domain.errors import LikenessError, ScorerBroken
+from runtime.log_lines import write_lines_as
+from runtime.settings import read_settings
 from runtime.supervisor import die_with_parent
 
 #: For failures that may pass, such as a restarting Postgres or a broken device; other exit codes mean that a restart
@@ -23,6 +25,7 @@ def main_of(role: Callable[[], None]) -> None:
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
+        write_lines_as(read_settings().log_format)
         role()
     except LikenessError as failure:
         logging.getLogger("likeness").error("%s", failure)  # noqa: TRY400 -- the sentence says it all

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from domain.errors import BadInput
 from domain.rates import per_second
 from domain.validation_messages import plain_message
+from runtime.log_lines import LogFormat
 
 #: Allowed schemes of an address, with an example.
 _ADDRESSES = {
@@ -94,6 +95,9 @@ class Settings(BaseSettings):
         description="HOST:PORT where each worker serves its own metrics, the next free port for the next; none: off",
     )
 
+    log_format: LogFormat = Field(
+        "text", validation_alias="LIKENESS_LOG", description="of workers: text, or json with one object per event"
+    )
     traces: str | None = Field(
         None,
         validation_alias="LIKENESS_TRACES",

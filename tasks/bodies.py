@@ -3,8 +3,8 @@
 Bodies are made for the application and the resources of one process, so that nothing is kept in a module.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from pipeline.learning import preferences
 from pipeline.operator import accounts, heartbeat
 from pipeline.operator.lanes import rate_limit
 from pipeline.preparing import prepare
+from pipeline.process.bound_ids import working_on
 from pipeline.process.traces import TRACEPARENT
 from pipeline.resources import Resources
 from pipeline.views import daily_audit
@@ -41,9 +42,14 @@ def _task(app: Celery, *, name: str, **options: bool) -> Callable[[_Body], _Body
     return cast("Callable[[_Body], _Body]", task(name=name, shared=False, **options))
 
 
-def _continuing(task: Task[Any, Any], resources: Resources) -> AbstractContextManager[None]:
-    """Trace on from the step that sent this message, whose headers Celery makes attributes and keeps in a retry."""
-    return resources.traces.continuing(getattr(task.request, TRACEPARENT, None))
+@contextmanager
+def _working(task: Task[Any, Any], resources: Resources, **ids: str) -> Iterator[None]:
+    """Log about these ids, and trace on from the step that sent the message.
+
+    Celery makes attributes of a message's headers, and keeps them in a retry.
+    """
+    with working_on(**ids), resources.traces.continuing(getattr(task.request, TRACEPARENT, None)):
+        yield
 
 
 def _attempt(text: str) -> AttemptId:
@@ -58,14 +64,12 @@ def register_io(app: Celery, resources: Resources, *, preprocessing: Preprocessi
 
     @_task(app, name=names.COLLECT, bind=True)
     def collect_attempt(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
-        del generation_id  # carried for people: Flower finds a prompt's tasks by it
-        with _continuing(self, resources):
+        with _working(self, resources, attempt_id=attempt_id, generation_id=generation_id):
             _carry_out(self, collect.collect(resources, _attempt(attempt_id), preprocessing=preprocessing))
 
     @_task(app, name=names.REBUILD_INPUTS, bind=True)
     def rebuild_model_inputs(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
-        del generation_id
-        with _continuing(self, resources):
+        with _working(self, resources, attempt_id=attempt_id, generation_id=generation_id):
             _carry_out(self, model_inputs.rebuild(resources, _attempt(attempt_id), preprocessing=preprocessing))
 
 
@@ -86,15 +90,15 @@ def register_gpu(app: Celery, resources: Resources) -> None:
 
     @_task(app, name=names.VALIDATE, bind=True)
     def validate_attempt(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
-        del generation_id
-        with _continuing(self, resources):
+        with _working(self, resources, attempt_id=attempt_id, generation_id=generation_id):
             _carry_out(self, validate.validate(resources, _attempt(attempt_id)))
 
 
 def _register_prepare(app: Celery, resources: Resources) -> None:
     @_task(app, name=names.PREPARE, bind=True)
     def prepare_generation(self: Task[Any, Any], *, generation_id: str) -> None:
-        _carry_out(self, prepare.prepare(resources, GenerationId(UUID(generation_id))))
+        with working_on(generation_id=generation_id):
+            _carry_out(self, prepare.prepare(resources, GenerationId(UUID(generation_id))))
 
 
 def _register_ticks(app: Celery, resources: Resources) -> None:
@@ -140,7 +144,6 @@ def _register_submit(app: Celery, resources: Resources, lane: str) -> None:
 
     @_task(app, name=names.submit(lane), bind=True)
     def submit_attempt(self: Task[Any, Any], attempt_id: str, *, generation_id: str) -> None:
-        del generation_id
         taken_at = token_taken_at(self.request)
         # The row is read only for a token that is too old; most submissions start at once.
         wait_s = 0.0
@@ -148,5 +151,5 @@ def _register_submit(app: Celery, resources: Resources, lane: str) -> None:
             wait_s = ensure_fresh_token(tokens, lane, limit=rate_limit(resources, lane), taken_at=taken_at)
         if wait_s:
             raise self.retry(countdown=wait_s, max_retries=None)
-        with _continuing(self, resources):
+        with _working(self, resources, attempt_id=attempt_id, generation_id=generation_id):
             _carry_out(self, submit.submit(resources, _attempt(attempt_id)))

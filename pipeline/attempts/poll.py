@@ -20,6 +20,7 @@ from domain.schedule import next_look
 from pipeline.attempts import failures, job_times
 from pipeline.attempts.admit import admit
 from pipeline.attempts.claims import Claim, claimed
+from pipeline.process.bound_ids import working_on
 from pipeline.process.measures import measured
 from pipeline.resources import Resources
 from providers.contract import Lane, Made, Running
@@ -82,7 +83,8 @@ def _until_next(resources: Resources, lane_name: str) -> float | None:
 
 def _look(resources: Resources, lane: Lane, lease: Lease, began: datetime, work: Work) -> bool:
     """One look at one job, claimed at `began`; whether it came to an end."""
-    with resources.traces.step("poll", work):
+    about = working_on(attempt_id=work.attempt_id, generation_id=work.generation_id, lane=work.lane)
+    with about, resources.traces.step("poll", work):
         return _ask_about(resources, lane, lease, began, work)
 
 

@@ -44,11 +44,12 @@ class Rounds:
     @contextmanager
     def refusing(self) -> Iterator[None]:
         """A Redis that is full."""
+        usual: Any = self._redis.config_get("maxmemory")
         self._redis.config_set("maxmemory", "1")
         try:
             yield
         finally:
-            self._redis.config_set("maxmemory", "0")
+            self._redis.config_set("maxmemory", usual["maxmemory"])
 
     def _sent(self) -> Counter[str]:
         sent = Counter[str]()
