@@ -4,7 +4,7 @@ Question: does a report of 10,000 generations open at once, as one of 28 does?
 Hypothesis: cards are text until somebody scrolls to them and thumbnails are files, so loading takes less than a second
 more, although the page is some hundred times as large.
 Control: the report of 28 and an empty page, in the same run and browser. The first round is thrown away.
-Run: python benchmarks/bench_report.py [GENERATIONS]; needs Chromium; appends a line to results/report.jsonl.
+Run: python benchmarks/bench_report.py [GENERATIONS [ROUNDS]]; needs Chromium; appends a line to results/report.jsonl.
 """
 
 import json
@@ -122,9 +122,9 @@ def measured(browser: str, page: Path, profile: Path) -> dict[str, Any]:
     }
 
 
-def visit(browser: str, page: Path, profile: Path) -> dict[str, Any]:
+def visit(browser: str, page: Path, profile: Path, *, rounds: int) -> dict[str, Any]:
     """Medians of several visits; the first one is thrown away."""
-    visits = [measured(browser, page, profile) for _ in range(ROUNDS + 1)][1:]
+    visits = [measured(browser, page, profile) for _ in range(rounds + 1)][1:]
     return {name: median(one[name] for one in visits) for name in visits[0]}
 
 
@@ -145,6 +145,7 @@ def written(number: int, folder: Path, pictures: Sequence[Path]) -> tuple[Path, 
 
 def main() -> None:
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else ROUNDS
     browser = next(found for name in BROWSERS if (found := shutil.which(name)))
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -154,11 +155,12 @@ def main() -> None:
             Image.linear_gradient("L").rotate(shade * 20).resize((512, 512)).convert("RGB").save(pictures[-1])
         empty = folder / "empty.html"
         empty.write_text("<!doctype html><html><body></body></html>", encoding="utf-8")
-        results: dict[str, Any] = {"empty": visit(browser, empty, folder / "profile")}
+        results: dict[str, Any] = {"empty": visit(browser, empty, folder / "profile", rounds=rounds)}
         for size in (28, number):
             page, figures = written(size, folder, pictures)
-            results[str(size)] = figures | visit(browser, page, folder / "profile")
+            results[str(size)] = figures | visit(browser, page, folder / "profile", rounds=rounds)
     line = results | {
+        "rounds": rounds,
         "commit": subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
         ).stdout.strip(),
