@@ -118,7 +118,7 @@ class IdleScheduler(Scheduler):
             self.apply_async(entry, producer=producer, advance=False)
         except Exception as refusal:  # noqa: BLE001 -- whatever it is, beat goes on, as Celery's would
             if not self._refused:
-                log.error("the broker takes no ticks, and nothing is admitted or rescued until it does: %s", refusal)  # noqa: TRY400
+                log.warning("the broker takes no ticks; nothing is admitted or rescued until it does: %s", refusal)
             self._refused = True
             return
         if self._refused:
