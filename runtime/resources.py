@@ -257,8 +257,7 @@ def _lent(
             stack.callback(lane.close)
         if (words := open_words(settings)) is not None:
             stack.callback(words.close)
-        leases = Leases(database, seconds=settings.lease_s)
-        stack.callback(leases.close)
+        leases = stack.enter_context(contextlib.closing(Leases(database, seconds=settings.lease_s)))
         yield Resources(
             database=database,
             lanes=lanes,
