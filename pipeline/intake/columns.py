@@ -161,13 +161,23 @@ def _value(text: str, column: str, *, where: str, line: int) -> str | int:
     if column in ADDRESSES:
         return _BETWEEN_ADDRESSES.sub(" ", text).strip(" ,;|")
     if column == "aspect_ratio":
-        # Spreadsheets take 16:9 for a time of day and save 16:09 or 16:09:00.
-        ratio = re.fullmatch(r"(\d{1,5}) *[:x/] *(\d{1,5})(?::00)?", text)
-        return f"{int(ratio[1])}:{int(ratio[2])}" if ratio else text
+        return _ratio(text)
     if column in SWITCHES:
         return "yes" if text.casefold() in YES else text
     most = NUMBERS.get(column)
     return text if most is None else read_number(text, where, line=line, most=most)
+
+
+def _ratio(text: str) -> str:
+    """A ratio as it was typed: spreadsheets take 16:9 for a time of day and save 16:09, 16:09:00 or 04:09:00 PM."""
+    ratio = re.fullmatch(r"(\d{1,5}) *[:x/] *(\d{1,5})(?::00)?", text)
+    if ratio is not None:
+        return f"{int(ratio[1])}:{int(ratio[2])}"
+    clock = re.fullmatch(r"(0?[1-9]|1[0-2]):(\d{2})(?::00)? *([AP])M", text, re.IGNORECASE)
+    if clock is None:
+        return text
+    hour = int(clock[1]) % 12 + (12 if clock[3].upper() == "P" else 0)
+    return f"{hour}:{int(clock[2])}"
 
 
 def misspelt(columns: Iterable[str]) -> Iterator[str]:

@@ -48,6 +48,15 @@ TABLES = (
     _read("a blank before a quote", 'prompt,theme\n "a pig, pink", farm\n', ("a pig, pink", {"theme": "farm"})),
     _read("a blank behind every comma", "prompt, theme\na pig, farm\n", ("a pig", {"theme": "farm"})),
     _read("a blank before a number", "prompt,seed\na pig, 7\n", ("a pig", {"seed": 7})),
+    _read(
+        "ratios that a spreadsheet saved as times of day",
+        "prompt,ar\na pig,16:09:00\na hen,04:09:00 PM\na cow,01:01:00 AM\na cat,3:02 am\na dog,09:09 PM\n",
+        ("a pig", {"aspect_ratio": "16:9"}),
+        ("a hen", {"aspect_ratio": "16:9"}),
+        ("a cow", {"aspect_ratio": "1:1"}),
+        ("a cat", {"aspect_ratio": "3:2"}),
+        ("a dog", {"aspect_ratio": "21:9"}),
+    ),
     _read("a blank before a status", "prompt,status\na pig, new\n", ("a pig", {"status": "new"})),
     _refused(
         "an unquoted comma that fits", "prompt,theme\na pig, pink\n", "line 2: the prompt ends at a comma, and 'pink'"
