@@ -43,7 +43,8 @@ def nothing(_resources: Resources, _known: Known) -> Added:
 
 
 def _enhance(resources: Resources, known: Known) -> Added:
-    return (llm_enhancement if enhancement.by_llm(known) else enhancement).run(resources, known)
+    run = llm_enhancement.run if enhancement.by_llm(known) else enhancement.run
+    return run(resources, known)
 
 
 STAGES: Final = (
