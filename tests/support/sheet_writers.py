@@ -51,6 +51,16 @@ def by_libreoffice(table: Table, path: Path) -> None:
     _run(["soffice", profile, "--headless", reading, "--convert-to", kinds[path.suffix], *where])
 
 
+def separated_by_libreoffice(book: Path, path: Path) -> None:
+    """The sheet of a workbook as LibreOffice saves it as text, in UTF-8: .csv, or .tsv with tabulators."""
+    profile = f"-env:UserInstallation=file://{path.parent}/profile"
+    separator = {".csv": 44, ".tsv": 9}[path.suffix]
+    kind = f"{path.suffix[1:]}:Text - txt - csv (StarCalc):{separator},34,76,1"
+    folder = path.parent / f"as{path.suffix}"
+    _run(["soffice", profile, "--headless", "--convert-to", kind, "--outdir", str(folder), str(book)])
+    (folder / f"{book.stem}{path.suffix}").replace(path)
+
+
 def by_gnumeric(table: Table, path: Path) -> None:
     _run(["ssconvert", "--import-encoding=UTF-8", str(_as_csv(table, path)), str(path)])
 

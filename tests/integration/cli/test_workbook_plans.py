@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.intake.prompt_file import read_prompts
 from tests.support.command_line import CommandLine
-from tests.support.sheet_writers import WRITERS, by_openpyxl
+from tests.support.sheet_writers import WRITERS, by_libreoffice, by_openpyxl, separated_by_libreoffice
 from tests.support.workbooks import ods, ods_row, ods_table
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples/lulu-pig/prompts.csv"
@@ -70,6 +71,20 @@ def test_every_program_writes_the_same_plan(likeness: CommandLine, tmp_path: Pat
         found = likeness.document("run", path, *_DRY)
         assert (found["plan_hash"], found["total"]) == (expected["plan_hash"], expected["total"])
         assert found["warnings"] == expected["warnings"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_text_that_libreoffice_saves_has_the_rows_of_its_workbook(tmp_path: Path) -> None:
+    for name, table in (("examples", _table(EXAMPLES)), ("awkward", AWKWARD)):
+        book = tmp_path / f"{name}.ods"
+        by_libreoffice(table, book)
+        expected = [(row.prompt, row.settings, row.index, row.extra) for row in read_prompts(book)]
+        assert len(expected) == len(table) - 1
+        for suffix in (".csv", ".tsv"):
+            path = tmp_path / f"{name}-saved{suffix}"
+            separated_by_libreoffice(book, path)
+            assert [(row.prompt, row.settings, row.index, row.extra) for row in read_prompts(path)] == expected
 
 
 #: Programs that take 3/4 for a day of the year where they read a CSV; SheetJS leaves it alone.
