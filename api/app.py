@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
 from api.background import Background
+from api.batch_wire import BatchOrder
 from api.body_limits import Bodies
 from api.callers import USUAL, Installation, Recognised
 from api.event_stream import Hub
@@ -33,7 +34,7 @@ from api.routes import (
     scrape,
     taste,
 )
-from api.wire import BatchOrder, FromImage
+from api.wire import FromImage
 from pipeline.resources import Resources
 from providers.transport.outgoing import WebhookSender
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from api import wire
+from api import batch_wire, wire
 from domain.errors import BadInput
 from domain.money import show
 from pipeline.characters import threshold_origin
@@ -118,9 +118,9 @@ def tombstone(deletion: Deletion) -> wire.Tombstone:
     )
 
 
-def batch(status: BatchStatus, acts: list[Act] | None = None) -> wire.Batch:
+def batch(status: BatchStatus, acts: list[Act] | None = None) -> batch_wire.Batch:
     row = status.batch
-    return wire.Batch(
+    return batch_wire.Batch(
         id=str(row.id),
         name=row.name,
         user_id=row.user_id,
@@ -143,16 +143,16 @@ def batch(status: BatchStatus, acts: list[Act] | None = None) -> wire.Batch:
     )
 
 
-def batches(lines: list[BatchLine], *, limit: int) -> wire.Batches:
+def batches(lines: list[BatchLine], *, limit: int) -> batch_wire.Batches:
     shown = lines[:limit]
-    return wire.Batches(
+    return batch_wire.Batches(
         batches=[_summary(line) for line in shown],
         next_cursor=cursor_of(shown[-1].id) if len(lines) > limit else None,
     )
 
 
-def _summary(line: BatchLine) -> wire.BatchSummary:
-    return wire.BatchSummary(
+def _summary(line: BatchLine) -> batch_wire.BatchSummary:
+    return batch_wire.BatchSummary(
         id=str(line.id),
         name=line.name,
         user_id=line.user_id,

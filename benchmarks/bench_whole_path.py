@@ -346,13 +346,12 @@ def stand_in(latency_s: float = 0.0) -> Iterator[str]:
             process.kill()
 
 
-@contextlib.contextmanager
-def build_of(commit: str, folder: Path) -> Iterator[Path]:
+def build_of(commit: str, folder: Path) -> Path:
     """The files of an earlier commit, beside the present ones."""
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True).stdout
     folder.mkdir()
     subprocess.run(["tar", "-x"], cwd=folder, input=archive, check=True)
-    yield folder
+    return folder
 
 
 def git(*argv: str) -> str:
@@ -385,10 +384,8 @@ def main() -> None:
             sides["plain"] = plain(folder / "plain", url, asked.count)
             print(json.dumps(sides), flush=True)
         if asked.also:
-            tree = stack.enter_context(build_of(asked.also, folder / "earlier"))
-            sides[f"product at {git('rev-parse', '--short', asked.also)}"] = product(
-                tree, folder / "before", url, asked.count
-            )
+            named = f"product at {git('rev-parse', '--short', asked.also)}"
+            sides[named] = product(build_of(asked.also, folder / "earlier"), folder / "before", url, asked.count)
             print(json.dumps(sides), flush=True)
         if asked.only != "plain":
             sides["product"] = product(ROOT, folder / "now", url, asked.count)

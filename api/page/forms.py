@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from api import prompt_uploads, wire
+from api import batch_wire, prompt_uploads, wire
 from api.callers import COOKIE, Held
 from api.orders import Wish
 from api.page.rendering import page
@@ -108,7 +108,7 @@ def steer(resources: Held, caller: Signed, form: Form, id: str, act: str) -> Res
             )
         case "retry":
             caller.require(Scope.APPROVE)
-            said = wire.Retry.model_validate({"states": [form["state"]]})
+            said = batch_wire.Retry.model_validate({"states": [form["state"]]})
             batch_routes.spend_within(
                 resources, caller, found, None, lambda: batch_routes.retried(resources, caller, found, said)
             )

@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.background import BackgroundTask
 
-from api import documents, orders, prompt_uploads, wire
+from api import batch_wire, documents, orders, prompt_uploads, wire
 from api.callers import Approver, Caller, Generator, Held, Reader
 from api.orders import Wish
 from api.problems import documented
@@ -53,9 +53,9 @@ Id = Annotated[str, "of the batch"]
 @router.post(
     "/api/batches",
     status_code=202,
-    response_model=wire.BatchTaken,
+    response_model=batch_wire.BatchTaken,
     responses={
-        200: {"model": wire.BatchTaken, "description": "A dry run: checked and priced, nothing written"},
+        200: {"model": batch_wire.BatchTaken, "description": "A dry run: checked and priced, nothing written"},
         **documented(401, 403, 408, 409, 413, 415, 422, 429, 502, 503),
     },
     openapi_extra=_BODIES,
@@ -97,7 +97,7 @@ def _wish(request: Request, caller: Caller, query: Mapping[str, str | None]) -> 
     body: bytes = request.state.body
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind == "application/json":
-        return wish_of(caller, wire.BatchOrder.model_validate_json(body))
+        return wish_of(caller, batch_wire.BatchOrder.model_validate_json(body))
     if kind not in prompt_uploads.ENDINGS:
         raise HTTPException(status_code=415)
     name = query["name"]
@@ -115,7 +115,7 @@ def _wish(request: Request, caller: Caller, query: Mapping[str, str | None]) -> 
     )
 
 
-def wish_of(caller: Caller, body: wire.BatchOrder) -> Wish:
+def wish_of(caller: Caller, body: batch_wire.BatchOrder) -> Wish:
     findings = Findings()
     return Wish(
         name=body.name,
@@ -152,7 +152,7 @@ def place(resources: Resources, caller: Caller, wish: Wish) -> dict[str, Any]:
 
 def _taken(prepared: orders.Prepared, wish: Wish, *, batch_id: BatchId | None, new: int) -> dict[str, Any]:
     plan = prepared.plan
-    return wire.BatchTaken(
+    return batch_wire.BatchTaken(
         id=None if batch_id is None else str(batch_id),
         name=wish.name,
         status_url=None if batch_id is None else f"/api/batches/{batch_id}",
@@ -176,7 +176,7 @@ def list_(
     user_id: Annotated[wire.Text | None, Query(alias="userId", max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[wire.Text | None, Query(max_length=100)] = None,
-) -> wire.Batches:
+) -> batch_wire.Batches:
     """The team's batches, the newest first."""
     before = documents.read_cursor(cursor)
     lines = team.batches_page(resources, caller.team, before=before, limit=limit + 1, user_id=user_id)
@@ -184,7 +184,7 @@ def list_(
 
 
 @router.get("/api/batches/{id}", responses=_READ)
-def get(resources: Held, caller: Reader, id: Id) -> wire.Batch:
+def get(resources: Held, caller: Reader, id: Id) -> batch_wire.Batch:
     """Where a batch stands, and who did what to it."""
     status = team.batch(resources, caller.team, id)
     return documents.batch(status, list(team.acts_of(resources, status.batch.id)))
@@ -248,39 +248,39 @@ def export_(resources: Held, caller: Reader, id: Id, every: bool = False) -> Res
 
 
 @router.post("/api/batches/{id}/pause", responses=STEER)
-def pause(resources: Held, caller: Generator, id: Id, body: wire.Pause | None = None) -> wire.Batch:
+def pause(resources: Held, caller: Generator, id: Id, body: batch_wire.Pause | None = None) -> batch_wire.Batch:
     """Send nothing more of the batch; what is at a provider runs on."""
     found = team.batch(resources, caller.team, id)
-    reason = (body or wire.Pause()).reason
+    reason = (body or batch_wire.Pause()).reason
     after = batch_control.pause(resources, found.batch.id, reason=reason)
     events.note_act(resources, caller.key, "paused", batch_id=found.batch.id, detail={"reason": reason})
     return documents.batch(after)
 
 
 @router.post("/api/batches/{id}/cancel", responses=STEER)
-def cancel(resources: Held, caller: Generator, id: Id) -> wire.Canceled:
+def cancel(resources: Held, caller: Generator, id: Id) -> batch_wire.Canceled:
     """Stop the batch for good; what is at a provider ends with its last word."""
     found = team.batch(resources, caller.team, id)
     done = batch_control.cancel(resources, found.batch.id)
     events.note_act(resources, caller.key, "canceled", batch_id=found.batch.id, detail={"asked": done.asked})
-    return wire.Canceled(
+    return batch_wire.Canceled(
         asked=done.asked, running=done.running, finishing=done.finishing, batch=documents.batch(done.status)
     )
 
 
-@router.post("/api/batches/{id}/resume", response_model=wire.Batch, responses=STEER)
+@router.post("/api/batches/{id}/resume", response_model=batch_wire.Batch, responses=STEER)
 def resume(
     request: Request,
     resources: Held,
     caller: Generator,
     id: Id,
-    body: wire.Resume | None = None,
+    body: batch_wire.Resume | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Go on with a paused or stopped batch; with another budget, it takes the scope `approve`."""
     del idempotency_key
     found = team.batch(resources, caller.team, id)
-    said = (body or wire.Resume()).max_cost_usd
+    said = (body or batch_wire.Resume()).max_cost_usd
     if said is not None:
         caller.require(Scope.APPROVE)
     limit = None if said is None else read_limit(said, what="maxCostUsd")
@@ -293,13 +293,13 @@ def resumed(resources: Resources, caller: Caller, found: BatchStatus, limit: Dec
     return documents.batch(after).model_dump(mode="json", by_alias=True)
 
 
-@router.post("/api/batches/{id}/budget", response_model=wire.Batch, responses=STEER)
+@router.post("/api/batches/{id}/budget", response_model=batch_wire.Batch, responses=STEER)
 def budget(
     request: Request,
     resources: Held,
     caller: Approver,
     id: Id,
-    body: wire.Budget,
+    body: batch_wire.Budget,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Raise or lower the budget; one below what is spent stops further attempts and takes nothing back."""
@@ -326,28 +326,28 @@ def budgeted(resources: Resources, caller: Caller, found: BatchStatus, limit: De
     return documents.batch(after).model_dump(mode="json", by_alias=True)
 
 
-@router.post("/api/batches/{id}/retry", response_model=wire.Retried, responses=STEER)
+@router.post("/api/batches/{id}/retry", response_model=batch_wire.Retried, responses=STEER)
 def retry(
     request: Request,
     resources: Held,
     caller: Approver,
     id: Id,
-    body: wire.Retry | None = None,
+    body: batch_wire.Retry | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Put failed, rejected or canceled generations back into the queue; each may be charged again."""
     del idempotency_key
     found = team.batch(resources, caller.team, id)
-    said = body or wire.Retry()
+    said = body or batch_wire.Retry()
     return spending(request, resources, caller, found, None, lambda: retried(resources, caller, found, said))
 
 
-def retried(resources: Resources, caller: Caller, found: BatchStatus, said: wire.Retry) -> dict[str, Any]:
+def retried(resources: Resources, caller: Caller, found: BatchStatus, said: batch_wire.Retry) -> dict[str, Any]:
     states = [GenerationState(state) for state in said.states]
     done = batch_control.retry(resources, found.batch.id, states=states, reason=said.reason, anew=said.anew)
     detail = {"states": said.states, "queued": done.queued, "reason": said.reason}
     events.note_act(resources, caller.key, "retried", batch_id=found.batch.id, detail=detail)
-    answer = wire.Retried(queued=done.queued, checked=done.checked, batch=documents.batch(done.status))
+    answer = batch_wire.Retried(queued=done.queued, checked=done.checked, batch=documents.batch(done.status))
     return answer.model_dump(mode="json", by_alias=True)
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field
 
-from api import documents, wire
+from api import batch_wire, documents, wire
 from api.callers import Caller, Generator, Held
 from api.routes.batch_routes import STEER, Id, spending
 from api.routes.generate import IdempotencyKey
@@ -38,7 +38,7 @@ class FinishTaken(wire.Wire):
     asked: int
     at_most_usd: str
     short_usd: str = Field(description="what of that does not fit into the budget; such calls are not made")
-    batch: wire.Batch
+    batch: batch_wire.Batch
 
 
 @router.post("/api/batches/{id}/finish", response_model=FinishTaken, responses=STEER)

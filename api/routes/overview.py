@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from api import documents, wire
+from api import batch_wire, documents, wire
 from api.callers import Held, Reader
 from api.problems import documented
 from api.wire import Wire
@@ -140,7 +140,7 @@ class Costs(Wire):
     accepted: int
     usd_per_accepted: str | None
     days: list[DayCost]
-    batches: list[wire.BatchSummary]
+    batches: list[batch_wire.BatchSummary]
 
 
 @router.get("/api/cost", responses=_READ)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Numeric, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Numeric, Row, cast, func, select
 
 from db.schema import batches, generations
 from domain.ids import BatchId
@@ -78,21 +78,20 @@ def forecasts(connection: Connection, *, user_id: str, batch_id: BatchId | None 
     )
     if batch_id is not None:
         sums = sums.where(batches.c.id == batch_id)
-    found = []
-    for row in connection.execute(sums):
-        enough = row.finished >= LEAST_FINISHED
-        rate = row.cost_of_finished / row.hold_of_finished if enough else None
-        rest = None if rate is None else usd(max(rate * row.hold_of_unfinished - row.cost_of_unfinished, Decimal(0)))
-        found.append(
-            Forecast(
-                batch_id=row.id,
-                name=row.name,
-                finished=row.finished,
-                unfinished=row.unfinished,
-                charged_usd=row.charged_usd,
-                rate=rate,
-                rest_usd=rest,
-                limit_usd=row.limit_usd,
-            )
-        )
-    return found
+    return [_of_sums(row) for row in connection.execute(sums)]
+
+
+def _of_sums(row: Row[Any]) -> Forecast:
+    enough = row.finished >= LEAST_FINISHED
+    rate = row.cost_of_finished / row.hold_of_finished if enough else None
+    rest = None if rate is None else usd(max(rate * row.hold_of_unfinished - row.cost_of_unfinished, Decimal(0)))
+    return Forecast(
+        batch_id=row.id,
+        name=row.name,
+        finished=row.finished,
+        unfinished=row.unfinished,
+        charged_usd=row.charged_usd,
+        rate=rate,
+        rest_usd=rest,
+        limit_usd=row.limit_usd,
+    )

@@ -165,8 +165,7 @@ def prepare(
     if order.character is not None:
         checks.characters_of(order.character)
     seen = _Seen()
-    lines: Spool[tuple[int, str]] = Spool()
-    repeats = Repeats()
+    lines, repeats = Spool[tuple[int, str]](), Repeats()
     with order.prompts.located() if isinstance(order.prompts, PromptRows) else nullcontext():
         for row in multiplied(seen.passing(order.prompts), times=order.times, categories=order.categories):
             identity, line = checks.checked(row)
