@@ -133,9 +133,18 @@ async def read(host: str, port: int, *, per_s: float, ids: Sequence[str]) -> dic
     failed: list[str] = []
 
     async def ask(due: float) -> None:
-        reader, writer = free.pop() if free else await asyncio.open_connection(host, port)
+        kept = free.pop() if free else None
+        reader, writer = kept or await asyncio.open_connection(host, port)
         writer.write(_request(f"/api/generate/{random.choice(ids)}") + b"\r\n")
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            # The server closes what nobody used for some seconds; every client asks such a question again.
+            if kept is None:
+                raise
+            writer.close()
+            await ask(due)
+            return
         length = re.search(rb"content-length: (\d+)", head)
         await reader.readexactly(int(length[1]) if length else 0)
         took_ms.append(1000 * (loop.time() - due))
