@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent / "migrations"
 #: The newest revision of `migrations/versions`; a test compares.
-HEAD = "0011"
+HEAD = "0012"
 #: Key of the advisory lock; any constant.
 _LOCK = 0x11CE_4E55
 _TRIES: Final = 6
