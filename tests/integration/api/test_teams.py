@@ -46,6 +46,7 @@ NEEDS = {
     "POST /api/batches/{id}/pause": Scope.GENERATE,
     "POST /api/batches/{id}/resume": Scope.GENERATE,
     "POST /api/batches/{id}/cancel": Scope.GENERATE,
+    "POST /api/batches/{id}/finish": Scope.GENERATE,
     "POST /api/batches/{id}/budget": Scope.APPROVE,
     "POST /api/batches/{id}/retry": Scope.APPROVE,
 }
@@ -57,6 +58,7 @@ BODIES: dict[str, Any] = {
     "POST /api/personas": {"name": "ann", "description": "linen"},
     "POST /api/feedback/compare": {"preferred": {"generationId": "x"}, "other": {"generationId": "y"}},
     "POST /api/batches/{id}/budget": {"maxCostUsd": "9"},
+    "POST /api/batches/{id}/finish": {"steps": ["upscale"]},
 }
 
 
