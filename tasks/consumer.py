@@ -90,6 +90,11 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type inform
         super().on_close()  # empties the buckets; the raised prefetch count goes with the connection
         self._cancel_alarm()
 
+    def stop(self) -> None:
+        """Sends the events of the last moment, whose timer will not run any more."""
+        self._flush_events()
+        super().stop()
+
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         """Lets go of a lost connection even where kombu cannot close it.
 
