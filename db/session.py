@@ -1,5 +1,6 @@
 """Connections and transactions: one engine per process, and the only place that commits."""
 
+import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,9 @@ _Result = TypeVar("_Result")
 
 #: How long a transaction that must not wait for others waits for a row.
 _PATIENCE: Final = "500ms"
-#: A connection that was used so recently is taken to be alive.
-_FRESH_S = 1.0
+#: A connection that was used so recently is alive if its server has said nothing since: one that ends says so, but a
+#: network that broke says nothing.
+_QUIET_S = 30.0
 _USED_AT = "used at"
 _LENT = "lent by a pooler"
 
@@ -49,7 +51,7 @@ class Database:
                 make_url(url).set(drivername="postgresql+psycopg"),
                 pool_size=pool_size,
                 max_overflow=pool_size,
-                # The connection that was used last goes first: it needs no ping, and those too many fall asleep.
+                # The connection that was used last goes first: it needs no ping, and what is not needed stays idle.
                 pool_use_lifo=True,
                 # What a statement was given (prompts, addresses, keys of jobs) has no place in the text of an error.
                 hide_parameters=True,
@@ -68,13 +70,15 @@ class Database:
     def _ping_if_idle(self, connection: Any, record: Any, _: Any) -> None:
         """A server that was restarted must cost a reconnect, not a failed step; a ping before each costs as much again.
 
+        Whether something came is asked of the socket, in microseconds.
+
         Raises:
             InvalidatePoolError: the connection is dead; the pool drops all that are as old and opens another.
         """
-        if time.monotonic() - record.info.get(_USED_AT, 0.0) < _FRESH_S:
-            return
+        idle_s = time.monotonic() - record.info.get(_USED_AT, 0.0)
         try:
-            self._engine.dialect.do_ping(connection)
+            if idle_s >= _QUIET_S or not _is_quiet(connection):
+                self._engine.dialect.do_ping(connection)
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError from error
 
@@ -138,6 +142,13 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
         self._impatient.dispose()
+
+
+def _is_quiet(connection: Any) -> bool:
+    """Whether nothing came from the server: neither its last words nor the end of the connection."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return not waiting.poll(0)
 
 
 def _look_for_a_pooler(connection: Any, record: Any) -> None:

@@ -22,33 +22,40 @@ def _ask(database: Database) -> int:
     return answer
 
 
+@pytest.mark.parametrize("asked_each_time", [True, False])
 def test_a_connection_that_died_in_the_pool_costs_a_reconnect(
-    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, *, asked_each_time: bool
 ) -> None:
-    monkeypatch.setattr(session, "_FRESH_S", 0.0)
+    monkeypatch.setattr(session, "_QUIET_S", 0.0 if asked_each_time else 3600.0)
     assert _ask(database) == 1
     _end_all(database_url)
     assert _ask(database) == 1
 
 
-def test_one_that_was_used_just_now_is_not_asked_first(
-    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("quiet_s", "pings"), [(0.0, 1), (3600.0, 0)])
+def test_one_that_was_used_lately_is_not_asked_first(
+    database: Database, monkeypatch: pytest.MonkeyPatch, quiet_s: float, pings: int
 ) -> None:
-    monkeypatch.setattr(session, "_FRESH_S", 3600.0)
+    monkeypatch.setattr(session, "_QUIET_S", quiet_s)
     assert _ask(database) == 1
-    pings = 0
-
-    def pinged(*_: object) -> None:
-        nonlocal pings
-        pings += 1
-
-    monkeypatch.setattr(database.engine.dialect, "do_ping", pinged)
+    seen = []
+    ping = database.engine.dialect.do_ping
+    monkeypatch.setattr(database.engine.dialect, "do_ping", lambda connection: seen.append(1) or ping(connection))
     assert _ask(database) == 1
-    assert pings == 0
-    _end_all(database_url)
+    assert len(seen) == pings
+
+
+def test_a_connection_that_dies_at_work_is_an_absence_and_the_next_one_answers(
+    database: Database, database_url: str
+) -> None:
+    def asked_of_an_ended_server() -> None:
+        with database.transaction() as connection:
+            _end_all(database_url)
+            connection.execute(text("SELECT 1"))
+
     with pytest.raises(DatabaseAway):
-        _ask(database)
-    assert _ask(database) == 1, "all that were as old are gone with it"
+        asked_of_an_ended_server()
+    assert _ask(database) == 1
 
 
 def test_an_impatient_transaction_waits_half_a_second_for_a_row_and_others_as_long_as_it_takes(
