@@ -20,6 +20,9 @@ _Result = TypeVar("_Result")
 
 #: Above this a statement's parameters grow faster than what is saved.
 _MOST: Final = 64
+#: Threads that got their work from one sweep come within milliseconds of each other. A generation takes nine such
+#: steps, so that it is finished at most a tenth of a second later.
+_APART_S: Final = 0.05
 
 
 class Grouped(Generic[_Item, _Result]):
@@ -31,7 +34,9 @@ class Grouped(Generic[_Item, _Result]):
 
     def __init__(self, run: Callable[[Connection, Sequence[_Item]], Sequence[_Result | None]]) -> None:
         self._run = run
-        self._combiner = Combiner[tuple[Database, _Item], _Result | DatabaseAway | None](self._settle, most=_MOST)
+        self._combiner = Combiner[tuple[Database, _Item], _Result | DatabaseAway | None](
+            self._settle, most=_MOST, apart_s=_APART_S
+        )
 
     def do(self, database: Database, item: _Item) -> _Result | None:
         """The result for `item` once its transaction is committed; None where the caller must do it alone.

@@ -1,10 +1,12 @@
 """Serve together what threads ask at the same time, so that what a request costs is paid once for all of them.
 
 Whoever comes first is served at once and alone; those who come meanwhile form the next group, which one of them serves.
-So nothing waits for company, and a group grows with the load.
+So a lone request waits for no company, and a group grows with the load; where groups begin a few milliseconds apart,
+it grows before the load is all the machine can bear.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -34,10 +36,14 @@ class Combiner(Generic[_Item, _Result]):
         serve: one result for each item of a group, in order. Where it raises, its own thread hears of it, and the
             others of the group have no result.
         most: items in a group.
+        apart_s: groups begin so far apart at least; one that follows a pause begins at once.
     """
 
-    def __init__(self, serve: Callable[[Sequence[_Item]], Sequence[_Result]], *, most: int) -> None:
-        self._serve, self._most = serve, most
+    def __init__(
+        self, serve: Callable[[Sequence[_Item]], Sequence[_Result]], *, most: int, apart_s: float = 0.0
+    ) -> None:
+        self._serve, self._most, self._apart_s = serve, most, apart_s
+        self._earliest = 0.0
         self._lock = threading.Lock()
         self._waiting: list[_Entry[_Item, _Result]] = []
         self._running = False
@@ -57,6 +63,9 @@ class Combiner(Generic[_Item, _Result]):
 
     def _lead(self) -> None:
         """Serve one group, whose first is the caller's own item; then one who waits serves the next."""
+        if self._apart_s:
+            time.sleep(max(0.0, self._earliest - time.monotonic()))
+            self._earliest = time.monotonic() + self._apart_s
         with self._lock:
             group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         try:

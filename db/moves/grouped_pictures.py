@@ -11,7 +11,7 @@ from db.ids import new_id
 from db.moves.collection import NewAsset, asset_row
 from db.moves.grouped import as_json, first_of_each, move_all
 from db.moves.rows import due_now, unleased
-from db.moves.validation import READINGS, NewVerdict, StoredInput, inputs_of, verdict_values
+from db.moves.validation import READINGS, Check, NewVerdict, checks_of, verdict_values
 from db.reads.work import COLUMNS, Lease, Work, work_of
 from db.schema import attempts, generations
 from domain.ids import AssetId, AttemptId, LeaseToken
@@ -77,13 +77,9 @@ def claim_collections(connection: Connection, claims: Sequence[PaidClaim]) -> li
     return _claim(connection, claims, AttemptState.COLLECTING)
 
 
-def claim_validations(
-    connection: Connection, claims: Sequence[PaidClaim]
-) -> list[tuple[Work, list[StoredInput]] | None]:
-    """As `validation.claim` and `validation.inputs`, where nobody has died over the step."""
-    works = _claim(connection, claims, AttemptState.VALIDATING)
-    inputs = inputs_of(connection, [work.attempt_id for work in works if work is not None])
-    return [None if work is None else (work, inputs[work.attempt_id]) for work in works]
+def claim_validations(connection: Connection, claims: Sequence[PaidClaim]) -> list[Check | None]:
+    """As `validation.claim`, where nobody has died over the step."""
+    return checks_of(connection, _claim(connection, claims, AttemptState.VALIDATING))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +194,10 @@ _JUDGED: Final = text(
             AND a.hold_state = 'charged'
             -- With pictures of several tries the best of all stands for the generation.
             AND NOT EXISTS (SELECT FROM attempts o WHERE o.generation_id = a.generation_id AND o.id <> a.id)
+            -- Somebody may have allowed further tries since the claim.
+            AND (given.passed OR NOT EXISTS (
+                SELECT FROM generations g JOIN batches b ON b.id = g.batch_id
+                WHERE g.id = a.generation_id AND CAST((b.try_policy || g.try_policy) ->> 'max_tries' AS int) > 1))
         RETURNING a.id, a.generation_id, given.passed, given.best, given.alignments, given.aligned_by
     ), generation AS (
         UPDATE generations g SET state = CASE WHEN moved.passed THEN 'completed' ELSE 'rejected' END,

@@ -10,11 +10,13 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.moves.rows import due_now, error_columns, finish, leased_by, set_attempt, take, unleased
 from db.reads.work import Lease, Work, select_work, work_of
-from db.records import closed_loop
+from db.records import characters, closed_loop
+from db.records.characters import CharacterRow
 from db.records.closed_loop import Decision
 from db.schema import attempts, generation_assets
 from db.schema_checks import model_inputs, verdicts
 from domain.errors import LikenessError
+from domain.escalation import Policy
 from domain.ids import AssetId, AttemptId, CharacterId, LeaseToken
 from domain.states import AttemptState, GenerationState, Outcome
 from domain.verdict import Origin, Verdict
@@ -99,6 +101,42 @@ def inputs_of(connection: Connection, attempt_ids: Sequence[AttemptId]) -> dict[
         values = dict(row)
         found[values.pop("attempt_id")].append(StoredInput(**values))
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A claimed attempt with all that its check needs, as it was at the claim.
+
+    Args:
+        characters: whom its pictures must show.
+        policy: which further tries its user allows.
+    """
+
+    work: Work
+    inputs: Sequence[StoredInput]
+    characters: Sequence[CharacterRow]
+    policy: Policy
+
+
+def checks_of(connection: Connection, works: Sequence[Work | None]) -> list[Check | None]:
+    """What the checks of claimed attempts need, in their order; None where nothing was claimed."""
+    taken = [one for one in works if one is not None]
+    if not taken:
+        return [None for _ in works]
+    inputs_by_attempt = inputs_of(connection, [one.attempt_id for one in taken])
+    wanted = sorted({character_id for one in taken for character_id in one.character_ids})
+    known = characters.get_many(connection, wanted)
+    policies = closed_loop.policies_of(connection, [one.generation_id for one in taken])
+    found = {
+        one.attempt_id: Check(
+            work=one,
+            inputs=inputs_by_attempt[one.attempt_id],
+            characters=[known[character_id] for character_id in one.character_ids],
+            policy=policy,
+        )
+        for one, policy in zip(taken, policies, strict=True)
+    }
+    return [None if one is None else found[one.attempt_id] for one in works]
 
 
 def judged(

@@ -90,12 +90,18 @@ class TryState:
 
 def policy_of(connection: Connection, generation_id: GenerationId) -> Policy:
     """The try policy of this generation."""
-    row = connection.execute(
-        select(batches.c.try_policy.label("batch_policy"), generations.c.try_policy)
-        .join(generations, generations.c.batch_id == batches.c.id)
-        .where(generations.c.id == generation_id)
-    ).one()
-    return Policy.of(row.batch_policy, row.try_policy)
+    return policies_of(connection, [generation_id])[0]
+
+
+def policies_of(connection: Connection, generation_ids: Sequence[GenerationId]) -> list[Policy]:
+    """The try policy of each."""
+    rows = connection.execute(
+        select(generations.c.id, batches.c.try_policy.label("batch_policy"), generations.c.try_policy)
+        .join(batches, generations.c.batch_id == batches.c.id)
+        .where(generations.c.id.in_(generation_ids))
+    )
+    found = {row.id: Policy.of(row.batch_policy, row.try_policy) for row in rows}
+    return [found[one] for one in generation_ids]
 
 
 def try_state(connection: Connection, generation_id: GenerationId) -> TryState:

@@ -10,8 +10,9 @@ from typing import Any
 from db.moves import validation
 from db.moves.grouped_pictures import Judged, PaidClaim
 from db.moves.rows import hand_back
-from db.moves.validation import NewVerdict, StoredInput
+from db.moves.validation import Check, NewVerdict, StoredInput
 from db.reads.work import Lease, Work
+from db.records import closed_loop as try_policies
 from db.records.closed_loop import Decision, mark_best
 from db.records.preferences import write_rewards
 from domain.disposition import Step
@@ -32,8 +33,6 @@ from validation.similarity import alignment
 
 log = logging.getLogger(__name__)
 
-_Claimed = tuple[Work, list[StoredInput]]
-
 
 def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
     """Carry an attempt from stored pictures to a verdict.
@@ -44,13 +43,12 @@ def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
     if resources.scorer is None:
         raise ModelUnloadable("this process has no scorer; the check runs in a worker of the gpu role")
 
-    def claim(lease: Lease) -> _Claimed | None:
+    def claim(lease: Lease) -> Check | None:
         return resources.grouped.validations.do(resources.database, PaidClaim(attempt_id=attempt_id, lease=lease))
 
-    def claim_alone(lease: Lease) -> _Claimed | None:
+    def claim_alone(lease: Lease) -> Check | None:
         with resources.database.transaction() as connection:
-            work = validation.claim(connection, attempt_id, lease=lease)
-            return None if work is None else (work, validation.inputs(connection, attempt_id))
+            return validation.checks_of(connection, [validation.claim(connection, attempt_id, lease=lease)])[0]
 
     return passing_the_gate(
         resources,
@@ -62,28 +60,28 @@ def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
     )
 
 
-def _traced(resources: Resources, taken: _Claimed, lease: Lease) -> Again | None:
-    with resources.traces.step("validate", taken[0]):
+def _traced(resources: Resources, taken: Check, lease: Lease) -> Again | None:
+    with resources.traces.step("validate", taken.work):
         return _validate(resources, taken, lease)
 
 
-def _validate(resources: Resources, taken: _Claimed, lease: Lease) -> Again | None:
-    work, inputs = taken
+def _validate(resources: Resources, check: Check, lease: Lease) -> Again | None:
+    work = check.work
     assert resources.scorer is not None
-    if any(one.preprocessing != resources.scorer.preprocessing for one in inputs):
+    if any(one.preprocessing != resources.scorer.preprocessing for one in check.inputs):
         _ask_for_inputs(resources, work, lease)
         return None
     resources.fault_points.reach("validate.claimed")
     assert work.character_id is not None
     try:
-        found, embeddings = _verdicts(resources, work, inputs)
+        found, embeddings = _verdicts(resources, check)
     except (ServiceMissing, ScorerError) as failure:
         return _failed(resources, work, lease, failure)
     resources.device_backoff.over()
     resources.fault_points.reach("validate.scored")
     winner = _winner(found)
     aligned = _aligned(resources, work, embeddings)
-    tries_again = work.kind is AttemptKind.IMAGE and not winner.verdict.passed
+    tries_again = work.kind is AttemptKind.IMAGE and not winner.verdict.passed and check.policy.on
     further = closed_loop.decide(resources, work, winner) if tries_again else None
     reached = _write(resources, work, lease, found=found, winner=winner, aligned=aligned, further=further)
     if reached is GenerationState.QUEUED:
@@ -117,6 +115,8 @@ def _write(
         )
         if (reached := resources.grouped.judged.do(resources.database, judged)) is not None:
             return reached
+        if not passed and work.kind is AttemptKind.IMAGE and _allowed_since(resources, work):
+            further = closed_loop.decide(resources, work, winner)
     assert work.character_id is not None
     with resources.database.transaction() as connection:
         reached = validation.judged(
@@ -130,6 +130,12 @@ def _write(
         )
         validation.align(connection, aligned, origin=winner.origin)
     return reached
+
+
+def _allowed_since(resources: Resources, work: Work) -> bool:
+    """Whether further tries were allowed after the claim, which had found none."""
+    with resources.database.transaction() as connection:
+        return try_policies.policy_of(connection, work.generation_id).on
 
 
 def _rank_by_taste(resources: Resources, work: Work, embeddings: Mapping[AssetId, Embedding], origin: Origin) -> None:
@@ -163,9 +169,7 @@ def _ask_for_inputs(resources: Resources, work: Work, lease: Lease) -> None:
     resources.dispatch.rebuild_inputs(attempt_id=work.attempt_id, generation_id=work.generation_id)
 
 
-def _verdicts(
-    resources: Resources, work: Work, inputs: Sequence[StoredInput]
-) -> tuple[list[NewVerdict], Mapping[AssetId, Embedding]]:
+def _verdicts(resources: Resources, check: Check) -> tuple[list[NewVerdict], Mapping[AssetId, Embedding]]:
     """One verdict for each picture and character, and the embeddings: a picture is embedded once for all of them.
 
     Raises:
@@ -174,10 +178,9 @@ def _verdicts(
     """
     found: list[NewVerdict] = []
     embeddings: dict[AssetId, Embedding] = {}
-    for character_id in work.character_ids:
-        character = references.character_of(resources, character_id)
+    for character in check.characters:
         pictures = references.pictures_of(resources, character)
-        scored = _score(resources, inputs, pictures, aggregation=Aggregation(character.aggregation))
+        scored = _score(resources, check.inputs, pictures, aggregation=Aggregation(character.aggregation))
         origin = scored[0][1].origin
         _tell_of_misfit(character.name, fitted_to(character), Weights(name=origin.model, revision=origin.revision))
         embeddings |= {one.asset_id: score.embedding for one, score in scored if score.embedding is not None}

@@ -6,7 +6,7 @@ from db.grouping import Grouped
 from db.moves import grouped, grouped_pictures
 from db.moves.grouped import Admitted, Intent, MadeJob, NewJob
 from db.moves.grouped_pictures import Judged, PaidClaim, Stored
-from db.moves.validation import StoredInput
+from db.moves.validation import Check
 from db.reads.work import Work
 from db.records import characters
 from db.records.characters import CharacterRow
@@ -24,8 +24,6 @@ class GroupedMoves:
     made: Grouped[MadeJob, bool] = field(default_factory=lambda: Grouped(grouped.finish_jobs))
     collections: Grouped[PaidClaim, Work] = field(default_factory=lambda: Grouped(grouped_pictures.claim_collections))
     stored: Grouped[Stored, GenerationState] = field(default_factory=lambda: Grouped(grouped_pictures.keep_pictures))
-    validations: Grouped[PaidClaim, tuple[Work, list[StoredInput]]] = field(
-        default_factory=lambda: Grouped(grouped_pictures.claim_validations)
-    )
+    validations: Grouped[PaidClaim, Check] = field(default_factory=lambda: Grouped(grouped_pictures.claim_validations))
     judged: Grouped[Judged, GenerationState] = field(default_factory=lambda: Grouped(grouped_pictures.judge))
     characters: Grouped[CharacterId, CharacterRow] = field(default_factory=lambda: Grouped(characters.get_each))

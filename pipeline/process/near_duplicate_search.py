@@ -22,7 +22,11 @@ _ROWS = 256
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
-    """The pictures of one batch and model that this process has compared."""
+    """The pictures of one batch and model that this process has compared.
+
+    Args:
+        earliest: when it may look for more, on the clock that never goes back.
+    """
 
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     assets: list[AssetId] = field(default_factory=list)
@@ -31,6 +35,7 @@ class Seen:
     known: set[AssetId] = field(default_factory=set)
     latest: deque[tuple[datetime, AssetId]] = field(default_factory=deque)
     newest: datetime | None = None
+    earliest: float = 0.0
     looking: bool = False
     wanted: bool = False
 

@@ -5,6 +5,7 @@ pictures needs.
 """
 
 import logging
+import time
 from collections import OrderedDict
 from datetime import timedelta
 from threading import Lock
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 #: A commit is at most this much later than its transaction began.
 _LATE: Final = timedelta(minutes=1)
 _BATCHES: Final = 8
+#: Between two looks at a batch: where many pictures are judged, a look serves those of this time.
+_APART_S: Final = 0.25
 
 
 class NearDuplicates:
@@ -56,6 +59,10 @@ class NearDuplicates:
         if seen is None:
             return  # another thread looks, and will look once more for us
         while True:
+            time.sleep(max(0.0, seen.earliest - time.monotonic()))
+            seen.earliest = time.monotonic() + _APART_S
+            with self._lock:
+                seen.wanted = False  # who asked until now has committed, and is looked at
             try:
                 self._look(database, batch_id, fingerprint, seen)
             except LikenessError as failure:
@@ -68,7 +75,6 @@ class NearDuplicates:
                 if not seen.wanted:
                     seen.looking = False
                     return
-                seen.wanted = False
 
     def _begin(self, key: tuple[BatchId, str]) -> "Seen | None":
         from pipeline.process.near_duplicate_search import Seen

@@ -29,15 +29,13 @@ from providers.catalogue import load
 from providers.registry import service
 
 
-def decide(resources: Resources, work: Work, winner: NewVerdict) -> Decision | None:
-    """What becomes of a generation whose attempt is about to be rejected; None where nobody asked for another try.
+def decide(resources: Resources, work: Work, winner: NewVerdict) -> Decision:
+    """What becomes of a generation whose attempt is about to be rejected and whose user allows further tries.
 
     Args:
         winner: the best of this attempt's verdicts.
     """
     with resources.database.transaction() as connection:
-        if not closed_loop.policy_of(connection, work.generation_id).on:
-            return None
         state = closed_loop.try_state(connection, work.generation_id)
         earlier = closed_loop.best_picture(connection, work.generation_id)
         best = BestPicture(

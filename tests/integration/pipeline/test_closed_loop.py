@@ -20,7 +20,7 @@ from pipeline.views import status
 from pipeline.views.report import report_of
 from reports.tries import sentences, summarize_tries
 from tests.conftest import Sent
-from tests.support.steps import EXAMPLE, HOLD, PRICE, Bench, bench_of
+from tests.support.steps import EXAMPLE, HOLD, PRICE, Bench, FixedScorer, bench_of
 
 OFF_MODEL = 0.5
 ON_MODEL = 0.9
@@ -289,6 +289,24 @@ def test_a_policy_that_comes_afterwards_takes_the_rejected_ones_up(bench: Bench)
     bench.validate(second)
     assert _state(bench, second) == "rejected"
     assert batch_control.try_further(bench.resources, bench.batch_of(first), said=said).queued == 0
+
+
+def test_a_policy_that_comes_while_a_picture_is_checked_holds_for_its_verdict(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim of the check came too early to see it, and `try_further` finds no rejection yet."""
+    bench.enqueue("a pig", character="lulu", settings={"cref_weight": 25})
+    (first,) = bench.sent.take("submit")
+    score = FixedScorer.score
+
+    def allowing(scorer: FixedScorer, *pictures: Any, **options: Any) -> Any:
+        said = try_policy_of(max_tries=2, escalate=read_steps("weight"))
+        assert batch_control.try_further(bench.resources, bench.batch_of(first), said=said).queued == 0
+        return score(scorer, *pictures, **options)
+
+    monkeypatch.setattr(FixedScorer, "score", allowing)
+    _try(bench, first, OFF_MODEL)
+    assert _state(bench, first) == "queued"
 
 
 def test_a_person_who_asks_again_starts_the_count_anew(bench: Bench) -> None:

@@ -270,13 +270,17 @@ def _counting(database: Database) -> Iterator[_Counted]:
         with lock:
             counted.commits += 1
 
-    event.listen(database.engine, "before_cursor_execute", statement)
-    event.listen(database.engine, "commit", commit)
+    # Groups have connections of their own, which wait for nobody.
+    engines = (database.engine, database._impatient)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", statement)
+        event.listen(engine, "commit", commit)
     try:
         yield counted
     finally:
-        event.remove(database.engine, "before_cursor_execute", statement)
-        event.remove(database.engine, "commit", commit)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", statement)
+            event.remove(engine, "commit", commit)
 
 
 class _InstantLane:
