@@ -1,7 +1,7 @@
 """What every test may ask for: real servers of its own, a fresh database, and a world that is shut out.
 
-The servers start with the first test that asks for them and end with the run. A database is a copy of a migrated
-template, which takes a few milliseconds, so that a test may commit, and does.
+The servers start with the first test that asks for them and end with the run. A database is a test's own while it
+runs, so that a test may commit, and does.
 """
 
 import itertools
@@ -12,20 +12,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from db.migrate import migrate
 from db.session import Database
 from domain.ids import AttemptId, GenerationId
 from domain.preparation import Place
 from domain.states import AttemptState
 from runtime.embedded.stack import Servers, throwaway
+from tests.support.databases import Databases, url_of
 
 _OURS = ("LIKENESS_", "TTAPI_", "REPLICATE_", "OPENAI_", "R2_", "SANDBOX_", "CLIP_", "DATABASE_URL", "REDIS_URL")
-_TEMPLATE = "likeness_template"
 _numbers = itertools.count(1)
 
 # How long an example takes says something about the machine and who else uses it, and nothing about the code.
@@ -48,30 +46,16 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="session")
-def _template(servers: Servers) -> str:
-    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {_TEMPLATE}")
-    database = Database(url_of(servers, _TEMPLATE))
-    migrate(database)
-    database.close()
-    return _TEMPLATE
-
-
-def url_of(servers: Servers, name: str) -> str:
-    """The address of another database of the same server."""
-    base, _, query = servers.libpq_url.partition("?")
-    return f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+def databases(servers: Servers) -> Databases:
+    return Databases(servers)
 
 
 @pytest.fixture
-def database_url(servers: Servers, _template: str) -> Iterator[str]:
-    """A fresh, migrated database of this test's own."""
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_template}")
+def database_url(servers: Servers, databases: Databases) -> Iterator[str]:
+    """An empty, migrated database of this test's own."""
+    name = databases.lend()
     yield url_of(servers, name)
-    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    databases.take_back(name)
 
 
 @pytest.fixture

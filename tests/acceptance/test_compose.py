@@ -24,9 +24,9 @@ from runtime.embedded.binaries import redis_server
 from runtime.embedded.ports import choose
 from runtime.embedded.postgres import USER
 from runtime.embedded.stack import Servers
-from tests.conftest import url_of
 from tests.support import compose
 from tests.support.commands import ROOT, bill, wait_for, write_prompts
+from tests.support.databases import url_of
 
 LULU = ROOT / "examples" / "lulu-pig"
 DATABASE = "compose"

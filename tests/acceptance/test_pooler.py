@@ -11,7 +11,7 @@ from sqlalchemy import text
 from db.session import Database
 from runtime.embedded.stack import Servers
 from sandbox.process import running
-from tests.conftest import url_of
+from tests.support.databases import url_of
 from tests.support.pgbouncer import Pooler, pooler_of
 from tests.support.system import settings_of, system_of
 

@@ -8,19 +8,16 @@ import pytest
 
 from providers.registry import STAND_IN_FIRST_LOOK
 from runtime.embedded.stack import Servers
-from tests.conftest import url_of
 from tests.support.command_line import CommandLine, stand
+from tests.support.databases import Databases, url_of
 
 
 @pytest.fixture(scope="module")
-def url(servers: Servers, _template: str) -> Iterator[str]:
+def url(servers: Servers, databases: Databases) -> Iterator[str]:
     """One database for all of these tests, since none of them writes a row."""
-    name = "bad_input"
-    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_template}")
+    name = databases.lend()
     yield url_of(servers, name)
-    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    databases.take_back(name)
 
 
 @pytest.fixture

@@ -3,24 +3,20 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from runtime.embedded.stack import Servers
-from tests.conftest import url_of
 from tests.support.command_line import CommandLine, stand
+from tests.support.databases import Databases, url_of
 from tests.support.prompt_tables import CASES, Case
 
 
 @pytest.fixture(scope="module")
-def url(servers: Servers, _template: str) -> Iterator[str]:
+def url(servers: Servers, databases: Databases) -> Iterator[str]:
     """One database for all of these tests, since none of them writes a row."""
-    name = "prompt_tables"
-    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_template}")
+    name = databases.lend()
     yield url_of(servers, name)
-    with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    databases.take_back(name)
 
 
 @pytest.fixture

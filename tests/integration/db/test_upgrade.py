@@ -15,8 +15,8 @@ import db.migrate
 from db.migrate import is_current, migrate
 from db.session import Database
 from runtime.embedded.stack import Servers
-from tests.conftest import url_of
 from tests.support.commands import wait_for
+from tests.support.databases import url_of
 
 #: These ask older workers for a column that they do not write: nothing had been released, so that there were none.
 _BEFORE_THE_FIRST_RELEASE = frozenset({"0008", "0009"})
