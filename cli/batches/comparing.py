@@ -161,6 +161,7 @@ def _order(
         provider=options.provider,
         prompts=prompts,
         settings=settings,
+        only_priced=not options.actual_run,
         limit_usd=None if options.max_cost is None else read_limit(options.max_cost, what="--max-cost"),
         whole_file=False,
         **more,

@@ -59,7 +59,7 @@ def opened_for(providers: Sequence[str], *, actual_run: bool) -> Iterator[tuple[
         for provider in providers:
             require_lane(settings, provider)
     with opened(settings) as site, priced_with(site, providers) as resources:
-        yield replace(site, resources=resources), [stand_in_of(settings)] if stands_in else []
+        yield replace(site, resources=resources), [stand_in_of(site.settings)] if stands_in else []
 
 
 def carry_out(

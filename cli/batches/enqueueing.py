@@ -51,7 +51,7 @@ def enqueue(
 ) -> None:
     """What `enqueue` and `run` share."""
     settings = read_settings()
-    order = options.order(prompts, user_id=settings.user)
+    order = replace(options.order(prompts, user_id=settings.user), only_priced=dry_run)
     providers = sorted({name or order.provider for name in prompts.providers})
     stands_in = then_watch and not dry_run and is_missing(settings, providers) and (workers or is_embedded(settings))
     if stands_in:

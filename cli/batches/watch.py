@@ -114,11 +114,13 @@ class Watch:
         silent = silence is None or silence > heartbeat.SILENCE_S
         if silent and not patient and self._is_new("no tick"):
             since = "ever" if silence is None else f"for {silence:.0f} s"
-            own = "" if self._brings_workers else "; this command brings none, since DATABASE_URL is set"
-            self._terminal.note(
-                f"no tick has come {since}: nothing is admitted without beat and an io worker{own};"
+            advice = (
+                "; those of this command are slow to start, and `likeness doctor` says what they lack"
+                if self._brings_workers
+                else "; this command brings none, since DATABASE_URL is set;"
                 " start them with `likeness up` or `likeness worker beat` and `likeness worker io`"
             )
+            self._terminal.note(f"no tick has come {since}: nothing is admitted without beat and an io worker{advice}")
 
     def _tell_of_closed_lanes(self, now: BatchStatus) -> None:
         """Each closure once, where nothing moves because of it."""

@@ -37,6 +37,7 @@ class Order:
         folder: that the paths of pictures in rows begin at; None: a row may name no file of this machine.
         files: pictures that came with the order itself, by the names that its rows have for them.
         look: look at the addresses of references that rows name, before anything is enqueued.
+        only_priced: for a dry run; what only the making needs, an address for references, is a warning where missing.
         team: whose keys see the batch, and whose characters it may name.
         key_id: the API key that asks; None for the command line or a script.
         pictures: of the workbook that the prompts are from; filled in where they are `PromptRows`.
@@ -62,6 +63,7 @@ class Order:
     folder: Path | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     look: bool = True
+    only_priced: bool = False
     team: str = LOCAL_TEAM
     key_id: UUID | None = None
     pictures: WorkbookPictures | None = None

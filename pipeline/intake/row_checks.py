@@ -278,10 +278,13 @@ class RowChecks:
             one.name for one in characters if any(reference in sent_references for reference in one.references)
         ]
         if unreadable and not can_be_read(self._resources, lane):
-            raise BadInput(
+            missing = (
                 f"the references of {' and '.join(map(repr, unreadable))} have no address that {lane.provider!r}"
                 " could read; pass --cref-urls, or set R2_CDN_URL and the other R2 settings"
             )
+            if not self._order.only_priced:
+                raise BadInput(missing)
+            self._findings.note(f"before pictures are made: {missing}")
         if unread := unread_types(lane, sent_references):
             raise BadInput(
                 f"{lane.provider!r} does not read references of type {' or '.join(unread)}; add the character again"

@@ -65,6 +65,15 @@ def test_only_the_actual_run_needs_a_key(likeness: CommandLine, lulu: CharacterI
     assert "TTAPI_API_KEY" in likeness("cref-test", "lulu", "--actual-run").err
 
 
+def test_a_dry_run_prices_references_that_have_no_address_yet(likeness: CommandLine, lulu: CharacterId) -> None:
+    """As on the first day, without a key, a bucket or an address: the price is said, and what is still missing."""
+    ended = likeness("cref-test", "lulu")
+    assert (ended.code, "would cost about 2.00 USD" in ended.out) == (0, True)
+    assert "before pictures are made: the references of 'lulu' have no address that 'ttapi' could read" in ended.err
+    Path("one.csv").write_text("prompt\na pig\n")
+    assert likeness("run", "one.csv", "--character=lulu", "--dry-run").code == 0
+
+
 def test_models_modes_and_wordings_are_compared_by_columns(likeness: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "farm.csv").write_text("prompt\na pig\na cow\n")
     said = likeness.document(
