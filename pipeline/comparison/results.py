@@ -182,26 +182,43 @@ def _conclusion(advice: Recommendation, figures: Sequence[CaseFigures], *, unfin
     if advice.outcome is Outcome.TOO_THIN:
         return [f"No recommendation: too few pictures. It takes {advice.lacking}.", *open_still]
     leaders = [by_name[name] for name in advice.leaders]
-    prices = [f"{one.name} costs {dollars(one.usd_per_accepted)} per accepted image" for one in leaders]
+    prices = join_words([f"{dollars(one.usd_per_accepted)} of {one.name}" for one in leaders])
     if advice.outcome is Outcome.WINNER:
         answer = f"Use {leaders[0].name}: its core score is higher than that of every other case."
     else:
         answer = f"No winner: {join_words([one.name for one in leaders])} cannot be told apart by these pictures."
     nothing = "" if any(one.accepted for one in leaders) else " None of its pictures was accepted, though."
-    return [answer + nothing, f"{join_words(prices)}.", *_among(advice, leaders), *open_still]
+    # In the order in which the cases were asked for: of two that cost the same, the lower weight is taken.
+    cheapest = min(
+        (one for one in figures if one in leaders and one.usd_per_accepted is not None),
+        key=lambda one: one.usd_per_accepted or Decimal(0),
+        default=None,
+    )
+    return [
+        answer + nothing,
+        f"An accepted image costs {prices}.",
+        *_among(advice, leaders, cheapest),
+        *open_still,
+    ]
 
 
-def _among(advice: Recommendation, leaders: Sequence[CaseFigures]) -> Iterable[str]:
+def _among(advice: Recommendation, leaders: Sequence[CaseFigures], cheapest: CaseFigures | None) -> Iterable[str]:
+    """What else a tie lets one say: who lost, how large a difference may hide, and what to do until it is known."""
     if advice.outcome is not Outcome.TIE:
         return
     worse = [one.worse for one in advice.differences if one.certain]
     if worse:
         yield f"Worse than {leaders[0].name}, beyond chance: {join_words(worse)}."
-    widest = max(one.interval.high - one.interval.low for one in advice.differences if not one.certain) / 2
-    yield (
-        f"A difference below about {widest:.3f} does not show with so few pictures; four times as many halve that."
-        " Until then take the cheapest of them, or the one that follows the prompt best."
+    least_sure = max(
+        (one for one in advice.differences if not one.certain), key=lambda one: one.interval.high - one.interval.low
     )
+    hidden = (least_sure.interval.high - least_sure.interval.low) / 2
+    yield (
+        f"Least is known of {least_sure.worse} beside {least_sure.better}, where a difference of {hidden:.3f} would not"
+        " show; four times as many pictures halve that."
+    )
+    if cheapest is not None:
+        yield f"Until more is known take {cheapest.name}: none of them is cheaper per accepted image."
 
 
 def _rounds(

@@ -152,6 +152,24 @@ def test_the_page_says_which_weight_where_its_lead_is_beyond_chance(
     assert [one["certain"] for one in document["differences"]] == [True] * 4
 
 
+def test_of_cases_that_chance_may_have_ordered_the_cheapest_is_taken_for_now(
+    bench: Bench, lulu: CharacterId, home: Path
+) -> None:
+    found = _made(
+        bench,
+        home,
+        lulu,
+        repeats=6,
+        scores=lambda repeat: [0.1, 0.5, 0.9 + repeat % 3 / 100, 0.92 - repeat % 2 / 50, 0.9 + repeat % 2 / 50],
+    )
+    assert not found.decided
+    assert found.conclusion[0].startswith("No winner: ")
+    assert {"weight 75", "weight 100", "2 references"} == {
+        name for name in (one.name for one in found.cases) if name in found.conclusion[0]
+    }
+    assert found.conclusion[-1] == "Until more is known take weight 75: none of them is cheaper per accepted image."
+
+
 def test_the_page_recommends_nothing_at_one_repeat(bench: Bench, lulu: CharacterId, home: Path) -> None:
     found = _made(bench, home, lulu, repeats=1, scores=lambda _: [0.1, 0.5, 0.7, 0.99, 0.8])
     assert not found.decided
