@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 _GB = 10**9
+_MILLION = 10**6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,13 +15,17 @@ class StorageCost:
 
     Args:
         month_usd: of keeping these bytes for a month, before what is free.
-        writes_usd: of having uploaded each file once.
+        writes_usd: of having uploaded each file once, before what is free.
+        billed_month_usd: what R2 bills a month for the bytes, if the account keeps nothing else: beyond what is free.
+        billed_writes_usd: what R2 bills for the uploads, if all of them were in one month.
     """
 
     bytes: int
     files: int
     month_usd: Decimal
     writes_usd: Decimal
+    billed_month_usd: Decimal
+    billed_writes_usd: Decimal
     source: str
 
 
@@ -31,6 +36,14 @@ def storage_cost(size: int, files: int) -> StorageCost:
         bytes=size,
         files=files,
         month_usd=size * prices["usd_per_gb_month"] / _GB,
-        writes_usd=files * prices["usd_per_million_writes"] / 10**6,
+        writes_usd=files * prices["usd_per_million_writes"] / _MILLION,
+        billed_month_usd=_billed(size, _GB, free=prices["free_gb_month"]) * prices["usd_per_gb_month"],
+        billed_writes_usd=_billed(files, _MILLION, free=prices["free_million_writes"])
+        * prices["usd_per_million_writes"],
         source=prices["source"],
     )
+
+
+def _billed(used: int, unit: int, *, free: int) -> int:
+    """The units that are billed: begun ones count whole, and the first `free` are free."""
+    return max(-(-used // unit) - free, 0)

@@ -20,7 +20,7 @@ from domain.money import show
 from pipeline.views import forecast, generations, spending_sums
 from pipeline.views.forecast import LEAST_FINISHED, Forecast
 from pipeline.views.generations import Cost
-from pipeline.views.spending_sums import By, Spending
+from pipeline.views.spending_sums import By, Spending, StorageCost
 from reports.csv_cells import CellWriter
 from reports.wording import dollars
 
@@ -78,6 +78,8 @@ def _by(terminal: Terminal, site: Opened, by: By, *, since: datetime | None, as_
                 "files": bucket.files,
                 "month_usd": show(bucket.month_usd),
                 "writes_usd": show(bucket.writes_usd),
+                "billed_month_usd": show(bucket.billed_month_usd),
+                "billed_writes_usd": show(bucket.billed_writes_usd),
                 "source": bucket.source,
             },
         }
@@ -89,8 +91,12 @@ def _by(terminal: Terminal, site: Opened, by: By, *, since: datetime | None, as_
     if bucket.files:
         terminal.show(
             f"bucket: {bucket.files:,} files of {bucket.bytes / 10**9:,.2f} GB, {dollars(bucket.month_usd)} a month at"
-            " R2's prices before what is free"
+            f" R2's prices and {dollars(bucket.writes_usd)} for their uploads; after what is free, {_billed(bucket)}"
         )
+
+
+def _billed(bucket: StorageCost) -> str:
+    return f"{dollars(bucket.billed_month_usd)} a month and {dollars(bucket.billed_writes_usd)}"
 
 
 def _table(parts: Sequence[Spending], everything: Spending, by: By) -> RenderableType:
