@@ -7,6 +7,7 @@ carries its cards as text that becomes HTML while somebody scrolls or chooses: a
 
 import json
 import os
+import re
 import tempfile
 from base64 import b64encode
 from collections import Counter
@@ -40,6 +41,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 _AT_FIRST = 60
 #: Cards that the page's script reads together.
 _BLOCK = 250
+#: An attribute's value or a text, with what stands around it.
+_VALUE = re.compile(r'"[^"]*"|>[^<]*<')
+#: A value that so many cards have is written once.
+_MANY = 8
 
 
 def write_report(report: Report, path: Path, *, for_paper: bool = False) -> Path | None:
@@ -144,16 +149,34 @@ def _later(environment: Environment, cards: Sequence[Card]) -> Markup | None:
     if not cards:
         return None
     draw = vars(environment.get_template("cards.html.j2").module)["draw_card"]
-    drawn = [str(draw(card)).strip() for card in cards]
-    blocks = [drawn[start : start + _BLOCK] for start in range(0, len(drawn), _BLOCK)]
-    return Markup().join(
-        [_data("later", [dict(card.choices) for card in cards]), *(_data("block", one) for one in blocks)]
-    )
+    choices = {"names": list(cards[0].choices), "rows": [list(card.choices.values()) for card in cards]}
+    shared, packed = pack([str(draw(card)).strip() for card in cards])
+    blocks = [packed[start : start + _BLOCK] for start in range(0, len(packed), _BLOCK)]
+    return Markup().join([_data("later", choices), _data("shared", shared), *(_data("block", one) for one in blocks)])
+
+
+def pack(drawn: Sequence[str]) -> tuple[dict[str, list[str]], list[list[int | str]]]:
+    """HTML of many cards without its repetitions, of which a browser would read 20 MiB for 10,000 of them.
+
+    Returns:
+        What the cards share: their markup with a NUL for each value in it, and values that many of them have. Then for
+        each card the number of its markup and its values; a number stands for a shared one.
+    """
+    markups: dict[str, int] = {}
+    told: list[tuple[int, list[str]]] = []
+    for html in drawn:
+        values = [found[1:-1] for found in _VALUE.findall(html)]
+        markup = _VALUE.sub(lambda found: f"{found[0][0]}\0{found[0][-1]}", html)
+        told.append((markups.setdefault(markup, len(markups)), values))
+    counts = Counter(value for _, values in told for value in values)
+    common = {value: place for place, (value, count) in enumerate(counts.most_common()) if count >= _MANY}
+    packed = [[markup, *(common.get(value, value) for value in values)] for markup, values in told]
+    return {"markups": list(markups), "values": list(common)}, packed
 
 
 def _data(kind: str, content: Any) -> Markup:
     """An element of data; `<` is written so that nothing in the content ends it."""
-    told = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+    told = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return Markup(f'<script type="application/json" data-kind="{kind}">{told}</script>')  # noqa: S704 - see above
 
 

@@ -9,7 +9,10 @@
   const blocks = [...document.querySelectorAll("[data-kind=block]")];
   // Cards of a large page are text until they are shown; those of a small one stand in it.
   const cards = [...grid.children].map((node) => ({ choices: { ...node.dataset }, node }));
-  if (later) cards.push(...JSON.parse(later.textContent).map((choices, place) => ({ choices, place })));
+  if (later) {
+    const { names, rows } = JSON.parse(later.textContent);
+    rows.forEach((row, place) => cards.push({ choices: Object.fromEntries(names.map((name, at) => [name, row[at]])), place }));
+  }
   for (const card of cards) card.characters = JSON.parse(card.choices.characters);
   const AT_ONCE = later ? 60 : Infinity;
   const orders = {
@@ -39,14 +42,18 @@
     return choices.core !== "" && (low === "" || +choices.core >= +low) && (high === "" || +choices.core <= +high);
   }
 
-  // A block of cards is read when the first of them is shown.
-  let size = 0;
+  // A block of cards is read when the first of them is shown. Each is the number of its markup and the values that go
+  // where this has a NUL; a number stands for a value that many cards have.
+  let size = 0, shared;
   const read = [];
   function htmlOf(place) {
+    shared ??= JSON.parse(document.querySelector("[data-kind=shared]").textContent);
     if (!read.length) size = (read[0] = JSON.parse(blocks[0].textContent)).length;
     const number = Math.floor(place / size);
     read[number] ??= JSON.parse(blocks[number].textContent);
-    return read[number][place % size];
+    const [markup, ...values] = read[number][place % size];
+    const value = (one) => (typeof one === "number" ? shared.values[one] : one);
+    return shared.markups[markup].split("\0").reduce((html, piece, at) => html + value(values[at - 1]) + piece);
   }
 
   function nodeOf(card) {

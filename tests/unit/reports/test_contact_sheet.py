@@ -17,7 +17,7 @@ from PIL import Image
 from domain.states import GenerationState as S
 from reports.breakdowns import failure_classes
 from reports.cards import MOST_ON_ONE_PAGE, worst_first
-from reports.contact_sheet import render, write_report
+from reports.contact_sheet import pack, render, write_report
 from reports.records import AssetLine, GenerationLine, Report
 
 MakeReport = Callable[..., Report]
@@ -213,13 +213,22 @@ def _many(number: int, asset: MakeAsset) -> list[GenerationLine]:
     ]
 
 
+def _unpacked(shared: dict[str, list[str]], packed: list[list[int | str]]) -> list[str]:
+    def html(markup: str, values: list[int | str]) -> str:
+        told = iter(shared["values"][one] if isinstance(one, int) else one for one in values)
+        return re.sub("\0", lambda _: next(told), markup)
+
+    return [html(shared["markups"][int(card[0])], card[1:]) for card in packed]
+
+
 def _later(html: str) -> list[dict[str, Any]]:
-    def told(kind: str) -> list[list[Any]]:
+    def told(kind: str) -> list[Any]:
         return [json.loads(one) for one in re.findall(rf'data-kind="{kind}">(.*?)</script>', html, re.DOTALL)]
 
-    (choices,), blocks = told("later"), told("block")
-    drawn = [one for block in blocks for one in block]
-    return [{"choices": chosen, "html": one} for chosen, one in zip(choices, drawn, strict=True)]
+    (choices,), (shared,), blocks = told("later"), told("shared"), told("block")
+    drawn = _unpacked(shared, [one for block in blocks for one in block])
+    chosen = [dict(zip(choices["names"], row, strict=True)) for row in choices["rows"]]
+    return [{"choices": one, "html": html} for one, html in zip(chosen, drawn, strict=True)]
 
 
 def test_a_large_batch_is_a_page_and_a_folder_and_nothing_is_left_out(
@@ -241,7 +250,7 @@ def test_nothing_in_a_card_ends_the_data_around_it(report: MakeReport, asset: Ma
     path = tmp_path / "report.html"
     write_report(report(generations=_many(MOST_ON_ONE_PAGE + 1, asset)), path)
     html = path.read_text(encoding="utf-8")
-    assert Page(html).tags.count("script") == 2 + 3, "data in blocks, and the script of the page"
+    assert Page(html).tags.count("script") == 2 + 4, "data in blocks, and the script of the page"
     later = Page(_later(html)[-1]["html"])
     assert (later.tags.count("script"), later.handlers) == (0, [])
     assert NASTY in later.words
@@ -343,3 +352,13 @@ def test_pictures_of_any_kind_are_shown(report: MakeReport, asset: MakeAsset, tm
     Image.new(mode, (300, 200)).save(path)
     line = GenerationLine(position=0, prompt="a", state=S.COMPLETED, assets=[asset(0.9, path=path)])
     assert "data:image/webp" in render(report(generations=[line], references=()))
+
+
+def test_packed_cards_are_the_same_html_again() -> None:
+    drawn = [
+        f'<p class="card" data-at="{number}">\n  <b>{number % 3} &lt;b&gt; ✓</b> said &#34;1&#34;</p><i></i>'
+        for number in range(40)
+    ] + ['<img src="a">']
+    shared, packed = pack(drawn)
+    assert _unpacked(shared, packed) == drawn
+    assert len(shared["markups"]) == 2
