@@ -73,6 +73,7 @@ COMMANDS = (
         name="models", target="cli.operations.models:models_command", panel=_LOOK, says="Models, prices, what they take"
     ),
     Entry(name="routing", target="cli.operations.routing:app", panel=_LOOK, says="What models came to, and could have"),
+    Entry(name="acts", target="cli.operations.acts:acts_command", panel=_LOOK, says="Who did what, the newest first"),
     Entry(name="audit", target="cli.operations.audit:audit_command", panel=_LOOK, says="Whether the books add up"),
     Entry(
         name="pause",

@@ -24,7 +24,7 @@ from domain.money import show
 from domain.states import GenerationState
 from pipeline.characters import definitions
 from pipeline.operator import lanes
-from pipeline.views import team
+from pipeline.views import forecast, team
 from pipeline.views.team import Page
 from reports import bars
 from reports.bars import Column, Row
@@ -35,6 +35,7 @@ router = APIRouter(include_in_schema=False)
 
 _CARDS: Final = 120
 _LINES: Final = 30
+_ACTS: Final = 30
 _LARGE_PX: Final = 560
 _SMALL_PX: Final = 200
 #: As good as its side allows; a picture that takes more is encoded again.
@@ -102,7 +103,7 @@ def batch(
         else None,
         themes=sorted({details.generation["theme"] for details in all_details if details.generation["theme"]}),
         character=character,
-        acts=team.acts_of(resources, status.batch.id)[:30],
+        acts=team.acts_of(resources, status.batch.id)[:_ACTS],
     )
 
 
@@ -163,11 +164,18 @@ def _shrunk(content: bytes, *, side_px: int) -> bytes:
 
 @router.get("/lanes")
 def lanes_(request: Request, resources: Held, caller: Visitor) -> HTMLResponse:
-    """The accounts of the services, as far as the visitor's scope goes."""
+    """The accounts of the services, as far as the visitor's scope goes; and for admins who changed them, or keys."""
     now = datetime.now(UTC)
     whole = caller.may(Scope.ADMIN)
     shown = [lane_state(one, now=now, whole=whole) for one in lanes.list_lanes(resources)]
-    return page("lanes.html.j2", caller, here="/lanes", lanes=shown, flower=installation_of(request).flower_url)
+    return page(
+        "lanes.html.j2",
+        caller,
+        here="/lanes",
+        lanes=shown,
+        flower=installation_of(request).flower_url,
+        acts=team.acts_of_no_batch(resources, caller.team, limit=_ACTS) if whole else [],
+    )
 
 
 @router.get("/characters")
@@ -197,6 +205,8 @@ def analytics(resources: Held, caller: Visitor, days: Annotated[int, Query(ge=1,
         by_model=by_model,
         by_user=by_user,
         spent=spent,
+        forecasts=forecast.of_team(resources, caller.team),
+        least_finished=forecast.LEAST_FINISHED,
         spend=_spend_chart(spent),
         ends=_ends_chart(by_day),
         cost=_cost_chart(by_model),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
 from api import batch_wire, documents, wire
 from api.callers import Held, Reader
@@ -16,7 +17,8 @@ from domain.access import Scope
 from domain.money import show
 from pipeline.operator import lanes
 from pipeline.operator.lanes import LaneRow
-from pipeline.views import team
+from pipeline.views import forecast, team
+from pipeline.views.forecast import Forecast
 from providers.catalogue import Model, load
 
 router = APIRouter(tags=["Overview"])
@@ -132,6 +134,20 @@ class DayCost(Wire):
     calls: int
 
 
+class Foretold(Wire):
+    """What a running batch will probably still cost, as its finished generations were charged; null while few are."""
+
+    batch_id: str
+    name: str
+    finished: int
+    unfinished: int
+    charged_usd: str
+    rest_usd: str | None
+    total_usd: str | None
+    limit_usd: str | None
+    exceeds_budget: bool = Field(description="whether the budget will probably stop it before its end")
+
+
 class Costs(Wire):
     charged_usd: str
     held_usd: str
@@ -140,12 +156,13 @@ class Costs(Wire):
     accepted: int
     usd_per_accepted: str | None
     days: list[DayCost]
+    forecasts: list[Foretold] = Field(description="of the batches that are not finished, the newest first")
     batches: list[batch_wire.BatchSummary]
 
 
 @router.get("/api/cost", responses=_READ)
 def cost(resources: Held, caller: Reader, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Costs:
-    """What the team paid in all, by day, and for its newest batches."""
+    """What the team paid in all, by day, and for its newest batches; and what those that run will still cost."""
     sums = team.totals(resources, caller.team)
     return Costs(
         charged_usd=show(sums.charged_usd) or "0.00",
@@ -158,7 +175,22 @@ def cost(resources: Held, caller: Reader, days: Annotated[int, Query(ge=1, le=36
             DayCost(day=date.fromisoformat(day), charged_usd=show(usd) or "0.00", calls=calls)
             for day, usd, calls in team.spend_by_day(resources, caller.team, days=days)
         ],
+        forecasts=[_foretold(one) for one in forecast.of_team(resources, caller.team)],
         batches=documents.batches(team.batches_page(resources, caller.team, limit=100), limit=100).batches,
+    )
+
+
+def _foretold(one: Forecast) -> Foretold:
+    return Foretold(
+        batch_id=str(one.batch_id),
+        name=one.name,
+        finished=one.finished,
+        unfinished=one.unfinished,
+        charged_usd=show(one.charged_usd) or "0.00",
+        rest_usd=show(one.rest_usd),
+        total_usd=show(one.total_usd),
+        limit_usd=show(one.limit_usd),
+        exceeds_budget=one.exceeds_budget,
     )
 
 

@@ -9,7 +9,7 @@ from cli.options import AsJson
 from cli.terminal import open_terminal
 from domain.finishing import FinishStep
 from domain.money import show
-from pipeline.operator import finish_pictures
+from pipeline.operator import events, finish_pictures
 from pipeline.operator.finish_pictures import Asked
 
 
@@ -35,6 +35,9 @@ def finish_command(
         asked = finish_pictures.ask(
             site.resources, target, user_id=user, steps=steps, model=model, again=again, dry_run=dry_run
         )
+        if not dry_run:
+            detail = {"steps": list(steps), "asked": asked.new, "model": model}
+            events.note_act_here(site.resources, user, "finished", batch_id=asked.status.batch.id, detail=detail)
         money = {"at_most_usd": show(asked.at_most_usd), "short_usd": show(asked.short_usd)}
         terminal.document({**asked.status.as_json(), "asked": asked.new, "dry_run": dry_run, **money})
         terminal.note(_in_words(asked, dry_run=dry_run))

@@ -48,8 +48,10 @@ class Forecast:
         return self.total_usd is not None and self.limit_usd is not None and self.total_usd > self.limit_usd
 
 
-def forecasts(connection: Connection, *, user_id: str, batch_id: BatchId | None = None) -> list[Forecast]:
-    """Of this user's batches that have unfinished generations, the newest first; or of one such batch."""
+def forecasts(
+    connection: Connection, *, user_id: str | None = None, team: str | None = None, batch_id: BatchId | None = None
+) -> list[Forecast]:
+    """Of the batches of a user or a team that have unfinished generations, the newest first; or of one such batch."""
     g = generations.c
     open_ = g.state.not_in(FINAL)
     told = g.state.in_(FINAL) & (g.state != GenerationState.CANCELED)
@@ -71,13 +73,12 @@ def forecasts(connection: Connection, *, user_id: str, batch_id: BatchId | None 
             total(g.hold_usd, open_).label("hold_of_unfinished"),
         )
         .join(batches, batches.c.id == g.batch_id)
-        .where(batches.c.user_id == user_id)
         .group_by(batches.c.id)
         .having(func.count().filter(open_) > 0)
         .order_by(batches.c.created_at.desc())
     )
-    if batch_id is not None:
-        sums = sums.where(batches.c.id == batch_id)
+    wanted = ((batches.c.user_id, user_id), (batches.c.team, team), (batches.c.id, batch_id))
+    sums = sums.where(*(column == value for column, value in wanted if value is not None))
     return [_of_sums(row) for row in connection.execute(sums)]
 
 

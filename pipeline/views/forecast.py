@@ -8,13 +8,19 @@ from domain.ids import BatchId
 from domain.money import show
 from pipeline.resources import Resources
 
-__all__ = ["LEAST_FINISHED", "Forecast", "as_json", "forecast_of", "forecasts"]
+__all__ = ["LEAST_FINISHED", "Forecast", "as_json", "forecast_of", "forecasts", "of_team"]
 
 
 def forecasts(resources: Resources, *, user_id: str) -> list[Forecast]:
     """Of every batch of this user that has unfinished generations, the newest first."""
     with resources.database.transaction() as connection:
         return forecast.forecasts(connection, user_id=user_id)
+
+
+def of_team(resources: Resources, team: str) -> list[Forecast]:
+    """The same for every batch of a team."""
+    with resources.database.transaction() as connection:
+        return forecast.forecasts(connection, team=team)
 
 
 def forecast_of(resources: Resources, batch_id: BatchId, *, user_id: str) -> Forecast | None:

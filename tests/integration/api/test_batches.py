@@ -192,6 +192,17 @@ def test_the_overview_says_what_there_is_and_what_it_came_to(desk: ApiDesk) -> N
     assert http.get("/api/characters").json() == {"characters": []}
 
 
+def test_what_running_batches_will_still_cost_is_told_to_their_team(desk: ApiDesk) -> None:
+    batch, http = made(desk, *(f"pig {number}" for number in range(12)), maxCostUsd="1.50"), desk.as_()
+    (few,) = http.get("/api/cost").json()["forecasts"]
+    assert (few["batchId"], few["finished"], few["unfinished"], few["restUsd"]) == (batch["id"], 0, 12, None)
+    desk.work()
+    (one,) = http.get("/api/cost").json()["forecasts"]
+    assert (one["finished"], one["unfinished"], one["chargedUsd"]) == (10, 2, "1.50")
+    assert (one["restUsd"], one["totalUsd"], one["exceedsBudget"]) == ("0.30", "1.80", True)
+    assert desk.as_(desk.key("others")).get("/api/cost").json()["forecasts"] == []
+
+
 def test_who_did_what_is_told_by_member_and_key(desk: ApiDesk) -> None:
     http = desk.as_(desk.key(member="ana"))
     made = http.post("/api/batches", json={"name": "told", "prompts": ["a pig"]}).json()

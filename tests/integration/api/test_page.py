@@ -9,6 +9,7 @@ import pytest
 from domain.access import Scope
 from pipeline.characters import definitions
 from pipeline.characters.definitions import NewCharacter
+from pipeline.operator import lanes
 from tests.support.api_desk import ApiDesk
 
 REFERENCE = Path(__file__).parents[3] / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
@@ -77,6 +78,18 @@ def test_what_people_wrote_is_text(desk: ApiDesk) -> None:
         assert "<script>alert" not in page
         assert "<img src=x" not in page
     assert "&lt;script&gt;alert(1)" in http.get(f"/batches/{made['id']}").text
+
+
+def test_the_page_tells_what_is_to_come_and_admins_who_changed_what(desk: ApiDesk) -> None:
+    desk.generate()
+    lanes.close(desk.resources, "ttapi", reason="lunch", by="boss")
+    http, _ = signed_in(desk)
+    assert "too few are finished (0 of at least 10)" in http.get("/analytics").text
+    told = http.get("/lanes").text
+    assert "Who did what" in told
+    assert "<bdi>boss</bdi> lane closed" in told
+    reader, _ = signed_in(desk, desk.key(scope=Scope.READ))
+    assert "Who did what" not in reader.get("/lanes").text
 
 
 def test_a_form_of_another_page_does_nothing(desk: ApiDesk) -> None:

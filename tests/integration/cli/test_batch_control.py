@@ -1,14 +1,17 @@
 """`pause`, `resume`, `cancel`, `retry`: what a person decides is in the books when the command ends."""
 
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+import pytest
+from PIL import Image
 
 from db.moves import doubts, submission, validation
 from domain.errors import ContentRefused, MaybeSent, ScorerError
-from domain.ids import BatchId
-from tests.support.books import Books
+from domain.ids import BatchId, CharacterId
+from tests.support.books import USER, Books
 from tests.support.command_line import CommandLine
-from tests.support.finished import collect, picture
+from tests.support.finished import collect, judge, picture
 
 
 def _refused(books: Books, batch: BatchId, prompts: int) -> None:
@@ -180,3 +183,26 @@ def test_a_running_batch_gets_another_share_of_the_lanes(likeness: CommandLine, 
         assert (said["was"], said["priority"], books.row(batch).priority) == (was, 5, 5)
     assert "(as before)" in likeness("priority", "farm", "5").err
     assert "greater than or equal to 1" in likeness.document("priority", "farm", "0", code=2)["error"]["message"]
+
+
+def test_who_did_what_is_told_of_a_batch_and_outside_of_batches(
+    likeness: CommandLine, books: Books, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_test")
+    assert likeness("acts").out == "nothing was done yet\n"
+    Image.new("RGB", (16, 16), "pink").save(home / "lulu.png")
+    lulu = CharacterId(UUID(likeness.document("character", "add", "lulu", home / "lulu.png")["id"]))
+    books.lane()
+    books.batch(1, name="farm", character=lulu)
+    (one,) = books.admit()
+    collect(books, one.attempt_id, picture(home, "pink"))
+    judge(books, one.attempt_id, lulu, 0.9)
+    likeness.document("finish", "farm", "--upscale", "--dry-run")
+    assert likeness.document("finish", "farm", "--upscale")["asked"] == 1
+    likeness("lanes", "close", "replicate", "--reason", "lunch")
+    (act,) = likeness.document("acts", "farm")["acts"]
+    assert (act["act"], act["actor"], act["key"]) == ("finished", USER, None), "and the dry run did nothing"
+    assert act["detail"] == {"steps": ["upscale"], "asked": 1, "model": None}
+    told = likeness("acts").out
+    assert "lane closed, lane replicate, reason lunch" in " ".join(told.split())
+    assert likeness.document("acts", "--limit", "1")["acts"][0]["act"] == "lane closed"
