@@ -61,6 +61,15 @@ def separated_by_libreoffice(book: Path, path: Path) -> None:
     (folder / f"{book.stem}{path.suffix}").replace(path)
 
 
+def opened_by_libreoffice(source: Path, path: Path) -> None:
+    """What LibreOffice makes of a workbook or a CSV file in UTF-8, saved as .ods."""
+    profile = f"-env:UserInstallation=file://{path.parent}/profile"
+    reading = ["--infilter=Text - txt - csv (StarCalc):44,34,76,1"] if source.suffix == ".csv" else []
+    folder = path.parent / "as.ods"
+    _run(["soffice", profile, "--headless", *reading, "--convert-to", "ods", "--outdir", str(folder), str(source)])
+    (folder / f"{source.stem}.ods").replace(path)
+
+
 def by_gnumeric(table: Table, path: Path) -> None:
     _run(["ssconvert", "--import-encoding=UTF-8", str(_as_csv(table, path)), str(path)])
 

@@ -273,6 +273,8 @@ def test_an_overdue_job_is_named_with_its_age_and_what_can_be_done(
     assert "`likeness cancel` its batch" in likeness("status", "farm").out
     checks = {one["name"]: one for one in likeness.document("doctor", code=likeness("doctor").code)["checks"]}
     assert checks["jobs"]["found"] == "1 overdue"
+    assert "farm/0 is overdue" in checks["jobs"]["advice"]
+    assert "`likeness cancel` its batch" in checks["jobs"]["advice"]
     likeness("report", "farm")
     assert "farm/0 is overdue: job" in (tmp_path / "report.html").read_text(encoding="utf-8")
 

@@ -74,3 +74,21 @@ def test_the_log_has_a_line_as_soon_as_a_generation_is_final(bench: Bench, tmp_p
     later = Watch(bench.resources, written.batch_id, Terminal(), tend=lambda: None, log=second)
     watch_batches(bench.resources, [later], Terminal(), user=USER)
     assert second.read_bytes() == first.read_bytes(), "who watches later has the same log"
+
+
+def test_an_overdue_job_is_named_once_with_its_age_and_what_can_be_done(bench: Bench) -> None:
+    attempt_id = bench.generating()
+    bench.books.sql(
+        "UPDATE attempts SET accepted_at = now() - interval '9 minutes', deadline_at = now() - interval '1 second'"
+        " WHERE id = :id",
+        id=attempt_id,
+    )
+    terminal = Terminal()
+    terminal.err = Console(file=(err := io.StringIO()), width=400)
+    watch = Watch(bench.resources, bench.batch_of(attempt_id), terminal, tend=lambda: None)
+    for _ in range(2):
+        assert watch.look() is not None
+    (said,) = err.getvalue().splitlines()
+    assert "is overdue" in said
+    assert "9 min" in said
+    assert "`likeness cancel` its batch" in said

@@ -1,5 +1,7 @@
 """`export --format xlsx`: what it holds, and that it is a way in that costs nothing for what is finished."""
 
+import csv
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
@@ -12,6 +14,7 @@ from domain.ids import CharacterId
 from tests.support.books import Books
 from tests.support.command_line import CommandLine
 from tests.support.finished import collect, judge, picture
+from tests.support.sheet_writers import opened_by_libreoffice, separated_by_libreoffice
 
 _PROMPTS = """index,theme,prompt,aspect_ratio,seed,cref_urls,note,status
 1,beach,"=1+1 is what the pig counts, at the sea",16:9,7,https://img.example/a.png https://img.example/b.png,for Ann,
@@ -19,6 +22,17 @@ _PROMPTS = """index,theme,prompt,aspect_ratio,seed,cref_urls,note,status
 007,farm,"two
 lines",,,,"=HYPERLINK(""https://evil.example"")",draft
 """
+
+#: As a prompt and, cut, as a theme: markup, a formula of each kind, right-to-left text with its marks, and 8 kB.
+_HOSTILE = (
+    "<script>alert(1)</script> & <b>a pig</b>",
+    '=HYPERLINK("https://evil.example","a pig")',
+    "+1+cmd|' /C calc'!A0",
+    "-2+3 pigs",
+    "@SUM(1+1) of pigs",
+    "חזיר ורוד \u202eevil\u202c خنزير وردي",
+    f"a pig{540 * ' in long grass,'} soft light",
+)
 
 
 @pytest.fixture
@@ -61,6 +75,32 @@ def test_no_cell_is_a_formula(likeness: CommandLine, tmp_path: Path) -> None:
     likeness.document("export", "farm", "farm.xlsx", "--format", "xlsx")
     sheet = openpyxl.load_workbook(tmp_path / "farm.xlsx").worksheets[0]
     assert not [cell for row in sheet.iter_rows() for cell in row if cell.data_type == "f" or cell.hyperlink]
+
+
+@pytest.mark.slow
+def test_libreoffice_finds_text_in_hostile_cells_and_its_workbook_is_known(
+    likeness: CommandLine, tmp_path: Path
+) -> None:
+    with (tmp_path / "farm.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("prompt", "theme"), *((prompt, prompt[:40]) for prompt in _HOSTILE)])
+    likeness.document("enqueue", "farm.csv", "--provider", "sandbox")
+    likeness.document("export", "farm", "farm.xlsx", "--format", "xlsx")
+    likeness.document("report", "farm", "--format", "csv", "--out", "log.csv")
+
+    opened_by_libreoffice(tmp_path / "farm.xlsx", tmp_path / "workbook.ods")
+    separated_by_libreoffice(tmp_path / "farm.xlsx", tmp_path / "workbook.csv")
+    opened_by_libreoffice(tmp_path / "log.csv", tmp_path / "log.ods")
+    for name in ("workbook.ods", "log.ods"):
+        content = zipfile.ZipFile(tmp_path / name).read("content.xml").decode()
+        assert "table:formula" not in content, name
+        assert "Err:" not in content
+        assert "<script" not in content
+    with (tmp_path / "workbook.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["prompt"] for row in csv.DictReader(file)] == list(_HOSTILE)
+
+    for name in ("workbook.ods", "workbook.csv"):
+        again = likeness.document("enqueue", name, "--name", "farm", "--provider", "sandbox")
+        assert (again["new"], again["known"]) == (0, len(_HOSTILE)), name
 
 
 def test_the_picture_the_scores_and_the_cost_stand_in_the_row(
