@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from base64 import b64encode
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -162,16 +162,24 @@ def pack(drawn: Sequence[str]) -> tuple[dict[str, list[str]], list[list[int | st
         What the cards share: their markup with a NUL for each value in it, and values that many of them have. Then for
         each card the number of its markup and its values; a number stands for a shared one.
     """
-    markups: dict[str, int] = {}
-    told: list[tuple[int, list[str]]] = []
-    for html in drawn:
+    by_markup: dict[str, list[tuple[int, list[str]]]] = defaultdict(list)
+    for place, html in enumerate(drawn):
         values = [found[1:-1] for found in _VALUE.findall(html)]
-        markup = _VALUE.sub(lambda found: f"{found[0][0]}\0{found[0][-1]}", html)
-        told.append((markups.setdefault(markup, len(markups)), values))
-    counts = Counter(value for _, values in told for value in values)
-    common = {value: place for place, (value, count) in enumerate(counts.most_common()) if count >= _MANY}
-    packed = [[markup, *(common.get(value, value) for value in values)] for markup, values in told]
-    return {"markups": list(markups), "values": list(common)}, packed
+        by_markup[_VALUE.sub(lambda found: f"{found[0][0]}\0{found[0][-1]}", html)].append((place, values))
+    markups: list[str] = []
+    told: dict[int, tuple[int, list[str]]] = {}
+    for markup, some in by_markup.items():
+        # What all of them have in a place belongs to the markup.
+        columns = [set(column) for column in zip(*(values for _, values in some), strict=True)]
+        fixed = [next(iter(column)) if len(column) == 1 else "\0" for column in columns]
+        for place, values in some:
+            told[place] = len(markups), [v for v, column in zip(values, columns, strict=True) if len(column) > 1]
+        first, *rest = markup.split("\0")
+        markups.append(first + "".join(f"{value}{part}" for value, part in zip(fixed, rest, strict=True)))
+    counts = Counter(value for _, values in told.values() for value in values)
+    common = {value: at for at, (value, count) in enumerate(counts.most_common()) if count >= _MANY}
+    packed = [[markup, *(common.get(value, value) for value in values)] for _, (markup, values) in sorted(told.items())]
+    return {"markups": markups, "values": list(common)}, packed
 
 
 def _data(kind: str, content: Any) -> Markup:
