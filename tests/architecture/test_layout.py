@@ -12,6 +12,7 @@ ROLES = {
     "adapter": "writes the calls of one provider and reads its replies",
     "app": "builds the application object of a framework",
     "audit": "compares the books",
+    "acts": "who did what",
     "base": "the contract of its package",
     "batch_control": "pauses, resumes, cancels and retries batches",
     "by_person": "settles doubts and moves generations by hand",
