@@ -18,6 +18,7 @@ from api.batch_wire import BatchOrder
 from api.body_limits import Bodies
 from api.callers import USUAL, Installation, Recognised
 from api.event_stream import Hub
+from api.generation_reads import DirectReads, GenerationReads
 from api.page import forms, pages
 from api.page.error_pages import answer_with_pages
 from api.problems import Problem, answer_with_problems
@@ -107,6 +108,7 @@ def create_app(
     app.state.resources = resources
     app.state.installation = installation
     app.state.recognised = Recognised()
+    app.state.reads = GenerationReads(resources)
     app.state.metrics_token = metrics_token
     app.state.held = 0
     app.state.hub = hub
@@ -114,6 +116,8 @@ def create_app(
         app.include_router(module.router)
     answer_with_problems(app)
     answer_with_pages(app)
+    # The last one that is added is the first that a request meets.
+    app.add_middleware(DirectReads, resources=resources, reads=app.state.reads, recognised=app.state.recognised)
     app.add_middleware(Bodies)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app

@@ -1,5 +1,6 @@
 """Who asks: the key of a request, or the session of a person who signed in, and what it may do."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable
@@ -67,13 +68,22 @@ class Recognised:
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[float, KeyRow]] = {}
+        self._looks: dict[bytes, asyncio.Task[KeyRow | None]] = {}
 
     async def find(self, resources: Resources, token: str) -> KeyRow | None:
         digest = hashlib.sha256(token.encode()).digest()
-        now = time.monotonic()
         found = self._known.get(digest)
-        if found is not None and now - found[0] < _REMEMBERED_S:
+        if found is not None and time.monotonic() - found[0] < _REMEMBERED_S:
             return found[1]
+        # All who ask in this moment wait for one look; it goes on when the one who began it has gone.
+        look = self._looks.get(digest)
+        if look is None:
+            look = self._looks[digest] = asyncio.create_task(self._look_up(resources, token, digest))
+            look.add_done_callback(lambda _: self._looks.pop(digest))
+        return await asyncio.shield(look)
+
+    async def _look_up(self, resources: Resources, token: str, digest: bytes) -> KeyRow | None:
+        now = time.monotonic()
         key = await run_in_threadpool(keys.find, resources, token)
         if key is not None:
             if len(self._known) >= _MOST_REMEMBERED:
@@ -103,6 +113,12 @@ USUAL: Final = Installation()
 def installation_of(request: Request) -> Installation:
     found: Installation = request.app.state.installation
     return found
+
+
+def bearer_of(authorization: str | None) -> str | None:
+    """The token of an `Authorization` header, as the routes take it."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def resources_of(request: Request) -> Resources:

@@ -172,7 +172,7 @@ def _story(resources: Resources, caller: Caller, text: str) -> GenerationDetails
     found = team.find_generation(resources, caller.team, text)
     if found.deleted_at is not None:
         raise Deleted(f"generation {text} was deleted on {found.deleted_at:%Y-%m-%d}", at=found.deleted_at)
-    return found.details
+    return found.details()
 
 
 @router.get("/api/generate", response_model=wire.Generations, responses=documented(401, 403, 404, 422, 429, 503))

@@ -17,7 +17,7 @@ from domain.ids import BatchId, sha256
 from pipeline.resources import Resources
 from pipeline.views.status import BatchStatus, of_batch
 
-__all__ = ["Act", "BatchLine", "GenerationDetails", "Page", "Picture", "Totals"]
+__all__ = ["Act", "BatchLine", "FoundGeneration", "GenerationDetails", "Page", "Picture", "Totals"]
 
 
 def generation(resources: Resources, team: str, text: str) -> GenerationDetails:
@@ -26,7 +26,7 @@ def generation(resources: Resources, team: str, text: str) -> GenerationDetails:
     Raises:
         UnknownThing: it has none; another team's is none.
     """
-    return find_generation(resources, team, text).details
+    return find_generation(resources, team, text).details()
 
 
 def find_generation(resources: Resources, team: str, text: str) -> FoundGeneration:
@@ -35,12 +35,17 @@ def find_generation(resources: Resources, team: str, text: str) -> FoundGenerati
     Raises:
         UnknownThing: it has none; another team's is none.
     """
-    wanted = _uuid(text)
-    with resources.database.transaction() as connection:
-        found = None if wanted is None else one_generation.find(connection, wanted)
-    if found is None or found.team != team:
+    wanted = read_id(text)
+    found = [] if wanted is None else find_generations(resources, [wanted])
+    if not found or found[0].team != team:
         raise UnknownThing(f"there is no generation {text!r}")
-    return found
+    return found[0]
+
+
+def find_generations(resources: Resources, ids: Sequence[UUID]) -> list[FoundGeneration]:
+    """Those of these generations that there are, of any team: the caller compares."""
+    with resources.database.transaction() as connection:
+        return one_generation.find(connection, ids)
 
 
 def generations_page(resources: Resources, page: Page) -> list[GenerationDetails]:
@@ -58,7 +63,7 @@ def batch(resources: Resources, team: str, text: str) -> BatchStatus:
     Raises:
         UnknownThing: it has none; another team's is none.
     """
-    found = _uuid(text)
+    found = read_id(text)
     with resources.database.transaction() as connection:
         if found is None or teams.team_of_batch(connection, found) != team:
             raise UnknownThing(f"there is no batch {text!r}")
@@ -94,7 +99,7 @@ def picture(resources: Resources, team: str, text: str) -> Picture:
         UnknownThing: it has none, or its file is gone.
         PictureLost: the file is damaged.
     """
-    found = _uuid(text)
+    found = read_id(text)
     with resources.database.transaction() as connection:
         row = None if found is None else teams.picture(connection, found, team=team)
     if row is None:
@@ -152,7 +157,8 @@ def spend_by_day(resources: Resources, team: str, *, days: int) -> list[tuple[st
         return teams.spend(connection, team, days=days)
 
 
-def _uuid(text: str) -> UUID | None:
+def read_id(text: str) -> UUID | None:
+    """The id that a text is; None where it is none."""
     try:
         return UUID(text)
     except ValueError:

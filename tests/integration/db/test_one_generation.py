@@ -36,17 +36,17 @@ def test_one_statement_tells_what_the_tables_tell(books: Books, home: Path) -> N
             )
     with books.database.transaction() as connection:
         for generation_id in (one.generation_id, other.generation_id):
-            whole = one_generation.find(connection, generation_id)
+            (whole,) = one_generation.find(connection, [generation_id])
             (by_tables,) = generations.all_details(connection, Wanted(generation_id=generation_id))
-            assert whole is not None
-            assert whole.details == by_tables
-            assert _types(whole.details) == _types(by_tables)
-            assert (whole.team, whole.deleted_at) == ("local", None)
+            assert whole.details() == by_tables
+            assert _types(whole.details()) == _types(by_tables)
+            assert (whole.id, whole.team, whole.deleted_at) == (generation_id, "local", None)
         deletions.ask(connection, one.generation_id, asked_by="ana")
-        gone = one_generation.find(connection, one.generation_id)
-        assert gone is not None
-        assert gone.deleted_at is not None
-        assert one_generation.find(connection, uuid4()) is None
+        both = one_generation.find(connection, [one.generation_id, uuid4(), other.generation_id])
+        assert {found.id: found.deleted_at is None for found in both} == {
+            one.generation_id: False,
+            other.generation_id: True,
+        }
 
 
 def _types(details: generations.GenerationDetails) -> list[list[type]]:
