@@ -86,6 +86,11 @@ def _as_json(part: Select[Any]) -> ScalarSelect[Any]:
     return select(func.json_agg(rows.table_valued())).scalar_subquery()
 
 
+def _entry(name: str, part: Select[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Key and value, for `json_build_object`."""
+    return literal_column(f"'{name}'"), _as_json(part)
+
+
 def _is_decimal(kind: TypeEngine[Any]) -> bool:
     return isinstance(kind, Numeric) and not isinstance(kind, Float)
 
@@ -116,9 +121,7 @@ _PARTS: Final = {
     **parts(lambda generation_id: generation_id == _ASKED.c.id),
 }
 _READERS: Final = {name: _readers(part) for name, part in _PARTS.items()}
-_ROWS: Final[list[ColumnElement[Any]]] = [
-    one for name, part in _PARTS.items() for one in (literal_column(f"'{name}'"), _as_json(part))
-]
+_ROWS: Final = [one for name, part in _PARTS.items() for one in _entry(name, part)]
 # Built once: building it costs more than sending it.
 _WHOLE: Final = (
     select(
