@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx2
+import pytest
 
+import api.event_stream
 from tests.support.api_desk import ApiDesk
 from tests.support.sandbox_client import until
 
@@ -133,3 +135,10 @@ def test_a_listener_with_a_revoked_key_hears_no_more(desk: ApiDesk) -> None:
         keys.revoke(desk.resources, token[:11])
         assert all(not line.startswith("id: 9") for line in lines), "the stream ends by itself"
     client.close()
+
+
+def test_who_hears_of_nothing_hears_that_the_connection_lives(desk: ApiDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.event_stream, "_ALIVE_S", 0.2)
+    with desk.as_().stream("GET", "/api/events") as reply:
+        said = (line for line in reply.iter_lines() if line.startswith(":"))
+        assert [next(said) for _ in range(3)] == [": alive"] * 3
