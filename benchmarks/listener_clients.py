@@ -1,8 +1,8 @@
 """The clients of `bench_listeners`: listeners to server-sent events, and readers that ask at a fixed pace.
 
-On bare sockets, so that they take little of the machine that they share with what is measured. Run as a program: it
-prints `ready` once it is at work, goes on until a line comes on its standard input (for listeners: the number of the
-last event to wait for), and prints what it saw as JSON.
+On bare connections of uvloop, so that they take little of the machine that they share with what is measured. Run as a
+program: it prints `ready` once it is at work, goes on until a line comes on its standard input (for listeners: the
+number of the last event to wait for), and prints what it saw as JSON.
 """
 
 import argparse
@@ -17,11 +17,14 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
+
+import uvloop
 
 TOKEN: Final = "LISTENER_TOKEN"
 _EVENT: Final = re.compile(rb"\nid: (\d+)\ndata: ")
 _AT: Final = re.compile(rb'\nid: \d+\ndata: \{"type":"[a-z._]+","at":"([^"]+)"')
+_LENGTH: Final = re.compile(rb"content-length: (\d+)")
 #: No event's beginning is longer.
 _BEGINNING: Final = 120
 #: Every so manieth listener looks at its clock; one of them hangs up and comes back every so often.
@@ -49,8 +52,8 @@ class Listener(asyncio.Protocol):
         await asyncio.get_running_loop().create_connection(lambda: self, host, port)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self._kept = transport, b""
+        # uvloop's is one by what it does, not by its class.
+        self._transport, self._kept = cast("asyncio.Transport", transport), b""
         self._lost.clear()
         resumed = b"" if self.last is None else b"Last-Event-ID: %d\r\n" % self.last
         transport.write(self._request + resumed + b"\r\n")
@@ -126,31 +129,66 @@ async def listen(host: str, port: int, *, count: int) -> dict[str, Any]:
     }
 
 
+class Connection(asyncio.Protocol):
+    """Asks one question at a time."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._kept = b""
+        self._answer: asyncio.Future[str] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    async def ask(self, request: bytes) -> str:
+        """The first line of the answer, once the whole of it is here.
+
+        Raises:
+            ConnectionError: the server has closed the connection.
+        """
+        assert self._transport is not None
+        if self._transport.is_closing():
+            raise ConnectionResetError
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._kept += data
+        head, ended, body = self._kept.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if ended and len(body) >= (int(length[1]) if length else 0):
+            assert self._answer is not None
+            self._kept = b""
+            self._answer.set_result(head.partition(b"\r\n")[0].decode())
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionResetError())
+
+
 async def read(host: str, port: int, *, per_s: float, ids: Sequence[str]) -> dict[str, Any]:
     """Ask at fixed moments, whether or not earlier answers have come: a slow answer delays no question."""
-    free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    free: list[Connection] = []
     took_ms: list[float] = []
     failed: list[str] = []
 
     async def ask(due: float) -> None:
-        kept = free.pop() if free else None
-        reader, writer = kept or await asyncio.open_connection(host, port)
-        writer.write(_request(f"/api/generate/{random.choice(ids)}") + b"\r\n")
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            # The server closes what nobody used for some seconds; every client asks such a question again.
-            if kept is None:
-                raise
-            writer.close()
-            await ask(due)
-            return
-        length = re.search(rb"content-length: (\d+)", head)
-        await reader.readexactly(int(length[1]) if length else 0)
+        request = _request(f"/api/generate/{random.choice(ids)}") + b"\r\n"
+        while True:
+            kept = free.pop() if free else None
+            connection = kept or (await loop.create_connection(Connection, host, port))[1]
+            try:
+                answer = await connection.ask(request)
+                break
+            except ConnectionError:
+                # The server closes what nobody used for some seconds; every client asks such a question again.
+                if kept is None:
+                    raise
         took_ms.append(1000 * (loop.time() - due))
-        if not head.startswith(b"HTTP/1.1 200"):
-            failed.append(head.partition(b"\r\n")[0].decode())
-        free.append((reader, writer))
+        if not answer.startswith("HTTP/1.1 200"):
+            failed.append(answer)
+        free.append(connection)
 
     loop = asyncio.get_running_loop()
     print("ready", flush=True)
@@ -193,10 +231,10 @@ def main() -> None:
     parser.add_argument("--reads", type=float, help="a second; the ids of generations come on standard input first")
     asked = parser.parse_args()
     if asked.listeners:
-        told = asyncio.run(listen("127.0.0.1", asked.port, count=asked.listeners))
+        told = uvloop.run(listen("127.0.0.1", asked.port, count=asked.listeners))
     else:
         ids = sys.stdin.readline().split()
-        told = asyncio.run(read("127.0.0.1", asked.port, per_s=asked.reads, ids=ids))
+        told = uvloop.run(read("127.0.0.1", asked.port, per_s=asked.reads, ids=ids))
     print(json.dumps(told))
 
 
