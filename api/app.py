@@ -108,7 +108,6 @@ def create_app(
     app.state.resources = resources
     app.state.installation = installation
     app.state.recognised = Recognised()
-    app.state.reads = GenerationReads(resources)
     app.state.metrics_token = metrics_token
     app.state.held = 0
     app.state.hub = hub
@@ -116,8 +115,9 @@ def create_app(
         app.include_router(module.router)
     answer_with_problems(app)
     answer_with_pages(app)
+    reads = GenerationReads(resources)
     # The last one that is added is the first that a request meets.
-    app.add_middleware(DirectReads, resources=resources, reads=app.state.reads, recognised=app.state.recognised)
+    app.add_middleware(DirectReads, resources=resources, reads=reads, recognised=app.state.recognised)
     app.add_middleware(Bodies)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import event
 
+from api.callers import Recognised
 from api.generation_reads import GenerationReads
 from db.session import Database, DatabaseAway
 from domain.access import Scope
@@ -73,6 +74,18 @@ def test_reads_of_a_moment_are_one_statement(desk: ApiDesk) -> None:
     assert (len(found), missing) == (20, None)
     assert len({one.content for one in found}) == 2
     assert len([one for one in statements if "json_agg" in one]) == 1
+
+
+def test_a_key_that_many_bring_at_once_is_looked_up_once(desk: ApiDesk) -> None:
+    token, recognised = desk.key(), Recognised()
+
+    async def ask() -> list[Any]:
+        return await asyncio.gather(*(recognised.find(desk.resources, token) for _ in range(20)))
+
+    with _statements(desk.resources.database) as statements:
+        found = asyncio.run(ask())
+    assert {one.name for one in found} == {"local-admin-0-0"}
+    assert len([one for one in statements if one.startswith("SELECT api_keys")]) == 1
 
 
 def test_everybody_who_asked_is_told_that_postgres_is_away(desk: ApiDesk) -> None:
