@@ -28,6 +28,7 @@ BENCHMARKS: Final = (
     ("bench_routing",),
     ("bench_preference",),
     ("bench_analysis",),
+    ("bench_long_pictures",),
 )
 _LONGEST_S: Final = 900
 

@@ -1,7 +1,7 @@
 """Turn scores and thresholds into a verdict. Pure: scores come from `validation`, thresholds from the character."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 #: The origin of thresholds that nobody set or calibrated.
@@ -42,6 +42,7 @@ class Thresholds:
         version: counts from 1 per character.
         origin: `DEFAULT`, `calibrated (date, n, core AUC)` or who set them; shown beside every verdict.
         style_decides: whether a picture must also reach the style threshold; otherwise style is advisory.
+        core_by_crops: the core threshold of the best of several crops, by their number, where a calibration gave it.
     """
 
     version: int
@@ -49,6 +50,20 @@ class Thresholds:
     style: float
     origin: str
     style_decides: bool = True
+    core_by_crops: Mapping[int, float] = field(default_factory=dict, hash=False)
+
+    def for_crops(self, crops: int) -> "Thresholds":
+        """Those of a picture that was seen in so many crops: the best of several passes by accident more often.
+
+        Without a calibration nobody knows by how much, so that the threshold stays and its origin says so.
+        """
+        if crops == 1:
+            return self
+        core = self.core_by_crops.get(crops)
+        if core is None:
+            return replace(self, origin=f"{self.origin}; not raised for the best of {crops} crops")
+        told = "raised" if core > self.core else "enough"
+        return replace(self, core=core, origin=f"{self.origin}; {told} for the best of {crops} crops")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,8 @@ def join_words(parts: list[str]) -> str:
 
 def thresholds_origin(thresholds: Thresholds) -> str:
     """The origin of thresholds, and whether style decides."""
-    origin = "default threshold" if thresholds.origin == DEFAULT else thresholds.origin
+    source, *further = thresholds.origin.split("; ")
+    origin = "; ".join(["default threshold" if source == DEFAULT else source, *further])
     return origin if thresholds.style_decides else f"{origin}; style is advisory and decides nothing"
 
 

@@ -85,6 +85,8 @@ def _calibrated(
         )
     for note in found.notes[len(examples.notes) :]:
         terminal.note(note)
+    if found.long_pictures_told is not None:
+        terminal.note(found.long_pictures_told)
     for sentence in found.left_out[:_NAMED]:
         terminal.note(f"left out: {sentence}")
     if len(found.left_out) > _NAMED:

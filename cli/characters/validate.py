@@ -172,6 +172,7 @@ def _image(done: Checked, one: CheckedPicture) -> dict[str, Any]:
         },
         "nearest_reference": done.character.references[detail.nearest].position,
         "crop": {"number": detail.crop, "of": detail.crops},
+        "thresholds_origin": thresholds_origin(verdict.thresholds),
     }
 
 
@@ -212,7 +213,9 @@ def _shown(done: Checked) -> Sequence[RenderableType]:
         verdict = one.verdict
         word = _word(verdict)
         if one.detail is not None and one.detail.crops > 1:
-            word.append(f" (crop {one.detail.crop} of {one.detail.crops})")
+            raised = verdict.thresholds.core > done.thresholds.core
+            least = f", which must reach {verdict.thresholds.core:.3f}" if raised else ""
+            word.append(f" (crop {one.detail.crop} of {one.detail.crops}{least})")
         table.add_row(path, f"{verdict.scores.core:.3f}", f"{verdict.scores.style:.3f}", word)
     summary = f"{done.passed} of {len(done.pictures)} pass as {done.character.name!r}"
     where = f"thresholds, version {done.thresholds.version}: {describe_thresholds(done.thresholds)}"

@@ -245,6 +245,7 @@ def _character(row: Row[Any], references: Sequence[ReferenceRow]) -> CharacterRo
             style=row.style,
             origin=row.origin,
             style_decides=row.style_decides,
+            core_by_crops={int(crops): cut for crops, cut in (row.calibration or {}).get("core_by_crops", {}).items()},
         ),
         aggregation=row.aggregation,
         fitted_to=row.model,

@@ -188,7 +188,10 @@ def _verdicts(resources: Resources, check: Check) -> tuple[list[NewVerdict], Map
             NewVerdict(
                 asset_id=one.asset_id,
                 character_id=character.id,
-                verdict=Verdict(scores=score.scores, thresholds=character.thresholds),
+                verdict=Verdict(
+                    scores=score.scores,
+                    thresholds=character.thresholds.for_crops(score.detail.crops if score.detail is not None else 1),
+                ),
                 origin=score.origin,
                 readings=asdict(score.detail) if score.detail is not None else {},
             )

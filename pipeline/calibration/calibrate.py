@@ -26,6 +26,7 @@ from pipeline.resources import Resources
 from reports.separation import Cut, Separation
 from validation.base import Aggregation
 from validation.calibration import Errors, Examined, Rule, examine, roc
+from validation.crops import cuts_by_crops
 from validation.embedder import Scoring, ScoringModel
 
 __all__ = ["Calibration", "ThresholdVersion", "apply", "as_json", "calibrate", "separations", "versions"]
@@ -50,6 +51,7 @@ class Calibration:
         left_out: examples that cannot be scored, with reasons.
         notes: how the sets were chosen.
         made_on: date of the new thresholds.
+        core_by_crops: the recommended core cut of the best of several crops, by their number.
         long_pictures: the examples are mostly seen in several crops, so that the cut holds for such pictures.
     """
 
@@ -64,6 +66,7 @@ class Calibration:
     left_out: Sequence[str]
     notes: Sequence[str]
     made_on: date
+    core_by_crops: Mapping[int, float]
     long_pictures: bool = False
 
     @property
@@ -90,6 +93,22 @@ class Calibration:
             self.character.thresholds,
             fitted_to=fitted_to(self.character),
             scored_by=Weights(name=self.model.name, revision=self.model.revision),
+        )
+
+    @property
+    def long_pictures_told(self) -> str | None:
+        """What the best of several crops must reach and what that costs; None where the cut holds for it too."""
+        cut, (shown, _) = self.core.recommended.cut, self.scores(Aspect.CORE)
+        raised = ", ".join(
+            f"{one:.3f} in {crops} crops ({sum(score < one for score in shown) / len(shown):.0%})"
+            for crops, one in self.core_by_crops.items()
+            if one > cut
+        )
+        return (
+            f"the best crop of a long picture must reach more than {cut:.3f}, or it would accept more strangers:"
+            f" {raised}; in brackets, which share of these positives lies below"
+            if raised
+            else None
         )
 
     @property
@@ -166,6 +185,7 @@ def calibrate(
             raise BadInput(f"none of the {what} can be scored: {left_out[0]}")
     crops = median(positives.crops), median(negatives.crops)
     core, style = _examined(examples, positives, negatives)
+    by_crops = cuts_by_crops(core.recommended.cut, values_of(negatives.scores, Aspect.CORE), seen_in=round(crops[1]))
     return Calibration(
         character=examples.character,
         aggregation=aggregation,
@@ -176,7 +196,12 @@ def calibrate(
         negatives=negatives.scores,
         counts=examples.counts(),
         left_out=left_out,
-        notes=[*examples.notes, *_groups_told(core, alike=alike), *_crops_told(*crops)],
+        notes=[
+            *examples.notes,
+            *_groups_told(core, alike=alike),
+            *_crops_told(*crops),
+        ],
+        core_by_crops=by_crops,
         long_pictures=min(crops) > 1,
         made_on=today,
     )
@@ -243,6 +268,7 @@ def as_json(calibration: Calibration) -> dict[str, Any]:
         "left_out": list(calibration.left_out),
         "notes": list(calibration.notes),
         "core": _figures(calibration.core),
+        "core_by_crops": {str(crops): cut for crops, cut in calibration.core_by_crops.items()},
         "style": _figures(calibration.style),
         "style_decides": calibration.style_decides,
         "both_now": asdict(calibration.now),

@@ -263,7 +263,7 @@ def _verdicts(
     return [
         NewVerdict(
             asset_id=picture.asset_id,
-            verdict=Verdict(scores=scores, thresholds=character.thresholds),
+            verdict=Verdict(scores=scores, thresholds=character.thresholds.for_crops(detail.crops)),
             origin=origin,
             readings=asdict(detail),
         )

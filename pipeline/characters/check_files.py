@@ -109,7 +109,9 @@ def decided_by(character: CharacterRow, only: Type | None) -> CharacterRow:
     if only is Type.STYLE:
         origin = f"{thresholds.origin}; only style decides"
         # The least that a cosine can be, so that the core score stands there and decides nothing.
-        return replace(character, thresholds=replace(thresholds, core=-1.0, style_decides=True, origin=origin))
+        return replace(
+            character, thresholds=replace(thresholds, core=-1.0, core_by_crops={}, style_decides=True, origin=origin)
+        )
     return character
 
 
@@ -151,7 +153,7 @@ def check(
     for path, outcome in zip(paths, outcomes, strict=True):
         if isinstance(outcome, Embedding):
             scores, detail = next(compared)
-            verdict = Verdict(scores=scores, thresholds=thresholds)
+            verdict = Verdict(scores=scores, thresholds=thresholds.for_crops(detail.crops))
             pictures.append(CheckedPicture(path=path, verdict=verdict, detail=detail))
         else:
             pictures.append(CheckedPicture(path=path, failure=outcome))
@@ -171,6 +173,7 @@ def _overridden(thresholds: Thresholds, *, core: float | None, style: float | No
         core=thresholds.core if core is None else core,
         style=thresholds.style if style is None else style,
         origin="set for this call",
+        core_by_crops={} if core is not None else thresholds.core_by_crops,
         style_decides=thresholds.style_decides or style is not None,
     )
 

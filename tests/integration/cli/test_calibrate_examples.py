@@ -1,6 +1,7 @@
 """Which pictures `calibrate` takes for examples, and what `feedback` adds to them."""
 
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -162,3 +163,22 @@ def test_long_pictures_are_calibrated_by_the_crops_that_the_check_looks_at(
     assert mixed["notes"][0].startswith("the positives are seen in 3 and the negatives in 1 crops")
     square = likeness.document("calibrate", lulu, "--positives", good, "--negatives", bad)
     assert (square["notes"], square["long_pictures"]) == ([], False)
+
+
+def test_a_calibration_on_square_pictures_raises_the_threshold_of_long_ones(
+    likeness: CommandLine, lulu: str, gallery: Gallery, good: Path, bad: Path
+) -> None:
+    said = likeness.document("calibrate", lulu, "--positives", good, "--negatives", bad, "--apply")
+    cut, by_crops = said["core"]["recommended"]["cut"], said["core_by_crops"]
+    assert cut < by_crops["3"] < by_crops["5"] < by_crops["9"] < 1
+    between = (cut + by_crops["3"]) / 2
+    long = gallery.file("wide/three.png", core=0.1, further=[0.2, between])
+    square = gallery.file("wide/one.png", core=between)
+    ended = likeness("validate", "--character", lulu, long, square, "--json")
+    first, second = json.loads(ended.out)["images"]
+    assert (first["core"]["passed"], second["core"]["passed"]) == (False, True)
+    assert (first["core"]["threshold"], second["core"]["threshold"]) == (by_crops["3"], cut)
+    assert first["thresholds_origin"].endswith("; raised for the best of 3 crops")
+    assert "must reach more than" in " ".join(
+        likeness("calibrate", lulu, "--positives", good, "--negatives", bad).err.split()
+    )

@@ -55,3 +55,18 @@ def test_the_best_passes_if_any_does(scores: list[tuple[float, float]]) -> None:
     assert chosen.passed == any(one.passed for one in verdicts)
     assert all(chosen.scores.core >= one.scores.core for one in verdicts if one.passed == chosen.passed)
     assert chosen.passed == (chosen.margin >= 0)
+
+
+def test_a_long_picture_must_reach_the_threshold_of_its_crops_and_says_so() -> None:
+    fitted = replace(THRESHOLDS, origin="calibrated", core_by_crops={3: 0.81, 5: 0.75})
+    assert fitted.for_crops(1) == fitted
+    assert (fitted.for_crops(3).core, fitted.for_crops(3).origin) == (
+        0.81,
+        "calibrated; raised for the best of 3 crops",
+    )
+    assert fitted.for_crops(5).origin == "calibrated; enough for the best of 5 crops"
+
+
+def test_without_a_calibration_the_threshold_stays_and_says_so() -> None:
+    seen = THRESHOLDS.for_crops(3)
+    assert (seen.core, seen.origin) == (0.75, "default; not raised for the best of 3 crops")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from validation.base import Aggregation
-from validation.crops import BEYOND_RATIO, MOST, central_first, crop_offsets
+from validation.crops import BEYOND_RATIO, MOST, central_first, crop_offsets, cuts_by_crops
 from validation.pixels import model_input
 from validation.preprocessing import CLIP_DEFAULT
 from validation.similarity import compare, frame_of, joined, pack, taken_apart, unpack
@@ -81,3 +81,30 @@ def test_a_long_reference_counts_by_its_central_crop() -> None:
     reference = joined([pack(np.array(core, np.float32), np.ones(3, np.float32)) for core in ([1, 0], [0, 1], [0, 1])])
     [(scores, _)] = compare([taken_apart(reference)[1]], [reference], frame=FRAME)
     assert scores.core == pytest.approx(0)
+
+
+def test_the_best_of_several_crops_must_reach_more_the_more_there_are() -> None:
+    strangers = [float(one) for one in np.random.default_rng(3).normal(0.2, 0.2, 200)]
+    cuts = cuts_by_crops(0.6, strangers, seen_in=1)
+    assert list(cuts) == [3, 5, 7, 9]
+    assert 0.6 < cuts[3] < cuts[5] < cuts[7] < cuts[9] < 0.9
+
+
+@pytest.mark.parametrize("crops", [3, 5, 9])
+def test_strangers_pass_no_more_often_by_the_best_of_several_crops(crops: int) -> None:
+    rng = np.random.default_rng(crops)
+    cut = cuts_by_crops(0.6, np.tanh(rng.normal(0.2, 0.25, 400)).tolist(), seen_in=1)[crops]
+    single = float((np.tanh(rng.normal(0.2, 0.25, 40_000)) >= 0.6).mean())
+    best = np.tanh(rng.normal(0.2, 0.25, (40_000, crops))).max(axis=1)
+    assert float((best >= 0.6).mean()) > 2 * single, "which is what the raised cut is for"
+    assert float((best >= cut).mean()) < 1.5 * single
+
+
+def test_a_cut_from_long_pictures_holds_for_as_many_crops() -> None:
+    cuts = cuts_by_crops(0.6, [0.1, 0.2, 0.3, 0.4], seen_in=5)
+    assert cuts[3] == cuts[5] == 0.6
+    assert cuts[7] > 0.6
+
+
+def test_strangers_that_are_all_alike_raise_nothing() -> None:
+    assert set(cuts_by_crops(0.6, [0.2, 0.2, 0.2], seen_in=1).values()) == {0.6}
