@@ -171,16 +171,18 @@ def claim(connection: Connection, generation_id: GenerationId, *, lease: Lease) 
 
 
 def record(
-    connection: Connection, generation_id: GenerationId, *, token: LeaseToken, record: Mapping[str, Any]
+    connection: Connection, generation_id: GenerationId, *, token: LeaseToken, records: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Add the record of a stage; the next one has tries and deaths of its own.
+    """Add the records of stages, if there are any; the next stage has tries and deaths of its own.
 
     Raises:
         LostRace: the lease is no longer the caller's, or the generation no longer being prepared.
     """
+    if not records:
+        return
     _held(connection, generation_id, token=token, tries=0, deaths=0)
     before = func.coalesce(generations.c.pipeline_data[STAGES], cast(literal("[]"), JSONB))
-    added = func.jsonb_build_array(literal(storable_json(record), JSONB))
+    added = literal(storable_json(list(records)), JSONB)
     _set(connection, generation_id, pipeline_data=_with(STAGES, before.op("||")(added)))
 
 

@@ -6,10 +6,10 @@ stages that it finished; the next one goes on behind them.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from db.moves import preparation
 from db.moves.preparation import Claimed
@@ -35,6 +35,8 @@ _AGAIN_AFTER: Final = 3
 _ROUTED_AHEAD: Final = 20
 _TRIES: Final = 4
 _FIRST_WAIT_S: Final = 2.0
+
+_Records: TypeAlias = list[Mapping[str, Any]]
 
 
 def publish_waiting(resources: Resources) -> int:
@@ -68,25 +70,28 @@ def prepare(resources: Resources, generation_id: GenerationId) -> Again | None:
 def _work_on(resources: Resources, claimed: Claimed, lease: Lease) -> Again | None:
     known = claimed.known
     if claimed.deaths > resources.timing.deaths_alone:
-        _fail(resources, known, lease, Poison(f"{claimed.deaths} workers died while preparing this generation"))
+        poison = Poison(f"{claimed.deaths} workers died while preparing this generation")
+        _fail(resources, known, lease, [], poison)
         return None
+    off: _Records = []  # of stages that are off, written with whatever is written next: each commit is a wait
     try:
         for stage in STAGES[known.stages :]:
             place = stage.place(known)
             if place is not None and place not in _places(resources):
-                _hand_over(resources, known, lease, place=place)
+                _hand_over(resources, known, lease, off, place=place)
                 return None
             try:
-                known = _done(resources, known, lease, stage, off=place is None)
+                known = _done(resources, known, lease, stage, off, is_off=place is None)
             except Elsewhere as wanted:
-                _hand_over(resources, known, lease, place=wanted.place)
+                _hand_over(resources, known, lease, off, place=wanted.place)
                 return None
         ready = request.ready(resources, known)
     except LikenessError as failure:
         if isinstance(failure, LostRace):
             raise
-        return _failed(resources, claimed, known, lease, failure)
+        return _failed(resources, claimed, known, lease, off, failure=failure)
     with resources.database.transaction() as connection:
+        preparation.record(connection, known.generation_id, token=lease.token, records=off)
         preparation.queue(connection, known.generation_id, token=lease.token, ready=ready)
     resources.fault_points.reach("prepare.queued")
     admit(resources, ready.provider)
@@ -98,30 +103,35 @@ def _places(resources: Resources) -> Sequence[Place]:
     return (Place.ANY, Place.IO if resources.scorer is None else Place.GPU)
 
 
-def _done(resources: Resources, known: Known, lease: Lease, stage: Stage, *, off: bool) -> Known:
-    """Run a stage and write its record."""
+def _done(resources: Resources, known: Known, lease: Lease, stage: Stage, off: _Records, *, is_off: bool) -> Known:
+    """Run a stage and write its record behind those of `off`; that of a stage that is off joins them."""
     started_at, began = datetime.now(UTC), time.monotonic()
-    added: Added = OFF if off else stage.run(resources, known)
+    added: Added = OFF if is_off else stage.run(resources, known)
     record = added.record(stage.name, started_at=started_at, took_s=time.monotonic() - began)
-    with resources.database.transaction() as connection:
-        preparation.record(connection, known.generation_id, token=lease.token, record=record)
-    if not off:
+    off.append(record)
+    if not is_off:
+        with resources.database.transaction() as connection:
+            preparation.record(connection, known.generation_id, token=lease.token, records=off)
+        off.clear()
         resources.fault_points.reach("prepare.recorded")
     return known.having(record["added"])
 
 
-def _hand_over(resources: Resources, known: Known, lease: Lease, *, place: Place) -> None:
+def _hand_over(resources: Resources, known: Known, lease: Lease, off: _Records, *, place: Place) -> None:
     with resources.database.transaction() as connection:
+        preparation.record(connection, known.generation_id, token=lease.token, records=off)
         preparation.hand_over(connection, known.generation_id, token=lease.token, place=place, wait=timedelta(0))
     resources.fault_points.reach("prepare.handed_over")
     resources.dispatch.prepare(generation_id=known.generation_id, place=place)
 
 
-def _failed(resources: Resources, claimed: Claimed, known: Known, lease: Lease, failure: LikenessError) -> Again | None:
+def _failed(
+    resources: Resources, claimed: Claimed, known: Known, lease: Lease, off: _Records, *, failure: LikenessError
+) -> Again | None:
     """Again after a while where that may help, and else the end of the generation: nothing was paid for a picture."""
     again = claimed.tries if known.stages == claimed.known.stages else 1
     if not failure.retryable or again >= _TRIES:
-        _fail(resources, known, lease, failure)
+        _fail(resources, known, lease, off, failure)
         return None
     wait = timedelta(seconds=_FIRST_WAIT_S * 2**again * (0.5 + resources.jitter() / 2))
     log.warning(
@@ -129,11 +139,13 @@ def _failed(resources: Resources, claimed: Claimed, known: Known, lease: Lease, 
     )
     place = Place.ANY if known.stages == len(STAGES) else STAGES[known.stages].place(known) or Place.ANY
     with resources.database.transaction() as connection:
+        preparation.record(connection, known.generation_id, token=lease.token, records=off)
         preparation.hand_over(connection, known.generation_id, token=lease.token, place=place, wait=wait)
     return Again(wait)
 
 
-def _fail(resources: Resources, known: Known, lease: Lease, failure: LikenessError) -> None:
+def _fail(resources: Resources, known: Known, lease: Lease, off: _Records, failure: LikenessError) -> None:
     log.warning("generation %s gets no prompt: %s", known.generation_id, failure)
     with resources.database.transaction() as connection:
+        preparation.record(connection, known.generation_id, token=lease.token, records=off)
         preparation.fail(connection, known.generation_id, token=lease.token, failure=failure)
