@@ -144,6 +144,25 @@ def test_what_may_pass_is_tried_again_a_few_times(bench: Bench, monkeypatch: pyt
     assert row_of(bench).error_code == "picture_away"
 
 
+def test_a_stage_that_is_off_in_front_of_one_that_fails_is_recorded_once_and_gives_no_endless_tries(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(resources: Resources, known: Known) -> Added:
+        raise PictureAway("the host is away")
+
+    off = Stage(name="off", place=stages.never, run=stages.nothing)
+    use(monkeypatch, off, Stage(name="analysis", place=lambda _: Place.ANY, run=failing))
+    bench.enqueue("a pig", preparation=WISH)
+    tries = 0
+    while row_of(bench).state == "preparing" and tries < 10:
+        bench.books.sql("UPDATE preparations SET published_at = now()")
+        prepare.prepare(bench.resources, the_one(bench))
+        tries += 1
+    row = row_of(bench)
+    assert (row.state, row.error_code, tries) == ("failed", "picture_away", 5)
+    assert [(one["name"], one["outcome"]) for one in row.pipeline_data["stages"]] == [("off", "off")]
+
+
 def test_a_cancel_in_between_wins(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def cancelled(resources: Resources, known: Known) -> Added:
         with resources.database.transaction() as connection:
