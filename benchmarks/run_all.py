@@ -29,6 +29,7 @@ BENCHMARKS: Final = (
     ("bench_preference",),
     ("bench_analysis",),
     ("bench_long_pictures",),
+    ("bench_enhancement",),
 )
 _LONGEST_S: Final = 900
 
