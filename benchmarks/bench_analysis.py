@@ -5,7 +5,11 @@ weights of the sandbox, is its confidence as right as it says, and how near are 
 Hypothesis: the weights were trained for likeness, so what changes from picture to picture of a character is lost to
 them, but for the scene.
 Control: chance, one in the number of words; and for the warmth, drawings of other seeds than those that are measured.
-Run: python benchmarks/bench_analysis.py [DRAWINGS]; appends a line to results/analysis.jsonl.
+Agreement: what both analysers say of the same drawings, by attribute, with Cohen's kappa: 0 is what two reach who guess
+by their own habits, 1 is full agreement. The vision model is the sandbox's stand-in, asked by HTTP with the product's
+own question. It looks at nothing and draws words by the digest of the file, so that kappa must be near 0 whatever the
+local analyser is worth: this checks the measure. `WORDS_URL`, `WORDS_KEY` and `WORDS_MODEL` name a real one.
+Run: python -m benchmarks.bench_analysis [DRAWINGS]; appends a line to results/analysis.jsonl.
 """
 
 import json
@@ -14,19 +18,28 @@ import platform
 import random
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from domain.garments import Attribute
-from pipeline.preparing.local_analysis import shares_of
+from domain.errors import BadInput
+from domain.garments import Attribute, read_spec
+from pipeline.preparing import vision_analysis
+from pipeline.preparing.local_analysis import analyse, shares_of
 from pipeline.preparing.vocabulary import Vocabulary, vocabulary_of
+from providers.openai.words import Rates, WordsClient
 from sandbox.drawing.characters import COLOUR_WORDS
 from sandbox.drawing.picture import draw
+from sandbox.process import running
 from validation.clip import ClipScorer
 from validation.colours import colours_of, difference
 from validation.pixels import decode
@@ -38,6 +51,7 @@ SPECIES = ("pig", "cat", "dog", "bear", "fox")
 GARMENTS = ("raincoat", "sweater", "dress", "overalls", "kimono", "cape", "apron", "spacesuit")
 HATS = ("a gold crown", "a straw sunhat", "a chef hat", "a wizard hat")
 COLOURS = ("red", "yellow", "green", "blue", "purple", "white", "orange", "mint", "pink", "teal")
+STAND_IN = "gpt-6-luna"
 #: Colours within this distance in OKLab, times 100, are plainly the same colour in light and shade.
 NEAR = 10.0
 
@@ -111,6 +125,49 @@ def colour_figures(drawings: Sequence[Drawing]) -> dict[str, float]:
     }
 
 
+@contextmanager
+def vision_model() -> Iterator[WordsClient]:
+    """The model of the environment, or else the sandbox's stand-in."""
+    rates = Rates(usd_in=Decimal(0), usd_out=Decimal(0))
+    if url := os.environ.get("WORDS_URL"):
+        yield WordsClient(base_url=url, key=os.environ["WORDS_KEY"], model=os.environ["WORDS_MODEL"], rates=rates)
+        return
+    with tempfile.TemporaryDirectory() as scratch, running(Path(scratch) / "sandbox", latency_s=0.0) as url:
+        yield WordsClient(base_url=f"{url}/openai", key="sandbox", model=STAND_IN, rates=rates)
+
+
+def agreement(scorer: ClipScorer, drawings: Sequence[Drawing]) -> dict[str, Any]:
+    """By attribute of which both said something: how often the same, and beyond what their habits alone would give."""
+    pairs: dict[Attribute, list[tuple[str, str]]] = {}
+    useless = 0
+    with vision_model() as client:
+        for drawing in drawings:
+            (mine,) = analyse(drawing.content, scorer=scorer, model=CLIP).garments
+            try:
+                theirs = read_spec(client.ask(vision_analysis.question(drawing.content)).content)[0]
+            except BadInput:
+                useless += 1
+                continue
+            for attribute in mine.values.keys() & theirs.values.keys():
+                pairs.setdefault(attribute, []).append((mine.values[attribute], theirs.values[attribute]))
+        model = client.model if os.environ.get("WORDS_URL") else f"{client.model}, the sandbox's stand-in"
+    return {
+        "vision_model": model,
+        "answers_of_no_use": useless,
+        "by_attribute": {one.value: kappa(found) for one, found in sorted(pairs.items())},
+    }
+
+
+def kappa(pairs: Sequence[tuple[str, str]]) -> Mapping[str, float | int | None]:
+    """Source: J. Cohen, Educational and Psychological Measurement 20 (1960), 37-46."""
+    count = len(pairs)
+    same = sum(one == other for one, other in pairs) / count
+    firsts, seconds = Counter(one for one, _ in pairs), Counter(other for _, other in pairs)
+    by_habit = sum(firsts[word] * seconds[word] for word in firsts) / count**2
+    beyond = None if by_habit == 1 else round((same - by_habit) / (1 - by_habit), 3)
+    return {"pictures": count, "same": round(same, 3), "same_by_habit": round(by_habit, 3), "kappa": beyond}
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     vocabulary = vocabulary_of(CLIP)
@@ -121,6 +178,7 @@ def main() -> None:
         warmth = fitted(scorer, [Drawing(at, scenes) for at in range(count)], scenes, templates)
         by_scene = shares(scorer, measured, asked(scenes, templates, warmth))
         garments = shares(scorer, measured, asked(GARMENTS, ["a pig in a red {}", "a cat in a blue {}"], warmth))
+        agreed = agreement(scorer, measured)
         hats = shares(scorer, measured, asked(HATS, ["a pig with {}", "a cat with {} in the city"], warmth))
     line = {
         "drawings": count,
@@ -130,6 +188,7 @@ def main() -> None:
         "warmth": warmth,
         "scene_confidence_less_accuracy": off(by_scene, [one.scene for one in measured]),
         "colours": colour_figures(measured),
+        "agreement": agreed,
         "commit": subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
         ).stdout.strip(),
