@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from domain.errors import BadInput
 from domain.rates import per_second
 from domain.validation_messages import plain_message
+from runtime import redis_address
 from runtime.log_lines import LogFormat
 
 #: Allowed schemes of an address, with an example.
@@ -323,7 +324,7 @@ class Settings(BaseSettings):
         if not separator or not rest or scheme not in schemes:
             # The address may hold a password, so it is not repeated.
             raise ValueError(f"write it like {example}")
-        return SecretStr(address)
+        return SecretStr(redis_address.normal(address) if info.field_name == "redis_url" else address)
 
     @cached_property
     def picture_folder(self) -> Path:

@@ -1,5 +1,7 @@
 """The Celery application: how messages are written, routed, acknowledged and given back. No task body lives here."""
 
+from typing import Any
+
 import celery
 
 #: Longer than any task: a message is delivered again after this, and by then rescue has long taken over.
@@ -10,6 +12,7 @@ def make_app(broker_url: str) -> "celery.Celery":
     """A configured application without tasks; `tasks.bodies` adds those of a role."""
     app = celery.Celery("likeness", broker=broker_url, amqp="tasks.transport:Messages", set_as_current=False)
     app.conf.update(
+        broker_use_ssl=_tls(broker_url),
         task_serializer="json",
         accept_content=["json"],
         # State is in Postgres; a result backend would hold it twice, and grow.
@@ -42,3 +45,16 @@ def make_app(broker_url: str) -> "celery.Celery":
         timezone="UTC",
     )
     return app
+
+
+def _tls(broker_url: str) -> dict[str, Any] | None:
+    """The options of TLS that an address asks for; None for one without TLS.
+
+    Flower reads them nowhere else, and without any kombu would trust whatever certificate it is shown.
+    """
+    if not broker_url.startswith("rediss://"):
+        return None
+    from redis.connection import parse_url
+
+    asked = {name: value for name, value in parse_url(broker_url).items() if name.startswith("ssl_")}
+    return {"ssl_cert_reqs": "required", **asked}
