@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 PACKAGES := api cli db domain learning likeness pipeline providers reports runtime sandbox storage tasks tools validation worker
-.PHONY: help setup check test slow crash bench docs demo clean
+.PHONY: help setup check test slow crash bench docs sbom demo clean
 
 help:            ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench:           ## every benchmark beside its control; renews the tables of the
 
 docs:            ## write the parts of the documentation that code says already
 	./run python -m tools.generate_docs
+
+sbom:            ## write down what this environment holds, as CycloneDX (sbom.json)
+	./run cyclonedx-py environment .venv/bin/python --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file sbom.json
 
 demo:            ## 28 prompts through the whole system, on this machine
 	./run likeness demo

@@ -39,6 +39,8 @@ def flower() -> None:
             f"--port={port}",
             f"--max_tasks={_TASKS_KEPT}",
             "--purge_offline_workers=60",
+            # A message is known by the ids in it.
+            "--tasks_columns=name,state,args,kwargs,received,runtime,worker",
             "--logging=warning",
         ]
     )
