@@ -69,9 +69,7 @@ COMMANDS = (
     ),
     Entry(name="export", target="cli.batches.reports:export_command", panel=_LOOK, says="Copy pictures out, by theme"),
     Entry(name="cost", target="cli.batches.cost:cost_command", panel=_LOOK, says="What was paid, per batch and in all"),
-    Entry(
-        name="models", target="cli.operations.models:models_command", panel=_LOOK, says="Models, prices, what they take"
-    ),
+    Entry(name="models", target="cli.operations.models:app", panel=_LOOK, says="Models, prices, what they take"),
     Entry(name="routing", target="cli.operations.routing:app", panel=_LOOK, says="What models came to, and could have"),
     Entry(name="acts", target="cli.operations.acts:acts_command", panel=_LOOK, says="Who did what, the newest first"),
     Entry(name="audit", target="cli.operations.audit:audit_command", panel=_LOOK, says="Whether the books add up"),

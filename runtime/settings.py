@@ -286,7 +286,8 @@ class Settings(BaseSettings):
     @field_validator("clip_model")
     @classmethod
     def _found_from_anywhere(cls, model: str) -> str:
-        """The sandbox's own model goes by its place in the product, from whatever folder a command is called."""
+        """An empty variable is unset; the sandbox's own model goes by its place, from whatever folder it is called."""
+        model = model or cls.model_fields["clip_model"].default
         return str(_OWN_MODEL) if model == "sandbox/clip" and not Path(model).is_dir() else model
 
     @field_validator("ttapi_rate_limit", "replicate_rate_limit", "openai_rate_limit", "sandbox_rate_limit")

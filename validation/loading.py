@@ -1,7 +1,6 @@
 """Load model weights from a folder or the hub onto a device, with error messages that say what to do."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +11,10 @@ from torch import nn
 
 from domain.errors import ModelUnloadable
 from validation.weights import weight_files
+from validation.weights_download import download
 
 logger = logging.getLogger(__name__)
 
-_BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model")
 _SMALLER = "choose a smaller model, such as 'openai/clip-vit-base-patch32', or a machine with more memory"
 
 
@@ -59,15 +58,9 @@ def fetch(model: str) -> None:
     """
     if weight_files(model):
         return
-    from huggingface_hub import snapshot_download
-
     logger.warning("model %r is not on this machine: downloading it from the hub", model)
-    with _failures(model):
-        # The newest revision is meant; which one it was is told by the digest that every score carries.
-        folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "*.safetensors"])  # nosec B615
-        if not weight_files(model):  # many repositories have both formats, which doubles the download
-            folder = snapshot_download(model, allow_patterns=[*_BESIDE_WEIGHTS, "pytorch_model*.bin"])  # nosec B615
-    logger.info("model %r downloaded to %s", model, folder)
+    found = download(model)
+    logger.info("model %r downloaded, its digest is %s", model, found.digest)
 
 
 def load_model(model: str, *, dtype: torch.dtype, device: torch.device) -> nn.Module:
@@ -120,8 +113,7 @@ def _available_bytes() -> int | None:
 
 @contextmanager
 def _failures(model: str) -> Iterator[None]:
-    """Translate failures of transformers, the hub and torch while loading."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    """Translate failures of transformers and torch while loading."""
     from safetensors import SafetensorError
 
     try:
@@ -130,27 +122,10 @@ def _failures(model: str) -> Iterator[None]:
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise ModelUnloadable(f"{model!r} does not fit into memory; {_SMALLER}") from error
-    except GatedRepoError as error:
-        raise ModelUnloadable(f"{model!r} asks for an agreement: accept it on the hub, then `hf auth login`") from error
-    except RepositoryNotFoundError as error:
-        raise ModelUnloadable(
-            f"the hub knows no model {model!r}; check the spelling, or give a local folder"
-        ) from error
     except SafetensorError as error:
         raise ModelUnloadable(f"the weights of {model!r} are damaged ({error}); fetch them again") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise ModelUnloadable(_unreachable(model, error)) from error
-    except (ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
         raise ModelUnloadable(f"{model!r} cannot be loaded as CLIP or SigLIP: {_first_line(error)}") from error
-
-
-def _unreachable(model: str, error: Exception) -> str:
-    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
-    why = "HF_HUB_OFFLINE is set" if offline else _first_line(error)
-    return (
-        f"{model!r} is not on this machine and the hub cannot be had ({why}); fetch it where there is a network "
-        f"(`hf download {model}`) and copy the cache, or set CLIP_MODEL to a local folder"
-    )
 
 
 def _first_line(error: BaseException) -> str:

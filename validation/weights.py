@@ -22,7 +22,7 @@ def revision(model: str) -> str:
     """
     if not (files := weight_files(model)):
         raise ModelUnloadable(
-            f"the weights of {model!r} are not on this machine; fetch them with `hf download {model}`"
+            f"the weights of {model!r} are not on this machine; fetch them with `likeness models fetch`"
         )
     digests = {file.name: _digest_of(file) for file in files}
     if len(digests) == 1:

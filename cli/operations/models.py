@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.operations.models_fetch import fetch_command
 from cli.options import AsJson
 from cli.tables import table_of
 from cli.terminal import open_terminal
@@ -18,8 +19,13 @@ from domain.money import show
 from providers.catalogue import Catalogue, Model, load
 from providers.prices import listed, price
 
+app = typer.Typer(help="The catalogue of models; `fetch` brings the scoring model.", invoke_without_command=True)
+app.command("fetch")(fetch_command)
 
+
+@app.callback()
 def models_command(
+    context: typer.Context,
     provider: Annotated[str | None, typer.Option(help="Only models of this provider.")] = None,
     references: Annotated[bool, typer.Option("--references", help="Only models that take references.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Only models that are not shut down.")] = False,
@@ -29,6 +35,8 @@ def models_command(
     as_json: AsJson = False,
 ) -> None:
     """List the models: provider, cost per call, accepted inputs, and end of life."""
+    if context.invoked_subcommand is not None:
+        return
     with open_terminal(as_json=as_json) as terminal:
         day = (on or datetime.now(UTC)).date()
         catalogue = load()

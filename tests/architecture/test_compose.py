@@ -68,9 +68,15 @@ def test_nothing_is_published_beyond_loopback() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_no_container_fetches_weights_by_itself() -> None:
+    images = compose.images_file().read_text(encoding="utf-8")
+    (base,) = (stage for stage in images.split("\nFROM ") if " AS base\n" in stage)
+    assert "HF_HUB_OFFLINE=1" in base
+
+
 def test_the_image_runs_as_nobody_special_with_the_uv_of_the_run_script() -> None:
     images = compose.images_file().read_text(encoding="utf-8")
-    stages = images.split("\nFROM ")[2:]
+    stages = [stage for stage in images.split("\nFROM ") if "\nENTRYPOINT" in stage]
     assert len(stages) == 2
     assert all(stage.index("\nUSER likeness") < stage.index("\nENTRYPOINT") for stage in stages)
     version = re.compile(r"UV_VERSION=([\d.]+)")

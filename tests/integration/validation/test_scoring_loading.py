@@ -4,11 +4,9 @@ import gc
 import logging
 import shutil
 import weakref
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -26,7 +24,6 @@ from validation.precision import Trial, choose, closeness
 from validation.preprocessing import read_preprocessing
 from validation.similarity import frame_of, unpack
 from validation.specimens import specimens
-from validation.weights import weight_files
 
 SMALL_CLIP = Path(__file__).parents[3] / "sandbox" / "clip"
 
@@ -76,47 +73,8 @@ def test_a_name_that_cannot_be_fetched_says_how_to_get_it(
     with caplog.at_level(logging.WARNING):
         sentence = refused("nobody/clip-of-nowhere")
     assert "HF_HUB_OFFLINE is set" in sentence
-    assert "hf download nobody/clip-of-nowhere" in sentence
+    assert "`likeness models fetch` fetches it" in sentence
     assert "downloading it from the hub" in caplog.text
-
-
-class Hub:
-    """The hub's side of a download: files of one repository that match, put into the cache as its client does."""
-
-    def __init__(self, cache: Path, *files: str) -> None:
-        repository, revision = cache / "models--nobody--clip", "0" * 40
-        self._snapshot = repository / "snapshots" / revision
-        self._files = files
-        (repository / "refs").mkdir(parents=True)
-        (repository / "refs" / "main").write_text(revision)
-        self.sent: list[str] = []
-
-    def __call__(self, _model: str, *, allow_patterns: list[str]) -> str:
-        self._snapshot.mkdir(parents=True, exist_ok=True)
-        for name in self._files:
-            if any(fnmatch(name, pattern) for pattern in allow_patterns) and name not in self.sent:
-                (self._snapshot / name).write_text("{}")
-                self.sent.append(name)
-        return str(self._snapshot)
-
-
-@pytest.mark.parametrize(
-    ("there", "weights"),
-    [
-        (["config.json", "model.safetensors", "pytorch_model.bin", "tf_model.h5"], "model.safetensors"),
-        (["config.json", "pytorch_model.bin", "open_clip_pytorch_model.bin"], "pytorch_model.bin"),
-    ],
-    ids=["both", "only the older format"],
-)
-def test_weights_are_fetched_once_in_whichever_format_there_is(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: list[str], weights: str
-) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    hub = Hub(tmp_path, *there)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
-    loading.fetch("nobody/clip")
-    assert hub.sent == ["config.json", weights]
-    assert [file.name for file in weight_files("nobody/clip")] == [weights]
 
 
 def test_another_kind_of_model_is_no_clip(tmp_path: Path, clip_folder: Path) -> None:
