@@ -5,7 +5,8 @@
 Workers, Redis and PostgreSQL are killed (SIGKILL) or stopped for longer than a lease (SIGSTOP), fault points are armed,
 submissions lose their connection before and after acceptance, messages come twice. At the end every invariant of
 `tests.crash.invariants` must hold for each service, and no sample taken on the way may show a batch, the user's month
-or a lane's day above its limit. The record is appended to `benchmarks/results/crash.jsonl`.
+or a lane's day above its limit, and no log, row or message a secret of the settings. The record is appended to
+`benchmarks/results/crash.jsonl`.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from tests.crash.chaos import Enemy, copy_messages
 from tests.crash.invariants import above_the_limit, breaches, caps_passed, outcome_of, waiting
 from tests.crash.person import cancel_one, limit_spending, raise_a_limit, settle_what_nobody_lists
 from tests.crash.record import Record
+from tests.crash.secrets_left import PLANTED, secrets_left
 from tests.crash.wires import WIRES
 from tests.support.commands import ROOT, bill
 
@@ -97,6 +99,8 @@ class Driver:
             self._done.set()
             watch.join(timeout=10)
             self._judge(resources, url)
+            logs = [self._folder / "workers.log", *(settings.home / "logs").glob("*.log")]
+            self._record.breaches += secrets_left(servers, resources.database, folder=self._folder, logs=logs)
         return self._record
 
     def _settings(self, url: str, servers: Servers) -> Settings:
@@ -108,6 +112,7 @@ class Driver:
             redis_url=SecretStr(servers.redis_url),
             api_port=port,
             public_url=f"http://127.0.0.1:{port}",
+            **PLANTED,
         )
 
     def _arm(self, url: str) -> None:
