@@ -56,7 +56,7 @@ class Prometheus:
     def ask(self, expression: str, legend: str) -> Iterator[Series]:
         """The series of an expression that have a value."""
         step = max(1.0, (self.until - self.since) / _POINTS)
-        parameters = {"query": expression, "start": self.since, "end": self.until, "step": step}
+        parameters: dict[str, str | float] = {"query": expression, "start": self.since, "end": self.until, "step": step}
         reply = httpx2.get(f"{self.url}/api/v1/query_range", params=parameters, trust_env=False, timeout=30)
         for found in reply.raise_for_status().json()["data"]["result"]:
             points = [(float(at), float(value)) for at, value in found["values"] if value != "NaN"]

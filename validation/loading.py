@@ -10,8 +10,7 @@ import transformers
 from torch import nn
 
 from domain.errors import ModelUnloadable
-from validation.weights import weight_files
-from validation.weights_download import download
+from validation.weights import download, weight_files
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from cli.options import AsJson
 from cli.terminal import open_terminal
 from domain.errors import BadInput
 from runtime.settings import read_settings
-from validation.weights_download import download
+from validation.weights import download
 
 
 def fetch_command(
