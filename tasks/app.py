@@ -56,5 +56,6 @@ def _tls(broker_url: str) -> dict[str, Any] | None:
         return None
     from redis.connection import parse_url
 
-    asked = {name: value for name, value in parse_url(broker_url).items() if name.startswith("ssl_")}
+    said: dict[str, Any] = parse_url(broker_url)  # type: ignore[no-untyped-call]  # redis-py leaves it without types
+    asked = {name: value for name, value in said.items() if name.startswith("ssl_")}
     return {"ssl_cert_reqs": "required", **asked}
