@@ -237,7 +237,7 @@ def _weights(settings: Settings) -> Check:
     if files:
         size = sum(path.stat().st_size for path in files)
         return Check(name="scoring model", found=f"{_short(model)}, {size / 1e6:,.0f} MB on this machine")
-    advice = f"the first check downloads it; `hf download {model}` does so now"
+    advice = "the first check downloads it; `likeness models fetch` does so now"
     return Check(name="scoring model", health=Health.NOTE, found=f"{model} is not on this machine", advice=advice)
 
 

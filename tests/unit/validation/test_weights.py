@@ -62,5 +62,5 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 def test_a_name_whose_weights_are_not_here_has_no_digest() -> None:
     assert weight_files("nobody/clip-of-nowhere") == []
-    with pytest.raises(ModelUnloadable, match="hf download"):
+    with pytest.raises(ModelUnloadable, match="likeness models fetch"):
         revision("nobody/clip-of-nowhere")

@@ -77,7 +77,7 @@ def _merged_prompts(sheet: Worksheet) -> None:
     sheet.merge_cells("A2:A3")
 
 
-_EPOCH_1904 = {"xl/workbook.xml": lambda text: text.replace("<workbookPr />", '<workbookPr date1904="1"/>')}
+_EPOCH_1904 = {"xl/workbook.xml": lambda text: re.sub("<workbookPr */>", '<workbookPr date1904="1"/>', text)}
 
 CASES = [
     Case(says="plain text", content=cell("theme", "sea"), rows=pig(theme="sea")),
