@@ -46,8 +46,10 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="session")
-def databases(servers: Servers) -> Databases:
-    return Databases(servers)
+def databases(servers: Servers) -> Iterator[Databases]:
+    opened = Databases(servers)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -89,6 +89,10 @@ class Databases:
             self._own.pop(name).close()
             self._admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    def close(self) -> None:
+        for connection in self._own.values():
+            connection.close()
+
     def _made_clean(self, name: str) -> bool:
         connection = self._own.get(name)
         if connection is None:
