@@ -28,7 +28,7 @@ _PIECE: Final = 100
 _SHARED: Final = 64
 _CATCHING_UP: Final = 2
 #: Listeners that are woken before requests have a turn: telling a thousand of them takes tens of milliseconds.
-_WOKEN_TOGETHER: Final = 50
+_WOKEN_TOGETHER: Final = 10
 #: A line now and then, so that whoever sits between knows that the connection lives, and we learn that it does not: to
 #: a listener that was told nothing for half of this or longer.
 _ALIVE_S: Final = 15.0
