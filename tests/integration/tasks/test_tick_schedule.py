@@ -1,6 +1,7 @@
 """Ticks on a real Redis, round after round: each of them while it has work, a fifth of them while it has none."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import celery
 import pytest
 import redis
 from sqlalchemy import text
@@ -155,3 +157,26 @@ def test_a_broker_that_refuses_is_named_once_and_once_when_it_takes_ticks_again(
     assert ["takes no ticks" in said[0].message, "takes ticks again" in said[1].message, len(said)] == [True, True, 2]
     assert "maxmemory" in said[0].message
     assert not any(record.exc_info for record in said)
+
+
+def test_an_idle_beat_does_not_look_again_and_again_before_a_tick_is_due() -> None:
+    """Celery makes some eighty rounds for each tick (`findings/celery-beat-spins-before-each-tick.sh`)."""
+    app = celery.Celery(broker="memory://")
+    app.conf.beat_schedule = {"tick": {"task": names.ADMIT, "schedule": 0.2}}
+    rounds = 0
+
+    def count() -> None:
+        nonlocal rounds
+        rounds += 1
+
+    idle = IdleScheduler(
+        app=app,
+        look=lambda: pending_work.PendingWork(queued=False, live=False, generating=frozenset(), doubted=frozenset()),
+        every_round=count,
+    )
+    due = 0
+    while due < IDLE_FACTOR - 1:  # the next one would be sent
+        wait_s = idle.tick()
+        due = idle._left_out["tick"]
+        time.sleep(wait_s or 0.0)
+    assert rounds <= 4 * due
