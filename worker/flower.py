@@ -1,4 +1,4 @@
-"""The `flower` role: Celery's monitor on loopback, with a memory that is bounded. Run as `python -m worker.flower`.
+"""The `flower` role: Celery's monitor on loopback; its memory is bounded and kept. Run as `python -m worker.flower`.
 
 Flower reads its own variables (`FLOWER_BASIC_AUTH`, ...); whoever reaches it can stop workers, so beyond loopback it
 listens only behind a password.
@@ -6,6 +6,7 @@ listens only behind a password.
 
 import os
 from ipaddress import ip_address
+from pathlib import Path
 
 from celery import Celery
 
@@ -21,6 +22,8 @@ _ADDRESS = "127.0.0.1"
 _PORT = "5555"
 #: Flower keeps 100,000 tasks in memory by itself; a prompt has about four.
 _TASKS_KEPT = 20_000
+#: Flower answers nobody while it writes them, for a second at most; it also does when it ends.
+_WRITTEN_EVERY_S = 300
 
 
 def flower() -> None:
@@ -39,11 +42,21 @@ def flower() -> None:
             f"--port={port}",
             f"--max_tasks={_TASKS_KEPT}",
             "--purge_offline_workers=60",
+            "--persistent=true",
+            f"--db={_kept_in(settings)}",
+            f"--state_save_interval={1000 * _WRITTEN_EVERY_S}",
             # A message is known by the ids in it.
             "--tasks_columns=name,state,args,kwargs,received,runtime,worker",
             "--logging=warning",
         ]
     )
+
+
+def _kept_in(settings: Settings) -> Path:
+    """Where Flower keeps what it has seen; a restart forgets no prompt's life."""
+    path = Path(os.environ.get("FLOWER_DB") or settings.home / "flower" / "tasks")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _name_submissions(app: Celery, settings: Settings) -> None:

@@ -56,7 +56,7 @@ class Host:
         said = re.sub(r"(?:postgres|redis|sandbox|0\.0\.0\.0)(?=:\d{4})", "127.0.0.1", said)
         said = re.sub(r"^0\.0\.0\.0$", "127.0.0.1", said)
         said = re.sub(rf"\b({'|'.join(PORTS)})\b", lambda found: self.ports[found[0]], said)
-        return re.sub(r"^/(pictures|stand-in|weights|files)\b", lambda found: str(self.folder / found[1]), said)
+        return re.sub(r"^/(pictures|flower|stand-in|weights|files)\b", lambda found: str(self.folder / found[1]), said)
 
     def environment(self, name: str) -> dict[str, str]:
         given = {**self.env_file, **self.services[name].get("environment", {})}
@@ -130,7 +130,7 @@ def host(servers: Servers, tmp_path: Path) -> Iterator[Host]:
     ports = {"5432": postgres.partition(":")[2].partition("/")[0]}
     for port in PORTS[1:]:
         ports[port] = str(choose(avoid=frozenset(map(int, ports.values()))))
-    for folder in ("pictures", "stand-in", "files"):
+    for folder in ("pictures", "flower", "stand-in", "files"):
         (tmp_path / folder).mkdir()
     env_file = {
         "POSTGRES_PASSWORD": password,

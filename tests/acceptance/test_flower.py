@@ -1,7 +1,9 @@
 """Flower beside real workers, by a browser and its API, over a Redis reached by TLS as a user of few rights."""
 
 import base64
+import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,9 +111,32 @@ def test_flower_shows_a_prompts_life_and_changes_a_rate_for_all_workers(watched:
 
     with browser(tmp_path / "profile") as page:
         _look(page, watched, f"kwargs:generation_id={_generations(system)[0]}", life)
+    _restart(watched)
+
     # The one address, as the operator's own check and the server see it.
     assert broker(watched.redis.url(), where="here").health is Health.OK
     assert watched.redis.refused() == []
+
+
+def _restart(watched: Watched) -> None:
+    """What Flower has seen is there again after a restart."""
+    seen = watched.ask("/api/tasks").keys()
+    (before,) = _pids(watched.port)
+    os.kill(before, signal.SIGTERM)
+    wait_for(lambda: _pids(watched.port) not in ([], [before]), what="another Flower", timeout_s=60)
+    wait_for(lambda: _sees_both(watched), what="Flower to see both workers again", timeout_s=120)
+    assert watched.ask("/api/tasks").keys() >= seen
+
+
+def _pids(port: int) -> list[int]:
+    """The processes of that Flower."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            given = (process / "environ").read_bytes().split(b"\0")
+            if b"worker.flower" in (process / "cmdline").read_bytes() and b"FLOWER_PORT=%d" % port in given:
+                found.append(int(process.name))
+    return found
 
 
 def _look(page: Browser, watched: Watched, query: str, life: list[str]) -> None:
