@@ -99,7 +99,7 @@ def test_an_outage_while_pictures_are_fetched_is_no_death(bench: Bench, at: int,
 
 
 @pytest.mark.parametrize("loses", list(Loses))
-@pytest.mark.parametrize("at", [1, 2, 3], ids=["the claim", "the character", "the verdicts"])
+@pytest.mark.parametrize("at", [1, 2], ids=["the claim", "the verdicts"])
 def test_an_outage_while_pictures_are_checked_is_no_death(bench: Bench, at: int, loses: Loses) -> None:
     attempt_id = bench.validating("a pig")
     flaky = _without_postgres(bench, at=at, loses=loses, times=2)
