@@ -36,7 +36,8 @@ class Combiner(Generic[_Item, _Result]):
         serve: one result for each item of a group, in order. Where it raises, its own thread hears of it, and the
             others of the group have no result.
         most: items in a group.
-        apart_s: groups begin so far apart at least; one that follows a pause begins at once.
+        apart_s: groups begin so far apart at least. One that follows a pause begins at once, and so does that of a
+            thread which had no company the last time and is the only one that asks.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Combiner(Generic[_Item, _Result]):
     ) -> None:
         self._serve, self._most, self._apart_s = serve, most, apart_s
         self._earliest = 0.0
+        self._lone: int | None = None
         self._lock = threading.Lock()
         self._waiting: list[_Entry[_Item, _Result]] = []
         self._running = False
@@ -63,11 +65,13 @@ class Combiner(Generic[_Item, _Result]):
 
     def _lead(self) -> None:
         """Serve one group, whose first is the caller's own item; then one who waits serves the next."""
-        if self._apart_s:
+        me = threading.get_ident()
+        if self._apart_s and self._lone != me:
             time.sleep(max(0.0, self._earliest - time.monotonic()))
             self._earliest = time.monotonic() + self._apart_s
         with self._lock:
             group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        self._lone = me if len(group) == 1 else None
         try:
             for entry, result in zip(group, self._serve([entry.item for entry in group]), strict=True):
                 entry.result = result

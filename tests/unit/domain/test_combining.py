@@ -1,6 +1,7 @@
 """Whoever asks alone is served at once; those who ask meanwhile are served together, in their order."""
 
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -47,6 +48,41 @@ def test_those_who_come_while_one_is_served_form_groups(most: int, groups: list[
         thread.join(WAIT_S)
     assert [len(group) for group in held.groups] == groups
     assert of_first | of_others == {item: 2 * item for item in range(10)}
+
+
+def _groups_of(threads: int, each: int, *, apart_s: float) -> list[int]:
+    """Sizes of the groups in which so many threads ask so often, one thing after the other."""
+    sizes: list[int] = []
+
+    def serve(group: Sequence[int]) -> list[int]:
+        sizes.append(len(group))
+        return list(group)
+
+    combiner = Combiner(serve, most=100, apart_s=apart_s)
+
+    def ask() -> None:
+        for item in range(each):
+            assert combiner.do(item) == item
+
+    all_of = [threading.Thread(target=ask) for _ in range(threads)]
+    for thread in all_of:
+        thread.start()
+    for thread in all_of:
+        thread.join(WAIT_S)
+    return sizes
+
+
+def test_threads_that_ask_in_turn_share_groups_where_these_begin_apart() -> None:
+    sizes = _groups_of(8, 5, apart_s=0.2)
+    assert sum(sizes) == 40
+    # The first may go alone; while one group waits for its time, all others come.
+    assert len(sizes) <= 20, sizes
+
+
+def test_a_lone_thread_waits_for_nobody() -> None:
+    began = time.monotonic()
+    assert _groups_of(1, 1000, apart_s=3600.0) == [1] * 1000
+    assert time.monotonic() - began < WAIT_S
 
 
 def test_a_group_that_fails_tells_its_own_thread_and_stops_nobody() -> None:
