@@ -2,9 +2,9 @@
 
 Hypothesis: metrics and logs together cost less than 5 % of the CPU time that a generation takes in all its processes,
 and so do traces on top of them. Control in the same run: the same workers with logging disabled and nothing measured.
-The three sides take turns, round after round, and the first round is thrown away; each side is the whole product with
-fresh servers (`bench_whole_path`). Workers are scraped every second, fifteen times as often as in `deploy/prometheus`;
-what the receiver of traces costs is nobody's figure.
+Each side is the whole product with servers of its own (`bench_whole_path`); all three stand beside each other and work
+in turn, so that a round says of all what it says of one at nearly the same moment. Workers are scraped every second,
+fifteen times as often as in `deploy/prometheus`; what the receiver of traces costs is nobody's figure.
 Command: `python -m benchmarks.bench_overhead [--count N] [--rounds N]`; appends to results/overhead.jsonl.
 """
 
@@ -18,7 +18,8 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ def scraping(first_port: int) -> Iterator[None]:
 
     def scrape() -> None:
         while not ended.wait(1.0):
-            for port in range(first_port, first_port + _PORTS):
+            for port in range(first_port, first_port + 2 * _PORTS):
                 with contextlib.suppress(OSError):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read()
 
@@ -62,8 +63,22 @@ def scraping(first_port: int) -> Iterator[None]:
         thread.join()
 
 
-def cost(folder: Path, url: str, *, count: int, logs: bool, more: Mapping[str, str]) -> dict[str, float]:
-    """Milliseconds of CPU per generation by kind of process."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One installation at its post; it rests while another works.
+
+    Args:
+        carry_out: enqueues so many prompts and waits for their end.
+        spent: milliseconds of CPU so far by kind of process.
+    """
+
+    carry_out: Callable[[int], None]
+    spent: Callable[[], dict[str, float]]
+
+
+@contextlib.contextmanager
+def side(folder: Path, url: str, *, logs: bool, more: Mapping[str, str]) -> Iterator[Side]:
+    """The whole product with servers of its own, warm."""
     with servers_in(folder) as servers:
         installation = Installation(tree=ROOT, folder=folder, servers=servers, stand_in=url, settings=more)
         roles = {
@@ -73,53 +88,73 @@ def cost(folder: Path, url: str, *, count: int, logs: bool, more: Mapping[str, s
         with running(roles, env=installation.env, cwd=folder, log=folder / "workers.log") as pids:
             installation.add_character()
             watched = {**pids, "postgres": servers.postgres_pid, "redis": servers.redis_pid}
+            done = 0
 
-            def carry_out(wanted: int, *, until: int) -> None:
-                installation.enqueue(str(until), wanted)
+            def carry_out(wanted: int) -> None:
+                nonlocal done
+                done += wanted
+                installation.enqueue(str(done), wanted)
                 limit = time.monotonic() + 600
-                while scalar(servers, _FINAL) < until:
+                while scalar(servers, _FINAL) < done:
                     if time.monotonic() > limit:
-                        raise TimeoutError(f"{scalar(servers, _FINAL)} of {until} are done")
-                    time.sleep(0.3)
+                        raise TimeoutError(f"{scalar(servers, _FINAL)} of {done} are done")
+                    time.sleep(0.2)
 
-            carry_out(20, until=20)  # warm: connections, statements, the model
-            before = {name: cpu_s(pid) for name, pid in watched.items()}
-            carry_out(count, until=20 + count)
-            return {name: 1000 * (cpu_s(pid) - before[name]) / count for name, pid in watched.items()}
+            carry_out(20)  # warm: connections, statements, the model
+            yield Side(
+                carry_out=carry_out,
+                spent=lambda: {name: 1000 * cpu_s(pid) for name, pid in watched.items()},
+            )
+
+
+def worked(at_work: Side, count: int) -> float:
+    """Milliseconds of CPU per generation."""
+    before = at_work.spent()
+    at_work.carry_out(count)
+    return sum(after - before[name] for name, after in at_work.spent().items()) / count
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="CPU time of metrics, logs and traces per generation.")
-    parser.add_argument("--count", type=int, default=150)
-    parser.add_argument("--rounds", type=int, default=3, help="the first is thrown away, unless it is the only one")
+    parser.add_argument("--count", type=int, default=40, help="generations of a side in a round")
+    parser.add_argument("--rounds", type=int, default=12)
     asked = parser.parse_args()
     # Told to stop, it still ends what it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
     port = choose()
-    found: dict[str, list[dict[str, float]]] = {}
-    with tempfile.TemporaryDirectory() as scratch, stand_in() as url, scraping(port):
-        metrics = {"LIKENESS_WORKER_METRICS": f"127.0.0.1:{port}"}
-        sides: dict[str, dict[str, Any]] = {
+    metrics = {"LIKENESS_WORKER_METRICS": f"127.0.0.1:{port}"}
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+        Path(scratch).chmod(0o711)
+        url = stack.enter_context(stand_in())
+        stack.enter_context(scraping(port))
+        wanted: dict[str, dict[str, Any]] = {
             "nothing": {"logs": False, "more": {}},
             "metrics and logs": {"logs": True, "more": metrics},
-            "metrics, logs and traces": {"logs": True, "more": {**metrics, "LIKENESS_TRACES": url}},
+            "metrics, logs and traces": {
+                "logs": True,
+                "more": {"LIKENESS_WORKER_METRICS": f"127.0.0.1:{port + _PORTS}", "LIKENESS_TRACES": url},
+            },
         }
-        Path(scratch).chmod(0o711)
-        for round_ in range(asked.rounds):
-            for number, (name, options) in enumerate(sides.items()):
-                each = cost(Path(scratch) / f"{round_}-{number}", url, count=asked.count, **options)
-                print(round_, name, round(sum(each.values()), 1), flush=True)
-                if round_ or asked.rounds == 1:
-                    found.setdefault(name, []).append(each)
-    all_of = {name: statistics.median(sum(each.values()) for each in rounds) for name, rounds in found.items()}
+        sides = {
+            name: stack.enter_context(side(Path(scratch) / str(number), url, **options))
+            for number, (name, options) in enumerate(wanted.items())
+        }
+        rounds: list[dict[str, float]] = []
+        for _ in range(asked.rounds):
+            rounds.append({name: round(worked(one, asked.count), 2) for name, one in sides.items()})
+            print(rounds[-1], flush=True)
+    shares = {name: [each[name] / each["nothing"] - 1 for each in rounds] for name in sides if name != "nothing"}
     record = {
         **circumstances(),
         "count": asked.count,
-        "rounds": asked.rounds,
-        "cpu_ms_per_generation": {name: round(value, 2) for name, value in all_of.items()},
-        "rounds_ms": {name: [round(sum(each.values()), 2) for each in rounds] for name, rounds in found.items()},
+        "rounds_ms": rounds,
+        "cpu_ms_per_generation": {name: statistics.median(each[name] for each in rounds) for name in sides},
         "overhead": {
-            name: round(value / all_of["nothing"] - 1, 4) for name, value in all_of.items() if name != "nothing"
+            name: {
+                "median": round(statistics.median(values), 4),
+                "quartiles": [round(one, 4) for one in statistics.quantiles(values, n=4)[::2]],
+            }
+            for name, values in shares.items()
         },
     }
     print(json.dumps(record, indent=1))
