@@ -62,6 +62,8 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_behind(
     # Few threads and no limit of speed, so that more is handed to the worker than it can be at.
     fast = dict.fromkeys(("sandbox_rate_limit", "replicate_rate_limit", "openai_rate_limit"), "500/s")
     settings = settings.model_copy(update={"io_threads": 4, "gpu_threads": 4, "openai_concurrency": 4, **fast})
+    # A slow machine is no lost reply.
+    settings = settings.model_copy(update={"openai_total_s": 60.0})
     # So slow that every thread of the worker is at something when it is told to stop.
     arm(url, *({"where": where, "what": "delay:1.5", "rate": 1.0} for where in ("submit", "picture")))
     with open_producer(settings, application="likeness crash test") as resources:

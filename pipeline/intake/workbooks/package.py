@@ -159,11 +159,16 @@ def feed(into: expat.XMLParserType, chunks: Iterator[bytes], *, whole: bool = Tr
         whole: the document ends with the last piece; False for one that is broken off on purpose.
 
     Raises:
-        Damaged: that is no XML.
+        Damaged: that is no XML, or in an encoding that there is not.
     """
     fed = 0
     for chunk in chunks:
-        into.Parse(chunk, False)
+        try:
+            into.Parse(chunk, False)
+        except LookupError as unknown:
+            if type(unknown) is not LookupError:
+                raise  # a fault of ours in what is called with what was found
+            raise Damaged(f"its XML names an {unknown}") from unknown
         fed += len(chunk)
         if fed - into.CurrentByteIndex > _LONGEST_TOKEN:
             raise TooLarge(f"a single tag in it is longer than {_LONGEST_TOKEN:,} bytes")

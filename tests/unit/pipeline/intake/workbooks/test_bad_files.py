@@ -2,6 +2,7 @@
 
 import io
 import random
+import re
 import struct
 import tracemalloc
 import zipfile
@@ -41,6 +42,7 @@ WHOLE = xlsx(rows(["prompt", "theme", "ar"], ["a pig", "sea", "16:9"], ["a hat",
 WHOLE_RICH = _rich()
 WHOLE_ODS = ods(ods_table(ods_row("prompt", "theme"), ods_row("a pig", "sea"), ods_row("a hat", "town")))
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000)
+_NO_ENCODING = '<?xml version="1.0" encoding="UTF-9999999998"?>'
 _ENTITY = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
 
 
@@ -157,6 +159,11 @@ CASES = [
         says="a sheet in another encoding",
         content=edited(WHOLE, {SHEET: lambda text: '<?xml version="1.0" encoding="ISO-8859-1"?>' + text}),
         refused="is written in ISO-8859-1, not in UTF-8",
+    ),
+    Case(
+        says="an encoding that there is not",
+        content=edited(WHOLE, {"xl/workbook.xml": lambda text: _NO_ENCODING + re.sub(r"^<\?xml[^>]*\?>\s*", "", text)}),
+        refused="its XML names an unknown encoding: UTF-9999999998",
     ),
     Case(
         says="entities in a sheet",
