@@ -60,6 +60,9 @@ class Databases:
         self._clean: list[str] = []
         #: A connection to each database, which knows its tables by now.
         self._own: dict[str, psycopg.Connection] = {}
+        # It would count the rows of a table that was just emptied, at any moment of the next test.
+        self._admin("ALTER SYSTEM SET autovacuum = off")
+        self._admin("SELECT pg_reload_conf()")
         self._admin(f"CREATE DATABASE {TEMPLATE}")
         database = Database(url_of(servers, TEMPLATE))
         migrate(database)
