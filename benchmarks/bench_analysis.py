@@ -14,9 +14,7 @@ Run: python -m benchmarks.bench_analysis [DRAWINGS]; appends a line to results/a
 
 import json
 import os
-import platform
 import random
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -31,6 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.bench_whole_path import circumstances
 from domain.errors import BadInput
 from domain.garments import Attribute, read_spec
 from pipeline.preparing import vision_analysis
@@ -181,6 +180,7 @@ def main() -> None:
         agreed = agreement(scorer, measured)
         hats = shares(scorer, measured, asked(HATS, ["a pig with {}", "a cat with {} in the city"], warmth))
     line = {
+        **circumstances(),
         "drawings": count,
         "scene": {"accuracy": accuracy(by_scene, [one.scene for one in measured]), "chance": 1 / len(scenes)},
         "garment": {"accuracy": accuracy(garments, [one.garment for one in measured]), "chance": 1 / len(GARMENTS)},
@@ -189,11 +189,6 @@ def main() -> None:
         "scene_confidence_less_accuracy": off(by_scene, [one.scene for one in measured]),
         "colours": colour_figures(measured),
         "agreement": agreed,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
     }
     with RESULTS.open("a", encoding="utf-8") as results:
         results.write(json.dumps(line) + "\n")

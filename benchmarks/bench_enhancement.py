@@ -11,10 +11,7 @@ Run: python -m benchmarks.bench_enhancement [IDEAS]; appends a line to results/e
 """
 
 import json
-import os
-import platform
 import random
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -27,6 +24,7 @@ from uuid import uuid4
 
 from PIL import Image
 
+from benchmarks.bench_whole_path import circumstances
 from domain.ids import BatchId, GenerationId
 from domain.preparation import Known
 from pipeline.preparing import composer, llm_enhancement
@@ -128,14 +126,10 @@ def main() -> None:
         words = WordsClient(base_url=f"{url}/openai", key="sandbox", model=WORDS_MODEL, rates=rates)
         found = measured(count, words)
     line = {
+        **circumstances(),
         "ideas": count,
         "confidence": CONFIDENCE,
         **found,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
     }
     with RESULTS.open("a", encoding="utf-8") as results:
         results.write(json.dumps(line) + "\n")

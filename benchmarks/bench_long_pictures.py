@@ -10,10 +10,7 @@ Run: python -m benchmarks.bench_long_pictures [CHARACTERS]; appends a line to re
 """
 
 import json
-import os
-import platform
 import random
-import subprocess
 import sys
 from collections.abc import Sequence
 from io import BytesIO
@@ -22,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.bench_whole_path import circumstances
 from sandbox.clip.captions import scene
 from sandbox.drawing.characters import Likeness, Species, invent
 from sandbox.drawing.picture import paint, portrait
@@ -106,14 +104,10 @@ def main() -> None:
                 "own_accepted_raised": share(own, raised[crops]),
             }
     line = {
+        **circumstances(),
         "characters": count,
         "cut": cut,
         "ratios": by_ratio,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
     }
     with RESULTS.open("a", encoding="utf-8") as results:
         results.write(json.dumps(line) + "\n")

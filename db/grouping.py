@@ -20,8 +20,8 @@ _Result = TypeVar("_Result")
 
 #: Above this a statement's parameters grow faster than what is saved.
 _MOST: Final = 64
-#: Threads that got their work from one sweep come within milliseconds of each other. A generation takes nine such
-#: steps, so that it is finished at most a tenth of a second later.
+#: Threads that got their work from one sweep come within milliseconds of each other. A generation takes ten such steps,
+#: so that under load it is finished half a second later at most.
 _APART_S: Final = 0.05
 
 
@@ -30,12 +30,18 @@ class Grouped(Generic[_Item, _Result]):
 
     Args:
         run: does a whole group in one transaction: one result for each item, None for what must go alone.
+        apart_s: groups begin so far apart at least, as in `domain.combining`; 0 for what may not wait.
     """
 
-    def __init__(self, run: Callable[[Connection, Sequence[_Item]], Sequence[_Result | None]]) -> None:
+    def __init__(
+        self,
+        run: Callable[[Connection, Sequence[_Item]], Sequence[_Result | None]],
+        *,
+        apart_s: float = _APART_S,
+    ) -> None:
         self._run = run
         self._combiner = Combiner[tuple[Database, _Item], _Result | DatabaseAway | None](
-            self._settle, most=_MOST, apart_s=_APART_S
+            self._settle, most=_MOST, apart_s=apart_s
         )
 
     def do(self, database: Database, item: _Item) -> _Result | None:

@@ -1,7 +1,7 @@
 """Serve together what threads ask at the same time, so that what a request costs is paid once for all of them.
 
 Whoever comes first is served at once and alone; those who come meanwhile form the next group, which one of them serves.
-So a lone request waits for no company, and a group grows with the load; where groups begin a few milliseconds apart,
+So a lone request waits for no company, and a group grows with the load; where groups begin some milliseconds apart,
 it grows before the load is all the machine can bear.
 """
 

@@ -20,7 +20,8 @@ class GroupedMoves:
 
     admitted: Grouped[AttemptId, Admitted] = field(default_factory=lambda: Grouped(grouped.read_admitted))
     intents: Grouped[Intent, bool] = field(default_factory=lambda: Grouped(grouped.write_intents))
-    jobs: Grouped[NewJob, bool] = field(default_factory=lambda: Grouped(grouped.store_jobs))
+    # A job that is paid and not stored yet is known to this process alone: it waits for no company.
+    jobs: Grouped[NewJob, bool] = field(default_factory=lambda: Grouped(grouped.store_jobs, apart_s=0.0))
     made: Grouped[MadeJob, bool] = field(default_factory=lambda: Grouped(grouped.finish_jobs))
     collections: Grouped[PaidClaim, Work] = field(default_factory=lambda: Grouped(grouped_pictures.claim_collections))
     stored: Grouped[Stored, GenerationState] = field(default_factory=lambda: Grouped(grouped_pictures.keep_pictures))

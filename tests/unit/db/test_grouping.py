@@ -11,6 +11,7 @@ import pytest
 
 from db.grouping import Grouped
 from db.session import Database, DatabaseAway
+from pipeline.process.grouped_moves import GroupedMoves
 
 PATIENCE_S = 30
 
@@ -53,6 +54,12 @@ def test_those_who_come_while_a_group_runs_are_the_next_group() -> None:
         goes_on.set()
         assert [one.result(PATIENCE_S) for one in (first, *others)] == [item * 2 for item in range(9)]
     assert (sizes, transactions.commits) == ([1, 8], 2)
+
+
+def test_a_job_that_is_paid_waits_for_no_company() -> None:
+    moves = GroupedMoves()
+    assert moves.jobs._combiner._apart_s == 0.0
+    assert moves.intents._combiner._apart_s > 0.0
 
 
 def test_nobody_returns_before_the_commit() -> None:
