@@ -18,6 +18,8 @@ from domain.ids import BatchId
 from sandbox.process import running
 from tests.support.system import System, settings_of, system_of
 
+ANIMALS = ("pig", "hen", "cow", "owl", "ram", "fox", "cat", "dog")
+
 pytestmark = [pytest.mark.slow, pytest.mark.quiet, pytest.mark.timeout(300)]
 
 
@@ -53,9 +55,13 @@ def fullest(moments: Sequence[float], *, window_s: float) -> int:
 
 def test_two_workers_never_exceed_600_a_minute_and_miss_few_of_them(sandbox: str, system: System) -> None:
     system.limit("replicate", rate="600/m", concurrency=400)
-    # A last word that costs nothing, so that no picture is drawn, fetched or decoded meanwhile.
-    arm(sandbox, where="submit", provider="replicate", what="failed_body:The input was flagged (E005)")
-    batch = system.enqueue("fast", [f"a pig on hill {number}" for number in range(690)], provider="replicate")
+    # Last words that cost nothing, so that no picture is drawn, fetched or decoded meanwhile; several, because equal
+    # ones in a row close the lane.
+    for animal in ANIMALS:
+        what = f"failed_body:The input was flagged for its {animal} (E005)"
+        arm(sandbox, where="submit", provider="replicate", what=what, match=animal)
+    prompts = [f"a {ANIMALS[number % len(ANIMALS)]} on hill {number}" for number in range(690)]
+    batch = system.enqueue("fast", prompts, provider="replicate")
     system.until_final(batch, timeout_s=200)
     log = said(sandbox, "log")
     assert {entry["outcome"] for entry in log} == {"accepted"}, "the stand-in's own limit of 600 refused none"

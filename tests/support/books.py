@@ -264,7 +264,7 @@ class Books:
 
     def rows(self, table: Any) -> list[Any]:
         with self.database.transaction() as connection:
-            return list(connection.execute(select(table)).all())
+            return list(connection.execute(select(table).order_by(*table.primary_key.columns)).all())
 
     def counts(self, batch_id: BatchId) -> dict[str, int]:
         """How many generations of the batch stand where; only states with some."""

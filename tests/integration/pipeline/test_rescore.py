@@ -135,7 +135,9 @@ class Archive:
         return [row.state for row in rows]
 
     def best(self) -> list[int]:
-        return [row.position for row in self.books.rows(generation_assets) if row.best]
+        """The position of the best picture of each generation that has one, in the order of the generations."""
+        rows = sorted(self.books.rows(generation_assets), key=lambda row: (row.generation_id, row.position))
+        return [row.position for row in rows if row.best]
 
     def story(self) -> tuple[list[str], list[UUID], set[tuple[UUID, int, bool]]]:
         """Everything a rescore may change."""
