@@ -3,8 +3,9 @@
 Hypothesis: metrics and logs together cost less than 5 % of the CPU time that a generation takes in all its processes,
 and so do traces on top of them. Control in the same run: the same workers with logging disabled and nothing measured.
 Each side is the whole product with servers of its own (`bench_whole_path`); all three stand beside each other and work
-in turn, so that a round says of all what it says of one at nearly the same moment. Workers are scraped every second,
-fifteen times as often as in `deploy/prometheus`; what the receiver of traces costs is nobody's figure.
+in turn, each as often the first as any other, so that a round says of all what it says of one at nearly the same
+moment. Workers are scraped every second, fifteen times as often as in `deploy/prometheus`; what the receiver of traces
+costs is nobody's figure.
 Command: `python -m benchmarks.bench_overhead [--count N] [--rounds N]`; appends to results/overhead.jsonl.
 """
 
@@ -39,8 +40,8 @@ from runtime.embedded.ports import choose
 RESULTS: Final = ROOT / "benchmarks" / "results" / "overhead.jsonl"
 _PORTS: Final = 4
 _FINAL: Final = "SELECT count(*) FROM generations WHERE completed_at IS NOT NULL"
-#: A worker whose loggers are all asked and say nothing.
-_SILENT: Final = "import logging, runpy; logging.disable(); runpy.run_module('{module}', run_name='__main__')"
+#: Workers of every side start alike; those of the control have loggers that are all asked and say nothing.
+_START: Final = "import logging, runpy; {first}; runpy.run_module('{module}', run_name='__main__')"
 
 
 @contextlib.contextmanager
@@ -81,9 +82,9 @@ def side(folder: Path, url: str, *, logs: bool, more: Mapping[str, str]) -> Iter
     """The whole product with servers of its own, warm."""
     with servers_in(folder) as servers:
         installation = Installation(tree=ROOT, folder=folder, servers=servers, stand_in=url, settings=more)
+        first = "pass" if logs else "logging.disable()"
         roles = {
-            name: [sys.executable, *(("-m", module) if logs else ("-c", _SILENT.format(module=module)))]
-            for name, module in ROLES.items()
+            name: [sys.executable, "-c", _START.format(first=first, module=module)] for name, module in ROLES.items()
         }
         with running(roles, env=installation.env, cwd=folder, log=folder / "workers.log") as pids:
             installation.add_character()
@@ -140,8 +141,11 @@ def main() -> None:
             for number, (name, options) in enumerate(wanted.items())
         }
         rounds: list[dict[str, float]] = []
-        for _ in range(asked.rounds):
-            rounds.append({name: round(worked(one, asked.count), 2) for name, one in sides.items()})
+        for number in range(asked.rounds):
+            # Whoever begins a round may pay for the rest before it: each side begins as often as any other.
+            names = list(sides)
+            order = names[number % len(names) :] + names[: number % len(names)]
+            rounds.append({name: round(worked(sides[name], asked.count), 2) for name in order})
             print(rounds[-1], flush=True)
     shares = {name: [each[name] / each["nothing"] - 1 for each in rounds] for name in sides if name != "nothing"}
     record = {
