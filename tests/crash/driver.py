@@ -3,7 +3,7 @@
     make crash SEED=7 MINUTES=30
 
 Workers, Redis and PostgreSQL are killed (SIGKILL) or stopped for longer than a lease (SIGSTOP), fault points are armed,
-submissions lose their connection before and after acceptance, messages come twice. At the end every invariant of
+submissions lose their connection before and after acceptance, messages come twice, the bucket hangs or refuses. At the end every invariant of
 `tests.crash.invariants` must hold for each service, and no sample taken on the way may show a batch, the user's month
 or a lane's day above its limit, and no log, row or message a secret of the settings. The record is appended to
 `benchmarks/results/crash.jsonl`.
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -35,14 +36,16 @@ from runtime.embedded.stack import Servers, revive, shared
 from runtime.resources import open_producer
 from runtime.settings import Settings
 from runtime.supervisor import Supervisor
+from sandbox.files import ROUTE as FILES_ROUTE
 from sandbox.process import running
 from tests.crash import wires
 from tests.crash.chaos import Enemy, copy_messages
 from tests.crash.invariants import above_the_limit, breaches, caps_passed, outcome_of, waiting
 from tests.crash.person import cancel_one, limit_spending, raise_a_limit, settle_what_nobody_lists
 from tests.crash.record import Record
-from tests.crash.secrets_left import PLANTED, secrets_left
-from tests.crash.wires import WIRES
+from tests.crash.secrets_left import PLANTED, SIGNATURE, secrets_left
+from tests.crash.wires import TTAPI, WIRES
+from tests.support.bucket import BucketServer, bucket_server
 from tests.support.commands import ROOT, bill
 
 #: Every worker dies and stands still; beside them the two servers.
@@ -60,6 +63,8 @@ _COPIES_APART_S = 0.2
 _COPIED = 0.05
 #: The share in which a limit of the user or of a lane is raised: the run goes on, and reaches it again.
 _RAISES = 0.2
+#: The share of strikes after which the bucket is away until the next one.
+_BUCKET_AWAY = 0.2
 
 
 class Driver:
@@ -78,7 +83,8 @@ class Driver:
                 running(self._folder / "sandbox", latency_s=0.3, size_px=64, illegal_limit=100_000)
             )
             servers = stack.enter_context(shared(self._folder / "home", durable=True))
-            settings = self._settings(url, servers)
+            bucket = stack.enter_context(bucket_server())
+            settings = self._settings(url, servers, bucket)
             resources = stack.enter_context(open_producer(settings, application="likeness crash driver"))
             enemy = Enemy(self._record, self._luck, points=_POINTS, folder=settings.home / "deaths")
             # The driver itself must not die at a point.
@@ -90,7 +96,14 @@ class Driver:
             watch.start()
             copier = threading.Thread(target=self._copy, args=(servers.redis_url,), daemon=True)
             copier.start()
-            self._under_fire(resources, url, lambda: enemy.strike(_victims(crew, revive(servers))))
+            link = _left_with(url)
+
+            def strike() -> None:
+                enemy.strike(_victims(crew, revive(servers)))
+                self._away_or_back(bucket)
+
+            self._under_fire(resources, url, strike, link=link)
+            bucket.start_again()
             enemy.rest()
             self._calm.set()
             copier.join(timeout=10)
@@ -103,7 +116,14 @@ class Driver:
             self._record.breaches += secrets_left(servers, resources.database, folder=self._folder, logs=logs)
         return self._record
 
-    def _settings(self, url: str, servers: Servers) -> Settings:
+    def _away_or_back(self, bucket: BucketServer) -> None:
+        """Now and then, and the first time, the bucket hangs or refuses until the next strike."""
+        bucket.start_again()
+        if not self._record.bucket_away or self._luck.random() < _BUCKET_AWAY:
+            self._record.bucket_away += 1
+            self._luck.choice((bucket.hang, bucket.stop))()
+
+    def _settings(self, url: str, servers: Servers, bucket: BucketServer) -> Settings:
         port = wires.free_port()
         return wires.settings_for(
             url,
@@ -112,6 +132,8 @@ class Driver:
             redis_url=SecretStr(servers.redis_url),
             api_port=port,
             public_url=f"http://127.0.0.1:{port}",
+            r2_endpoint_url=bucket.url,
+            r2_bucket_name=bucket.name,
             **PLANTED,
         )
 
@@ -154,12 +176,12 @@ class Driver:
             ),
         )
 
-    def _under_fire(self, resources: Resources, url: str, strike: Callable[[], None]) -> None:
+    def _under_fire(self, resources: Resources, url: str, strike: Callable[[], None], *, link: str) -> None:
         until = time.monotonic() + self._record.minutes * 60
         while time.monotonic() < until:
             try:
                 if waiting(resources.database) < _ENOUGH_WAITING:
-                    self._enqueue(resources)
+                    self._enqueue(resources, link)
                 if self._luck.random() < _CANCELS:
                     self._record.canceled += cancel_one(resources, self._luck)
                 if self._luck.random() < _RAISES:
@@ -170,12 +192,16 @@ class Driver:
                 print(f"(away: {failure})", file=sys.stderr)
             time.sleep(self._luck.uniform(0.5, 4.0))
 
-    def _enqueue(self, resources: Resources) -> None:
+    def _enqueue(self, resources: Resources, link: str) -> None:
         self._record.batches += 1
-        number, wire = self._record.batches, self._luck.choice(WIRES)
+        number = self._record.batches
+        # The first one has the link, so that also a short run has it.
+        wire = TTAPI if number == 1 else self._luck.choice(WIRES)
         same = wire.seeded and self._luck.random() < 0.4
         hills = ["the same" if same else f"{number} by {i}" for i in range(self._luck.randint(8, 20))]
-        checked = self._luck.random() < 0.5
+        checked = number > 1 and self._luck.random() < 0.5
+        references = {"cref_urls": [link]} if wire is TTAPI and not checked else {}
+        self._record.linked += len(hills) * len(references)
         wires.ordered(
             resources,
             wire,
@@ -185,6 +211,7 @@ class Driver:
             max_tries=2 if checked and self._luck.random() < 0.5 else None,
             limit_usd=None if self._luck.random() < 0.6 else wire.tight_usd,
             **({"seed": 7} if same else {}),
+            **references,
         )
 
     def _sample(self, resources: Resources) -> None:
@@ -226,6 +253,14 @@ class Driver:
         with resources.database.transaction() as connection:
             late = text("SELECT count(*) FROM attempts WHERE found_late_at IS NOT NULL")
             self._record.found_late = connection.execute(late).scalar_one()
+
+
+def _left_with(url: str) -> str:
+    """The address of a reference that somebody else keeps and lends by a signature."""
+    body = (ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png").read_bytes()
+    request = urllib.request.Request(f"{url}{FILES_ROUTE}", data=body, method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return f"{json.load(answer)['url']}?X-Amz-Signature={SIGNATURE}"
 
 
 def _victims(crew: Supervisor, servers: Servers) -> dict[str, int]:

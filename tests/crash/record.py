@@ -18,6 +18,8 @@ class Record:
         kills, stops: by kind of process.
         points: fault points that were armed and ended a worker.
         copies: messages that were published again while a worker held them.
+        bucket_away: how often the bucket hung or refused for a while.
+        linked: prompts with a reference behind a link that only its signature opens.
         settled_by_person: doubts at a service without a listing, settled by what the bill says.
         canceled: batches that the person gave up.
         raised: limits of the user's month or a lane's day that the person raised.
@@ -33,6 +35,8 @@ class Record:
     stops: Counter[str] = dataclasses.field(default_factory=Counter)
     points: Counter[str] = dataclasses.field(default_factory=Counter)
     copies: int = 0
+    bucket_away: int = 0
+    linked: int = 0
     settled_by_person: int = 0
     canceled: int = 0
     raised: int = 0

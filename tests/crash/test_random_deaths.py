@@ -18,4 +18,6 @@ def test_a_minute_of_random_deaths_at_three_services_loses_nothing_and_pays_noth
     assert record.breaches == []
     assert sum(record.kills.values()) + sum(record.stops.values()) + sum(record.points.values()) >= 5
     assert record.copies > 0
+    assert record.bucket_away > 0
+    assert record.linked > 0
     assert record.generations > 0

@@ -53,6 +53,12 @@ class BucketServer:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
+    def start_again(self) -> None:
+        """Answer from now on, whether it hung, was stopped, or neither."""
+        self.go_on()
+        if self._server is None:
+            self.start()
+
     def stop(self) -> None:
         if self._server is not None and self._thread is not None:
             # What hangs is let go first: whoever waits for it has given up, or learns now that nobody is there.

@@ -43,9 +43,10 @@ def test_a_flag_reaches_every_row(likeness: CommandLine, books: Books, line: dic
     likeness.document("enqueue", str(PROMPTS), *flags, "--provider", "sandbox", "--no-look")
     rows = books.rows(generations)
     assert len(rows) == int(line["images"])
-    own = {row.position: dict(row.settings) for row in _prompts()}
     wanted = json.loads(line["settings"])
-    assert all(row.settings == {**wanted, **own[row.position]} for row in rows)
+    for row in rows:
+        (own,) = (one.settings for one in _prompts() if row.prompt.startswith(one.prompt))
+        assert row.settings == {**wanted, **own}
 
 
 def _prompts() -> PromptRows:

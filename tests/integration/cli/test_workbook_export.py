@@ -23,7 +23,7 @@ _PROMPTS = """index,theme,prompt,aspect_ratio,seed,cref_urls,note,status
 lines",,,,"=HYPERLINK(""https://evil.example"")",draft
 """
 
-#: As a prompt and, cut, as a theme: markup, a formula of each kind, right-to-left text with its marks, and 8 kB.
+#: As a prompt and, cut, as a theme: markup, a formula of each kind, right-to-left text with its marks, and 10 kB.
 _HOSTILE = (
     "<script>alert(1)</script> & <b>a pig</b>",
     '=HYPERLINK("https://evil.example","a pig")',
@@ -31,7 +31,7 @@ _HOSTILE = (
     "-2+3 pigs",
     "@SUM(1+1) of pigs",
     "חזיר ורוד \u202eevil\u202c خنزير وردي",
-    f"a pig{540 * ' in long grass,'} soft light",
+    f"a pig{670 * ' in long grass,'} soft light",
 )
 
 
