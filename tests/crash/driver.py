@@ -3,10 +3,10 @@
     make crash SEED=7 MINUTES=30
 
 Workers, Redis and PostgreSQL are killed (SIGKILL) or stopped for longer than a lease (SIGSTOP), fault points are armed,
-submissions lose their connection before and after acceptance, messages come twice, the bucket hangs or refuses. At the end every invariant of
-`tests.crash.invariants` must hold for each service, and no sample taken on the way may show a batch, the user's month
-or a lane's day above its limit, and no log, row or message a secret of the settings. The record is appended to
-`benchmarks/results/crash.jsonl`.
+submissions lose their connection before and after acceptance, messages come twice, the bucket hangs or refuses. At the
+end every invariant of `tests.crash.invariants` must hold for each service; no sample taken on the way may show a batch,
+the user's month or a lane's day above its limit, and no log, row or message a secret of the settings. The record is
+appended to `benchmarks/results/crash.jsonl`.
 """
 
 import argparse
