@@ -1,4 +1,4 @@
-"""When beat sends which tick: each at its interval while there is work for it, a fifth as often while there is none."""
+"""When beat sends which tick: each at its interval while there is work for it, and seldom while there is none."""
 
 import logging
 import time
@@ -14,9 +14,12 @@ from tasks import names
 
 log = logging.getLogger(__name__)
 
-#: Of the ticks without work, one in so many is sent all the same: it shows that beat and a worker live, and finds what
-#: only a tick can see. Ten seconds of silence are a warning (`pipeline.operator.heartbeat`).
+#: Of the ticks without work, one in so many is sent all the same. That of admission shows that beat and a worker live,
+#: of which ten seconds of silence are a warning (`pipeline.operator.heartbeat`); an account may change without us.
 IDLE_FACTOR: Final = 5
+#: The others, for which a look at the rows says exactly whether there is work.
+RARE_FACTOR: Final = 30
+_OFTEN: Final = (names.ADMIT, names.ACCOUNT)
 
 
 def schedule_of(lanes: Mapping[str, Lane]) -> dict[str, object]:
@@ -111,7 +114,8 @@ class IdleScheduler(Scheduler):
         """Send a tick that is due, or leave it out."""
         work, name = self._pending(), str(entry.name)
         lane = entry.args[0] if entry.args else None
-        if work is not None and not has_work(str(entry.task), lane, work) and self._left_out[name] < IDLE_FACTOR - 1:
+        one_in = IDLE_FACTOR if entry.task in _OFTEN else RARE_FACTOR
+        if work is not None and not has_work(str(entry.task), lane, work) and self._left_out[name] < one_in - 1:
             self._left_out[name] += 1
             return
         self._left_out[name] = 0
