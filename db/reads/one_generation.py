@@ -32,7 +32,6 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -72,8 +71,7 @@ class FoundGeneration:
 
 
 def find(connection: Connection, ids: Sequence[UUID]) -> list[FoundGeneration]:
-    """Those of these generations that there are, in any order; until the transaction ends, plans are kept."""
-    connection.execute(_KEEP_PLAN)
+    """Those of these generations that there are, in any order. Best on a connection of `Database.lookup`."""
     found = connection.execute(_WHOLE, {"ids": ids})
     return [FoundGeneration(id=row.id, team=row.team, deleted_at=row.deleted_at, rows=row.rows) for row in found]
 
@@ -117,12 +115,6 @@ def _readers(part: Select[Any]) -> Mapping[str, Callable[[Any], Any]]:
     return {column: reader for column, reader in read.items() if reader is not None}
 
 
-# Expected: a prepared statement is planned a few times. Postgres takes an array that it does not know yet for ten ids,
-# so that a plan for the one or two that come always looks cheaper, and is made for each: 2.6 ms beside 1 ms of reading.
-# A plan that is kept must also hold when small tables have grown, and everything here is found by an index.
-_KEEP_PLAN: Final = text(
-    "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
-)
 _OWN: Final = "generation"
 _PARTS: Final = {
     _OWN: select(generations).where(generations.c.id == _ASKED.c.id),

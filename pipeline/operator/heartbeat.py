@@ -31,7 +31,7 @@ def silence_s(resources: Resources) -> float | None:
 def waiting(resources: Resources) -> PendingWork | None:
     """What waits for a tick; None where Postgres cannot say."""
     try:
-        with resources.database.transaction() as connection:
+        with resources.database.lookup() as connection:
             return pending_work.read(connection)
     except DatabaseAway as away:
         log.info("nobody can say what waits for a tick: %s", away)

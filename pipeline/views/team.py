@@ -44,7 +44,7 @@ def find_generation(resources: Resources, team: str, text: str) -> FoundGenerati
 
 def find_generations(resources: Resources, ids: Sequence[UUID]) -> list[FoundGeneration]:
     """Those of these generations that there are, of any team: the caller compares."""
-    with resources.database.transaction() as connection:
+    with resources.database.lookup() as connection:
         return one_generation.find(connection, ids)
 
 

@@ -122,8 +122,11 @@ def _statements(database: Database) -> Iterator[list[str]]:
     def note(*args: Any) -> None:
         seen.append(args[2])
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    engines = (database.engine, database._lookups)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield seen
     finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)

@@ -77,3 +77,19 @@ def test_a_connection_that_a_pooler_lends_says_its_patience_in_each_transaction(
         assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "500ms"
         connection.execute(text("COMMIT"))
         assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "0"
+
+
+def test_a_lookup_is_no_transaction_and_leaves_its_settings_to_nobody_else(
+    database: Database, database_url: str
+) -> None:
+    shown = text("SELECT current_setting('plan_cache_mode'), current_setting('enable_seqscan')")
+    with database.lookup() as connection:
+        assert connection.execute(shown).one() == ("force_generic_plan", "off")
+        with psycopg.connect(database_url) as other:
+            state = "SELECT state FROM pg_stat_activity WHERE query LIKE 'SELECT current_setting%'"
+            assert other.execute(state).fetchall() == [("idle",)]
+    with database.transaction() as connection:
+        assert connection.execute(shown).one() == ("auto", "on")
+    _end_all(database_url)
+    with database.lookup() as connection:
+        assert connection.execute(shown).one() == ("force_generic_plan", "off")
