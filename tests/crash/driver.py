@@ -63,7 +63,7 @@ _COPIES_APART_S = 0.2
 _COPIED = 0.05
 #: The share in which a limit of the user or of a lane is raised: the run goes on, and reaches it again.
 _RAISES = 0.2
-#: The share of strikes after which the bucket is away until the next one.
+#: The share of rounds in which the bucket is away.
 _BUCKET_AWAY = 0.2
 
 
@@ -98,11 +98,13 @@ class Driver:
             copier.start()
             link = _left_with(url)
 
-            def strike() -> None:
-                enemy.strike(_victims(crew, revive(servers)))
-                self._away_or_back(bucket)
-
-            self._under_fire(resources, url, strike, link=link)
+            self._under_fire(
+                resources,
+                url,
+                lambda: enemy.strike(_victims(crew, revive(servers))),
+                lambda: self._away_or_back(bucket),
+                link=link,
+            )
             bucket.start_again()
             enemy.rest()
             self._calm.set()
@@ -117,7 +119,7 @@ class Driver:
         return self._record
 
     def _away_or_back(self, bucket: BucketServer) -> None:
-        """Now and then, and the first time, the bucket hangs or refuses until the next strike."""
+        """Now and then, and the first time, the bucket hangs or refuses for a round."""
         bucket.start_again()
         if not self._record.bucket_away or self._luck.random() < _BUCKET_AWAY:
             self._record.bucket_away += 1
@@ -176,9 +178,13 @@ class Driver:
             ),
         )
 
-    def _under_fire(self, resources: Resources, url: str, strike: Callable[[], None], *, link: str) -> None:
+    def _under_fire(
+        self, resources: Resources, url: str, strike: Callable[[], None], other: Callable[[], None], *, link: str
+    ) -> None:
+        """Order, cancel and settle as a person does, and let what `strike` and `other` do happen in between."""
         until = time.monotonic() + self._record.minutes * 60
         while time.monotonic() < until:
+            other()
             try:
                 if waiting(resources.database) < _ENOUGH_WAITING:
                     self._enqueue(resources, link)
