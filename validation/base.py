@@ -17,12 +17,14 @@ class ModelInput:
         size: edge in pixels, the model's own input size.
         preprocessing: digest of the preprocessing that made it.
         source: digest of the original file, the cache key of the embedding; None caches nothing.
+        embedding: of this picture by this model, where whoever asks has found it.
     """
 
     pixels: bytes
     size: int
     preprocessing: str
     source: str | None = None
+    embedding: "Embedding | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,11 @@ class Scorer(Protocol):
     @property
     def preprocessing(self) -> str:
         """The preprocessing digest that a `ModelInput` must have."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest under which its embeddings are comparable."""
         ...
 
     def score(

@@ -278,11 +278,11 @@ class ClipScorer:
 
     def embed(self, pictures: Sequence[ModelInput]) -> list[Embedding | ScorerError]:
         """One outcome per picture, in order. Pictures with a `source` are cached."""
-        outcomes: dict[int, Embedding | ScorerError] = {}
+        outcomes: dict[int, Embedding | ScorerError] = {n: p.embedding for n, p in enumerate(pictures) if p.embedding}
         arrays: dict[int, Pixels] = {}  # (K, S, S, 3) each
-        for index, picture in enumerate(pictures):
+        for index in [n for n in range(len(pictures)) if n not in outcomes]:
             try:
-                arrays[index] = self._array(picture)
+                arrays[index] = self._array(pictures[index])
             except UnfitPicture as error:
                 outcomes[index] = error
         sources = {index: source for index in arrays if (source := pictures[index].source) is not None}
@@ -331,6 +331,10 @@ class ClipScorer:
             if isinstance(outcome, ScorerError):
                 raise outcome
         return [outcome for outcome in outcomes if isinstance(outcome, Embedding)]
+
+    def leave_pictures(self) -> None:
+        """From now on look for no picture in the cache and keep none there: whoever asks does both."""
+        self._pictures = EmbeddingMemory(model=self.fingerprint, capacity=_PICTURES_KEPT)
 
     def watch_batches(self, told: Callable[[int, float, float], object]) -> None:
         """Tell of each batch: its crops, the seconds that it waited for company, and those that the model took."""

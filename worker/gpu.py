@@ -30,6 +30,8 @@ def gpu() -> None:
     ):
         kept.keep_model(scorer.model)
         scorer.warm()
+        # A check reads and writes those of its pictures with its claim and its verdict.
+        scorer.leave_pictures()
         scorer.watch_batches(lambda crops, waited_s, took_s: measures.batch(crops, waited_s=waited_s, took_s=took_s))
         check(settings, scorer)
 

@@ -1,7 +1,7 @@
 """The grouped moves from a finished job to its verdict, on the terms of `db.moves.grouped`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, Float, Text, bindparam, cast, column, func, text, update
@@ -13,6 +13,8 @@ from db.moves.grouped import as_json, first_of_each, move_all
 from db.moves.rows import due_now, unleased
 from db.moves.validation import READINGS, Check, NewVerdict, checks_of, verdict_values
 from db.reads.work import COLUMNS, Lease, Work, work_of
+from db.records import embeddings
+from db.records.embeddings import Stored as StoredEmbedding
 from db.schema import attempts, generations
 from domain.ids import AssetId, AttemptId, LeaseToken
 from domain.states import AttemptState, GenerationState
@@ -77,9 +79,17 @@ def claim_collections(connection: Connection, claims: Sequence[PaidClaim]) -> li
     return _claim(connection, claims, AttemptState.COLLECTING)
 
 
-def claim_validations(connection: Connection, claims: Sequence[PaidClaim]) -> list[Check | None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckClaim(PaidClaim):
+    """A claim to check with the model of that fingerprint; a process has one."""
+
+    fingerprint: str
+
+
+def claim_validations(connection: Connection, claims: Sequence[CheckClaim]) -> list[Check | None]:
     """As `validation.claim`, where nobody has died over the step."""
-    return checks_of(connection, _claim(connection, claims, AttemptState.VALIDATING))
+    works = _claim(connection, claims, AttemptState.VALIDATING)
+    return checks_of(connection, works, fingerprint=claims[0].fingerprint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +169,12 @@ def keep_pictures(connection: Connection, stored: Sequence[Stored]) -> list[Gene
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """Verdicts of an attempt whose generation ends with them; see `validation.judged` and `validation.align`."""
+    """Verdicts of an attempt whose generation ends with them; see `validation.judged` and `validation.align`.
+
+    Args:
+        new_embeddings: of pictures that had none, by digest of the file; kept in the same commit.
+        fingerprint: of the model that made them.
+    """
 
     attempt_id: AttemptId
     token: LeaseToken
@@ -167,6 +182,8 @@ class Judged:
     best: AssetId
     passed: bool
     alignments: Mapping[AssetId, float]
+    new_embeddings: Mapping[str, StoredEmbedding] = field(default_factory=dict)
+    fingerprint: str = ""
 
 
 _VERDICT_COLUMNS: Final = (
@@ -251,6 +268,8 @@ def judge(connection: Connection, judged: Sequence[Judged]) -> list[GenerationSt
             | verdict_values(new)
             for new in one.found
         ]
+    # An embedding is that of its picture whatever becomes of the attempt.
+    embeddings.put_each(connection, [(one.fingerprint, one.new_embeddings) for one in first.values()])
     moved = move_all(connection, _JUDGED, rows, verdicts=as_json(verdicts))
     states = {True: GenerationState.COMPLETED, False: GenerationState.REJECTED}
     return [states[one.passed] if one.attempt_id in moved and first[one.attempt_id] is one else None for one in judged]

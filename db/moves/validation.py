@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.moves.rows import due_now, error_columns, finish, leased_by, set_attempt, take, unleased
@@ -13,8 +13,9 @@ from db.reads.work import Lease, Work, select_work, work_of
 from db.records import characters, closed_loop
 from db.records.characters import CharacterRow
 from db.records.closed_loop import Decision
+from db.records.embeddings import Stored
 from db.schema import attempts, generation_assets
-from db.schema_checks import model_inputs, verdicts
+from db.schema_checks import embeddings, model_inputs, verdicts
 from domain.errors import LikenessError
 from domain.escalation import Policy
 from domain.ids import AssetId, AttemptId, CharacterId, LeaseToken
@@ -43,7 +44,11 @@ class NewVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInput:
-    """A stored picture and what the model will look at; `pixels` is None where the input is gone."""
+    """A stored picture and what the model will look at; `pixels` is None where the input is gone.
+
+    Args:
+        embedding: by the model that was asked for, where the picture has been checked before.
+    """
 
     asset_id: AssetId
     r2_key: str
@@ -51,6 +56,7 @@ class StoredInput:
     pixels: bytes | None
     size: int | None
     preprocessing: str | None
+    embedding: Stored | None = None
 
 
 def claim(connection: Connection, attempt_id: AttemptId, *, lease: Lease) -> Work | None:
@@ -78,8 +84,10 @@ def inputs(connection: Connection, attempt_id: AttemptId) -> list[StoredInput]:
     return inputs_of(connection, [attempt_id])[attempt_id]
 
 
-def inputs_of(connection: Connection, attempt_ids: Sequence[AttemptId]) -> dict[AttemptId, list[StoredInput]]:
-    """The same of several attempts."""
+def inputs_of(
+    connection: Connection, attempt_ids: Sequence[AttemptId], *, fingerprint: str | None = None
+) -> dict[AttemptId, list[StoredInput]]:
+    """The same of several attempts, with the embeddings that the model of that fingerprint has made of them."""
     found: dict[AttemptId, list[StoredInput]] = {one: [] for one in attempt_ids}
     if not found:
         return found
@@ -92,14 +100,23 @@ def inputs_of(connection: Connection, attempt_ids: Sequence[AttemptId]) -> dict[
             model_inputs.c.pixels,
             model_inputs.c.size,
             model_inputs.c.preprocessing,
+            embeddings.c.vector,
+            embeddings.c.style,
+            embeddings.c.further,
         )
         .outerjoin(model_inputs, model_inputs.c.asset_id == generation_assets.c.id)
+        .outerjoin(
+            embeddings,
+            and_(embeddings.c.sha256 == generation_assets.c.sha256, embeddings.c.fingerprint == (fingerprint or "")),
+        )
         .where(generation_assets.c.attempt_id.in_(attempt_ids), generation_assets.c.r2_key.is_not(None))
         .order_by(generation_assets.c.position)
     )
     for row in rows.mappings():
         values = dict(row)
-        found[values.pop("attempt_id")].append(StoredInput(**values))
+        parts = [values.pop(name) for name in ("vector", "style", "further")]
+        embedding = None if parts[0] is None else (parts[0], parts[1], parts[2])
+        found[values.pop("attempt_id")].append(StoredInput(**values, embedding=embedding))
     return found
 
 
@@ -118,12 +135,12 @@ class Check:
     policy: Policy
 
 
-def checks_of(connection: Connection, works: Sequence[Work | None]) -> list[Check | None]:
-    """What the checks of claimed attempts need, in their order; None where nothing was claimed."""
+def checks_of(connection: Connection, works: Sequence[Work | None], *, fingerprint: str) -> list[Check | None]:
+    """What checks by the model of that fingerprint need, in the order of `works`; None where nothing was claimed."""
     taken = [one for one in works if one is not None]
     if not taken:
         return [None for _ in works]
-    inputs_by_attempt = inputs_of(connection, [one.attempt_id for one in taken])
+    inputs_by_attempt = inputs_of(connection, [one.attempt_id for one in taken], fingerprint=fingerprint)
     wanted = sorted({character_id for one in taken for character_id in one.character_ids})
     known = characters.get_many(connection, wanted)
     policies = closed_loop.policies_of(connection, [one.generation_id for one in taken])

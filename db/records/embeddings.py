@@ -86,7 +86,7 @@ _PUT = text(
 )
 
 
-_Rows = dict[str, Stored]
+_Rows = Mapping[str, Stored]
 
 
 def get_each(connection: Connection, asked: Sequence[tuple[str, Sequence[str]]]) -> list[_Rows]:
@@ -100,7 +100,7 @@ def get_each(connection: Connection, asked: Sequence[tuple[str, Sequence[str]]])
 
 def put_each(connection: Connection, given: Sequence[tuple[str, _Rows]]) -> list[bool]:
     """Keep what several threads have made, each with its model."""
-    rows: dict[str, _Rows] = {}
+    rows: dict[str, dict[str, Stored]] = {}
     for model, made in given:
         rows.setdefault(model, {}).update(made)
     for model in sorted(rows):

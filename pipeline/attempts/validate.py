@@ -3,17 +3,19 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 from db.moves import validation
-from db.moves.grouped_pictures import Judged, PaidClaim
+from db.moves.grouped_pictures import CheckClaim, Judged
 from db.moves.rows import hand_back
 from db.moves.validation import Check, NewVerdict, StoredInput
 from db.reads.work import Lease, Work
 from db.records import closed_loop as try_policies
+from db.records import embeddings as kept_embeddings
 from db.records.closed_loop import Decision, mark_best
+from db.records.embeddings import Stored
 from db.records.preferences import write_rewards
 from domain.disposition import Step
 from domain.errors import LikenessError, ModelUnloadable, OutOfMemory, ScorerError, ServiceMissing, UnfitPicture
@@ -43,12 +45,16 @@ def validate(resources: Resources, attempt_id: AttemptId) -> Again | None:
     if resources.scorer is None:
         raise ModelUnloadable("this process has no scorer; the check runs in a worker of the gpu role")
 
+    fingerprint = resources.scorer.fingerprint
+
     def claim(lease: Lease) -> Check | None:
-        return resources.grouped.validations.do(resources.database, PaidClaim(attempt_id=attempt_id, lease=lease))
+        asked = CheckClaim(attempt_id=attempt_id, lease=lease, fingerprint=fingerprint)
+        return resources.grouped.validations.do(resources.database, asked)
 
     def claim_alone(lease: Lease) -> Check | None:
         with resources.database.transaction() as connection:
-            return validation.checks_of(connection, [validation.claim(connection, attempt_id, lease=lease)])[0]
+            work = validation.claim(connection, attempt_id, lease=lease)
+            return validation.checks_of(connection, [work], fingerprint=fingerprint)[0]
 
     return passing_the_gate(
         resources,
@@ -83,7 +89,10 @@ def _validate(resources: Resources, check: Check, lease: Lease) -> Again | None:
     aligned = _aligned(resources, work, embeddings)
     tries_again = work.kind is AttemptKind.IMAGE and not winner.verdict.passed and check.policy.on
     further = closed_loop.decide(resources, work, winner) if tries_again else None
-    reached = _write(resources, work, lease, found=found, winner=winner, aligned=aligned, further=further)
+    findings = _Findings(
+        verdicts=found, winner=winner, aligned=aligned, new_embeddings=_new_embeddings(check, embeddings)
+    )
+    reached = _write(resources, work, lease, findings, further=further)
     if reached is GenerationState.QUEUED:
         resources.fault_points.reach("validate.queued_again")
     resources.fault_points.reach("validate.judged")
@@ -92,17 +101,29 @@ def _validate(resources: Resources, check: Check, lease: Lease) -> Again | None:
     return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Findings:
+    """What a check found out.
+
+    Args:
+        winner: of `verdicts`.
+        aligned: how near each picture is to what was asked for.
+        new_embeddings: by digest of the picture; not kept yet.
+    """
+
+    verdicts: Sequence[NewVerdict]
+    winner: NewVerdict
+    aligned: Mapping[AssetId, float]
+    new_embeddings: Mapping[str, Stored]
+
+
 def _write(
-    resources: Resources,
-    work: Work,
-    lease: Lease,
-    *,
-    found: Sequence[NewVerdict],
-    winner: NewVerdict,
-    aligned: Mapping[AssetId, float],
-    further: Decision | None,
+    resources: Resources, work: Work, lease: Lease, findings: _Findings, *, further: Decision | None
 ) -> GenerationState:
-    """Write the verdicts and what they decide."""
+    """Write the verdicts and what they decide, and keep the embeddings that were made for them."""
+    assert resources.scorer is not None
+    fingerprint = resources.scorer.fingerprint
+    found, winner = findings.verdicts, findings.winner
     passed = all(one.verdict.passed for one in found if one.asset_id == winner.asset_id)
     if further is None:
         judged = Judged(
@@ -111,7 +132,9 @@ def _write(
             found=found,
             best=winner.asset_id,
             passed=passed,
-            alignments=aligned,
+            alignments=findings.aligned,
+            new_embeddings=findings.new_embeddings,
+            fingerprint=fingerprint,
         )
         if (reached := resources.grouped.judged.do(resources.database, judged)) is not None:
             return reached
@@ -119,6 +142,7 @@ def _write(
             further = closed_loop.decide(resources, work, winner)
     assert work.character_id is not None
     with resources.database.transaction() as connection:
+        kept_embeddings.put_many(connection, findings.new_embeddings, fingerprint=fingerprint)
         reached = validation.judged(
             connection,
             work.attempt_id,
@@ -128,8 +152,17 @@ def _write(
             best=winner.asset_id,
             further=further,
         )
-        validation.align(connection, aligned, origin=winner.origin)
+        validation.align(connection, findings.aligned, origin=winner.origin)
     return reached
+
+
+def _new_embeddings(check: Check, embeddings: Mapping[AssetId, Embedding]) -> dict[str, Stored]:
+    """By digest of the picture: those that were not kept when the check was claimed."""
+    return {
+        one.sha256: (made.core, made.style, made.further)
+        for one in check.inputs
+        if one.embedding is None and (made := embeddings.get(one.asset_id)) is not None
+    }
 
 
 def _allowed_since(resources: Resources, work: Work) -> bool:
@@ -267,4 +300,14 @@ def _ready(stored: StoredInput) -> ModelInput:
     assert stored.pixels is not None
     assert stored.size is not None
     assert stored.preprocessing is not None
-    return ModelInput(pixels=stored.pixels, size=stored.size, preprocessing=stored.preprocessing, source=stored.sha256)
+    known = None
+    if stored.embedding is not None:
+        core, style, further = stored.embedding
+        known = Embedding(core=core, style=style, further=further)
+    return ModelInput(
+        pixels=stored.pixels,
+        size=stored.size,
+        preprocessing=stored.preprocessing,
+        source=stored.sha256,
+        embedding=known,
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from db.grouping import Grouped
 from db.moves import grouped, grouped_pictures
 from db.moves.grouped import Admitted, Intent, MadeJob, NewJob
-from db.moves.grouped_pictures import Judged, PaidClaim, Stored
+from db.moves.grouped_pictures import CheckClaim, Judged, PaidClaim, Stored
 from db.moves.validation import Check
 from db.reads.work import Work
 from db.records import characters
@@ -25,6 +25,6 @@ class GroupedMoves:
     made: Grouped[MadeJob, bool] = field(default_factory=lambda: Grouped(grouped.finish_jobs))
     collections: Grouped[PaidClaim, Work] = field(default_factory=lambda: Grouped(grouped_pictures.claim_collections))
     stored: Grouped[Stored, GenerationState] = field(default_factory=lambda: Grouped(grouped_pictures.keep_pictures))
-    validations: Grouped[PaidClaim, Check] = field(default_factory=lambda: Grouped(grouped_pictures.claim_validations))
+    validations: Grouped[CheckClaim, Check] = field(default_factory=lambda: Grouped(grouped_pictures.claim_validations))
     judged: Grouped[Judged, GenerationState] = field(default_factory=lambda: Grouped(grouped_pictures.judge))
     characters: Grouped[CharacterId, CharacterRow] = field(default_factory=lambda: Grouped(characters.get_each))

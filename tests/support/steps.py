@@ -59,6 +59,7 @@ class FixedScorer:
 
     scores: Sequence[float] = (0.9,)
     preprocessing: str = PREPROCESSING.digest
+    fingerprint: str = "fixed"
     failures: list[LikenessError] = field(default_factory=list)
     seen: list[tuple[int, int]] = field(default_factory=list)
 

@@ -1,17 +1,20 @@
 """The whole way of a prompt, step by step, and what a message does that comes twice, late, or for somebody else."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from db.schema import attempts, generation_assets
-from db.schema_checks import model_inputs, verdicts
-from domain.errors import ModelUnloadable
+from db.schema_checks import embeddings, model_inputs, verdicts
+from domain.errors import ModelUnloadable, OutOfMemory
 from domain.ids import AttemptId
 from pipeline.attempts.validate import validate
-from tests.support.steps import HOLD, PREPROCESSING, PRICE, Bench
+from tests.support.steps import HOLD, PREPROCESSING, PRICE, Bench, FixedScorer
+from validation.base import Embedding, ModelInput, Reference, Scored
 from validation.pixels import decode
 
 
@@ -151,3 +154,37 @@ def test_the_models_input_is_made_at_its_own_size(bench: Bench) -> None:
     bench.validating()
     for row in bench.books.rows(model_inputs):
         assert (row.size, len(row.pixels), row.preprocessing) == (16, 16 * 16 * 3, PREPROCESSING.digest)
+
+
+@dataclass(slots=True)
+class _EmbeddingScorer(FixedScorer):
+    """A fixed scorer that tells an embedding of each picture, and remembers which it was given."""
+
+    given: list[Embedding | None] = field(default_factory=list)
+
+    def score(self, pictures: Sequence[ModelInput], references: Sequence[Reference], **options: Any) -> list[Scored]:
+        self.given += [one.embedding for one in pictures]
+        # By name: a class with slots is made twice, and `super()` means the first.
+        scored = FixedScorer.score(self, pictures, references, **options)
+        made = Embedding(core=b"core", style=b"style", further=b"")
+        return [replace(one, embedding=made) for one in scored]
+
+
+def test_an_embedding_is_kept_with_the_verdict_and_found_by_the_next_check(bench: Bench) -> None:
+    scorer = _EmbeddingScorer()
+    bench = replace(bench, resources=replace(bench.resources, scorer=scorer))
+    attempt_id = bench.validating()
+    scorer.failures.append(OutOfMemory("not now"))
+    assert bench.validate(attempt_id) is not None
+    assert bench.books.rows(embeddings) == []
+    bench.books.sql("UPDATE attempts SET published_at = now() - interval '1 hour', due_at = NULL")
+    pictures = sorted(one.sha256 for one in bench.books.rows(generation_assets))
+    bench.books.sql(
+        "INSERT INTO embeddings (sha256, fingerprint, vector, style, further) VALUES"
+        f" ('{pictures[0]}', 'fixed', 'known', 'style', ''), ('{pictures[1]}', 'of another model', 'no', 'no', '')"
+    )
+    scorer.given.clear()
+    assert bench.validate(attempt_id) is None
+    assert sorted(one.core for one in scorer.given if one is not None) == [b"known"]
+    kept = {one.sha256: bytes(one.vector) for one in bench.books.rows(embeddings) if one.fingerprint == "fixed"}
+    assert kept == {one: b"known" if one == pictures[0] else b"core" for one in pictures}
