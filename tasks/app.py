@@ -26,6 +26,8 @@ def make_app(broker_url: str) -> "celery.Celery":
             "visibility_timeout": _VISIBILITY_S,
             "socket_keepalive": True,
             "health_check_interval": 10,
+            # Nobody gives a message a priority, and a queue is asked for at each step there is.
+            "priority_steps": [0],
         },
         result_backend_transport_options={"visibility_timeout": _VISIBILITY_S},
         visibility_timeout=_VISIBILITY_S,
