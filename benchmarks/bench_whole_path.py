@@ -5,8 +5,8 @@ and to half of the CPU time that it took before. Control in the same run: an hon
 (`benchmarks.whole_path_plain_app`) with the same stand-in provider, pictures, model, servers and machine; and, with
 `--also COMMIT`, an earlier build of the product.
 A side is enqueued whole and runs to its end; CPU seconds are read from /proc per kind of process, over the same time.
-A second, shorter batch counts statements in Postgres' log, commits in its statistics and messages in Redis' (beat's
-ticks are messages too, and are counted apart). Wall time means little on a machine that others use.
+A second, shorter batch counts statements, commits and messages (`benchmarks.whole_path_counters`). Wall time means
+little on a machine that others use.
 Command: `python -m benchmarks.bench_whole_path [--count N] [--also COMMIT]`; appends to results/whole_path.jsonl.
 """
 
@@ -16,22 +16,20 @@ import itertools
 import json
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psycopg
-import redis
 
+from benchmarks.whole_path_counters import NOT_COUNTED, Counters
 from runtime.embedded.stack import Servers, shared, wait_for_end
 
 ROOT = Path(__file__).parents[1]
@@ -72,79 +70,6 @@ def cpu_s(pid: int) -> float:
     return seconds
 
 
-class StatementLog:
-    """Counts the statements that Postgres writes to its log while the block lasts, transactions' own words left out."""
-
-    _NOISE = frozenset({"begin", "commit", "rollback", "discard"})
-
-    def __init__(self, path: Path) -> None:
-        self.count = 0
-        self._path = path
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _follow(self) -> None:
-        at = self._path.stat().st_size
-        while not self._ended.wait(0.05):
-            at = min(at, self._path.stat().st_size)  # the keeper empties a log that has grown
-            with self._path.open("rb") as file:
-                file.seek(at)
-                lines = file.read()
-                at = file.tell()
-            words = re.findall(rb"LOG:  (?:statement|execute [^:]*): *(\w+)", lines)
-            self.count += sum(word.decode().lower() not in self._NOISE for word in words)
-
-
-class Counters:
-    """What Postgres and Redis have counted."""
-
-    def __init__(self, servers: Servers) -> None:
-        self._servers = servers
-
-    def _database(self, statement: str) -> Any:
-        with psycopg.connect(self._servers.libpq_url, autocommit=True) as connection:
-            found = connection.execute(statement.encode())
-            row = found.fetchone() if found.description else None
-            return row[0] if row else None
-
-    @contextlib.contextmanager
-    def statements(self) -> Iterator[StatementLog]:
-        """Have Postgres log every statement inside the block."""
-        self._database("ALTER SYSTEM SET log_statement = 'all'")
-        self._database("SELECT pg_reload_conf()")
-        time.sleep(1.0)
-        with StatementLog(self._servers.home / "logs" / "postgres.log") as log:
-            yield log
-        self._database("ALTER SYSTEM RESET log_statement")
-        self._database("SELECT pg_reload_conf()")
-
-    def kept_bytes(self) -> int:
-        """What all tables and their indexes take, once what was deleted is free again."""
-        self._database("VACUUM")
-        tables = "FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        return int(self._database(f"SELECT sum(pg_total_relation_size(oid)) {tables}"))
-
-    def read(self, log: StatementLog) -> dict[str, int]:
-        time.sleep(1.2)  # backends report to the statistics once a second
-        commits = int(self._database("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"))
-        with redis.Redis.from_url(self._servers.redis_url) as client:
-            calls = client.info("commandstats")
-        return {
-            "statements": log.count,
-            "commits": commits,
-            "messages": int(calls.get("cmdstat_lpush", {}).get("calls", 0)),
-            "published_events": int(calls.get("cmdstat_publish", {}).get("calls", 0)),
-        }
-
-
 def measured(side: Side, servers: Servers, count: int) -> dict[str, Any]:
     """The figures of one side."""
     pids = {**side.processes, "postgres": servers.postgres_pid, "redis": servers.redis_pid}
@@ -172,21 +97,22 @@ def measured(side: Side, servers: Servers, count: int) -> dict[str, Any]:
     took_s = time.monotonic() - began
     each = {name: round(1000 * (after - before[name]) / count, 2) for name, after in cpu().items()}
     grown = counters.kept_bytes() - kept
-    with counters.statements() as log:
-        counted = counters.read(log)
+    with counters.counting() as logs:
+        counted = counters.read(*logs)
         time.sleep(_IDLE_S)
-        ticks, counted = _less(counters.read(log), counted), counters.read(log)
+        read = counters.read(*logs)
+        resting, counted = _less(read, counted), read
         began = time.monotonic()
         side.enqueue(count // 2)
         until(20 + count + count // 2)
-        counted_s, work = time.monotonic() - began, _less(counters.read(log), counted)
+        counted_s, work = time.monotonic() - began, _less(counters.read(*logs), counted)
     return {
         "generations_per_s": round(count / took_s, 2),
         "cpu_ms_per_generation": {**each, "all": round(sum(each.values()), 2)},
         "kept_kb_per_generation": round(grown / count / 1024, 2),
         "idle_cpu_share": {**idle, "all": round(sum(idle.values()), 4)},
         "per_generation": {name: round(value / (count // 2), 2) for name, value in work.items()},
-        "per_idle_second": {name: round(value / (_IDLE_S + 1.2), 2) for name, value in ticks.items()},
+        "per_idle_second": {name: round(value / _IDLE_S, 2) for name, value in resting.items()},
         "counted_over_s": round(counted_s, 1),
     }
 
@@ -229,7 +155,7 @@ def servers_in(folder: Path) -> Iterator[Servers]:
 
 def scalar(servers: Servers, statement: str) -> int:
     with psycopg.connect(servers.libpq_url, autocommit=True) as connection:
-        row = connection.execute(statement.encode()).fetchone()
+        row = connection.execute(f"{NOT_COUNTED}{statement}".encode()).fetchone()
         return int(row[0]) if row else 0
 
 
