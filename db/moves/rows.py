@@ -79,9 +79,10 @@ def take_free(connection: Connection, *wanted: ColumnElement[bool], limit: int =
     statement = select_work().where(*wanted).order_by(attempts.c.id).limit(limit).with_for_update(skip_locked=True)
     works = [work_of(row) for row in connection.execute(statement)]
     ids = {work.batch_id for work in works}
-    connection.execute(
-        select(batches.c.id).where(batches.c.id.in_(ids)).order_by(batches.c.id).with_for_update(key_share=True)
-    )
+    if ids:
+        connection.execute(
+            select(batches.c.id).where(batches.c.id.in_(ids)).order_by(batches.c.id).with_for_update(key_share=True)
+        )
     return works
 
 
