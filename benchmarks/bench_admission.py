@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +45,19 @@ _SIZES: Final = """
 """
 
 
+def numbered_id(kind: int) -> str:
+    """SQL for an id that grows with n, as those of the product do."""
+    return f"CAST('01900000-0000-7000-800{kind}-' || lpad(to_hex(n), 12, '0') AS uuid)"
+
+
+def copies(sql: Callable[[str], Any], table: str, rows: int, own: Mapping[str, str]) -> str:
+    """The statement that makes `rows` more of the one row in `table`; `own` has what differs, as SQL over n."""
+    columns = f"column_name FROM information_schema.columns WHERE table_name = '{table}' AND is_generated = 'NEVER'"
+    names = sql(f"SELECT string_agg(column_name, ',') FROM (SELECT {columns}) AS c")
+    values = ", ".join(own.get(name, name) for name in names.split(","))
+    return f"INSERT INTO {table} ({names}) SELECT {values} FROM {table}, generate_series(1, {rows}) AS n"
+
+
 class Queue:
     """An installation of which nothing runs but a producer, with a closed lane and rows that wait for it."""
 
@@ -61,18 +74,8 @@ class Queue:
 
     def fill(self, rows: int) -> None:
         """Make `rows` waiting generations of the one that is there."""
-        own = {
-            "id": "CAST('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0') AS uuid)",
-            "position": "n",
-            "identity": "sha256(CAST(n AS text)::bytea)",
-            "prompt": "prompt || ' ' || n",
-        }
-        columns = "column_name FROM information_schema.columns WHERE table_name = 'generations' AND"
-        names = self.sql(f"SELECT string_agg(column_name, ',') FROM (SELECT {columns} is_generated = 'NEVER') AS c")
-        values = ", ".join(own.get(name, name) for name in names.split(","))
-        self.sql(
-            f"INSERT INTO generations ({names}) SELECT {values} FROM generations, generate_series(1, {rows - 1}) AS n"
-        )
+        own = {"position": "n", "identity": "sha256(CAST(n AS text)::bytea)", "prompt": "prompt || ' ' || n"}
+        self.sql(copies(self.sql, "generations", rows - 1, {"id": numbered_id(0), **own}))
         self.sql("VACUUM ANALYZE generations")  # as autovacuum does after so many rows
 
     def give(self, places: int) -> None:
@@ -115,7 +118,7 @@ def latency(queue: Queue, rows: int) -> dict[str, Any]:
         admitted = admit(queue.resources, "sandbox")
         took.append(1000 * (time.perf_counter() - began))
         assert admitted == PLACES
-    ours, postgres, redis = (1000 * (now - then) for now, then in zip(queue.cpu(), before, strict=True))
+    ours, postgres, _ = (1000 * (now - then) for now, then in zip(queue.cpu(), before, strict=True))
     kept, rounds = took[_THROWN_AWAY:], ROUNDS - _THROWN_AWAY
     return {
         **found,
@@ -139,7 +142,7 @@ def published(queue: Queue, count: int) -> dict[str, Any]:
     # Flower hears of every task that we publish, so it does of these.
     app.conf.update(task_ignore_result=True, task_send_sent_event=True)
 
-    @app.task(name="bench.generate", shared=False)  # type: ignore[untyped-decorator]
+    @app.task(name="bench.generate", shared=False)
     def generate(prompt: str) -> None:
         """Never run: only publishing is measured."""
 

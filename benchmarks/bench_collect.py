@@ -50,7 +50,7 @@ _Way = Callable[[Path, str], None]
 
 
 def draw(folder: Path) -> None:
-    """A drawing as a service returns it: enlarged, shifted, and with a little grain, since flat colours pack too well."""
+    """A drawing as a service returns it: enlarged, shifted, and with a little grain."""
     luck = np.random.default_rng(1)
     with Image.open(REFERENCE) as opened:
         drawing = opened.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)

@@ -27,7 +27,7 @@ CREATE TABLE plain_generations (
 )
 """
 THREADS = 16
-_POLL_S = 0.3
+_POLL_S = float(os.environ.get("PLAIN_POLL_S", "0.3"))
 
 
 def app_of(redis_url: str) -> Celery:

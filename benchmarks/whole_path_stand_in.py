@@ -1,8 +1,9 @@
 """Serve predictions that are done at once, and their pictures: Replicate's wire as far as the benchmark needs it.
 
 Independent of the product and of the sandbox, and written for speed: what it costs is nobody's figure. Every job gets a
-file of its own: a drawn picture of 256 pixels with the job's number in a text chunk. What a tracer sends is
-thrown away. Run as a program, with the seconds that each answer takes; prints its port.
+file of its own: a drawn picture of 256 pixels with the job's number in a text chunk; a job whose name begins with
+`slow` is never done. What a tracer sends is thrown away.
+Run as a program, with the seconds that each answer takes; prints its port.
 """
 
 import asyncio
@@ -83,8 +84,9 @@ class StandIn:
             return "200 OK", "image/png", named(self._pictures[int(number) % _PICTURES], number)
         if method == "POST" and path.endswith("/predictions"):
             return "201 Created", "application/json", self._prediction(f"job{next(_numbers)}", "starting")
-        if method == "GET" and number.isdecimal():
-            return "200 OK", "application/json", self._prediction(f"job{number}", "succeeded")
+        if method == "GET" and (number.isdecimal() or number.startswith("slow")):
+            job, status = (f"job{number}", "succeeded") if number.isdecimal() else (number, "processing")
+            return "200 OK", "application/json", self._prediction(job, status)
         if path.startswith("/_sandbox/files"):
             # Two references get one address: nobody reads them.
             return (
