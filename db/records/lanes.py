@@ -84,7 +84,30 @@ def ensure(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneLimits:
+    """What a lane may carry, as in `LaneRow`."""
+
+    name: str
+    provider: str
+    rate_limit: str | None
+    concurrency: int
+
+
+def limits_of(connection: Connection, provider: str) -> list[LaneLimits]:
+    """The limits of the provider's lanes; for each admission, since `list_lanes` counts all that waits."""
+    columns = lanes.c.name, lanes.c.provider, lanes.c.rate_limit, lanes.c.concurrency
+    rows = connection.execute(select(*columns).where(lanes.c.provider == provider).order_by(lanes.c.name))
+    return [LaneLimits(**row) for row in rows.mappings()]
+
+
+def providers(connection: Connection) -> list[str]:
+    """Those that have a lane."""
+    return list(connection.execute(select(lanes.c.provider).distinct().order_by(lanes.c.provider)).scalars())
+
+
 def list_lanes(connection: Connection) -> list[LaneRow]:
+    """All that is known of every lane; what is in flight and waits is counted, row by row."""
     in_flight = (
         select(func.count())
         .select_from(attempts)

@@ -13,7 +13,7 @@ def admit(resources: Resources, provider: str) -> int:
     began = resources.traces.now()
     ahead = resources.timing.ahead.total_seconds()
     with resources.database.transaction() as connection:
-        rows = [row for row in lanes.list_lanes(connection) if row.provider == provider]
+        rows = lanes.limits_of(connection, provider)
         by_rate = {row.name: places_within(row.rate_limit, seconds=ahead, at_most=row.concurrency) for row in rows}
         most = illegal_prompts.most_at_risk(resources, provider)
         admitted = admission.admit(connection, provider, places_by_rate=by_rate, most_at_risk=most)
@@ -31,5 +31,5 @@ def admit(resources: Resources, provider: str) -> int:
 def admit_everywhere(resources: Resources) -> int:
     """One tick: every provider that has a lane."""
     with resources.database.transaction() as connection:
-        providers = sorted({row.provider for row in lanes.list_lanes(connection)} - {WORDS})
-    return sum(admit(resources, provider) for provider in providers)
+        providers = lanes.providers(connection)
+    return sum(admit(resources, provider) for provider in providers if provider != WORDS)

@@ -44,7 +44,7 @@ def _admit(resources: Resources, provider: str, calls: list[NewCall]) -> int:
     began = resources.traces.now()
     ahead = resources.timing.ahead.total_seconds()
     with resources.database.transaction() as connection:
-        rows = [row for row in lanes.list_lanes(connection) if row.provider == provider]
+        rows = lanes.limits_of(connection, provider)
         by_rate = {row.name: places_within(row.rate_limit, seconds=ahead, at_most=row.concurrency) for row in rows}
         most = illegal_prompts.most_at_risk(resources, provider)
         admitted = moves.admit(connection, provider, calls, places_by_rate=by_rate, most_at_risk=most)

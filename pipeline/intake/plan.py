@@ -283,12 +283,12 @@ def _warn(order: Order, seen: _Seen, changed: Changed) -> None:
 
 def _duration(resources: Resources, tallies: Sequence[Tally]) -> timedelta:
     """The time in which the lanes carry the rows away: bounded by places, rate limits and the longest job."""
+    wanted = {one.provider for one in tallies}
     with resources.database.transaction() as connection:
-        known = lanes.list_lanes(connection)
+        known = {provider: lanes.limits_of(connection, provider) for provider in wanted}
     longest = timedelta(0)
-    for provider in {one.provider for one in tallies}:
+    for provider, serving in known.items():
         mine = [one for one in tallies if one.provider == provider]
-        serving = [lane for lane in known if lane.provider == provider]
         lane = next((one for one in resources.lanes.values() if one.provider == provider), None)
         if lane is None or not serving:
             continue

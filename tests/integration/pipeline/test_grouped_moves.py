@@ -25,6 +25,7 @@ from domain.errors import LostRace
 from domain.ids import AttemptId
 from domain.states import GenerationState
 from pipeline.attempts import collect, poll, submit, validate
+from pipeline.attempts.admit import admit_everywhere
 from pipeline.process.grouped_moves import GroupedMoves
 from providers.contract import Accepted, Ask, Made
 from tests.conftest import Sent
@@ -353,3 +354,22 @@ def test_a_generation_costs_few_statements_commits_and_messages(bench: Bench) ->
     assert each[0] <= 12, each
     assert each[1] <= 5, each
     assert each[2] <= 3, each
+
+
+def test_an_admission_counts_nothing_that_waits(bench: Bench) -> None:
+    """Or its cost would grow with the queue: a count of a million rows takes most of a second, every second."""
+    texts: list[str] = []
+
+    def note(_: Any, __: Any, text: str, *___: Any) -> None:
+        texts.append(text)
+
+    bench.books.sql("UPDATE lanes SET concurrency = 1")
+    bench.enqueue("a pig", "a hen")
+    engine = bench.resources.database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        bench.books.sql("UPDATE lanes SET concurrency = 2")
+        assert admit_everywhere(bench.resources) == 1
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert not [text for text in texts if "count(" in text and "FROM generations" in text]
