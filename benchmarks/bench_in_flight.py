@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ JOB_S: Final = 600
 RUN_S: Final = 60
 _SETTLE_S: Final = 8
 _BURST_S: Final = 15
+_PUBLISHED_IN_S: Final = 40
 _SPREAD: Final = f"make_interval(secs => {_SETTLE_S} + n * {JOB_S}.0 / {{jobs}})"
 #: A look moves the next one to ten minutes later, so that the row says when it took place.
 _LAGS: Final = f"""
@@ -196,10 +198,12 @@ def plain(folder: Path, url: str, jobs: int) -> dict[str, Any]:
         ):
             until(lambda: bool(app.control.ping(timeout=0.5)), "the plain app's worker")
             found: dict[str, Any] = {"memory_mb_without_jobs": memory_mb(pids["io"])}
-            for number in range(jobs):
-                wait = _SETTLE_S + number * JOB_S / jobs
-                app.send_task("plain.poll", (str(number), f"slow{number}"), countdown=wait)
-            time.sleep(_SETTLE_S)
+            begins = datetime.now(UTC) + timedelta(seconds=_PUBLISHED_IN_S)
+            with app.producer_or_acquire() as producer, producer.batch(max_size=jobs):
+                for number in range(jobs):
+                    due = begins + timedelta(seconds=number * JOB_S / jobs)
+                    app.send_task("plain.poll", (str(number), f"slow{number}"), eta=due, producer=producer)
+            until(lambda: datetime.now(UTC) > begins, "the first job's time")
             traffic = Traffic(servers, pids["io"])
             time.sleep(RUN_S)
             found["spent"] = traffic.since()
@@ -220,7 +224,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, stand_in() as url:
         folder = Path(scratch)
         folder.chmod(0o711)
-        sides = {}
+        sides: dict[str, Any] = {}
         for name, side in (("Likeness", ours), ("plain", plain)):
             sides[name] = side(folder / name, url, asked.jobs)
             print(name, json.dumps(sides[name]), flush=True)
