@@ -5,9 +5,9 @@ none, under 250 MB, sends no message for a look, and each job is looked at withi
 Control in the same run: the plain app of `bench_whole_path`, which polls by `self.retry`: each job is a message that
 its worker holds in memory until it is due.
 Jobs of ten minutes of which one look comes due in ten minutes each: 33 looks a second, evenly spread; the run lasts a
-tenth of that, at the full rate. The provider answers at once that the job is still at work. A last part makes all of
-them due at once and says how many looks a second one io worker carries, since a job that is late by its kind is looked
-at every fifteen seconds. Jobs are copies of one that was enqueued and admitted (`bench_admission.copies`).
+twentieth of that, at the full rate. The provider answers at once that the job is still at work. A last part makes all
+of them due at once and says how many looks a second one io worker carries, since a job that is late by its kind is
+looked at every fifteen seconds. Jobs are copies of one that was enqueued and admitted (`bench_admission.copies`).
 Command: `python -m benchmarks.bench_in_flight [--jobs N]`; appends to results/in_flight.jsonl.
 """
 
@@ -43,10 +43,10 @@ from runtime.embedded.stack import Servers
 
 RESULTS: Final = ROOT / "benchmarks" / "results" / "in_flight.jsonl"
 JOB_S: Final = 600
-RUN_S: Final = 60
+RUN_S: Final = 30
 _SETTLE_S: Final = 8
 _BURST_S: Final = 15
-_PUBLISHED_IN_S: Final = 40
+_PUBLISHED_IN_S: Final = 25
 _SPREAD: Final = f"make_interval(secs => {_SETTLE_S} + n * {JOB_S}.0 / {{jobs}})"
 #: A look moves the next one to ten minutes later, so that the row says when it took place.
 _LAGS: Final = f"""

@@ -14,12 +14,16 @@ from typing import Final
 ROOT = Path(__file__).parents[1]
 #: Module and arguments, the longest first.
 BENCHMARKS: Final = (
-    ("bench_whole_path", "--count=400"),
-    ("scale", "--prompts=1000000"),
-    ("bench_overhead",),
-    ("bench_scale_out",),
+    ("bench_whole_path", "--count=300"),
+    ("bench_in_flight",),
+    ("bench_promises", "--count=40"),
+    ("bench_overhead", "--count=30", "--rounds=3"),
+    ("bench_admission", "1000000", "2000"),
+    ("bench_scale_out", "--count=50"),
     ("bench_rate_limit",),
     ("bench_listeners",),
+    ("scale", "--prompts=1000000"),
+    ("bench_collect",),
     ("bench_scoring",),
     ("bench_near_duplicates",),
     ("bench_enqueue", "100000", "200000"),

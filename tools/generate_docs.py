@@ -24,7 +24,7 @@ from domain.schedule import LONGEST_JOB
 from domain.states import FINAL, IN_FLIGHT, LIVE, MOVES, PUBLIC_STATUS, AttemptState, GenerationState
 from runtime.settings import Settings
 from tools.failure_table import failure_table
-from tools.performance_table import whole_path_table
+from tools.performance_table import parts_table, whole_path_table
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Variables of the compose file, which is no Python and so can't say itself what they mean; a test compares the names.
@@ -258,8 +258,9 @@ def providers() -> str:
 
 
 def performance() -> str:
-    """The page of measurements with its newest table."""
-    return _renewed("docs/performance.md", "whole path", whole_path_table())
+    """The page of measurements with its newest tables."""
+    page = _renewed("docs/performance.md", "whole path", whole_path_table())
+    return _with_part(page, "parts", parts_table())
 
 
 def vlt_schema() -> str:

@@ -9,6 +9,9 @@ RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 #: The aims of the whole path: as a ratio to the plain application, or as a figure.
 _RATE_AIM = 2.0
 _AIMS = {"statements": "12", "commits": "5", "messages": "3"}
+_PUBLISHING = "at_once", "delay"
+#: What is asked, what was found, the control, the aim, and the load of the machine.
+_Part = tuple[str, str, str, str, float]
 
 
 def newest(name: str) -> dict[str, Any]:
@@ -16,6 +19,80 @@ def newest(name: str) -> dict[str, Any]:
     lines = (RESULTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     found: dict[str, Any] = json.loads(lines[-1])
     return found
+
+
+def parts_table() -> str:
+    """What single parts of the way cost, each beside the control of its run."""
+    rows = [
+        f"| {question} | {found} | {control} | {aim} | {load:.1f} |"
+        for part in (_admission, _in_flight, _collect, _promises, _fair_share, _rate_limit)
+        for question, found, control, aim, load in part()
+    ]
+    return "\n".join(["| | found | control | aim | load |", "|---|---|---|---|---|", *rows])
+
+
+def _admission() -> Iterator[_Part]:
+    line = newest("admission")
+    short, long = line["queues"]
+    load, took = line["machine"]["load"], "{:g} ms, {:g} of Postgres' CPU"
+    size = f"; table {long['table_mb']:g} MB, indexes {sum(long['indexes_mb'].values()):.0f} MB"
+    found, control = (took.format(one["ms_p50"], one["cpu_ms"]["postgres"]) for one in (long, short))
+    yield f"admit 64 of {long['waiting']:,}", found + size, f"of 1,000: {control}", "1.5 times", load
+    spent = line["publishing_us_of_cpu"]
+    costs = [f"{spent[name]['producer']:.0f} µs, {spent[name]['all']:.0f} with the servers" for name in _PUBLISHING]
+    times = f"; {spent['times_delay_producer']:g} times, {spent['times_delay_all']:g} with the servers"
+    yield "admit and publish one, CPU", costs[0] + times, f"`delay()`: {costs[1]}", "5 times", load
+
+
+def _in_flight() -> Iterator[_Part]:
+    line = newest("in_flight")
+    ours, plain = line["sides"]["Likeness"], line["sides"]["plain"]
+    lag = f"p50 {ours['lag_s']['p50']:g} s, p99 {ours['lag_s']['p99']:g} s"
+    held = f"{plain['messages_held']:,} messages held" if "messages_held" in plain else "–"
+    load = line["machine"]["load"]
+    yield f"{line['jobs']:,} jobs of ten minutes: how late a look is", lag, held, "p99 5 s", load
+    found, control = (f"{one['memory_mb']['now']:.0f} MB" for one in (ours, plain))
+    yield "the same: memory of the io worker", found, f"`self.retry`: {control}", "250 MB", load
+    yield "the same: looks a second that one io worker carries", f"{ours['looks_per_s_at_most']:g}", "–", "", load
+
+
+def _collect() -> Iterator[_Part]:
+    line = newest("collect")
+    for ending in ("png", "jpeg", "webp", "avif"):
+        one = line[ending]
+        found, control = (f"{one['cpu_ms'][name]:g} ms" for name in ("collect", "bare"))
+        share = f"; {one['share_of_bare_by_cpu']:.0%} of bare"
+        load = line["machine"]["load"]
+        yield f"collect {ending} of 1024 px, CPU", found + share, f"decode and resize: {control}", "80 %", load
+
+
+def _promises() -> Iterator[_Part]:
+    if not (RESULTS / "promises.jsonl").exists():
+        return
+    line = newest("promises")
+    load = line["machine"]["load"]
+    yield "ledger and events, share of all CPU", f"{line['share_of_cpu']:.0%}", "the same without", "25 %", load
+    half = next(one["half_load"] for one in line["rounds"] if "half_load" in one)
+    took = half["ms"]["made to judged"]
+    found = f"p50 {took['p50']:g} ms, p99 {took['p99']:g} ms, model included"
+    yield f"provider done to verdict, at {half['per_s']:g}/s", found, "–", "p50 300 ms, p99 1.5 s", load
+
+
+def _fair_share() -> Iterator[_Part]:
+    line = newest("scale")
+    for provider, took in line.get("small_behind_large_s", {}).items():
+        found = f"{took['fair share']:g} s, {took['fair share'] / took['alone']:.2f} times of alone"
+        control = f"first in, first out: {took['first in, first out']:,.0f} s"
+        yield f"28 behind 100,000, {provider}, simulated", found, control, "1.2 times", line["machine"]["load"]
+
+
+def _rate_limit() -> Iterator[_Part]:
+    line = newest("rate_limit")
+    told = "{per_s:g}/s, {most_in_a_closed_second} in the fullest closed second"
+    runs = {(one["consumer"], one["workers"]): told.format(**one) for one in line["result"] if "per_s" in one}
+    for workers in sorted({count for _, count in runs}):
+        control = f"stock: {runs['stock', workers]}"
+        yield f"20/s, {workers} workers", runs["shared", workers], control, "19.6 to 20", line.get("load", 0.0)
 
 
 def whole_path_table() -> str:
