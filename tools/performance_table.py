@@ -24,8 +24,9 @@ def newest(name: str) -> dict[str, Any]:
 def parts_table() -> str:
     """What single parts of the way cost, each beside the control of its run."""
     rows = [
-        f"| {question} | {found} | {control} | {aim} | {load:.1f} |"
-        for part in (_admission, _in_flight, _collect, _promises, _fair_share, _rate_limit)
+        f"| {question} | {found} | {control} | {aim} | {f'{load:.1f}' if load else '–'} |"
+        for name, part in _PARTS.items()
+        if (RESULTS / f"{name}.jsonl").exists()
         for question, found, control, aim, load in part()
     ]
     return "\n".join(["| | found | control | aim | load |", "|---|---|---|---|---|", *rows])
@@ -67,8 +68,6 @@ def _collect() -> Iterator[_Part]:
 
 
 def _promises() -> Iterator[_Part]:
-    if not (RESULTS / "promises.jsonl").exists():
-        return
     line = newest("promises")
     load = line["machine"]["load"]
     yield "ledger and events, share of all CPU", f"{line['share_of_cpu']:.0%}", "the same without", "25 %", load
@@ -93,6 +92,16 @@ def _rate_limit() -> Iterator[_Part]:
     for workers in sorted({count for _, count in runs}):
         control = f"stock: {runs['stock', workers]}"
         yield f"20/s, {workers} workers", runs["shared", workers], control, "19.6 to 20", line.get("load", 0.0)
+
+
+_PARTS = {
+    "admission": _admission,
+    "in_flight": _in_flight,
+    "collect": _collect,
+    "promises": _promises,
+    "scale": _fair_share,
+    "rate_limit": _rate_limit,
+}
 
 
 def whole_path_table() -> str:
