@@ -117,7 +117,8 @@ def measure(consumer: str, *, workers: int, limit: str, others: int, within_s: f
         with ExitStack() as stack:
             for command in commands:
                 stack.enter_context(running(command))
-            reached(lambda: len(app.control.ping(timeout=0.5)) == workers, within_s=30)
+            if not reached(lambda: len(app.control.ping(timeout=0.5)) == workers, within_s=90):
+                raise TimeoutError(f"{workers} workers of {consumer} did not all begin in 90 s")
             asked_at = time.monotonic()
             for _ in range(others):
                 app.tasks[OTHER].delay()
@@ -129,8 +130,8 @@ def measure(consumer: str, *, workers: int, limit: str, others: int, within_s: f
     result = {"consumer": consumer, "workers": workers, "limit": limit, "submitted": len(starts)}
     if others:
         return {**result, "others_run": others_run, "others_sent": others, "others_s": round(elapsed_s, 2)}
-    per_s = (len(starts) - 1) / (starts[-1] - starts[0])
-    return {**result, "per_s": round(per_s, 2), "most_in_a_closed_second": worst_window(starts)}
+    per_s = (len(starts) - 1) / (starts[-1] - starts[0]) if len(starts) > 1 else 0.0
+    return {**result, "per_s": round(per_s, 2), "most_in_a_closed_second": worst_window(starts) if starts else 0}
 
 
 def main() -> None:
