@@ -57,6 +57,8 @@ class QoS(redis.QoS):
 
     def settle(self) -> None:
         """Remove what was acknowledged since the last time from Redis."""
+        # A timer that comes a moment early leaves nothing behind that nobody comes back to.
+        self._settling_due = 0.0
         tags, self._settled = self._settled, []
         if not tags:
             return
