@@ -1,5 +1,8 @@
 .DEFAULT_GOAL := help
 PACKAGES := api cli db domain learning likeness pipeline providers reports runtime sandbox storage tasks tools validation worker
+# Only the files that have such tests are imported: importing all takes each process of pytest more than a minute.
+SLOW = $(shell grep -rl --include='test_*.py' 'mark\.slow' tests | sort)
+QUIET = $(shell grep -rl --include='test_*.py' 'mark\.quiet' tests | sort)
 .PHONY: help setup check test slow crash bench docs sbom demo clean
 
 help:            ## list the verbs
@@ -19,8 +22,10 @@ test:            ## the tests a developer runs at every change, and the branches
 	./run pytest --cov --cov-report=term
 
 slow:            ## the long tests: two at a time, then those that need the machine to themselves
-	./run pytest -m "slow and not quiet" --numprocesses=2 --dist=load --timeout=600
-	./run pytest -m "slow and quiet" --numprocesses=0 --timeout=600
+	@red=0; \
+	./run pytest -m "slow and not quiet" --numprocesses=2 --dist=worksteal --timeout=600 $(SLOW) || red=1; \
+	./run pytest -m "slow and quiet" --numprocesses=0 --timeout=600 $(QUIET) || red=1; \
+	exit $$red
 
 crash:           ## kill and stop processes at random: make crash SEED=7 MINUTES=30
 	./run python -m tests.crash.driver --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)
