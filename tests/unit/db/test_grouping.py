@@ -113,7 +113,8 @@ def test_a_member_that_is_killed_by_an_interrupt_does_not_stop_the_others() -> N
 
 
 def test_many_threads_lose_nothing() -> None:
-    grouped, (transactions, database) = Grouped[int, int](lambda _, items: [one + 1 for one in items]), _database()
+    grouped = Grouped[int, int](lambda _, items: [one + 1 for one in items], apart_s=0.001)
+    transactions, database = _database()
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda item: grouped.do(database, item), range(2000)))
     assert found == [item + 1 for item in range(2000)]
