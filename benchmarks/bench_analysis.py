@@ -34,7 +34,7 @@ from domain.errors import BadInput
 from domain.garments import Attribute, read_spec
 from pipeline.preparing import vision_analysis
 from pipeline.preparing.local_analysis import analyse, shares_of
-from pipeline.preparing.vocabulary import Vocabulary, vocabulary_of
+from pipeline.preparing.vocabulary import Asked, vocabulary_of
 from providers.openai.words import Rates, WordsClient
 from sandbox.drawing.characters import COLOUR_WORDS
 from sandbox.drawing.picture import draw
@@ -76,15 +76,12 @@ class Drawing:
         return self._vector
 
 
-def asked(words: Sequence[str], templates: Sequence[str], warmth: float) -> Vocabulary:
-    sentences = {Attribute.SCENE: {word: [template.format(word) for template in templates] for word in words}}
-    return Vocabulary(sentences=sentences, warmth=warmth, calibrated=False, source="this benchmark")
+def asked(words: Sequence[str], templates: Sequence[str]) -> Asked:
+    return Asked(sentences={word: [template.format(word) for template in templates] for word in words})
 
 
-def shares(scorer: ClipScorer, drawings: Sequence[Drawing], vocabulary: Vocabulary) -> list[dict[str, float]]:
-    return [
-        shares_of(Attribute.SCENE, drawing.vector(scorer), scorer=scorer, vocabulary=vocabulary) for drawing in drawings
-    ]
+def shares(scorer: ClipScorer, drawings: Sequence[Drawing], asked: Asked, *, warmth: float) -> list[dict[str, float]]:
+    return [shares_of(asked, drawing.vector(scorer), scorer=scorer, warmth=warmth) for drawing in drawings]
 
 
 def accuracy(found: Sequence[dict[str, float]], truth: Sequence[str]) -> float:
@@ -103,7 +100,7 @@ def fitted(scorer: ClipScorer, drawings: Sequence[Drawing], words: Sequence[str]
     """The warmth of the smallest log loss."""
 
     def loss(warmth: float) -> float:
-        found = shares(scorer, drawings, asked(words, templates, warmth))
+        found = shares(scorer, drawings, asked(words, templates), warmth=warmth)
         return float(
             -np.mean([np.log(one[drawing.scene] + 1e-9) for one, drawing in zip(found, drawings, strict=True)])
         )
@@ -170,15 +167,15 @@ def kappa(pairs: Sequence[tuple[str, str]]) -> Mapping[str, float | int | None]:
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     vocabulary = vocabulary_of(CLIP)
-    scenes = list(vocabulary.sentences[Attribute.SCENE])
+    scenes = list(vocabulary.attributes[Attribute.SCENE].sentences)
     templates = ["a pig {}", "a brown cat {}"]
     measured = [Drawing(10_000 + at, scenes) for at in range(count)]
     with ClipScorer.load(CLIP, device="cpu", threads=1) as scorer:
         warmth = fitted(scorer, [Drawing(at, scenes) for at in range(count)], scenes, templates)
-        by_scene = shares(scorer, measured, asked(scenes, templates, warmth))
-        garments = shares(scorer, measured, asked(GARMENTS, ["a pig in a red {}", "a cat in a blue {}"], warmth))
+        by_scene = shares(scorer, measured, asked(scenes, templates), warmth=warmth)
+        garments = shares(scorer, measured, asked(GARMENTS, ["a pig in a red {}", "a cat in a blue {}"]), warmth=warmth)
         agreed = agreement(scorer, measured)
-        hats = shares(scorer, measured, asked(HATS, ["a pig with {}", "a cat with {} in the city"], warmth))
+        hats = shares(scorer, measured, asked(HATS, ["a pig with {}", "a cat with {} in the city"]), warmth=warmth)
     line = {
         **circumstances(),
         "drawings": count,

@@ -21,6 +21,7 @@ from pipeline.process.measures import Measures, Unmeasured
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.process.poison_gate import PoisonGate
 from pipeline.process.reference_cache import ReferenceCache
+from pipeline.process.scorer_on_demand import ScorerOnDemand
 from pipeline.process.traces import Traces, Untraced
 from providers.contract import Lane
 from storage.base import PictureStore
@@ -132,6 +133,7 @@ class Resources:
     Args:
         lanes: by name; a lane whose key is missing here is not served by this process.
         scorer: only in a worker of the `gpu` role.
+        analysis_scorer: there, what reads pictures that are handed in; None where `scorer` does so too.
         jitter: uniform in [0, 1), spreads waits.
         words: the model that looks at pictures and writes prompts for money; None where none is set.
         public_url: where providers can call back, or None.
@@ -149,6 +151,7 @@ class Resources:
     timing: Timing = field(default_factory=Timing)
     reference_cache: ReferenceCache = field(default_factory=ReferenceCache)
     scorer: Scorer | None = None
+    analysis_scorer: ScorerOnDemand | None = None
     scoring_model: str = "openai/clip-vit-large-patch14"
     words: Words | None = None
     public_url: str | None = None

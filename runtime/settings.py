@@ -21,7 +21,9 @@ _ADDRESSES = {
     "database_url": (("postgresql", "postgres", "postgresql+psycopg"), "postgresql://USER:PASSWORD@HOST:5432/NAME"),
     "redis_url": (("redis", "rediss", "redis+socket", "unix"), "redis://:PASSWORD@HOST:6379/0"),
 }
-_OWN_MODEL = Path(__file__).parents[1] / "sandbox" / "clip"
+_SANDBOX = Path(__file__).parents[1] / "sandbox"
+#: The sandbox's own weights, by the names that they go by in the environment.
+_OWN_MODELS = {"sandbox/clip": _SANDBOX / "clip"}
 _Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -203,6 +205,11 @@ class Settings(BaseSettings):
     clip_model: str = Field(
         "openai/clip-vit-large-patch14", validation_alias="CLIP_MODEL", description="a name or a folder of weights"
     )
+    analysis_model: str | None = Field(
+        None,
+        validation_alias="ANALYSIS_MODEL",
+        description="weights that read what a picture shows, such as a CLIP for fashion; none: CLIP_MODEL",
+    )
     clip_threshold_core: _Fraction = Field(
         0.75, validation_alias="CLIP_THRESHOLD_CORE", description="of characters that are not calibrated"
     )
@@ -283,12 +290,12 @@ class Settings(BaseSettings):
         unset = value == "" and info.field_name is not None and cls.model_fields[info.field_name].default is None
         return None if unset else value
 
-    @field_validator("clip_model")
+    @field_validator("clip_model", "analysis_model")
     @classmethod
-    def _found_from_anywhere(cls, model: str) -> str:
-        """An empty variable is unset; the sandbox's own model goes by its place, from whatever folder it is called."""
-        model = model or cls.model_fields["clip_model"].default
-        return str(_OWN_MODEL) if model == "sandbox/clip" and not Path(model).is_dir() else model
+    def _found_from_anywhere(cls, model: str | None, info: ValidationInfo) -> str | None:
+        """An empty variable is unset; the sandbox's own models go by their place, from whatever folder."""
+        model = model or cls.model_fields[info.field_name or ""].default
+        return str(_OWN_MODELS[model]) if model in _OWN_MODELS and not Path(model).is_dir() else model
 
     @field_validator("ttapi_rate_limit", "replicate_rate_limit", "openai_rate_limit", "sandbox_rate_limit")
     @classmethod
@@ -330,6 +337,11 @@ class Settings(BaseSettings):
     @cached_property
     def picture_folder(self) -> Path:
         return self.pictures or self.home / "pictures"
+
+    @property
+    def analysis_weights(self) -> str:
+        """What ANALYSIS_MODEL comes to: CLIP_MODEL where nothing is said."""
+        return self.analysis_model or self.clip_model
 
     @property
     def services(self) -> Mapping[str, ServiceSettings]:

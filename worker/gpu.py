@@ -3,10 +3,13 @@
 With `--pipe` it takes pictures from a command instead of the queue, and needs no server (`runtime.scoring`).
 """
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
+from pipeline.process.scorer_on_demand import ScorerOnDemand
 from runtime.settings import Settings, read_settings
 from validation.base import Scorer
 from validation.clip import ClipScorer, why_no_cuda
@@ -48,11 +51,25 @@ def check(settings: Settings, scorer: Scorer) -> None:
     from worker.start import Retirement, consume
 
     threads = settings.gpu_threads
-    with open_resources(settings, application="likeness gpu", threads=threads, scorer=scorer) as (resources, app):
+    with (
+        _analysis_scorer(settings) as reading,
+        open_resources(settings, application="likeness gpu", threads=threads, scorer=scorer) as (resources, app),
+    ):
         retirement = Retirement()
-        register_gpu(app, replace(resources, retire=retirement))
+        register_gpu(app, replace(resources, retire=retirement, analysis_scorer=reading))
         consume(app, role="gpu", queues=[names.QUEUE_GPU], threads=threads, home=settings.home)
         retirement.settle()
+
+
+@contextlib.contextmanager
+def _analysis_scorer(settings: Settings) -> Iterator[ScorerOnDemand | None]:
+    """Loads ANALYSIS_MODEL when the first picture is analysed; None where that is CLIP_MODEL, which is here already."""
+    model = settings.analysis_weights
+    if model == settings.clip_model:
+        yield None
+        return
+    with ScorerOnDemand(model, lambda: ClipScorer.load(model, device=settings.clip_device)) as scorer:
+        yield scorer
 
 
 def pipe() -> int:

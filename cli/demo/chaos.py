@@ -70,6 +70,7 @@ def chaos_settings() -> Settings:
             "redis_url": None,
             "pictures": None,
             "clip_model": stand_in.SMALL_MODEL,
+            "analysis_model": None,
             # The sandbox answers in fractions of a second, so silence tells more, sooner.
             "listings_apart_s": 5.0,
         }

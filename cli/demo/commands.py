@@ -36,6 +36,7 @@ def demo_settings() -> Settings:
         update={
             "sandbox_base_url": address(given.home),
             "clip_model": stand_in.SMALL_MODEL,
+            "analysis_model": None,
             # It sees little but who it is, and all of the demo is one character.
             "near_duplicate": 0.995,
         }

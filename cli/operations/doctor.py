@@ -68,7 +68,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from _keys(settings)
     if settings.public_url is not None:
         yield _public_address(settings.public_url)
-    yield _guarded("scoring model", lambda: _weights(settings))
+    yield from _models(settings)
     yield _torch()
 
 
@@ -231,14 +231,21 @@ def _public_address(url: str) -> Check:
     )
 
 
-def _weights(settings: Settings) -> Check:
-    model = settings.clip_model
+def _models(settings: Settings) -> Iterator[Check]:
+    model, reads = settings.clip_model, settings.analysis_weights
+    yield _guarded("scoring model", lambda: _weights(model, name="scoring model", user="check"))
+    if reads != model:
+        yield _guarded("analysis model", lambda: _weights(reads, name="analysis model", user="analysis"))
+
+
+def _weights(model: str, *, name: str, user: str) -> Check:
+    """Whether weights are here; `user` is what downloads them where they are not."""
     files = weight_files(model)
     if files:
         size = sum(path.stat().st_size for path in files)
-        return Check(name="scoring model", found=f"{_short(model)}, {size / 1e6:,.0f} MB on this machine")
-    advice = "the first check downloads it; `likeness models fetch` does so now"
-    return Check(name="scoring model", health=Health.NOTE, found=f"{model} is not on this machine", advice=advice)
+        return Check(name=name, found=f"{_short(model)}, {size / 1e6:,.0f} MB on this machine")
+    advice = f"the first {user} downloads it; `likeness models fetch` does so now"
+    return Check(name=name, health=Health.NOTE, found=f"{model} is not on this machine", advice=advice)
 
 
 def _short(model: str) -> str:

@@ -3,7 +3,7 @@
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from cli.options import AsJson
 from cli.terminal import open_terminal
 from domain.errors import BadInput
 from runtime.settings import read_settings
-from validation.weights import download
+from validation.weights import Weights, download
 
 
 def fetch_command(
@@ -24,23 +24,33 @@ def fetch_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download the weights of CLIP_MODEL unless they are here, check their digest and print it."""
+    """Download the weights of CLIP_MODEL unless they are here, check their digest and print it.
+
+    Those of ANALYSIS_MODEL too, where they are others; --model, --to and --sha256 are about one model.
+    """
     with open_terminal(as_json=as_json) as terminal:
         if find_spec("huggingface_hub") is None:
             raise BadInput("this installation cannot fetch models; use the image `gpu`, or `uv sync --group gpu`")
         # Workers in images are told to fetch nothing; here somebody asks for it. Read when the hub's client loads.
         os.environ["HF_HUB_OFFLINE"] = "0"
-        found = download(model or read_settings().clip_model, into=into, expected=digest)
-        document = {
-            "model": found.model,
-            "sha256": found.digest,
-            "files": [str(one) for one in found.files],
-            "downloaded": found.downloaded,
-        }
-        terminal.document(document)
+        settings = read_settings()
+        found = download(model or settings.clip_model, into=into, expected=digest)
+        about_one = model is not None or into is not None or digest is not None
+        reads = None if about_one or settings.analysis_weights == found.model else download(settings.analysis_weights)
+        terminal.document(_told(found) | ({"analysis": _told(reads)} if reads is not None else {}))
         if not terminal.as_json:
-            state = "fetched" if found.downloaded else "here already"
-            terminal.out.print(f"{state}: {found.model}", soft_wrap=True)
-            terminal.out.print(f"sha256 {found.digest}", soft_wrap=True)
+            for one in filter(None, (found, reads)):
+                state = "fetched" if one.downloaded else "here already"
+                terminal.out.print(f"{state}: {one.model}", soft_wrap=True)
+                terminal.out.print(f"sha256 {one.digest}", soft_wrap=True)
             if into is not None:
                 terminal.out.print(f"CLIP_MODEL={found.model}", soft_wrap=True)
+
+
+def _told(found: Weights) -> dict[str, Any]:
+    return {
+        "model": found.model,
+        "sha256": found.digest,
+        "files": [str(one) for one in found.files],
+        "downloaded": found.downloaded,
+    }

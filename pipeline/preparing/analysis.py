@@ -7,6 +7,7 @@ from domain.garments import read_spec, spec_of
 from domain.preparation import Added, Known, Place
 from pipeline.preparing import local_analysis, vision_analysis
 from pipeline.resources import Resources
+from validation.base import Scorer
 
 LOCAL: Final = "local"
 LLM: Final = "llm"
@@ -55,14 +56,22 @@ def fall_back(resources: Resources, known: Known) -> Added:
 
 
 def _local(resources: Resources, known: Known, *, content: bytes, key: str) -> Added:
-    if resources.scorer is None:
-        raise ScorerError("this process has no model; pictures are analysed in a worker of the gpu role")
-    found = local_analysis.analyse(content, scorer=resources.scorer, model=resources.scoring_model)
+    scorer, model = _weights(resources)
+    found = local_analysis.analyse(content, scorer=scorer, model=model)
     return Added(
         spec=spec_of(found.garments),
         inputs={"image": key, "name": known.wishes.get("image_name")},
         detail={"analyser": LOCAL, **found.detail},
     )
+
+
+def _weights(resources: Resources) -> tuple[Scorer, str]:
+    """What reads the picture, and the name of its weights: those that check pictures, unless others are set for it."""
+    if resources.scorer is None:
+        raise ScorerError("this process has no model; pictures are analysed in a worker of the gpu role")
+    if (other := resources.analysis_scorer) is not None:
+        return other.get(), other.model
+    return resources.scorer, resources.scoring_model
 
 
 def picture_of(resources: Resources, key: str) -> bytes:

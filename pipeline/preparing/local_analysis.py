@@ -1,12 +1,12 @@
 """The analyser that needs no key: CLIP zero-shot over a vocabulary, and colours measured from the pixels.
 
-For every attribute of the vocabulary, each word's sentences are embedded and averaged, and the word nearest to the
-picture is taken; its confidence is its share of the softmax over the attribute's words. Colours ask no model.
+For everything that the vocabulary asks, each word's sentences are embedded and averaged, and the word nearest to the
+picture is taken; its confidence is its share of the softmax over the words beside it. Colours ask no model.
 
 Source of zero-shot by prompt templates: Radford et al. 2021, section 3.1.4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from domain.errors import ModelUnloadable
 from domain.garments import Attribute, Garment
-from pipeline.preparing.vocabulary import Vocabulary, vocabulary_of
+from pipeline.preparing.vocabulary import Asked, vocabulary_of
 from validation.base import Scorer
 from validation.colours import Colour, colours_of
 from validation.pixels import decode
@@ -47,24 +47,25 @@ def analyse(content: bytes, *, scorer: Scorer, model: str) -> Analysed:
     """
     vocabulary = vocabulary_of(model)
     picture = np.frombuffer(scorer.embed_picture(content).core, dtype=_STORED).astype(np.float64)
+    found = {
+        name: shares_of(asked, picture, scorer=scorer, warmth=vocabulary.warmth)
+        for name, asked in [*vocabulary.attributes.items(), *vocabulary.details.items()]
+    }
     values: dict[Attribute, str] = {}
     confidence: dict[Attribute, float] = {}
-    runners: dict[str, Any] = {}
-    for attribute in vocabulary.sentences:
-        shares = shares_of(attribute, picture, scorer=scorer, vocabulary=vocabulary)
-        best = sorted(shares, key=lambda word: -shares[word])
-        runners[attribute.value] = {word: round(shares[word], 3) for word in best[:3]}
-        if shares[best[0]] * len(shares) >= _LEAST_OVER_CHANCE:
-            values[attribute], confidence[attribute] = best[0], shares[best[0]]
+    for attribute, asked in vocabulary.attributes.items():
+        if (word := _sure(found[attribute], asked)) is not None:
+            values[attribute], confidence[attribute] = word, found[attribute][word]
+    details = [_sure(found[name], asked) for name, asked in vocabulary.details.items()]
     colours = colours_of(decode(content).image)
     _colour(colours, values, confidence)
     return Analysed(
-        garments=[Garment(values=values, confidence=confidence)],
+        garments=[Garment(values=values, details=[one for one in details if one], confidence=confidence)],
         detail={
             "model": model,
             "calibrated": vocabulary.calibrated,
             "vocabulary": vocabulary.source,
-            "runners_up": runners,
+            "runners_up": {str(name): _runners_up(shares) for name, shares in found.items()},
             "colours": [
                 {"name": one.name, "hex": one.hex, "share": round(one.share, 3), "off": round(one.name_distance, 1)}
                 for one in colours
@@ -73,20 +74,27 @@ def analyse(content: bytes, *, scorer: Scorer, model: str) -> Analysed:
     )
 
 
-def shares_of(
-    attribute: Attribute, picture: npt.NDArray[np.float64], *, scorer: Scorer, vocabulary: Vocabulary
-) -> dict[str, float]:
-    """How the attribute's words share the picture among them; together 1.
+def shares_of(asked: Asked, picture: npt.NDArray[np.float64], *, scorer: Scorer, warmth: float) -> dict[str, float]:
+    """How the words share the picture among them; together 1.
 
     Raises:
         ModelUnloadable: the model reads no text.
     """
-    asked = vocabulary.sentences[attribute]
-    words = np.stack([_mean([_told(sentence, scorer) for sentence in sentences]) for sentences in asked.values()])
-    logits = words @ (picture / np.linalg.norm(picture)) / vocabulary.warmth
+    words = [_mean([_told(sentence, scorer) for sentence in sentences]) for sentences in asked.sentences.values()]
+    logits = np.stack(words) @ (picture / np.linalg.norm(picture)) / warmth
     shares = np.exp(logits - logits.max())
     shares /= shares.sum()
-    return {word: float(share) for word, share in zip(asked, shares, strict=True)}
+    return {word: float(share) for word, share in zip(asked.sentences, shares, strict=True)}
+
+
+def _sure(shares: Mapping[str, float], asked: Asked) -> str | None:
+    """The first word; None where it says nothing or is little likelier than by chance."""
+    best = max(shares, key=shares.__getitem__)
+    return best if best != asked.nothing and shares[best] * len(shares) >= _LEAST_OVER_CHANCE else None
+
+
+def _runners_up(shares: Mapping[str, float]) -> dict[str, float]:
+    return {word: round(shares[word], 3) for word in sorted(shares, key=lambda word: -shares[word])[:3]}
 
 
 def _told(sentence: str, scorer: Scorer) -> npt.NDArray[np.float64]:

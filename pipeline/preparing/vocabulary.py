@@ -6,12 +6,12 @@ asked that its vocabulary does not name, and an attribute without words stays un
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from domain.errors import ModelUnloadable
 from domain.garments import Attribute
@@ -26,6 +26,13 @@ class _Words(BaseModel):
 
     words: Annotated[list[str], Field(min_length=2)]
     templates: list[str] | None = None
+    nothing: str | None = None
+
+    @model_validator(mode="after")
+    def _nothing_is_a_word(self) -> Self:
+        if self.nothing is not None and self.nothing not in self.words:
+            raise ValueError(f"{self.nothing!r}, which stands for nothing, is none of the words")
+        return self
 
 
 class _File(BaseModel):
@@ -36,6 +43,20 @@ class _File(BaseModel):
     calibrated: bool
     source: str = Field(min_length=1)
     attributes: dict[Attribute, _Words]
+    details: dict[str, _Words] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One thing that is asked of a picture.
+
+    Args:
+        sentences: by word, the sentences whose mean stands for it.
+        nothing: the word that says that there is none, such as `no hat`; where it is the nearest, nothing is said.
+    """
+
+    sentences: Mapping[str, Sequence[str]]
+    nothing: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +64,18 @@ class Vocabulary:
     """What is asked of a model.
 
     Args:
-        sentences: by attribute and word, the sentences whose mean stands for the word.
+        attributes: what has a field in the specification.
+        details: by name, what has none and goes among its details, such as a hat.
         warmth: divides the cosines before the softmax.
         calibrated: whether that was fitted, so that a confidence is as right as it says.
         source: where the words come from.
     """
 
-    sentences: Mapping[Attribute, Mapping[str, Sequence[str]]]
+    attributes: Mapping[Attribute, Asked]
     warmth: float
     calibrated: bool
     source: str
+    details: Mapping[str, Asked] = field(default_factory=dict)
 
 
 @cache
@@ -73,13 +96,16 @@ def _read(path: Path) -> Vocabulary:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise ModelUnloadable(f"the vocabulary {str(path)!r} cannot be used: {' '.join(str(error).split())}") from error
     return Vocabulary(
-        sentences={
-            attribute: {
-                word: [template.format(word) for template in asked.templates or file.templates] for word in asked.words
-            }
-            for attribute, asked in file.attributes.items()
-        },
+        attributes={attribute: _asked(words, file.templates) for attribute, words in file.attributes.items()},
+        details={name: _asked(words, file.templates) for name, words in file.details.items()},
         warmth=file.warmth,
         calibrated=file.calibrated,
         source=file.source,
+    )
+
+
+def _asked(words: _Words, templates: Sequence[str]) -> Asked:
+    said = words.templates or templates
+    return Asked(
+        sentences={word: [template.format(word) for template in said] for word in words.words}, nothing=words.nothing
     )

@@ -24,12 +24,17 @@ def hub(tmp_path: Path) -> Iterator[ModelHub]:
         yield opened
 
 
-def fetch(hub: ModelHub, home: Path, *arguments: str, limit_blocks: int | None = None) -> Ended:
+def fetch(hub: ModelHub, home: Path, *arguments: str, limit_blocks: int | None = None, **more: str) -> Ended:
     """The command in a process of its own, in an image whose workers fetch nothing; files within a limit."""
     command = argv("models", "fetch", *arguments)
     if limit_blocks is not None:
         command = ["sh", "-c", f'ulimit -f {limit_blocks}; exec "$@"', "sh", *command]
-    given = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home / "weights"), "HF_HUB_OFFLINE": "1", "CLIP_MODEL": MODEL}
+    given = {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(home / "weights"),
+        "HF_HUB_OFFLINE": "1",
+        "CLIP_MODEL": MODEL,
+    } | more
     done = subprocess.run(
         command, cwd=home, env=environment(home, **given), capture_output=True, text=True, timeout=100, check=False
     )
@@ -46,6 +51,14 @@ def test_weights_are_fetched_once_and_their_digest_is_told(hub: ModelHub, home: 
     again = fetch(hub, home)
     assert again.out.splitlines() == [f"here already: {MODEL}", f"sha256 {DIGEST}"], again.err
     assert hub.sent == []
+
+
+def test_weights_that_read_pictures_alone_are_fetched_with_those_that_check_them(hub: ModelHub, home: Path) -> None:
+    shutil.copytree(hub.root / MODEL, hub.root / "nobody" / "fashion-clip")
+    both = fetch(hub, home, "--json", ANALYSIS_MODEL="nobody/fashion-clip")
+    assert both.code == 0, both.err
+    assert (both.document["model"], both.document["analysis"]["model"]) == (MODEL, "nobody/fashion-clip")
+    assert both.document["analysis"]["downloaded"] is True
 
 
 def test_only_the_older_format_is_taken_too(hub: ModelHub, home: Path) -> None:

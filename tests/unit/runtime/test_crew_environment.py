@@ -54,3 +54,14 @@ def test_the_sandboxs_model_is_found_from_any_folder(monkeypatch: pytest.MonkeyP
     assert (Path(Settings().clip_model) / "model.safetensors").is_file()
     (tmp_path / "sandbox" / "clip").mkdir(parents=True)
     assert Settings().clip_model == "sandbox/clip", "a folder of that name here is meant"
+
+
+def test_pictures_are_read_with_the_weights_that_check_them_unless_others_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLIP_MODEL", "somebody/clip")
+    for unset in ("", None):
+        monkeypatch.setenv("ANALYSIS_MODEL", unset) if unset is not None else monkeypatch.delenv("ANALYSIS_MODEL")
+        assert Settings().analysis_weights == "somebody/clip"
+    monkeypatch.setenv("ANALYSIS_MODEL", "somebody/fashion-clip")
+    assert Settings().analysis_weights == "somebody/fashion-clip"
