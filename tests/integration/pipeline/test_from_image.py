@@ -1,6 +1,7 @@
 """From a picture, a specification or words to the row of a generation, with the real small CLIP."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from pipeline.intake.plan import prepare as plan
 from pipeline.intake.single import Single, order_of
 from pipeline.preparing import input_pictures
 from pipeline.preparing.prepare import prepare
+from pipeline.process.scorer_on_demand import ScorerOnDemand
 from pipeline.views import generations as views
 from pipeline.views.stages import stages_of
 from sandbox.drawing.picture import draw
 from tests.support.commands import ROOT
 from tests.support.steps import Bench
+from validation.base import Scorer
 from validation.clip import ClipScorer
 
 CLIP = str(ROOT / "sandbox" / "clip")
@@ -94,6 +97,33 @@ def test_a_picture_becomes_a_prompt(desk: Bench, photo: Path) -> None:
     kept = desk.resources.store.get(row.pipeline_data["prepare"]["image"])
     assert b"Exif" not in kept
     assert b"Camera" not in kept
+
+
+def test_weights_of_its_own_read_the_picture_and_are_named(desk: Bench, scorer: ClipScorer, photo: Path) -> None:
+    asked = []
+
+    def load() -> AbstractContextManager[Scorer]:
+        asked.append(CLIP)
+        return nullcontext(scorer)
+
+    with ScorerOnDemand(CLIP, load) as other:
+        reading = replace(desk.resources, analysis_scorer=other, scoring_model="somebody/large-clip")
+        row = made(replace(desk, resources=reading), Single(image=photo))
+    (analysis, *_) = row.pipeline_data["stages"]
+    assert asked == [CLIP]
+    assert analysis["detail"]["model"] == CLIP
+    assert analysis["added"]["spec"]["records"][0]["scene"] == "on a sunny beach"
+
+
+def test_weights_that_are_nowhere_fail_the_generation_and_say_so(desk: Bench, photo: Path) -> None:
+    def load() -> AbstractContextManager[Scorer]:
+        return ClipScorer.load(str(photo.parent), device="cpu")
+
+    with ScorerOnDemand(str(photo.parent), load) as other:
+        reading = replace(desk.resources, analysis_scorer=other)
+        row = made(replace(desk, resources=reading), Single(image=photo))
+    assert row.state == "failed"
+    assert "holds no weights" in row.error
 
 
 def test_the_same_picture_makes_the_same_prompts(desk: Bench, photo: Path) -> None:
