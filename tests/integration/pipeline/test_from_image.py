@@ -123,7 +123,7 @@ def test_weights_that_are_nowhere_fail_the_generation_and_say_so(desk: Bench, ph
         reading = replace(desk.resources, analysis_scorer=other)
         row = made(replace(desk, resources=reading), Single(image=photo))
     assert row.state == "failed"
-    assert "holds no weights" in row.error
+    assert "holds no weights" in row.error_message
 
 
 def test_the_same_picture_makes_the_same_prompts(desk: Bench, photo: Path) -> None:
