@@ -111,12 +111,14 @@ def _send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def copy_messages(client: "redis.Redis[Any]", luck: random.Random, *, share: float) -> int:
+def copy_messages(client: "redis.Redis[Any]", luck: random.Random, copied: set[str], *, share: float) -> int:
     """Publish again what workers hold, as a broker does that gives a message out twice, or rescue to a slow worker.
 
-    Two copies of each lie beside each other, so that threads of one worker take them at the same moment.
+    Two copies of each lie beside each other, so that threads of one worker take them at the same moment. What a worker
+    holds for long, or holds as a copy, is not copied again: on a slow machine copies of copies would be all there is.
 
     Args:
+        copied: ids of the tasks whose messages were copied; grows.
         share: of the messages that are taken and not acknowledged.
 
     Returns:
@@ -125,8 +127,10 @@ def copy_messages(client: "redis.Redis[Any]", luck: random.Random, *, share: flo
     made = 0
     for taken in client.hvals("unacked"):
         message, _, queue = json.loads(taken)
-        if luck.random() >= share:
+        task: str = message["headers"]["id"]
+        if task in copied or luck.random() >= share:
             continue
+        copied.add(task)
         for _ in range(2):
             message["properties"]["delivery_tag"] = str(uuid.UUID(int=luck.getrandbits(128)))
             client.lpush(queue, json.dumps(message))

@@ -60,7 +60,7 @@ _SETTLING_S = 300
 _CANCELS = 0.04
 #: How often somebody looks for messages to copy, and the share of those held that is copied.
 _COPIES_APART_S = 0.2
-_COPIED = 0.05
+_COPIED = 0.1
 #: The share in which a limit of the user or of a lane is raised: the run goes on, and reaches it again.
 _RAISES = 0.2
 #: The share of rounds in which the bucket is away.
@@ -232,9 +232,10 @@ class Driver:
     def _copy(self, url: str) -> None:
         luck = random.Random(self._record.seed + 1)
         client = redis.Redis.from_url(url)
+        copied: set[str] = set()
         while not self._calm.wait(_COPIES_APART_S):
             with suppress(redis.RedisError):
-                self._record.copies += copy_messages(client, luck, share=_COPIED)
+                self._record.copies += copy_messages(client, luck, copied, share=_COPIED)
         client.close()
 
     def _settle(self, resources: Resources, url: str, revived: Callable[[], object]) -> None:
