@@ -39,7 +39,7 @@ _OFF: Final = """
 """
 _LATENCIES: Final = """
     WITH times AS (
-        SELECT name, 1000 * extract(epoch FROM took) AS ms
+        SELECT t.name, 1000 * extract(epoch FROM took) AS ms
         FROM attempts a JOIN batches b ON b.id = a.batch_id AND b.name = 'half',
              LATERAL (VALUES ('accepted to made', a.made_at - a.accepted_at),
                              ('made to stored', a.stored_at - a.made_at),
