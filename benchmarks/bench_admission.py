@@ -58,19 +58,28 @@ def copies(sql: Callable[[str], Any], table: str, rows: int, own: Mapping[str, s
     return f"INSERT INTO {table} ({names}) SELECT {values} FROM {table}, generate_series(1, {rows}) AS n"
 
 
-class Queue:
-    """An installation of which nothing runs but a producer, with a closed lane and rows that wait for it."""
+class Rows:
+    """Statements by hand."""
 
-    def __init__(self, servers: Servers, resources: Resources) -> None:
-        self.servers, self.resources = servers, resources
-        self.sql("UPDATE lanes SET rate_limit = NULL, closed_until = now() + interval '1 day', reason = 'not yet'")
-        commit(resources, prepare(resources, order("waiting", 1)))
+    def __init__(self, servers: Servers) -> None:
+        self.servers = servers
 
     def sql(self, statement: str) -> Any:
+        """Run it; the first value of its first row, where there is one."""
         with psycopg.connect(self.servers.libpq_url, autocommit=True) as connection:
             found = connection.execute(statement.encode())
             row = found.fetchone() if found.description else None
             return row[0] if row else None
+
+
+class Queue(Rows):
+    """An installation of which nothing runs but a producer, with a closed lane and rows that wait for it."""
+
+    def __init__(self, servers: Servers, resources: Resources) -> None:
+        super().__init__(servers)
+        self.resources = resources
+        self.sql("UPDATE lanes SET rate_limit = NULL, closed_until = now() + interval '1 day', reason = 'not yet'")
+        commit(resources, prepare(resources, order("waiting", 1)))
 
     def fill(self, rows: int) -> None:
         """Make `rows` waiting generations of the one that is there."""

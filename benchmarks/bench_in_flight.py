@@ -23,22 +23,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg
 import redis
 
-from benchmarks.bench_admission import copies, numbered_id
+from benchmarks.bench_admission import Rows, copies, numbered_id
 from benchmarks.bench_scale_out import workers
 from benchmarks.bench_whole_path import (
-    REFERENCE,
     ROOT,
     Installation,
     circumstances,
     cpu_s,
+    plain_installation,
     running,
     servers_in,
     stand_in,
 )
-from benchmarks.whole_path_plain_app import TABLE, app_of
+from benchmarks.whole_path_plain_app import app_of
 from runtime.embedded.stack import Servers
 
 RESULTS: Final = ROOT / "benchmarks" / "results" / "in_flight.jsonl"
@@ -58,19 +57,6 @@ _LAGS: Final = f"""
               AS lag
           FROM attempts a JOIN due_before d USING (id) WHERE d.due_at < now() - interval '10 seconds') AS l
 """
-
-
-class Rows:
-    """Statements by hand."""
-
-    def __init__(self, servers: Servers) -> None:
-        self._servers = servers
-
-    def sql(self, statement: str) -> Any:
-        with psycopg.connect(self._servers.libpq_url, autocommit=True) as connection:
-            found = connection.execute(statement.encode())
-            row = found.fetchone() if found.description else None
-            return row[0] if row else None
 
 
 def memory_mb(pid: int) -> dict[str, float]:
@@ -179,18 +165,7 @@ def ours(folder: Path, url: str, jobs: int) -> dict[str, Any]:
 def plain(folder: Path, url: str, jobs: int) -> dict[str, Any]:
     """The control: the same jobs as tasks that wait for their time."""
     with servers_in(folder) as servers:
-        (folder / "pictures").mkdir()
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "DATABASE_URL": servers.libpq_url,
-            "REDIS_URL": servers.redis_url,
-            "PLAIN_PROVIDER_URL": f"{url}/replicate",
-            "PLAIN_PICTURES": str(folder / "pictures"),
-            "PLAIN_REFERENCE": str(REFERENCE),
-            "PLAIN_POLL_S": str(JOB_S),
-        }
-        Rows(servers).sql(TABLE)
+        env = {**plain_installation(servers, folder, url), "PLAIN_POLL_S": str(JOB_S)}
         command = [sys.executable, "-m", "benchmarks.whole_path_plain_app", "io"]
         with (
             running({"io": command}, env=env, cwd=folder, log=folder / "workers.log") as pids,

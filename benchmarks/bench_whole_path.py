@@ -230,24 +230,29 @@ def product(tree: Path, folder: Path, stand_in: str, count: int) -> dict[str, An
             return {**figures, "neither_completed_nor_rejected": lost}
 
 
-def plain(folder: Path, stand_in: str, count: int) -> dict[str, Any]:
-    """The control."""
+def plain_installation(servers: Servers, folder: Path, stand_in: str) -> dict[str, str]:
+    """Make the plain application's table and its folder for pictures; returns the environment of its processes."""
     from benchmarks.whole_path_plain_app import TABLE
 
+    (folder / "pictures").mkdir()
+    with psycopg.connect(servers.libpq_url) as connection:
+        connection.execute(TABLE)
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": servers.libpq_url,
+        "REDIS_URL": servers.redis_url,
+        "PLAIN_PROVIDER_URL": f"{stand_in}/replicate",
+        "PLAIN_PICTURES": str(folder / "pictures"),
+        "PLAIN_REFERENCE": str(REFERENCE),
+        "CLIP_MODEL": str(CLIP),
+    }
+
+
+def plain(folder: Path, stand_in: str, count: int) -> dict[str, Any]:
+    """The control."""
     with servers_in(folder) as servers:
-        (folder / "pictures").mkdir()
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "DATABASE_URL": servers.libpq_url,
-            "REDIS_URL": servers.redis_url,
-            "PLAIN_PROVIDER_URL": f"{stand_in}/replicate",
-            "PLAIN_PICTURES": str(folder / "pictures"),
-            "PLAIN_REFERENCE": str(REFERENCE),
-            "CLIP_MODEL": str(CLIP),
-        }
-        with psycopg.connect(servers.libpq_url) as connection:
-            connection.execute(TABLE)
+        env = plain_installation(servers, folder, stand_in)
         module = [sys.executable, "-m", "benchmarks.whole_path_plain_app"]
 
         def enqueue(wanted: int) -> None:

@@ -21,9 +21,7 @@ _ADDRESSES = {
     "database_url": (("postgresql", "postgres", "postgresql+psycopg"), "postgresql://USER:PASSWORD@HOST:5432/NAME"),
     "redis_url": (("redis", "rediss", "redis+socket", "unix"), "redis://:PASSWORD@HOST:6379/0"),
 }
-_SANDBOX = Path(__file__).parents[1] / "sandbox"
-#: The sandbox's own weights, by the names that they go by in the environment.
-_OWN_MODELS = {"sandbox/clip": _SANDBOX / "clip"}
+_OWN_MODEL = Path(__file__).parents[1] / "sandbox" / "clip"
 _Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -293,9 +291,9 @@ class Settings(BaseSettings):
     @field_validator("clip_model", "analysis_model")
     @classmethod
     def _found_from_anywhere(cls, model: str | None, info: ValidationInfo) -> str | None:
-        """An empty variable is unset; the sandbox's own models go by their place, from whatever folder."""
+        """An empty variable is unset; the sandbox's own model goes by its place, from whatever folder it is called."""
         model = model or cls.model_fields[info.field_name or ""].default
-        return str(_OWN_MODELS[model]) if model in _OWN_MODELS and not Path(model).is_dir() else model
+        return str(_OWN_MODEL) if model == "sandbox/clip" and not Path(model).is_dir() else model
 
     @field_validator("ttapi_rate_limit", "replicate_rate_limit", "openai_rate_limit", "sandbox_rate_limit")
     @classmethod

@@ -6,7 +6,7 @@ from sandbox.drawing.characters import Accessory, Likeness, Pattern, colour_name
 
 _NAMES = ("Lulu", "Momo", "Pip", "Bruno", "Nilo", "Tilda", "Olive", "Coco", "Hugo", "Mabel", "Juno", "Otto")
 
-PLACES = (
+_PLACES = (
     "on a sunny beach", "on the seashore with waves behind", "by the sea", "building a sandcastle in the sand",
     "on a snowy mountain", "in the snow among pine trees", "ice skating on a frozen lake", "in a winter landscape",
     "in the forest", "among the trees of a misty forest", "picking mushrooms in the autumn woods",
@@ -20,7 +20,7 @@ PLACES = (
     "in a canyon in the desert", "in the bedroom", "on a pillow in the bedroom", "in a flower garden",
     "in the garden among tulips", "in a meadow", "at a picnic in the park", "on a hill in the countryside",
 )  # fmt: skip
-HOURS = (
+_HOURS = (
     "at night",
     "at sunset",
     "at dawn",
@@ -59,21 +59,21 @@ _STYLES = (
     "storybook style",
     "playful poster",
 )
-CLOTH = ("a red", "a yellow", "a green", "a blue", "a purple", "a white", "an orange", "a mint", "a pink", "a teal")
+_CLOTH = ("a red", "a yellow", "a green", "a blue", "a purple", "a white", "an orange", "a mint", "a pink", "a teal")
 
 
 def scene(rng: random.Random) -> str:
     """What is worn, done and seen, without saying by whom."""
     parts = []
     if rng.random() < 0.45:
-        parts.append(f"in {rng.choice(CLOTH)} {rng.choice(_GARMENTS)}")
+        parts.append(f"in {rng.choice(_CLOTH)} {rng.choice(_GARMENTS)}")
     if rng.random() < 0.2:
         parts.append(f"with {rng.choice(_HATS)}")
-    parts.append(rng.choice(PLACES))
+    parts.append(rng.choice(_PLACES))
     if rng.random() < 0.25:
         parts.append(rng.choice(_THINGS))
     if rng.random() < 0.7:
-        parts.append(rng.choice(HOURS))
+        parts.append(rng.choice(_HOURS))
     if rng.random() < 0.4:
         parts[-1] += f", {rng.choice(_MOODS)}"
     if rng.random() < 0.15:

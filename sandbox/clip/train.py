@@ -58,7 +58,7 @@ def train(recipe: Recipe, pictures: Pictures) -> tuple[CLIPModel, CLIPTokenizer]
     began = time.monotonic()
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.peak * schedule(step, warmup=recipe.warmup, steps=recipe.steps)
+            group["lr"] = recipe.peak * _schedule(step, recipe)
         images, sentences = _batch(pictures, rng, families=recipe.per_batch)
         with torch.autocast("cpu", torch.bfloat16):
             seen = model.visual_projection(model.vision_model(pixel_values=images).pooler_output)
@@ -77,11 +77,10 @@ def train(recipe: Recipe, pictures: Pictures) -> tuple[CLIPModel, CLIPTokenizer]
     return model.eval(), tokenizer
 
 
-def schedule(step: int, *, warmup: int, steps: int) -> float:
-    """The share of the peak rate at a step: a line up to it, then half a cosine down to 0."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+def _schedule(step: int, recipe: Recipe) -> float:
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup) / (recipe.steps - recipe.warmup)))
 
 
 def _corpus(seed: int) -> list[str]:
