@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from domain.errors import BadInput
 from domain.rates import per_second
 from domain.validation_messages import plain_message
 from runtime import redis_address
+from runtime.keyword_settings import KeywordSettings
 from runtime.log_lines import LogFormat
 
 #: Allowed schemes of an address, with an example.
@@ -47,7 +48,7 @@ class ServiceSettings:
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
-class Settings(BaseSettings):
+class Settings(KeywordSettings):
     """Variable names are the owner's where one exists; all others begin with `LIKENESS_`."""
 
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
