@@ -13,14 +13,15 @@ import argparse
 import contextlib
 import io
 import json
+import multiprocessing
 import os
-import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -62,18 +63,33 @@ def draw(folder: Path) -> None:
             image.save(folder / f"{number}.{ending}", **options)
 
 
+class _Host(SimpleHTTPRequestHandler):
+    """Serves files as a picture host does: without Nagle's wait for an acknowledgement between headers and body."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the benchmark writes its own."""
+
+
+def _serve(folder: Path, told: Connection) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Host, directory=str(folder))) as server:
+        told.send(server.server_port)
+        server.serve_forever()
+
+
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
-    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(folder)]
-    command += ["--protocol", "HTTP/1.1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as host:
-        assert host.stdout is not None
-        found = re.search(r"port (\d+)", host.stdout.readline())
-        assert found is not None
-        try:
-            yield f"http://127.0.0.1:{found[1]}"
-        finally:
-            host.kill()
+    context = multiprocessing.get_context("spawn")
+    heard, told = context.Pipe(duplex=False)
+    host = context.Process(target=_serve, args=(folder, told), daemon=True)
+    host.start()
+    try:
+        yield f"http://127.0.0.1:{heard.recv()}"
+    finally:
+        host.kill()
+        host.join()
 
 
 def bare(path: Path, _: str) -> None:

@@ -44,6 +44,8 @@ ROLES = {
     "flower": "worker.flower",
     "api": "api.main",
 }
+#: Whether the code is that of the commit; lines that other benchmarks have just appended are no code.
+_STATUS = ("status", "--porcelain", "--", ".", ":!benchmarks/results")
 _TICK = os.sysconf("SC_CLK_TCK")
 _IDLE_S = 10.0
 
@@ -293,7 +295,7 @@ def circumstances() -> dict[str, Any]:
     """When, of which commit and on what something is measured."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain") else ""),
+        "commit": git("rev-parse", "--short", "HEAD") + ("-dirty" if git(*_STATUS) else ""),
         "machine": {"cpus": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()},
     }
 

@@ -94,7 +94,37 @@ def _rate_limit() -> Iterator[_Part]:
         yield f"20/s, {workers} workers", runs["shared", workers], control, "19.6 to 20", line.get("load", 0.0)
 
 
+def _enqueue() -> Iterator[_Part]:
+    line = newest("enqueue")
+    found = f"{line['enqueue_per_s']:,}/s; {line['times_delay']:g} times by CPU"
+    control = f"`delay()`: {line['delay_per_s']:,}/s; bare `COPY`: {line['bare_copy_per_s']:,}/s"
+    aim, load = "40,000/s and 20 times", line["load_before"]
+    yield f"enqueue {line['prompts']:,} prompts, durable", found, control, aim, load
+    memory = f"{line['memory_mb']:g} MB above a run with {line['prompts']:,}"
+    yield f"memory of {line['memory_prompts']:,} prompts from a generator", memory, "–", "60 MB", load
+
+
+def _status() -> Iterator[_Part]:
+    line = newest("status")
+    few, many = line["batches"]
+    load = line["machine"]["load"]
+    reads = [
+        f"{one['read_ms']['p50']:g} ms; with its start {one['command']['cpu_s']:g} s of CPU" for one in (many, few)
+    ]
+    yield (
+        f"`status` of {many['generations']:,} generations",
+        reads[0],
+        f"of {few['generations']}: {reads[1]}",
+        "300 ms",
+        load,
+    )
+    demo = line["demo"]
+    yield "`demo`, start to the first accepted picture", f"{demo['first_accepted_s']:g} s", "–", "", load
+
+
 _PARTS = {
+    "enqueue": _enqueue,
+    "status": _status,
     "admission": _admission,
     "in_flight": _in_flight,
     "collect": _collect,
