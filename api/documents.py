@@ -12,10 +12,11 @@ from domain.errors import BadInput
 from domain.money import show
 from pipeline.characters import threshold_origin
 from pipeline.operator.deletion import Deletion
+from pipeline.views.acts import Act
 from pipeline.views.generations import labels
 from pipeline.views.stages import stages_of
 from pipeline.views.status import BatchStatus
-from pipeline.views.team import Act, BatchLine, GenerationDetails
+from pipeline.views.team import BatchLine, GenerationDetails
 
 
 def generation(details: GenerationDetails) -> wire.Generation:

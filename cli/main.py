@@ -60,7 +60,7 @@ COMMANDS = (
     ),
     Entry(name="status", target="cli.batches.looking:status_command", panel=_LOOK, says="How far a batch is"),
     Entry(name="list", target="cli.batches.looking:list_command", panel=_LOOK, says="Generations, one a line"),
-    Entry(name="show", target="cli.batches.looking:show_command", panel=_LOOK, says="One generation's whole story"),
+    Entry(name="show", target="cli.batches.whole_story:show_command", panel=_LOOK, says="One generation's whole story"),
     Entry(
         name="report",
         target="cli.batches.reports:report_command",

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Protocol
 from db.session import Database
 from domain.errors import LikenessError
 from domain.ids import AttemptId, GenerationId
-from domain.preparation import Place
 from domain.states import AttemptState
 from pipeline.process.device_backoff import DeviceBackoff
 from pipeline.process.fault_points import FaultPoints, Unarmed
-from pipeline.process.grouped_moves import GroupedMoves
 from pipeline.process.head_cache import HeadCache
-from pipeline.process.leases import Leases
 from pipeline.process.measures import Measures, Unmeasured
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.process.poison_gate import PoisonGate
 from pipeline.process.reference_cache import ReferenceCache
-from pipeline.process.scorer_on_demand import ScorerOnDemand
 from pipeline.process.traces import Traces, Untraced
-from providers.contract import Lane
 from storage.base import PictureStore
-from validation.base import Scorer
 
-if TYPE_CHECKING:  # it brings an HTTP client along, which a command that only looks does not need
+if TYPE_CHECKING:  # of the work alone: a command that only looks is lent none of it, and starts without it
+    from domain.preparation import Place
+    from pipeline.process.grouped_moves import GroupedMoves
+    from pipeline.process.leases import Leases
+    from pipeline.process.scorer_on_demand import ScorerOnDemand
+    from providers.contract import Lane
     from providers.openai.words import Answer, Question
+    from validation.base import Scorer
 
 
 class Dispatch(Protocol):
@@ -38,7 +38,7 @@ class Dispatch(Protocol):
         """What this thread sends inside the block leaves at its end, in one round trip."""
         ...
 
-    def prepare(self, *, generation_id: GenerationId, place: Place) -> None: ...
+    def prepare(self, *, generation_id: GenerationId, place: "Place") -> None: ...
 
     def submit(
         self, *, lane: str, attempt_id: AttemptId, generation_id: GenerationId, wait: timedelta | None = None
@@ -126,6 +126,13 @@ class Timing:
     ahead: timedelta = timedelta(seconds=10)
 
 
+def _grouped_moves() -> "GroupedMoves":
+    # Imported here, because it imports every move of an attempt.
+    from pipeline.process.grouped_moves import GroupedMoves
+
+    return GroupedMoves()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """Everything a step may use; frozen, shared by the threads of a process.
@@ -143,15 +150,15 @@ class Resources:
     """
 
     database: Database
-    lanes: Mapping[str, Lane]
+    lanes: Mapping[str, "Lane"]
     store: PictureStore
     dispatch: Dispatch
-    leases: Leases
+    leases: "Leases"
     jitter: Callable[[], float]
     timing: Timing = field(default_factory=Timing)
     reference_cache: ReferenceCache = field(default_factory=ReferenceCache)
-    scorer: Scorer | None = None
-    analysis_scorer: ScorerOnDemand | None = None
+    scorer: "Scorer | None" = None
+    analysis_scorer: "ScorerOnDemand | None" = None
     scoring_model: str = "openai/clip-vit-large-patch14"
     words: Words | None = None
     public_url: str | None = None
@@ -160,7 +167,7 @@ class Resources:
     poison_gate: PoisonGate = field(default_factory=PoisonGate)
     device_backoff: DeviceBackoff = field(default_factory=DeviceBackoff)
     preference_heads: HeadCache = field(default_factory=HeadCache)
-    grouped: GroupedMoves = field(default_factory=GroupedMoves)
+    grouped: "GroupedMoves" = field(default_factory=_grouped_moves)
     retire: Callable[[LikenessError], None] = lambda _: None
     fault_points: FaultPoints = field(default_factory=Unarmed)
     measures: Measures = field(default_factory=Unmeasured)

@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from domain import money
 from domain.states import GenerationState
 from domain.verdict import DEFAULT, Thresholds
-from reports.records import AssetLine, GenerationLine, Report
+
+if TYPE_CHECKING:  # an amount in words needs none of a report's records
+    from reports.records import AssetLine, GenerationLine, Report
 
 S = GenerationState
 
@@ -77,7 +80,7 @@ def describe_thresholds(thresholds: Thresholds) -> str:
     return f"core {thresholds.core:.3f}, style {thresholds.style:.3f}; {thresholds_origin(thresholds)}"
 
 
-def outcome(report: Report) -> str:
+def outcome(report: "Report") -> str:
     """One sentence about the result of the batch, or its progress."""
     what = f"an accepted picture of {report.character}" if report.character else "an accepted picture"
     if report.total == 0:
@@ -98,7 +101,7 @@ def outcome(report: Report) -> str:
     return f"{report.accepted:,} of {_prompts(report.total)} became {what}; {join_words(parts)}."
 
 
-def verdict(generation: GenerationLine) -> str:
+def verdict(generation: "GenerationLine") -> str:
     """The result of one generation in one or two sentences."""
     match end_of(generation.state):
         case "accepted":
@@ -112,21 +115,21 @@ def verdict(generation: GenerationLine) -> str:
     return f"Not finished: {generation.state.value.replace('_', ' ')}."
 
 
-def _accepted(generation: GenerationLine) -> str:
+def _accepted(generation: "GenerationLine") -> str:
     best = generation.best
     if best is None or best.margin is None:
         return "Stored. Without a character there is nothing to check."
     return f"On model: {_distances(best)}.{_passing(generation)}"
 
 
-def _rejected(generation: GenerationLine) -> str:
+def _rejected(generation: "GenerationLine") -> str:
     best = generation.best
     if best is None or best.margin is None:
         return "Rejected; its scores are not at hand."
     return f"Off model: {_distances(best)}.{_passing(generation)}"
 
 
-def _distances(asset: AssetLine) -> str:
+def _distances(asset: "AssetLine") -> str:
     parts: list[str] = []
     for name, score, threshold, decides in (
         ("core", asset.core, asset.core_threshold, True),
@@ -144,7 +147,7 @@ def _apart(distance: float) -> str:
     return f"{distance:.2f}" if distance >= 0.005 or distance == 0 else f"{distance:.4f}"
 
 
-def _passing(generation: GenerationLine) -> str:
+def _passing(generation: "GenerationLine") -> str:
     checked = [asset for asset in generation.assets if asset.passed is not None]
     if len(checked) < 2:
         return ""

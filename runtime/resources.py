@@ -4,26 +4,25 @@ import contextlib
 import random
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from db.migrate import is_current, migrate
 from db.session import Database
 from domain.errors import ServiceMissing
 from pipeline.process.fault_points import DieOnce, FaultPoints, Unarmed
-from pipeline.process.leases import Leases
 from pipeline.process.measures import Measures, Unmeasured
 from pipeline.process.near_duplicates import NearDuplicates
 from pipeline.process.traces import Traces, Untraced
 from pipeline.resources import Dispatch, Resources, Timing
-from providers.contract import Lane
 from runtime.picture_stores import open_store, open_store_of_work
 from runtime.settings import Settings
-from validation.base import Scorer
 
 if TYPE_CHECKING:
     import celery
 
     from pipeline.process.embedding_cache import KeptEmbeddings
+    from providers.contract import Lane
+    from validation.base import Scorer
 
 #: Submission deadline assumed by a process that has no lanes.
 _UNKNOWN_CALL = timedelta(minutes=10)
@@ -45,7 +44,7 @@ def server_urls(settings: Settings) -> tuple[str, str]:
     return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
 
 
-def timing_of(settings: Settings, lanes: Iterable[Lane]) -> Timing:
+def timing_of(settings: Settings, lanes: Iterable["Lane"]) -> Timing:
     # A little longer than any submission, so that none is settled while its reply may still come.
     totals = {lane.name: timedelta(seconds=lane.submit_total_s + 5) for lane in lanes}
     return Timing(
@@ -107,7 +106,7 @@ def open_resources(
     *,
     application: str,
     threads: int = 4,
-    scorer: Scorer | None = None,
+    scorer: "Scorer | None" = None,
     measures: Measures | None = None,
 ) -> Iterator[tuple[Resources, "celery.Celery"]]:
     """Everything that the steps of this process need, and its Celery application.
@@ -165,9 +164,10 @@ def open_producer(settings: Settings, *, application: str, threads: int = 4) -> 
 
 @contextlib.contextmanager
 def open_reader(settings: Settings, *, application: str) -> Iterator[Resources]:
-    """The database and the pictures, for a command that only looks: no lane, nobody to send a task to.
+    """The database and the pictures, for a command that only looks: no lane, no lease, nobody to send a task to.
 
-    So neither Celery nor a client of a service is imported, and a look costs a fraction of a second.
+    So neither Celery nor a client of a service nor a move of an attempt is imported: most of what such a command takes
+    is imports.
 
     Raises:
         ServiceMissing: Postgres is not reachable, or its address is missing.
@@ -178,32 +178,24 @@ def open_reader(settings: Settings, *, application: str) -> Iterator[Resources]:
         stack.callback(database.close)
         database.check()
         _migrate(settings, database)
-        leases = Leases(database, seconds=settings.lease_s)
-        stack.callback(leases.close)
+        not_lent: Any = _NotLent()
         yield Resources(
             database=database,
             lanes={},
             store=stack.enter_context(open_store(settings)),
-            dispatch=_NoDispatch(),
-            leases=leases,
+            dispatch=not_lent,
+            leases=not_lent,
+            grouped=not_lent,
             jitter=random.random,
             scoring_model=settings.clip_model,
         )
 
 
-class _NoDispatch:
-    """For who only looks."""
+class _NotLent:
+    """Stands for what moves an attempt; a command that reaches for it does more than look, and is to be `opened`."""
 
-    def submit(self, **_: object) -> None:
-        raise AssertionError("a command that only looks sends no task")
-
-    prepare = collect = rebuild_inputs = validate = submit
-
-    def together(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    def waiting(self, *_: object) -> int:
-        raise AssertionError("a command that only looks rescues nothing")
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AssertionError(f"a command that only looks has nothing to {name!r} with")
 
 
 @contextlib.contextmanager
@@ -242,11 +234,12 @@ def _lent(
     *,
     application: str,
     threads: int,
-    scorer: Scorer | None,
+    scorer: "Scorer | None",
     dispatch: Dispatch,
     measures: Measures,
     traces: Traces,
 ) -> Iterator[Resources]:
+    from pipeline.process.leases import Leases
     from runtime.lanes import ensure_rows, open_lanes, open_words
 
     with contextlib.ExitStack() as stack:

@@ -24,7 +24,7 @@ from domain.money import show
 from domain.states import GenerationState
 from pipeline.characters import definitions
 from pipeline.operator import lanes
-from pipeline.views import forecast, team
+from pipeline.views import acts, forecast, team
 from pipeline.views.team import Page
 from reports import bars
 from reports.bars import Column, Row
@@ -103,7 +103,7 @@ def batch(
         else None,
         themes=sorted({details.generation["theme"] for details in all_details if details.generation["theme"]}),
         character=character,
-        acts=team.acts_of(resources, status.batch.id)[:_ACTS],
+        acts=acts.of_batch(resources, status.batch.id)[:_ACTS],
     )
 
 
@@ -174,7 +174,7 @@ def lanes_(request: Request, resources: Held, caller: Visitor) -> HTMLResponse:
         here="/lanes",
         lanes=shown,
         flower=installation_of(request).flower_url,
-        acts=team.acts_of_no_batch(resources, caller.team, limit=_ACTS) if whole else [],
+        acts=acts.of_no_batch(resources, caller.team, limit=_ACTS) if whole else [],
     )
 
 

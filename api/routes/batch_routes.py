@@ -25,7 +25,7 @@ from pipeline.intake.findings import Findings
 from pipeline.intake.prompt_rows import rows_of
 from pipeline.operator import batch_control, events, keys
 from pipeline.resources import Resources
-from pipeline.views import team
+from pipeline.views import acts, team
 from pipeline.views.export import ExportOptions, export
 from pipeline.views.report import report_of
 from pipeline.views.status import BatchStatus
@@ -187,7 +187,7 @@ def list_(
 def get(resources: Held, caller: Reader, id: Id) -> batch_wire.Batch:
     """Where a batch stands, and who did what to it."""
     status = team.batch(resources, caller.team, id)
-    return documents.batch(status, list(team.acts_of(resources, status.batch.id)))
+    return documents.batch(status, list(acts.of_batch(resources, status.batch.id)))
 
 
 @router.get("/api/batches/{id}/generations", responses=_READ)

@@ -18,6 +18,7 @@ from domain.money import show
 from pipeline.operator import lanes
 from pipeline.operator.lanes import LaneRow
 from pipeline.views import forecast, team
+from pipeline.views.acts import of_no_batch
 from pipeline.views.forecast import Forecast
 from providers.catalogue import Model, load
 
@@ -29,7 +30,7 @@ _READ = documented(401, 403, 422, 429, 503)
 @router.get("/api/acts", responses=_READ)
 def acts(resources: Held, caller: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 50) -> wire.ActsDone:
     """Who changed characters, keys and limits of the team; what was done to a batch stands in the batch."""
-    found = team.acts_of_no_batch(resources, caller.team, limit=limit)
+    found = of_no_batch(resources, caller.team, limit=limit)
     return wire.ActsDone(acts=[documents.act(asdict(one)) for one in found])
 
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.batches import views
 from cli.batches.enqueue_options import Finish
 from cli.batches.watch import Watch
 from cli.batches.watch_screen import watch_batches
+from cli.batches.whole_story import document, whole
 from cli.installation import Opened, crew_of_command, opened
 from cli.options import AsJson, options_from
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
@@ -133,10 +133,8 @@ def _generate(site: Opened, single: Single, terminal: Terminal, *, wait: bool) -
     if wait:
         _watch(site, written.batch_id, terminal)
     (details,) = generations.page(site.resources, batch_id=written.batch_id, user_id=order.user_id)
-    terminal.document(
-        {**views.document(site.resources, details), "stages": stages_of(details), "translated": translated}
-    )
-    terminal.show(*_stage_lines(details), *views.whole(site.resources, details))
+    terminal.document({**document(site.resources, details), "stages": stages_of(details), "translated": translated})
+    terminal.show(*_stage_lines(details), *whole(site.resources, details))
     return OK if not wait or details.generation["state"] == GenerationState.COMPLETED else ENDED_OTHERWISE
 
 

@@ -1,23 +1,20 @@
-"""`status`, `list`, `show`, `cost`: looking, without starting a worker or changing a row."""
+"""`status` and `list`: looking, without starting a worker or changing a row."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from cli.batches import views
 from cli.batches.blocked_reasons import overdue, what_holds_up
-from cli.batches.picture_record import show_file
 from cli.installation import Opened, looked_at
 from cli.options import AsJson, LatestBatch
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput, UnknownThing
 from domain.states import GenerationState
 from pipeline.operator import lanes
-from pipeline.views import generations, status, team
-from pipeline.views.stages import stages_of
+from pipeline.views import acts, generations, status
 from pipeline.views.status import BatchStatus
 
 #: Of what people did to a batch, the newest are shown.
@@ -43,7 +40,7 @@ def status_command(batch: LatestBatch = None, as_json: AsJson = False) -> None:
     with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         found = batch_or_latest(site, batch)
         late = status.overdue_jobs(site.resources, found.batch.id)
-        done = [asdict(one) for one in team.acts_of(site.resources, found.batch.id)]
+        done = [asdict(one) for one in acts.of_batch(site.resources, found.batch.id)]
         terminal.document(
             {
                 **found.as_json(),
@@ -123,28 +120,3 @@ def _list_everything(
         }
     )
     terminal.show(*views.lines_of_everything(page, user=whose))
-
-
-def show_command(
-    generation: Annotated[
-        str,
-        typer.Argument(
-            metavar="GENERATION",
-            help="Its id, or BATCH/ROW with rows counted from 0; or a picture file, wherever it is.",
-        ),
-    ],
-    as_json: AsJson = False,
-) -> None:
-    """The whole story of a generation: its attempts, its pictures, their verdicts, its cost.
-
-    Of a picture file it tells what its record says, without this installation, and ends with 1 where the picture is no
-    longer the one that the record is about.
-    """
-    with open_terminal(as_json=as_json) as terminal:
-        if Path(generation).is_file():
-            show_file(Path(generation), terminal)
-            return
-        with looked_at() as site:
-            details = generations.find(site.resources, generation, user_id=site.settings.user)
-            terminal.document({**views.document(site.resources, details), "stages": stages_of(details)})
-            terminal.show(*views.whole(site.resources, details))

@@ -11,7 +11,7 @@ from cli.demo import stand_in
 from cli.installation import Opened
 from domain.money import show, usd
 from domain.states import GenerationState
-from pipeline.views import generations, status
+from pipeline.views import audit, generations
 from pipeline.views.by_provider import ProviderBooks, by_provider, count_active
 from pipeline.views.status import BatchStatus
 
@@ -137,5 +137,5 @@ def breaches(site: Opened, of_parts: Sequence[AtProvider], of_failures: Sequence
     return [
         *(sentence for part in of_parts for sentence in part.breaches),
         *(f"{one.prompt!r} failed as {one.code!r}, and no fault says why" for one in of_failures if not one.explained),
-        *status.audit(site.resources),
+        *audit.of_books(site.resources),
     ]

@@ -12,8 +12,8 @@ from cli.options import AsJson
 from cli.tables import one_line, table_of
 from cli.terminal import open_terminal
 from domain.access import LOCAL_TEAM
-from pipeline.views import status, team
-from pipeline.views.team import Act
+from pipeline.views import acts, status
+from pipeline.views.acts import Act
 
 
 def acts_command(
@@ -30,10 +30,10 @@ def acts_command(
     """Who did what: to one batch, or to the characters, keys, limits and lanes of a team."""
     with open_terminal(as_json=as_json) as terminal, looked_at() as site:
         if batch is None:
-            found = team.acts_of_no_batch(site.resources, of_team, limit=limit)
+            found = acts.of_no_batch(site.resources, of_team, limit=limit)
         else:
             one = status.find(site.resources, batch, user_id=site.settings.user)
-            found = team.acts_of(site.resources, one.batch.id)[:limit]
+            found = acts.of_batch(site.resources, one.batch.id)[:limit]
         terminal.document({"acts": [_document(act) for act in found]})
         terminal.show(_table(found) if found else "nothing was done yet")
 

@@ -12,7 +12,7 @@ from cli.options import AsJson
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal, open_terminal
 from domain.errors import ServiceMissing
 from domain.money import show
-from pipeline.views import audit, status
+from pipeline.views import audit
 from pipeline.views.audit import LaneFigures
 
 
@@ -24,7 +24,7 @@ def audit_command(
     """Compare balances, ledger, attempts, states and the services' lists; list the differences and exit 1 on any."""
     with open_terminal(as_json=as_json) as terminal:
         with opened() as site:
-            found = status.audit(site.resources)
+            found = audit.of_books(site.resources)
             lanes = [] if offline else audit.with_services(site.resources, window=timedelta(days=days))
         found += [difference for lane in lanes for difference in lane.differences]
         terminal.document({"differences": found, "lanes": [_document(lane) for lane in lanes]})

@@ -8,12 +8,14 @@ address that a person named may go.
 import math
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cachetools import TTLCache
 
-from db.records.characters import CharacterRow
 from domain.ids import CharacterId
+
+if TYPE_CHECKING:  # it brings tables along that a command which only looks does not need
+    from db.records.characters import CharacterRow
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -73,7 +75,7 @@ class ReferenceCache:
     def content(self, sha256: str, read: Callable[[], bytes]) -> bytes:
         return self._content.get(sha256, read)
 
-    def character(self, character_id: CharacterId, read: Callable[[], CharacterRow]) -> CharacterRow:
+    def character(self, character_id: CharacterId, read: "Callable[[], CharacterRow]") -> "CharacterRow":
         """A character with its references, as it stood within the last two seconds."""
         return self._characters.get(character_id, read)
 

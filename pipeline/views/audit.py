@@ -1,4 +1,4 @@
-"""Audit the books against the services' job lists: every charged job is listed, and with the same amount.
+"""Audit the books: against themselves, and against the services' lists, which show each charged job and its amount.
 
 Compares only what a service documents: TTAPI lists the cost of each job, Replicate lists jobs without cost, OpenAI has
 no list. A listed job that no attempt owns is a difference if it has one of our prompts.
@@ -45,6 +45,12 @@ class LaneFigures:
     strangers: int = 0
     unreachable: str | None = None
     differences: Sequence[str] = ()
+
+
+def of_books(resources: Resources) -> list[str]:
+    """Every difference between balances, ledger, attempts and states, as sentences; empty when the books are right."""
+    with resources.database.transaction() as connection:
+        return books.differences(connection)
 
 
 def with_services(resources: Resources, *, window: timedelta) -> list[LaneFigures]:

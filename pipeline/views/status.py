@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from db.books.audit import differences
 from db.reads import generations, jobs
 from db.reads import recent_failures as failures
 from db.reads.generations import BatchProgress
@@ -22,8 +21,6 @@ __all__ = [
     "BatchStatus",
     "OverdueJob",
     "RecentFailure",
-    "audit",
-    "books_disagree",
     "find",
     "jobs_of_other_batches",
     "latest",
@@ -122,22 +119,10 @@ def latest(resources: Resources, *, user_id: str, limit: int = 20) -> list[Batch
         ]
 
 
-def books_disagree(resources: Resources) -> list[str]:
-    """Every difference in the books, as sentences; empty when they are right."""
-    with resources.database.transaction() as connection:
-        return generations.books_disagree(connection)
-
-
 def jobs_of_other_batches(resources: Resources, batch_id: BatchId) -> set[str]:
     """Ids of the jobs that belong to attempts of other batches."""
     with resources.database.transaction() as connection:
         return generations.jobs_of_other_batches(connection, batch_id)
-
-
-def audit(resources: Resources) -> list[str]:
-    """Every difference between balances, ledger, attempts and states, as sentences; empty when the books are right."""
-    with resources.database.transaction() as connection:
-        return differences(connection)
 
 
 def overdue_jobs(resources: Resources, batch_id: BatchId | None = None) -> list[OverdueJob]:

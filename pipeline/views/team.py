@@ -10,14 +10,12 @@ from db.reads import generations, one_generation, teams
 from db.reads.generations import GenerationDetails, Wanted
 from db.reads.one_generation import FoundGeneration
 from db.reads.teams import BatchLine, Page
-from db.records import acts
-from db.records.acts import Act
 from domain.errors import UnknownThing
 from domain.ids import BatchId, sha256
 from pipeline.resources import Resources
 from pipeline.views.status import BatchStatus, of_batch
 
-__all__ = ["Act", "BatchLine", "FoundGeneration", "GenerationDetails", "Page", "Picture", "Totals"]
+__all__ = ["BatchLine", "FoundGeneration", "GenerationDetails", "Page", "Picture", "Totals"]
 
 
 def generation(resources: Resources, team: str, text: str) -> GenerationDetails:
@@ -112,17 +110,6 @@ def picture(resources: Resources, team: str, text: str) -> Picture:
     return Picture(
         content=content, media_type=media_type or "application/octet-stream", sha256=digest or sha256(content)
     )
-
-
-def acts_of(resources: Resources, batch_id: BatchId) -> Sequence[Act]:
-    with resources.database.transaction() as connection:
-        return acts.of_batch(connection, batch_id)
-
-
-def acts_of_no_batch(resources: Resources, team: str, *, limit: int) -> Sequence[Act]:
-    """What was done to the team's characters, keys and limits; the newest first."""
-    with resources.database.transaction() as connection:
-        return acts.of_no_batch(connection, team, limit=limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from db.session import Database
 from domain.errors import LikenessError
 from domain.ids import sha256
 from pipeline.resources import Resources
-from pipeline.views.status import audit
+from pipeline.views.audit import of_books
 from tests.crash.wires import OPENAI, WIRES, Wire
 from validation.pixels import decode
 
@@ -18,7 +18,7 @@ from validation.pixels import decode
 def breaches(resources: Resources, bill: dict[str, Any]) -> list[str]:
     """Everything that is wrong; empty when nothing is."""
     return [
-        *audit(resources),
+        *of_books(resources),
         *_states(resources.database),
         *(found for wire in WIRES for found in _jobs(resources.database, wire, bill)),
         *_twice_paid(resources.database),

@@ -11,7 +11,7 @@ from pipeline.intake.plan import prepare
 from pipeline.intake.single import Single, order_of
 from pipeline.process.fault_points import PREPARING_POINTS
 from pipeline.resources import Resources
-from pipeline.views.status import audit
+from pipeline.views.audit import of_books
 from runtime.resources import open_producer
 from runtime.settings import Settings
 from sandbox.drawing.picture import draw
@@ -56,7 +56,7 @@ def test_a_worker_dies_at_every_point_of_a_preparation_and_words_are_paid_once(
                 )
             ).one()
         assert states == ["completed"]
-        assert audit(resources) == []
+        assert of_books(resources) == []
         calls = [job for job in bill(str(settings.sandbox_base_url))["jobs"] if job["kind"] == "chat"]
         assert len(calls) <= paid.generations == _PICTURES, "nobody was asked twice"
         billed = sum((Decimal(str(job["charged_usd"])) for job in calls), Decimal(0))

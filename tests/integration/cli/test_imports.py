@@ -18,13 +18,17 @@ SERVICES = {"httpx2", "standardwebhooks", "tenacity", "boto3"}
 PICTURES = {"numpy", "PIL", "matplotlib", "jinja2"}
 DATABASE = {"sqlalchemy", "psycopg", "alembic"}
 SETTINGS = {"pydantic", "pydantic_settings"}
+#: What moves attempts and calls services, and what only a report or one generation's story needs.
+WORK = {"db.moves", "db.records.closed_loop", "pipeline.attempts", "pipeline.process.leases", "tasks", "worker"}
+CALLS = {"providers", "validation.base"}
+STORIES = {"cli.batches.whole_story", "reports.records", "reports.provenance", "db.books.audit", "xml"}
 EVERYTHING = WEIGHTS | DELIVERY | SERVICES | PICTURES | DATABASE | SETTINGS
 
-LOADED = "import json, sys\nprint('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+LOADED = "import json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"
 
 
 def loaded(code: str, home: Path, **settings: str) -> set[str]:
-    """The top-level modules that a fresh Python has loaded after `code`."""
+    """The modules and packages that a fresh Python has loaded after `code`, by their full names."""
     shown = subprocess.run(
         [sys.executable, "-c", f"{code}\n{LOADED}"],
         cwd=home,
@@ -66,4 +70,5 @@ def test_who_only_looks_loads_the_database_and_no_service(
         call(command, code=0 if command == "cost" else 2), home, DATABASE_URL=database_url, REDIS_URL=redis_url
     )
     assert found & (WEIGHTS | DELIVERY | SERVICES | PICTURES | {"alembic"}) == set()
+    assert found & (WORK | CALLS | STORIES) == set()
     assert "sqlalchemy" in found

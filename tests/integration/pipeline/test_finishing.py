@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.batches import views
+from cli.batches import whole_story
 from db.records import finishings
 from db.schema import generation_assets
 from db.schema_finishing import finishings as table
@@ -186,7 +186,7 @@ def test_the_finished_picture_is_shown_and_exported_beside_the_original(bench: B
     (details,) = generations.page(bench.resources, batch_id=batch_id, user_id="user-1")
     assert [one["name"] for one in stages_of(details)][-2:] == ["finishing", "finishing"]
     shown = Console(width=200, file=io.StringIO(), record=True)
-    for part in views.whole(bench.resources, details):
+    for part in whole_story.whole(bench.resources, details):
         shown.print(part)
     assert "finish 2" in shown.export_text()
 

@@ -18,7 +18,7 @@ from pipeline.attempts.submit import submit
 from pipeline.doubts import by_person
 from pipeline.doubts.by_person import Settled
 from pipeline.operator import batch_control
-from pipeline.views.status import audit
+from pipeline.views.audit import of_books
 from providers.contract import Accepted, Ask
 from tests.conftest import Sent
 from tests.support.books import NOW, USER
@@ -30,7 +30,7 @@ def bench(database: Database, sandbox_url: str, sent: Sent, home: Any) -> Iterat
     with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         quick = replace(opened.resources.timing, listings_apart=timedelta(0), in_the_air=timedelta(0))
         yield replace(opened, resources=replace(opened.resources, timing=quick))
-        assert audit(opened.resources) == []
+        assert of_books(opened.resources) == []
 
 
 def _doubted(bench: Bench) -> AttemptId:
