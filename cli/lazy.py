@@ -3,6 +3,9 @@
 What a command is called and what its line in the help says stands in the table of `cli.main`.
 """
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -30,6 +33,19 @@ class Entry:
     panel: str | None
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    # Imports make a great many objects and leave no garbage behind: the collector, which looks through them again and
+    # again, would look in vain.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 class LazyCommand(TyperCommand):
     """Stands for a command in the help, and becomes it when it is called."""
 
@@ -46,7 +62,8 @@ class LazyCommand(TyperCommand):
     def load(self) -> "Command":
         """The command itself."""
         module, _, name = self._entry.target.partition(":")
-        found = getattr(import_module(module), name)
+        with _uncollected():
+            found = getattr(import_module(module), name)
         # Boxes around every option would leave too little of 80 columns for what the option does.
         if isinstance(found, typer.Typer):
             found.rich_markup_mode = None

@@ -72,3 +72,19 @@ def test_who_only_looks_loads_the_database_and_no_service(
     assert found & (WEIGHTS | DELIVERY | SERVICES | PICTURES | {"alembic"}) == set()
     assert found & (WORK | CALLS | STORIES) == set()
     assert "sqlalchemy" in found
+
+
+AT_THE_END = """
+import atexit, gc, sys
+import cli.main
+atexit.register(lambda: print(gc.get_freeze_count() > len(sys.modules), gc.isenabled()))
+sys.argv = ["likeness", "--version"]
+cli.main.main()
+"""
+
+
+def test_the_end_of_a_process_does_not_look_through_what_it_imported(home: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], cwd=home, env=environment(home), capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.splitlines()[-1] == "True True"
