@@ -250,14 +250,13 @@ def _lent(
             stack.callback(lane.close)
         if (words := open_words(settings)) is not None:
             stack.callback(words.close)
-        leases = stack.enter_context(contextlib.closing(Leases(database, seconds=settings.lease_s)))
         yield Resources(
             database=database,
             lanes=lanes,
             words=words,
             store=stack.enter_context(open_store_of_work(settings)),
             dispatch=dispatch,
-            leases=leases,
+            leases=stack.enter_context(contextlib.closing(Leases(database, seconds=settings.lease_s))),
             jitter=random.random,
             timing=timing_of(settings, lanes.values()),
             scorer=scorer,

@@ -25,7 +25,7 @@ from pipeline.intake.row_inputs import read_spec_file
 from pipeline.intake.single import Single, order_of
 from pipeline.intake.stage_wishes import read_switch, stage_wishes
 from pipeline.views import generations, status
-from pipeline.views.generations import GenerationDetails
+from pipeline.views.generations import GenerationDetails, Wanted
 from pipeline.views.stages import stages_of
 from providers.catalogue import load
 from runtime.lanes import require_lane
@@ -132,7 +132,7 @@ def _generate(site: Opened, single: Single, terminal: Terminal, *, wait: bool) -
     written = commit(site.resources, plan)
     if wait:
         _watch(site, written.batch_id, terminal)
-    (details,) = generations.page(site.resources, batch_id=written.batch_id, user_id=order.user_id)
+    (details,) = generations.page(site.resources, Wanted(batch_id=written.batch_id, user_id=order.user_id))
     terminal.document({**document(site.resources, details), "stages": stages_of(details), "translated": translated})
     terminal.show(*_stage_lines(details), *whole(site.resources, details))
     return OK if not wait or details.generation["state"] == GenerationState.COMPLETED else ENDED_OTHERWISE

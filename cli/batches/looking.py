@@ -15,6 +15,7 @@ from domain.errors import BadInput, UnknownThing
 from domain.states import GenerationState
 from pipeline.operator import lanes
 from pipeline.views import acts, generations, status
+from pipeline.views.generations import Wanted
 from pipeline.views.status import BatchStatus
 
 #: Of what people did to a batch, the newest are shown.
@@ -76,23 +77,23 @@ def list_command(
         found = batch_or_latest(site, batch)
         page = generations.page(
             site.resources,
-            batch_id=found.batch.id,
-            user_id=found.batch.user_id,
-            state=state,
+            Wanted(batch_id=found.batch.id, user_id=found.batch.user_id, state=state),
             limit=limit,
             offset=offset,
+            told=None if as_json else views.TOLD_IN_LINES,
         )
         total = sum(found.progress.counts.values()) if state is None else found.progress.counts[state]
-        terminal.document(
-            {
-                "batch_id": str(found.batch.id),
-                "name": found.batch.name,
-                "total": total,
-                "limit": limit,
-                "offset": offset,
-                "generations": [views.line_document(site.resources, details) for details in page],
-            }
-        )
+        if as_json:
+            terminal.document(
+                {
+                    "batch_id": str(found.batch.id),
+                    "name": found.batch.name,
+                    "total": total,
+                    "limit": limit,
+                    "offset": offset,
+                    "generations": [views.line_document(site.resources, details) for details in page],
+                }
+            )
         terminal.show(*views.lines(found.batch.name, page, state=state, total=total, offset=offset))
 
 
@@ -109,14 +110,19 @@ def _list_everything(
     whose = user or site.settings.user
     day = None if since is None else since.replace(tzinfo=UTC)
     page = generations.page(
-        site.resources, batch_id=None, user_id=whose, state=state, since=day, limit=limit, offset=offset
+        site.resources,
+        Wanted(user_id=whose, state=state, since=day),
+        limit=limit,
+        offset=offset,
+        told=None if terminal.as_json else (),
     )
-    terminal.document(
-        {
-            "user": whose,
-            "limit": limit,
-            "offset": offset,
-            "generations": [views.line_document(site.resources, details) for details in page],
-        }
-    )
+    if terminal.as_json:
+        terminal.document(
+            {
+                "user": whose,
+                "limit": limit,
+                "offset": offset,
+                "generations": [views.line_document(site.resources, details) for details in page],
+            }
+        )
     terminal.show(*views.lines_of_everything(page, user=whose))

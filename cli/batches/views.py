@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -25,6 +25,10 @@ _COLOURS = {
     GenerationState.CANCELED: "dim",
     GenerationState.QUEUED: "dim",
 }
+
+
+#: What a line for people says of a generation beside its own row; a document says all.
+TOLD_IN_LINES: Final = frozenset({"assets", "verdicts"})
 
 
 def state_text(state: str) -> Text:

@@ -13,6 +13,7 @@ from domain.money import show, usd
 from domain.states import GenerationState
 from pipeline.views import audit, generations
 from pipeline.views.by_provider import ProviderBooks, by_provider, count_active
+from pipeline.views.generations import Wanted
 from pipeline.views.status import BatchStatus
 
 #: Which faults a failed generation may have met for its reason to be right: at which call, and the fault's own words.
@@ -117,7 +118,8 @@ def failures(site: Opened, batch: BatchStatus, happened: Iterable[Mapping[str, A
     """The batch's failed generations, with what `happened` at the sandbox to each."""
     seen = [(one["provider"], one["prompt"], (one["where"], one["what"])) for one in happened]
     failed = generations.page(
-        site.resources, batch_id=batch.batch.id, user_id=site.settings.user, state=GenerationState.FAILED
+        site.resources,
+        Wanted(batch_id=batch.batch.id, user_id=site.settings.user, state=GenerationState.FAILED),
     )
     return [
         Failure(

@@ -1,7 +1,7 @@
 """The read side: how far a batch is, and everything about its generations. Nothing here locks or writes."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -172,9 +172,18 @@ class Wanted:
 
 
 def all_details(
-    connection: Connection, wanted: Wanted, *, limit: int | None = None, offset: int = 0
+    connection: Connection,
+    wanted: Wanted,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+    told: Collection[str] | None = None,
 ) -> list[GenerationDetails]:
-    """Generations in the order of the prompt file, newest batch first."""
+    """Generations in the order of the prompt file, newest batch first.
+
+    Args:
+        told: the `parts` that are read, a statement each; None for all.
+    """
     chosen = select(generations).order_by(generations.c.batch_id.desc(), generations.c.position, generations.c.id)
     columns = {
         generations.c.batch_id: wanted.batch_id,
@@ -194,7 +203,7 @@ def all_details(
     found = {row["id"]: GenerationDetails(generation=row) for row in rows}
     ids = list(found)
     for name, part in parts(lambda generation_id: generation_id.in_(ids)).items():
-        for row in _rows(connection, part):
+        for row in _rows(connection, part) if told is None or name in told else ():
             found[row["generation_id"]].add(name, row)
     return list(found.values())
 

@@ -21,6 +21,7 @@ from domain.states import GenerationState
 from pipeline.resources import Resources
 from pipeline.views import generations, status
 from pipeline.views.export_names import DEFAULT_TEMPLATE, ExportNames, fit_name
+from pipeline.views.generations import Wanted
 from pipeline.views.provenance_record import record_of
 from pipeline.views.report import line_of, report_of
 from reports.generation_log import write_log
@@ -105,7 +106,7 @@ def export(resources: Resources, batch_id: BatchId, folder: Path, options: Expor
     """
     options = options or ExportOptions()
     batch = status.of_batch(resources, batch_id).batch
-    told = generations.page(resources, batch_id=batch_id, user_id=batch.user_id)
+    told = generations.page(resources, Wanted(batch_id=batch_id, user_id=batch.user_id))
     copies = list(_copies(told, folder, batch.name, options))
     present = {copy.target: _at_target(copy, options) for copy in copies}
     if not options.overwrite:

@@ -1,5 +1,6 @@
 """List, find and show generations, and sum up costs. Read-only."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,11 +14,21 @@ from domain.errors import BadInput, UnknownThing
 from domain.finishing import FinishOutcome
 from domain.ids import BatchId
 from domain.money import show
-from domain.states import GenerationState
 from pipeline.characters import threshold_origin
 from pipeline.resources import Resources
 
-__all__ = ["Cost", "GenerationDetails", "as_json", "cost_summary", "costs", "find", "labels", "page", "summed"]
+__all__ = [
+    "Cost",
+    "GenerationDetails",
+    "Wanted",
+    "as_json",
+    "cost_summary",
+    "costs",
+    "find",
+    "labels",
+    "page",
+    "summed",
+]
 
 #: Columns left out of documents: secrets and technical values.
 _UNTOLD = frozenset({"token", "lease_token", "identity", "occurrence"})
@@ -25,18 +36,19 @@ _UNTOLD = frozenset({"token", "lease_token", "identity", "occurrence"})
 
 def page(
     resources: Resources,
+    wanted: Wanted,
     *,
-    batch_id: BatchId | None,
-    user_id: str,
-    state: GenerationState | None = None,
-    since: datetime | None = None,
     limit: int | None = None,
     offset: int = 0,
+    told: Collection[str] | None = None,
 ) -> list[GenerationDetails]:
-    """A page of generations: of a batch in the order of its prompt file, or of all batches, newest first."""
-    wanted = Wanted(batch_id=batch_id, user_id=user_id, state=state, since=since)
+    """A page of generations: of a batch in the order of its prompt file, or of all batches, newest first.
+
+    Args:
+        told: which fields of the details are filled beside the generation's own row; None for all.
+    """
     with resources.database.transaction() as connection:
-        return generations.all_details(connection, wanted, limit=limit, offset=offset)
+        return generations.all_details(connection, wanted, limit=limit, offset=offset, told=told)
 
 
 def find(resources: Resources, wanted: str, *, user_id: str) -> GenerationDetails:

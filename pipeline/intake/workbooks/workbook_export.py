@@ -20,6 +20,7 @@ from pipeline.intake.prompt_file import read_prompts
 from pipeline.intake.prompt_rows import PromptRow
 from pipeline.resources import Resources
 from pipeline.views import generations, status
+from pipeline.views.generations import Wanted
 from pipeline.views.report import line_of, report_of
 from reports.workbook import MOST_ROWS, AskedLine, Written, write_workbook
 
@@ -38,7 +39,7 @@ def export_workbook(resources: Resources, batch_id: BatchId, path: Path, *, over
         OSError: the file cannot be written.
     """
     batch = status.of_batch(resources, batch_id).batch
-    told = generations.page(resources, batch_id=batch_id, user_id=batch.user_id)
+    told = generations.page(resources, Wanted(batch_id=batch_id, user_id=batch.user_id))
     if len(told) > MOST_ROWS:
         raise BadInput(f"{batch.name!r} has {len(told):,} rows, and a sheet has {MOST_ROWS:,}; use --format csv")
     names = _names(resources, told)

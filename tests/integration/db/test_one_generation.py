@@ -1,5 +1,6 @@
 """One generation in one statement is the same, to the types of its values, as read table by table."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -47,6 +48,24 @@ def test_one_statement_tells_what_the_tables_tell(books: Books, home: Path) -> N
             one.generation_id: False,
             other.generation_id: True,
         }
+
+
+def test_a_line_reads_no_more_than_it_says(books: Books, home: Path) -> None:
+    books.lane()
+    character = books.character()
+    books.batch(1, name="farm", character=character)
+    (one,) = books.admit()
+    collect(books, one.attempt_id, picture(home, "pink"))
+    judge(books, one.attempt_id, character, 0.9)
+    wanted = Wanted(generation_id=one.generation_id)
+    with books.database.transaction() as connection:
+        (everything,) = generations.all_details(connection, wanted)
+        (some,) = generations.all_details(connection, wanted, told={"assets", "verdicts"})
+        (none,) = generations.all_details(connection, wanted, told=())
+    assert everything.attempts
+    assert everything.verdicts
+    assert some == replace(everything, attempts=[], history=[], feedback=[], acts=[], finishings=[])
+    assert none == generations.GenerationDetails(generation=everything.generation)
 
 
 def _types(details: generations.GenerationDetails) -> list[list[type]]:

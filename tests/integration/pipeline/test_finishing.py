@@ -19,6 +19,7 @@ from pipeline.attempts import finishing, submit
 from pipeline.operator import batch_control, finish_pictures
 from pipeline.views import generations, status
 from pipeline.views.export import export
+from pipeline.views.generations import Wanted
 from pipeline.views.report import report_of
 from pipeline.views.stages import stages_of
 from tests.support.replicate_desk import Desk
@@ -102,7 +103,7 @@ def test_a_picture_that_no_longer_passes_leaves_the_original(bench: Bench) -> No
         "the finished picture no longer passes; the original stays the result",
     )
     assert generation_of(bench, attempt_id).state == "completed"
-    (details,) = generations.page(bench.resources, batch_id=bench.batch_of(attempt_id), user_id="user-1")
+    (details,) = generations.page(bench.resources, Wanted(batch_id=bench.batch_of(attempt_id), user_id="user-1"))
     (finished,) = (one for one in details.assets if one["asset_type"] == "finished")
     (verdict,) = details.verdicts[finished["id"]]
     assert not verdict["passed"]
@@ -183,7 +184,7 @@ def test_the_finished_picture_is_shown_and_exported_beside_the_original(bench: B
         2,
         ["batch-0000-upscale.png", "batch-0000.png"],
     )
-    (details,) = generations.page(bench.resources, batch_id=batch_id, user_id="user-1")
+    (details,) = generations.page(bench.resources, Wanted(batch_id=batch_id, user_id="user-1"))
     assert [one["name"] for one in stages_of(details)][-2:] == ["finishing", "finishing"]
     shown = Console(width=200, file=io.StringIO(), record=True)
     for part in whole_story.whole(bench.resources, details):
