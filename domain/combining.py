@@ -25,7 +25,6 @@ class _Entry(Generic[_Item, _Result]):
 
     item: _Item
     woken: threading.Event = field(default_factory=threading.Event)
-    leads: bool = False
     result: _Result | None = None
 
 
@@ -48,38 +47,49 @@ class Combiner(Generic[_Item, _Result]):
         self._lone: int | None = None
         self._lock = threading.Lock()
         self._waiting: list[_Entry[_Item, _Result]] = []
-        self._running = False
+        self._leader: _Entry[_Item, _Result] | None = None
 
     def do(self, item: _Item) -> _Result | None:
-        """The result for `item`, once its group has been served."""
+        """The result for `item`, once its group has been served.
+
+        A thread that is interrupted here, by Ctrl-C say, leaves nobody behind who waits for it.
+        """
         mine = _Entry[_Item, _Result](item)
-        with self._lock:
-            self._waiting.append(mine)
-            mine.leads = not self._running
-            self._running = True
-        if not mine.leads:
-            mine.woken.wait()
-        if mine.leads:
-            self._lead()
+        try:
+            with self._lock:
+                self._waiting.append(mine)
+                self._leader = self._leader or mine
+            if self._leader is not mine:
+                mine.woken.wait()
+            if self._leader is mine:
+                self._lead()
+        finally:
+            self._leave(mine)
         return mine.result
 
     def _lead(self) -> None:
-        """Serve one group, whose first is the caller's own item; then one who waits serves the next."""
+        """Serve one group, whose first is the caller's own item."""
         me = threading.get_ident()
         if self._apart_s and self._lone != me:
             time.sleep(max(0.0, self._earliest - time.monotonic()))
             self._earliest = time.monotonic() + self._apart_s
-        with self._lock:
-            group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-        self._lone = me if len(group) == 1 else None
+        group: list[_Entry[_Item, _Result]] = []
         try:
+            with self._lock:
+                group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            self._lone = me if len(group) == 1 else None
             for entry, result in zip(group, self._serve([entry.item for entry in group]), strict=True):
                 entry.result = result
         finally:
             for entry in group:
                 entry.woken.set()
-            with self._lock:
-                self._running = bool(self._waiting)
-                if self._waiting:
-                    self._waiting[0].leads = True
-                    self._waiting[0].woken.set()
+
+    def _leave(self, mine: _Entry[_Item, _Result]) -> None:
+        """Hand the lead on to one who waits, if it was the caller's; an interrupted caller waits no more."""
+        with self._lock:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+            if self._leader is mine:
+                self._leader = self._waiting[0] if self._waiting else None
+                if self._leader is not None:
+                    self._leader.woken.set()

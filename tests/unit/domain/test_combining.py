@@ -1,8 +1,10 @@
 """Whoever asks alone is served at once; those who ask meanwhile are served together, in their order."""
 
+import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -99,3 +101,68 @@ def test_a_group_that_fails_tells_its_own_thread_and_stops_nobody() -> None:
     with pytest.raises(ValueError, match="the first"):
         combiner.do(1)
     assert combiner.do(2) == 2
+
+
+class _InterruptedError(Exception):
+    """As Ctrl-C in the thread that asks."""
+
+
+@contextmanager
+def _interrupted(when: Callable[[], bool]) -> Iterator[None]:
+    """This thread, which must be the main one, is interrupted inside the block as soon as `when` holds."""
+
+    def interrupt(*_: object) -> None:
+        raise _InterruptedError
+
+    def watch() -> None:
+        until = time.monotonic() + WAIT_S
+        while not when() and time.monotonic() < until:
+            threading.Event().wait(0.01)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        with pytest.raises(_InterruptedError):
+            yield
+    finally:
+        watching.join(WAIT_S)
+        signal.signal(signal.SIGUSR1, before)
+
+
+def _answers(combiner: Combiner[int, int]) -> bool:
+    threads, found = _asked(combiner, [7])
+    threads[0].join(WAIT_S)
+    return 7 in found
+
+
+def test_one_who_is_interrupted_while_it_waits_is_not_made_the_leader() -> None:
+    held = _Held()
+    combiner = Combiner(held.serve, most=10)
+    first, of_first = _asked(combiner, [0])
+    assert held.begun.wait(WAIT_S)
+    with _interrupted(lambda: len(combiner._waiting) == 1):
+        combiner.do(1)
+    held.go_on.set()
+    first[0].join(WAIT_S)
+    assert of_first == {0: 0}
+    assert _answers(combiner), "nobody waits for the one who has gone"
+    assert held.groups == [[0], [7]]
+
+
+def test_a_leader_who_is_interrupted_before_its_group_begins_leaves_the_lead_to_another() -> None:
+    sizes: list[int] = []
+
+    def serve(group: Sequence[int]) -> list[int]:
+        sizes.append(len(group))
+        return list(group)
+
+    combiner = Combiner(serve, most=10, apart_s=3600.0)
+    threads, _ = _asked(combiner, [0])
+    threads[0].join(WAIT_S)
+    with _interrupted(lambda: len(combiner._waiting) == 1):
+        combiner.do(1)
+    combiner._earliest = 0.0
+    assert _answers(combiner)
+    assert sizes == [1, 1]
