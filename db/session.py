@@ -25,9 +25,9 @@ _LENT = "lent by a pooler"
 
 #: SQLSTATEs of an unreachable server: no connection, shutting down, or starting up.
 _AWAY = {None, "08000", "08001", "08003", "08006", "57P01", "57P02", "57P03"}
-#: SQLSTATEs of a transaction that was rolled back and may be repeated: deadlock, serialization failure, or out of disk,
-#: memory or connections.
-_UNDONE = ("40001", "40P01", "53")
+#: SQLSTATEs of a transaction that was rolled back and may be repeated: deadlock, serialization failure, out of disk,
+#: memory or connections, and a statement that waited for a row or ran for longer than the server allows.
+_UNDONE = ("40001", "40P01", "53", "55P03", "57014")
 
 
 class DatabaseAway(ServiceMissing):
@@ -160,8 +160,10 @@ def _away_is_told() -> Iterator[None]:
     """Raises `DatabaseAway` where the server is, instead of the library's error."""
     try:
         yield
-    except OperationalError as error:
-        if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _AWAY:
+    except DBAPIError as error:
+        # A server that ends a transaction for its age ends the connection with it, and calls that no operational error.
+        absent = isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) in _AWAY
+        if error.connection_invalidated or absent:
             reason = str(error.orig).strip().partition("\n")[0]
             raise DatabaseAway(f"Postgres went away ({reason}); this is tried again") from error
         raise

@@ -1,8 +1,12 @@
 """The way to Postgres: connections that died while nobody used them cost a reconnect and no failed step."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, make_url, text
 
 from db import session
 from db.session import Database, DatabaseAway
@@ -93,3 +97,57 @@ def test_a_lookup_is_no_transaction_and_leaves_its_settings_to_nobody_else(
     _end_all(database_url)
     with database.lookup() as connection:
         assert connection.execute(shown).one() == ("force_generic_plan", "off")
+
+
+@contextmanager
+def _limited(url: str, setting: str) -> Iterator[Database]:
+    """A new way to a database whose operator allows 200 ms for something."""
+    limited = Database(
+        make_url(url).update_query_dict({"options": f"-c {setting}=200"}).render_as_string(hide_password=False)
+    )
+    try:
+        yield limited
+    finally:
+        limited.close()
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+def test_what_must_not_be_lost_outlasts_a_row_that_is_held_for_longer_than_the_server_lets_a_statement_wait(
+    database: Database, database_url: str, setting: str
+) -> None:
+    """A job's id that is given up there is a doubt about money."""
+    with database.transaction() as connection:
+        connection.execute(text("INSERT INTO ticks (name, at) VALUES ('held', now())"))
+    refused: list[str] = []
+    update = text("UPDATE ticks SET at = now() WHERE name = 'held'")
+    with _limited(database_url, setting) as limited, database.engine.connect() as holder:
+        holder.execute(text("SELECT 1 FROM ticks WHERE name = 'held' FOR UPDATE"))
+
+        def write(connection: Connection) -> int:
+            try:
+                return connection.execute(update).rowcount
+            except Exception as refusal:
+                refused.append(str(refusal))
+                holder.rollback()
+                raise
+
+        assert limited.insist(write, seconds=30) == 1
+    assert len(refused) == 1
+
+
+def test_a_server_that_ends_a_transaction_for_its_age_is_an_absence(database_url: str) -> None:
+    """It ends the connection, and calls that neither an operational error nor its own absence."""
+
+    def idle(limited: Database) -> None:
+        with limited.transaction() as connection:
+            (pid,) = connection.execute(text("SELECT pg_backend_pid()")).one()
+            with psycopg.connect(database_url, autocommit=True) as other:
+                until = time.monotonic() + 30
+                while other.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [pid]).fetchall():
+                    assert time.monotonic() < until
+            connection.execute(text("SELECT 1"))
+
+    with _limited(database_url, "idle_in_transaction_session_timeout") as limited:
+        with pytest.raises(DatabaseAway):
+            idle(limited)
+        assert _ask(limited) == 1
