@@ -105,7 +105,7 @@ _INTENTS: Final = text(
     """
     WITH given AS (
         SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS r(
-            attempt_id uuid, token uuid, holder text, seconds float, sent_prompt text, price_usd numeric)
+            attempt_id uuid, token uuid, holder text, seconds float, sent_prompt text, price_usd numeric(14,6))
     ), moved AS (
         UPDATE attempts a SET state = 'submitting', sent_prompt = given.sent_prompt, price_usd = given.price_usd,
             intent_at = now(), step_tries = a.step_tries + 1, lease_token = given.token,
@@ -207,9 +207,10 @@ class MadeJob:
 
 _MADE: Final = text(
     """
+    -- Money as its columns hold it: a balance that adds up what is rounded later differs from the ledger's lines.
     WITH given AS (
         SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS r(
-            attempt_id uuid, token uuid, result jsonb, charged_usd numeric, said_by text)
+            attempt_id uuid, token uuid, result jsonb, charged_usd numeric(14,6), said_by text)
     ), moved AS (
         UPDATE attempts a SET state = 'collecting', result = given.result, percent = 100, made_at = now(),
             published_at = now(), due_at = NULL, step_tries = 0, deaths = 0, hold_state = 'charged',

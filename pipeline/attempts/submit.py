@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from db.moves import submission
-from db.moves.grouped import Intent, NewJob
+from db.moves.grouped import Intent, NewJob, read_admitted
 from db.reads.work import Lease, Work
 from db.records import history
 from db.session import DatabaseAway
@@ -83,6 +83,10 @@ def _submit(resources: Resources, work: Work, obstacle: str | None) -> Again | N
 def _look(resources: Resources, attempt_id: AttemptId) -> tuple[Work | None, str | None]:
     """The attempt, if it is admitted and may start now, and what came up since because of which nothing is sent."""
     found = resources.grouped.admitted.do(resources.database, attempt_id)
+    if found is None:
+        # It has moved on, or the group failed: the message must not be spent on what befell a neighbour.
+        with resources.database.transaction() as connection:
+            (found,) = read_admitted(connection, [attempt_id])
     if found is None:
         return None, None
     if found.work.cancel_requested:

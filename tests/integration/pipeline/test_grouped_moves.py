@@ -14,7 +14,7 @@ from threading import Barrier, Lock
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import Connection, event, select, text
 
 from db.grouping import Grouped
 from db.moves import grouped, grouped_pictures
@@ -203,6 +203,36 @@ def test_a_charge_above_its_hold_goes_alone(books: Books) -> None:
     with books.database.transaction() as connection:
         assert grouped.finish_jobs(connection, [made]) == [None]
     assert books.attempt(attempt_id).state == "generating"
+
+
+def test_a_balance_adds_up_the_charges_as_they_are_stored(books: Books) -> None:
+    """A millionth per charge would make the books differ from their own ledger."""
+    books.lane(concurrency=10)
+    batch = books.batch(prompts=3)
+    ids = [one.attempt_id for one in books.admit()]
+    for one in ids:
+        books.accept(one, books.claim(one))
+    token = books.polled(ids[0])
+    made = [
+        grouped.MadeJob(attempt_id=one, token=token, result={}, charged_usd=Decimal("0.0123456"), said_by="said")
+        for one in ids
+    ]
+    with books.database.transaction() as connection:
+        assert grouped.finish_jobs(connection, made) == [True] * 3
+    assert books.row(batch).charged_usd == 3 * Decimal("0.012346")
+
+
+def test_a_message_whose_group_failed_is_carried_out_all_the_same(bench: Bench) -> None:
+    """Or it would be spent on what befell a neighbour, and the attempt wait until it is published again."""
+    attempt_id = bench.admitted("a pig")
+
+    def canceled(connection: Connection, _: object) -> list[grouped.Admitted | None]:
+        connection.execute(text("SET LOCAL statement_timeout = 1; SELECT pg_sleep(30)"))
+        return []
+
+    moves = replace(bench.resources.grouped, admitted=Grouped(canceled))
+    assert submit.submit(replace(bench.resources, grouped=moves), attempt_id) is None
+    assert bench.books.attempt(attempt_id).state == "generating"
 
 
 def test_groups_of_several_processes_and_moves_alone_book_every_charge_once(books: Books) -> None:
