@@ -1,6 +1,7 @@
 """Rate limits in Celery's notation: a number, and a unit after a slash."""
 
 import math
+from datetime import timedelta
 
 from domain.errors import BadInput
 
@@ -29,3 +30,9 @@ def places_within(limit: str | None, *, seconds: float, at_most: int) -> int:
     """How many submissions the limit allows in `seconds`; at least one, so that a slow lane still moves."""
     rate = per_second(limit)
     return at_most if rate is None else max(1, min(at_most, int(rate * seconds)))
+
+
+def time_for(number: int, *, limit: str | None) -> timedelta:
+    """How long the limit takes to let so many submissions go; nothing without a limit."""
+    rate = per_second(limit)
+    return timedelta(0) if rate is None else timedelta(seconds=number / rate)

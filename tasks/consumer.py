@@ -14,6 +14,7 @@ import redis
 from celery.exceptions import ImproperlyConfigured
 from celery.worker import control
 from celery.worker.consumer.consumer import Consumer
+from celery.worker.state import task_ready
 
 from tasks.rate_limit import (
     SUBMIT_PREFIX,
@@ -124,6 +125,11 @@ class LaneConsumer(Consumer):  # type: ignore[misc]  # celery has no type inform
     def _limit_task(self, request: Any, bucket: Any, tokens: int) -> None:
         if not isinstance(bucket, SharedBucket):
             super()._limit_task(request, bucket, tokens)
+            return
+        if bucket.holds_copy_of(request):
+            # Published again while it waited. It would take a token and do nothing, and the next attempt wait for it.
+            task_ready(request)
+            request.reject(requeue=False)
             return
         held = Held(request=request)
         bucket.contents.append(held)

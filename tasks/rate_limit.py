@@ -309,6 +309,10 @@ class SharedBucket:
         """Drops the waiting requests unanswered: the broker gives their messages out again."""
         self.contents.clear()
 
+    def holds_copy_of(self, request: Any) -> bool:
+        """Whether one that waits here is about the same attempt: it does all that this one would."""
+        return any(held.request.argsrepr == request.argsrepr for held in self.contents)
+
     def take(self) -> float:
         """Takes a token for one request; never raises.
 

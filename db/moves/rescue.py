@@ -75,23 +75,26 @@ class Waiting:
     Args:
         lane: None where all lanes share a queue.
         number: how many, those that were published just now included.
+        rate_limit: of the lane.
     """
 
     state: AttemptState
     lane: str | None
     number: int
+    rate_limit: str | None = None
 
 
 def waiting(connection: Connection, *, older_than: timedelta) -> list[Waiting]:
     """The queues for which attempts wait, where one of them was published that long ago."""
     lane = case((attempts.c.state == S.ADMITTED, attempts.c.lane))
     rows = connection.execute(
-        select(attempts.c.state, lane.label("lane"), func.count().label("number"))
+        select(attempts.c.state, lane.label("lane"), func.count().label("number"), lanes.c.rate_limit)
+        .join_from(attempts, lanes, lanes.c.name == lane, isouter=True)
         .where(_can_be_claimed(), attempts.c.published_at <= func.now())
-        .group_by(attempts.c.state, lane)
+        .group_by(attempts.c.state, lane, lanes.c.rate_limit)
         .having(func.min(attempts.c.published_at) < func.now() - older_than)
     )
-    return [Waiting(state=S(row.state), lane=row.lane, number=row.number) for row in rows]
+    return [Waiting(state=S(row.state), lane=row.lane, number=row.number, rate_limit=row.rate_limit) for row in rows]
 
 
 def unclaimed(

@@ -7,6 +7,7 @@ from db.reads.work import Work
 from db.records import lanes
 from domain.disposition import Step
 from domain.errors import LostRace, ScorerError
+from domain.rates import time_for
 from domain.states import AttemptState
 from pipeline.attempts import failures, webhooks
 from pipeline.resources import Resources
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 #: Published again in one round and for one queue.
 _MOST = 500
+#: A submission may wait so many times as long as its lane's limit lets it wait before its message counts as lost.
+_PATIENCE = 1.5
 
 
 class Poison(ScorerError):
@@ -60,12 +63,14 @@ def _without_a_message(resources: Resources) -> list[Work]:
     """Attempts whose message is lost: those that have waited longest, as many as wait without one.
 
     What merely stands in a long queue must not be sent again and again. A message that a worker holds and has not begun
-    is missing in the queue, so that a few attempts get a second one, which does nothing.
+    is missing in the queue, so that a few attempts get a second one, which does nothing but take a token: those that a
+    worker holds until a slow lane lets them go are left alone, or each copy would make the next attempt wait longer.
     """
-    older_than, late = resources.timing.unclaimed, list[Work]()
+    unclaimed, late = resources.timing.unclaimed, list[Work]()
     with resources.database.transaction() as connection:
-        places = rescue.waiting(connection, older_than=older_than)
+        places = rescue.waiting(connection, older_than=unclaimed)
     for place in places:
+        older_than = max(unclaimed, _PATIENCE * time_for(place.number, limit=place.rate_limit))
         missing = place.number - resources.dispatch.waiting(place.state, place.lane)
         if missing > 0:
             with resources.database.transaction() as connection:

@@ -66,3 +66,14 @@ def test_one_lost_message_is_one_message_more(queue: Queue) -> None:
     queue.redis.rpop(queue.name)
     assert [rescue.take_over(queue.resources) for _ in range(2)] == [1, 0]
     assert queue.length() == WAITING
+
+
+@pytest.mark.parametrize(("waited_s", "published"), [(40, 0), (60, WAITING)])
+def test_what_a_worker_holds_until_a_slow_lane_lets_it_go_is_not_lost(
+    queue: Queue, books: Books, waited_s: int, published: int
+) -> None:
+    """Five at nine a minute wait for 33 s at most; each copy would take a token, and the next attempt wait for that."""
+    books.sql("UPDATE lanes SET rate_limit = '9/m'")
+    queue.redis.delete(queue.name)  # as where a worker has taken all of them
+    books.sql(f"UPDATE attempts SET published_at = now() - interval '{waited_s} seconds'")
+    assert rescue.take_over(queue.resources) == published

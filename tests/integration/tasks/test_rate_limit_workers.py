@@ -52,6 +52,23 @@ def test_held_submissions_do_not_hold_up_other_tasks(cluster: Cluster) -> None:
     assert cluster.unacked() >= 29
 
 
+def test_copies_of_a_held_submission_take_no_token(cluster: Cluster) -> None:
+    """Rescue publishes again what nobody began; a lane that is slower than that would spend its tokens on copies."""
+    cluster.limit("1/h")
+    cluster.start_worker("one")
+    cluster.submit.delay(0)
+    cluster.until(lambda: len(cluster.ran()) == 1)
+    for number in (1, 2, 1, 1, 2):
+        cluster.submit.delay(number)
+    cluster.until(lambda: (cluster.client.llen("submit"), cluster.unacked()) == (0, 2))
+    cluster.limit("0")
+    cluster.until(lambda: len(cluster.ran()) == 3 and cluster.unacked() == 0)
+    assert cluster.numbers() == [0, 1, 2]
+    cluster.submit.delay(1)  # after it ran it is a message like any other
+    cluster.until(lambda: len(cluster.ran()) == 4)
+    cluster.until(lambda: cluster.prefetch_count("one") == CONCURRENCY)
+
+
 def test_a_stopped_worker_gives_held_submissions_back_and_the_next_one_runs_them(cluster: Cluster) -> None:
     cluster.limit("1/h")
     cluster.start_worker("one")

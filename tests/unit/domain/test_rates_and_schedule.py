@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import BadInput
-from domain.rates import per_second, places_within
+from domain.rates import per_second, places_within, time_for
 from domain.schedule import after_silence, next_look
 
 SECONDS = st.floats(0, 86_400).map(lambda seconds: timedelta(seconds=seconds))
@@ -19,6 +19,11 @@ SECONDS = st.floats(0, 86_400).map(lambda seconds: timedelta(seconds=seconds))
 )
 def test_rates_are_read_in_celerys_notation(limit: str | None, rate: float | None) -> None:
     assert per_second(limit) == rate
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [("100/h", 72.0), ("600/m", 0.2), (None, 0.0), ("0", 0.0)])
+def test_a_limit_says_how_long_two_submissions_take(limit: str | None, seconds: float) -> None:
+    assert time_for(2, limit=limit) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("limit", ["0", "0/m", "  "])
