@@ -164,13 +164,19 @@ class CeleryDispatch:
         self._send_all([message for messages in group for message in messages])
         return [None] * len(group)
 
-    def _send_one(self, message: _Message) -> None:
+    def _send_one_by_one(self, messages: Sequence[_Message]) -> None:
+        """Until Redis takes one not even alone: all threads that send would wait while each of the others is tried."""
         from kombu.exceptions import OperationalError
 
-        try:
-            self._publish(message)
-        except (OperationalError, ConnectionError, TimeoutError) as error:
-            log.warning("%s could not be sent now and will be sent again: %s", message, error)
+        away: Exception | None = None
+        for message in messages:
+            try:
+                if away is None:
+                    self._publish(message)
+            except (OperationalError, ConnectionError, TimeoutError) as error:
+                away = error
+            if away is not None:
+                log.warning("%s could not be sent now and will be sent again: %s", message, away)
 
     def _send_all(self, messages: Sequence[_Message]) -> None:
         """By one pipeline; where it fails, each by itself, since a second copy of a message does nothing."""
@@ -182,8 +188,7 @@ class CeleryDispatch:
                     self._publish(message, producer=producer)
         except (KombuError, ConnectionError, TimeoutError) as error:
             log.info("%d messages are sent one by one: %s", len(messages), error)
-            for message in messages:
-                self._send_one(message)
+            self._send_one_by_one(messages)
 
     def _publish(self, message: _Message, **options: Any) -> None:
         generation = str(message.generation_id)

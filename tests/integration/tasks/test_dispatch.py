@@ -1,7 +1,10 @@
 """Messages sent together: the same, in the same order, in one round trip, and none lost by a dead connection."""
 
 import json
+import socketserver
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -108,3 +111,36 @@ def test_without_redis_the_block_ends_in_peace(caplog: pytest.LogCaptureFixture)
             dispatch.collect(attempt_id=AttemptId(new_id()), generation_id=GenerationId(new_id()))
     assert sum("will be sent again" in record.message for record in caplog.records) == 2
     dispatch.close()
+
+
+@contextmanager
+def _nobody_at_home() -> Iterator[tuple[str, list[str]]]:
+    """A Redis that hangs up on everybody, and who has called."""
+    callers: list[str] = []
+
+    class HangsUp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            callers.append(str(self.client_address))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangsUp) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"redis://127.0.0.1:{server.server_address[1]}/0", callers
+        server.shutdown()
+        thread.join()
+
+
+def test_while_redis_is_away_one_message_is_tried_for_all(caplog: pytest.LogCaptureFixture) -> None:
+    """Half a second for each of some hundred would be a minute in which no thread of the process can go on."""
+    with _nobody_at_home() as (url, callers):
+        tried = []
+        for number in (1, MANY):
+            callers.clear()
+            dispatch = CeleryDispatch(url)
+            with dispatch.together():
+                for _ in range(number):
+                    dispatch.collect(attempt_id=AttemptId(new_id()), generation_id=GenerationId(new_id()))
+            dispatch.close()
+            tried.append(len(callers))
+    assert tried[0] == tried[1] > 0
+    assert sum("will be sent again" in record.message for record in caplog.records) == 1 + MANY
