@@ -20,6 +20,15 @@ _PATIENCE: Final = "500ms"
 #: A connection that was used so recently is alive if its server has said nothing since: one that ends says so, but a
 #: network that broke says nothing.
 _QUIET_S = 30.0
+#: A server that died without a word, as with its machine, is let go after 25 seconds. Linux would wait two hours for an
+#: answer, and with the thread that writes for a group all others of its process that have something to write.
+_LETS_GO: Final = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 _USED_AT = "used at"
 _LENT = "lent by a pooler"
 
@@ -46,9 +55,13 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int = 8, application: str = "likeness") -> None:
+        address = make_url(url).set(drivername="postgresql+psycopg")
+        # What the address says itself stands.
+        patience = {name: value for name, value in _LETS_GO.items() if name not in address.query}
+
         def engine(**options: Any) -> Engine:
             made = create_engine(
-                make_url(url).set(drivername="postgresql+psycopg"),
+                address,
                 **options,
                 pool_size=pool_size,
                 max_overflow=pool_size,
@@ -56,7 +69,7 @@ class Database:
                 pool_use_lifo=True,
                 # What a statement was given (prompts, addresses, keys of jobs) has no place in the text of an error.
                 hide_parameters=True,
-                connect_args={"application_name": application, "connect_timeout": 10},
+                connect_args={"application_name": application, **patience},
             )
             event.listen(made, "connect", _look_for_a_pooler)
             event.listen(made, "checkin", _note_use)

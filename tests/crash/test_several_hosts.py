@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from db.session import Database, DatabaseAway
 from domain.errors import ServiceMissing
 from pipeline.characters import definitions
 from pipeline.characters.definitions import NewCharacter
@@ -126,6 +128,49 @@ def test_every_link_may_be_cut_and_healed() -> None:
             wait_for(lambda: _quiet(resources), what="every generation to end", timeout_s=240)
         assert breaches(resources, bill(str(settings.sandbox_base_url))) == []
         assert counted(resources, ENDED) == 2 * PROMPTS, "nothing was lost"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("asked", ["before", "after"])
+def test_a_postgres_that_died_without_a_word_is_let_go(asked: str) -> None:
+    """Asked before its end, it has our question and owes an answer; asked after it, it never hears the question.
+
+    The thread that asks asks for a whole group: everybody who has something to write waits for it.
+    """
+    with ExitStack() as stack:
+        network = stack.enter_context(network_of("worker", "postgres"))
+        stack.enter_context(network.inside("worker"))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="likeness-hosts-")))
+        folder.chmod(0o711)
+        postgres = stack.enter_context(server_on(network, "postgres", folder / "home"))
+        at = stack.enter_context(served_at(network, "postgres", port=urlsplit(postgres.libpq_url).port or 0))
+        database = Database(moved(postgres.libpq_url, at).get_secret_value())
+        stack.callback(database.close)
+        lost: list[str] = []
+
+        def ask() -> None:
+            with network.inside("worker"), database.transaction() as connection:
+                if asked == "after":
+                    begun.set()
+                    assert cut.wait(30)
+                threading.Timer(1.0, begun.set).start()
+                connection.execute(text("SELECT pg_sleep(3600)"))
+
+        def asking() -> None:
+            try:
+                ask()
+            except DatabaseAway as away:
+                lost.append(str(away))
+
+        begun, cut = threading.Event(), threading.Event()
+        thread = threading.Thread(target=asking)
+        thread.start()
+        assert begun.wait(30)
+        with network.cut("postgres", silently=True):
+            cut.set()
+            thread.join(60)
+            assert len(lost) == 1
 
 
 def cut_off(network: Network, host: str, other: tuple[str, int], *, silently: bool) -> None:
