@@ -5,9 +5,8 @@ The poll is the only thing that believes anything; a webhook merely makes a job 
 
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from db.moves import doubts, polling
@@ -65,7 +64,10 @@ def _look_at_what_is_due(resources: Resources, lane: Lane, pool: ThreadPoolExecu
         if claim.taken is not None:
             resources.fault_points.reach("poll.claimed")
             works, began = claim.taken
-            ended = sum(pool.map(partial(_look, resources, lane, claim.lease, began), works))
+            looks = [pool.submit(_look, resources, lane, claim.lease, began, work) for work in works]
+            # All of them, whatever befalls one: a job that nobody looks at stays claimed until the lease runs out.
+            wait(looks)
+            ended = sum(look.result() for look in looks)
     return ended
 
 

@@ -3,12 +3,14 @@
 A `Bench` belongs to one test: its own account at the sandbox, so that its bill is the test's alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import httpx2
@@ -27,7 +29,7 @@ from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_rows import PromptRow
 from pipeline.process.leases import Leases
 from pipeline.resources import Resources, Timing
-from providers.contract import Accepted, Ask
+from providers.contract import Accepted, Ask, Made
 from providers.lane import HttpLane
 from providers.registry import open_lane
 from sandbox.process import running
@@ -250,3 +252,38 @@ def with_events(bench: Bench, **events: Any) -> Bench:
     """The same steps, with calls `before` and `after` the paid one, or at an `upload`."""
     lane = LaneWithEvents(bench.resources.lanes["sandbox"], **events)
     return replace(bench, resources=replace(bench.resources, lanes={"sandbox": lane}))
+
+
+class InstantLane:
+    """The sandbox's lane, but each job is done at once and its picture is at hand."""
+
+    def __init__(self, lane: Any) -> None:
+        self._lane = lane
+        self._picture = EXAMPLE.read_bytes()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lane, name)
+
+    def upload_reference(self, content: bytes, media_type: str) -> str:
+        return f"https://pictures.invalid/{len(content)}/{media_type}"
+
+    def submit(self, ask: Ask) -> Accepted:
+        return Accepted(job_id=f"job {ask.attempt_id}")
+
+    def poll(self, job_id: str) -> Made:
+        return Made(picture_urls=[f"https://pictures.invalid/{job_id}"], detail={})
+
+    def fetch_picture(self, url: str, **_: Any) -> bytes:
+        return self._picture
+
+
+def at_once(threads: int, step: Callable[[AttemptId], Any], ids: Sequence[AttemptId]) -> None:
+    """Run a step for all of them at the same time, as the threads of one worker do."""
+    barrier = Barrier(threads)
+
+    def one(attempt_id: AttemptId) -> None:
+        barrier.wait()
+        assert step(attempt_id) is None
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(one, ids))

@@ -14,7 +14,7 @@ from threading import Barrier, Lock
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, select, text
+from sqlalchemy import event, select
 
 from db.grouping import Grouped
 from db.moves import grouped, grouped_pictures
@@ -27,10 +27,9 @@ from domain.states import GenerationState
 from pipeline.attempts import collect, poll, submit, validate
 from pipeline.attempts.admit import admit_everywhere
 from pipeline.process.grouped_moves import GroupedMoves
-from providers.contract import Accepted, Ask, Made
 from tests.conftest import Sent
 from tests.support.books import Books, lease
-from tests.support.steps import EXAMPLE, PREPROCESSING, PRICE, Bench, bench_of, sandbox_at
+from tests.support.steps import PREPROCESSING, PRICE, Bench, InstantLane, at_once, bench_of, sandbox_at
 
 THREADS = 16
 ROUNDS = 4
@@ -222,19 +221,6 @@ def test_a_balance_adds_up_the_charges_as_they_are_stored(books: Books) -> None:
     assert books.row(batch).charged_usd == 3 * Decimal("0.012346")
 
 
-def test_a_message_whose_group_failed_is_carried_out_all_the_same(bench: Bench) -> None:
-    """Or it would be spent on what befell a neighbour, and the attempt wait until it is published again."""
-    attempt_id = bench.admitted("a pig")
-
-    def canceled(connection: Connection, _: object) -> list[grouped.Admitted | None]:
-        connection.execute(text("SET LOCAL statement_timeout = 1; SELECT pg_sleep(30)"))
-        return []
-
-    moves = replace(bench.resources.grouped, admitted=Grouped(canceled))
-    assert submit.submit(replace(bench.resources, grouped=moves), attempt_id) is None
-    assert bench.books.attempt(attempt_id).state == "generating"
-
-
 def test_groups_of_several_processes_and_moves_alone_book_every_charge_once(books: Books) -> None:
     """Four processes finish jobs of two batches at the same time, and a fifth does so one by one."""
     books.lane(concurrency=100)
@@ -314,47 +300,12 @@ def _counting(database: Database) -> Iterator[_Counted]:
             event.remove(engine, "commit", commit)
 
 
-class _InstantLane:
-    """The sandbox's lane, but each job is done at once and its picture is at hand."""
-
-    def __init__(self, lane: Any) -> None:
-        self._lane = lane
-        self._picture = EXAMPLE.read_bytes()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._lane, name)
-
-    def upload_reference(self, content: bytes, media_type: str) -> str:
-        return f"https://pictures.invalid/{len(content)}/{media_type}"
-
-    def submit(self, ask: Ask) -> Accepted:
-        return Accepted(job_id=f"job {ask.attempt_id}")
-
-    def poll(self, job_id: str) -> Made:
-        return Made(picture_urls=[f"https://pictures.invalid/{job_id}"], detail={})
-
-    def fetch_picture(self, url: str, **_: Any) -> bytes:
-        return self._picture
-
-
-def _at_once(step: Callable[[AttemptId], Any], ids: Sequence[AttemptId]) -> None:
-    """Run a step for all of them at the same time, as the threads of one worker do."""
-    barrier = Barrier(THREADS)
-
-    def one(attempt_id: AttemptId) -> None:
-        barrier.wait()
-        assert step(attempt_id) is None
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(one, ids))
-
-
 def test_a_generation_costs_few_statements_commits_and_messages(bench: Bench) -> None:
     bench.character()
     bench.books.sql("UPDATE lanes SET concurrency = 1000, rate_limit = NULL")
     resources = replace(
         bench.resources,
-        lanes={"sandbox": _InstantLane(bench.resources.lanes["sandbox"])},
+        lanes={"sandbox": InstantLane(bench.resources.lanes["sandbox"])},
         timing=replace(bench.resources.timing, illegal_limit=1000),
     )
     bench = replace(bench, resources=resources)
@@ -368,16 +319,16 @@ def test_a_generation_costs_few_statements_commits_and_messages(bench: Bench) ->
         assert len(ids) == count
         messages = len(ids)
         for at in range(0, count, THREADS):
-            _at_once(lambda one: submit.submit(resources, one), ids[at : at + THREADS])
+            at_once(THREADS, lambda one: submit.submit(resources, one), ids[at : at + THREADS])
         bench.books.sql("UPDATE attempts SET due_at = now()")
         assert poll.sweep(resources, "sandbox") == count
         messages += len(bench.sent.take("collect"))
         for at in range(0, count, THREADS):
             part = ids[at : at + THREADS]
-            _at_once(lambda one: collect.collect(resources, one, preprocessing=PREPROCESSING), part)
+            at_once(THREADS, lambda one: collect.collect(resources, one, preprocessing=PREPROCESSING), part)
         messages += len(bench.sent.take("validate"))
         for at in range(0, count, THREADS):
-            _at_once(lambda one: validate.validate(resources, one), ids[at : at + THREADS])
+            at_once(THREADS, lambda one: validate.validate(resources, one), ids[at : at + THREADS])
     states = {row.state for row in bench.books.rows(generations)}
     assert states == {GenerationState.COMPLETED}
     each = (counted.statements / count, counted.commits / count, messages / count)
