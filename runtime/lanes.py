@@ -58,6 +58,7 @@ def lane_plans(settings: Settings) -> Iterator[LanePlan]:
             rate_limit=settings.sandbox_rate_limit,
             concurrency=settings.sandbox_concurrency,
             concurrency_said="sandbox_concurrency" in settings.model_fields_set,
+            submit_total_s=settings.submit_total_s,
         )
 
 

@@ -258,6 +258,13 @@ class Settings(KeywordSettings):
         gt=0.5,
         description="two complete listings this far apart prove that a job does not exist",
     )
+    submit_total_s: float | None = Field(
+        None,
+        validation_alias="LIKENESS_SUBMIT_TOTAL_S",
+        ge=1,
+        le=30,
+        description="a submission without an answer is looked for after so many seconds; none: 30; OpenAI has its own",
+    )
     timeout_s: float | None = Field(
         None,
         validation_alias="LIKENESS_TIMEOUT_S",
@@ -352,6 +359,7 @@ class Settings(KeywordSettings):
                 rate_limit=self.ttapi_rate_limit,
                 concurrency=self.ttapi_concurrency,
                 concurrency_said="ttapi_concurrency" in self.model_fields_set,
+                submit_total_s=self.submit_total_s,
             ),
             "replicate": ServiceSettings(
                 keys=_keys_in(self.replicate_api_token),
@@ -359,6 +367,7 @@ class Settings(KeywordSettings):
                 rate_limit=self.replicate_rate_limit,
                 concurrency=self.replicate_concurrency,
                 concurrency_said="replicate_concurrency" in self.model_fields_set,
+                submit_total_s=self.submit_total_s,
                 webhook_secrets=_keys_in(self.replicate_webhook_secret),
             ),
             "openai": ServiceSettings(

@@ -1,5 +1,6 @@
 """Which workers an installation needs, and how each is started and stopped."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from pydantic import SecretStr
 
 from providers.registry import SERVICES, is_synchronous
 from runtime.crew import module_of, role, roles
-from runtime.lanes import lane_plans, synchronous_lanes
+from runtime.lanes import lane_plans, open_lanes, synchronous_lanes
+from runtime.resources import timing_of
 from runtime.settings import Settings
 
 
@@ -37,6 +39,23 @@ def test_every_key_of_a_service_is_a_lane_with_its_limits() -> None:
     assert {(plan.rate_limit, plan.concurrency, plan.submit_total_s) for plan in found} == {("50/m", 10, 90.0)}
     assert synchronous_lanes(given) == found
     assert "two" not in repr(found)
+
+
+def test_a_submission_may_be_given_up_sooner_where_it_is_not_the_work_itself() -> None:
+    keys = {
+        "ttapi_api_key": SecretStr("one"),
+        "replicate_api_token": SecretStr("two"),
+        "openai_api_key": SecretStr("3"),
+    }
+    given = settings(**keys, sandbox_base_url="http://127.0.0.1:9", submit_total_s=8.0)
+    lanes = open_lanes(given)
+    totals = {name: lane.submit_total_s for name, lane in lanes.items()}
+    # A silent worker's submission is called doubtful when no such call can be under way any more.
+    doubted = timing_of(given, lanes.values()).call_totals
+    for lane in lanes.values():
+        lane.close()
+    assert totals == {"ttapi": 8.0, "replicate": 8.0, "sandbox": 8.0, "openai": 600.0}
+    assert all(doubted[name] > timedelta(seconds=total) for name, total in totals.items())
 
 
 def test_a_worker_for_long_calls_has_the_time_to_end_them() -> None:
