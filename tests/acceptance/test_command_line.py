@@ -110,9 +110,10 @@ def test_a_file_of_prompts_becomes_pictures_by_one_command(home: Path, tmp_path:
     (tmp_path / "farm.csv").write_text("theme,variation,prompt\nmeadow,1,a pig on a meadow\nmeadow,2,a cow by a pond\n")
 
     with running(tmp_path / "sandbox", latency_s=0.05, size_px=64) as url:
+        surroundings = {"SANDBOX_BASE_URL": url, "CLIP_MODEL": commands.SMALL_MODEL}
 
         def likeness(*arguments: str) -> commands.Ended:
-            return commands.run(*arguments, home=home, cwd=tmp_path, timeout_s=300, SANDBOX_BASE_URL=url)
+            return commands.run(*arguments, home=home, cwd=tmp_path, timeout_s=300, **surroundings)
 
         ran = likeness("run", "farm.csv", "--provider=sandbox", "--max-cost=5", "--json")
         assert ran.code == 0, ran.err
@@ -154,7 +155,7 @@ def test_a_command_may_bring_workers_and_the_stand_in_to_servers_of_somebody_els
     home: Path, tmp_path: Path, database_url: str, redis_url: str
 ) -> None:
     prompts = commands.write_prompts(tmp_path / "farm.csv", ["a pig", "a cow"])
-    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "CLIP_MODEL": commands.SMALL_MODEL}
     call = ("run", str(prompts), "--provider=sandbox", "--json")
     alone = commands.run(*call, home=home, cwd=tmp_path, timeout_s=300, **servers)
     assert (alone.code, "`likeness run FILE --provider sandbox --workers`" in alone.out) == (3, True), alone.out
@@ -179,7 +180,7 @@ def test_a_script_gets_pictures_and_leaves_nothing_running(home: Path, tmp_path:
         ended = subprocess.run(
             [sys.executable, str(script)],
             cwd=tmp_path,
-            env=commands.environment(home, SANDBOX_BASE_URL=url),
+            env=commands.environment(home, SANDBOX_BASE_URL=url, CLIP_MODEL=commands.SMALL_MODEL),
             capture_output=True,
             text=True,
             timeout=350,

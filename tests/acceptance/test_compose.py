@@ -25,7 +25,7 @@ from runtime.embedded.ports import choose
 from runtime.embedded.postgres import USER
 from runtime.embedded.stack import Servers
 from tests.support import compose
-from tests.support.commands import ROOT, bill, wait_for, write_prompts
+from tests.support.commands import ROOT, SMALL_MODEL, bill, wait_for, write_prompts
 from tests.support.databases import url_of
 
 LULU = ROOT / "examples" / "lulu-pig"
@@ -140,7 +140,7 @@ def host(servers: Servers, tmp_path: Path) -> Iterator[Host]:
         "OPENAI_API_KEY": "made-up",
         "OPENAI_BASE_URL": "http://sandbox:8700/openai",
         "LIKENESS_PUBLIC_URL": "http://127.0.0.1:8800",
-        "CLIP_MODEL": str(ROOT / "sandbox" / "clip"),
+        "CLIP_MODEL": SMALL_MODEL,
     }
     with ExitStack() as stack:
         made = Host(folder=tmp_path, env_file=env_file, ports=ports, stack=stack)

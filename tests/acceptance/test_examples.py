@@ -60,7 +60,7 @@ def test_the_examples_do_what_they_say(home: Path, tmp_path: Path) -> None:
     for name, source in scripts.items():
         (tmp_path / name).write_text(source, encoding="utf-8")
     with running(tmp_path / "sandbox", size_px=64) as url:
-        surroundings = {"SANDBOX_BASE_URL": url, "CLIP_MODEL": str(commands.ROOT / "sandbox" / "clip")}
+        surroundings = {"SANDBOX_BASE_URL": url, "CLIP_MODEL": commands.SMALL_MODEL}
 
         def example(name: str, *arguments: str) -> tuple[int, str]:
             done = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 
 from providers.ttapi.modes import FIRST_LOOK
 from sandbox.process import running
-from tests.support.commands import ROOT, bill, processes_of, run, wait_for, write_prompts
+from tests.support.commands import SMALL_MODEL, bill, processes_of, run, wait_for, write_prompts
 
 PROMPTS = [f"a pink pig on hill number {number}" for number in range(6)]
 
@@ -25,7 +25,7 @@ def test_webhooks_finish_a_batch_long_before_its_first_poll(tmp_path: Path, home
             "TTAPI_BASE_URL": f"{url}/ttapi",
             "LIKENESS_PUBLIC_URL": f"http://127.0.0.1:{port}",
             "LIKENESS_API_PORT": str(port),
-            "CLIP_MODEL": str(ROOT / "sandbox" / "clip"),
+            "CLIP_MODEL": SMALL_MODEL,
         }
         first_look_s = FIRST_LOOK["relax"].total_seconds()
         # Were it for the polls, the batch could not be over by then.

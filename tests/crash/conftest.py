@@ -17,8 +17,16 @@ from tests.crash.wires import settings_for
 
 
 @pytest.fixture
-def settings(home: Path, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Settings]:
-    with running(tmp_path / "sandbox", latency_s=0.2, size_px=96, illegal_limit=100_000) as url:
+def stand_in() -> dict[str, int]:
+    """Further options of the stand-in; a module that needs any has a fixture of this name."""
+    return {}
+
+
+@pytest.fixture
+def settings(
+    home: Path, database_url: str, redis_url: str, tmp_path: Path, stand_in: dict[str, int]
+) -> Iterator[Settings]:
+    with running(tmp_path / "sandbox", latency_s=0.2, size_px=96, illegal_limit=100_000, **stand_in) as url:
         yield settings_for(
             url,
             home=home,
@@ -42,6 +50,8 @@ def family(reports: list[ChildReport] | None = None) -> Supervisor:
         first_pause_s=0.1,
         longest_pause_s=0.5,
         gives_up_after=200,
+        # All at once: each takes seconds to end.
+        stop_order=[["beat", "gpu", "io", "io-sync"]],
     )
 
 

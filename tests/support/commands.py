@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+#: For CLIP_MODEL: without it a gpu worker asks the hub for the weights of the default, gives up, and starts again.
+SMALL_MODEL = str(ROOT / "sandbox" / "clip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

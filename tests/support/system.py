@@ -27,7 +27,7 @@ from runtime.sandbox_settings import sandbox_settings
 from runtime.settings import Settings
 from runtime.supervisor import Supervisor
 from tasks import names
-from tests.support.commands import ROOT, wait_for
+from tests.support.commands import SMALL_MODEL, wait_for
 
 #: A model of each provider that costs the stand-in little to draw.
 CHEAP = {"ttapi": "midjourney-v7", "replicate": "black-forest-labs/flux-2-pro", "openai": "gpt-image-2.5-flare"}
@@ -41,7 +41,7 @@ def settings_of(home: Path, *, database_url: str, redis_url: str, sandbox: str, 
             "home": home,
             "database_url": SecretStr(database_url),
             "redis_url": SecretStr(redis_url),
-            "clip_model": str(ROOT / "sandbox" / "clip"),
+            "clip_model": SMALL_MODEL,
             **more,
         }
     )
@@ -119,6 +119,7 @@ class System:
 @contextmanager
 def system_of(settings: Settings, *roles: str, log: Path) -> Iterator[System]:
     """Workers of these roles, ticking by the time the block begins, until it ends; a role named twice runs twice."""
+    named = [f"{name}-{number}" for number, name in enumerate(roles)]
     with ExitStack() as stack:
         resources, app = stack.enter_context(open_resources(settings, application="likeness acceptance test"))
         lines = stack.enter_context(log.open("a", encoding="utf-8"))
@@ -126,8 +127,10 @@ def system_of(settings: Settings, *roles: str, log: Path) -> Iterator[System]:
             Supervisor(
                 lambda name, line: print(f"{time.time():.2f} {name} | {line}", file=lines, flush=True),
                 lambda report: print(f"{report.name}: {report.happening} {report.status}", file=lines, flush=True),
+                # All at once: each takes seconds to end.
+                stop_order=[named],
             )
         )
-        for number, name in enumerate(roles):
-            crew.start(dataclasses.replace(role(name, settings), name=f"{name}-{number}"))
+        for role_name, name in zip(roles, named, strict=True):
+            crew.start(dataclasses.replace(role(role_name, settings), name=name))
         yield System(resources=resources, app=app, log=log)
