@@ -1,5 +1,6 @@
 """The demo as a newcomer runs it: the whole system, and what is left of it when it is killed in the middle."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +29,8 @@ def test_the_demo_makes_28_checked_pictures_and_its_books_equal_the_bill(home: P
 
 @pytest.mark.slow
 def test_a_demo_killed_in_the_middle_goes_on_and_pays_nothing_twice(home: Path, tmp_path: Path) -> None:
-    fast = {"LIKENESS_LEASE_S": "3", "LIKENESS_UNCLAIMED_S": "3"}
+    fast = {"LIKENESS_LEASE_S": "3", "LIKENESS_UNCLAIMED_S": "3", "LIKENESS_SUBMIT_TOTAL_S": "10"}
+    fast["LIKENESS_LISTINGS_APART_S"] = "3"
     first = commands.start("demo", "--json", "--size", "128", home=home, cwd=tmp_path, **fast)
     database = home / "stand-in"
     commands.wait_for(
@@ -48,13 +50,15 @@ def test_a_demo_killed_in_the_middle_goes_on_and_pays_nothing_twice(home: Path, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_demos_make_the_same_pictures(home: Path, tmp_path: Path) -> None:
-    made = []
-    for name in ("one", "two"):
-        own = home / name
-        ended = commands.run("demo", "--json", "--size", "64", home=own, cwd=tmp_path, timeout_s=280)
+def test_two_demos_make_the_same_pictures(tmp_path: Path) -> None:
+    def made(own: Path) -> list[bytes]:
+        own.mkdir()
+        ended = commands.run("demo", "--json", "--size", "64", home=own, cwd=own, timeout_s=500)
         assert ended.code == 0, ended.err
-        listed = commands.run("list", "demo", "--json", home=own, cwd=tmp_path)
-        made.append([sha256(Path(row["picture"]).read_bytes()).digest() for row in listed.document["generations"]])
-    assert made[0] == made[1]
-    assert len(set(made[0])) == 28
+        listed = commands.run("list", "demo", "--json", home=own, cwd=own)
+        return [sha256(Path(row["picture"]).read_bytes()).digest() for row in listed.document["generations"]]
+
+    with ThreadPoolExecutor() as both:
+        one, two = both.map(made, (tmp_path / "one", tmp_path / "two"))
+    assert one == two
+    assert len(set(one)) == 28

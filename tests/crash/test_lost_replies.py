@@ -14,7 +14,12 @@ from tests.crash.wires import OPENAI, REPLICATE, TTAPI, Wire, arm, ordered
 from tests.support.commands import bill, wait_for
 
 _IO = ("io", "beat")
-_PROMPTS = 200
+_PROMPTS = 100
+
+
+@pytest.fixture
+def stand_in() -> dict[str, int]:
+    return {"concurrency": _PROMPTS}
 
 
 @pytest.mark.slow
@@ -39,8 +44,10 @@ def test_connections_dropped_before_and_after_acceptance_cost_no_job_twice(
     settings: Settings, tmp_path: Path, wire: Wire
 ) -> None:
     """Half of the submissions lose their connection, half of those after the service has taken the job."""
-    # A doubt that only a person settles keeps its place, so there are places for all.
-    settings = settings.model_copy(update={"openai_concurrency": _PROMPTS})
+    # A doubt keeps its place until it is settled, which takes seconds where a list can tell, and else a person: there
+    # are places for all, so that doubts wait beside each other.
+    places = dict.fromkeys(("sandbox_concurrency", "replicate_concurrency", "openai_concurrency"), _PROMPTS)
+    settings = settings.model_copy(update={**places, "ttapi_illegal_limit": 2 * _PROMPTS, "listings_apart_s": 2.0})
     url = str(settings.sandbox_base_url)
     with open_producer(settings, application="likeness crash test") as resources:
         arm(

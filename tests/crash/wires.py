@@ -17,7 +17,7 @@ from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_file import read_prompts
 from pipeline.resources import Resources
 from runtime.settings import Settings
-from tests.support.commands import ROOT, write_prompts
+from tests.support.commands import SMALL_MODEL, write_prompts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +77,10 @@ def settings_for(url: str, **more: Any) -> Settings:
         # A doubt keeps its place until a person settles it.
         "openai_concurrency": 24,
         "openai_total_s": 15.0,
-        "clip_model": str(ROOT / "sandbox" / "clip"),
+        "clip_model": SMALL_MODEL,
         "lease_s": 3.0,
+        # What a worker was sending when it died is in doubt when it could have no reply any more.
+        "submit_total_s": 10.0,
         "unclaimed_s": 4.0,
         "listings_apart_s": 6.0,
     }
