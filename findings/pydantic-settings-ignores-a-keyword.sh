@@ -13,7 +13,7 @@ trap 'rm -rf "$d"' EXIT
 python3 -m venv "$d/venv"
 "$d/venv/bin/pip" install -q --disable-pip-version-check pydantic==2.14.3 pydantic-settings==2.16.3
 cd "$d"
-env -u DATABASE_URL -u APP_HOME HOME=/home/somebody "$d/venv/bin/python" - <<'PY'
+env -u DATABASE_URL -u APP_HOME HOME=/somewhere "$d/venv/bin/python" - <<'PY'
 import pydantic
 import pydantic_settings
 from pydantic import Field
@@ -50,7 +50,7 @@ recorded = {
     "keyword database_url": "given",
     "keyword database_url of a BaseModel": "none",
     "populate_by_name, keyword home": "/given",
-    "populate_by_name, nothing given": "/home/somebody",
+    "populate_by_name, nothing given": "/somewhere",
 }
 raise SystemExit(0 if seen == recorded else "the behaviour changed")
 PY

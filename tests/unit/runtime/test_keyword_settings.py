@@ -17,7 +17,7 @@ def test_a_keyword_goes_by_the_field_or_by_its_variable(monkeypatch: pytest.Monk
     assert (by_field.home, by_field.user) == (by_variable.home, by_variable.user) == (Path("/given"), "me")
     # HOME and USER of the environment are nobody's settings.
     monkeypatch.delenv("LIKENESS_USER")
-    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HOME", "/somewhere")
     monkeypatch.setenv("USER", "somebody")
     assert (Settings().home, Settings().user) == (Path(".likeness"), "local")
 
