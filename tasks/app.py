@@ -10,7 +10,14 @@ _VISIBILITY_S = 3600
 
 #: A Redis that died without a word, as with its machine, is let go after 25 seconds: Linux would wait for a quarter of
 #: an hour, and with the thread that sends all others that have something to send. Elsewhere some of these are missing.
-_LETS_GO: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 25_000}
+_PATIENCE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 25_000}
+_LETS_GO: Final = {
+    "socket_keepalive": True,
+    "socket_keepalive_options": {
+        getattr(socket, name): value for name, value in _PATIENCE.items() if hasattr(socket, name)
+    },
+    "socket_connect_timeout": 10,
+}
 
 
 def make_app(broker_url: str) -> "celery.Celery":
@@ -29,11 +36,7 @@ def make_app(broker_url: str) -> "celery.Celery":
         broker_connection_retry_on_startup=True,
         broker_transport_options={
             "visibility_timeout": _VISIBILITY_S,
-            "socket_keepalive": True,
-            "socket_keepalive_options": {
-                getattr(socket, name): value for name, value in _LETS_GO.items() if hasattr(socket, name)
-            },
-            "socket_connect_timeout": 10,
+            **_LETS_GO,
             "health_check_interval": 10,
             # Nobody gives a message a priority, and a queue is asked for at each step there is.
             "priority_steps": [0],
