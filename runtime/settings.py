@@ -22,7 +22,8 @@ _ADDRESSES = {
     "database_url": (("postgresql", "postgres", "postgresql+psycopg"), "postgresql://USER:PASSWORD@HOST:5432/NAME"),
     "redis_url": (("redis", "rediss", "redis+socket", "unix"), "redis://:PASSWORD@HOST:6379/0"),
 }
-_OWN_MODEL = Path(__file__).parents[1] / "sandbox" / "clip"
+#: The sandbox's own weights, by the names under which they can be given: they check pictures, and they read clothes.
+_OWN_MODELS = {f"sandbox/{name}": Path(__file__).parents[1] / "sandbox" / name for name in ("clip", "clip_clothes")}
 _Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -259,11 +260,7 @@ class Settings(KeywordSettings):
         description="two complete listings this far apart prove that a job does not exist",
     )
     submit_total_s: float | None = Field(
-        None,
-        validation_alias="LIKENESS_SUBMIT_TOTAL_S",
-        ge=1,
-        le=30,
-        description="a submission without an answer is looked for after so many seconds; none: 30; OpenAI has its own",
+        None, validation_alias="LIKENESS_SUBMIT_TOTAL_S", ge=1, le=30, description="until a submission is given up"
     )
     timeout_s: float | None = Field(
         None,
@@ -299,9 +296,9 @@ class Settings(KeywordSettings):
     @field_validator("clip_model", "analysis_model")
     @classmethod
     def _found_from_anywhere(cls, model: str | None, info: ValidationInfo) -> str | None:
-        """An empty variable is unset; the sandbox's own model goes by its place, from whatever folder it is called."""
+        """An empty variable is unset; the sandbox's own models go by their place, from whatever folder one calls."""
         model = model or cls.model_fields[info.field_name or ""].default
-        return str(_OWN_MODEL) if model == "sandbox/clip" and not Path(model).is_dir() else model
+        return str(_OWN_MODELS[model]) if model in _OWN_MODELS and not Path(model).is_dir() else model
 
     @field_validator("ttapi_rate_limit", "replicate_rate_limit", "openai_rate_limit", "sandbox_rate_limit")
     @classmethod
@@ -346,7 +343,9 @@ class Settings(KeywordSettings):
 
     @property
     def analysis_weights(self) -> str:
-        """What ANALYSIS_MODEL comes to: CLIP_MODEL where nothing is said."""
+        """What ANALYSIS_MODEL comes to: CLIP_MODEL if unset, but beside the sandbox's own one that knows clothes."""
+        if self.analysis_model is None and Path(self.clip_model).resolve() == _OWN_MODELS["sandbox/clip"]:
+            return str(_OWN_MODELS["sandbox/clip_clothes"])
         return self.analysis_model or self.clip_model
 
     @property

@@ -6,7 +6,7 @@ from sandbox.drawing.characters import Accessory, Likeness, Pattern, colour_name
 
 _NAMES = ("Lulu", "Momo", "Pip", "Bruno", "Nilo", "Tilda", "Olive", "Coco", "Hugo", "Mabel", "Juno", "Otto")
 
-_PLACES = (
+PLACES = (
     "on a sunny beach", "on the seashore with waves behind", "by the sea", "building a sandcastle in the sand",
     "on a snowy mountain", "in the snow among pine trees", "ice skating on a frozen lake", "in a winter landscape",
     "in the forest", "among the trees of a misty forest", "picking mushrooms in the autumn woods",
@@ -20,7 +20,7 @@ _PLACES = (
     "in a canyon in the desert", "in the bedroom", "on a pillow in the bedroom", "in a flower garden",
     "in the garden among tulips", "in a meadow", "at a picnic in the park", "on a hill in the countryside",
 )  # fmt: skip
-_HOURS = (
+HOURS = (
     "at night",
     "at sunset",
     "at dawn",
@@ -32,9 +32,9 @@ _HOURS = (
     "",
     "",
 )
-_GARMENTS = ("raincoat", "spacesuit", "sweater", "apron", "dress", "overalls", "kimono", "cape")
-_HATS = ("a gold crown", "a straw sunhat", "a chef hat", "a wizard hat", "a party hat", "a helmet")
-_THINGS = (
+GARMENTS = ("raincoat", "spacesuit", "sweater", "apron", "dress", "overalls", "kimono", "cape")
+HATS = ("a gold crown", "a straw sunhat", "a chef hat", "a wizard hat", "a party hat", "a helmet")
+THINGS = (
     "holding a red umbrella", "with a red balloon", "reading a blue book", "with a lantern", "holding an ice cream",
     "holding a flower", "with a mug of cocoa", "holding a golden star",
 )  # fmt: skip
@@ -66,14 +66,14 @@ def scene(rng: random.Random) -> str:
     """What is worn, done and seen, without saying by whom."""
     parts = []
     if rng.random() < 0.45:
-        parts.append(f"in {rng.choice(_CLOTH)} {rng.choice(_GARMENTS)}")
+        parts.append(f"in {rng.choice(_CLOTH)} {rng.choice(GARMENTS)}")
     if rng.random() < 0.2:
-        parts.append(f"with {rng.choice(_HATS)}")
-    parts.append(rng.choice(_PLACES))
+        parts.append(f"with {rng.choice(HATS)}")
+    parts.append(rng.choice(PLACES))
     if rng.random() < 0.25:
-        parts.append(rng.choice(_THINGS))
+        parts.append(rng.choice(THINGS))
     if rng.random() < 0.7:
-        parts.append(rng.choice(_HOURS))
+        parts.append(rng.choice(HOURS))
     if rng.random() < 0.4:
         parts[-1] += f", {rng.choice(_MOODS)}"
     if rng.random() < 0.15:

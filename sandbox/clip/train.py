@@ -58,7 +58,7 @@ def train(recipe: Recipe, pictures: Pictures) -> tuple[CLIPModel, CLIPTokenizer]
     began = time.monotonic()
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.peak * _schedule(step, recipe)
+            group["lr"] = recipe.peak * schedule(step, warmup=recipe.warmup, steps=recipe.steps)
         images, sentences = _batch(pictures, rng, families=recipe.per_batch)
         with torch.autocast("cpu", torch.bfloat16):
             seen = model.visual_projection(model.vision_model(pixel_values=images).pooler_output)
@@ -77,10 +77,11 @@ def train(recipe: Recipe, pictures: Pictures) -> tuple[CLIPModel, CLIPTokenizer]
     return model.eval(), tokenizer
 
 
-def _schedule(step: int, recipe: Recipe) -> float:
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup) / (recipe.steps - recipe.warmup)))
+def schedule(step: int, *, warmup: int, steps: int) -> float:
+    """The share of the peak rate at a step: it rises evenly, then falls as half a cosine."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
 def _corpus(seed: int) -> list[str]:
@@ -105,10 +106,11 @@ def _batch(pictures: Pictures, rng: np.random.Generator, *, families: int) -> tu
         for member, row in ((0, views[0]), (MEMBERS - 1, views[1]))
         for family, view in zip(chosen, row, strict=True)
     ]
-    return normalised(_varied(drawn, rng)), said
+    return normalised(varied(drawn, rng)), said
 
 
-def _varied(drawn: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def varied(drawn: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """(N, SIDE, SIDE, 3) the same, each shifted and tinted a little."""
     padded = np.pad(drawn, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="edge")
     varied = np.empty_like(drawn)
     for index, (left, top) in enumerate(rng.integers(0, 9, (len(drawn), 2))):

@@ -86,6 +86,12 @@ class Frame:
         points = _turned(points, self.turn) if self.turn else points
         return points * self.unit + (self.x, self.y)
 
+    def find(self, points: Outline) -> Outline:
+        """Where pixels lie in the figure's own coordinates; undoes `place`."""
+        outline = (points - (self.x, self.y)) / self.unit
+        outline = _turned(outline, -self.turn) if self.turn else outline
+        return outline * (-1, 1) if self.flip else outline
+
     def tilted(self, turn: float, *, about: tuple[float, float]) -> "Frame":
         """The same frame turned about one of its own points: a tilted head on an upright body."""
         pivot = self.place(np.asarray([about]))[0]

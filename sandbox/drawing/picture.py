@@ -71,6 +71,19 @@ def paint(
     place_seed: int | None = None,
 ) -> Image.Image:
     """Draw exactly this character in the scene that the prompt asks for; the rest as in `draw`."""
+    return paint_posed(prompt, likeness, seed=seed, variation=variation, size=size, place_seed=place_seed)[0]
+
+
+def paint_posed(
+    prompt: str,
+    likeness: Likeness,
+    *,
+    seed: int,
+    variation: int,
+    size: tuple[int, int],
+    place_seed: int | None = None,
+) -> tuple[Image.Image, Pose]:
+    """The picture of `paint`, and how the character stands in it."""
     brief = read_prompt(prompt)
     rng = _dice("scene", prompt, seed, variation)
     dice = _dice("place", prompt, seed if place_seed is None else place_seed)
@@ -84,7 +97,7 @@ def paint(
     paint_foreground(setting, place)
     falling(setting)
     _finish(setting)
-    return canvas.image
+    return canvas.image, pose
 
 
 def portrait(likeness: Likeness, *, seed: int, size: int) -> Image.Image:

@@ -20,6 +20,7 @@ from pipeline.preparing.prepare import prepare
 from pipeline.process.scorer_on_demand import ScorerOnDemand
 from pipeline.views import generations as views
 from pipeline.views.stages import stages_of
+from runtime.settings import Settings
 from sandbox.drawing.picture import draw
 from tests.support.commands import ROOT
 from tests.support.steps import Bench
@@ -113,6 +114,17 @@ def test_weights_of_its_own_read_the_picture_and_are_named(desk: Bench, scorer: 
     assert asked == [CLIP]
     assert analysis["detail"]["model"] == CLIP
     assert analysis["added"]["spec"]["records"][0]["scene"] == "on a sunny beach"
+
+
+def test_the_sandboxs_own_weights_read_what_is_worn(desk: Bench, photo: Path) -> None:
+    reads = Settings(CLIP_MODEL=CLIP, ANALYSIS_MODEL=None).analysis_weights
+    with ScorerOnDemand(reads, lambda: ClipScorer.load(reads, device="cpu", threads=1)) as other:
+        row = made(replace(desk, resources=replace(desk.resources, analysis_scorer=other)), Single(image=photo))
+    (record,) = row.pipeline_data["stages"][0]["added"]["spec"]["records"]
+    assert (record["garmentType"], record["scene"]) == ("dress", "on a sunny beach")
+    assert (record["sleeves"], record["pattern"]) == ("no sleeves", "polka dot")
+    assert "details" not in record, "nobody wears a hat"
+    assert "dress" in row.prompt
 
 
 def test_weights_that_are_nowhere_fail_the_generation_and_say_so(desk: Bench, photo: Path) -> None:

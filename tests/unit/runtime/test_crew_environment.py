@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from runtime.crew import environment
 from runtime.sandbox_settings import WIRES, sandbox_settings
 from runtime.settings import Settings
+from tests.support.commands import ROOT
 
 _URL = "http://127.0.0.1:8700"
 
@@ -65,3 +66,17 @@ def test_pictures_are_read_with_the_weights_that_check_them_unless_others_are_na
         assert Settings().analysis_weights == "somebody/clip"
     monkeypatch.setenv("ANALYSIS_MODEL", "somebody/fashion-clip")
     assert Settings().analysis_weights == "somebody/fashion-clip"
+
+
+def test_the_sandboxs_pictures_are_read_with_weights_that_know_clothes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ANALYSIS_MODEL", raising=False)
+    for folder in (tmp_path, ROOT):
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("CLIP_MODEL", "sandbox/clip")
+        reads = Path(Settings().analysis_weights)
+        assert reads.name == "clip_clothes"
+        assert (reads / "model.safetensors").is_file()
+    monkeypatch.setenv("ANALYSIS_MODEL", "sandbox/clip")
+    assert Settings().analysis_weights == "sandbox/clip", "who names the others gets them"
