@@ -23,7 +23,7 @@ from typing import Any, Final
 import likeness
 from benchmarks.bench_admission import Queue, queue_in
 from benchmarks.bench_whole_path import ROOT, circumstances
-from pipeline.views import status, team
+from pipeline.views import acts, status
 from runtime.settings import Settings
 
 RESULTS: Final = ROOT / "benchmarks" / "results" / "status.jsonl"
@@ -51,7 +51,7 @@ def looked_at(queue: Queue) -> None:
     """What the command `status` reads of one batch, in a batch where something is under way."""
     found = status.find(queue.resources, "waiting", user_id=USER)
     status.overdue_jobs(queue.resources, found.batch.id)
-    team.acts_of(queue.resources, found.batch.id)
+    acts.of_batch(queue.resources, found.batch.id)
 
 
 def command(queue: Queue, folder: Path) -> dict[str, float]:

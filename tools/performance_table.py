@@ -96,7 +96,7 @@ def _rate_limit() -> Iterator[_Part]:
 
 def _enqueue() -> Iterator[_Part]:
     line = newest("enqueue")
-    found = f"{line['enqueue_per_s']:,}/s; {line['times_delay']:g} times by CPU"
+    found = f"{line['enqueue_per_s']:,}/s; {line['times_delay']:g} times"
     control = f"`delay()`: {line['delay_per_s']:,}/s; bare `COPY`: {line['bare_copy_per_s']:,}/s"
     aim, load = "40,000/s and 20 times", line["load_before"]
     yield f"enqueue {line['prompts']:,} prompts, durable", found, control, aim, load
