@@ -27,6 +27,8 @@ Limit = str | float | None
 """A limit as Celery spells it ("20/s", "600/m", "100/h", 5); None, 0 and "0" mean no limit."""
 
 SUBMIT_PREFIX = names.submit("")
+#: How a message says that it has no arguments.
+_NOTHING = frozenset({None, "", "()", "[]"})
 TOKEN_KEY = "likeness:token:{lane}"  # noqa: S105  # a key of Redis, not a secret
 TAKEN_AT = "token_taken_at"
 """The attribute of a task's request that says when its token was taken, on this machine's monotonic clock."""
@@ -310,8 +312,12 @@ class SharedBucket:
         self.contents.clear()
 
     def holds_copy_of(self, request: Any) -> bool:
-        """Whether one that waits here is about the same attempt: it does all that this one would."""
-        return any(held.request.argsrepr == request.argsrepr for held in self.contents)
+        """Whether one that waits here is about the same attempt: it does all that this one would.
+
+        One without arguments is about no attempt, and nobody's copy.
+        """
+        about = request.argsrepr
+        return about not in _NOTHING and any(held.request.argsrepr == about for held in self.contents)
 
     def take(self) -> float:
         """Takes a token for one request; never raises.

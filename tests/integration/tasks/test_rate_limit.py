@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from runtime.embedded.binaries import redis_server
 from tasks.rate_limit import (
+    Held,
     LimitReader,
     SharedBucket,
     TokenBucket,
@@ -195,3 +197,11 @@ def test_without_redis_nothing_is_let_through_and_it_is_said_once(
         time.sleep(0.01)
     assert 0.0 not in told
     assert [record.message.split(",")[0] for record in caplog.records] == ["Redis does not answer"]
+
+
+def test_a_message_is_a_copy_of_one_about_the_same_attempt_alone() -> None:
+    client = redis.Redis()  # asked for nothing
+    bucket = SharedBucket(TokenBucket(client, "ttapi"), limits=LimitReader(lambda lane: "1000/s"))
+    bucket.contents += [Held(request=SimpleNamespace(argsrepr=held)) for held in ("('an-attempt',)", "()")]
+    about = ("('an-attempt',)", "('another',)", "()")
+    assert [one for one in about if bucket.holds_copy_of(SimpleNamespace(argsrepr=one))] == ["('an-attempt',)"]
