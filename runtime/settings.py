@@ -260,7 +260,7 @@ class Settings(KeywordSettings):
         description="two complete listings this far apart prove that a job does not exist",
     )
     submit_total_s: float | None = Field(
-        None, validation_alias="LIKENESS_SUBMIT_TOTAL_S", ge=1, le=30, description="until a submission is given up"
+        None, validation_alias="LIKENESS_SUBMIT_TOTAL_S", ge=1, le=30, description="seconds that a submission may take"
     )
     timeout_s: float | None = Field(
         None,

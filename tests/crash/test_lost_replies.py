@@ -14,7 +14,7 @@ from tests.crash.wires import OPENAI, REPLICATE, TTAPI, Wire, arm, ordered
 from tests.support.commands import bill, wait_for
 
 _IO = ("io", "beat")
-_PROMPTS = 100
+_PROMPTS = 200
 
 
 @pytest.fixture
