@@ -58,16 +58,33 @@ _HALTED = (
 _UNFINISHED = "g.state NOT IN ('completed', 'rejected', 'failed', 'canceled')"
 
 
+_LAST_ATTEMPT = (
+    "LEFT JOIN LATERAL (SELECT * FROM attempts WHERE generation_id = g.id ORDER BY id DESC LIMIT 1) a ON true WHERE"
+)
+#: What still moves without a person.
+_MOVING = (
+    f"FROM generations g JOIN batches b ON b.id = g.batch_id WHERE {_UNFINISHED}"
+    f" AND {_HALTED} IS NOT TRUE AND NOT (g.state = 'in_doubt' AND g.provider = :unlisted)"
+)
+
+
 def waiting(database: Database) -> int:
     """How many generations will still move without a person."""
-    (row,) = _rows(
-        database,
-        f"SELECT count(*) FROM generations g JOIN batches b ON b.id = g.batch_id WHERE {_UNFINISHED}"
-        f" AND {_HALTED} IS NOT TRUE AND NOT (g.state = 'in_doubt' AND g.provider = :unlisted)",
-        unlisted=OPENAI.provider,
-    )
+    (row,) = _rows(database, f"SELECT count(*) {_MOVING}", unlisted=OPENAI.provider)
     number: int = row["count"]
     return number
+
+
+def in_motion(database: Database) -> list[str]:
+    """Lanes, and the first generations that will still move with their last attempts: what a test waited for."""
+    rows = _rows(
+        database,
+        f"SELECT g.id, g.provider, g.state, g.hold_usd, a.state AS attempt, a.error_code, a.leased_by, a.lease_until,"
+        f" a.due_at, now() AS now {_MOVING.replace('WHERE', _LAST_ATTEMPT, 1)} ORDER BY g.id LIMIT 20",
+        unlisted=OPENAI.provider,
+    )
+    lanes = _rows(database, "SELECT name, concurrency, closed_until, reason, last_error FROM lanes ORDER BY name")
+    return [", ".join(f"{name} {value}" for name, value in row.items()) for row in [*lanes, *rows]]
 
 
 def above_the_limit(database: Database) -> list[str]:

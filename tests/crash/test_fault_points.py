@@ -8,14 +8,14 @@ import pytest
 from domain.states import FINAL
 from pipeline.characters import definitions
 from pipeline.characters.definitions import NewCharacter
-from pipeline.operator import batch_control
+from pipeline.operator import batch_control, lanes
 from pipeline.process import fault_points
 from pipeline.process.fault_points import DieOnce
 from pipeline.views import status
 from runtime.resources import open_producer
 from runtime.settings import Settings
 from tests.crash.conftest import crew_of
-from tests.crash.invariants import breaches, waiting
+from tests.crash.invariants import breaches, in_motion, waiting
 from tests.crash.wires import OPENAI, REPLICATE, TTAPI, arm, ordered
 from tests.support.commands import ROOT, bill, wait_for
 
@@ -61,16 +61,18 @@ def test_a_point_that_does_not_exist_cannot_be_armed(tmp_path: Path) -> None:
 def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings: Settings, tmp_path: Path) -> None:
     deaths, url = settings.home / "deaths", str(settings.sandbox_base_url)
     # So many deaths within a minute hit the same bystander three times, now and then; poison has tests of its own.
-    # A death at any point puts in doubt what its worker has sent, and nobody lists it; few threads, and prompts enough,
-    # leave some for the point behind the answer.
-    settings = settings.model_copy(update={"deaths_alone": len(_OF_WORKERS), "io_threads": 4})
+    # A death at any point puts in doubt what its worker has sent, and nobody lists it; few threads, with places and
+    # prompts enough for every doubt, leave some for the point behind the answer.
+    few = {"io_threads": 4, "openai_concurrency": 4}
+    settings = settings.model_copy(update={"deaths_alone": len(_OF_WORKERS), **few})
     arm(url, {"where": "submit", "what": "stuck", "match": "stuck"})
     hills = [f"Lulu Pig on hill number {i}" for i in range(60)]
     with open_producer(settings, application="likeness crash test") as resources:
+        lanes.set_concurrency(resources, OPENAI.provider, len(hills))
         definitions.add(resources, _character("lulu", core=0.5))
         definitions.add(resources, _character("strict", core=0.999))
         checked = ordered(resources, TTAPI, tmp_path / "checked.csv", hills, character="lulu").batch_id
-        unlisted = ordered(resources, OPENAI, tmp_path / "unlisted.csv", hills[:30]).batch_id
+        unlisted = ordered(resources, OPENAI, tmp_path / "unlisted.csv", hills[:40]).batch_id
         # Rejected, and tried again with a stronger reference.
         path = tmp_path / "strict.csv"
         ordered(resources, TTAPI, path, hills[:4], character="strict", max_tries=2, cref_weight=25)
@@ -87,6 +89,7 @@ def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings
                 lambda: waiting(resources.database) == 0,
                 what="every generation to be final, or in doubt where nothing is listed",
                 timeout_s=600,
+                found=lambda: [*in_motion(resources.database), _OF_WORKERS - {path.name for path in deaths.iterdir()}],
             )
             # What came late must have found its place too.
             wait_for(lambda: not breaches(resources, bill(url)), what="the books to be right")

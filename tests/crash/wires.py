@@ -74,7 +74,7 @@ def settings_for(url: str, **more: Any) -> Settings:
         "openai_base_url": f"{url}/openai",
         "openai_api_key": SecretStr("sk-any-key-will-do"),
         "openai_rate_limit": "20/s",
-        # A doubt keeps its place until a person settles it.
+        # A doubt keeps its place for twenty minutes, or until a person settles it; io-sync has a thread for each place.
         "openai_concurrency": 24,
         "openai_total_s": 15.0,
         "clip_model": SMALL_MODEL,

@@ -97,11 +97,15 @@ def kill_all(home: Path) -> int:
     return len(killed)
 
 
-def wait_for(condition: Callable[[], bool], *, what: str, timeout_s: float = 60) -> None:
+def wait_for(
+    condition: Callable[[], bool], *, what: str, timeout_s: float = 60, found: Callable[[], object] | None = None
+) -> None:
+    """Wait until it is true; when time is up, say what is `found` instead."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:.0f} s in vain for {what}")
+            instead = "" if found is None else f"; found {found()}"
+            raise AssertionError(f"waited {timeout_s:.0f} s in vain for {what}{instead}")
         time.sleep(0.1)
 
 
