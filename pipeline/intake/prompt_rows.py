@@ -261,8 +261,10 @@ class RowReader:
             raise BadInput(f"the prompt in {self._name!r} {said}", line=line)
         return prompt
 
-    def _inputs(self, fields: dict[str, Any], line: int) -> dict[str, Any]:
+    def _inputs(self, fields: dict[str, Any], line: int) -> Mapping[str, Any]:
         """What the row hands in beside words, as it stands there."""
+        if fields.keys().isdisjoint(INPUTS):
+            return NOTHING
         given = {name: fields.pop(name) for name in INPUTS if name in fields}
         read = {name: one if isinstance(one, dict) else self._text(one, name, line) for name, one in given.items()}
         return {name: one for name, one in read.items() if one}
