@@ -27,7 +27,7 @@ import celery
 import psycopg
 from pydantic import SecretStr
 
-from pipeline.intake.commit import commit
+from pipeline.intake.commit import commit, writing_ahead
 from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_rows import rows_of
 from pipeline.resources import Resources
@@ -62,9 +62,10 @@ def measured(found: dict[str, Any], name: str, count: int) -> Iterator[None]:
 
 
 def likeness(resources: Resources, count: int, found: dict[str, Any]) -> Any:
-    with measured(found, "enqueue", count):
+    asked = order("likeness", count)
+    with measured(found, "enqueue", count), writing_ahead(resources, asked) as ahead:
         with measured(found, "prepare", count):
-            plan = prepare(resources, order("likeness", count))
+            plan = prepare(resources, asked, ahead=ahead)
         with measured(found, "commit", count):
             written = commit(resources, plan)
     assert written.new == count
@@ -103,7 +104,9 @@ def delayed(servers: Servers, found: dict[str, Any]) -> None:
 def memory(resources: Resources, count: int, found: dict[str, Any]) -> None:
     """The highest resident memory while `count` prompts of a generator are prepared and committed, above the start."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    commit(resources, prepare(resources, order("memory", count)))
+    asked = order("memory", count)
+    with writing_ahead(resources, asked) as ahead:
+        commit(resources, prepare(resources, asked, ahead=ahead))
     found["memory_prompts"] = count
     found["memory_mb"] = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
 

@@ -27,7 +27,7 @@ from likeness.generations import SingleGenerations
 from likeness.records import Progress, Result, progress_of
 from likeness.workers import LocalWorkers
 from pipeline.characters.character_names import join_names
-from pipeline.intake.commit import commit
+from pipeline.intake.commit import commit, writing_ahead
 from pipeline.intake.findings import Findings
 from pipeline.intake.plan import Order, prepare
 from pipeline.intake.prompt_file import rows_in
@@ -289,10 +289,11 @@ class Connection(Characters, SingleGenerations):
         rows = rows_in(prompts, sheet=sheet, findings=findings)
         folder = prompts.parent if isinstance(prompts, Path) else Path()
         order = Order(user_id=self.user, prompts=rows, whole_file=False, folder=folder, findings=findings, **wanted)
-        plan = prepare(self.resources, order)
-        for warning in plan.warnings:
-            log.warning("%s", warning)
-        written = commit(self.resources, plan)
+        with writing_ahead(self.resources, order) as ahead:
+            plan = prepare(self.resources, order, ahead=ahead)
+            for warning in plan.warnings:
+                log.warning("%s", warning)
+            written = commit(self.resources, plan)
         self._tend()
         return Batch(self, written.batch_id, order.name)
 

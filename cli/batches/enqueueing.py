@@ -20,11 +20,12 @@ from cli.sandbox_child import is_missing, sandbox_child, with_stand_in
 from cli.terminal import ENDED_OTHERWISE, OK, Terminal
 from domain.errors import BadInput
 from domain.states import GenerationState
-from pipeline.intake.commit import Enqueued, commit
-from pipeline.intake.plan import Plan, prepare
+from pipeline.intake.commit import Enqueued, commit, writing_ahead
+from pipeline.intake.plan import Order, Plan, prepare
 from pipeline.intake.plan_figures import figures_of
 from pipeline.intake.prompt_check import objections, refuse_objectionable
 from pipeline.intake.prompt_rows import PromptRows
+from pipeline.resources import Resources
 from pipeline.views import status
 from runtime.lanes import require_lane
 from runtime.settings import Settings, read_settings
@@ -60,17 +61,9 @@ def enqueue(
         for provider in providers:
             require_lane(settings, provider)
     with opened(settings) as site, priced_with(site, providers) as resources:
-        plan = prepare(resources, order)
-        if options.skip_refused:
-            plan = _without_refused(options, plan, site, terminal)
-        _warn(terminal, plan.warnings)
-        if options.check_prompts and not options.skip_refused:
-            terminal.note(refuse_objectionable(site.resources, plan).counts())
-        if dry_run:
-            say_plan(terminal, plan, figures_of(site.resources, plan))
+        written = _planned_and_committed(resources, site, order, options, terminal)
+        if written is None:
             return
-        written = commit(site.resources, plan)
-        say_enqueued(terminal, plan, written)
         if then_watch:
             beside = [stand_in_of(site.settings)] if stands_in else []
             raise typer.Exit(
@@ -78,6 +71,30 @@ def enqueue(
             )
         counts = {"new": written.new, "known": written.known, "changed": written.changed}
         terminal.document({**status.of_batch(site.resources, written.batch_id).as_json(), **counts})
+
+
+def _planned_and_committed(
+    resources: Resources, site: Opened, order: Order, options: EnqueueOptions, terminal: Terminal
+) -> Enqueued | None:
+    """Check the rows and enqueue them; None where they are only priced, and the plan is shown.
+
+    Args:
+        resources: those of the site, with prices for what it has no key for.
+    """
+    at_once = not (order.only_priced or options.check_prompts or options.skip_refused)
+    with writing_ahead(resources, order, at_once=at_once) as ahead:
+        plan = prepare(resources, order, ahead=ahead)
+        if options.skip_refused:
+            plan = _without_refused(options, plan, site, terminal)
+        _warn(terminal, plan.warnings)
+        if options.check_prompts and not options.skip_refused:
+            terminal.note(refuse_objectionable(site.resources, plan).counts())
+        if order.only_priced:
+            say_plan(terminal, plan, figures_of(site.resources, plan))
+            return None
+        written = commit(site.resources, plan)
+    say_enqueued(terminal, plan, written)
+    return written
 
 
 def stand_in_of(settings: Settings) -> Child:

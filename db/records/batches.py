@@ -1,7 +1,7 @@
 """Batches: making and finding them, and what people may change about one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, insert, select, update
 
 from db.ids import new_id
+from db.records import characters
 from db.schema import batches, generations
 from domain.access import LOCAL_TEAM
 from domain.errors import BadInput, UnknownThing
@@ -44,40 +45,52 @@ def id_of(connection: Connection, name: str, *, user_id: str, team: str) -> Batc
     return connection.execute(select(batches.c.id).where(_named(name, user_id=user_id, team=team))).scalar_one_or_none()
 
 
-def open_batch(  # noqa: PLR0913 -- the columns of one row, each by its name
-    connection: Connection,
-    *,
-    name: str,
-    user_id: str,
-    character_id: CharacterId | None,
-    settings: Mapping[str, Any],
-    priority: int | None,
-    limit_usd: Decimal | None,
-    team: str = LOCAL_TEAM,
-    key_id: UUID | None = None,
-) -> tuple[BatchId, bool]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBatch:
+    """A batch as it is made.
+
+    Args:
+        character: the name of the one whom its pictures show; None: none, or each row its own.
+        priority: None for the lowest.
+        key_id: the API key that asked for it.
+    """
+
+    name: str
+    user_id: str
+    character: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    priority: int | None = None
+    limit_usd: Decimal | None = None
+    team: str = LOCAL_TEAM
+    key_id: UUID | None = None
+
+
+def open_batch(connection: Connection, new: NewBatch) -> tuple[BatchId, bool]:
     """The batch of that name, made if there is none, and whether it was; one that there is stays as it is, see `amend`.
 
     Until the transaction ends, nobody else enqueues under that name. The batch's own row is not locked for that: a
     large file takes seconds, and every step of the batch books on the row.
+
+    Raises:
+        UnknownThing: there is no such character any more.
     """
-    lock = func.hashtextextended(f"enqueue {team} {user_id} {name}", 0)
+    lock = func.hashtextextended(f"enqueue {new.team} {new.user_id} {new.name}", 0)
     connection.execute(select(func.pg_advisory_xact_lock(lock)))
-    known = id_of(connection, name, user_id=user_id, team=team)
+    known = id_of(connection, new.name, user_id=new.user_id, team=new.team)
     if known is not None:
         return known, False
     batch_id = BatchId(new_id())
     connection.execute(
         insert(batches).values(
             id=batch_id,
-            name=name,
-            user_id=user_id,
-            character_id=character_id,
-            settings=dict(settings),
-            priority=priority or 1,
-            limit_usd=limit_usd,
-            team=team,
-            key_id=key_id,
+            name=new.name,
+            user_id=new.user_id,
+            character_id=characters.find(connection, new.character, team=new.team).id if new.character else None,
+            settings=dict(new.settings),
+            priority=new.priority or 1,
+            limit_usd=new.limit_usd,
+            team=new.team,
+            key_id=new.key_id,
         )
     )
     return batch_id, True

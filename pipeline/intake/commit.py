@@ -1,12 +1,16 @@
 """Commit a plan: its batch and its rows in one transaction, all or none; what fits is admitted in the same call."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from db.records import batches, characters, reference_contents
-from db.records.batches import Enqueued
-from db.records.incoming_rows import LaidOut, copy_new
+from db.incoming.bulk_copy import copy_new
+from db.incoming.laid_out import LaidOut
+from db.incoming.write_ahead import WriteAhead
+from db.records import batches, reference_contents
+from db.records.batches import Enqueued, NewBatch
 from domain.escalation import DEFAULT_STEPS, Escalation, try_policy_of
 from domain.ids import BatchId
 from domain.routing import Routing
@@ -18,7 +22,7 @@ from pipeline.intake.plan import Plan
 from pipeline.preparing.prepare import publish_waiting
 from pipeline.resources import Resources
 
-__all__ = ["Enqueued", "commit"]
+__all__ = ["Enqueued", "commit", "writing_ahead"]
 
 
 def commit(resources: Resources, plan: Plan) -> Enqueued:
@@ -28,31 +32,24 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
         BadInput, ModelRetired: what the services say forbids it; nothing is written.
     """
     order, began = plan.order, resources.traces.now()
-    lines = (line for _, line in plan.lines)
     warnings = live_models.check(resources, plan.drafts, on=datetime.now(UTC).date())
     if order.pictures is not None:
         order.pictures.keep(resources)
     plan.inputs.keep(resources)
-    with resources.database.transaction() as connection:
-        first = next(iter(split_names(order.character)), None)
-        batch_id, made = batches.open_batch(
-            connection,
-            name=order.name,
-            user_id=order.user_id,
-            character_id=characters.find(connection, first, team=order.team).id if first else None,
-            settings=order.settings,
-            priority=order.priority,
-            limit_usd=order.limit_usd,
-            team=order.team,
-            key_id=order.key_id,
-        )
-        if made:
-            # Nobody else can have written a row, so the lines go straight to where they belong.
-            new = copy_new(connection, batch_id, user_id=order.user_id, lines=lines, repeats=plan.repeats)
-            written = Enqueued(batch_id=batch_id, new=new, known=0, vanished=[])
+    ahead = None if plan.ahead is None else plan.ahead.finish(_lines(plan), plan.repeats)
+    with resources.database.transaction() if ahead is None else ahead.transaction() as connection:
+        if ahead is not None:
+            batch_id, written = ahead.batch_id, Enqueued(batch_id=ahead.batch_id, new=ahead.total, known=0, vanished=[])
         else:
-            beside = LaidOut(connection, batch_id, user_id=order.user_id, lines=lines, repeats=plan.repeats)
-            written = _add(beside, batch_id, plan)
+            batch_id, made = batches.open_batch(connection, _batch_of(order))
+            user_id, lines, repeats = order.user_id, _lines(plan), plan.repeats
+            if made:
+                # Nobody else can have written a row, so the lines go straight to where they belong.
+                new = copy_new(connection, batch_id, user_id=user_id, lines=lines, repeats=repeats)
+                written = Enqueued(batch_id=batch_id, new=new, known=0, vanished=[])
+            else:
+                beside = LaidOut(connection, batch_id, user_id=user_id, lines=lines, repeats=repeats)
+                written = _add(beside, batch_id, plan)
         reference_contents.keep(connection, batch_id, plan.looks.contents)
         batches.amend(connection, batch_id, priority=order.priority, limit_usd=order.limit_usd)
         if policy := _policy_of(order):
@@ -63,6 +60,42 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
     for provider in plan.providers:
         admit(resources, provider)
     return replace(written, warnings=warnings)
+
+
+@contextmanager
+def writing_ahead(resources: Resources, order: Order, *, at_once: bool = True) -> Iterator[WriteAhead | None]:
+    """Write the rows of a new batch while `prepare` still checks later ones.
+
+    Nobody sees them before the plan is committed. What is not committed when the block ends is undone.
+
+    Args:
+        at_once: False where the plan is shown or looked at by others first, for which no transaction should wait.
+    """
+    if not at_once:
+        yield None
+        return
+    ahead = WriteAhead(resources.database, _batch_of(order))
+    try:
+        yield ahead
+    finally:
+        ahead.give_up()
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    return (line for _, line in plan.lines)
+
+
+def _batch_of(order: Order) -> NewBatch:
+    return NewBatch(
+        name=order.name,
+        user_id=order.user_id,
+        character=next(iter(split_names(order.character)), None),
+        settings=order.settings,
+        priority=order.priority,
+        limit_usd=order.limit_usd,
+        team=order.team,
+        key_id=order.key_id,
+    )
 
 
 def _add(laid_out: LaidOut, batch_id: BatchId, plan: Plan) -> Enqueued:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from db.records.incoming_rows import LaidOut, Tally, Unmatched
+from db.incoming.laid_out import LaidOut, Tally, Unmatched
 from db.records.reference_contents import digest_of
 from domain.ids import GenerationId, canonical, identity_with
 from domain.money import show

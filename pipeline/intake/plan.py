@@ -13,8 +13,11 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
 
+from db.incoming.copy_lines import asked_in, read_line
+from db.incoming.laid_out import LaidOut, Tally
+from db.incoming.repeats import Repeats
+from db.incoming.write_ahead import WriteAhead
 from db.records import batches, lanes, reference_contents
-from db.records.incoming_rows import LaidOut, Repeats, Tally, asked_in, read_line
 from domain.errors import LimitTooSmall
 from domain.escalation import Policy
 from domain.finishing import FINISH, read_finish
@@ -72,13 +75,14 @@ class Plan:
         changed: rows that the batch has in another way.
         drafts: providers, each with a submission of every kind that there will be.
         looks: what was found behind the addresses of references that rows name.
+        ahead: what has taken the rows already; None: they are written when the plan is committed.
         largest_hold_usd: the most that one call may cost.
         words_usd: the most that calls to a model for words can cost before the pictures of new rows.
         finishing_usd: the most that finishing the pictures of new rows can cost, if all are accepted.
         inputs: the pictures that rows hand in, which wait to be kept.
         warnings: sentences for a person.
         prepares: whether a row is prepared before its picture is asked for.
-        at_least, at_most: how long the new rows take on the lanes of this installation, if nothing else runs there.
+        at_least: how long the new rows take on the lanes of this installation, if nothing else runs there.
     """
 
     order: Order
@@ -90,6 +94,7 @@ class Plan:
     changed: Changed
     drafts: Sequence[tuple[str, Ask]]
     looks: Looks
+    ahead: WriteAhead | None = None
     largest_hold_usd: Decimal
     words_usd: Decimal
     finishing_usd: Decimal
@@ -97,12 +102,16 @@ class Plan:
     warnings: Sequence[str]
     prepares: bool
     at_least: timedelta
-    at_most: timedelta
 
     @property
     def total(self) -> int:
         """Rows of the order, known ones included."""
         return len(self.lines)
+
+    @property
+    def at_most(self) -> timedelta:
+        """As `at_least`, on a slow day of the services."""
+        return self.at_least * _SLOWEST
 
     @property
     def expected_usd(self) -> Decimal:
@@ -153,9 +162,17 @@ def _looks(resources: Resources, order: Order, checks: RowChecks) -> Looks:
 
 
 def prepare(
-    resources: Resources, order: Order, *, catalogue: Catalogue | None = None, today: date | None = None
+    resources: Resources,
+    order: Order,
+    *,
+    ahead: WriteAhead | None = None,
+    catalogue: Catalogue | None = None,
+    today: date | None = None,
 ) -> Plan:
-    """Check everything and price it; nothing is written.
+    """Check everything and price it; nothing is written that anybody sees.
+
+    Args:
+        ahead: takes the rows as they are checked, for a plan that is committed at once (`commit.writing_ahead`).
 
     Raises:
         BadInput, UnknownThing, ModelRetired, PriceUnknown: which row, and what to do; a reference is not to be had.
@@ -165,18 +182,12 @@ def prepare(
     if order.character is not None:
         checks.characters_of(order.character)
     seen = _Seen()
-    lines, repeats = Spool[tuple[int, str]](), Repeats()
-    with order.prompts.located() if isinstance(order.prompts, PromptRows) else nullcontext():
-        for row in multiplied(seen.passing(order.prompts), times=order.times, categories=order.categories):
-            identity, line = checks.checked(row)
-            repeats.note(identity)
-            lines.append((row.line, line))
+    lines, repeats = _checked(order, checks, seen, ahead)
     _check_budget(order, checks)
     looks = _looks(resources, order, checks)
     known = _known(resources, order, checks, looks, lines=lines, repeats=repeats)
     refuse(looks, checks.addresses, wanted=known.addresses)
     _warn(order, seen, known.changed)
-    shortest = _duration(resources, known.new)
     return Plan(
         order=order,
         lines=lines,
@@ -187,6 +198,7 @@ def prepare(
         changed=known.changed,
         drafts=list(checks.drafts.values()),
         looks=looks,
+        ahead=ahead,
         largest_hold_usd=checks.largest_hold_usd,
         # Of all rows, where the batch has some of them: what is said is the most.
         words_usd=checks.words_usd if known.new else Decimal(0),
@@ -194,9 +206,23 @@ def prepare(
         inputs=checks.inputs,
         warnings=list(order.findings.sentences()),
         prepares=seen.prepares or bool(order.preparation) or Routing.of(order.model) is not None,
-        at_least=shortest,
-        at_most=shortest * _SLOWEST,
+        at_least=_duration(resources, known.new),
     )
+
+
+def _checked(
+    order: Order, checks: RowChecks, seen: "_Seen", ahead: WriteAhead | None
+) -> tuple[Spool[tuple[int, str]], Repeats]:
+    """The lines of all rows, and which of them may be equal."""
+    lines, repeats = Spool[tuple[int, str]](), Repeats()
+    with order.prompts.located() if isinstance(order.prompts, PromptRows) else nullcontext():
+        for row in multiplied(seen.passing(order.prompts), times=order.times, categories=order.categories):
+            identity, line = checks.checked(row)
+            may_repeat = repeats.note(identity)
+            lines.append((row.line, line))
+            if ahead is not None:
+                ahead.add(line, may_repeat=may_repeat)
+    return lines, repeats
 
 
 def _finishing_usd(resources: Resources, order: Order, new: Sequence[Tally]) -> Decimal:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from db.incoming.copy_lines import priced_in
+from db.incoming.laid_out import Tally
 from db.reads.usual_times import Usual, usual_times
 from db.records import batches
-from db.records.incoming_rows import Tally, priced_in
 from domain.money import ZERO
 from pipeline.intake.plan import Plan
 from pipeline.resources import Resources

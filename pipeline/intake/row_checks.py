@@ -12,8 +12,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from db.incoming.copy_lines import line_of, shared_columns
+from db.incoming.laid_out import Tally
 from db.records.characters import CharacterRow
-from db.records.incoming_rows import Tally, line_of, shared_columns
 from domain.errors import BadInput, RequestRefused, ServiceMissing, UnknownThing
 from domain.finishing import FINISH, in_words, read_finish
 from domain.ids import canonical, identity_with

@@ -12,8 +12,11 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, update
 
+from db.incoming.copy_lines import line_of, shared_columns
+from db.incoming.laid_out import LaidOut
+from db.incoming.repeats import Repeats
 from db.moves import admission, collection, polling, submission, validation
 from db.moves.admission import Admitted
 from db.moves.collection import NewAsset
@@ -22,7 +25,6 @@ from db.reads.work import Lease
 from db.records import batches, lanes
 from db.records.characters import NewThresholds, ReferenceRow
 from db.records.characters import put as put_character
-from db.records.incoming_rows import LaidOut, Repeats, line_of, shared_columns
 from db.schema import attempts, generations, ledger_entries
 from db.schema import batches as batch_table
 from db.session import Database
@@ -130,15 +132,17 @@ class Books:
     ) -> BatchId:
         """A batch of that many prompts; adding to a known name adds prompts behind those it has."""
         with self.database.transaction() as connection:
-            batch_id, _ = batches.open_batch(
-                connection,
+            new = batches.NewBatch(
                 name=name or f"batch {next(_names)}",
                 user_id=USER,
-                character_id=character,
-                settings={},
                 priority=priority,
                 limit_usd=None if limit is None else Decimal(limit),
             )
+            batch_id, made = batches.open_batch(connection, new)
+            if made and character is not None:
+                connection.execute(
+                    update(batch_table).where(batch_table.c.id == batch_id).values(character_id=character)
+                )
             known = len(self._ids(connection, batch_id))
             lines = [
                 line(position, hold=hold, price=price, provider=provider, character=character, settings=settings)

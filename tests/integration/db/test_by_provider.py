@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from db.books.by_provider import by_provider
 from db.moves import submission
-from db.records.batches import open_batch
+from db.records.batches import NewBatch, open_batch
 from domain.errors import ContentRefused, MaybeSent
 from pipeline.views.by_provider import count_active
 from tests.support.books import HOLD, USER, Books, add_lines, line
@@ -14,9 +14,7 @@ def test_each_provider_s_part_stands_by_itself(books: Books) -> None:
     for provider in ("openai", "ttapi"):
         books.lane(provider, provider=provider)
     with books.database.transaction() as connection:
-        batch_id, _ = open_batch(
-            connection, name="mixed", user_id=USER, character_id=None, settings={}, priority=1, limit_usd=None
-        )
+        batch_id, _ = open_batch(connection, NewBatch(name="mixed", user_id=USER))
         providers = ["openai", "openai", "ttapi", "ttapi"]
         add_lines(connection, batch_id, [line(at, provider=provider) for at, provider in enumerate(providers)])
     doubtful, waiting = books.admit("openai")

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from db.records.batches import open_batch
-from db.records.incoming_rows import LaidOut
+from db.incoming.laid_out import LaidOut
+from db.records.batches import NewBatch, open_batch
 from db.schema import batches, generations
 from db.session import Database
 from domain.errors import (
@@ -280,15 +280,7 @@ def test_enqueuing_more_does_not_hold_up_the_steps_of_the_batch(bench: Bench) ->
     (attempt_id,) = bench.sent.take("submit")
     planned = _plan(bench, _rows("one", "two"))
     with bench.books.database.transaction() as busy:
-        batch_id, made = open_batch(
-            busy,
-            name=planned.order.name,
-            user_id=USER,
-            character_id=None,
-            settings={},
-            priority=None,
-            limit_usd=None,
-        )
+        batch_id, made = open_batch(busy, NewBatch(name=planned.order.name, user_id=USER))
         assert (batch_id, made) == (batch, False)
         lines = [line for _, line in planned.lines]
         assert LaidOut(busy, batch_id, user_id=USER, lines=lines, repeats=planned.repeats).insert() == 1

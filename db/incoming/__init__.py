@@ -1,0 +1,1 @@
+"""Rows of an order on their way into the table of generations."""

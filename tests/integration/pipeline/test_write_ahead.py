@@ -1,0 +1,214 @@
+"""Rows that are written while later ones are checked are the same rows, all or none, and nobody sees them early."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from db.incoming import write_ahead
+from db.schema import batches, generations
+from db.session import Database, DatabaseAway
+from domain.errors import BadInput
+from pipeline.intake.commit import Enqueued, commit, writing_ahead
+from pipeline.intake.plan import Order, prepare
+from pipeline.intake.prompt_rows import PromptRow
+from pipeline.process.spool import Spool
+from pipeline.resources import Resources
+from providers.catalogue import load
+from tests.conftest import Sent
+from tests.support.books import USER
+from tests.support.commands import ROOT
+from tests.support.steps import Bench, bench_of
+
+NOBODY = "http://127.0.0.1:9"
+#: Enough that most of them are written before the last one is checked.
+MANY = 5_000
+CATALOGUE = load()
+
+
+class _Interrupted(Spool[tuple[int, str]]):
+    """Lines, in the middle of which something happens."""
+
+    def __init__(self, interrupt: Callable[[], object]) -> None:
+        super().__init__()
+        self._interrupt = interrupt
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        for number, line in enumerate(super().__iter__()):
+            if number == len(self) // 2:
+                self._interrupt()
+            yield line
+
+
+@pytest.fixture
+def bench(database: Database, sent: Sent, home: Path) -> Iterator[Bench]:
+    with bench_of(database, url=NOBODY, sent=sent, home=home) as opened:
+        yield opened
+
+
+def _rows(count: int = MANY) -> Iterator[PromptRow]:
+    """Ten of every thousand prompts are the same in all thousands, and the last is the eighth again."""
+    for at in range(count):
+        prompt = f"prompt {at % 1_000 if at % 100 == 0 else at}"
+        yield _row(at, "prompt 7" if at == count - 1 else prompt)
+
+
+def _row(at: int, prompt: str) -> PromptRow:
+    return PromptRow(position=at, line=at + 2, prompt=prompt, settings={}, extra={})
+
+
+def _order(rows: Iterable[PromptRow], **order: Any) -> Order:
+    return Order(**{"name": "batch", "user_id": USER, "provider": "sandbox", "prompts": rows, **order})
+
+
+def _enqueue(resources: Resources, order: Order) -> Enqueued:
+    with writing_ahead(resources, order) as ahead:
+        return commit(resources, prepare(resources, order, catalogue=CATALOGUE, ahead=ahead))
+
+
+def _afterwards(resources: Resources, order: Order) -> Enqueued:
+    return commit(resources, prepare(resources, order, catalogue=CATALOGUE))
+
+
+def _found(bench: Bench, written: Enqueued) -> list[tuple[int, str, int]]:
+    rows = [row for row in bench.books.rows(generations) if row.batch_id == written.batch_id]
+    return sorted((row.position, row.prompt, row.occurrence) for row in rows)
+
+
+def _while_copying(database_url: str, statement: str = "count(*)") -> int:
+    """What holds for the servers that take rows now."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        found = connection.execute(
+            f"SELECT {statement} FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'COPY generations%' AND state <> 'idle'"
+        ).fetchall()
+        return len(found) if statement != "count(*)" else int(found[0][0])
+
+
+def _in_the_middle(rows: Iterable[PromptRow], do: Callable[[], None]) -> Iterator[PromptRow]:
+    for row in rows:
+        if row.position == MANY // 2:
+            do()
+        yield row
+
+
+def test_the_rows_are_the_same_as_those_that_are_written_afterwards(bench: Bench) -> None:
+    ahead = _enqueue(bench.resources, _order(_rows()))
+    afterwards = _afterwards(bench.resources, _order(_rows(), name="afterwards"))
+    assert (ahead.new, ahead.known, list(ahead.vanished)) == (MANY, 0, [])
+    assert _found(bench, ahead) == _found(bench, afterwards)
+    assert sum(occurrence for _, _, occurrence in _found(bench, ahead)) == 10 * (1 + 2 + 3 + 4) + 1
+
+
+def test_nobody_sees_a_row_before_the_commit(bench: Bench, database_url: str) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        seen.append((_while_copying(database_url), len(bench.books.rows(batches))))
+
+    written = _enqueue(bench.resources, _order(_in_the_middle(_rows(), look)))
+    assert seen == [(1, 0)], "the rows were on their way, and no batch was to be seen"
+    assert len(_found(bench, written)) == MANY
+
+
+def test_a_wrong_row_at_the_end_leaves_nothing_and_the_name_is_free(bench: Bench) -> None:
+    wrong = [*_rows(), _row(MANY, "a pig --ar none")]
+    with pytest.raises(BadInput):
+        _enqueue(bench.resources, _order(wrong))
+    assert bench.books.rows(batches) == []
+    assert _enqueue(bench.resources, _order(_rows())).new == MANY
+
+
+def test_a_plan_that_is_not_committed_leaves_nothing(bench: Bench, database_url: str) -> None:
+    with writing_ahead(bench.resources, _order(_rows())) as ahead:
+        prepare(bench.resources, _order(_rows()), catalogue=CATALOGUE, ahead=ahead)
+        assert _while_copying(database_url) == 1
+    assert _while_copying(database_url) == 0
+    assert bench.books.rows(batches) == bench.books.rows(generations) == []
+
+
+def test_a_plan_that_is_looked_at_first_holds_no_transaction(bench: Bench, database_url: str) -> None:
+    order = _order(_rows())
+    with writing_ahead(bench.resources, order, at_once=False) as ahead:
+        plan = prepare(bench.resources, order, catalogue=CATALOGUE, ahead=ahead)
+        assert _while_copying(database_url) == 0
+        assert commit(bench.resources, plan).new == MANY
+
+
+def test_a_batch_that_exists_gets_what_is_new_to_it(bench: Bench) -> None:
+    first = _enqueue(bench.resources, _order(_rows(MANY - 100)))
+    again = _enqueue(bench.resources, _order(_rows()))
+    assert (again.batch_id, again.new + again.known) == (first.batch_id, MANY)
+    assert len(_found(bench, again)) == first.new + again.new
+    assert _enqueue(bench.resources, _order(_rows())).new == 0
+
+
+@pytest.mark.parametrize("when", ["while rows are checked", "before the commit"])
+def test_a_lost_connection_costs_time_and_no_row(bench: Bench, database_url: str, when: str) -> None:
+    lost: list[int] = []
+
+    def lose() -> None:
+        lost.append(_while_copying(database_url, "pg_terminate_backend(pid)"))
+
+    middle = when == "while rows are checked"
+    order = _order(_in_the_middle(_rows(), lose) if middle else _rows())
+    with writing_ahead(bench.resources, order) as ahead:
+        plan = prepare(bench.resources, order, catalogue=CATALOGUE, ahead=ahead)
+        if not middle:
+            lose()
+        written = commit(bench.resources, plan)
+    assert lost == [1]
+    assert written.new == len(_found(bench, written)) == MANY
+
+
+def test_a_connection_that_is_lost_in_the_last_copy_says_so(bench: Bench, database_url: str) -> None:
+    plan = prepare(bench.resources, _order(_rows(100_000)), catalogue=CATALOGUE)
+    lines = _Interrupted(lambda: _while_copying(database_url, "pg_terminate_backend(pid)"))
+    for line in plan.lines:
+        lines.append(line)
+    with pytest.raises(DatabaseAway):
+        commit(bench.resources, dataclasses.replace(plan, lines=lines))
+    assert bench.books.rows(batches) == []
+
+
+def test_rows_that_take_too_long_hold_up_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_ahead, "_LONGEST_S", 0.0)
+    met: list[Enqueued] = []
+
+    def meet() -> None:
+        met.append(_afterwards(bench.resources, _order(_rows(10))))
+
+    written = _enqueue(bench.resources, _order(_in_the_middle(_rows(), meet)))
+    assert [one.new for one in met] == [10]
+    assert (written.batch_id, written.new, written.known) == (met[0].batch_id, MANY - 10, 10)
+
+
+def test_a_process_that_dies_on_the_way_leaves_nothing(
+    bench: Bench, database_url: str, redis_url: str, home: Path
+) -> None:
+    program = f"""
+import os, signal
+import likeness
+
+def prompts():
+    for number in range({MANY}):
+        if number == {MANY} - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield f"prompt {{number}}"
+
+with likeness.connect() as connection:
+    connection.enqueue(prompts(), name="batch", provider="sandbox")
+"""
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "LIKENESS_HOME": str(home)}
+    environment = {**os.environ, **servers, "SANDBOX_BASE_URL": NOBODY}
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert bench.books.rows(batches) == []
+    assert _enqueue(bench.resources, _order(_rows())).new == MANY
