@@ -146,4 +146,6 @@ def test_a_reference_that_replicate_cannot_read_is_tried_again(desk: Desk, what:
         assert last.state == "collecting"
         return
     until(lambda: desk.bill() == [0], what="the bill to be right")
-    assert (last.error_code, desk.books.generation_of(attempt_id).state) == ("job_failed", "queued")
+    # It waits for no time at all, so that the next admission may have taken it already.
+    again = desk.books.generation_of(attempt_id).state in {"queued", "admitted"}
+    assert (last.error_code, again) == ("job_failed", True)
