@@ -1,11 +1,14 @@
 """A channel of the broker sends with one client, and events leave in groups."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from kombu.asynchronous import Hub, set_event_loop
+import pytest
+import redis
+from kombu.asynchronous import Hub, get_event_loop, set_event_loop
 from kombu.asynchronous.timer import Timer
 from redis import exceptions
 
@@ -33,48 +36,94 @@ def test_a_channel_sends_with_one_client_until_its_pool_is_another(redis_url: st
     app.close()
 
 
-def test_what_is_done_in_a_moment_is_acknowledged_together(redis_url: str) -> None:
-    app = make_app(redis_url)
-    loop = Hub(timer=Timer())
-    before = set_event_loop(loop)
-    try:
-        with app.connection_for_write() as connection:
-            channel: Any = connection.default_channel
-            for number in range(3):
-                channel.qos.append(_message(), str(number))
-            for number in range(2):
-                channel.qos.ack(str(number))
-            assert channel.client.hlen(channel.unacked_key) == 3, "not yet"
-            assert len(loop.timer) == 1, "one departure for both"
-            channel.qos.settle()
-            assert channel.client.hkeys(channel.unacked_key) == [b"2"]
-            assert channel.client.zrange(channel.unacked_index_key, 0, -1) == [b"2"]
-            channel.qos.ack("2")
-        with app.connection_for_write() as connection:
-            channel = connection.default_channel
-            assert channel.client.hlen(channel.unacked_key) == 0, "a channel that is closed leaves nothing that is done"
-            assert channel.client.llen("elsewhere") == 0
-    finally:
-        set_event_loop(before)
-        app.close()
-
-
-def test_a_broker_that_is_lost_costs_acknowledgements_and_no_worker(redis_url: str) -> None:
+@pytest.fixture
+def channel(redis_url: str) -> Iterator[Any]:
+    """A channel whose worker has a loop, which never turns here."""
     app = make_app(redis_url)
     before = set_event_loop(Hub(timer=Timer()))
     try:
         with app.connection_for_write() as connection:
-            channel: Any = connection.default_channel
-            channel.qos.append(_message(), "one")
-            channel.qos.ack("one")
-            channel.qos.pipe_or_acquire = _lost
-            channel.qos.settle()
-            del channel.qos.pipe_or_acquire
-            assert channel.client.hkeys(channel.unacked_key) == [b"one"], "it is given out again"
-            channel.client.delete(channel.unacked_key, channel.unacked_index_key)
+            yield connection.default_channel
     finally:
         set_event_loop(before)
         app.close()
+
+
+def _noted(channel: Any) -> list[bytes]:
+    """What Redis keeps until it is done."""
+    kept = sorted(channel.client.hkeys(channel.unacked_key))
+    assert kept == sorted(channel.client.zrange(channel.unacked_index_key, 0, -1))
+    return kept
+
+
+def test_what_is_taken_and_done_in_a_moment_is_never_noted(channel: Any) -> None:
+    for number in range(3):
+        channel.qos.append(_message(), str(number))
+    for number in range(2):
+        channel.qos.ack(str(number))
+    assert _noted(channel) == [], "not yet"
+    assert len(get_event_loop().timer) == 1, "one departure for all"
+    channel.qos.settle()
+    assert _noted(channel) == [b"2"]
+
+
+def test_what_is_done_later_is_taken_off_together(channel: Any) -> None:
+    for number in range(3):
+        channel.qos.append(_message(), str(number))
+    channel.qos.settle()
+    assert _noted(channel) == [b"0", b"1", b"2"]
+    channel.qos.ack("0")
+    channel.qos.reject("1")
+    assert _noted(channel) == [b"0", b"1", b"2"], "not yet"
+    channel.qos.settle()
+    assert _noted(channel) == [b"2"]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_is_sent_back_is_in_its_queue_again(channel: Any, noted: bool) -> None:  # noqa: FBT001 -- a case
+    channel.qos.append(_message(), "one")
+    if noted:
+        channel.qos.settle()
+    channel.qos.reject("one", requeue=True)
+    assert channel.client.llen("elsewhere") == 1
+    assert _noted(channel) == []
+
+
+def test_a_channel_that_is_closed_leaves_nothing_that_is_done_and_sends_back_the_rest(
+    channel: Any, redis_url: str
+) -> None:
+    for number in range(3):
+        channel.qos.append(_message(), str(number))
+    channel.qos.settle()
+    channel.qos.ack("0")
+    channel.qos.append(_message(), "3")
+    channel.qos.append(_message(), "4")
+    channel.qos.ack("4")
+    channel.close()
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.hlen("unacked") == 0
+        assert client.llen("elsewhere") == 3, "those that nobody has done"
+
+
+def test_a_message_that_dies_with_its_worker_is_given_out_again_once_it_is_noted(channel: Any) -> None:
+    channel.qos.append(_message(), "one")
+    channel.qos.settle()
+    channel.visibility_timeout = 0
+    channel.qos.restore_visible(num=10, interval=1)
+    assert channel.client.llen("elsewhere") == 1
+    channel.qos.ack("one")
+
+
+def test_a_broker_that_is_lost_costs_acknowledgements_and_no_worker(channel: Any) -> None:
+    channel.qos.append(_message(), "one")
+    channel.qos.settle()
+    channel.qos.ack("one")
+    channel.qos.append(_message(), "two")
+    channel.qos.pipe_or_acquire = _lost
+    channel.qos.settle()
+    del channel.qos.pipe_or_acquire
+    assert _noted(channel) == [b"one"], "it is given out again; the other dies with its worker"
+    channel.client.delete(channel.unacked_key, channel.unacked_index_key)
 
 
 def _message() -> Any:
