@@ -1,7 +1,7 @@
 """Send a task after the commit that made it lawful.
 
 A message is a hint: one that cannot be sent now is sent again by rescue. What threads send at the same time leaves in
-one round trip: kombu makes a client for each message that is published alone, which costs more than the message.
+one round trip, as Celery would have written it (`tasks/message_templates.py`).
 """
 
 import logging
@@ -23,28 +23,26 @@ from domain.states import AttemptState
 from pipeline.process.traces import TRACEPARENT, Traces, Untraced
 from tasks import names
 from tasks.app import make_app
+from tasks.message_templates import MessageWriter, TaskMessage
 
 log = logging.getLogger(__name__)
 
-#: Redis commands in one round trip: a message is one, and the event that says so to Flower another.
-_PIPELINE = 10_000
+#: Messages in one round trip.
+_PIPELINE = 5_000
 _POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Message:
-    """A task that is to be sent."""
+class _Sending:
+    """A message that is to be sent, at once or when `wait` is over."""
 
-    name: str
-    queue: str
-    attempt_id: AttemptId | None
-    generation_id: GenerationId
+    message: TaskMessage
     wait: timedelta | None
-    traceparent: str | None
 
     def __str__(self) -> str:
-        of = f"generation {self.generation_id}" if self.attempt_id is None else f"attempt {self.attempt_id}"
-        return f"{self.name} for {of}"
+        told = self.message
+        of = f"generation {told.generation_id}" if told.attempt_id is None else f"attempt {told.attempt_id}"
+        return f"{told.name} for {of}"
 
 
 class CeleryDispatch:
@@ -63,6 +61,10 @@ class CeleryDispatch:
     def app(self) -> "celery.Celery":
         return make_app(self._broker_url)
 
+    @cached_property
+    def _writer(self) -> MessageWriter:
+        return MessageWriter(self.app)
+
     def close(self) -> None:
         """Give the connections back, if there were any."""
         if "app" in vars(self):
@@ -77,7 +79,7 @@ class CeleryDispatch:
         if self._kept is not None:
             yield
             return
-        kept: list[_Message] = []
+        kept: list[_Sending] = []
         self._of_thread.kept = kept
         try:
             yield
@@ -87,8 +89,8 @@ class CeleryDispatch:
             self._combiner.do(kept)
 
     @property
-    def _kept(self) -> list[_Message] | None:
-        kept: list[_Message] | None = getattr(self._of_thread, "kept", None)
+    def _kept(self) -> list[_Sending] | None:
+        kept: list[_Sending] | None = getattr(self._of_thread, "kept", None)
         return kept
 
     def prepare(self, *, generation_id: GenerationId, place: Place) -> None:
@@ -146,25 +148,27 @@ class CeleryDispatch:
         generation_id: GenerationId,
         wait: timedelta | None,
     ) -> None:
-        message = _Message(
+        task = self.app.current_worker_task
+        message = TaskMessage(
             name=name,
             queue=queue,
-            attempt_id=attempt_id,
-            generation_id=generation_id,
-            wait=wait,
-            # Read here: another thread may publish it.
+            attempt_id=None if attempt_id is None else str(attempt_id),
+            generation_id=str(generation_id),
+            # Read here: another thread may send it.
             traceparent=self._traces.traceparent(),
+            parent_id=task.request.id if task else None,
         )
+        sending = _Sending(message=message, wait=wait)
         if self._kept is not None:
-            self._kept.append(message)
+            self._kept.append(sending)
         else:
-            self._combiner.do([message])
+            self._combiner.do([sending])
 
-    def _send_group(self, group: Sequence[Sequence[_Message]]) -> Sequence[None]:
+    def _send_group(self, group: Sequence[Sequence[_Sending]]) -> Sequence[None]:
         self._send_all([message for messages in group for message in messages])
         return [None] * len(group)
 
-    def _send_one_by_one(self, messages: Sequence[_Message]) -> None:
+    def _send_one_by_one(self, messages: Sequence[_Sending]) -> None:
         """Until Redis takes one not even alone: all threads that send would wait while each of the others is tried."""
         from kombu.exceptions import OperationalError
 
@@ -178,34 +182,47 @@ class CeleryDispatch:
             if away is not None:
                 log.warning("%s could not be sent now and will be sent again: %s", message, away)
 
-    def _send_all(self, messages: Sequence[_Message]) -> None:
+    def _send_all(self, sendings: Sequence[_Sending]) -> None:
         """By one pipeline; where it fails, each by itself, since a second copy of a message does nothing."""
         from kombu.exceptions import KombuError
+        from redis.exceptions import RedisError
 
+        later = [one for one in sendings if one.wait]
         try:
-            with self.app.producer_or_acquire() as producer, producer.batch(max_size=_PIPELINE):
-                for message in messages:
-                    self._publish(message, producer=producer)
-        except (KombuError, ConnectionError, TimeoutError) as error:
-            log.info("%d messages are sent one by one: %s", len(messages), error)
-            self._send_one_by_one(messages)
+            with self.app.producer_or_acquire() as producer:
+                self._send_now(producer, [one.message for one in sendings if not one.wait])
+                with producer.batch(max_size=_PIPELINE):
+                    for one in later:
+                        self._publish(one, producer=producer)
+        except (KombuError, RedisError, OSError) as error:
+            log.info("%d messages are sent one by one: %s", len(sendings), error)
+            self._send_one_by_one(sendings)
 
-    def _publish(self, message: _Message, **options: Any) -> None:
-        generation = str(message.generation_id)
-        if message.wait:
-            options["countdown"] = message.wait.total_seconds()
+    def _send_now(self, producer: Any, messages: Sequence[TaskMessage]) -> None:
+        for first in range(0, len(messages), _PIPELINE):
+            with (
+                producer.channel.conn_or_acquire() as client,
+                client.pipeline(transaction=False) as pipeline,
+            ):
+                for command in self._writer.commands(messages[first : first + _PIPELINE]):
+                    pipeline.execute_command(*command)
+                pipeline.execute()
+
+    def _publish(self, sending: _Sending, **options: Any) -> None:
+        message = sending.message
+        if sending.wait:
+            options["countdown"] = sending.wait.total_seconds()
         if message.traceparent is not None:
             options["headers"] = {TRACEPARENT: message.traceparent}
         self.app.send_task(
             message.name,
-            args=() if message.attempt_id is None else (str(message.attempt_id),),
-            # As a keyword, so that Flower's search by `kwargs:generation_id=...` shows a prompt's whole story.
-            kwargs={"generation_id": generation},
+            args=() if message.attempt_id is None else (message.attempt_id,),
+            kwargs={"generation_id": message.generation_id},
             queue=message.queue,
-            root_id=generation,
+            root_id=message.generation_id,
+            parent_id=message.parent_id,
             retry=True,
             retry_policy=_POLICY,
-            # A worker declares the queues that it consumes; a list in Redis needs no declaration.
             declare=[],
             **options,
         )

@@ -1,8 +1,11 @@
 """Messages sent together: the same, in the same order, in one round trip, and none lost by a dead connection."""
 
+import base64
 import json
+import re
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +15,8 @@ import redis
 
 from db.ids import new_id
 from domain.ids import AttemptId, GenerationId
+from domain.preparation import Place
+from pipeline.process.traces import TRACEPARENT, Untraced
 from tasks import names
 from tasks.dispatch import CeleryDispatch
 
@@ -64,6 +69,86 @@ def test_they_are_the_messages_that_would_have_been_sent_one_by_one(sending: Sen
         assert each.keys() == alone.keys()
         assert each["headers"].keys() == alone["headers"].keys()
         assert each["properties"].keys() == alone["properties"].keys()
+
+
+class _Traced(Untraced):
+    def traceparent(self) -> str | None:
+        return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def _as_read(payload: bytes, events: bool = False) -> Any:  # noqa: FBT001, FBT002 -- a case
+    """A payload with the ids numbered in the order in which they come, and without times."""
+    envelope = json.loads(payload)
+    body = json.loads(base64.b64decode(envelope["body"]))
+    if events:
+        (body,) = body if isinstance(body, list) else [body]
+        assert abs(body.pop("timestamp") - time.time()) < 60
+        assert isinstance(body.pop("clock"), int)
+    numbers: dict[str, str] = {}
+    written = json.dumps([{**envelope, "body": None}, body])
+    return json.loads(_UUID.sub(lambda found: numbers.setdefault(found[0], f"id {len(numbers)}"), written))
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KINDS: list[tuple[str, str, dict[str, Any]]] = [
+    ("submit", names.submit("ttapi"), {"lane": "ttapi"}),
+    ("collect", names.COLLECT, {}),
+    ("validate", names.VALIDATE, {}),
+    ("prepare", names.PREPARE, {"place": Place.GPU}),
+]
+
+
+@pytest.mark.parametrize("traces", [Untraced(), _Traced()], ids=["untraced", "traced"])
+@pytest.mark.parametrize(("method", "task", "options"), _KINDS, ids=[kind[0] for kind in _KINDS])
+def test_a_message_and_its_event_are_those_that_celery_sends(
+    redis_url: str, method: str, task: str, options: dict[str, Any], traces: Untraced
+) -> None:
+    dispatch = CeleryDispatch(redis_url, traces=traces)
+    generation, attempt = GenerationId(new_id()), {"attempt_id": AttemptId(new_id())} if method != "prepare" else {}
+    with redis.Redis.from_url(redis_url) as client, client.pubsub(ignore_subscribe_messages=True) as heard:
+        heard.psubscribe("*celeryev*")
+        heard.get_message(timeout=5)
+        getattr(dispatch, method)(generation_id=generation, **attempt, **options)
+        (queue,) = [key for key in client.keys() if client.type(key) == b"list"]  # noqa: SIM118 -- a command
+        dispatch.app.send_task(
+            task,
+            args=tuple(str(one) for one in attempt.values()),
+            kwargs={"generation_id": str(generation)},
+            queue=queue.decode(),
+            root_id=str(generation),
+            headers={TRACEPARENT: found} if (found := traces.traceparent()) else None,
+            declare=[],
+        )
+        celerys, ours = client.lrange(queue, 0, -1)
+        events = [heard.get_message(timeout=5) for _ in range(2)]
+    assert _as_read(ours) == _as_read(celerys)
+    assert _as_read(events[0]["data"], events=True) == _as_read(events[1]["data"], events=True)
+    assert events[0]["channel"] == events[1]["channel"]
+    dispatch.close()
+
+
+def test_every_message_has_ids_of_its_own(sending: Sending) -> None:
+    with sending.dispatch.together():
+        for _ in range(MANY):
+            sending.send()
+    waiting = sending.waiting()
+    for key in (lambda one: one["headers"]["id"], lambda one: one["properties"]["delivery_tag"]):
+        assert len({key(each) for each in waiting}) == MANY
+    assert all(each["headers"]["id"] == each["properties"]["correlation_id"] for each in waiting)
+    assert "gap:" not in json.dumps([*waiting, *(base64.b64decode(each["body"]).decode() for each in waiting)])
+
+
+def test_a_message_that_a_task_sends_has_it_as_its_parent(sending: Sending) -> None:
+    """Although another thread sends it, and another task has sent the first of its kind."""
+
+    @sending.dispatch.app.task(shared=False)
+    def send() -> None:
+        sending.send()
+
+    for parent in ("one", "two"):
+        send.apply(task_id=parent)
+    sending.send()
+    assert [each["headers"]["parent_id"] for each in sending.waiting()] == ["one", "two", None]
 
 
 def test_they_need_one_round_trip(sending: Sending) -> None:
