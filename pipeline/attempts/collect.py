@@ -91,8 +91,11 @@ def _collect(resources: Resources, work: Work, lease: Lease, *, preprocessing: P
 def _collected(collector: Collector, places: Places, *, last: bool) -> list[NewAsset | PictureError]:
     if not places.addresses and places.grid is not None:
         return collector.quarters(places.grid, places.aspect)
-    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fetch") as pool:
-        found = list(pool.map(collector.single, enumerate(places.addresses)))
+    if len(places.addresses) == 1:
+        found = [collector.single((0, places.addresses[0]))]
+    else:
+        with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fetch") as pool:
+            found = list(pool.map(collector.single, enumerate(places.addresses)))
     failures = [one for one in found if isinstance(one, PictureError)]
     worth_another = not last and any(failure.retryable for failure in failures)
     return found if worth_another else collector.filled(found, places)
