@@ -4,7 +4,7 @@ Checking keeps one core busy and Postgres another, so that the two together take
 is one transaction: nobody sees a row before it is committed, and nothing stays of one that is not.
 """
 
-import time
+import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -25,7 +25,7 @@ from domain.ids import BatchId
 _ROWS_BEFORE: Final = 2_000
 _ROWS_AT_ONCE: Final = 512
 #: An older transaction is in the way: nobody else can enqueue under the name of its batch, and Postgres keeps what has
-#: been deleted meanwhile, everywhere. Rows may come from a script that takes hours for them.
+#: been deleted meanwhile, everywhere. Rows may come from a script that takes hours for the next one.
 _LONGEST_S: Final = 60.0
 _LOST: Final = (DatabaseAway, psycopg.OperationalError)
 
@@ -66,7 +66,10 @@ class WriteAhead:
         self._over = False
         self._transaction, self._copying = ExitStack(), ExitStack()
         self._begun: tuple[Connection, BatchId, RowCopy] | None = None
-        self._until = 0.0
+        #: Held by whoever uses the connection: the thread of the rows, or that of the timer.
+        self._lock = threading.RLock()
+        self._timer = threading.Timer(_LONGEST_S, self.give_up)
+        self._timer.daemon = True
 
     def add(self, line: str, *, may_repeat: bool) -> None:
         """Take the next line of the order.
@@ -90,10 +93,17 @@ class WriteAhead:
         Args:
             lines: all that were added, in their order.
         """
-        if self._begun is None:
-            self.give_up()
-            return None
-        connection, batch_id, rows = self._begun
+        with self._lock:
+            if self._begun is None:
+                self.give_up()
+                return None
+            # From here on it is a matter of moments.
+            self._timer.cancel()
+            return self._finish(*self._begun, lines, repeats)
+
+    def _finish(
+        self, connection: Connection, batch_id: BatchId, rows: RowCopy, lines: Iterable[str], repeats: Repeats
+    ) -> WrittenAhead | None:
         try:
             self._flush(rows)
             places = iter(self._held_back)
@@ -112,14 +122,16 @@ class WriteAhead:
 
     def give_up(self) -> None:
         """Undo what was written and not committed."""
-        self._over, self._begun = True, None
-        self._pending.clear()
-        for stack in (self._copying, self._transaction):
-            try:
-                stack.pop_all().__exit__(_GivenUp, _GivenUp(), None)
-            except _LOST:
-                # With the connection goes its transaction.
-                continue
+        self._timer.cancel()
+        with self._lock:
+            self._over, self._begun = True, None
+            self._pending.clear()
+            for stack in (self._copying, self._transaction):
+                try:
+                    stack.pop_all().__exit__(_GivenUp, _GivenUp(), None)
+                except _LOST:
+                    # With the connection goes its transaction.
+                    continue
 
     @contextmanager
     def _rest_of_transaction(self, connection: Connection) -> Iterator[Connection]:
@@ -128,14 +140,15 @@ class WriteAhead:
             yield connection
 
     def _write(self) -> None:
-        try:
-            rows = self._begun[2] if self._begun else self._begin()
-            if rows is None or time.monotonic() > self._until:
+        with self._lock:
+            try:
+                rows = self._begun[2] if self._begun else self._begin()
+                if rows is None:
+                    self.give_up()
+                else:
+                    self._flush(rows)
+            except _LOST:
                 self.give_up()
-            else:
-                self._flush(rows)
-        except _LOST:
-            self.give_up()
 
     def _flush(self, rows: RowCopy) -> None:
         for line in self._pending:
@@ -143,8 +156,11 @@ class WriteAhead:
         self._pending.clear()
 
     def _begin(self) -> RowCopy | None:
-        """Open the transaction; None where the batch exists already."""
-        self._until, self._write_at = time.monotonic() + _LONGEST_S, _ROWS_AT_ONCE
+        """Open the transaction; None where the batch exists already, or the time is over."""
+        if self._over:
+            return None
+        self._write_at = _ROWS_AT_ONCE
+        self._timer.start()
         connection = self._transaction.enter_context(self._database.transaction())
         batch_id, made = open_batch(connection, self._batch)
         if not made:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -178,16 +179,32 @@ def test_a_connection_that_is_lost_in_the_last_copy_says_so(bench: Bench, databa
     assert bench.books.rows(batches) == []
 
 
-def test_rows_that_take_too_long_hold_up_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_ahead, "_LONGEST_S", 0.0)
+@pytest.mark.parametrize("rows", ["no row comes", "rows go on coming"])
+def test_rows_that_take_too_long_hold_up_nobody(
+    bench: Bench, database_url: str, monkeypatch: pytest.MonkeyPatch, rows: str
+) -> None:
+    monkeypatch.setattr(write_ahead, "_LONGEST_S", 1.0)
     met: list[Enqueued] = []
 
     def meet() -> None:
+        """Another enqueues under the name, while the prompts of the first are waited for."""
+        assert _while_copying(database_url) == 1
         met.append(_afterwards(bench.resources, _order(_rows(10))))
 
-    written = _enqueue(bench.resources, _order(_in_the_middle(_rows(), meet)))
-    assert [one.new for one in met] == [10]
-    assert (written.batch_id, written.new, written.known) == (met[0].batch_id, MANY - 10, 10)
+    def slowly() -> Iterator[PromptRow]:
+        for row in _rows():
+            if row.position > MANY // 2:
+                time.sleep(0.001)
+            yield row
+
+    order = _order(_in_the_middle(_rows(), meet) if rows == "no row comes" else slowly())
+    with writing_ahead(bench.resources, order) as ahead:
+        plan = prepare(bench.resources, order, catalogue=CATALOGUE, ahead=ahead)
+        assert _while_copying(database_url) == 0
+        written = commit(bench.resources, plan)
+    known = 10 if met else 0
+    assert (sum(one.new for one in met), written.new, written.known) == (known, MANY - known, known)
+    assert len(_found(bench, written)) == MANY
 
 
 def test_a_process_that_dies_on_the_way_leaves_nothing(
