@@ -1,4 +1,4 @@
-"""Fixtures of the integration tests: books, benches, desks and the command line; a file may define its own instead."""
+"""Fixtures of the integration tests: books, step runners and the command line; a file may define its own instead."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,11 +7,11 @@ import pytest
 
 from db.session import Database
 from tests.conftest import Sent
-from tests.support import openai_desk as openai
-from tests.support import replicate_desk as replicate
+from tests.support import openai_runner as openai
+from tests.support import replicate_runner as replicate
 from tests.support.books import Books, books_of
 from tests.support.command_line import CommandLine, stand
-from tests.support.steps import Bench, bench_of, sandbox_at
+from tests.support.steps import StepRunner, runner_of, sandbox_at
 
 
 @pytest.fixture
@@ -47,18 +47,20 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+def runner(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[StepRunner]:
+    with runner_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         yield opened
 
 
 @pytest.fixture
-def openai_desk(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[openai.Desk]:
-    with openai.desk_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+def openai_runner(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[openai.OpenAiRunner]:
+    with openai.runner_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         yield opened
 
 
 @pytest.fixture
-def replicate_desk(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[replicate.Desk]:
-    with replicate.desk_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+def replicate_runner(
+    database: Database, sandbox_url: str, sent: Sent, home: Path
+) -> Iterator[replicate.ReplicateRunner]:
+    with replicate.runner_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         yield opened

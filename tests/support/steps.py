@@ -1,6 +1,6 @@
 """Steps called by hand: real Postgres, the real sandbox, a real store, and a dispatcher that only writes down.
 
-A `Bench` belongs to one test: its own account at the sandbox, so that its bill is the test's alone.
+A `StepRunner` belongs to one test: its own account at the sandbox, so that its bill is the test's alone.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -89,7 +89,7 @@ class FixedScorer:
 
 
 @dataclass(slots=True)
-class Bench:
+class StepRunner:
     """The steps of one worker, and the account they work with."""
 
     resources: Resources
@@ -195,8 +195,8 @@ def sandbox_at(data: Path) -> Iterator[str]:
 
 
 @contextmanager
-def bench_of(database: Database, *, url: str, sent: Sent, home: Path, **changes: Any) -> Iterator[Bench]:
-    """A bench; the books are right at its end."""
+def runner_of(database: Database, *, url: str, sent: Sent, home: Path, **changes: Any) -> Iterator[StepRunner]:
+    """The steps of a worker; the books are right at its end."""
     caller = Caller(url)
     books = Books(database)
     books.lane(concurrency=10)
@@ -214,10 +214,10 @@ def bench_of(database: Database, *, url: str, sent: Sent, home: Path, **changes:
         scorer=scorer,
     )
     try:
-        yield Bench(resources=replace(resources, **changes), books=books, sent=sent, caller=caller, scorer=scorer)
+        yield StepRunner(resources=replace(resources, **changes), books=books, sent=sent, caller=caller, scorer=scorer)
         books.check()
     finally:
-        with suppress(httpx2.HTTPError):  # a bench may stand without a sandbox
+        with suppress(httpx2.HTTPError):  # there may be no sandbox
             caller.clear()
         leases.close()
         lane.close()
@@ -248,10 +248,10 @@ class LaneWithEvents:
         return url
 
 
-def with_events(bench: Bench, **events: Any) -> Bench:
+def with_events(runner: StepRunner, **events: Any) -> StepRunner:
     """The same steps, with calls `before` and `after` the paid one, or at an `upload`."""
-    lane = LaneWithEvents(bench.resources.lanes["sandbox"], **events)
-    return replace(bench, resources=replace(bench.resources, lanes={"sandbox": lane}))
+    lane = LaneWithEvents(runner.resources.lanes["sandbox"], **events)
+    return replace(runner, resources=replace(runner.resources, lanes={"sandbox": lane}))
 
 
 class InstantLane:

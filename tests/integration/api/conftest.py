@@ -8,7 +8,7 @@ import pytest
 from db.session import Database
 from sandbox.process import running
 from tests.conftest import Sent
-from tests.support.api_desk import ApiDesk, api_desk
+from tests.support.api_server import ApiServer, api_server
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,6 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def desk(database: Database, studio: str, sent: Sent, home: Path) -> Iterator[ApiDesk]:
-    with api_desk(database, sandbox=studio, sent=sent, home=home) as opened:
+def api(database: Database, studio: str, sent: Sent, home: Path) -> Iterator[ApiServer]:
+    with api_server(database, sandbox=studio, sent=sent, home=home) as opened:
         yield opened

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.support.accessibility import serious_barriers
-from tests.support.api_desk import ApiDesk
+from tests.support.api_server import ApiServer
 from tests.support.browser import Browser, browser
 
 TAB = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
@@ -19,8 +19,8 @@ ESCAPE = {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27}
 PAGES = ("analytics", "characters", "lanes", "nothing-here")
 
 
-def sign_in(desk: ApiDesk, page: Browser) -> None:
-    page.goto(f"{desk.base}/#key={desk.key()}")
+def sign_in(api: ApiServer, page: Browser) -> None:
+    page.goto(f"{api.base}/#key={api.key()}")
     page.until("document.querySelector('.brand') !== null", what="the sign-in by a key in the address")
 
 
@@ -36,30 +36,30 @@ def page(tmp_path: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def batch_page(desk: ApiDesk) -> str:
+def batch_page(api: ApiServer) -> str:
     """A batch with a character's thresholds, a picture, a failure, and something that a person did."""
     face = io.BytesIO()
     Image.new("RGB", (40, 40), "pink").save(face, "PNG")
-    http = desk.as_()
+    http = api.as_()
     http.post("/api/characters", data={"name": "lulu"}, files=[("references", ("a.png", face.getvalue(), "image/png"))])
     made = http.post("/api/batches", json={"name": "seen", "prompts": ["a pig", "a pig " * 60]}).json()
-    desk.work()
+    api.work()
     http.post(f"{made['statusUrl']}/pause", json={"reason": "lunch"})
-    desk.books.sql("UPDATE batches SET character_id = (SELECT id FROM characters)")
-    desk.books.sql("UPDATE lanes SET closed_until = now() + interval '1 hour', reason = 'no money', last_error = 'no'")
-    desk.books.sql("UPDATE lanes SET last_error_at = now()")
-    return f"{desk.base}/batches/{made['id']}"
+    api.books.sql("UPDATE batches SET character_id = (SELECT id FROM characters)")
+    api.books.sql("UPDATE lanes SET closed_until = now() + interval '1 hour', reason = 'no money', last_error = 'no'")
+    api.books.sql("UPDATE lanes SET last_error_at = now()")
+    return f"{api.base}/batches/{made['id']}"
 
 
-def test_no_page_has_a_serious_barrier(desk: ApiDesk, page: Browser, batch_page: str) -> None:
+def test_no_page_has_a_serious_barrier(api: ApiServer, page: Browser, batch_page: str) -> None:
     found = {}
     for scheme in ("light", "dark"):
         page.size(1440, scheme=scheme)
         page.send("Network.clearBrowserCookies")
-        page.goto(f"{desk.base}/lanes")
+        page.goto(f"{api.base}/lanes")
         found[f"the sign-in in {scheme}"] = serious_barriers(page)
-        sign_in(desk, page)
-        for address in (desk.base, batch_page, *(f"{desk.base}/{one}" for one in PAGES)):
+        sign_in(api, page)
+        for address in (api.base, batch_page, *(f"{api.base}/{one}" for one in PAGES)):
             page.goto(address)
             found[f"{address} in {scheme}"] = serious_barriers(page)
         page.goto(batch_page)
@@ -68,8 +68,8 @@ def test_no_page_has_a_serious_barrier(desk: ApiDesk, page: Browser, batch_page:
     assert {where: barriers for where, barriers in found.items() if barriers} == {}
 
 
-def test_a_keyboard_reaches_what_a_mouse_does(desk: ApiDesk, page: Browser, batch_page: str) -> None:
-    sign_in(desk, page)
+def test_a_keyboard_reaches_what_a_mouse_does(api: ApiServer, page: Browser, batch_page: str) -> None:
+    sign_in(api, page)
     page.goto(batch_page)
     press(page, TAB)
     assert page.js("document.activeElement.className") == "skip", "the first stop skips the navigation"

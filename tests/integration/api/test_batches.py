@@ -16,42 +16,42 @@ from domain.access import Scope
 from domain.ids import BatchId
 from pipeline.operator import batch_control, events, keys, lanes
 from pipeline.operator.keys import NewKey
-from tests.support.api_desk import ApiDesk
+from tests.support.api_server import ApiServer
 from tests.support.workbooks import rows, xlsx
 
 CSV = "theme,prompt\nrain,a pig in the rain\nsea,a pig at sea\nsea,a pig on a ship\n"
 IN_QUERY = {"name": "from a file", "provider": "replicate", "maxCostUsd": "2"}
 
 
-def made(desk: ApiDesk, *prompts: str, token: str | None = None, **body: Any) -> Any:
+def made(api: ApiServer, *prompts: str, token: str | None = None, **body: Any) -> Any:
     order = {"name": f"batch {uuid.uuid4()}", "prompts": list(prompts) or ["a pig", "a cow"], **body}
-    reply = desk.as_(token).post("/api/batches", json=order)
+    reply = api.as_(token).post("/api/batches", json=order)
     assert reply.status_code == 202, reply.text
     return reply.json()
 
 
-def test_a_file_becomes_a_batch_and_again_adds_nothing(desk: ApiDesk) -> None:
-    http = desk.as_(**{"Content-Type": "text/csv"})
+def test_a_file_becomes_a_batch_and_again_adds_nothing(api: ApiServer) -> None:
+    http = api.as_(**{"Content-Type": "text/csv"})
     priced = http.post("/api/batches", params={**IN_QUERY, "dryRun": "true"}, content=CSV)
     assert (priced.status_code, priced.json()["expectedUsd"], priced.json()["id"]) == (200, "0.45", None)
-    assert desk.as_().get("/api/batches").json()["batches"] == []
+    assert api.as_().get("/api/batches").json()["batches"] == []
     first = http.post("/api/batches", params=IN_QUERY, content=CSV)
     assert (first.status_code, first.json()["new"], first.headers["location"]) == (202, 3, first.json()["statusUrl"])
     again = http.post("/api/batches", params=IN_QUERY, content=CSV).json()
     assert (again["id"], again["new"], again["known"]) == (first.json()["id"], 0, 3)
-    desk.work()
-    ended = desk.as_().get(first.json()["statusUrl"]).json()
+    api.work()
+    ended = api.as_().get(first.json()["statusUrl"]).json()
     assert (ended["accepted"], ended["finished"], ended["chargedUsd"], ended["limitUsd"]) == (3, True, "0.45", "2.00")
     assert [act["act"] for act in ended["acts"]] == ["enqueued", "enqueued"]
 
 
-def test_a_workbook_becomes_a_batch_and_says_what_was_odd_about_it(desk: ApiDesk) -> None:
+def test_a_workbook_becomes_a_batch_and_says_what_was_odd_about_it(api: ApiServer) -> None:
     def fill(book: openpyxl.Workbook, sheet: Worksheet) -> None:
         rows(["prompt", "ar"], ["a pig", "16:9"], ["a cow", "3:2"])(book, sheet)
         sheet.row_dimensions[3].hidden = True
 
     query = {"name": "from a workbook", "provider": "replicate"}
-    http = desk.as_(**{"Content-Type": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"})
+    http = api.as_(**{"Content-Type": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"})
     taken = http.post("/api/batches", params={**query, "dryRun": "true"}, content=xlsx(fill))
     assert (taken.status_code, taken.json()["new"]) == (200, 1), taken.text
     assert any("hidden" in warning for warning in taken.json()["warnings"])
@@ -59,7 +59,7 @@ def test_a_workbook_becomes_a_batch_and_says_what_was_odd_about_it(desk: ApiDesk
     assert (wrong.status_code, "Nowhere" in wrong.json()["detail"]) == (422, True)
     broken = http.post("/api/batches", params=query, content=xlsx(fill)[:500])
     assert (broken.status_code, broken.json()["type"]) == (422, wrong.json()["type"])
-    assert desk.as_().get("/api/batches").json()["batches"] == []
+    assert api.as_().get("/api/batches").json()["batches"] == []
 
 
 @pytest.mark.parametrize(
@@ -74,30 +74,30 @@ def test_a_workbook_becomes_a_batch_and_says_what_was_odd_about_it(desk: ApiDesk
     ],
 )
 def test_what_cannot_be_read_is_a_problem(
-    desk: ApiDesk, content: str, kind: str, query: dict[str, str], status: int
+    api: ApiServer, content: str, kind: str, query: dict[str, str], status: int
 ) -> None:
-    reply = desk.as_().post(
+    reply = api.as_().post(
         "/api/batches", content=content.encode("latin-1"), params=query, headers={"Content-Type": kind}
     )
     assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json"), reply.text
 
 
-def test_one_idempotency_key_makes_one_batch_of_thirty_two_requests(desk: ApiDesk) -> None:
-    headers = {"Authorization": f"Bearer {desk.key()}", "Idempotency-Key": "the same"}
+def test_one_idempotency_key_makes_one_batch_of_thirty_two_requests(api: ApiServer) -> None:
+    headers = {"Authorization": f"Bearer {api.key()}", "Idempotency-Key": "the same"}
     order = {"name": "once", "prompts": ["a pig", "a cow"]}
 
     def ask(_: int) -> str:
-        return httpx2.post(f"{desk.base}/api/batches", json=order, headers=headers, trust_env=False, timeout=60).text
+        return httpx2.post(f"{api.base}/api/batches", json=order, headers=headers, trust_env=False, timeout=60).text
 
     with ThreadPoolExecutor(32) as pool:
         answers = set(pool.map(ask, range(32)))
     assert len(answers) == 1
-    (batch,) = desk.as_().get("/api/batches").json()["batches"]
+    (batch,) = api.as_().get("/api/batches").json()["batches"]
     assert (batch["total"], '"new":2' in answers.pop().replace(" ", "")) == (2, True)
 
 
-def test_a_batch_is_paused_resumed_and_canceled(desk: ApiDesk) -> None:
-    batch, http = made(desk), desk.as_()
+def test_a_batch_is_paused_resumed_and_canceled(api: ApiServer) -> None:
+    batch, http = made(api), api.as_()
     address = batch["statusUrl"]
     assert http.post(f"{address}/pause", json={"reason": "a look first"}).json()["paused"] == "a look first"
     assert http.post(f"{address}/resume").json()["paused"] is None
@@ -105,63 +105,63 @@ def test_a_batch_is_paused_resumed_and_canceled(desk: ApiDesk) -> None:
     assert (canceled["asked"], canceled["batch"]["counts"]["canceled"]) == (2, 2)
     retried = http.post(f"{address}/retry", json={"states": ["canceled"]}).json()
     assert retried["queued"] == 2
-    desk.work()
+    api.work()
     ended = http.get(address).json()
     assert ended["accepted"] == 2
     assert [act["act"] for act in ended["acts"]] == ["retried", "canceled", "resumed", "paused", "enqueued"]
 
 
-def test_accepted_pictures_are_finished_once_within_the_budget(desk: ApiDesk) -> None:
-    batch = made(desk, "a pig", maxCostUsd="1")
+def test_accepted_pictures_are_finished_once_within_the_budget(api: ApiServer) -> None:
+    batch = made(api, "a pig", maxCostUsd="1")
     address, wish = f"{batch['statusUrl']}/finish", {"steps": ["background"]}
-    early = desk.as_().post(address, json=wish)
+    early = api.as_().post(address, json=wish)
     assert (early.status_code, "no accepted picture" in early.json()["detail"]) == (422, True)
-    desk.work()
-    assert desk.as_(desk.key(scope=Scope.READ)).post(address, json=wish).status_code == 403
-    assert desk.as_(desk.key("other")).post(address, json=wish).status_code == 404
-    http = desk.as_(**{"Idempotency-Key": "cut it out"})
-    wrong = desk.as_().post(address, json={**wish, "model": "no/such"})
-    assert (wrong.status_code, desk.as_().post(address, json={"steps": []}).status_code) == (422, 422)
+    api.work()
+    assert api.as_(api.key(scope=Scope.READ)).post(address, json=wish).status_code == 403
+    assert api.as_(api.key("other")).post(address, json=wish).status_code == 404
+    http = api.as_(**{"Idempotency-Key": "cut it out"})
+    wrong = api.as_().post(address, json={**wish, "model": "no/such"})
+    assert (wrong.status_code, api.as_().post(address, json={"steps": []}).status_code) == (422, 422)
     first = http.post(address, json=wish)
     assert (first.status_code, http.post(address, json=wish).json()) == (200, first.json()), first.text
     taken = first.json()
     assert (taken["asked"], taken["atMostUsd"], taken["shortUsd"]) == (1, "0.018", "0.00")
     assert taken["batch"]["finished"] is False
-    canceled = desk.as_().post(f"{batch['statusUrl']}/cancel").json()
+    canceled = api.as_().post(f"{batch['statusUrl']}/cancel").json()
     assert (canceled["asked"], canceled["finishing"], canceled["batch"]["heldUsd"]) == (0, 0, "0.00")
     assert canceled["batch"]["finished"] is True
-    assert [act["act"] for act in desk.as_().get(batch["statusUrl"]).json()["acts"]][:2] == ["canceled", "finished"]
+    assert [act["act"] for act in api.as_().get(batch["statusUrl"]).json()["acts"]][:2] == ["canceled", "finished"]
 
 
-def test_a_budget_is_raised_by_who_may_approve(desk: ApiDesk) -> None:
-    batch = made(desk, *[f"pig {number}" for number in range(4)], maxCostUsd="0.20")
-    desk.work()
+def test_a_budget_is_raised_by_who_may_approve(api: ApiServer) -> None:
+    batch = made(api, *[f"pig {number}" for number in range(4)], maxCostUsd="0.20")
+    api.work()
     address = batch["statusUrl"]
-    assert desk.as_().get(address).json()["stopped"] == "budget"
-    lesser = desk.as_(desk.key(scope=Scope.GENERATE))
+    assert api.as_().get(address).json()["stopped"] == "budget"
+    lesser = api.as_(api.key(scope=Scope.GENERATE))
     assert lesser.post(f"{address}/budget", json={"maxCostUsd": "5"}).status_code == 403
     assert lesser.post(f"{address}/resume", json={"maxCostUsd": "5"}).status_code == 403
     assert lesser.post(f"{address}/retry").status_code == 403
-    raised = desk.as_(desk.key(scope=Scope.APPROVE)).post(f"{address}/budget", json={"maxCostUsd": "5"}).json()
+    raised = api.as_(api.key(scope=Scope.APPROVE)).post(f"{address}/budget", json={"maxCostUsd": "5"}).json()
     assert (raised["limitUsd"], raised["stopped"]) == ("5.00", None)
-    desk.work()
-    assert desk.as_().get(address).json()["accepted"] == 4
+    api.work()
+    assert api.as_().get(address).json()["accepted"] == 4
 
 
-def test_a_key_with_a_limit_raises_no_budget_above_it(desk: ApiDesk) -> None:
-    token = desk.key(scope=Scope.APPROVE, limit_usd=Decimal(1))
-    batch = made(desk, "a pig", token=token, maxCostUsd="0.50")
-    http = desk.as_(token)
+def test_a_key_with_a_limit_raises_no_budget_above_it(api: ApiServer) -> None:
+    token = api.key(scope=Scope.APPROVE, limit_usd=Decimal(1))
+    batch = made(api, "a pig", token=token, maxCostUsd="0.50")
+    http = api.as_(token)
     assert http.post(f"{batch['statusUrl']}/budget", json={"maxCostUsd": "0.90"}).status_code == 200
     assert http.post(f"{batch['statusUrl']}/budget", json={"maxCostUsd": "1.10"}).json()["code"] == "limit_too_small"
     assert http.post(f"{batch['statusUrl']}/budget", json={"maxCostUsd": None}).status_code == 422
-    other = made(desk, "a cow")
+    other = made(api, "a cow")
     assert http.post(f"{other['statusUrl']}/resume").json()["code"] == "scope_required"
 
 
-def test_report_and_export_are_files_to_pass_on(desk: ApiDesk) -> None:
-    batch, http = made(desk), desk.as_()
-    desk.work()
+def test_report_and_export_are_files_to_pass_on(api: ApiServer) -> None:
+    batch, http = made(api), api.as_()
+    api.work()
     report = http.get(f"{batch['statusUrl']}/report")
     assert report.headers["content-security-policy"].startswith("sandbox")
     assert "2</strong><span> of 2" in report.text
@@ -170,10 +170,10 @@ def test_report_and_export_are_files_to_pass_on(desk: ApiDesk) -> None:
     assert any(name.endswith("generation_log.csv") for name in packed.namelist())
 
 
-def test_the_overview_says_what_there_is_and_what_it_came_to(desk: ApiDesk) -> None:
-    made(desk)
-    desk.work()
-    http = desk.as_()
+def test_the_overview_says_what_there_is_and_what_it_came_to(api: ApiServer) -> None:
+    made(api)
+    api.work()
+    http = api.as_()
     cost = http.get("/api/cost").json()
     assert (cost["chargedUsd"], cost["accepted"], cost["usdPerAccepted"]) == ("0.30", 2, "0.15")
     assert cost["days"][0]["calls"] == 2
@@ -192,27 +192,27 @@ def test_the_overview_says_what_there_is_and_what_it_came_to(desk: ApiDesk) -> N
     assert http.get("/api/characters").json() == {"characters": []}
 
 
-def test_what_running_batches_will_still_cost_is_told_to_their_team(desk: ApiDesk) -> None:
-    batch, http = made(desk, *(f"pig {number}" for number in range(12)), maxCostUsd="1.50"), desk.as_()
+def test_what_running_batches_will_still_cost_is_told_to_their_team(api: ApiServer) -> None:
+    batch, http = made(api, *(f"pig {number}" for number in range(12)), maxCostUsd="1.50"), api.as_()
     (few,) = http.get("/api/cost").json()["forecasts"]
     assert (few["batchId"], few["finished"], few["unfinished"], few["restUsd"]) == (batch["id"], 0, 12, None)
-    desk.work()
+    api.work()
     (one,) = http.get("/api/cost").json()["forecasts"]
     assert (one["finished"], one["unfinished"], one["chargedUsd"]) == (10, 2, "1.50")
     assert (one["restUsd"], one["totalUsd"], one["exceedsBudget"]) == ("0.30", "1.80", True)
-    assert desk.as_(desk.key("others")).get("/api/cost").json()["forecasts"] == []
+    assert api.as_(api.key("others")).get("/api/cost").json()["forecasts"] == []
 
 
-def test_who_did_what_is_told_by_member_and_key(desk: ApiDesk) -> None:
-    http = desk.as_(desk.key(member="ana"))
+def test_who_did_what_is_told_by_member_and_key(api: ApiServer) -> None:
+    http = api.as_(api.key(member="ana"))
     made = http.post("/api/batches", json={"name": "told", "prompts": ["a pig"]}).json()
     address = made["statusUrl"]
     http.post(f"{address}/pause", json={"reason": "lunch"})
     http.post(f"{address}/budget", json={"maxCostUsd": "9"})
     (one,) = http.get(f"{address}/generations").json()["generations"]
     http.post(f"{one['statusUrl']}/feedback", json={"feedbackType": "comment", "comment": "nice"})
-    batch_control.pause(desk.resources, BatchId(uuid.UUID(made["id"])), reason="here")
-    events.note_act_here(desk.resources, "boss", "paused", batch_id=BatchId(uuid.UUID(made["id"])))
+    batch_control.pause(api.resources, BatchId(uuid.UUID(made["id"])), reason="here")
+    events.note_act_here(api.resources, "boss", "paused", batch_id=BatchId(uuid.UUID(made["id"])))
     acts = http.get(address).json()["acts"]
     assert [(act["act"], act["actor"], act["key"] is None) for act in acts] == [
         ("paused", "boss", True),
@@ -225,21 +225,21 @@ def test_who_did_what_is_told_by_member_and_key(desk: ApiDesk) -> None:
     assert (told["act"], told["actor"], told["generationId"]) == ("feedback", "ana", one["id"])
 
 
-def test_who_changed_keys_and_limits_is_told_to_their_team(desk: ApiDesk) -> None:
+def test_who_changed_keys_and_limits_is_told_to_their_team(api: ApiServer) -> None:
     new = NewKey(name="ana-laptop", member="ana", scope=Scope.GENERATE, rate_limit="9/m", limit_usd=Decimal(5))
-    keys.create(desk.resources, new, by="boss")
-    keys.revoke(desk.resources, "ana-laptop", by="boss")
-    keys.revoke(desk.resources, "ana-laptop", by="boss")  # was revoked: nothing is done
+    keys.create(api.resources, new, by="boss")
+    keys.revoke(api.resources, "ana-laptop", by="boss")
+    keys.revoke(api.resources, "ana-laptop", by="boss")  # was revoked: nothing is done
     for _ in range(2):  # every worker is told by Flower; the second changes nothing
-        lanes.set_rate_limit(desk.resources, "ttapi", "7/m", by="boss")
-    lanes.set_concurrency(desk.resources, "ttapi", 3, by="boss")
-    lanes.close(desk.resources, "ttapi", reason="lunch", by="boss")
-    lanes.reopen(desk.resources, "ttapi", by="boss")
-    told = [act for act in desk.as_().get("/api/acts").json()["acts"] if act["actor"] == "boss"]
+        lanes.set_rate_limit(api.resources, "ttapi", "7/m", by="boss")
+    lanes.set_concurrency(api.resources, "ttapi", 3, by="boss")
+    lanes.close(api.resources, "ttapi", reason="lunch", by="boss")
+    lanes.reopen(api.resources, "ttapi", by="boss")
+    told = [act for act in api.as_().get("/api/acts").json()["acts"] if act["actor"] == "boss"]
     done = ["lane opened", "lane closed", "lane limited", "lane limited", "key revoked", "key created"]
     assert [act["act"] for act in told] == done
     assert {act["detail"]["lane"] for act in told[:4]} == {"ttapi"}
     assert (told[2]["detail"]["concurrency"], told[3]["detail"]["rate"]) == (3, "7/m")
     may = {"key": "ana-laptop", "member": "ana", "scope": "generate", "rate": "9/m", "limitUsd": "5.00"}
     assert told[5]["detail"] == may
-    assert [act["act"] for act in desk.as_(desk.key("others")).get("/api/acts").json()["acts"]] == ["key created"]
+    assert [act["act"] for act in api.as_(api.key("others")).get("/api/acts").json()["acts"]] == ["key created"]

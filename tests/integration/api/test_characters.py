@@ -11,7 +11,7 @@ from db.records import characters
 from db.records.characters import NewThresholds
 from domain.access import Scope
 from domain.ids import CharacterId
-from tests.support.api_desk import ApiDesk
+from tests.support.api_server import ApiServer
 
 URL = "/api/characters"
 FIGURES = {
@@ -37,8 +37,8 @@ def add(http: httpx2.Client, name: str = "lulu", *contents: bytes, **fields: Any
     return http.post(URL, data={"name": name, **fields}, files=files(*(contents or (picture(),))))
 
 
-def test_a_character_is_added_shown_and_named_by_a_prompt(desk: ApiDesk) -> None:
-    http = desk.as_()
+def test_a_character_is_added_shown_and_named_by_a_prompt(api: ApiServer) -> None:
+    http = api.as_()
     made = add(http, "lulu", picture("pink"), picture("red"), description="a pig", core="0.8")
     assert made.status_code == 201, made.text
     told = made.json()
@@ -51,25 +51,25 @@ def test_a_character_is_added_shown_and_named_by_a_prompt(desk: ApiDesk) -> None
     assert (kept.status_code, kept.headers["content-type"]) == (200, "image/jpeg")
     again = add(http, "lulu", picture("blue"))
     assert (again.status_code, again.json()["id"], again.json()["references"]) == (200, told["id"], 1)
-    assert desk.generate(character="lulu")["status"] == "processing"
+    assert api.generate(character="lulu")["status"] == "processing"
 
 
-def test_nothing_but_pixels_is_kept_of_a_picture(desk: ApiDesk) -> None:
+def test_nothing_but_pixels_is_kept_of_a_picture(api: ApiServer) -> None:
     exif = Image.Exif()
     exif[0x010F] = "a camera"
-    made = add(desk.as_(), "lulu", picture(size=(3000, 100), exif=exif)).json()
+    made = add(api.as_(), "lulu", picture(size=(3000, 100), exif=exif)).json()
     (row,) = made["referencePictures"]
-    content = desk.as_().get(row["url"]).content
+    content = api.as_().get(row["url"]).content
     assert (row["width"], b"a camera" in content) == (2048, False)
 
 
-def test_thresholds_and_their_calibration_are_shown(desk: ApiDesk) -> None:
-    http = desk.as_()
+def test_thresholds_and_their_calibration_are_shown(api: ApiServer) -> None:
+    http = api.as_()
     made = add(http).json()
     fitted = NewThresholds(
         core=0.81, style=0.5, origin="calibrated (2026-11-29)", model="a/clip", calibration=CALIBRATION
     )
-    with desk.resources.database.transaction() as connection:
+    with api.resources.database.transaction() as connection:
         characters.set_thresholds(connection, CharacterId(made["id"]), fitted)
     shown = http.get(made["url"]).json()
     assert (shown["calibrated"], [one["version"] for one in shown["versions"]]) == (True, [2, 1])
@@ -85,10 +85,10 @@ def test_thresholds_and_their_calibration_are_shown(desk: ApiDesk) -> None:
     }
 
 
-def test_a_removed_character_leaves_its_name_and_what_names_it(desk: ApiDesk) -> None:
-    http = desk.as_()
+def test_a_removed_character_leaves_its_name_and_what_names_it(api: ApiServer) -> None:
+    http = api.as_()
     made = add(http).json()
-    before = desk.generate(character="lulu")
+    before = api.generate(character="lulu")
     assert http.delete(made["url"]).status_code == 204
     assert (http.get(made["url"]).status_code, http.get(URL).json()) == (404, {"characters": []})
     assert http.delete(made["url"]).json()["code"] == "unknown_thing"
@@ -100,20 +100,20 @@ def test_a_removed_character_leaves_its_name_and_what_names_it(desk: ApiDesk) ->
     assert done == ["character added", "character removed", "character added", "key created"]
 
 
-def test_a_character_is_its_teams(desk: ApiDesk) -> None:
-    made = add(desk.as_()).json()
-    others = desk.as_(desk.key("others"))
+def test_a_character_is_its_teams(api: ApiServer) -> None:
+    made = add(api.as_()).json()
+    others = api.as_(api.key("others"))
     for address in (made["url"], made["referencePictures"][0]["url"]):
         assert others.get(address).status_code == 404
     assert others.delete(made["url"]).status_code == 404
     assert others.get(URL).json() == {"characters": []}
     assert add(others).json()["id"] != made["id"]
-    assert add(desk.as_(desk.key(scope=Scope.GENERATE))).status_code == 403
-    assert len(desk.as_().get(URL).json()["characters"]) == 1
+    assert add(api.as_(api.key(scope=Scope.GENERATE))).status_code == 403
+    assert len(api.as_().get(URL).json()["characters"]) == 1
 
 
-def test_a_repeated_request_is_carried_out_once(desk: ApiDesk) -> None:
-    http = desk.as_(**{"Idempotency-Key": "one"})
+def test_a_repeated_request_is_carried_out_once(api: ApiServer) -> None:
+    http = api.as_(**{"Idempotency-Key": "one"})
     first, second = add(http), add(http)  # each with a boundary of its own
     assert (first.status_code, second.status_code, first.json()) == (201, 201, second.json())
     other = add(http, "momo")
@@ -132,13 +132,13 @@ def test_a_repeated_request_is_carried_out_once(desk: ApiDesk) -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused_and_nothing_written(
-    desk: ApiDesk, fields: dict[str, str], contents: list[bytes], says: str
+    api: ApiServer, fields: dict[str, str], contents: list[bytes], says: str
 ) -> None:
-    reply = desk.as_().post(URL, data=fields, files=files(*contents))
+    reply = api.as_().post(URL, data=fields, files=files(*contents))
     assert (reply.status_code, reply.headers["content-type"]) == (422, "application/problem+json")
     assert says in reply.json()["detail"]
-    assert desk.as_().get(URL).json() == {"characters": []}
+    assert api.as_().get(URL).json() == {"characters": []}
 
 
-def test_a_body_beyond_its_limit_is_refused(desk: ApiDesk) -> None:
-    assert add(desk.as_(), "lulu", bytes(33 * 2**20)).status_code == 413
+def test_a_body_beyond_its_limit_is_refused(api: ApiServer) -> None:
+    assert add(api.as_(), "lulu", bytes(33 * 2**20)).status_code == 413

@@ -11,8 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-import api.event_stream
-from tests.support.api_desk import ApiDesk
+from tests.support.api_server import ApiServer
 from tests.support.sandbox_client import until
 
 
@@ -42,13 +41,13 @@ class Listener:
 
 
 @contextmanager
-def listening(desk: ApiDesk, token: str, *, query: str = "", **headers: str) -> Iterator[Listener]:
+def listening(api: ApiServer, token: str, *, query: str = "", **headers: str) -> Iterator[Listener]:
     seen, enough, sockets = Listener(), threading.Event(), list[socket.socket]()
     client = httpx2.Client(trust_env=False, timeout=30)
     given = {"Authorization": f"Bearer {token}", **headers}
 
     def run() -> None:
-        with client.stream("GET", f"{desk.base}/api/events{query}", headers=given) as reply:
+        with client.stream("GET", f"{api.base}/api/events{query}", headers=given) as reply:
             assert reply.headers["content-type"].startswith("text/event-stream")
             sockets.append(reply.extensions["network_stream"].get_extra_info("socket"))
             try:
@@ -69,15 +68,15 @@ def listening(desk: ApiDesk, token: str, *, query: str = "", **headers: str) -> 
         client.close()
 
 
-def test_a_generation_is_told_step_by_step_without_a_gap(desk: ApiDesk) -> None:
+def test_a_generation_is_told_step_by_step_without_a_gap(api: ApiServer) -> None:
     # Events get their numbers a moment after they happened, and "from now on" means after the last number.
-    with listening(desk, desk.key()) as earlier:
-        desk.generate()
-        desk.work()
+    with listening(api, api.key()) as earlier:
+        api.generate()
+        api.work()
         until(lambda: "generation.completed" in earlier.types, what="the end of the first")
-    with listening(desk, desk.key()) as seen:
-        made = desk.generate()
-        desk.work()
+    with listening(api, api.key()) as seen:
+        made = api.generate()
+        api.work()
         until(lambda: "generation.completed" in seen.types, what="the end")
     assert seen.types[:3] == ["listening", "batch.created", "generation.admitted"]
     assert seen.ids == list(range(seen.ids[0], seen.ids[0] + len(seen.ids)))
@@ -85,26 +84,26 @@ def test_a_generation_is_told_step_by_step_without_a_gap(desk: ApiDesk) -> None:
     assert (last["generationId"], last["status"], last["costUsd"]) == (made["id"], "completed", "0.15")
 
 
-def test_a_listener_goes_on_where_it_left_off(desk: ApiDesk) -> None:
-    with listening(desk, desk.key()) as first:
-        desk.generate()
-        desk.work()
+def test_a_listener_goes_on_where_it_left_off(api: ApiServer) -> None:
+    with listening(api, api.key()) as first:
+        api.generate()
+        api.work()
         until(lambda: "generation.completed" in first.types, what="the end")
-    desk.generate()
-    desk.work()
-    with listening(desk, desk.key(), **{"Last-Event-ID": str(first.ids[2])}) as second:
+    api.generate()
+    api.work()
+    with listening(api, api.key(), **{"Last-Event-ID": str(first.ids[2])}) as second:
         until(lambda: second.types.count("generation.completed") == 2, what="both ends")
     assert second.ids == list(range(first.ids[3], second.ids[-1] + 1))
-    with listening(desk, desk.key(), query="?after=0") as third:
+    with listening(api, api.key(), query="?after=0") as third:
         until(lambda: third.types.count("generation.completed") == 2, what="both ends")
     assert third.ids == list(range(1, second.ids[-1] + 1))
 
 
-def test_nothing_of_another_team_is_heard(desk: ApiDesk) -> None:
-    with listening(desk, desk.key("others")) as others, listening(desk, desk.key()) as ours:
-        made = desk.generate()
-        theirs = desk.generate(token=desk.key("others"))
-        desk.work()
+def test_nothing_of_another_team_is_heard(api: ApiServer) -> None:
+    with listening(api, api.key("others")) as others, listening(api, api.key()) as ours:
+        made = api.generate()
+        theirs = api.generate(token=api.key("others"))
+        api.work()
         until(lambda: "generation.completed" in ours.types, what="our end")
         until(lambda: "generation.completed" in others.types, what="their end")
     assert {event.get("generationId") for event in ours.events} <= {None, made["id"]}
@@ -112,33 +111,33 @@ def test_nothing_of_another_team_is_heard(desk: ApiDesk) -> None:
     assert others.ids == list(range(1, len(others.ids) + 1)), "numbers say nothing about another team either"
 
 
-def test_one_batch_can_be_listened_to(desk: ApiDesk) -> None:
-    first, second = desk.generate(), desk.generate()
-    with listening(desk, desk.key(), query=f"?after=0&batchId={second['batchId']}") as seen:
-        desk.work()
+def test_one_batch_can_be_listened_to(api: ApiServer) -> None:
+    first, second = api.generate(), api.generate()
+    with listening(api, api.key(), query=f"?after=0&batchId={second['batchId']}") as seen:
+        api.work()
         until(lambda: "generation.completed" in seen.types, what="the end")
     assert {event.get("batchId") for event in seen.events} == {None, second["batchId"]}
     assert first["batchId"] != second["batchId"]
-    http = desk.as_()
+    http = api.as_()
     assert http.get("/api/events", params={"batchId": str(uuid.uuid4())}).status_code == 404
     assert http.get("/api/events", headers={"Last-Event-ID": "x"}).status_code == 422
 
 
-def test_a_listener_with_a_revoked_key_hears_no_more(desk: ApiDesk) -> None:
+def test_a_listener_with_a_revoked_key_hears_no_more(api: ApiServer) -> None:
     from pipeline.operator import keys
 
-    token = desk.key(rate_limit="100/s")
+    token = api.key(rate_limit="100/s")
     client = httpx2.Client(trust_env=False, timeout=60)
-    with client.stream("GET", f"{desk.base}/api/events", headers={"Authorization": f"Bearer {token}"}) as reply:
+    with client.stream("GET", f"{api.base}/api/events", headers={"Authorization": f"Bearer {token}"}) as reply:
         lines = reply.iter_lines()
         assert next(lines)
-        keys.revoke(desk.resources, token[:11])
+        keys.revoke(api.resources, token[:11])
         assert all(not line.startswith("id: 9") for line in lines), "the stream ends by itself"
     client.close()
 
 
-def test_who_hears_of_nothing_hears_that_the_connection_lives(desk: ApiDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_hears_of_nothing_hears_that_the_connection_lives(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.event_stream, "_ALIVE_S", 0.2)
-    with desk.as_().stream("GET", "/api/events") as reply:
+    with api.as_().stream("GET", "/api/events") as reply:
         said = (line for line in reply.iter_lines() if line.startswith(":"))
         assert [next(said) for _ in range(3)] == [": alive"] * 3

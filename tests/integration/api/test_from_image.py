@@ -14,7 +14,7 @@ from db.session import Database
 from domain.access import Scope
 from sandbox.drawing.picture import draw
 from tests.conftest import Sent
-from tests.support.api_desk import ApiDesk, api_desk
+from tests.support.api_server import ApiServer, api_server
 from tests.support.commands import ROOT
 from validation.clip import ClipScorer
 
@@ -29,9 +29,9 @@ def scorer() -> Iterator[ClipScorer]:
 
 
 @pytest.fixture
-def seeing(database: Database, studio: str, sent: Sent, home: Path, scorer: ClipScorer) -> Iterator[ApiDesk]:
-    """A desk whose steps have the model, as a worker of the role `gpu` has."""
-    with api_desk(database, sandbox=studio, sent=sent, home=home) as opened:
+def seeing(database: Database, studio: str, sent: Sent, home: Path, scorer: ClipScorer) -> Iterator[ApiServer]:
+    """A server whose steps have the model, as a worker of the role `gpu` has."""
+    with api_server(database, sandbox=studio, sent=sent, home=home) as opened:
         opened.resources = replace(opened.resources, scorer=scorer, scoring_model=CLIP)
         yield opened
 
@@ -48,12 +48,12 @@ def photo() -> bytes:
     return out.getvalue()
 
 
-def send(desk: ApiDesk, content: bytes, *, token: str | None = None, headers: Any = None, **fields: str) -> Any:
+def send(api: ApiServer, content: bytes, *, token: str | None = None, headers: Any = None, **fields: str) -> Any:
     files = {"image": ("../photo.jpg", content, "image/jpeg")}
-    return desk.as_(token).post(ROUTE, files=files, data=fields, headers=headers or {})
+    return api.as_(token).post(ROUTE, files=files, data=fields, headers=headers or {})
 
 
-def test_an_upload_becomes_a_prompt_and_a_picture(seeing: ApiDesk, photo: bytes) -> None:
+def test_an_upload_becomes_a_prompt_and_a_picture(seeing: ApiServer, photo: bytes) -> None:
     reply = send(seeing, photo, userId="user-123", settings='{"quality": "hd", "size": "square"}', candidates="2")
     assert (reply.status_code, reply.headers["location"]) == (202, reply.json()["statusUrl"])
     assert (reply.json()["prompt"], reply.json()["state"]) == ("(from photo.jpg)", "preparing")
@@ -73,25 +73,25 @@ def test_an_upload_becomes_a_prompt_and_a_picture(seeing: ApiDesk, photo: bytes)
     assert b"Exif" not in kept
 
 
-def test_a_picture_is_deleted_with_its_generation(desk: ApiDesk, photo: bytes) -> None:
-    made, other = send(desk, photo).json(), send(desk, photo).json()
+def test_a_picture_is_deleted_with_its_generation(api: ApiServer, photo: bytes) -> None:
+    made, other = send(api, photo).json(), send(api, photo).json()
     key = made["pipelineData"]["prepare"]["image"]
-    assert desk.as_().delete(made["statusUrl"]).json()["finished"]
-    assert desk.resources.store.get(key), "another generation has the same picture"
-    assert desk.as_().delete(other["statusUrl"]).json()["finished"]
+    assert api.as_().delete(made["statusUrl"]).json()["finished"]
+    assert api.resources.store.get(key), "another generation has the same picture"
+    assert api.as_().delete(other["statusUrl"]).json()["finished"]
     with pytest.raises(FileNotFoundError):
-        desk.resources.store.get(key)
+        api.resources.store.get(key)
 
 
-def test_one_key_is_one_generation_however_its_form_is_cut(desk: ApiDesk, photo: bytes) -> None:
+def test_one_key_is_one_generation_however_its_form_is_cut(api: ApiServer, photo: bytes) -> None:
     headers = {"Idempotency-Key": "once"}
-    desk.key()
+    api.key()
     with ThreadPoolExecutor(4) as threads:
-        replies = list(threads.map(lambda _: send(desk, photo, headers=headers), range(4)))
+        replies = list(threads.map(lambda _: send(api, photo, headers=headers), range(4)))
     assert {one.status_code for one in replies} <= {202, 409}
-    assert send(desk, photo, headers=headers).json()["id"] in {one.json().get("id") for one in replies}
-    assert len(desk.as_().get("/api/generate").json()["generations"]) == 1
-    other = send(desk, photo, headers=headers, prompt="seen from behind")
+    assert send(api, photo, headers=headers).json()["id"] in {one.json().get("id") for one in replies}
+    assert len(api.as_().get("/api/generate").json()["generations"]) == 1
+    other = send(api, photo, headers=headers, prompt="seen from behind")
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
 
 
@@ -112,28 +112,28 @@ def test_one_key_is_one_generation_however_its_form_is_cut(desk: ApiDesk, photo:
     ids=str,
 )
 def test_what_cannot_be_used_is_a_problem_and_nothing_is_written(
-    desk: ApiDesk, photo: bytes, content: bytes | None, fields: dict[str, str], sentence: str
+    api: ApiServer, photo: bytes, content: bytes | None, fields: dict[str, str], sentence: str
 ) -> None:
-    reply = send(desk, photo if content is None else content, **fields)
+    reply = send(api, photo if content is None else content, **fields)
     assert reply.headers["content-type"] == "application/problem+json"
     assert reply.status_code == (503 if "words" in sentence and "own" not in sentence else 422)
     assert sentence in reply.json()["detail"]
-    assert desk.as_().get("/api/generate").json()["generations"] == []
-    assert not list((desk.resources.store.path_of("inputs/ab/" + "ab" * 32 + ".jpg").parents[1]).glob("*/*"))
+    assert api.as_().get("/api/generate").json()["generations"] == []
+    assert not list((api.resources.store.path_of("inputs/ab/" + "ab" * 32 + ".jpg").parents[1]).glob("*/*"))
 
 
-def test_limits_of_size_and_pixels(desk: ApiDesk) -> None:
+def test_limits_of_size_and_pixels(api: ApiServer) -> None:
     out = io.BytesIO()
     Image.new("1", (8000, 8000)).save(out, format="PNG")
-    assert "at most 40,000,000 pixels" in send(desk, out.getvalue()).json()["detail"]
-    assert "20,971,520" in send(desk, b"\xff\xd8" + bytes(21 * 2**20)).json()["detail"]
-    assert send(desk, bytes(33 * 2**20)).status_code == 413
-    big = desk.as_().post(ROUTE, json={"vltSpec": {"garmentType": "x" * 2**21}})
+    assert "at most 40,000,000 pixels" in send(api, out.getvalue()).json()["detail"]
+    assert "20,971,520" in send(api, b"\xff\xd8" + bytes(21 * 2**20)).json()["detail"]
+    assert send(api, bytes(33 * 2**20)).status_code == 413
+    big = api.as_().post(ROUTE, json={"vltSpec": {"garmentType": "x" * 2**21}})
     assert big.status_code == 413
 
 
-def test_bodies_of_other_kinds(desk: ApiDesk, photo: bytes) -> None:
-    http = desk.as_()
+def test_bodies_of_other_kinds(api: ApiServer, photo: bytes) -> None:
+    http = api.as_()
     assert http.post(ROUTE, content=photo, headers={"Content-Type": "image/jpeg"}).status_code == 415
     twice = http.post(ROUTE, files=[("image", ("a.jpg", photo)), ("image", ("b.jpg", photo))])
     assert (twice.status_code, "Too many files" in twice.json()["detail"]) == (422, True)
@@ -144,13 +144,13 @@ def test_bodies_of_other_kinds(desk: ApiDesk, photo: bytes) -> None:
     assert http.post(ROUTE, json={}).json()["detail"].startswith("say what the picture should show")
 
 
-def test_a_batch_reads_no_file_of_the_server(desk: ApiDesk) -> None:
+def test_a_batch_reads_no_file_of_the_server(api: ApiServer) -> None:
     order = {"name": "order", "prompts": [{"image": "/etc/hostname"}], "settings": {"provider": "sandbox"}}
-    reply = desk.as_().post("/api/batches", json=order)
+    reply = api.as_().post("/api/batches", json=order)
     assert (reply.status_code, "file of another machine" in reply.json()["detail"]) == (422, True)
 
 
-def test_who_may(desk: ApiDesk, photo: bytes) -> None:
-    assert send(desk, photo, token=desk.key(scope=Scope.READ)).status_code == 403
-    made = send(desk, photo, token=desk.key("others", Scope.GENERATE)).json()
-    assert desk.as_().get(made["statusUrl"]).status_code == 404
+def test_who_may(api: ApiServer, photo: bytes) -> None:
+    assert send(api, photo, token=api.key(scope=Scope.READ)).status_code == 403
+    made = send(api, photo, token=api.key("others", Scope.GENERATE)).json()
+    assert api.as_().get(made["statusUrl"]).status_code == 404

@@ -12,48 +12,48 @@ import api.main
 from api.main import bound
 from benchmarks.listener_clients import Listener
 from pipeline.operator import events
-from tests.support.api_desk import ApiDesk
+from tests.support.api_server import ApiServer
 from tests.support.sandbox_client import until
 
 #: More than there are threads for routes (8) or connections to Postgres (16).
 _MANY = 50
 
 
-def test_no_event_is_missed_and_no_thread_and_no_connection_is_taken(desk: ApiDesk) -> None:
-    request = f"GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {desk.key()}\r\n".encode()
+def test_no_event_is_missed_and_no_thread_and_no_connection_is_taken(api: ApiServer) -> None:
+    request = f"GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.key()}\r\n".encode()
     listeners = [Listener(request, timed=False) for _ in range(_MANY)]
-    asyncio.run(asyncio.wait_for(_while_listening(desk, listeners), 300))
+    asyncio.run(asyncio.wait_for(_while_listening(api, listeners), 300))
     assert [(one.gaps, one.dropped) for one in listeners] == [(0, 0)] * _MANY
     assert {one.seen for one in listeners[1:]} == {listeners[1].last}, "who listened all the time saw all from 1 on"
 
 
-async def _while_listening(desk: ApiDesk, listeners: list[Listener]) -> None:
-    port = int(desk.base.rpartition(":")[2])
+async def _while_listening(api: ApiServer, listeners: list[Listener]) -> None:
+    port = int(api.base.rpartition(":")[2])
     before = _threads()
     for one in listeners:
         await one.connect("127.0.0.1", port)
     for one in listeners:
         await one.greeted.wait()
     assert _threads() == before
-    pool = desk.resources.database.engine.pool
+    pool = api.resources.database.engine.pool
     assert isinstance(pool, QueuePool)
     # What numbers events has one now and then.
     await asyncio.to_thread(until, lambda: not pool.checkedout(), what="a moment without a connection in use")
-    await asyncio.to_thread(_generate, desk)
+    await asyncio.to_thread(_generate, api)
     await listeners[0].hang_up()
-    last = await asyncio.to_thread(_generate, desk)
+    last = await asyncio.to_thread(_generate, api)
     await listeners[0].connect("127.0.0.1", port)
     for one in listeners:
         await one.reached(last)
         await one.hang_up()
 
 
-def _generate(desk: ApiDesk) -> int:
+def _generate(api: ApiServer) -> int:
     """Have a generation made; returns the number of its last event."""
-    made = desk.generate()
-    desk.work()
+    made = api.generate()
+    api.work()
     while True:
-        found = events.after(desk.resources, "local", 0)
+        found = events.after(api.resources, "local", 0)
         if any(one.type == "generation.completed" and one.data["generationId"] == made["id"] for one in found):
             return found[-1].number
         time.sleep(0.05)

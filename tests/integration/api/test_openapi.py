@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.support.api_desk import ApiDesk, environment_without_proxies
+from tests.support.api_server import ApiServer, environment_without_proxies
 
 CHECKS = (
     "not_a_server_error",
@@ -21,12 +21,12 @@ CHECKS = (
 
 
 @pytest.mark.timeout(900)
-def test_schemathesis_finds_nothing(desk: ApiDesk, tmp_path: Path) -> None:
-    desk.generate()
-    desk.work()
+def test_schemathesis_finds_nothing(api: ApiServer, tmp_path: Path) -> None:
+    api.generate()
+    api.work()
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "run", f"{desk.base}/openapi.json"),
-        *("--header", f"Authorization: Bearer {desk.key()}"),
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{api.base}/openapi.json"),
+        *("--header", f"Authorization: Bearer {api.key()}"),
         *("--checks", ",".join(CHECKS)),
         # A stream without an end has a test of its own.
         *("--exclude-path", "/api/events"),
@@ -40,8 +40,8 @@ def test_schemathesis_finds_nothing(desk: ApiDesk, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-2000:]
 
 
-def test_every_operation_is_described_for_people_and_programs(desk: ApiDesk) -> None:
-    document = httpx2.get(f"{desk.base}/openapi.json", trust_env=False, timeout=60).json()
+def test_every_operation_is_described_for_people_and_programs(api: ApiServer) -> None:
+    document = httpx2.get(f"{api.base}/openapi.json", trust_env=False, timeout=60).json()
     operations = [one for methods in document["paths"].values() for one in methods.values()]
     assert len({one["operationId"] for one in operations}) == len(operations)
     assert all(one.get("description") for one in operations)

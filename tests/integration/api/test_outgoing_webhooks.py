@@ -19,7 +19,7 @@ from domain.errors import BadInput, ProviderDown
 from pipeline.operator import webhook_delivery
 from providers.transport.outgoing import WebhookSender, check_url, new_secret
 from tests.conftest import Sent
-from tests.support.api_desk import ApiDesk, api_desk
+from tests.support.api_server import ApiServer, api_server
 from tests.support.sandbox_client import until
 
 
@@ -79,34 +79,34 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def local_desk(database: Database, studio: str, sent: Sent, home: Path) -> Iterator[ApiDesk]:
+def local_api(database: Database, studio: str, sent: Sent, home: Path) -> Iterator[ApiServer]:
     """An API that may send to this machine."""
-    with api_desk(database, sandbox=studio, sent=sent, home=home, local_webhooks=True) as opened:
+    with api_server(database, sandbox=studio, sent=sent, home=home, local_webhooks=True) as opened:
         yield opened
 
 
-def hastened(desk: ApiDesk, holds: Callable[[], bool], *, what: str) -> None:
+def hastened(api: ApiServer, holds: Callable[[], bool], *, what: str) -> None:
     """Wait for what the background does; what it would do later is due now."""
 
     def now() -> bool:
-        desk.books.sql("UPDATE batch_webhooks SET due_at = now() WHERE due_at < now() + interval '14 minutes'")
+        api.books.sql("UPDATE batch_webhooks SET due_at = now() WHERE due_at < now() + interval '14 minutes'")
         return holds()
 
     until(now, what=what)
 
 
-def row_of(desk: ApiDesk, made: Any) -> Any:
-    row = webhook_delivery.of(desk.resources, made["id"])
+def row_of(api: ApiServer, made: Any) -> Any:
+    row = webhook_delivery.of(api.resources, made["id"])
     assert row is not None
     return row
 
 
-def ordered(desk: ApiDesk, receiver: Receiver) -> Any:
+def ordered(api: ApiServer, receiver: Receiver) -> Any:
     """A finished batch of two with a receiver."""
     order = {"name": "told", "prompts": ["a pig", "a cow"], "webhookUrl": receiver.url, "maxCostUsd": "5"}
-    made = desk.as_().post("/api/batches", json=order).json()
+    made = api.as_().post("/api/batches", json=order).json()
     receiver.secret = made["webhookSecret"]
-    desk.work()
+    api.work()
     return made
 
 
@@ -114,45 +114,45 @@ def ends(receiver: Receiver) -> int:
     return [document["type"] for _, document in receiver.taken].count("generation.completed")
 
 
-def test_every_event_comes_signed_and_in_order(local_desk: ApiDesk, receiver: Receiver) -> None:
-    made = ordered(local_desk, receiver)
-    hastened(local_desk, lambda: ends(receiver) == 2, what="both ends")
+def test_every_event_comes_signed_and_in_order(local_api: ApiServer, receiver: Receiver) -> None:
+    made = ordered(local_api, receiver)
+    hastened(local_api, lambda: ends(receiver) == 2, what="both ends")
     assert receiver.numbers == sorted(set(receiver.numbers))
     assert receiver.taken[0][1]["type"] == "batch.created"
     assert {document["data"]["batchId"] for _, document in receiver.taken} == {made["id"]}
 
 
-def test_a_receiver_that_fails_gets_everything_when_it_is_back(local_desk: ApiDesk, receiver: Receiver) -> None:
+def test_a_receiver_that_fails_gets_everything_when_it_is_back(local_api: ApiServer, receiver: Receiver) -> None:
     receiver.status = 500
-    made = ordered(local_desk, receiver)
-    hastened(local_desk, lambda: row_of(local_desk, made).tries >= 5, what="five tries")
-    row = row_of(local_desk, made)
+    made = ordered(local_api, receiver)
+    hastened(local_api, lambda: row_of(local_api, made).tries >= 5, what="five tries")
+    row = row_of(local_api, made)
     assert (row.given_up_at, row.last_error, receiver.taken) == (None, "the receiver answered 500", [])
-    local_desk.books.sql("UPDATE batch_webhooks SET failing_since = now() - interval '10 minutes'")
+    local_api.books.sql("UPDATE batch_webhooks SET failing_since = now() - interval '10 minutes'")
     receiver.status = 200
-    hastened(local_desk, lambda: ends(receiver) == 2, what="both ends")
+    hastened(local_api, lambda: ends(receiver) == 2, what="both ends")
     assert receiver.numbers == sorted(receiver.numbers)
 
 
-def test_after_a_day_it_is_given_up_until_somebody_asks_for_it_again(local_desk: ApiDesk, receiver: Receiver) -> None:
+def test_after_a_day_it_is_given_up_until_somebody_asks_for_it_again(local_api: ApiServer, receiver: Receiver) -> None:
     receiver.status = 503
-    made = ordered(local_desk, receiver)
-    hastened(local_desk, lambda: row_of(local_desk, made).tries > 0, what="a first try")
-    local_desk.books.sql("UPDATE batch_webhooks SET failing_since = now() - interval '25 hours'")
-    hastened(local_desk, lambda: row_of(local_desk, made).given_up_at is not None, what="the end of patience")
+    made = ordered(local_api, receiver)
+    hastened(local_api, lambda: row_of(local_api, made).tries > 0, what="a first try")
+    local_api.books.sql("UPDATE batch_webhooks SET failing_since = now() - interval '25 hours'")
+    hastened(local_api, lambda: row_of(local_api, made).given_up_at is not None, what="the end of patience")
     receiver.status = 200
-    webhook_delivery.replay(local_desk.resources, made["id"])
-    hastened(local_desk, lambda: ends(receiver) == 2, what="both ends")
+    webhook_delivery.replay(local_api.resources, made["id"])
+    hastened(local_api, lambda: ends(receiver) == 2, what="both ends")
     first = list(receiver.taken)
-    webhook_delivery.replay(local_desk.resources, made["id"])
-    hastened(local_desk, lambda: ends(receiver) == 4, what="both ends again")
+    webhook_delivery.replay(local_api.resources, made["id"])
+    hastened(local_api, lambda: ends(receiver) == 4, what="both ends again")
     assert {one for one, _ in receiver.taken} == {one for one, _ in first}, "a repetition is known by its id"
 
 
-def test_nothing_is_sent_into_a_private_network(desk: ApiDesk, receiver: Receiver) -> None:
-    made = ordered(desk, receiver)
-    hastened(desk, lambda: row_of(desk, made).tries > 0, what="a try")
-    assert "private network" in row_of(desk, made).last_error
+def test_nothing_is_sent_into_a_private_network(api: ApiServer, receiver: Receiver) -> None:
+    made = ordered(api, receiver)
+    hastened(api, lambda: row_of(api, made).tries > 0, what="a try")
+    assert "private network" in row_of(api, made).last_error
     assert (receiver.taken, receiver.refused) == ([], 0)
     public = WebhookSender()
     for address in ("http://127.0.0.1:1/", "http://10.0.0.1/", "http://169.254.169.254/", "http://[::1]/"):

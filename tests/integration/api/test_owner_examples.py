@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.api_desk import ApiDesk, environment_without_proxies
+from tests.support.api_server import ApiServer, environment_without_proxies
 
 TEXT = (Path(__file__).parents[2] / "data" / "owner_generation_service.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(bash|javascript)\n(.*?)```", TEXT, flags=re.DOTALL)
@@ -30,9 +30,9 @@ def objects() -> dict[str, Any]:
     return found
 
 
-def run(desk: ApiDesk, tmp_path: Path, command: str, **placeholders: str) -> Any:
-    (tmp_path / ".curlrc").write_text(f'silent\nfail-with-body\nheader = "Authorization: Bearer {desk.key()}"\n')
-    text = command.replace("http://localhost:3001", desk.base)
+def run(api: ApiServer, tmp_path: Path, command: str, **placeholders: str) -> Any:
+    (tmp_path / ".curlrc").write_text(f'silent\nfail-with-body\nheader = "Authorization: Bearer {api.key()}"\n')
+    text = command.replace("http://localhost:3001", api.base)
     for name, value in placeholders.items():
         text = text.replace(f"{{{name.replace('_', '-')}}}", value)
     environment = {**environment_without_proxies(), "CURL_HOME": str(tmp_path), "HOME": str(tmp_path)}
@@ -43,43 +43,43 @@ def run(desk: ApiDesk, tmp_path: Path, command: str, **placeholders: str) -> Any
     return json.loads(done.stdout)
 
 
-def test_the_examples_of_curl(desk: ApiDesk, tmp_path: Path) -> None:
+def test_the_examples_of_curl(api: ApiServer, tmp_path: Path) -> None:
     full, short, status, listing, health = curls()
-    made = run(desk, tmp_path, full)
+    made = run(api, tmp_path, full)
     assert (made["status"], made["userId"]) == ("processing", "user-123")
     assert (made["provider"], made["model"]) == ("replicate", "google/nano-banana-pro")
     assert made["settings"] == {"aspect_ratio": "1:1", "size": "2K"}
     assert any("'google-imagen' is no more: Nano Banana Pro" in one for one in made["translated"])
     assert made["prompt"].endswith("Avoid: blurry, low quality, distorted.")
     assert made["pipelineData"]["row"]["asked"]["provider"] == "google-imagen"
-    assert run(desk, tmp_path, short)["status"] == "processing"
-    desk.work()
-    ended = run(desk, tmp_path, status, generation_id=made["id"])
+    assert run(api, tmp_path, short)["status"] == "processing"
+    api.work()
+    ended = run(api, tmp_path, status, generation_id=made["id"])
     assert (ended["status"], ended["cost"]) == ("completed", "0.15")
     (asset,) = ended["assets"]
     assert asset["best"]
-    assert desk.as_().get(asset["url"]).headers["content-type"].startswith("image/")
-    assert [one["id"] for one in run(desk, tmp_path, listing)["generations"]] == [made["id"]]
-    assert [stage["number"] for stage in run(desk, tmp_path, health)["stages"]] == list(range(1, 12))
+    assert api.as_().get(asset["url"]).headers["content-type"].startswith("image/")
+    assert [one["id"] for one in run(api, tmp_path, listing)["generations"]] == [made["id"]]
+    assert [stage["number"] for stage in run(api, tmp_path, health)["stages"]] == list(range(1, 12))
 
 
-def test_the_examples_of_javascript(desk: ApiDesk) -> None:
-    given, http = objects(), desk.as_()
+def test_the_examples_of_javascript(api: ApiServer) -> None:
+    given, http = objects(), api.as_()
     made = http.post("/api/generate/from-prompt", json=given["generateFromPrompt"]).json()
     assert made["settings"] == {"aspect_ratio": "16:9", "size": "2K"}
-    desk.work()
+    api.work()
     said = http.post(f"/api/generate/{made['id']}/feedback", json=given["stringify"])
     assert (said.status_code, said.json()["feedbackType"]) == (201, "outlier")
     (kept,) = http.get(f"/api/generate/{made['id']}").json()["feedback"]
     assert (kept["rating"], kept["comment"], kept["userId"]) == (5, given["stringify"]["comment"], "user-123")
 
 
-def test_a_specification_in_javascript(desk: ApiDesk) -> None:
-    given, http = objects()["generateFromImage"], desk.as_()
+def test_a_specification_in_javascript(api: ApiServer) -> None:
+    given, http = objects()["generateFromImage"], api.as_()
     made = http.post("/api/generate/from-image", json=given).json()
     assert (made["state"], made["userId"], made["model"]) == ("preparing", "user-123", "google/nano-banana-pro")
     assert any("'google-imagen' is no more" in one for one in made["translated"])
-    desk.work()
+    api.work()
     ended = http.get(made["statusUrl"]).json()
     assert (ended["status"], ended["settings"]) == ("completed", {"aspect_ratio": "1:1", "size": "2K"})
     assert ended["prompt"].startswith("A burgundy silk satin evening gown, elegant style.")
@@ -87,10 +87,10 @@ def test_a_specification_in_javascript(desk: ApiDesk) -> None:
     assert done == ["analysis", "enhancement", "routing", "generation", "storage"]
 
 
-def test_dall_e_answers_with_its_successor(desk: ApiDesk) -> None:
-    made = desk.generate(settings={"provider": "dall-e", "quality": "hd", "size": "1792x1024"})
+def test_dall_e_answers_with_its_successor(api: ApiServer) -> None:
+    made = api.generate(settings={"provider": "dall-e", "quality": "hd", "size": "1792x1024"})
     assert (made["provider"], made["model"]) == ("openai", "gpt-image-2.5-sunburst")
     assert made["settings"] == {"aspect_ratio": "16:9", "quality": "high"}
     assert len(made["translated"]) == 3
-    desk.work()
-    assert desk.as_().get(made["statusUrl"]).json()["status"] == "completed"
+    api.work()
+    assert api.as_().get(made["statusUrl"]).json()["status"] == "completed"

@@ -10,17 +10,17 @@ from domain.access import Scope
 from pipeline.characters import definitions
 from pipeline.characters.definitions import NewCharacter
 from pipeline.operator import lanes
-from tests.support.api_desk import ApiDesk
+from tests.support.api_server import ApiServer
 
 REFERENCE = Path(__file__).parents[3] / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png"
 NASTY = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 
 
-def signed_in(desk: ApiDesk, token: str | None = None) -> tuple[httpx2.Client, str]:
+def signed_in(api: ApiServer, token: str | None = None) -> tuple[httpx2.Client, str]:
     """A browser's client after signing in, and the token of its forms."""
-    http = httpx2.Client(base_url=desk.base, trust_env=False, timeout=60, headers={"Accept": "text/html"})
-    desk.stack.enter_context(http)
-    answer = http.post("/sign-in", data={"key": token or desk.key()})
+    http = httpx2.Client(base_url=api.base, trust_env=False, timeout=60, headers={"Accept": "text/html"})
+    api.stack.enter_context(http)
+    answer = http.post("/sign-in", data={"key": token or api.key()})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
@@ -31,9 +31,9 @@ def signed_in(desk: ApiDesk, token: str | None = None) -> tuple[httpx2.Client, s
     return http, found[1]
 
 
-def test_a_stranger_is_asked_for_a_key_on_every_page(desk: ApiDesk) -> None:
-    made = desk.generate()
-    http = httpx2.Client(base_url=desk.base, trust_env=False, headers={"Accept": "text/html"})
+def test_a_stranger_is_asked_for_a_key_on_every_page(api: ApiServer) -> None:
+    made = api.generate()
+    http = httpx2.Client(base_url=api.base, trust_env=False, headers={"Accept": "text/html"})
     for path in ("/", f"/batches/{made['batchId']}", "/analytics", "/characters", "/lanes", f"/cards/{made['id']}"):
         answer = http.get(path)
         assert (answer.status_code, 'action="/sign-in"' in answer.text) == (401, True), path
@@ -42,8 +42,8 @@ def test_a_stranger_is_asked_for_a_key_on_every_page(desk: ApiDesk) -> None:
     http.close()
 
 
-def test_every_page_is_shut_to_what_is_not_its_own(desk: ApiDesk) -> None:
-    http, _ = signed_in(desk)
+def test_every_page_is_shut_to_what_is_not_its_own(api: ApiServer) -> None:
+    http, _ = signed_in(api)
     for path in ("/", "/analytics", "/characters", "/lanes", "/nothing"):
         policy = http.get(path).headers["content-security-policy"]
         assert "unsafe" not in policy
@@ -54,25 +54,25 @@ def test_every_page_is_shut_to_what_is_not_its_own(desk: ApiDesk) -> None:
         assert http.get(name).status_code == 200
 
 
-def test_a_batch_names_its_character_be_it_removed_since(desk: ApiDesk) -> None:
-    http, _ = signed_in(desk)
+def test_a_batch_names_its_character_be_it_removed_since(api: ApiServer) -> None:
+    http, _ = signed_in(api)
     lulu = NewCharacter(
         name="lulu", description="", references=[REFERENCE], core=0.75, style=0.6, origin="set by a person"
     )
-    definitions.add(desk.resources, lulu)
-    page = f"/batches/{desk.generate(character='lulu')['batchId']}"
+    definitions.add(api.resources, lulu)
+    page = f"/batches/{api.generate(character='lulu')['batchId']}"
     assert "<bdi>lulu</bdi></p>" in http.get(page).text
-    definitions.remove(desk.resources, "lulu")
+    definitions.remove(api.resources, "lulu")
     after = http.get(page).text
     assert re.search(r"<bdi>lulu</bdi> <small>\(removed on [^)]+\)</small>", after)
     assert 'id="judge"' in after
 
 
-def test_what_people_wrote_is_text(desk: ApiDesk) -> None:
-    http, _ = signed_in(desk)
+def test_what_people_wrote_is_text(api: ApiServer) -> None:
+    http, _ = signed_in(api)
     order = {"name": NASTY, "prompts": [{"prompt": NASTY, "theme": NASTY}, "a pig"], "userId": NASTY}
-    made = desk.as_().post("/api/batches", json=order).json()
-    desk.as_().post(f"{made['statusUrl']}/pause", json={"reason": NASTY})
+    made = api.as_().post("/api/batches", json=order).json()
+    api.as_().post(f"{made['statusUrl']}/pause", json={"reason": NASTY})
     for path in ("/", f"/batches/{made['id']}", "/analytics"):
         page = http.get(path).text
         assert "<script>alert" not in page
@@ -80,21 +80,21 @@ def test_what_people_wrote_is_text(desk: ApiDesk) -> None:
     assert "&lt;script&gt;alert(1)" in http.get(f"/batches/{made['id']}").text
 
 
-def test_the_page_tells_what_is_to_come_and_admins_who_changed_what(desk: ApiDesk) -> None:
-    desk.generate()
-    lanes.close(desk.resources, "ttapi", reason="lunch", by="boss")
-    http, _ = signed_in(desk)
+def test_the_page_tells_what_is_to_come_and_admins_who_changed_what(api: ApiServer) -> None:
+    api.generate()
+    lanes.close(api.resources, "ttapi", reason="lunch", by="boss")
+    http, _ = signed_in(api)
     assert "too few are finished (0 of at least 10)" in http.get("/analytics").text
     told = http.get("/lanes").text
     assert "Who did what" in told
     assert "<bdi>boss</bdi> lane closed" in told
-    reader, _ = signed_in(desk, desk.key(scope=Scope.READ))
+    reader, _ = signed_in(api, api.key(scope=Scope.READ))
     assert "Who did what" not in reader.get("/lanes").text
 
 
-def test_a_form_of_another_page_does_nothing(desk: ApiDesk) -> None:
-    made = desk.generate()
-    http, token = signed_in(desk)
+def test_a_form_of_another_page_does_nothing(api: ApiServer) -> None:
+    made = api.generate()
+    http, token = signed_in(api)
     address = f"/batches/{made['batchId']}/pause"
     for data, headers in (
         ({}, {}),
@@ -102,18 +102,18 @@ def test_a_form_of_another_page_does_nothing(desk: ApiDesk) -> None:
         ({"form_token": token}, {"Sec-Fetch-Site": "cross-site"}),
     ):
         assert http.post(address, data=data, headers=headers).status_code == 403
-    assert desk.as_().get(f"/api/batches/{made['batchId']}").json()["paused"] is None
+    assert api.as_().get(f"/api/batches/{made['batchId']}").json()["paused"] is None
     # A cookie alone is good for looking, not for the API's own posts.
     assert http.post(f"/api/batches/{made['batchId']}/pause").status_code == 401
     assert http.post(address, data={"form_token": token}).status_code == 303
-    assert desk.as_().get(f"/api/batches/{made['batchId']}").json()["paused"] == "paused on the page"
+    assert api.as_().get(f"/api/batches/{made['batchId']}").json()["paused"] == "paused on the page"
 
 
-def test_a_visitor_of_another_team_finds_nothing(desk: ApiDesk) -> None:
-    made = desk.generate()
-    desk.work()
-    (asset,) = desk.as_().get(made["statusUrl"]).json()["assets"]
-    http, token = signed_in(desk, desk.key("others"))
+def test_a_visitor_of_another_team_finds_nothing(api: ApiServer) -> None:
+    made = api.generate()
+    api.work()
+    (asset,) = api.as_().get(made["statusUrl"]).json()["assets"]
+    http, token = signed_in(api, api.key("others"))
     for path in (
         f"/batches/{made['batchId']}",
         f"/cards/{made['id']}",
@@ -127,9 +127,9 @@ def test_a_visitor_of_another_team_finds_nothing(desk: ApiDesk) -> None:
 
 
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.GENERATE])
-def test_a_visitor_does_no_more_than_the_key_may(desk: ApiDesk, scope: Scope) -> None:
-    made = desk.generate()
-    http, token = signed_in(desk, desk.key(scope=scope))
+def test_a_visitor_does_no_more_than_the_key_may(api: ApiServer, scope: Scope) -> None:
+    made = api.generate()
+    http, token = signed_in(api, api.key(scope=scope))
     page = http.get(f"/batches/{made['batchId']}").text
     assert ("/pause" in page) == (scope is Scope.GENERATE)
     assert "/budget" not in page
@@ -137,13 +137,13 @@ def test_a_visitor_does_no_more_than_the_key_may(desk: ApiDesk, scope: Scope) ->
     assert budget.status_code == 403
 
 
-def test_a_session_ends_with_its_key_and_by_signing_out(desk: ApiDesk) -> None:
+def test_a_session_ends_with_its_key_and_by_signing_out(api: ApiServer) -> None:
     from pipeline.operator import keys
 
-    http, token = signed_in(desk)
+    http, token = signed_in(api)
     assert http.post("/sign-out", data={"form_token": token}).status_code == 303
     assert http.get("/").status_code == 401
-    key = desk.key(scope=Scope.READ)
-    other, _ = signed_in(desk, key)
-    keys.revoke(desk.resources, key[:11])
+    key = api.key(scope=Scope.READ)
+    other, _ = signed_in(api, key)
+    keys.revoke(api.resources, key[:11])
     assert other.get("/").status_code == 401

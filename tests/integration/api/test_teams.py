@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from domain.access import Scope
-from tests.support.api_desk import ApiDesk
+from tests.support.api_server import ApiServer
 
 #: What each route needs at least; a route that is not here fails the test below.
 NEEDS = {
@@ -62,8 +62,8 @@ BODIES: dict[str, Any] = {
 }
 
 
-def routes(desk: ApiDesk) -> list[str]:
-    document = httpx2.get(f"{desk.base}/openapi.json", trust_env=False, timeout=60).json()
+def routes(api: ApiServer) -> list[str]:
+    document = httpx2.get(f"{api.base}/openapi.json", trust_env=False, timeout=60).json()
     return [
         f"{method.upper()} {path}"
         for path, methods in document["paths"].items()
@@ -88,16 +88,16 @@ def ask(http: httpx2.Client, route: str, address: str) -> int:
     return http.request(method, address, json=BODIES.get(route) if method == "POST" else None).status_code
 
 
-def test_every_route_says_what_it_needs(desk: ApiDesk) -> None:
-    assert sorted(routes(desk)) == sorted(NEEDS)
+def test_every_route_says_what_it_needs(api: ApiServer) -> None:
+    assert sorted(routes(api)) == sorted(NEEDS)
 
 
-def test_another_teams_key_finds_nothing(desk: ApiDesk) -> None:
-    generation = desk.generate()
-    desk.work()
-    (picture,) = desk.as_().get(generation["statusUrl"]).json()["assets"]
-    http = desk.as_(desk.key("others"))
-    for route in routes(desk):
+def test_another_teams_key_finds_nothing(api: ApiServer) -> None:
+    generation = api.generate()
+    api.work()
+    (picture,) = api.as_().get(generation["statusUrl"]).json()["assets"]
+    http = api.as_(api.key("others"))
+    for route in routes(api):
         if "{id}" in route:
             address = address_of(route, generation=generation, batch_id=generation["batchId"], picture=picture["id"])
             assert ask(http, route, address) == 404, route
@@ -107,32 +107,32 @@ def test_another_teams_key_finds_nothing(desk: ApiDesk) -> None:
     assert {act["detail"]["key"] for act in http.get("/api/acts").json()["acts"]} == {"others-admin-1-0"}
     assert http.get("/api/cost").json()["chargedUsd"] == "0.00"
     assert http.get("/api/stats").json()["figures"] == []
-    after = desk.as_().get(generation["statusUrl"]).json()
+    after = api.as_().get(generation["statusUrl"]).json()
     assert (after["status"], after["feedback"]) == ("completed", [])
 
 
-def test_one_name_of_a_batch_is_two_batches_in_two_teams(desk: ApiDesk) -> None:
+def test_one_name_of_a_batch_is_two_batches_in_two_teams(api: ApiServer) -> None:
     order = {"name": "the same", "userId": "u1", "prompts": ["a pig"]}
-    first = desk.as_().post("/api/batches", json=order).json()
-    second = desk.as_(desk.key("others")).post("/api/batches", json=order).json()
+    first = api.as_().post("/api/batches", json=order).json()
+    second = api.as_(api.key("others")).post("/api/batches", json=order).json()
     assert (first["new"], second["new"], first["id"] != second["id"]) == (1, 1, True)
 
 
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.GENERATE, Scope.APPROVE])
-def test_a_lower_scope_does_no_more_than_it_may(desk: ApiDesk, scope: Scope) -> None:
-    generation = desk.generate()
-    http = desk.as_(desk.key(scope=scope))
+def test_a_lower_scope_does_no_more_than_it_may(api: ApiServer, scope: Scope) -> None:
+    generation = api.generate()
+    http = api.as_(api.key(scope=scope))
     for route, needed in NEEDS.items():
         if scope.includes(needed):
             continue
         address = address_of(route, generation=generation, batch_id=generation["batchId"], picture=generation["id"])
         assert ask(http, route, address) == 403, route
-    assert desk.as_().get(generation["statusUrl"]).json()["status"] == "processing"
+    assert api.as_().get(generation["statusUrl"]).json()["status"] == "processing"
 
 
-def test_accounts_are_shown_to_who_runs_them(desk: ApiDesk) -> None:
-    desk.books.sql("UPDATE lanes SET last_error = 'a secret', last_error_at = now(), account_balance_usd = 5")
-    whole = desk.as_().get("/api/lanes").json()["lanes"]
-    part = desk.as_(desk.key(scope=Scope.APPROVE)).get("/api/lanes").json()["lanes"]
+def test_accounts_are_shown_to_who_runs_them(api: ApiServer) -> None:
+    api.books.sql("UPDATE lanes SET last_error = 'a secret', last_error_at = now(), account_balance_usd = 5")
+    whole = api.as_().get("/api/lanes").json()["lanes"]
+    part = api.as_(api.key(scope=Scope.APPROVE)).get("/api/lanes").json()["lanes"]
     assert {(lane["lastError"], lane["balanceUsd"]) for lane in whole} == {("a secret", "5.00")}
     assert {(lane["lastError"], lane["balanceUsd"]) for lane in part} == {(None, None)}

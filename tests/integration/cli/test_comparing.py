@@ -21,7 +21,7 @@ from reports.comparison_page import Comparison, write_comparison
 from tests.support.books import USER
 from tests.support.command_line import CommandLine
 from tests.support.finished import collect, judge, picture
-from tests.support.steps import Bench
+from tests.support.steps import StepRunner
 
 #: The core score of the one picture of each case, in the order of the five.
 ScoresOf = Callable[[int], Sequence[float]]
@@ -89,7 +89,7 @@ def test_models_modes_and_wordings_are_compared_by_columns(likeness: CommandLine
     assert "2 to 20 cases" in likeness.refused("compare", "farm.csv", "--provider=sandbox", "--case", "mode=fast")
 
 
-def _made(bench: Bench, home: Path, lulu: CharacterId, *, repeats: int, scores: ScoresOf) -> Comparison:
+def _made(runner: StepRunner, home: Path, lulu: CharacterId, *, repeats: int, scores: ScoresOf) -> Comparison:
     """A reference test whose pictures were judged with these scores."""
     rows = list(rows_of_cases(list(rows_of(["<script>alert(1)</script> a pig"])), five_cases(2), repeats=repeats))
     order = Order(
@@ -102,30 +102,30 @@ def _made(bench: Bench, home: Path, lulu: CharacterId, *, repeats: int, scores: 
         settings={"cref_urls": ["https://a.example/1.png", "https://a.example/2.png"]},
         look=False,  # nobody is behind these addresses
     )
-    plan = prepare(bench.resources, order)
+    plan = prepare(runner.resources, order)
     asked = [one.settings.get("cref_urls") for one in plan.rows()][:5]
     assert asked == [None, *[["https://a.example/1.png"]] * 3, ["https://a.example/1.png", "https://a.example/2.png"]]
-    bench.books.sql("UPDATE lanes SET concurrency = 1000")
-    commit(bench.resources, plan)
-    rows_by_id = {row.id: row for row in bench.books.rows(generations)}
+    runner.books.sql("UPDATE lanes SET concurrency = 1000")
+    commit(runner.resources, plan)
+    rows_by_id = {row.id: row for row in runner.books.rows(generations)}
     judged = 0
-    attempts = bench.sent.take("submit")
+    attempts = runner.sent.take("submit")
     while attempts:
         for attempt_id in attempts:
-            row = rows_by_id[bench.books.attempt(attempt_id).generation_id]
-            collect(bench.books, attempt_id, picture(home, "pink"))
-            judge(bench.books, attempt_id, lulu, scores(row.position // 5)[row.position % 5])
+            row = rows_by_id[runner.books.attempt(attempt_id).generation_id]
+            collect(runner.books, attempt_id, picture(home, "pink"))
+            judge(runner.books, attempt_id, lulu, scores(row.position // 5)[row.position % 5])
             judged += 1
-        attempts = bench.admit()
+        attempts = runner.admit()
     assert judged == len(rows_by_id) == 5 * repeats
-    return comparison_of(bench.resources, status.find(bench.resources, "test", user_id=USER))
+    return comparison_of(runner.resources, status.find(runner.resources, "test", user_id=USER))
 
 
 def test_the_page_says_which_weight_where_its_lead_is_beyond_chance(
-    bench: Bench, lulu: CharacterId, home: Path, tmp_path: Path
+    runner: StepRunner, lulu: CharacterId, home: Path, tmp_path: Path
 ) -> None:
     found = _made(
-        bench,
+        runner,
         home,
         lulu,
         repeats=6,
@@ -153,10 +153,10 @@ def test_the_page_says_which_weight_where_its_lead_is_beyond_chance(
 
 
 def test_of_cases_that_chance_may_have_ordered_the_cheapest_is_taken_for_now(
-    bench: Bench, lulu: CharacterId, home: Path
+    runner: StepRunner, lulu: CharacterId, home: Path
 ) -> None:
     found = _made(
-        bench,
+        runner,
         home,
         lulu,
         repeats=6,
@@ -170,15 +170,15 @@ def test_of_cases_that_chance_may_have_ordered_the_cheapest_is_taken_for_now(
     assert found.conclusion[-1] == "Until more is known take weight 75: none of them is cheaper per accepted image."
 
 
-def test_the_page_recommends_nothing_at_one_repeat(bench: Bench, lulu: CharacterId, home: Path) -> None:
-    found = _made(bench, home, lulu, repeats=1, scores=lambda _: [0.1, 0.5, 0.7, 0.99, 0.8])
+def test_the_page_recommends_nothing_at_one_repeat(runner: StepRunner, lulu: CharacterId, home: Path) -> None:
+    found = _made(runner, home, lulu, repeats=1, scores=lambda _: [0.1, 0.5, 0.7, 0.99, 0.8])
     assert not found.decided
     assert found.conclusion[0].startswith("No recommendation: too few pictures.")
     assert [one.mean for one in found.cases] == [0.1, 0.5, 0.7, 0.99, 0.8], "the scores are shown all the same"
     assert all(one.span is None for one in found.cases)
 
 
-def test_a_batch_that_compares_nothing_is_no_comparison(bench: Bench) -> None:
-    bench.enqueue("a pig", name="plain")
+def test_a_batch_that_compares_nothing_is_no_comparison(runner: StepRunner) -> None:
+    runner.enqueue("a pig", name="plain")
     with pytest.raises(Exception, match="compares nothing"):
-        comparison_of(bench.resources, status.find(bench.resources, "plain", user_id=USER))
+        comparison_of(runner.resources, status.find(runner.resources, "plain", user_id=USER))

@@ -18,7 +18,7 @@ from tests.support.books import Books
 from tests.support.command_line import CommandLine
 from tests.support.commands import wait_for
 from tests.support.prompt_cases import CASES, Case
-from tests.support.steps import Bench, bench_of
+from tests.support.steps import StepRunner, runner_of
 
 #: Braces are a prompt file's placeholders before they are Midjourney's permutations, and here they are let through.
 PASSING = ("--provider", "sandbox", "--lenient", "template")
@@ -26,8 +26,8 @@ PROVIDERS = {"ttapi": "sandbox", "replicate": "replicate", "openai": "openai"}
 
 
 @pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+def runner(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[StepRunner]:
+    with runner_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         yield opened
 
 
@@ -61,27 +61,27 @@ def without_our_seed(text: str, case: Case) -> str:
     return text if "--seed" in str(case.sent) else re.sub(r" --seed \d+", "", text)
 
 
-def in_state(bench: Bench, state: AttemptState) -> list[AttemptId]:
-    with bench.resources.database.transaction() as connection:
+def in_state(runner: StepRunner, state: AttemptState) -> list[AttemptId]:
+    with runner.resources.database.transaction() as connection:
         return [AttemptId(row.id) for row in connection.execute(select(attempts.c.id).where(attempts.c.state == state))]
 
 
-def submit_all(bench: Bench) -> None:
+def submit_all(runner: StepRunner) -> None:
     """Every attempt that is admitted, whoever published it, until each has been made."""
 
     def nothing_is_left() -> bool:
-        bench.admit()
-        for attempt_id in in_state(bench, AttemptState.ADMITTED):
-            assert bench.submit(attempt_id) is None
-        bench.due()
-        bench.sweep()
-        return not in_state(bench, AttemptState.ADMITTED) and not in_state(bench, AttemptState.GENERATING)
+        runner.admit()
+        for attempt_id in in_state(runner, AttemptState.ADMITTED):
+            assert runner.submit(attempt_id) is None
+        runner.due()
+        runner.sweep()
+        return not in_state(runner, AttemptState.ADMITTED) and not in_state(runner, AttemptState.GENERATING)
 
     wait_for(nothing_is_left, what="every job of the batch")
 
 
 def test_what_is_sent_is_one_paid_job_each_of_what_was_meant(
-    likeness: CommandLine, books: Books, bench: Bench, tmp_path: Path
+    likeness: CommandLine, books: Books, runner: StepRunner, tmp_path: Path
 ) -> None:
     cases = [
         case
@@ -93,8 +93,8 @@ def test_what_is_sent_is_one_paid_job_each_of_what_was_meant(
     assert len(cases) >= 45
     said = likeness.document("enqueue", written(tmp_path / "cases.jsonl", cases), *PASSING)
     assert said["new"] == len(cases)
-    submit_all(bench)
-    jobs = bench.caller.bill()
+    submit_all(runner)
+    jobs = runner.caller.bill()
     assert len(jobs) == len(cases), "one job each, and no prompt made several"
     asked = sorted(str(job["prompt"]) for job in jobs)
     for case in cases:

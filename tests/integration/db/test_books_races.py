@@ -28,7 +28,7 @@ from pipeline.intake.prompt_rows import PromptRow
 from tests.conftest import Sent
 from tests.support.books import A_MINUTE, HOLD, NOW, PRICE, USER, Books, books_of
 from tests.support.sandbox_client import until
-from tests.support.steps import Bench, bench_of
+from tests.support.steps import StepRunner, runner_of
 
 ORIGIN = Origin(model="m", revision="r", preprocessing="p", dtype="float32", references="d")
 
@@ -141,23 +141,23 @@ def _still_rejected(seen: JudgedGeneration) -> Rejudged:
 def test_a_file_enqueued_again_and_a_step_of_its_batch_wait_for_each_other_in_one_order(
     database: Database, sent: Sent, home: Path
 ) -> None:
-    with bench_of(database, url="http://127.0.0.1:9", sent=sent, home=home) as bench, ThreadPoolExecutor() as pool:
-        _enqueue(bench, limit=Decimal(1), tries=2)
+    with runner_of(database, url="http://127.0.0.1:9", sent=sent, home=home) as runner, ThreadPoolExecutor() as pool:
+        _enqueue(runner, limit=Decimal(1), tries=2)
         (attempt_id,) = sent.take("submit")
         with database.transaction() as connection:
             work = take(connection, attempt_id, states=frozenset({AttemptState.ADMITTED}), token=None)
-            again = pool.submit(_enqueue, bench, limit=Decimal(2), tries=3)
-            until(lambda: _waits_for_a_lock(bench.books), what="the enqueue to meet the step")
+            again = pool.submit(_enqueue, runner, limit=Decimal(2), tries=3)
+            until(lambda: _waits_for_a_lock(runner.books), what="the enqueue to meet the step")
             finish(connection, work, GenerationState.FAILED, outcome=Outcome.FAILED, failure=ContentRefused("x"))
         again.result()
-        assert bench.books.row(work.batch_id).limit_usd == Decimal(2)
-        assert bench.books.generation(work.generation_id).try_policy == {"max_tries": 3}
+        assert runner.books.row(work.batch_id).limit_usd == Decimal(2)
+        assert runner.books.generation(work.generation_id).try_policy == {"max_tries": 3}
 
 
-def _enqueue(bench: Bench, *, limit: Decimal, tries: int) -> None:
+def _enqueue(runner: StepRunner, *, limit: Decimal, tries: int) -> None:
     row = PromptRow(position=0, line=2, prompt="a pig", settings={}, extra={}, try_policy={"max_tries": tries})
     order = Order(name="batch", user_id=USER, provider="sandbox", prompts=[row], limit_usd=limit)
-    commit(bench.resources, prepare(bench.resources, order))
+    commit(runner.resources, prepare(runner.resources, order))
 
 
 def _waits_for_a_lock(books: Books) -> bool:

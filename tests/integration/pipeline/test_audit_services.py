@@ -12,51 +12,51 @@ from pipeline.views import audit, daily_audit
 from pipeline.views.audit import LaneFigures
 from sandbox.process import running
 from tests.conftest import Sent
-from tests.support.replicate_desk import Desk, desk_of
-from tests.support.steps import PRICE, Bench
+from tests.support.replicate_runner import ReplicateRunner, runner_of
+from tests.support.steps import PRICE, StepRunner
 
 
-def _figures(bench: Bench) -> LaneFigures:
-    (figures,) = audit.with_services(bench.resources, window=timedelta(days=1))
+def _figures(runner: StepRunner) -> LaneFigures:
+    (figures,) = audit.with_services(runner.resources, window=timedelta(days=1))
     return figures
 
 
-def _collected(bench: Bench, prompt: str, **order: str) -> None:
-    attempt_id = bench.collecting(prompt, **order)
-    bench.collect(attempt_id)
+def _collected(runner: StepRunner, prompt: str, **order: str) -> None:
+    attempt_id = runner.collecting(prompt, **order)
+    runner.collect(attempt_id)
     # Jobs of the last minute may be missing from a list, so they are not looked for.
-    bench.books.sql("UPDATE attempts SET intent_at = intent_at - interval '2 minutes'")
+    runner.books.sql("UPDATE attempts SET intent_at = intent_at - interval '2 minutes'")
 
 
-def test_a_lane_whose_service_says_the_same_has_no_differences(bench: Bench) -> None:
-    _collected(bench, "a pig")
-    figures = _figures(bench)
+def test_a_lane_whose_service_says_the_same_has_no_differences(runner: StepRunner) -> None:
+    _collected(runner, "a pig")
+    figures = _figures(runner)
     assert (figures.booked_jobs, figures.booked_usd, figures.said_usd) == (1, PRICE, PRICE)
     assert figures.differences == []
 
 
-def test_a_charge_that_the_service_names_otherwise_is_a_difference(bench: Bench) -> None:
-    _collected(bench, "a pig")
-    with bench.books.database.transaction() as connection:
+def test_a_charge_that_the_service_names_otherwise_is_a_difference(runner: StepRunner) -> None:
+    _collected(runner, "a pig")
+    with runner.books.database.transaction() as connection:
         connection.exec_driver_sql("UPDATE attempts SET charged_usd = 0.03")
-    (said,) = _figures(bench).differences
+    (said,) = _figures(runner).differences
     assert "was charged 0.03 USD, and lane 'sandbox' says 0.02 USD" in said
-    with bench.books.database.transaction() as connection:
+    with runner.books.database.transaction() as connection:
         connection.exec_driver_sql("UPDATE attempts SET charged_usd = 0.02")
 
 
-def test_a_charge_for_a_job_that_the_service_does_not_know_is_a_difference(bench: Bench) -> None:
-    _collected(bench, "a pig")
-    bench.books.sql("UPDATE attempts SET job_id = 'made up'")
-    told = " ".join(_figures(bench).differences)
+def test_a_charge_for_a_job_that_the_service_does_not_know_is_a_difference(runner: StepRunner) -> None:
+    _collected(runner, "a pig")
+    runner.books.sql("UPDATE attempts SET job_id = 'made up'")
+    told = " ".join(_figures(runner).differences)
     assert "for job made up, which the list of lane 'sandbox' does not show" in told
     assert "was sent by us and belongs to no attempt" in told
 
 
-def test_a_list_that_cannot_be_read_is_said_and_is_no_difference(bench: Bench) -> None:
-    _collected(bench, "a pig")
-    bench.caller.arm({"where": "list", "what": "status:500"})
-    figures = _figures(bench)
+def test_a_list_that_cannot_be_read_is_said_and_is_no_difference(runner: StepRunner) -> None:
+    _collected(runner, "a pig")
+    runner.caller.arm({"where": "list", "what": "status:500"})
+    figures = _figures(runner)
     assert figures.unreachable is not None
     assert figures.differences == ()
 
@@ -66,28 +66,28 @@ def _errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_the_daily_audit_is_made_once_a_day_and_logs_each_difference_as_an_error(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    runner: StepRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _collected(bench, "a pig")
-    assert daily_audit.latest_audit(bench.resources) is None
-    assert daily_audit.audit_if_due(bench.resources)
-    assert not daily_audit.audit_if_due(bench.resources)
-    first = daily_audit.latest_audit(bench.resources)
+    _collected(runner, "a pig")
+    assert daily_audit.latest_audit(runner.resources) is None
+    assert daily_audit.audit_if_due(runner.resources)
+    assert not daily_audit.audit_if_due(runner.resources)
+    first = daily_audit.latest_audit(runner.resources)
     assert (first is not None and first.said, _errors(caplog)) == ([], [])
-    bench.books.sql("UPDATE ticks SET at = at - interval '25 hours'")
-    bench.books.sql("UPDATE batches SET charged_usd = charged_usd + 1")
-    bench.books.sql("UPDATE attempts SET job_id = 'made up'")
-    assert daily_audit.audit_if_due(bench.resources)
-    second = daily_audit.latest_audit(bench.resources)
+    runner.books.sql("UPDATE ticks SET at = at - interval '25 hours'")
+    runner.books.sql("UPDATE batches SET charged_usd = charged_usd + 1")
+    runner.books.sql("UPDATE attempts SET job_id = 'made up'")
+    assert daily_audit.audit_if_due(runner.resources)
+    second = daily_audit.latest_audit(runner.resources)
     assert second is not None
     assert [f"the books do not add up: {one}" for one in second.said] == _errors(caplog)
     assert "made up" in " ".join(second.said)
     assert "in the ledger" in " ".join(second.said)
-    bench.books.sql("UPDATE batches SET charged_usd = charged_usd - 1")
+    runner.books.sql("UPDATE batches SET charged_usd = charged_usd - 1")
 
 
 def test_an_audit_whose_worker_died_is_made_again_within_the_hour(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    runner: StepRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -95,16 +95,16 @@ def test_an_audit_whose_worker_died_is_made_again_within_the_hour(
     with monkeypatch.context() as patched:
         patched.setattr(audit, "with_services", dies)
         with pytest.raises(KeyboardInterrupt):
-            daily_audit.audit_if_due(bench.resources)
-    assert daily_audit.latest_audit(bench.resources) is None
-    assert not daily_audit.audit_if_due(bench.resources)
-    bench.books.sql("UPDATE ticks SET at = at - interval '61 minutes'")
-    assert daily_audit.audit_if_due(bench.resources)
+            daily_audit.audit_if_due(runner.resources)
+    assert daily_audit.latest_audit(runner.resources) is None
+    assert not daily_audit.audit_if_due(runner.resources)
+    runner.books.sql("UPDATE ticks SET at = at - interval '61 minutes'")
+    assert daily_audit.audit_if_due(runner.resources)
 
 
 @pytest.fixture
-def desk(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    with desk_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+def replicate_runner(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[ReplicateRunner]:
+    with runner_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         yield opened
 
 
@@ -115,22 +115,22 @@ def slow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def _said_of(desk: Desk) -> list[str]:
-    (figures,) = audit.with_services(desk.resources, window=timedelta(days=1))
+def _said_of(replicate_runner: ReplicateRunner) -> list[str]:
+    (figures,) = audit.with_services(replicate_runner.resources, window=timedelta(days=1))
     return list(figures.differences)
 
 
-def test_a_prediction_that_is_done_and_was_released_here_is_named(desk: Desk) -> None:
-    (attempt_id,) = desk.submitted("a pig")
-    desk.last_word(attempt_id)
-    row = desk.collected(attempt_id)
-    desk.books.sql("UPDATE attempts SET intent_at = intent_at - interval '2 minutes'")
-    assert _said_of(desk) == []
-    desk.books.sql("UPDATE attempts SET hold_state = 'released', charged_usd = NULL, outcome = 'failed'")
-    (said,) = _said_of(desk)
+def test_a_prediction_that_is_done_and_was_released_here_is_named(replicate_runner: ReplicateRunner) -> None:
+    (attempt_id,) = replicate_runner.submitted("a pig")
+    replicate_runner.last_word(attempt_id)
+    row = replicate_runner.collected(attempt_id)
+    replicate_runner.books.sql("UPDATE attempts SET intent_at = intent_at - interval '2 minutes'")
+    assert _said_of(replicate_runner) == []
+    replicate_runner.books.sql("UPDATE attempts SET hold_state = 'released', charged_usd = NULL, outcome = 'failed'")
+    (said,) = _said_of(replicate_runner)
     assert f"attempt {attempt_id} was charged nothing" in said
     assert f"says that job {row.job_id} has succeeded, which is billed" in said
-    desk.books.sql(
+    replicate_runner.books.sql(
         "UPDATE attempts SET hold_state = 'charged', charged_usd = :charged, outcome = 'completed'",
         charged=row.charged_usd,
     )
@@ -139,13 +139,13 @@ def test_a_prediction_that_is_done_and_was_released_here_is_named(desk: Desk) ->
 def test_a_charge_for_a_prediction_that_never_began_is_named(
     database: Database, slow_url: str, sent: Sent, home: Path
 ) -> None:
-    with desk_of(database, url=slow_url, sent=sent, home=home) as desk:
-        (attempt_id,) = desk.submitted("a pig")
-        batch_control.cancel(desk.resources, desk.books.attempt(attempt_id).batch_id)
-        row = desk.last_word(attempt_id)
-        desk.books.sql("UPDATE attempts SET intent_at = intent_at - interval '2 minutes'")
-        assert _said_of(desk) == []
-        desk.books.sql("UPDATE attempts SET hold_state = 'charged', charged_usd = 0.03")
-        (said,) = _said_of(desk)
+    with runner_of(database, url=slow_url, sent=sent, home=home) as replicate_runner:
+        (attempt_id,) = replicate_runner.submitted("a pig")
+        batch_control.cancel(replicate_runner.resources, replicate_runner.books.attempt(attempt_id).batch_id)
+        row = replicate_runner.last_word(attempt_id)
+        replicate_runner.books.sql("UPDATE attempts SET intent_at = intent_at - interval '2 minutes'")
+        assert _said_of(replicate_runner) == []
+        replicate_runner.books.sql("UPDATE attempts SET hold_state = 'charged', charged_usd = 0.03")
+        (said,) = _said_of(replicate_runner)
         assert f"says that job {row.job_id} has aborted, which costs nothing" in said
-        desk.books.sql("UPDATE attempts SET hold_state = 'released', charged_usd = NULL")
+        replicate_runner.books.sql("UPDATE attempts SET hold_state = 'released', charged_usd = NULL")

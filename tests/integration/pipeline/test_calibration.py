@@ -48,7 +48,7 @@ def settings(home: Path, database_url: str, redis_url: str) -> Settings:
 
 
 @pytest.fixture
-def bench(settings: Settings) -> Iterator[tuple[Resources, Scoring]]:
+def runner(settings: Settings) -> Iterator[tuple[Resources, Scoring]]:
     with opened(settings) as site:
         kept = KeptEmbeddings(site.resources.database)
         with open_scoring(site.settings, kept=kept) as scoring:
@@ -78,9 +78,9 @@ def references(folder: Path, name: str) -> list[Path]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_three_characters_keep_their_promise_on_drawings_they_were_not_calibrated_on(
-    bench: tuple[Resources, Scoring], tmp_path: Path
+    runner: tuple[Resources, Scoring], tmp_path: Path
 ) -> None:
-    resources, scoring = bench
+    resources, scoring = runner
     for name in CAST:
         pictures = references(tmp_path / "references" / name, name)
         new = NewCharacter(name=name, description="", references=pictures, core=0.75, style=0.6, origin="default")

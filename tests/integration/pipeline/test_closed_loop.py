@@ -20,86 +20,90 @@ from pipeline.views import status
 from pipeline.views.report import report_of
 from reports.tries import sentences, summarize_tries
 from tests.conftest import Sent
-from tests.support.steps import EXAMPLE, HOLD, PRICE, Bench, FixedScorer, bench_of
+from tests.support.steps import EXAMPLE, HOLD, PRICE, FixedScorer, StepRunner, runner_of
 
 OFF_MODEL = 0.5
 ON_MODEL = 0.9
 
 
 @pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+def runner(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[StepRunner]:
+    with runner_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         opened.character()
         yield opened
         with database.transaction() as connection:
             assert closed_loop.paid_unasked(connection) == []
 
 
-def _enqueue(bench: Bench, *, max_tries: int | None = 4, escalate: str = "weight", **order: Any) -> AttemptId:
+def _enqueue(runner: StepRunner, *, max_tries: int | None = 4, escalate: str = "weight", **order: Any) -> AttemptId:
     """The first attempt of a batch of one prompt with a weak reference."""
     policy = try_policy_of(max_tries=max_tries, escalate=read_steps(escalate))
     wanted = {"settings": {"cref_weight": 25}, "character": "lulu", "try_policy": policy, **order}
-    bench.enqueue("a pig", **wanted)
-    return bench.sent.take("submit")[0]
+    runner.enqueue("a pig", **wanted)
+    return runner.sent.take("submit")[0]
 
 
-def _try(bench: Bench, attempt_id: AttemptId, core: float) -> None:
+def _try(runner: StepRunner, attempt_id: AttemptId, core: float) -> None:
     """Carry an admitted attempt to its verdict: its best picture scores `core`."""
-    bench.scorer.scores = (core - 0.1, core, core - 0.2, core - 0.1)
-    assert bench.submit(attempt_id) is None
-    bench.until_made(attempt_id)
-    assert bench.collect(attempt_id) is None
-    assert bench.validate(attempt_id) is None
-    bench.sent.tasks.clear()
+    runner.scorer.scores = (core - 0.1, core, core - 0.2, core - 0.1)
+    assert runner.submit(attempt_id) is None
+    runner.until_made(attempt_id)
+    assert runner.collect(attempt_id) is None
+    assert runner.validate(attempt_id) is None
+    runner.sent.tasks.clear()
 
 
-def _next(bench: Bench) -> AttemptId:
-    (attempt_id,) = bench.admit()
+def _next(runner: StepRunner) -> AttemptId:
+    (attempt_id,) = runner.admit()
     return attempt_id
 
 
-def _history(bench: Bench, attempt_id: AttemptId) -> list[HistoryRow]:
-    with bench.resources.database.transaction() as connection:
-        return history.of(connection, GenerationId(bench.books.attempt(attempt_id).generation_id))
+def _history(runner: StepRunner, attempt_id: AttemptId) -> list[HistoryRow]:
+    with runner.resources.database.transaction() as connection:
+        return history.of(connection, GenerationId(runner.books.attempt(attempt_id).generation_id))
 
 
-def _state(bench: Bench, attempt_id: AttemptId) -> str:
-    return str(bench.books.generation_of(attempt_id).state)
+def _state(runner: StepRunner, attempt_id: AttemptId) -> str:
+    return str(runner.books.generation_of(attempt_id).state)
 
 
-def test_nothing_is_tried_again_unasked(bench: Bench) -> None:
-    bench.enqueue("a pig", character="lulu", settings={"cref_weight": 25})
-    (attempt_id,) = bench.sent.take("submit")
-    _try(bench, attempt_id, OFF_MODEL)
-    assert _state(bench, attempt_id) == "rejected"
-    assert bench.admit() == []
-    assert _history(bench, attempt_id) == []
-    assert bench.charged() == [PRICE]
+def test_nothing_is_tried_again_unasked(runner: StepRunner) -> None:
+    runner.enqueue("a pig", character="lulu", settings={"cref_weight": 25})
+    (attempt_id,) = runner.sent.take("submit")
+    _try(runner, attempt_id, OFF_MODEL)
+    assert _state(runner, attempt_id) == "rejected"
+    assert runner.admit() == []
+    assert _history(runner, attempt_id) == []
+    assert runner.charged() == [PRICE]
 
 
-def test_each_try_has_a_stronger_reference_until_one_passes(bench: Bench) -> None:
-    first = _enqueue(bench)
-    _try(bench, first, OFF_MODEL)
-    waiting = bench.books.generation_of(first)
+def test_each_try_has_a_stronger_reference_until_one_passes(runner: StepRunner) -> None:
+    first = _enqueue(runner)
+    _try(runner, first, OFF_MODEL)
+    waiting = runner.books.generation_of(first)
     assert (waiting.state, waiting.changes["settings"]) == ("queued", {"cref_weight": 50})
-    second = _next(bench)
-    _try(bench, second, 0.6)
-    third = _next(bench)
-    _try(bench, third, ON_MODEL)
-    assert _state(bench, third) == "completed"
-    weights = [bench.books.attempt(one).sent_prompt.partition("--cw ")[2][:2] for one in (first, second, third)]
+    second = _next(runner)
+    _try(runner, second, 0.6)
+    third = _next(runner)
+    _try(runner, third, ON_MODEL)
+    assert _state(runner, third) == "completed"
+    weights = [runner.books.attempt(one).sent_prompt.partition("--cw ")[2][:2] for one in (first, second, third)]
     assert weights == ["25", "50", "75"]
-    assert [bench.books.attempt(one).outcome for one in (first, second, third)] == ["rejected", "rejected", "completed"]
-    assert bench.books.generation_of(third).cost == 3 * PRICE
-    assert bench.charged() == [PRICE] * 3
+    assert [runner.books.attempt(one).outcome for one in (first, second, third)] == [
+        "rejected",
+        "rejected",
+        "completed",
+    ]
+    assert runner.books.generation_of(third).cost == 3 * PRICE
+    assert runner.charged() == [PRICE] * 3
 
 
-def test_every_decision_is_written_down(bench: Bench) -> None:
-    first = _enqueue(bench, max_tries=2)
-    _try(bench, first, OFF_MODEL)
-    second = _next(bench)
-    _try(bench, second, 0.6)
-    asked, stopped = _history(bench, first)
+def test_every_decision_is_written_down(runner: StepRunner) -> None:
+    first = _enqueue(runner, max_tries=2)
+    _try(runner, first, OFF_MODEL)
+    second = _next(runner)
+    _try(runner, second, 0.6)
+    asked, stopped = _history(runner, first)
     assert (asked.attempt_id, asked.from_state, asked.to_state) == (first, "validating", "queued")
     assert (asked.actor, asked.reason) == ("closed loop", "try 2: cw 25 → 50")
     assert asked.detail == {
@@ -113,228 +117,228 @@ def test_every_decision_is_written_down(bench: Bench) -> None:
     }
     assert (stopped.attempt_id, stopped.to_state) == (second, "rejected")
     assert stopped.reason.startswith("2 of 2 tries are used up")
-    assert bench.admit() == []
+    assert runner.admit() == []
 
 
-def test_the_best_picture_of_all_tries_stands_for_the_generation(bench: Bench) -> None:
-    first = _enqueue(bench, max_tries=3)
-    _try(bench, first, 0.5)
-    second = _next(bench)
-    _try(bench, second, 0.7)
-    third = _next(bench)
-    _try(bench, third, 0.6)
-    assert _state(bench, third) == "rejected"
-    best = [(one.attempt_id, one.position) for one in bench.books.rows(generation_assets) if one.best]
+def test_the_best_picture_of_all_tries_stands_for_the_generation(runner: StepRunner) -> None:
+    first = _enqueue(runner, max_tries=3)
+    _try(runner, first, 0.5)
+    second = _next(runner)
+    _try(runner, second, 0.7)
+    third = _next(runner)
+    _try(runner, third, 0.6)
+    assert _state(runner, third) == "rejected"
+    best = [(one.attempt_id, one.position) for one in runner.books.rows(generation_assets) if one.best]
     assert best == [(second, 1)]
-    assert len(bench.books.rows(generation_assets)) == 12
+    assert len(runner.books.rows(generation_assets)) == 12
 
 
-def test_it_ends_when_no_step_up_is_left(bench: Bench) -> None:
-    first = _enqueue(bench, max_tries=10, settings={"cref_weight": 75})
-    _try(bench, first, OFF_MODEL)
-    _try(bench, second := _next(bench), OFF_MODEL)
-    assert _state(bench, second) == "rejected"
-    assert _history(bench, second)[-1].reason.startswith("no step up is left")
+def test_it_ends_when_no_step_up_is_left(runner: StepRunner) -> None:
+    first = _enqueue(runner, max_tries=10, settings={"cref_weight": 75})
+    _try(runner, first, OFF_MODEL)
+    _try(runner, second := _next(runner), OFF_MODEL)
+    assert _state(runner, second) == "rejected"
+    assert _history(runner, second)[-1].reason.startswith("no step up is left")
 
 
-def test_the_budget_holds_for_further_tries_and_raising_it_goes_on(bench: Bench) -> None:
-    first = _enqueue(bench, limit_usd=Decimal("0.41"))
-    _try(bench, first, OFF_MODEL)
-    assert _state(bench, first) == "queued"
-    assert bench.admit() == []
-    batch_id = bench.batch_of(first)
-    stopped = status.of_batch(bench.resources, batch_id)
+def test_the_budget_holds_for_further_tries_and_raising_it_goes_on(runner: StepRunner) -> None:
+    first = _enqueue(runner, limit_usd=Decimal("0.41"))
+    _try(runner, first, OFF_MODEL)
+    assert _state(runner, first) == "queued"
+    assert runner.admit() == []
+    batch_id = runner.batch_of(first)
+    stopped = status.of_batch(runner.resources, batch_id)
     assert (stopped.batch.stopped_reason, stopped.over) == ("budget", True)
     assert stopped.batch.charged_usd + stopped.batch.held_usd == PRICE
-    batch_control.resume(bench.resources, batch_id, limit_usd=HOLD + PRICE)
-    (second,) = bench.sent.take("submit")
-    _try(bench, second, ON_MODEL)
-    assert _state(bench, second) == "completed"
+    batch_control.resume(runner.resources, batch_id, limit_usd=HOLD + PRICE)
+    (second,) = runner.sent.take("submit")
+    _try(runner, second, ON_MODEL)
+    assert _state(runner, second) == "completed"
 
 
-def test_a_pause_keeps_it_queued(bench: Bench) -> None:
-    first = _enqueue(bench)
-    batch_control.pause(bench.resources, bench.batch_of(first), reason="look first")
-    _try(bench, first, OFF_MODEL)
-    assert bench.admit() == []
-    assert _state(bench, first) == "queued"
-    batch_control.resume(bench.resources, bench.batch_of(first))
-    assert len(bench.sent.take("submit")) == 1
+def test_a_pause_keeps_it_queued(runner: StepRunner) -> None:
+    first = _enqueue(runner)
+    batch_control.pause(runner.resources, runner.batch_of(first), reason="look first")
+    _try(runner, first, OFF_MODEL)
+    assert runner.admit() == []
+    assert _state(runner, first) == "queued"
+    batch_control.resume(runner.resources, runner.batch_of(first))
+    assert len(runner.sent.take("submit")) == 1
 
 
-def test_a_cancel_keeps_the_pictures_and_asks_for_no_more(bench: Bench) -> None:
-    first = _enqueue(bench)
-    bench.scorer.scores = (OFF_MODEL,)
-    bench.submit(first)
-    batch_control.cancel(bench.resources, bench.batch_of(first))
-    bench.until_made(first)
-    bench.collect(first)
-    bench.validate(first)
-    assert _state(bench, first) == "canceled"
-    assert bench.admit() == []
-    assert len(bench.books.rows(generation_assets)) == 4
-    assert {one.actor for one in _history(bench, first)} == {history.PERSON}
+def test_a_cancel_keeps_the_pictures_and_asks_for_no_more(runner: StepRunner) -> None:
+    first = _enqueue(runner)
+    runner.scorer.scores = (OFF_MODEL,)
+    runner.submit(first)
+    batch_control.cancel(runner.resources, runner.batch_of(first))
+    runner.until_made(first)
+    runner.collect(first)
+    runner.validate(first)
+    assert _state(runner, first) == "canceled"
+    assert runner.admit() == []
+    assert len(runner.books.rows(generation_assets)) == 4
+    assert {one.actor for one in _history(runner, first)} == {history.PERSON}
 
 
-def test_a_further_try_that_fails_leaves_the_pictures_of_the_earlier_ones(bench: Bench) -> None:
-    first = _enqueue(bench)
-    _try(bench, first, OFF_MODEL)
-    second = _next(bench)
-    bench.caller.arm({"where": "submit", "what": "failed_body:[Banned prompt detected] gore", "count": 1})
-    assert bench.submit(second) is None
-    bench.until_made(second)
-    generation = bench.books.generation_of(second)
+def test_a_further_try_that_fails_leaves_the_pictures_of_the_earlier_ones(runner: StepRunner) -> None:
+    first = _enqueue(runner)
+    _try(runner, first, OFF_MODEL)
+    second = _next(runner)
+    runner.caller.arm({"where": "submit", "what": "failed_body:[Banned prompt detected] gore", "count": 1})
+    assert runner.submit(second) is None
+    runner.until_made(second)
+    generation = runner.books.generation_of(second)
     assert (generation.state, generation.error_code) == ("rejected", None)
-    assert bench.books.attempt(second).error_code is not None
-    assert [one.attempt_id for one in bench.books.rows(generation_assets) if one.best] == [first]
-    assert _history(bench, second)[-1].reason.startswith("the further try failed")
+    assert runner.books.attempt(second).error_code is not None
+    assert [one.attempt_id for one in runner.books.rows(generation_assets) if one.best] == [first]
+    assert _history(runner, second)[-1].reason.startswith("the further try failed")
 
 
-def test_a_doubt_about_a_further_try_is_settled_by_its_own_request(bench: Bench) -> None:
+def test_a_doubt_about_a_further_try_is_settled_by_its_own_request(runner: StepRunner) -> None:
     """Under a seed of the user's own the two requests differ in the weight alone."""
-    first = _enqueue(bench, settings={"cref_weight": 25, "seed": 7})
-    _try(bench, first, OFF_MODEL)
-    second = _next(bench)
-    bench.caller.arm({"where": "submit", "what": "drop_after", "count": 1})
-    assert bench.submit(second) is None
-    assert bench.books.attempt(second).state == "in_doubt"
-    assert by_person.settle_by_listing(bench.resources, "sandbox") == 1
-    adopted = bench.books.attempt(second)
+    first = _enqueue(runner, settings={"cref_weight": 25, "seed": 7})
+    _try(runner, first, OFF_MODEL)
+    second = _next(runner)
+    runner.caller.arm({"where": "submit", "what": "drop_after", "count": 1})
+    assert runner.submit(second) is None
+    assert runner.books.attempt(second).state == "in_doubt"
+    assert by_person.settle_by_listing(runner.resources, "sandbox") == 1
+    adopted = runner.books.attempt(second)
     assert adopted.state == "generating"
-    assert adopted.job_id != bench.books.attempt(first).job_id
-    assert len(bench.charged()) == 2
+    assert adopted.job_id != runner.books.attempt(first).job_id
+    assert len(runner.charged()) == 2
 
 
-def test_failures_that_cost_nothing_are_counted_from_the_last_verdict(bench: Bench) -> None:
-    first = _enqueue(bench)
-    _try(bench, first, OFF_MODEL)
-    bench.books.sql("UPDATE generations SET tries = 3, changes = changes || '{\"since\": 3}'")
-    second = _next(bench)
-    bench.caller.arm({"where": "submit", "what": "failed_body:Job Timeout", "count": 1})
-    bench.submit(second)
-    bench.until_made(second)
-    assert _state(bench, second) == "queued"
+def test_failures_that_cost_nothing_are_counted_from_the_last_verdict(runner: StepRunner) -> None:
+    first = _enqueue(runner)
+    _try(runner, first, OFF_MODEL)
+    runner.books.sql("UPDATE generations SET tries = 3, changes = changes || '{\"since\": 3}'")
+    second = _next(runner)
+    runner.caller.arm({"where": "submit", "what": "failed_body:Job Timeout", "count": 1})
+    runner.submit(second)
+    runner.until_made(second)
+    assert _state(runner, second) == "queued"
 
 
-def test_the_best_picture_is_varied(bench: Bench) -> None:
-    first = _enqueue(bench, escalate="action", max_tries=3)
-    _try(bench, first, OFF_MODEL)
-    action = bench.books.generation_of(first).changes["action"]
+def test_the_best_picture_is_varied(runner: StepRunner) -> None:
+    first = _enqueue(runner, escalate="action", max_tries=3)
+    _try(runner, first, OFF_MODEL)
+    action = runner.books.generation_of(first).changes["action"]
     assert action == {
-        "job_id": bench.books.attempt(first).job_id,
+        "job_id": runner.books.attempt(first).job_id,
         "name": "variation2",
         "lane": "sandbox",
         "position": 1,
     }
-    second = _next(bench)
-    _try(bench, second, 0.6)
-    varied = bench.books.attempt(second)
+    second = _next(runner)
+    _try(runner, second, 0.6)
+    varied = runner.books.attempt(second)
     assert varied.changes["action"] == action
-    assert bench.books.generation_of(second).changes["action"]["job_id"] == varied.job_id
-    assert len(bench.charged()) == 2
+    assert runner.books.generation_of(second).changes["action"]["job_id"] == varied.job_id
+    assert len(runner.charged()) == 2
 
 
-def test_all_references_go_along_where_some_were_named(bench: Bench) -> None:
-    bench.books.sql(
+def test_all_references_go_along_where_some_were_named(runner: StepRunner) -> None:
+    runner.books.sql(
         "INSERT INTO character_references (character_id, position, sha256, r2_key, media_type, width, height)"
         " SELECT character_id, 1, sha256, r2_key, media_type, width, height FROM character_references"
     )
-    named = bench.resources.lanes["sandbox"].upload_reference(EXAMPLE.read_bytes(), "image/png")
-    first = _enqueue(bench, escalate="weight,references", settings={"cref_urls": [named], "cref_weight": 100})
-    _try(bench, first, OFF_MODEL)
-    assert bench.books.generation_of(first).changes["settings"] == {"cref_urls": None}
-    assert _history(bench, first)[-1].reason == "try 2: references 1 → 2"
-    second = _next(bench)
-    _try(bench, second, ON_MODEL)
-    references = [bench.books.attempt(one).sent_prompt.count("/_sandbox/files/") for one in (first, second)]
+    named = runner.resources.lanes["sandbox"].upload_reference(EXAMPLE.read_bytes(), "image/png")
+    first = _enqueue(runner, escalate="weight,references", settings={"cref_urls": [named], "cref_weight": 100})
+    _try(runner, first, OFF_MODEL)
+    assert runner.books.generation_of(first).changes["settings"] == {"cref_urls": None}
+    assert _history(runner, first)[-1].reason == "try 2: references 1 → 2"
+    second = _next(runner)
+    _try(runner, second, ON_MODEL)
+    references = [runner.books.attempt(one).sent_prompt.count("/_sandbox/files/") for one in (first, second)]
     assert references == [1, 2]
 
 
-def test_a_policy_is_no_part_of_what_a_row_is(bench: Bench) -> None:
+def test_a_policy_is_no_part_of_what_a_row_is(runner: StepRunner) -> None:
     """The same file under another policy goes on with the same generations, and the new policy holds for them."""
-    first = _enqueue(bench, max_tries=None, escalate="weight")
+    first = _enqueue(runner, max_tries=None, escalate="weight")
     policy = try_policy_of(max_tries=3)
-    again = bench.enqueue("a pig", settings={"cref_weight": 25}, character="lulu", try_policy=policy)
+    again = runner.enqueue("a pig", settings={"cref_weight": 25}, character="lulu", try_policy=policy)
     assert (again.new, again.known) == (0, 1)
-    _try(bench, first, OFF_MODEL)
-    assert _state(bench, first) == "queued"
+    _try(runner, first, OFF_MODEL)
+    assert _state(runner, first) == "queued"
 
 
-def test_a_rejected_generation_is_not_taken_up_by_another_run_of_its_file(bench: Bench) -> None:
-    bench.enqueue("a pig", character="lulu", settings={"cref_weight": 25})
-    (first,) = bench.sent.take("submit")
-    _try(bench, first, OFF_MODEL)
-    again = bench.enqueue(
+def test_a_rejected_generation_is_not_taken_up_by_another_run_of_its_file(runner: StepRunner) -> None:
+    runner.enqueue("a pig", character="lulu", settings={"cref_weight": 25})
+    (first,) = runner.sent.take("submit")
+    _try(runner, first, OFF_MODEL)
+    again = runner.enqueue(
         "a pig", character="lulu", settings={"cref_weight": 25}, try_policy=try_policy_of(max_tries=3)
     )
-    assert (again.new, _state(bench, first)) == (0, "rejected")
-    assert bench.admit() == []
+    assert (again.new, _state(runner, first)) == (0, "rejected")
+    assert runner.admit() == []
 
 
-def test_a_policy_that_comes_afterwards_takes_the_rejected_ones_up(bench: Bench) -> None:
-    bench.enqueue("a pig", "a cow", character="lulu", settings={"cref_weight": 25})
-    first, other = bench.sent.take("submit")
-    _try(bench, first, OFF_MODEL)
-    bench.books.sql("UPDATE generations SET settings = '{\"cref_weight\": 100}' WHERE prompt = 'a cow'")
-    _try(bench, other, OFF_MODEL)
+def test_a_policy_that_comes_afterwards_takes_the_rejected_ones_up(runner: StepRunner) -> None:
+    runner.enqueue("a pig", "a cow", character="lulu", settings={"cref_weight": 25})
+    first, other = runner.sent.take("submit")
+    _try(runner, first, OFF_MODEL)
+    runner.books.sql("UPDATE generations SET settings = '{\"cref_weight\": 100}' WHERE prompt = 'a cow'")
+    _try(runner, other, OFF_MODEL)
     said = try_policy_of(max_tries=2, escalate=read_steps("weight"))
-    done = batch_control.try_further(bench.resources, bench.batch_of(first), said=said)
+    done = batch_control.try_further(runner.resources, runner.batch_of(first), said=said)
     assert (done.queued, done.left) == (1, 1)
-    (second,) = bench.sent.take("submit")
-    assert bench.submit(second) is None
-    assert "--cw 50" in bench.books.attempt(second).sent_prompt
-    bench.until_made(second)
-    bench.collect(second)
-    bench.scorer.scores = (0.6,)
-    bench.validate(second)
-    assert _state(bench, second) == "rejected"
-    assert batch_control.try_further(bench.resources, bench.batch_of(first), said=said).queued == 0
+    (second,) = runner.sent.take("submit")
+    assert runner.submit(second) is None
+    assert "--cw 50" in runner.books.attempt(second).sent_prompt
+    runner.until_made(second)
+    runner.collect(second)
+    runner.scorer.scores = (0.6,)
+    runner.validate(second)
+    assert _state(runner, second) == "rejected"
+    assert batch_control.try_further(runner.resources, runner.batch_of(first), said=said).queued == 0
 
 
 def test_a_policy_that_comes_while_a_picture_is_checked_holds_for_its_verdict(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    runner: StepRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The claim of the check came too early to see it, and `try_further` finds no rejection yet."""
-    bench.enqueue("a pig", character="lulu", settings={"cref_weight": 25})
-    (first,) = bench.sent.take("submit")
+    runner.enqueue("a pig", character="lulu", settings={"cref_weight": 25})
+    (first,) = runner.sent.take("submit")
     score = FixedScorer.score
 
     def allowing(scorer: FixedScorer, *pictures: Any, **options: Any) -> Any:
         said = try_policy_of(max_tries=2, escalate=read_steps("weight"))
-        assert batch_control.try_further(bench.resources, bench.batch_of(first), said=said).queued == 0
+        assert batch_control.try_further(runner.resources, runner.batch_of(first), said=said).queued == 0
         return score(scorer, *pictures, **options)
 
     monkeypatch.setattr(FixedScorer, "score", allowing)
-    _try(bench, first, OFF_MODEL)
-    assert _state(bench, first) == "queued"
+    _try(runner, first, OFF_MODEL)
+    assert _state(runner, first) == "queued"
 
 
-def test_a_person_who_asks_again_starts_the_count_anew(bench: Bench) -> None:
-    first = _enqueue(bench, max_tries=2)
-    _try(bench, first, OFF_MODEL)
-    _try(bench, _next(bench), OFF_MODEL)
-    batch_control.retry(bench.resources, bench.batch_of(first), states=[GenerationState.REJECTED])
-    (third,) = bench.sent.take("submit")
-    _try(bench, third, OFF_MODEL)
-    assert _state(bench, third) == "queued"
-    _try(bench, fourth := _next(bench), OFF_MODEL)
-    assert _state(bench, fourth) == "rejected"
-    weights = [one.sent_prompt.partition("--cw ")[2][:2] for one in bench.books.rows(attempts)]
+def test_a_person_who_asks_again_starts_the_count_anew(runner: StepRunner) -> None:
+    first = _enqueue(runner, max_tries=2)
+    _try(runner, first, OFF_MODEL)
+    _try(runner, _next(runner), OFF_MODEL)
+    batch_control.retry(runner.resources, runner.batch_of(first), states=[GenerationState.REJECTED])
+    (third,) = runner.sent.take("submit")
+    _try(runner, third, OFF_MODEL)
+    assert _state(runner, third) == "queued"
+    _try(runner, fourth := _next(runner), OFF_MODEL)
+    assert _state(runner, fourth) == "rejected"
+    weights = [one.sent_prompt.partition("--cw ")[2][:2] for one in runner.books.rows(attempts)]
     assert sorted(weights) == ["25", "50", "50", "75"]
 
 
-def test_the_story_of_the_tries_is_told(bench: Bench) -> None:
-    first = _enqueue(bench, max_tries=3)
-    _try(bench, first, 0.5)
-    _try(bench, _next(bench), 0.6)
-    batch_id = bench.batch_of(first)
-    (line,) = report_of(bench.resources, batch_id).generations
+def test_the_story_of_the_tries_is_told(runner: StepRunner) -> None:
+    first = _enqueue(runner, max_tries=3)
+    _try(runner, first, 0.5)
+    _try(runner, _next(runner), 0.6)
+    batch_id = runner.batch_of(first)
+    (line,) = report_of(runner.resources, batch_id).generations
     assert sentences(line) == [
         "2nd try: cw 25 → 50: 0.50 → 0.60, +0.02 USD",
         "3rd try: cw 50 → 75, waits for its turn and 0.40 USD of the budget",
     ]
-    _try(bench, _next(bench), ON_MODEL)
-    report = report_of(bench.resources, batch_id)
+    _try(runner, _next(runner), ON_MODEL)
+    report = report_of(runner.resources, batch_id)
     assert sentences(report.generations[0])[-1] == "3rd try: cw 50 → 75: 0.60 → 0.90, +0.02 USD"
     loop = summarize_tries(report)
     assert loop is not None
@@ -346,11 +350,11 @@ def test_the_story_of_the_tries_is_told(bench: Bench) -> None:
     ]
 
 
-def test_a_verdict_is_not_lost_because_no_further_try_can_be_planned(bench: Bench) -> None:
-    first = _enqueue(bench)
-    bench.books.sql("UPDATE generations SET model = 'taken out of the catalogue'")
-    _try(bench, first, OFF_MODEL)
-    assert _state(bench, first) == "rejected"
-    assert bench.books.attempt(first).outcome == "rejected"
-    (said,) = _history(bench, first)
+def test_a_verdict_is_not_lost_because_no_further_try_can_be_planned(runner: StepRunner) -> None:
+    first = _enqueue(runner)
+    runner.books.sql("UPDATE generations SET model = 'taken out of the catalogue'")
+    _try(runner, first, OFF_MODEL)
+    assert _state(runner, first) == "rejected"
+    assert runner.books.attempt(first).outcome == "rejected"
+    (said,) = _history(runner, first)
     assert said.reason.startswith("no further try can be planned (")

@@ -24,7 +24,7 @@ from providers.registry import open_lane
 from tests.conftest import Sent
 from tests.support.books import USER
 from tests.support.sandbox_client import until
-from tests.support.steps import PREPROCESSING, Bench, bench_of
+from tests.support.steps import PREPROCESSING, StepRunner, runner_of
 
 KEY = "r8_closed_loop"
 
@@ -43,8 +43,10 @@ def lanes(sandbox_url: str) -> Iterator[dict[str, HttpLane]]:
 
 
 @pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path, lanes: dict[str, HttpLane]) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home, lanes=lanes) as opened:
+def runner(
+    database: Database, sandbox_url: str, sent: Sent, home: Path, lanes: dict[str, HttpLane]
+) -> Iterator[StepRunner]:
+    with runner_of(database, url=sandbox_url, sent=sent, home=home, lanes=lanes) as opened:
         opened.books.lane("ttapi", provider="ttapi")
         opened.books.lane("replicate", provider="replicate")
         opened.character()
@@ -52,75 +54,75 @@ def bench(database: Database, sandbox_url: str, sent: Sent, home: Path, lanes: d
         yield opened
 
 
-def _first(bench: Bench, *, provider: str = "ttapi", negative: str | None = None, **policy: Any) -> AttemptId:
+def _first(runner: StepRunner, *, provider: str = "ttapi", negative: str | None = None, **policy: Any) -> AttemptId:
     settings = {"mode": "turbo"} | ({"negative_prompt": negative} if negative else {})
     row = PromptRow(position=0, line=1, prompt="a pig", settings=settings, extra={})
     said = try_policy_of(**{"max_tries": 3, "escalate": read_steps("model"), **policy})
     order = Order(name="batch", user_id=USER, provider=provider, prompts=[row], character="lulu", try_policy=said)
-    commit(bench.resources, prepare(bench.resources, order))
-    return bench.sent.take("submit")[0]
+    commit(runner.resources, prepare(runner.resources, order))
+    return runner.sent.take("submit")[0]
 
 
-def _judged(bench: Bench, attempt_id: AttemptId) -> Any:
+def _judged(runner: StepRunner, attempt_id: AttemptId) -> Any:
     """The generation once the attempt, on whichever lane it is, has its verdict."""
-    lane = bench.books.attempt(attempt_id).lane
-    assert submit.submit(bench.resources, attempt_id) is None
+    lane = runner.books.attempt(attempt_id).lane
+    assert submit.submit(runner.resources, attempt_id) is None
 
     def look() -> bool:
-        bench.due()
-        poll.sweep(bench.resources, lane)
-        return bool(bench.books.attempt(attempt_id).state != "generating")
+        runner.due()
+        poll.sweep(runner.resources, lane)
+        return bool(runner.books.attempt(attempt_id).state != "generating")
 
     until(look, what=f"the last word about {attempt_id}")
-    assert collect.collect(bench.resources, attempt_id, preprocessing=PREPROCESSING) is None
-    assert validate.validate(bench.resources, attempt_id) is None
-    bench.sent.tasks.clear()
-    return bench.books.generation_of(attempt_id)
+    assert collect.collect(runner.resources, attempt_id, preprocessing=PREPROCESSING) is None
+    assert validate.validate(runner.resources, attempt_id) is None
+    runner.sent.tasks.clear()
+    return runner.books.generation_of(attempt_id)
 
 
-def test_the_next_dearer_model_is_asked_at_its_own_price(bench: Bench) -> None:
-    waiting = _judged(bench, _first(bench))
+def test_the_next_dearer_model_is_asked_at_its_own_price(runner: StepRunner) -> None:
+    waiting = _judged(runner, _first(runner))
     model = load().get(waiting.model)
     assert (waiting.state, waiting.provider) == ("queued", "replicate")
     listed = price(model, {"mode": "turbo"}, on=waiting.created_at.date(), references=[512 * 512], prompt="a pig")
     assert (waiting.hold_usd, waiting.price_usd) == (listed.at_most_usd, listed.usd)
     assert listed.usd > Decimal("0.10"), "an imagine is 0.40 USD and four pictures"
     assert waiting.changes["settings"] == {}
-    admit(bench.resources, "replicate")
-    (second,) = bench.sent.take("submit replicate")
-    attempt = bench.books.attempt(second)
+    admit(runner.resources, "replicate")
+    (second,) = runner.sent.take("submit replicate")
+    attempt = runner.books.attempt(second)
     assert (attempt.lane, attempt.model, attempt.hold_usd) == ("replicate", model.name, listed.at_most_usd)
-    third = _judged(bench, second)
+    third = _judged(runner, second)
     assert third.cost > listed.usd
     assert third.model not in {"midjourney", model.name}
     dearer = price(load().get(third.model), {}, on=third.created_at.date(), references=[512 * 512], prompt="a pig")
     assert dearer.usd > listed.usd
 
 
-def test_a_model_of_a_provider_without_a_lane_is_not_asked(bench: Bench) -> None:
-    first = _first(bench)
-    bench.books.sql("DELETE FROM lanes WHERE name = 'replicate'")
-    assert _judged(bench, first).state == "rejected"
+def test_a_model_of_a_provider_without_a_lane_is_not_asked(runner: StepRunner) -> None:
+    first = _first(runner)
+    runner.books.sql("DELETE FROM lanes WHERE name = 'replicate'")
+    assert _judged(runner, first).state == "rejected"
 
 
-def test_no_call_may_cost_more_than_was_allowed(bench: Bench) -> None:
-    first = _first(bench, max_image_cost=Decimal("0.05"))
-    assert _judged(bench, first).state == "rejected"
+def test_no_call_may_cost_more_than_was_allowed(runner: StepRunner) -> None:
+    first = _first(runner, max_image_cost=Decimal("0.05"))
+    assert _judged(runner, first).state == "rejected"
 
 
-def test_a_wish_that_no_dearer_model_has_words_for_ends_the_search(bench: Bench) -> None:
-    first = _first(bench, negative="mud")
-    assert _judged(bench, first).state == "rejected"
+def test_a_wish_that_no_dearer_model_has_words_for_ends_the_search(runner: StepRunner) -> None:
+    first = _first(runner, negative="mud")
+    assert _judged(runner, first).state == "rejected"
 
 
-def test_work_of_a_stand_in_never_becomes_a_real_services(bench: Bench) -> None:
-    assert _judged(bench, _first(bench, provider="sandbox")).state == "rejected"
+def test_work_of_a_stand_in_never_becomes_a_real_services(runner: StepRunner) -> None:
+    assert _judged(runner, _first(runner, provider="sandbox")).state == "rejected"
 
 
-def test_an_attempt_keeps_its_own_price_when_its_generation_moves_to_another_model(bench: Bench) -> None:
+def test_an_attempt_keeps_its_own_price_when_its_generation_moves_to_another_model(runner: StepRunner) -> None:
     """A job that turns up late is charged what it cost, not what the later model costs."""
-    first = _first(bench)
-    waiting = _judged(bench, first)
-    with bench.resources.database.transaction() as connection:
+    first = _first(runner)
+    waiting = _judged(runner, first)
+    with runner.resources.database.transaction() as connection:
         work = work_of(connection.execute(select_work().where(attempts.c.id == first)).one())
     assert work.price_usd == Decimal("0.40") != waiting.price_usd

@@ -23,7 +23,7 @@ from pipeline.views.stages import stages_of
 from runtime.settings import Settings
 from sandbox.drawing.picture import draw
 from tests.support.commands import ROOT
-from tests.support.steps import Bench
+from tests.support.steps import StepRunner
 from validation.base import Scorer
 from validation.clip import ClipScorer
 
@@ -47,8 +47,8 @@ def scorer() -> Iterator[ClipScorer]:
 
 
 @pytest.fixture
-def desk(bench: Bench, scorer: ClipScorer) -> Bench:
-    return replace(bench, resources=replace(bench.resources, scorer=scorer, scoring_model=CLIP))
+def runner_with_scorer(runner: StepRunner, scorer: ClipScorer) -> StepRunner:
+    return replace(runner, resources=replace(runner.resources, scorer=scorer, scoring_model=CLIP))
 
 
 @pytest.fixture
@@ -63,18 +63,18 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def made(bench: Bench, single: Single) -> Any:
+def made(runner: StepRunner, single: Single) -> Any:
     """The row after its preparation, wherever its stages had to run."""
-    order, _ = order_of(bench.resources, single, user_id="me")
-    commit(bench.resources, plan(bench.resources, order))
-    (row,) = bench.books.rows(generations)
-    prepare(bench.resources, GenerationId(row.id))
-    (row,) = bench.books.rows(generations)
+    order, _ = order_of(runner.resources, single, user_id="me")
+    commit(runner.resources, plan(runner.resources, order))
+    (row,) = runner.books.rows(generations)
+    prepare(runner.resources, GenerationId(row.id))
+    (row,) = runner.books.rows(generations)
     return row
 
 
-def test_a_picture_becomes_a_prompt(desk: Bench, photo: Path) -> None:
-    row = made(desk, Single(image=photo, negative_prompt="blurry", settings={"size": "portrait"}))
+def test_a_picture_becomes_a_prompt(runner_with_scorer: StepRunner, photo: Path) -> None:
+    row = made(runner_with_scorer, Single(image=photo, negative_prompt="blurry", settings={"size": "portrait"}))
     assert row.state == "admitted"
     assert "on a sunny beach" in row.prompt
     assert row.settings == {"aspect_ratio": "3:4", "negative_prompt": "blurry"}
@@ -95,12 +95,14 @@ def test_a_picture_becomes_a_prompt(desk: Bench, photo: Path) -> None:
         "routing": "done",
         "optimise": "off",
     }
-    kept = desk.resources.store.get(row.pipeline_data["prepare"]["image"])
+    kept = runner_with_scorer.resources.store.get(row.pipeline_data["prepare"]["image"])
     assert b"Exif" not in kept
     assert b"Camera" not in kept
 
 
-def test_weights_of_its_own_read_the_picture_and_are_named(desk: Bench, scorer: ClipScorer, photo: Path) -> None:
+def test_weights_of_its_own_read_the_picture_and_are_named(
+    runner_with_scorer: StepRunner, scorer: ClipScorer, photo: Path
+) -> None:
     asked = []
 
     def load() -> AbstractContextManager[Scorer]:
@@ -108,18 +110,21 @@ def test_weights_of_its_own_read_the_picture_and_are_named(desk: Bench, scorer: 
         return nullcontext(scorer)
 
     with ScorerOnDemand(CLIP, load) as other:
-        reading = replace(desk.resources, analysis_scorer=other, scoring_model="somebody/large-clip")
-        row = made(replace(desk, resources=reading), Single(image=photo))
+        reading = replace(runner_with_scorer.resources, analysis_scorer=other, scoring_model="somebody/large-clip")
+        row = made(replace(runner_with_scorer, resources=reading), Single(image=photo))
     (analysis, *_) = row.pipeline_data["stages"]
     assert asked == [CLIP]
     assert analysis["detail"]["model"] == CLIP
     assert analysis["added"]["spec"]["records"][0]["scene"] == "on a sunny beach"
 
 
-def test_the_sandboxs_own_weights_read_what_is_worn(desk: Bench, photo: Path) -> None:
+def test_the_sandboxs_own_weights_read_what_is_worn(runner_with_scorer: StepRunner, photo: Path) -> None:
     reads = Settings(CLIP_MODEL=CLIP, ANALYSIS_MODEL=None).analysis_weights
     with ScorerOnDemand(reads, lambda: ClipScorer.load(reads, device="cpu", threads=1)) as other:
-        row = made(replace(desk, resources=replace(desk.resources, analysis_scorer=other)), Single(image=photo))
+        row = made(
+            replace(runner_with_scorer, resources=replace(runner_with_scorer.resources, analysis_scorer=other)),
+            Single(image=photo),
+        )
     (record,) = row.pipeline_data["stages"][0]["added"]["spec"]["records"]
     assert (record["garmentType"], record["scene"]) == ("dress", "on a sunny beach")
     assert (record["sleeves"], record["pattern"]) == ("no sleeves", "polka dot")
@@ -127,50 +132,50 @@ def test_the_sandboxs_own_weights_read_what_is_worn(desk: Bench, photo: Path) ->
     assert "dress" in row.prompt
 
 
-def test_weights_that_are_nowhere_fail_the_generation_and_say_so(desk: Bench, photo: Path) -> None:
+def test_weights_that_are_nowhere_fail_the_generation_and_say_so(runner_with_scorer: StepRunner, photo: Path) -> None:
     def load() -> AbstractContextManager[Scorer]:
         return ClipScorer.load(str(photo.parent), device="cpu")
 
     with ScorerOnDemand(str(photo.parent), load) as other:
-        reading = replace(desk.resources, analysis_scorer=other)
-        row = made(replace(desk, resources=reading), Single(image=photo))
+        reading = replace(runner_with_scorer.resources, analysis_scorer=other)
+        row = made(replace(runner_with_scorer, resources=reading), Single(image=photo))
     assert row.state == "failed"
     assert "holds no weights" in row.error_message
 
 
-def test_the_same_picture_makes_the_same_prompts(desk: Bench, photo: Path) -> None:
-    first = made(desk, Single(image=photo))
-    order, _ = order_of(desk.resources, Single(image=photo, name="again"), user_id="me")
-    commit(desk.resources, plan(desk.resources, order))
-    (again,) = [row for row in desk.books.rows(generations) if row.id != first.id]
-    prepare(desk.resources, GenerationId(again.id))
-    (again,) = [row for row in desk.books.rows(generations) if row.id != first.id]
+def test_the_same_picture_makes_the_same_prompts(runner_with_scorer: StepRunner, photo: Path) -> None:
+    first = made(runner_with_scorer, Single(image=photo))
+    order, _ = order_of(runner_with_scorer.resources, Single(image=photo, name="again"), user_id="me")
+    commit(runner_with_scorer.resources, plan(runner_with_scorer.resources, order))
+    (again,) = [row for row in runner_with_scorer.books.rows(generations) if row.id != first.id]
+    prepare(runner_with_scorer.resources, GenerationId(again.id))
+    (again,) = [row for row in runner_with_scorer.books.rows(generations) if row.id != first.id]
     assert (again.prompt, again.settings) == (first.prompt, first.settings)
 
 
-def test_a_specification_becomes_a_prompt_with_all_its_words(desk: Bench) -> None:
-    row = made(desk, Single(vlt=SPEC, block="by Maison Lulu"))
+def test_a_specification_becomes_a_prompt_with_all_its_words(runner_with_scorer: StepRunner) -> None:
+    row = made(runner_with_scorer, Single(vlt=SPEC, block="by Maison Lulu"))
     assert row.prompt.startswith("a burgundy silk satin evening gown, elegant style, ")
     assert row.prompt.endswith("by Maison Lulu")
 
 
-def test_words_are_kept_first_and_flags_last(desk: Bench) -> None:
-    row = made(desk, Single(prompt="a red dress --ar 3:4", vlt=SPEC, enhance="local"))
+def test_words_are_kept_first_and_flags_last(runner_with_scorer: StepRunner) -> None:
+    row = made(runner_with_scorer, Single(prompt="a red dress --ar 3:4", vlt=SPEC, enhance="local"))
     assert row.prompt.startswith("a red dress, a burgundy silk satin evening gown")
     assert row.prompt.endswith("--ar 3:4")
     assert row.pipeline_data["prepare"]["prompt"] == "a red dress --ar 3:4"
 
 
-def test_words_alone_go_straight_into_the_queue(desk: Bench) -> None:
-    order, translated = order_of(desk.resources, Single(prompt="a red dress"), user_id="me")
-    commit(desk.resources, plan(desk.resources, order))
-    (row,) = desk.books.rows(generations)
+def test_words_alone_go_straight_into_the_queue(runner_with_scorer: StepRunner) -> None:
+    order, translated = order_of(runner_with_scorer.resources, Single(prompt="a red dress"), user_id="me")
+    commit(runner_with_scorer.resources, plan(runner_with_scorer.resources, order))
+    (row,) = runner_with_scorer.books.rows(generations)
     assert (row.state, row.prompt, row.pipeline_data, translated) == ("admitted", "a red dress", {}, ())
 
 
-def test_each_stage_has_its_time_in_the_story(desk: Bench, photo: Path) -> None:
-    row = made(desk, Single(image=photo))
-    details = views.find(desk.resources, str(row.id), user_id="me")
+def test_each_stage_has_its_time_in_the_story(runner_with_scorer: StepRunner, photo: Path) -> None:
+    row = made(runner_with_scorer, Single(image=photo))
+    details = views.find(runner_with_scorer.resources, str(row.id), user_id="me")
     told = stages_of(details)
     assert [one["name"] for one in told] == [
         "analysis",
@@ -200,20 +205,24 @@ def test_each_stage_has_its_time_in_the_story(desk: Bench, photo: Path) -> None:
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )
-def test_what_cannot_be_used_is_one_sentence_and_nothing_is_written(desk: Bench, single: Single, sentence: str) -> None:
+def test_what_cannot_be_used_is_one_sentence_and_nothing_is_written(
+    runner_with_scorer: StepRunner, single: Single, sentence: str
+) -> None:
     with pytest.raises(BadInput, match=sentence):
-        plan(desk.resources, order_of(desk.resources, single, user_id="me")[0])
-    assert desk.books.rows(generations) == []
+        plan(runner_with_scorer.resources, order_of(runner_with_scorer.resources, single, user_id="me")[0])
+    assert runner_with_scorer.books.rows(generations) == []
 
 
-def test_a_dry_run_and_a_refused_order_leave_no_picture_in_the_store(desk: Bench, photo: Path) -> None:
-    order, _ = order_of(desk.resources, Single(image=photo), user_id="me")
-    planned = plan(desk.resources, order)
+def test_a_dry_run_and_a_refused_order_leave_no_picture_in_the_store(
+    runner_with_scorer: StepRunner, photo: Path
+) -> None:
+    order, _ = order_of(runner_with_scorer.resources, Single(image=photo), user_id="me")
+    planned = plan(runner_with_scorer.resources, order)
     key = input_pictures.key_of(input_pictures.read_input(photo))
     with pytest.raises(FileNotFoundError):
-        desk.resources.store.get(key)
-    commit(desk.resources, planned)
-    assert desk.resources.store.get(key)
+        runner_with_scorer.resources.store.get(key)
+    commit(runner_with_scorer.resources, planned)
+    assert runner_with_scorer.resources.store.get(key)
 
 
 def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path) -> None:

@@ -9,25 +9,25 @@ from db.grouping import Grouped
 from db.moves import grouped
 from pipeline.attempts import poll, submit
 from providers.contract import Made
-from tests.support.steps import Bench, InstantLane, at_once
+from tests.support.steps import InstantLane, StepRunner, at_once
 
 THREADS = 16
 
 
-def test_a_message_whose_group_failed_is_carried_out_all_the_same(bench: Bench) -> None:
+def test_a_message_whose_group_failed_is_carried_out_all_the_same(runner: StepRunner) -> None:
     """Or it would be spent on what befell a neighbour, and the attempt wait until it is published again."""
-    attempt_id = bench.admitted("a pig")
+    attempt_id = runner.admitted("a pig")
 
     def canceled(connection: Connection, _: object) -> list[grouped.Admitted | None]:
         connection.execute(text("SET LOCAL statement_timeout = 1; SELECT pg_sleep(30)"))
         return []
 
-    moves = replace(bench.resources.grouped, admitted=Grouped(canceled))
-    assert submit.submit(replace(bench.resources, grouped=moves), attempt_id) is None
-    assert bench.books.attempt(attempt_id).state == "generating"
+    moves = replace(runner.resources.grouped, admitted=Grouped(canceled))
+    assert submit.submit(replace(runner.resources, grouped=moves), attempt_id) is None
+    assert runner.books.attempt(attempt_id).state == "generating"
 
 
-def test_a_look_that_fails_takes_no_other_with_it(bench: Bench) -> None:
+def test_a_look_that_fails_takes_no_other_with_it(runner: StepRunner) -> None:
     """Those that had not begun would stay claimed until the lease runs out, after every sweep anew."""
 
     class OneFails(InstantLane):
@@ -36,16 +36,16 @@ def test_a_look_that_fails_takes_no_other_with_it(bench: Bench) -> None:
                 raise RuntimeError("nobody has thought of this")
             return super().poll(job_id)
 
-    bench.books.sql("UPDATE lanes SET concurrency = 1000, rate_limit = NULL")
-    timing = replace(bench.resources.timing, illegal_limit=1000)
-    lanes = {"sandbox": OneFails(bench.resources.lanes["sandbox"])}
-    resources = replace(bench.resources, lanes=lanes, timing=timing)
-    replace(bench, resources=resources).enqueue(*[f"a pig {number}" for number in range(2 * THREADS)])
-    ids = bench.sent.take("submit")
+    runner.books.sql("UPDATE lanes SET concurrency = 1000, rate_limit = NULL")
+    timing = replace(runner.resources.timing, illegal_limit=1000)
+    lanes = {"sandbox": OneFails(runner.resources.lanes["sandbox"])}
+    resources = replace(runner.resources, lanes=lanes, timing=timing)
+    replace(runner, resources=resources).enqueue(*[f"a pig {number}" for number in range(2 * THREADS)])
+    ids = runner.sent.take("submit")
     for at in (0, THREADS):
         at_once(THREADS, lambda one: submit.submit(resources, one), ids[at : at + THREADS])
-    bench.books.sql("UPDATE attempts SET due_at = now()")
-    bench.books.sql("UPDATE attempts SET due_at = now() - interval '1 hour' WHERE id = :id", id=ids[0])
+    runner.books.sql("UPDATE attempts SET due_at = now()")
+    runner.books.sql("UPDATE attempts SET due_at = now() - interval '1 hour' WHERE id = :id", id=ids[0])
     with pytest.raises(RuntimeError, match="nobody has thought"):
         poll.sweep(resources, "sandbox")
-    assert [bench.books.attempt(one).state for one in ids] == ["generating", *["collecting"] * (2 * THREADS - 1)]
+    assert [runner.books.attempt(one).state for one in ids] == ["generating", *["collecting"] * (2 * THREADS - 1)]

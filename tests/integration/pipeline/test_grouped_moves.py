@@ -29,7 +29,7 @@ from pipeline.attempts.admit import admit_everywhere
 from pipeline.process.grouped_moves import GroupedMoves
 from tests.conftest import Sent
 from tests.support.books import Books, lease
-from tests.support.steps import PREPROCESSING, PRICE, Bench, InstantLane, at_once, bench_of, sandbox_at
+from tests.support.steps import PREPROCESSING, PRICE, InstantLane, StepRunner, at_once, runner_of, sandbox_at
 
 THREADS = 16
 ROUNDS = 4
@@ -42,8 +42,8 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+def runner(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[StepRunner]:
+    with runner_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         yield opened
 
 
@@ -55,13 +55,13 @@ def _alone() -> GroupedMoves:
     return replace(usual, **nothing)
 
 
-def _run(bench: Bench, moves: GroupedMoves, name: str) -> AttemptId:
-    bench = replace(bench, resources=replace(bench.resources, grouped=moves))
-    attempt_id = bench.admitted("a pig", name=name, character="lulu")
-    assert bench.submit(attempt_id) is None
-    bench.until_made(attempt_id)
-    assert bench.collect(attempt_id) is None
-    assert bench.validate(attempt_id) is None
+def _run(runner: StepRunner, moves: GroupedMoves, name: str) -> AttemptId:
+    runner = replace(runner, resources=replace(runner.resources, grouped=moves))
+    attempt_id = runner.admitted("a pig", name=name, character="lulu")
+    assert runner.submit(attempt_id) is None
+    runner.until_made(attempt_id)
+    assert runner.collect(attempt_id) is None
+    assert runner.validate(attempt_id) is None
     return attempt_id
 
 
@@ -78,9 +78,9 @@ def _seen(row: Any) -> dict[str, Any]:
     return {name: "a moment" if isinstance(value, datetime) else value for name, value in found.items()}
 
 
-def _rows_of(bench: Bench, attempt_id: AttemptId) -> dict[str, list[dict[str, Any]]]:
-    attempt = bench.books.attempt(attempt_id)
-    assets = [one for one in bench.books.rows(generation_assets) if one.attempt_id == attempt_id]
+def _rows_of(runner: StepRunner, attempt_id: AttemptId) -> dict[str, list[dict[str, Any]]]:
+    attempt = runner.books.attempt(attempt_id)
+    assets = [one for one in runner.books.rows(generation_assets) if one.attempt_id == attempt_id]
     ids = {one.id for one in assets}
     own: dict[Any, Callable[[Any], bool]] = {
         attempts: lambda row: bool(row.id == attempt_id),
@@ -91,19 +91,19 @@ def _rows_of(bench: Bench, attempt_id: AttemptId) -> dict[str, list[dict[str, An
         model_inputs: lambda row: bool(row.attempt_id == attempt_id),
     }
     return {
-        table.name: sorted((_seen(row) for row in bench.books.rows(table) if is_own(row)), key=str)
+        table.name: sorted((_seen(row) for row in runner.books.rows(table) if is_own(row)), key=str)
         for table, is_own in own.items()
     }
 
 
 @pytest.mark.parametrize("scores", [(0.70, 0.80, 0.95, 0.80), (0.1, 0.3, 0.2, 0.1)])
-def test_a_generation_leaves_the_same_rows_in_a_group_as_alone(bench: Bench, scores: Sequence[float]) -> None:
-    bench.scorer.scores = scores
-    bench.character()
-    together = _run(bench, bench.resources.grouped, "together")
-    alone = _run(bench, _alone(), "alone")
-    assert _rows_of(bench, together) == _rows_of(bench, alone)
-    batches = [bench.books.row(bench.batch_of(one)) for one in (together, alone)]
+def test_a_generation_leaves_the_same_rows_in_a_group_as_alone(runner: StepRunner, scores: Sequence[float]) -> None:
+    runner.scorer.scores = scores
+    runner.character()
+    together = _run(runner, runner.resources.grouped, "together")
+    alone = _run(runner, _alone(), "alone")
+    assert _rows_of(runner, together) == _rows_of(runner, alone)
+    batches = [runner.books.row(runner.batch_of(one)) for one in (together, alone)]
     assert len({(one.charged_usd, one.held_usd, one.in_doubt_usd) for one in batches}) == 1
 
 
@@ -171,18 +171,18 @@ def test_a_job_that_came_too_late_is_not_told_that_it_was_stored(books: Books) -
     assert books.attempt(attempt_id).job_id == "right"
 
 
-def test_a_burst_of_copies_of_one_message_pays_once(bench: Bench) -> None:
-    attempt_id = bench.admitted("a pig")
+def test_a_burst_of_copies_of_one_message_pays_once(runner: StepRunner) -> None:
+    attempt_id = runner.admitted("a pig")
     together = Barrier(THREADS)
 
     def submit_at_once(_: int) -> None:
         together.wait()
-        bench.submit(attempt_id)
+        runner.submit(attempt_id)
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(submit_at_once, range(THREADS)))
-    assert len(bench.caller.bill()) == 1
-    assert bench.books.attempt(attempt_id).state == "generating"
+    assert len(runner.caller.bill()) == 1
+    assert runner.books.attempt(attempt_id).state == "generating"
 
 
 def test_a_step_that_has_killed_a_worker_is_claimed_by_no_group(books: Books) -> None:
@@ -300,36 +300,36 @@ def _counting(database: Database) -> Iterator[_Counted]:
             event.remove(engine, "commit", commit)
 
 
-def test_a_generation_costs_few_statements_commits_and_messages(bench: Bench) -> None:
-    bench.character()
-    bench.books.sql("UPDATE lanes SET concurrency = 1000, rate_limit = NULL")
+def test_a_generation_costs_few_statements_commits_and_messages(runner: StepRunner) -> None:
+    runner.character()
+    runner.books.sql("UPDATE lanes SET concurrency = 1000, rate_limit = NULL")
     resources = replace(
-        bench.resources,
-        lanes={"sandbox": InstantLane(bench.resources.lanes["sandbox"])},
-        timing=replace(bench.resources.timing, illegal_limit=1000),
+        runner.resources,
+        lanes={"sandbox": InstantLane(runner.resources.lanes["sandbox"])},
+        timing=replace(runner.resources.timing, illegal_limit=1000),
     )
-    bench = replace(bench, resources=resources)
+    runner = replace(runner, resources=resources)
     count = THREADS * ROUNDS
     planned = [f"a pig {number}" for number in range(count)]
-    bench.books.sql("UPDATE lanes SET closed_until = now() + interval '1 hour', reason = 'not yet'")
-    bench.enqueue(*planned, character="lulu")
-    bench.open_lanes()
+    runner.books.sql("UPDATE lanes SET closed_until = now() + interval '1 hour', reason = 'not yet'")
+    runner.enqueue(*planned, character="lulu")
+    runner.open_lanes()
     with _counting(resources.database) as counted:
-        ids = bench.admit()
+        ids = runner.admit()
         assert len(ids) == count
         messages = len(ids)
         for at in range(0, count, THREADS):
             at_once(THREADS, lambda one: submit.submit(resources, one), ids[at : at + THREADS])
-        bench.books.sql("UPDATE attempts SET due_at = now()")
+        runner.books.sql("UPDATE attempts SET due_at = now()")
         assert poll.sweep(resources, "sandbox") == count
-        messages += len(bench.sent.take("collect"))
+        messages += len(runner.sent.take("collect"))
         for at in range(0, count, THREADS):
             part = ids[at : at + THREADS]
             at_once(THREADS, lambda one: collect.collect(resources, one, preprocessing=PREPROCESSING), part)
-        messages += len(bench.sent.take("validate"))
+        messages += len(runner.sent.take("validate"))
         for at in range(0, count, THREADS):
             at_once(THREADS, lambda one: validate.validate(resources, one), ids[at : at + THREADS])
-    states = {row.state for row in bench.books.rows(generations)}
+    states = {row.state for row in runner.books.rows(generations)}
     assert states == {GenerationState.COMPLETED}
     each = (counted.statements / count, counted.commits / count, messages / count)
     assert each[0] <= 12, each
@@ -337,20 +337,20 @@ def test_a_generation_costs_few_statements_commits_and_messages(bench: Bench) ->
     assert each[2] <= 3, each
 
 
-def test_an_admission_counts_nothing_that_waits(bench: Bench) -> None:
+def test_an_admission_counts_nothing_that_waits(runner: StepRunner) -> None:
     """Or its cost would grow with the queue: a count of a million rows takes most of a second, every second."""
     texts: list[str] = []
 
     def note(_: Any, __: Any, text: str, *___: Any) -> None:
         texts.append(text)
 
-    bench.books.sql("UPDATE lanes SET concurrency = 1")
-    bench.enqueue("a pig", "a hen")
-    engine = bench.resources.database.engine
+    runner.books.sql("UPDATE lanes SET concurrency = 1")
+    runner.enqueue("a pig", "a hen")
+    engine = runner.resources.database.engine
     event.listen(engine, "before_cursor_execute", note)
     try:
-        bench.books.sql("UPDATE lanes SET concurrency = 2")
-        assert admit_everywhere(bench.resources) == 1
+        runner.books.sql("UPDATE lanes SET concurrency = 2")
+        assert admit_everywhere(runner.resources) == 1
     finally:
         event.remove(engine, "before_cursor_execute", note)
     assert not [text for text in texts if "count(" in text and "FROM generations" in text]

@@ -17,7 +17,7 @@ from pipeline.intake.commit import commit
 from providers.contract import Ask
 from providers.lane import HttpLane
 from providers.registry import open_lane
-from tests.support.replicate_desk import Desk
+from tests.support.replicate_runner import ReplicateRunner
 from tests.support.scripted_server import Connection, ScriptedServer, serving
 
 TODAY = date(2026, 11, 21)
@@ -51,39 +51,39 @@ def _ask(model: str = SUNBURST) -> Ask:
 
 
 @pytest.fixture
-def desk(replicate_desk: Desk) -> Desk:
-    return replicate_desk
+def runner(replicate_runner: ReplicateRunner) -> ReplicateRunner:
+    return replicate_runner
 
 
-def test_a_key_that_the_model_would_ignore_is_refused_and_nothing_is_enqueued(desk: Desk) -> None:
-    plan = desk.planned("a pig", aspect_ratio="16:9", resolution="1K")
+def test_a_key_that_the_model_would_ignore_is_refused_and_nothing_is_enqueued(runner: ReplicateRunner) -> None:
+    plan = runner.planned("a pig", aspect_ratio="16:9", resolution="1K")
     with saying(_schema("prompt", "resolution", "output_format"), "replicate") as (server, lane):
         with pytest.raises(BadInput) as refused:
-            commit(replace(desk.resources, lanes={"replicate": lane}), plan)
+            commit(replace(runner.resources, lanes={"replicate": lane}), plan)
         assert b"GET /v1/models/google/nano-banana-pro " in server.requests[0]
     assert "no input 'allow_fallback_model', 'aspect_ratio' today" in str(refused.value)
     assert "it has output_format, prompt, resolution" in str(refused.value)
-    assert desk.books.rows(generations) == []
+    assert runner.books.rows(generations) == []
 
 
-def test_a_service_that_cannot_be_reached_is_a_warning(desk: Desk) -> None:
-    plan = desk.planned("a pig", "another pig")
+def test_a_service_that_cannot_be_reached_is_a_warning(runner: ReplicateRunner) -> None:
+    plan = runner.planned("a pig", "another pig")
     with closing(open_lane("replicate", "replicate", base_url="http://127.0.0.1:9", key="key")) as lane:
-        written = commit(replace(desk.resources, lanes={"replicate": lane}), plan)
+        written = commit(replace(runner.resources, lanes={"replicate": lane}), plan)
     (warning,) = written.warnings
     assert "could not be asked about 'google/nano-banana-pro'" in warning
-    assert len(desk.books.rows(generations)) == 2
+    assert len(runner.books.rows(generations)) == 2
 
 
-def test_the_real_schema_is_asked_for_once_for_many_rows_and_batches(desk: Desk) -> None:
+def test_the_real_schema_is_asked_for_once_for_many_rows_and_batches(runner: ReplicateRunner) -> None:
     inputs = ("prompt", "resolution", "output_format", "aspect_ratio", "safety_filter_level", "allow_fallback_model")
     with saying(_schema(*inputs), "replicate") as (server, lane):
-        resources = replace(desk.resources, lanes={"replicate": lane})
+        resources = replace(runner.resources, lanes={"replicate": lane})
         for _ in range(3):
-            plan = desk.planned("a pig", "a cow", "a hen")
+            plan = runner.planned("a pig", "a cow", "a hen")
             assert live_models.check(resources, plan.drafts, on=TODAY) == []
         assert len(server.requests) == 1
-    assert commit(desk.resources, plan).warnings == [], "the stand-in's schema knows what is sent"
+    assert commit(runner.resources, plan).warnings == [], "the stand-in's schema knows what is sent"
 
 
 def test_openai_says_until_when_it_has_a_model() -> None:
@@ -99,20 +99,20 @@ def test_openai_says_until_when_it_has_a_model() -> None:
         assert lane.check_live(_ask(), on=TODAY) == []
 
 
-def test_the_doctor_and_a_starting_worker_hear_of_every_model_in_use(desk: Desk, sandbox_url: str) -> None:
-    commit(desk.resources, desk.planned("a pig", model="black-forest-labs/flux-2-pro"))
+def test_the_doctor_and_a_starting_worker_hear_of_every_model_in_use(runner: ReplicateRunner, sandbox_url: str) -> None:
+    commit(runner.resources, runner.planned("a pig", model="black-forest-labs/flux-2-pro"))
     today = datetime.now(UTC).date()
     with saying({"id": SUNBURST, "shutdown_date": str(today)}, "openai") as (_, openai):
-        lanes = {**desk.resources.lanes, "openai": openai}
-        found = {one.model: one for one in live_models.look(replace(desk.resources, lanes=lanes), on=today)}
+        lanes = {**runner.resources.lanes, "openai": openai}
+        found = {one.model: one for one in live_models.look(replace(runner.resources, lanes=lanes), on=today)}
     assert set(found) == {"black-forest-labs/flux-2-pro", "google/nano-banana-pro", SUNBURST}
     assert {name for name, one in found.items() if one.refused} == {SUNBURST}
     with closing(open_lane("replicate", "replicate", base_url="http://127.0.0.1:9", key="key")) as lane:
-        (silent, _) = live_models.look(replace(desk.resources, lanes={"replicate": lane}), on=today)
+        (silent, _) = live_models.look(replace(runner.resources, lanes={"replicate": lane}), on=today)
     assert (silent.silent, silent.refused) == (True, False)
 
 
-def test_the_doctor_says_that_a_service_was_not_asked(desk: Desk) -> None:
+def test_the_doctor_says_that_a_service_was_not_asked(runner: ReplicateRunner) -> None:
     with closing(open_lane("ttapi", "ttapi", base_url="http://127.0.0.1:9", key="key")) as lane:
-        (check,) = doctor_services.models(replace(desk.resources, lanes={"ttapi": lane}))
+        (check,) = doctor_services.models(replace(runner.resources, lanes={"ttapi": lane}))
     assert (check.name, check.found) == ("model midjourney", "not asked: ttapi says nothing about its models")

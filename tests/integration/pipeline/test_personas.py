@@ -15,65 +15,65 @@ from pipeline.operator import feedback
 from pipeline.preparing import prepare
 from pipeline.views import generations as views
 from tests.support.books import USER
-from tests.support.steps import Bench
+from tests.support.steps import StepRunner
 
 
-def prepared(bench: Bench) -> Any:
-    for generation_id, _ in bench.sent.prepared:
-        prepare.prepare(bench.resources, generation_id)
-    return bench.books.rows(generations)[0]
+def prepared(runner: StepRunner) -> Any:
+    for generation_id, _ in runner.sent.prepared:
+        prepare.prepare(runner.resources, generation_id)
+    return runner.books.rows(generations)[0]
 
 
-def made(bench: Bench) -> views.GenerationDetails:
-    bench.enqueue("a pig in pale linen", model="midjourney-v7")
-    (attempt_id,) = bench.sent.take("submit")
-    bench.submit(attempt_id)
-    bench.until_made(attempt_id)
-    bench.collect(attempt_id)
-    (row,) = bench.books.rows(generations)
-    return views.find(bench.resources, str(row.id), user_id=USER)
+def made(runner: StepRunner) -> views.GenerationDetails:
+    runner.enqueue("a pig in pale linen", model="midjourney-v7")
+    (attempt_id,) = runner.sent.take("submit")
+    runner.submit(attempt_id)
+    runner.until_made(attempt_id)
+    runner.collect(attempt_id)
+    (row,) = runner.books.rows(generations)
+    return views.find(runner.resources, str(row.id), user_id=USER)
 
 
-def test_the_words_of_a_persona_stand_in_the_prompt_and_in_the_record(bench: Bench) -> None:
-    personas.from_description(bench.resources, "ann", "muted earth tones, linen")
-    bench.enqueue("a pig --ar 2:3", preparation={"persona": "ann"})
-    row = prepared(bench)
+def test_the_words_of_a_persona_stand_in_the_prompt_and_in_the_record(runner: StepRunner) -> None:
+    personas.from_description(runner.resources, "ann", "muted earth tones, linen")
+    runner.enqueue("a pig --ar 2:3", preparation={"persona": "ann"})
+    row = prepared(runner)
     assert row.prompt == "a pig, muted, earth, tones, linen --ar 2:3"
     (record,) = [one for one in row.pipeline_data["stages"] if one["name"] == "persona"]
     assert record["detail"]["words"][0] == ["muted", 1.0]
-    assert record["detail"]["digest"] == personas.find(bench.resources, "ann").digest
+    assert record["detail"]["digest"] == personas.find(runner.resources, "ann").digest
 
 
-def test_an_unknown_persona_is_told_before_anything_is_enqueued(bench: Bench) -> None:
+def test_an_unknown_persona_is_told_before_anything_is_enqueued(runner: StepRunner) -> None:
     with pytest.raises(UnknownThing, match="there is no persona 'nobody'"):
-        bench.enqueue("a pig", preparation={"persona": "nobody"})
-    assert bench.books.rows(generations) == []
+        runner.enqueue("a pig", preparation={"persona": "nobody"})
+    assert runner.books.rows(generations) == []
 
 
-def test_a_persona_goes_along_as_a_file(bench: Bench) -> None:
-    one = personas.from_description(bench.resources, "ann", "brutalist concrete, fog")
-    back = personas.keep_document(bench.resources, as_document(one), name="bea")
+def test_a_persona_goes_along_as_a_file(runner: StepRunner) -> None:
+    one = personas.from_description(runner.resources, "ann", "brutalist concrete, fog")
+    back = personas.keep_document(runner.resources, as_document(one), name="bea")
     assert back.digest == one.digest
-    assert [found.name for found in personas.list_all(bench.resources)] == ["ann", "bea"]
+    assert [found.name for found in personas.list_all(runner.resources)] == ["ann", "bea"]
     with pytest.raises(BadInput, match="no file of a persona"):
-        personas.keep_document(bench.resources, {"name": "x"})
+        personas.keep_document(runner.resources, {"name": "x"})
     with pytest.raises(UnknownThing, match="'ann', 'bea'"):
-        personas.find(bench.resources, "cid")
+        personas.find(runner.resources, "cid")
 
 
-def test_every_kind_of_feedback_is_in_a_learned_persona(bench: Bench) -> None:
-    told = made(bench)
+def test_every_kind_of_feedback_is_in_a_learned_persona(runner: StepRunner) -> None:
+    told = made(runner)
     with pytest.raises(BadInput, match="has liked no picture yet"):
-        personas.from_feedback(bench.resources, "me", user_id=USER)
-    feedback.record_feedback(bench.resources, told, user_id=USER, kind=FeedbackType.HEART, picture="0")
+        personas.from_feedback(runner.resources, "me", user_id=USER)
+    feedback.record_feedback(runner.resources, told, user_id=USER, kind=FeedbackType.HEART, picture="0")
     feedback.record_feedback(
-        bench.resources, told, user_id=USER, kind=FeedbackType.COMMENT, picture="0", comment="wonderful grain"
+        runner.resources, told, user_id=USER, kind=FeedbackType.COMMENT, picture="0", comment="wonderful grain"
     )
     feedback.record_feedback(
-        bench.resources, told, user_id=USER, kind=FeedbackType.RATING, picture="1", rating=1, comment="plastic"
+        runner.resources, told, user_id=USER, kind=FeedbackType.RATING, picture="1", rating=1, comment="plastic"
     )
-    feedback.record_feedback(bench.resources, told, user_id=USER, kind=FeedbackType.OUTLIER, picture="2")
-    one = personas.from_feedback(bench.resources, "me", user_id=USER)
+    feedback.record_feedback(runner.resources, told, user_id=USER, kind=FeedbackType.OUTLIER, picture="2")
+    one = personas.from_feedback(runner.resources, "me", user_id=USER)
     weights = dict(one.words)
     assert (one.source, one.made_of) == (Source.FEEDBACK, 4)
     assert weights["wonderful"] > 0
@@ -81,24 +81,24 @@ def test_every_kind_of_feedback_is_in_a_learned_persona(bench: Bench) -> None:
     assert one.vector is None
 
 
-def test_among_pictures_that_pass_the_one_that_is_liked_most_stands_for_the_generation(bench: Bench) -> None:
+def test_among_pictures_that_pass_the_one_that_is_liked_most_stands_for_the_generation(runner: StepRunner) -> None:
     """What a head writes decides among passing pictures, and never lifts one that fails over one that passes."""
     from db.records.closed_loop import mark_best
     from db.records.preferences import write_rewards
 
-    bench.character()
-    bench.scorer.scores = (0.9, 0.8, 0.2, 0.8)
-    bench.enqueue("a pig", model="midjourney-v7", character="lulu")
-    (attempt_id,) = bench.sent.take("submit")
-    bench.submit(attempt_id)
-    bench.until_made(attempt_id)
-    bench.collect(attempt_id)
-    bench.validate(attempt_id)
-    (row,) = bench.books.rows(generations)
-    assets = sorted(bench.books.rows(generation_assets), key=lambda one: one.position)
+    runner.character()
+    runner.scorer.scores = (0.9, 0.8, 0.2, 0.8)
+    runner.enqueue("a pig", model="midjourney-v7", character="lulu")
+    (attempt_id,) = runner.sent.take("submit")
+    runner.submit(attempt_id)
+    runner.until_made(attempt_id)
+    runner.collect(attempt_id)
+    runner.validate(attempt_id)
+    (row,) = runner.books.rows(generations)
+    assets = sorted(runner.books.rows(generation_assets), key=lambda one: one.position)
     assert [one.best for one in assets] == [True, False, False, False]
     rewards = {one.id: reward for one, reward in zip(assets, (0.1, 0.4, 0.9, 0.2), strict=True)}
-    with bench.resources.database.transaction() as connection:
+    with runner.resources.database.transaction() as connection:
         assert write_rewards(connection, GenerationId(row.id), rewards, head="h")
         mark_best(connection, GenerationId(row.id))
         best = connection.execute(text("SELECT position FROM generation_assets WHERE best")).scalar_one()

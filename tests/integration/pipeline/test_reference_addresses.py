@@ -22,7 +22,7 @@ from pipeline.process.reference_cache import ReferenceCache
 from providers.lane import HttpLane
 from providers.registry import open_lane
 from tests.conftest import Sent
-from tests.support.steps import EXAMPLE, Bench, bench_of, sandbox_at
+from tests.support.steps import EXAMPLE, StepRunner, runner_of, sandbox_at
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+def runner(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[StepRunner]:
+    with runner_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         yield opened
 
 
@@ -82,14 +82,14 @@ def left_at(sandbox_url: str, content: bytes) -> str:
     return str(reply.json()["url"])
 
 
-def test_a_bad_address_is_refused_before_anything_is_enqueued(bench: Bench, sandbox_url: str) -> None:
+def test_a_bad_address_is_refused_before_anything_is_enqueued(runner: StepRunner, sandbox_url: str) -> None:
     page = left_at(sandbox_url, b"<html>please log in</html>")
     gone = f"{sandbox_url}/_sandbox/files/none.png"
     for bad in (page, gone):
         with pytest.raises(BadInput, match=r"1 of the references .* line 1.*: the reference '.*' is not sent"):
-            bench.enqueue("a pig", "a cow", settings={"cref_urls": f"{left_at(sandbox_url, picture('PNG'))} {bad}"})
-    assert bench.sent.take("submit") == []
-    assert bench.charged() == []
+            runner.enqueue("a pig", "a cow", settings={"cref_urls": f"{left_at(sandbox_url, picture('PNG'))} {bad}"})
+    assert runner.sent.take("submit") == []
+    assert runner.charged() == []
 
 
 def test_what_a_service_does_not_read_is_converted_on_the_way(openai: HttpLane) -> None:
@@ -107,35 +107,35 @@ def test_what_a_service_does_not_read_is_converted_on_the_way(openai: HttpLane) 
     assert url.startswith("data:image/jpeg;base64,")
 
 
-def test_an_address_of_a_kind_that_is_not_read_is_refused(bench: Bench, sandbox_url: str) -> None:
-    lane = bench.resources.lanes["sandbox"]
+def test_an_address_of_a_kind_that_is_not_read_is_refused(runner: StepRunner, sandbox_url: str) -> None:
+    lane = runner.resources.lanes["sandbox"]
     with pytest.raises(RequestRefused, match="no picture's"):
-        look_at(bench.resources, lane, left_at(sandbox_url, picture("TIFF")))
+        look_at(runner.resources, lane, left_at(sandbox_url, picture("TIFF")))
     gif = left_at(sandbox_url, picture("GIF"))
-    assert look_at(bench.resources, lane, gif) == sha256(picture("GIF"))
+    assert look_at(runner.resources, lane, gif) == sha256(picture("GIF"))
     avif = left_at(sandbox_url, picture("AVIF"))
     with pytest.raises(RequestRefused, match="reads no image/avif"):
-        look_at(bench.resources, lane, avif)
+        look_at(runner.resources, lane, avif)
 
 
-def test_a_host_that_is_down_for_us_may_be_up_for_the_service(bench: Bench) -> None:
+def test_a_host_that_is_down_for_us_may_be_up_for_the_service(runner: StepRunner) -> None:
     url = "http://127.0.0.1:9/a.png"
-    assert look_at(bench.resources, bench.resources.lanes["sandbox"], url) is None
+    assert look_at(runner.resources, runner.resources.lanes["sandbox"], url) is None
 
 
 def test_an_address_that_goes_bad_is_refused_at_the_submission_and_counts_against_nobody(
-    bench: Bench, host: Host
+    runner: StepRunner, host: Host
 ) -> None:
     good = f"http://127.0.0.1:{host.server_port}/lulu.png"
-    attempts = [bench.admitted("a pig", name=f"b{number}", settings={"cref_urls": good}) for number in range(3)]
-    later = replace(bench, resources=replace(bench.resources, reference_cache=ReferenceCache()))
+    attempts = [runner.admitted("a pig", name=f"b{number}", settings={"cref_urls": good}) for number in range(3)]
+    later = replace(runner, resources=replace(runner.resources, reference_cache=ReferenceCache()))
     host.status = 403
     for attempt_id in attempts:
         assert later.submit(attempt_id) is None
         assert later.books.generation_of(attempt_id).state == "failed"
         assert "wants a login, or a fresh link" in later.books.generation_of(attempt_id).error_message
-    assert bench.charged() == []
-    (lane,) = bench.books.rows(lanes)
+    assert runner.charged() == []
+    (lane,) = runner.books.rows(lanes)
     assert lane.closed_until is None
 
 

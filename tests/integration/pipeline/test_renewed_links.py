@@ -20,7 +20,7 @@ from pipeline.intake.prompt_rows import PromptRow
 from pipeline.process.reference_cache import ReferenceCache
 from tests.conftest import Sent
 from tests.support.books import USER
-from tests.support.steps import Bench, bench_of
+from tests.support.steps import StepRunner, runner_of
 
 
 def png(colour: str) -> bytes:
@@ -64,16 +64,16 @@ def host() -> Iterator[Host]:
 
 
 @pytest.fixture
-def bench(database: Database, sent: Sent, home: Path, host: Host) -> Iterator[Bench]:
-    with bench_of(database, url=f"http://127.0.0.1:{host.server_port}", sent=sent, home=home) as opened:
+def runner(database: Database, sent: Sent, home: Path, host: Host) -> Iterator[StepRunner]:
+    with runner_of(database, url=f"http://127.0.0.1:{host.server_port}", sent=sent, home=home) as opened:
         yield opened
 
 
-def _plan(bench: Bench, *prompts: str, settings: Mapping[str, Any], **order: Any) -> Plan:
+def _plan(runner: StepRunner, *prompts: str, settings: Mapping[str, Any], **order: Any) -> Plan:
     """As another process would make it, which remembers no address."""
     rows = [PromptRow(position=at, line=at + 2, prompt=one, settings={}, extra={}) for at, one in enumerate(prompts)]
     wanted = Order(name="batch", user_id=USER, provider="sandbox", prompts=rows, settings=settings, **order)
-    return prepare(replace(bench.resources, reference_cache=ReferenceCache()), wanted)
+    return prepare(replace(runner.resources, reference_cache=ReferenceCache()), wanted)
 
 
 def _settings(host: Host, *, until: int, name: str = "lulu") -> Mapping[str, Mapping[str, Any]]:
@@ -87,71 +87,73 @@ def _settings(host: Host, *, until: int, name: str = "lulu") -> Mapping[str, Map
 
 
 @pytest.mark.parametrize("setting", ["cref_urls", "sref", "image_urls", "oref_url"])
-def test_a_fresh_link_to_the_same_picture_costs_nothing_even_with_redo(bench: Bench, host: Host, setting: str) -> None:
-    bench.books.sql("UPDATE lanes SET concurrency = 1")
-    commit(bench.resources, _plan(bench, "one", "two", settings=_settings(host, until=1)[setting]))
-    bench.books.sql("UPDATE generations SET state = 'rejected', completed_at = now() WHERE prompt = 'two'")
+def test_a_fresh_link_to_the_same_picture_costs_nothing_even_with_redo(
+    runner: StepRunner, host: Host, setting: str
+) -> None:
+    runner.books.sql("UPDATE lanes SET concurrency = 1")
+    commit(runner.resources, _plan(runner, "one", "two", settings=_settings(host, until=1)[setting]))
+    runner.books.sql("UPDATE generations SET state = 'rejected', completed_at = now() WHERE prompt = 'two'")
     for redo in (False, True):
-        plan = _plan(bench, "one", "two", "three", settings=_settings(host, until=2)[setting], redo=redo)
+        plan = _plan(runner, "one", "two", "three", settings=_settings(host, until=2)[setting], redo=redo)
         assert (plan.known, len(plan.changed), sum(one.count for one in plan.new)) == (2, 0, 1)
         assert plan.warnings == []
-    written = commit(bench.resources, plan)
+    written = commit(runner.resources, plan)
     assert (written.new, written.known, written.changed, written.vanished) == (1, 2, 0, [])
-    again = commit(bench.resources, _plan(bench, "one", "two", "three", settings=_settings(host, until=3)[setting]))
+    again = commit(runner.resources, _plan(runner, "one", "two", "three", settings=_settings(host, until=3)[setting]))
     assert (again.new, again.known) == (0, 3)
 
 
-def test_a_fresh_link_in_the_prompt_itself_costs_nothing(bench: Bench, host: Host) -> None:
+def test_a_fresh_link_in_the_prompt_itself_costs_nothing(runner: StepRunner, host: Host) -> None:
     def prompt(until: int) -> str:
         return f"{host.link('zoe', until=until)} a pig --cref {host.link('lulu', until=until)}"
 
-    commit(bench.resources, _plan(bench, prompt(1), settings={}))
-    plan = _plan(bench, prompt(2), settings={})
+    commit(runner.resources, _plan(runner, prompt(1), settings={}))
+    plan = _plan(runner, prompt(2), settings={})
     assert (plan.known, plan.expected_usd) == (1, 0)
     host.pictures["/zoe.png"] = png("grey")
-    assert _plan(bench, prompt(3), settings={}).known == 0, "another picture makes another prompt"
+    assert _plan(runner, prompt(3), settings={}).known == 0, "another picture makes another prompt"
 
 
-def test_another_picture_is_another_reference(bench: Bench, host: Host) -> None:
-    commit(bench.resources, _plan(bench, "one", settings=_settings(host, until=1)["cref_urls"]))
+def test_another_picture_is_another_reference(runner: StepRunner, host: Host) -> None:
+    commit(runner.resources, _plan(runner, "one", settings=_settings(host, until=1)["cref_urls"]))
     other = _settings(host, until=1, name="zoe")["cref_urls"]
-    plan = _plan(bench, "one", settings=other)
+    plan = _plan(runner, "one", settings=other)
     assert (plan.known, len(plan.changed), plan.expected_usd) == (0, 1, 0)
     assert "--redo makes them again" in plan.warnings[0]
-    assert commit(bench.resources, _plan(bench, "one", settings=other, redo=True)).new == 1
+    assert commit(runner.resources, _plan(runner, "one", settings=other, redo=True)).new == 1
 
 
-def test_another_picture_under_the_old_address_is_named(bench: Bench, host: Host) -> None:
+def test_another_picture_under_the_old_address_is_named(runner: StepRunner, host: Host) -> None:
     settings = _settings(host, until=1)["cref_urls"]
-    commit(bench.resources, _plan(bench, "one", settings=settings))
+    commit(runner.resources, _plan(runner, "one", settings=settings))
     host.pictures["/lulu.png"] = png("grey")
-    plan = _plan(bench, "one", settings=settings)
+    plan = _plan(runner, "one", settings=settings)
     assert (plan.known, plan.expected_usd) == (1, 0)
     assert "another picture is behind" in plan.warnings[0]
 
 
-def test_a_link_that_could_not_be_looked_at_pays_for_nothing_either(bench: Bench, host: Host) -> None:
-    commit(bench.resources, _plan(bench, "one", settings=_settings(host, until=1)["cref_urls"]))
-    plan = _plan(bench, "one", settings=_settings(host, until=2)["cref_urls"], look=False)
+def test_a_link_that_could_not_be_looked_at_pays_for_nothing_either(runner: StepRunner, host: Host) -> None:
+    commit(runner.resources, _plan(runner, "one", settings=_settings(host, until=1)["cref_urls"]))
+    plan = _plan(runner, "one", settings=_settings(host, until=2)["cref_urls"], look=False)
     assert (plan.known, len(plan.changed), plan.expected_usd) == (0, 1, 0)
     assert plan.looks.in_words() == "1 reference was not looked at (--no-look)"
 
 
-def test_each_address_is_looked_at_once_and_before_anything_is_written(bench: Bench, host: Host) -> None:
-    plan = _plan(bench, *map(str, range(20)), settings=_settings(host, until=1)["cref_urls"])
+def test_each_address_is_looked_at_once_and_before_anything_is_written(runner: StepRunner, host: Host) -> None:
+    plan = _plan(runner, *map(str, range(20)), settings=_settings(host, until=1)["cref_urls"])
     assert host.asked == ["/lulu.png?until=1"]
     assert plan.looks.in_words() == "1 reference was looked at"
-    assert bench.sent.take("submit") == []
+    assert runner.sent.take("submit") == []
     gone = {"cref_urls": [host.link("nobody")], "cref_weight": 80}
     with pytest.raises(BadInput, match=r"1 of the references .* line 2: the reference '.*nobody.*' is not sent"):
-        _plan(bench, "one", settings=gone)
-    assert _plan(bench, "one", settings=gone, look=False).looks.passed_over == 1
+        _plan(runner, "one", settings=gone)
+    assert _plan(runner, "one", settings=gone, look=False).looks.passed_over == 1
 
 
-def test_a_link_of_finished_rows_may_have_run_out(bench: Bench, host: Host) -> None:
+def test_a_link_of_finished_rows_may_have_run_out(runner: StepRunner, host: Host) -> None:
     settings = _settings(host, until=1)["cref_urls"]
-    commit(bench.resources, _plan(bench, "one", settings=settings))
+    commit(runner.resources, _plan(runner, "one", settings=settings))
     host.pictures.clear()
-    assert _plan(bench, "one", settings=settings).known == 1
+    assert _plan(runner, "one", settings=settings).known == 1
     with pytest.raises(BadInput, match="can't be used"):
-        _plan(bench, "one", "two", settings=settings)
+        _plan(runner, "one", "two", settings=settings)

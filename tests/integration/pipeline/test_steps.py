@@ -13,146 +13,146 @@ from db.schema_checks import embeddings, model_inputs, verdicts
 from domain.errors import ModelUnloadable, OutOfMemory
 from domain.ids import AttemptId
 from pipeline.attempts.validate import validate
-from tests.support.steps import HOLD, PREPROCESSING, PRICE, Bench, FixedScorer
+from tests.support.steps import HOLD, PREPROCESSING, PRICE, FixedScorer, StepRunner
 from validation.base import Embedding, ModelInput, Reference, Scored
 from validation.pixels import decode
 
 
-def test_a_prompt_without_a_character_becomes_four_stored_pictures(bench: Bench) -> None:
-    written = bench.enqueue("a pink pig in a garden")
-    (attempt_id,) = bench.sent.take("submit sandbox")
-    assert bench.books.row(written.batch_id).held_usd == HOLD
-    assert bench.submit(attempt_id) is None
-    row = bench.books.attempt(attempt_id)
+def test_a_prompt_without_a_character_becomes_four_stored_pictures(runner: StepRunner) -> None:
+    written = runner.enqueue("a pink pig in a garden")
+    (attempt_id,) = runner.sent.take("submit sandbox")
+    assert runner.books.row(written.batch_id).held_usd == HOLD
+    assert runner.submit(attempt_id) is None
+    row = runner.books.attempt(attempt_id)
     assert row.state == "generating"
     assert "a pink pig in a garden" in row.sent_prompt
-    bench.until_made(attempt_id)
-    assert bench.sent.take("collect") == [attempt_id]
-    assert bench.collect(attempt_id) is None
-    generation = bench.books.generation_of(attempt_id)
+    runner.until_made(attempt_id)
+    assert runner.sent.take("collect") == [attempt_id]
+    assert runner.collect(attempt_id) is None
+    generation = runner.books.generation_of(attempt_id)
     assert (generation.state, generation.cost) == ("completed", PRICE)
-    assets = bench.books.rows(generation_assets)
+    assets = runner.books.rows(generation_assets)
     assert [one.position for one in sorted(assets, key=lambda one: one.position)] == [0, 1, 2, 3]
     for one in assets:
-        picture = decode(bench.resources.store.get(one.r2_key))
+        picture = decode(runner.resources.store.get(one.r2_key))
         assert (picture.width, picture.height, picture.media_type) == (one.width, one.height, one.media_type)
-    assert bench.charged() == [PRICE]
-    assert bench.sent.tasks == []
-    assert bench.books.rows(model_inputs) == []
+    assert runner.charged() == [PRICE]
+    assert runner.sent.tasks == []
+    assert runner.books.rows(model_inputs) == []
 
 
-def test_a_prompt_with_a_character_gets_a_verdict_per_picture_and_a_best_one(bench: Bench) -> None:
-    bench.scorer.scores = (0.70, 0.80, 0.95, 0.80)
-    attempt_id = bench.validating()
-    assert bench.sent.take("validate") == [attempt_id]
-    assert len(bench.books.rows(model_inputs)) == 4
-    assert bench.validate(attempt_id) is None
-    assert bench.scorer.seen == [(4, 1)]
-    assert bench.books.generation_of(attempt_id).state == "completed"
-    best = [one.position for one in bench.books.rows(generation_assets) if one.best]
+def test_a_prompt_with_a_character_gets_a_verdict_per_picture_and_a_best_one(runner: StepRunner) -> None:
+    runner.scorer.scores = (0.70, 0.80, 0.95, 0.80)
+    attempt_id = runner.validating()
+    assert runner.sent.take("validate") == [attempt_id]
+    assert len(runner.books.rows(model_inputs)) == 4
+    assert runner.validate(attempt_id) is None
+    assert runner.scorer.seen == [(4, 1)]
+    assert runner.books.generation_of(attempt_id).state == "completed"
+    best = [one.position for one in runner.books.rows(generation_assets) if one.best]
     assert best == [2]
-    found = bench.books.rows(verdicts)
+    found = runner.books.rows(verdicts)
     assert sorted(one.core for one in found) == [0.70, 0.80, 0.80, 0.95]
     assert {one.threshold_origin for one in found} == {"default"}
     assert found[0].origin["model"] == "fixed"
-    assert bench.books.rows(model_inputs) == []
+    assert runner.books.rows(model_inputs) == []
 
 
-def test_pictures_that_are_not_the_character_are_rejected_and_charged(bench: Bench) -> None:
-    bench.scorer.scores = (0.1,)
-    attempt_id = bench.validating()
-    bench.validate(attempt_id)
-    generation = bench.books.generation_of(attempt_id)
+def test_pictures_that_are_not_the_character_are_rejected_and_charged(runner: StepRunner) -> None:
+    runner.scorer.scores = (0.1,)
+    attempt_id = runner.validating()
+    runner.validate(attempt_id)
+    generation = runner.books.generation_of(attempt_id)
     assert (generation.state, generation.status, generation.cost) == ("rejected", "failed", PRICE)
 
 
-def test_the_reference_is_uploaded_and_goes_along(bench: Bench) -> None:
-    bench.character()
-    attempt_id = bench.generating("a pig", character="lulu")
-    assert "/_sandbox/files/" in bench.books.attempt(attempt_id).sent_prompt
+def test_the_reference_is_uploaded_and_goes_along(runner: StepRunner) -> None:
+    runner.character()
+    attempt_id = runner.generating("a pig", character="lulu")
+    assert "/_sandbox/files/" in runner.books.attempt(attempt_id).sent_prompt
 
 
-def test_every_message_twice_changes_nothing(bench: Bench) -> None:
+def test_every_message_twice_changes_nothing(runner: StepRunner) -> None:
     """At each step the same message comes again, at once and after the step has gone on."""
-    bench.character()
-    attempt_id = bench.admitted("a pig", character="lulu")
-    bench.submit(attempt_id)
-    assert bench.submit(attempt_id) is None
-    bench.until_made(attempt_id)
-    assert bench.submit(attempt_id) is None
-    assert bench.sweep() == 0
-    bench.collect(attempt_id)
-    before = bench.books.attempt(attempt_id)
-    assert bench.collect(attempt_id) is None
-    assert bench.submit(attempt_id) is None
-    assert bench.books.attempt(attempt_id) == before
-    bench.validate(attempt_id)
-    before = bench.books.attempt(attempt_id)
-    for step in (bench.submit, bench.collect, bench.validate):
+    runner.character()
+    attempt_id = runner.admitted("a pig", character="lulu")
+    runner.submit(attempt_id)
+    assert runner.submit(attempt_id) is None
+    runner.until_made(attempt_id)
+    assert runner.submit(attempt_id) is None
+    assert runner.sweep() == 0
+    runner.collect(attempt_id)
+    before = runner.books.attempt(attempt_id)
+    assert runner.collect(attempt_id) is None
+    assert runner.submit(attempt_id) is None
+    assert runner.books.attempt(attempt_id) == before
+    runner.validate(attempt_id)
+    before = runner.books.attempt(attempt_id)
+    for step in (runner.submit, runner.collect, runner.validate):
         assert step(attempt_id) is None
-    assert bench.books.attempt(attempt_id) == before
-    assert len(bench.scorer.seen) == 1
-    assert len(bench.books.rows(generation_assets)) == 4
-    assert bench.charged() == [PRICE]
+    assert runner.books.attempt(attempt_id) == before
+    assert len(runner.scorer.seen) == 1
+    assert len(runner.books.rows(generation_assets)) == 4
+    assert runner.charged() == [PRICE]
 
 
-def test_a_message_for_an_attempt_that_does_not_exist_does_nothing(bench: Bench) -> None:
+def test_a_message_for_an_attempt_that_does_not_exist_does_nothing(runner: StepRunner) -> None:
     nobody = AttemptId(uuid4())
-    for step in (bench.submit, bench.collect, bench.validate):
+    for step in (runner.submit, runner.collect, runner.validate):
         assert step(nobody) is None
 
 
-def test_a_message_that_comes_before_its_time_does_nothing(bench: Bench) -> None:
-    attempt_id = bench.admitted()
-    assert bench.collect(attempt_id) is None
-    assert bench.validate(attempt_id) is None
-    assert bench.books.attempt(attempt_id).state == "admitted"
+def test_a_message_that_comes_before_its_time_does_nothing(runner: StepRunner) -> None:
+    attempt_id = runner.admitted()
+    assert runner.collect(attempt_id) is None
+    assert runner.validate(attempt_id) is None
+    assert runner.books.attempt(attempt_id).state == "admitted"
 
 
-def test_a_lost_message_is_sent_again_at_every_step(bench: Bench) -> None:
-    bench.character()
-    attempt_id = bench.admitted("a pig", character="lulu")
-    for step, kind in ((bench.submit, "submit"), (bench.collect, "collect"), (bench.validate, "validate")):
-        bench.sent.tasks.clear()
-        bench.books.sql("UPDATE attempts SET published_at = now() - interval '1 minute'")
-        bench.rescue()
-        assert bench.sent.take(kind) == [attempt_id]
+def test_a_lost_message_is_sent_again_at_every_step(runner: StepRunner) -> None:
+    runner.character()
+    attempt_id = runner.admitted("a pig", character="lulu")
+    for step, kind in ((runner.submit, "submit"), (runner.collect, "collect"), (runner.validate, "validate")):
+        runner.sent.tasks.clear()
+        runner.books.sql("UPDATE attempts SET published_at = now() - interval '1 minute'")
+        runner.rescue()
+        assert runner.sent.take(kind) == [attempt_id]
         step(attempt_id)
         if kind == "submit":
-            bench.until_made(attempt_id)
-    assert bench.books.generation_of(attempt_id).state == "completed"
+            runner.until_made(attempt_id)
+    assert runner.books.generation_of(attempt_id).state == "completed"
 
 
-def test_a_finished_job_frees_its_place_for_the_next_prompt(bench: Bench) -> None:
-    bench.books.sql("UPDATE lanes SET concurrency = 1")
-    first = bench.generating("one", "two")
-    bench.until_made(first)
-    (second,) = bench.sent.take("submit")
+def test_a_finished_job_frees_its_place_for_the_next_prompt(runner: StepRunner) -> None:
+    runner.books.sql("UPDATE lanes SET concurrency = 1")
+    first = runner.generating("one", "two")
+    runner.until_made(first)
+    (second,) = runner.sent.take("submit")
     assert second != first
-    assert {row.state for row in bench.books.rows(attempts)} == {"collecting", "admitted"}
+    assert {row.state for row in runner.books.rows(attempts)} == {"collecting", "admitted"}
 
 
-def test_the_sum_of_costs_is_the_bill(bench: Bench) -> None:
-    bench.enqueue(*[f"a pig number {number}" for number in range(5)])
-    for attempt_id in bench.sent.take("submit"):
-        bench.submit(attempt_id)
-        bench.until_made(attempt_id)
-        bench.collect(attempt_id)
-    status = bench.books.row(bench.batch_of(attempt_id))
-    assert status.charged_usd == sum(bench.charged()) == Decimal("0.10")
+def test_the_sum_of_costs_is_the_bill(runner: StepRunner) -> None:
+    runner.enqueue(*[f"a pig number {number}" for number in range(5)])
+    for attempt_id in runner.sent.take("submit"):
+        runner.submit(attempt_id)
+        runner.until_made(attempt_id)
+        runner.collect(attempt_id)
+    status = runner.books.row(runner.batch_of(attempt_id))
+    assert status.charged_usd == sum(runner.charged()) == Decimal("0.10")
     assert status.held_usd == 0
 
 
-def test_a_process_without_a_scorer_takes_no_check(bench: Bench) -> None:
-    attempt_id = bench.validating()
+def test_a_process_without_a_scorer_takes_no_check(runner: StepRunner) -> None:
+    attempt_id = runner.validating()
     with pytest.raises(ModelUnloadable):
-        validate(replace(bench.resources, scorer=None), attempt_id)
-    assert bench.books.attempt(attempt_id).lease_token is None
+        validate(replace(runner.resources, scorer=None), attempt_id)
+    assert runner.books.attempt(attempt_id).lease_token is None
 
 
-def test_the_models_input_is_made_at_its_own_size(bench: Bench) -> None:
-    bench.validating()
-    for row in bench.books.rows(model_inputs):
+def test_the_models_input_is_made_at_its_own_size(runner: StepRunner) -> None:
+    runner.validating()
+    for row in runner.books.rows(model_inputs):
         assert (row.size, len(row.pixels), row.preprocessing) == (16, 16 * 16 * 3, PREPROCESSING.digest)
 
 
@@ -170,21 +170,21 @@ class _EmbeddingScorer(FixedScorer):
         return [replace(one, embedding=made) for one in scored]
 
 
-def test_an_embedding_is_kept_with_the_verdict_and_found_by_the_next_check(bench: Bench) -> None:
+def test_an_embedding_is_kept_with_the_verdict_and_found_by_the_next_check(runner: StepRunner) -> None:
     scorer = _EmbeddingScorer()
-    bench = replace(bench, resources=replace(bench.resources, scorer=scorer))
-    attempt_id = bench.validating()
+    runner = replace(runner, resources=replace(runner.resources, scorer=scorer))
+    attempt_id = runner.validating()
     scorer.failures.append(OutOfMemory("not now"))
-    assert bench.validate(attempt_id) is not None
-    assert bench.books.rows(embeddings) == []
-    bench.books.sql("UPDATE attempts SET published_at = now() - interval '1 hour', due_at = NULL")
-    pictures = sorted(one.sha256 for one in bench.books.rows(generation_assets))
-    bench.books.sql(
+    assert runner.validate(attempt_id) is not None
+    assert runner.books.rows(embeddings) == []
+    runner.books.sql("UPDATE attempts SET published_at = now() - interval '1 hour', due_at = NULL")
+    pictures = sorted(one.sha256 for one in runner.books.rows(generation_assets))
+    runner.books.sql(
         "INSERT INTO embeddings (sha256, fingerprint, vector, style, further) VALUES"
         f" ('{pictures[0]}', 'fixed', 'known', 'style', ''), ('{pictures[1]}', 'of another model', 'no', 'no', '')"
     )
     scorer.given.clear()
-    assert bench.validate(attempt_id) is None
+    assert runner.validate(attempt_id) is None
     assert sorted(one.core for one in scorer.given if one is not None) == [b"known"]
-    kept = {one.sha256: bytes(one.vector) for one in bench.books.rows(embeddings) if one.fingerprint == "fixed"}
+    kept = {one.sha256: bytes(one.vector) for one in runner.books.rows(embeddings) if one.fingerprint == "fixed"}
     assert kept == {one: b"known" if one == pictures[0] else b"core" for one in pictures}

@@ -25,7 +25,7 @@ from pipeline.preparing import input_pictures
 from providers.registry import open_lane
 from tests.conftest import Sent
 from tests.support.books import USER
-from tests.support.steps import Bench, bench_of, sandbox_at
+from tests.support.steps import StepRunner, runner_of, sandbox_at
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home) as opened:
+def runner(database: Database, sandbox_url: str, sent: Sent, home: Path) -> Iterator[StepRunner]:
+    with runner_of(database, url=sandbox_url, sent=sent, home=home) as opened:
         yield opened
 
 
@@ -53,11 +53,11 @@ def workbook(folder: Path, column: str) -> Path:
     return path
 
 
-def plan_of(bench: Bench, path: Path, **order: Any) -> Plan:
+def plan_of(runner: StepRunner, path: Path, **order: Any) -> Plan:
     prompts = read_prompts(path)
     order = {"provider": "sandbox", **order}
     return prepare(
-        bench.resources, Order(name="batch", user_id=USER, prompts=prompts, findings=prompts.findings, **order)
+        runner.resources, Order(name="batch", user_id=USER, prompts=prompts, findings=prompts.findings, **order)
     )
 
 
@@ -67,17 +67,17 @@ def stored_files(home: Path) -> list[Path]:
 
 @pytest.mark.parametrize("column", ["cref_urls", "oref_url", "sref", "image_urls"])
 def test_the_service_is_given_an_address_that_it_can_read(
-    bench: Bench, home: Path, tmp_path: Path, column: str
+    runner: StepRunner, home: Path, tmp_path: Path, column: str
 ) -> None:
-    plan = plan_of(bench, workbook(tmp_path, column))
+    plan = plan_of(runner, workbook(tmp_path, column))
     assert f"Sheet!B2: a picture goes along as {column}" in plan.warnings
     assert plan.looks.in_words() == "1 reference was looked at"
     assert stored_files(home) == [], "a dry run leaves nothing"
-    commit(bench.resources, plan)
+    commit(runner.resources, plan)
     (file,) = stored_files(home)
-    (attempt_id,) = bench.sent.take("submit")
-    assert bench.submit(attempt_id) is None
-    attempt = bench.books.attempt(attempt_id)
+    (attempt_id,) = runner.sent.take("submit")
+    assert runner.submit(attempt_id) is None
+    attempt = runner.books.attempt(attempt_id)
     assert attempt.state == "generating"
     assert ".invalid" not in attempt.sent_prompt
     sent = next(word for word in attempt.sent_prompt.split() if word.startswith("http://127.0.0.1"))
@@ -85,30 +85,30 @@ def test_the_service_is_given_an_address_that_it_can_read(
 
 
 def test_the_same_workbook_costs_nothing_however_its_pictures_are_encoded(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner: StepRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = workbook(tmp_path, "sref")
-    commit(bench.resources, plan_of(bench, path))
-    again = plan_of(bench, path)
+    commit(runner.resources, plan_of(runner, path))
+    again = plan_of(runner, path)
     assert (again.known, again.expected_usd) == (1, 0)
     monkeypatch.setattr(input_pictures, "_QUALITY", 40)
-    otherwise = plan_of(bench, path)
+    otherwise = plan_of(runner, path)
     assert (otherwise.known, len(otherwise.changed), otherwise.expected_usd) == (1, 0, 0)
-    assert commit(bench.resources, otherwise).new == 0
+    assert commit(runner.resources, otherwise).new == 0
 
 
-def test_a_picture_needs_a_service_that_takes_files_or_a_bucket(bench: Bench, tmp_path: Path) -> None:
+def test_a_picture_needs_a_service_that_takes_files_or_a_bucket(runner: StepRunner, tmp_path: Path) -> None:
     path = workbook(tmp_path, "cref_urls")
     with open_lane("ttapi", "ttapi", base_url="http://127.0.0.1:9", key="none") as lane:
-        bench.resources = replace(bench.resources, lanes={"ttapi": lane})
+        runner.resources = replace(runner.resources, lanes={"ttapi": lane})
         with pytest.raises(BadInput, match=r"line 2: .* has no address that 'ttapi' could read; set R2_CDN_URL"):
-            plan_of(bench, path, provider="ttapi")
+            plan_of(runner, path, provider="ttapi")
 
 
-def test_an_address_from_another_installation_is_refused(bench: Bench) -> None:
+def test_an_address_from_another_installation_is_refused(runner: StepRunner) -> None:
     digest = sha256(b"elsewhere")
     address = stored_address(f"inputs/{digest[:2]}/{digest}.jpg", origin=digest)
     assert stored_picture(address) is not None
     rows = list(rows_of([{"prompt": "a pig", "cref_urls": address}]))
     with pytest.raises(BadInput, match=r"line 1: the picture 'inputs/.*is not in the store of this installation"):
-        prepare(bench.resources, Order(name="batch", user_id=USER, provider="sandbox", prompts=rows))
+        prepare(runner.resources, Order(name="batch", user_id=USER, provider="sandbox", prompts=rows))

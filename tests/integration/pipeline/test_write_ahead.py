@@ -26,7 +26,7 @@ from providers.catalogue import load
 from tests.conftest import Sent
 from tests.support.books import USER
 from tests.support.commands import ROOT
-from tests.support.steps import Bench, bench_of
+from tests.support.steps import StepRunner, runner_of
 
 NOBODY = "http://127.0.0.1:9"
 #: Enough that most of them are written before the last one is checked.
@@ -49,8 +49,8 @@ class _Interrupted(Spool[tuple[int, str]]):
 
 
 @pytest.fixture
-def bench(database: Database, sent: Sent, home: Path) -> Iterator[Bench]:
-    with bench_of(database, url=NOBODY, sent=sent, home=home) as opened:
+def runner(database: Database, sent: Sent, home: Path) -> Iterator[StepRunner]:
+    with runner_of(database, url=NOBODY, sent=sent, home=home) as opened:
         yield opened
 
 
@@ -78,8 +78,8 @@ def _afterwards(resources: Resources, order: Order) -> Enqueued:
     return commit(resources, prepare(resources, order, catalogue=CATALOGUE))
 
 
-def _found(bench: Bench, written: Enqueued) -> list[tuple[int, str, int]]:
-    rows = [row for row in bench.books.rows(generations) if row.batch_id == written.batch_id]
+def _found(runner: StepRunner, written: Enqueued) -> list[tuple[int, str, int]]:
+    rows = [row for row in runner.books.rows(generations) if row.batch_id == written.batch_id]
     return sorted((row.position, row.prompt, row.occurrence) for row in rows)
 
 
@@ -100,59 +100,59 @@ def _in_the_middle(rows: Iterable[PromptRow], do: Callable[[], None]) -> Iterato
         yield row
 
 
-def test_the_rows_are_the_same_as_those_that_are_written_afterwards(bench: Bench) -> None:
-    ahead = _enqueue(bench.resources, _order(_rows()))
-    afterwards = _afterwards(bench.resources, _order(_rows(), name="afterwards"))
+def test_the_rows_are_the_same_as_those_that_are_written_afterwards(runner: StepRunner) -> None:
+    ahead = _enqueue(runner.resources, _order(_rows()))
+    afterwards = _afterwards(runner.resources, _order(_rows(), name="afterwards"))
     assert (ahead.new, ahead.known, list(ahead.vanished)) == (MANY, 0, [])
-    assert _found(bench, ahead) == _found(bench, afterwards)
-    assert sum(occurrence for _, _, occurrence in _found(bench, ahead)) == 10 * (1 + 2 + 3 + 4) + 1
+    assert _found(runner, ahead) == _found(runner, afterwards)
+    assert sum(occurrence for _, _, occurrence in _found(runner, ahead)) == 10 * (1 + 2 + 3 + 4) + 1
 
 
-def test_nobody_sees_a_row_before_the_commit(bench: Bench, database_url: str) -> None:
+def test_nobody_sees_a_row_before_the_commit(runner: StepRunner, database_url: str) -> None:
     seen: list[tuple[int, int]] = []
 
     def look() -> None:
-        seen.append((_while_copying(database_url), len(bench.books.rows(batches))))
+        seen.append((_while_copying(database_url), len(runner.books.rows(batches))))
 
-    written = _enqueue(bench.resources, _order(_in_the_middle(_rows(), look)))
+    written = _enqueue(runner.resources, _order(_in_the_middle(_rows(), look)))
     assert seen == [(1, 0)], "the rows were on their way, and no batch was to be seen"
-    assert len(_found(bench, written)) == MANY
+    assert len(_found(runner, written)) == MANY
 
 
-def test_a_wrong_row_at_the_end_leaves_nothing_and_the_name_is_free(bench: Bench) -> None:
+def test_a_wrong_row_at_the_end_leaves_nothing_and_the_name_is_free(runner: StepRunner) -> None:
     wrong = [*_rows(), _row(MANY, "a pig --ar none")]
     with pytest.raises(BadInput):
-        _enqueue(bench.resources, _order(wrong))
-    assert bench.books.rows(batches) == []
-    assert _enqueue(bench.resources, _order(_rows())).new == MANY
+        _enqueue(runner.resources, _order(wrong))
+    assert runner.books.rows(batches) == []
+    assert _enqueue(runner.resources, _order(_rows())).new == MANY
 
 
-def test_a_plan_that_is_not_committed_leaves_nothing(bench: Bench, database_url: str) -> None:
-    with writing_ahead(bench.resources, _order(_rows())) as ahead:
-        prepare(bench.resources, _order(_rows()), catalogue=CATALOGUE, ahead=ahead)
+def test_a_plan_that_is_not_committed_leaves_nothing(runner: StepRunner, database_url: str) -> None:
+    with writing_ahead(runner.resources, _order(_rows())) as ahead:
+        prepare(runner.resources, _order(_rows()), catalogue=CATALOGUE, ahead=ahead)
         assert _while_copying(database_url) == 1
     assert _while_copying(database_url) == 0
-    assert bench.books.rows(batches) == bench.books.rows(generations) == []
+    assert runner.books.rows(batches) == runner.books.rows(generations) == []
 
 
-def test_a_plan_that_is_looked_at_first_holds_no_transaction(bench: Bench, database_url: str) -> None:
+def test_a_plan_that_is_looked_at_first_holds_no_transaction(runner: StepRunner, database_url: str) -> None:
     order = _order(_rows())
-    with writing_ahead(bench.resources, order, at_once=False) as ahead:
-        plan = prepare(bench.resources, order, catalogue=CATALOGUE, ahead=ahead)
+    with writing_ahead(runner.resources, order, at_once=False) as ahead:
+        plan = prepare(runner.resources, order, catalogue=CATALOGUE, ahead=ahead)
         assert _while_copying(database_url) == 0
-        assert commit(bench.resources, plan).new == MANY
+        assert commit(runner.resources, plan).new == MANY
 
 
-def test_a_batch_that_exists_gets_what_is_new_to_it(bench: Bench) -> None:
-    first = _enqueue(bench.resources, _order(_rows(MANY - 100)))
-    again = _enqueue(bench.resources, _order(_rows()))
+def test_a_batch_that_exists_gets_what_is_new_to_it(runner: StepRunner) -> None:
+    first = _enqueue(runner.resources, _order(_rows(MANY - 100)))
+    again = _enqueue(runner.resources, _order(_rows()))
     assert (again.batch_id, again.new + again.known) == (first.batch_id, MANY)
-    assert len(_found(bench, again)) == first.new + again.new
-    assert _enqueue(bench.resources, _order(_rows())).new == 0
+    assert len(_found(runner, again)) == first.new + again.new
+    assert _enqueue(runner.resources, _order(_rows())).new == 0
 
 
 @pytest.mark.parametrize("when", ["while rows are checked", "before the commit"])
-def test_a_lost_connection_costs_time_and_no_row(bench: Bench, database_url: str, when: str) -> None:
+def test_a_lost_connection_costs_time_and_no_row(runner: StepRunner, database_url: str, when: str) -> None:
     lost: list[int] = []
 
     def lose() -> None:
@@ -160,28 +160,28 @@ def test_a_lost_connection_costs_time_and_no_row(bench: Bench, database_url: str
 
     middle = when == "while rows are checked"
     order = _order(_in_the_middle(_rows(), lose) if middle else _rows())
-    with writing_ahead(bench.resources, order) as ahead:
-        plan = prepare(bench.resources, order, catalogue=CATALOGUE, ahead=ahead)
+    with writing_ahead(runner.resources, order) as ahead:
+        plan = prepare(runner.resources, order, catalogue=CATALOGUE, ahead=ahead)
         if not middle:
             lose()
-        written = commit(bench.resources, plan)
+        written = commit(runner.resources, plan)
     assert lost == [1]
-    assert written.new == len(_found(bench, written)) == MANY
+    assert written.new == len(_found(runner, written)) == MANY
 
 
-def test_a_connection_that_is_lost_in_the_last_copy_says_so(bench: Bench, database_url: str) -> None:
-    plan = prepare(bench.resources, _order(_rows(100_000)), catalogue=CATALOGUE)
+def test_a_connection_that_is_lost_in_the_last_copy_says_so(runner: StepRunner, database_url: str) -> None:
+    plan = prepare(runner.resources, _order(_rows(100_000)), catalogue=CATALOGUE)
     lines = _Interrupted(lambda: _while_copying(database_url, "pg_terminate_backend(pid)"))
     for line in plan.lines:
         lines.append(line)
     with pytest.raises(DatabaseAway):
-        commit(bench.resources, dataclasses.replace(plan, lines=lines))
-    assert bench.books.rows(batches) == []
+        commit(runner.resources, dataclasses.replace(plan, lines=lines))
+    assert runner.books.rows(batches) == []
 
 
 @pytest.mark.parametrize("rows", ["no row comes", "rows go on coming"])
 def test_rows_that_take_too_long_hold_up_nobody(
-    bench: Bench, database_url: str, monkeypatch: pytest.MonkeyPatch, rows: str
+    runner: StepRunner, database_url: str, monkeypatch: pytest.MonkeyPatch, rows: str
 ) -> None:
     monkeypatch.setattr(write_ahead, "_LONGEST_S", 1.0)
     met: list[Enqueued] = []
@@ -189,7 +189,7 @@ def test_rows_that_take_too_long_hold_up_nobody(
     def meet() -> None:
         """Another enqueues under the name, while the prompts of the first are waited for."""
         assert _while_copying(database_url) == 1
-        met.append(_afterwards(bench.resources, _order(_rows(10))))
+        met.append(_afterwards(runner.resources, _order(_rows(10))))
 
     def slowly() -> Iterator[PromptRow]:
         for row in _rows():
@@ -198,17 +198,17 @@ def test_rows_that_take_too_long_hold_up_nobody(
             yield row
 
     order = _order(_in_the_middle(_rows(), meet) if rows == "no row comes" else slowly())
-    with writing_ahead(bench.resources, order) as ahead:
-        plan = prepare(bench.resources, order, catalogue=CATALOGUE, ahead=ahead)
+    with writing_ahead(runner.resources, order) as ahead:
+        plan = prepare(runner.resources, order, catalogue=CATALOGUE, ahead=ahead)
         assert _while_copying(database_url) == 0
-        written = commit(bench.resources, plan)
+        written = commit(runner.resources, plan)
     known = 10 if met else 0
     assert (sum(one.new for one in met), written.new, written.known) == (known, MANY - known, known)
-    assert len(_found(bench, written)) == MANY
+    assert len(_found(runner, written)) == MANY
 
 
 def test_a_process_that_dies_on_the_way_leaves_nothing(
-    bench: Bench, database_url: str, redis_url: str, home: Path
+    runner: StepRunner, database_url: str, redis_url: str, home: Path
 ) -> None:
     program = f"""
 import os, signal
@@ -227,5 +227,5 @@ with likeness.connect() as connection:
     environment = {**os.environ, **servers, "SANDBOX_BASE_URL": NOBODY}
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False)
     assert ended.returncode == -signal.SIGKILL
-    assert bench.books.rows(batches) == []
-    assert _enqueue(bench.resources, _order(_rows())).new == MANY
+    assert runner.books.rows(batches) == []
+    assert _enqueue(runner.resources, _order(_rows())).new == MANY

@@ -24,7 +24,7 @@ from tasks.bodies import register_gpu, register_io
 from tasks.dispatch import CeleryDispatch
 from tests.conftest import Sent
 from tests.support.commands import ROOT, wait_for
-from tests.support.steps import PREPROCESSING, Bench, bench_of
+from tests.support.steps import PREPROCESSING, StepRunner, runner_of
 from tests.support.trace_receiver import Receiver, receiving, said
 
 STEPS = ["enqueue", "admit", "submit", "poll", "collect", "validate"]
@@ -50,25 +50,25 @@ def receiver() -> Iterator[Receiver]:
         yield opened
 
 
-def run_to_the_end(bench: Bench) -> None:
+def run_to_the_end(runner: StepRunner) -> None:
     """One batch of two prompts through real messages and a real worker of both roles, in this process."""
-    assert isinstance(bench.resources.dispatch, CeleryDispatch)
-    app = bench.resources.dispatch.app
-    register_io(app, bench.resources, preprocessing=PREPROCESSING)
+    assert isinstance(runner.resources.dispatch, CeleryDispatch)
+    app = runner.resources.dispatch.app
+    register_io(app, runner.resources, preprocessing=PREPROCESSING)
     with warnings.catch_warnings():
         # Both roles prepare generations, and neither usually has the other in its process.
         warnings.simplefilter("ignore", DuplicateTaskNameWarning)
-        register_gpu(app, bench.resources)
+        register_gpu(app, runner.resources)
         app.finalize()
     queues = [*names.io_queues(["sandbox"]), names.QUEUE_GPU]
     with start_worker(app, pool="threads", concurrency=4, perform_ping_check=False, queues=queues, loglevel="ERROR"):
-        bench.character()
-        bench.enqueue(f"{PLANTED} 1", f"{PLANTED} 2", character="lulu")
+        runner.character()
+        runner.enqueue(f"{PLANTED} 1", f"{PLANTED} 2", character="lulu")
 
         def judged() -> bool:
-            bench.books.sql("UPDATE attempts SET due_at = now() WHERE state = 'generating'")
-            bench.sweep()
-            return {row.state for row in bench.books.rows(attempts)} == {AttemptState.FINISHED}
+            runner.books.sql("UPDATE attempts SET due_at = now() WHERE state = 'generating'")
+            runner.sweep()
+            return {row.state for row in runner.books.rows(attempts)} == {AttemptState.FINISHED}
 
         wait_for(judged, what="two verdicts", timeout_s=60)
 
@@ -79,11 +79,11 @@ def test_a_generation_is_one_trace_from_the_producer_to_the_verdict(
     with (
         exporting(receiver.url, process="likeness test") as traces,
         closing(CeleryDispatch(redis_url, traces=traces)) as dispatch,
-        bench_of(database, url=sandbox_url, sent=Sent(), home=home, dispatch=dispatch, traces=traces) as bench,
+        runner_of(database, url=sandbox_url, sent=Sent(), home=home, dispatch=dispatch, traces=traces) as runner,
     ):
-        run_to_the_end(bench)
-        rows = bench.books.rows(attempts)
-        key = bench.caller.key
+        run_to_the_end(runner)
+        rows = runner.books.rows(attempts)
+        key = runner.caller.key
     assert receiver.paths == {"/v1/traces"}
     assert receiver.services == {"likeness-test"}
     assert len(rows) == 2
@@ -119,12 +119,14 @@ def test_a_failure_is_told_by_its_class_alone(
 ) -> None:
     with (
         exporting(receiver.url, process="likeness test") as traces,
-        bench_of(database, url=sandbox_url, sent=sent, home=home, traces=traces) as bench,
+        runner_of(database, url=sandbox_url, sent=sent, home=home, traces=traces) as runner,
     ):
-        attempt_id = bench.collecting()
-        bench.books.sql("UPDATE attempts SET result = jsonb_build_object('lost', 'https://signed.example/?sig=SECRET')")
-        bench.collect(attempt_id)
-        (row,) = bench.books.rows(generations)
+        attempt_id = runner.collecting()
+        runner.books.sql(
+            "UPDATE attempts SET result = jsonb_build_object('lost', 'https://signed.example/?sig=SECRET')"
+        )
+        runner.collect(attempt_id)
+        (row,) = runner.books.rows(generations)
     assert row.state == "failed"
     (span,) = [span for span in receiver.trace(row.id) if span.name == "collect"]
     assert (span.status.code, span.status.message) == (ERROR, "")

@@ -25,7 +25,7 @@ from storage.mirrored import MirroredStore
 from storage.r2 import R2Store
 from tests.conftest import Sent
 from tests.support.bucket import CDN, BucketServer, bucket_server
-from tests.support.steps import Bench, bench_of
+from tests.support.steps import StepRunner, runner_of
 
 CONTENT = b"\x89PNG\r\n\x1a\n and so on"
 KEY = f"pictures/{sha256(CONTENT)[:2]}/{sha256(CONTENT)}.png"
@@ -49,8 +49,10 @@ def mirrored(store: R2Store, tmp_path: Path) -> MirroredStore:
 
 
 @pytest.fixture
-def bench(database: Database, sandbox_url: str, sent: Sent, home: Path, mirrored: MirroredStore) -> Iterator[Bench]:
-    with bench_of(database, url=sandbox_url, sent=sent, home=home, store=mirrored) as opened:
+def runner(
+    database: Database, sandbox_url: str, sent: Sent, home: Path, mirrored: MirroredStore
+) -> Iterator[StepRunner]:
+    with runner_of(database, url=sandbox_url, sent=sent, home=home, store=mirrored) as opened:
         yield opened
 
 
@@ -160,70 +162,70 @@ def test_what_was_put_while_the_bucket_was_away_is_kept_here_and_brought_later(
     assert server.stored_keys() == {stored.key}
 
 
-def test_pictures_are_in_the_bucket_when_they_are_collected(bench: Bench, server: BucketServer) -> None:
-    bench.collect(bench.collecting())
-    rows = bench.books.rows(generation_assets)
+def test_pictures_are_in_the_bucket_when_they_are_collected(runner: StepRunner, server: BucketServer) -> None:
+    runner.collect(runner.collecting())
+    rows = runner.books.rows(generation_assets)
     assert {row.r2_key for row in rows} == server.stored_keys()
     for row in rows:
         assert row.cdn_url == f"{CDN}/{row.r2_key}"
         assert row.uploaded_at is not None
     server.calls.clear()
-    assert upload(bench.resources) == 0
+    assert upload(runner.resources) == 0
     assert server.calls == []
 
 
 def test_a_batch_goes_on_while_the_bucket_is_away_and_everything_is_there_after_it_is_back(
-    bench: Bench, server: BucketServer
+    runner: StepRunner, server: BucketServer
 ) -> None:
-    bench.enqueue("one", "two", "three")
-    first, second, third = bench.sent.take("submit")
+    runner.enqueue("one", "two", "three")
+    first, second, third = runner.sent.take("submit")
     for attempt_id in (first, second, third):
-        bench.submit(attempt_id)
+        runner.submit(attempt_id)
     for attempt_id in (first, second, third):
-        bench.until_made(attempt_id)
-    bench.collect(first)
+        runner.until_made(attempt_id)
+    runner.collect(first)
     server.stop()
     for attempt_id in (second, third):
-        assert bench.collect(attempt_id) is None
-        assert bench.books.generation_of(attempt_id).state == "completed"
-    assert upload(bench.resources) == 0
-    waiting = [row for row in bench.books.rows(generation_assets) if row.uploaded_at is None]
+        assert runner.collect(attempt_id) is None
+        assert runner.books.generation_of(attempt_id).state == "completed"
+    assert upload(runner.resources) == 0
+    waiting = [row for row in runner.books.rows(generation_assets) if row.uploaded_at is None]
     assert {row.attempt_id for row in waiting} == {second, third}
     assert {row.cdn_url for row in waiting} == {None}
     server.start()
-    assert upload(bench.resources) == len(waiting) == 8
-    rows = bench.books.rows(generation_assets)
+    assert upload(runner.resources) == len(waiting) == 8
+    rows = runner.books.rows(generation_assets)
     assert server.stored_keys() == {row.r2_key for row in rows}
     assert all(row.uploaded_at and row.cdn_url == f"{CDN}/{row.r2_key}" for row in rows)
     for row in rows:
-        bench.resources.store.path_of(row.r2_key).unlink()
-        assert sha256(bench.resources.store.get(row.r2_key)) == row.sha256
+        runner.resources.store.path_of(row.r2_key).unlink()
+        assert sha256(runner.resources.store.get(row.r2_key)) == row.sha256
 
 
-def test_pictures_made_before_there_was_a_bucket_are_brought_to_it(bench: Bench, home: Path) -> None:
+def test_pictures_made_before_there_was_a_bucket_are_brought_to_it(runner: StepRunner, home: Path) -> None:
     folder = FolderStore(home / "pictures")
-    before = replace(bench, resources=replace(bench.resources, store=folder))
+    before = replace(runner, resources=replace(runner.resources, store=folder))
     before.collect(before.collecting())
     assert upload(before.resources) == 0
-    after = MirroredStore(folder, bench.resources.store._bucket)
-    assert upload(replace(bench.resources, store=after)) == 4
+    after = MirroredStore(folder, runner.resources.store._bucket)
+    assert upload(replace(runner.resources, store=after)) == 4
 
 
 @pytest.mark.parametrize("before", [None, "https://old.example.com"])
 def test_an_address_that_is_set_later_holds_for_what_was_stored_before(
-    bench: Bench, server: BucketServer, home: Path, before: str | None
+    runner: StepRunner, server: BucketServer, home: Path, before: str | None
 ) -> None:
     with closing(R2Store(server.settings(cdn_url=before))) as old:
-        first = replace(bench.resources, store=MirroredStore(FolderStore(home / "pictures"), old, pause_s=0))
-        replace(bench, resources=first).collecting("a pig of before")
-        attempt_id = bench.sent.take("collect")[0]
-        replace(bench, resources=first).collect(attempt_id)
+        first = replace(runner.resources, store=MirroredStore(FolderStore(home / "pictures"), old, pause_s=0))
+        replace(runner, resources=first).collecting("a pig of before")
+        attempt_id = runner.sent.take("collect")[0]
+        replace(runner, resources=first).collect(attempt_id)
         assert readdress(first) == 0
-    assert {row.cdn_url is None for row in bench.books.rows(generation_assets)} == {before is None}
-    assert readdress(bench.resources) == 4
-    for row in bench.books.rows(generation_assets):
+    assert {row.cdn_url is None for row in runner.books.rows(generation_assets)} == {before is None}
+    assert readdress(runner.resources) == 4
+    for row in runner.books.rows(generation_assets):
         assert row.cdn_url == f"{CDN}/{row.r2_key}"
-    assert readdress(bench.resources) == 0
+    assert readdress(runner.resources) == 0
 
 
 def test_the_doctors_probe_leaves_nothing_behind(store: R2Store, server: BucketServer) -> None:
@@ -269,39 +271,41 @@ def test_the_doctor_warns_of_an_address_that_is_throttled(settings_of_bucket: Se
     assert (check.health, "a domain of its own" in check.advice) == (Health.NOTE, True)
 
 
-def test_a_picture_of_another_machine_waits_for_it_and_holds_up_nobody(bench: Bench, server: BucketServer) -> None:
+def test_a_picture_of_another_machine_waits_for_it_and_holds_up_nobody(
+    runner: StepRunner, server: BucketServer
+) -> None:
     server.stop()
-    bench.collect(bench.collecting())
-    gone, *_ = bench.books.rows(generation_assets)
-    bench.resources.store.path_of(gone.r2_key).unlink()
+    runner.collect(runner.collecting())
+    gone, *_ = runner.books.rows(generation_assets)
+    runner.resources.store.path_of(gone.r2_key).unlink()
     server.start()
-    assert upload(bench.resources) == 3
-    (left,) = [row for row in bench.books.rows(generation_assets) if row.uploaded_at is None]
+    assert upload(runner.resources) == 3
+    (left,) = [row for row in runner.books.rows(generation_assets) if row.uploaded_at is None]
     assert left.id == gone.id
-    assert upload(bench.resources) == 0
+    assert upload(runner.resources) == 0
 
 
-def test_two_uploaders_do_not_take_the_same_pictures(bench: Bench, server: BucketServer) -> None:
+def test_two_uploaders_do_not_take_the_same_pictures(runner: StepRunner, server: BucketServer) -> None:
     server.stop()
-    bench.collect(bench.collecting())
+    runner.collect(runner.collecting())
     minute = timedelta(minutes=1)
-    with bench.resources.database.transaction() as one, bench.resources.database.transaction() as other:
+    with runner.resources.database.transaction() as one, runner.resources.database.transaction() as other:
         first = uploads.claim(one, size=3, again_after=minute)
         second = uploads.claim(other, size=3, again_after=minute)
     assert (len(first), len(second)) == (3, 1)
     assert {one.asset_id for one in first}.isdisjoint(one.asset_id for one in second)
-    with bench.resources.database.transaction() as connection:
+    with runner.resources.database.transaction() as connection:
         assert uploads.claim(connection, size=3, again_after=minute) == []
         assert len(uploads.claim(connection, size=9, again_after=timedelta(0))) in {0, 4}
 
 
-def test_a_reference_has_a_public_address_that_goes_into_the_prompt(bench: Bench, server: BucketServer) -> None:
-    bench.character()
-    (reference,) = bench.books.rows(character_references)
+def test_a_reference_has_a_public_address_that_goes_into_the_prompt(runner: StepRunner, server: BucketServer) -> None:
+    runner.character()
+    (reference,) = runner.books.rows(character_references)
     assert reference.uploaded_at is not None
     assert reference.r2_key in server.stored_keys()
-    attempt_id = bench.generating("a pig", character="lulu")
-    assert f"{CDN}/{reference.r2_key}" in bench.books.attempt(attempt_id).sent_prompt
+    attempt_id = runner.generating("a pig", character="lulu")
+    assert f"{CDN}/{reference.r2_key}" in runner.books.attempt(attempt_id).sent_prompt
 
 
 def test_a_key_that_is_none_of_ours_is_refused(store: R2Store) -> None:

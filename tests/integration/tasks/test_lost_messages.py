@@ -12,7 +12,7 @@ from pipeline.resources import Resources
 from tasks import names
 from tasks.dispatch import CeleryDispatch
 from tests.support.books import Books
-from tests.support.steps import Bench
+from tests.support.steps import StepRunner
 
 WAITING = 5
 
@@ -31,8 +31,8 @@ class Queue:
 
 
 @pytest.fixture
-def queue(bench: Bench, books: Books, redis_url: str) -> Iterator[Queue]:
-    made = Queue(bench.resources, redis_url)
+def queue(runner: StepRunner, books: Books, redis_url: str) -> Iterator[Queue]:
+    made = Queue(runner.resources, redis_url)
     books.lane()
     books.batch(WAITING)
     for one in books.admit():

@@ -24,7 +24,7 @@ from tasks import names
 from tasks.app import make_app
 from tasks.tick_schedule import IDLE_FACTOR, RARE_FACTOR, IdleScheduler, schedule_of
 from tests.support.books import Books
-from tests.support.steps import Bench
+from tests.support.steps import StepRunner
 
 
 class Rounds:
@@ -67,8 +67,8 @@ class Rounds:
 
 
 @pytest.fixture
-def rounds(redis_url: str, bench: Bench) -> Iterator[Rounds]:
-    made = Rounds(bench.resources, redis_url)
+def rounds(redis_url: str, runner: StepRunner) -> Iterator[Rounds]:
+    made = Rounds(runner.resources, redis_url)
     yield made
     made.close()
 
@@ -125,23 +125,25 @@ def test_a_doubt_is_looked_into_in_every_round(rounds: Rounds, books: Books) -> 
     assert (sent[names.DOUBTS], sent[names.POLL]) == (IDLE_FACTOR, 0)
 
 
-def test_every_tick_is_sent_while_postgres_is_away(redis_url: str, bench: Bench) -> None:
+def test_every_tick_is_sent_while_postgres_is_away(redis_url: str, runner: StepRunner) -> None:
     nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
-    lost = Rounds(replace(bench.resources, database=nowhere), redis_url)
+    lost = Rounds(replace(runner.resources, database=nowhere), redis_url)
     sent = lost.play(2)
     lost.close()
     nowhere.close()
     assert set(sent.values()) == {2}
 
 
-def test_every_tick_is_sent_where_a_look_fails(redis_url: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_tick_is_sent_where_a_look_fails(
+    redis_url: str, runner: StepRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A look that ends in an error of no known kind must not end beat."""
 
     def broken(_: object) -> None:
         raise ValueError("not a state")
 
     monkeypatch.setattr(pending_work, "read", broken)
-    rounds = Rounds(bench.resources, redis_url)
+    rounds = Rounds(runner.resources, redis_url)
     sent = rounds.play(2)
     rounds.close()
     assert set(sent.values()) == {2}

@@ -48,7 +48,7 @@ class DieAt:
 
 
 @dataclass(slots=True)
-class Desk:
+class OpenAiRunner:
     """The steps of one worker with an OpenAI account of its own."""
 
     resources: Resources
@@ -128,8 +128,8 @@ class Desk:
 
 
 @contextmanager
-def desk_of(database: Database, *, url: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    """A desk; the books are right at its end."""
+def runner_of(database: Database, *, url: str, sent: Sent, home: Path) -> Iterator[OpenAiRunner]:
+    """The steps of a worker; the books are right at its end."""
     key = f"sk-{uuid.uuid4()}"
     books = Books(database)
     books.lane("openai", provider="openai", concurrency=4)
@@ -144,7 +144,7 @@ def desk_of(database: Database, *, url: str, sent: Sent, home: Path) -> Iterator
         jitter=lambda: 0.0,
         timing=Timing(collect_tries=3, call_totals={"openai": timedelta(seconds=125)}),
     )
-    opened = Desk(resources=resources, books=books, sent=sent, url=url, key=key)
+    opened = OpenAiRunner(resources=resources, books=books, sent=sent, url=url, key=key)
     opened.clear()
     try:
         yield opened

@@ -76,7 +76,7 @@ def served(
 
 
 @dataclass(slots=True)
-class Desk:
+class WebhookRunner:
     """One lane, its account, and the address that is called back."""
 
     provider: str
@@ -180,8 +180,8 @@ class Desk:
 
 
 @contextmanager
-def desk_of(provider: str, database: Database, *, url: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    """A desk that is called back at its own address; books and rows agree at its end."""
+def runner_of(provider: str, database: Database, *, url: str, sent: Sent, home: Path) -> Iterator[WebhookRunner]:
+    """A worker that is called back at its own address; books and rows agree at its end."""
     key = f"key_{uuid.uuid4().hex}"
     books = Books(database)
     books.lane(provider, provider=provider, concurrency=10)
@@ -207,13 +207,13 @@ def desk_of(provider: str, database: Database, *, url: str, sent: Sent, home: Pa
             public_url=hooks,
         )
         with served(resources, listener), httpx2.Client(base_url=hooks, timeout=30, trust_env=False) as http:
-            desk = Desk(provider, resources, books, sent, url, key, hooks, http)
+            runner = WebhookRunner(provider, resources, books, sent, url, key, hooks, http)
             try:
-                yield desk
+                yield runner
                 books.check()
                 with database.transaction() as connection:
                     assert differences(connection) == []
             finally:
-                desk.clear()
+                runner.clear()
                 leases.close()
                 lane.close()

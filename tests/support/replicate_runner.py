@@ -1,6 +1,6 @@
-"""A desk of one worker with a Replicate account of its own: steps called by hand, the real sandbox, its bill.
+"""One worker with a Replicate account of its own: steps called by hand, the real sandbox, its bill.
 
-A `Desk` belongs to one test: its key is its own, so that what the bill says of that key is the test's alone.
+A `ReplicateRunner` belongs to one test: its key is its own, so that what the bill says of that key is the test's alone.
 """
 
 import uuid
@@ -39,7 +39,7 @@ AT_ONCE = Timing(
 
 
 @dataclass(slots=True)
-class Desk:
+class ReplicateRunner:
     """The steps of one worker with a Replicate account of its own."""
 
     resources: Resources
@@ -106,8 +106,8 @@ class Desk:
 
 
 @contextmanager
-def desk_of(database: Database, *, url: str, sent: Sent, home: Path) -> Iterator[Desk]:
-    """A desk; the books are right at its end."""
+def runner_of(database: Database, *, url: str, sent: Sent, home: Path) -> Iterator[ReplicateRunner]:
+    """The steps of a worker; the books are right at its end."""
     key = f"r8_{uuid.uuid4().hex}"
     books = Books(database)
     books.lane("replicate", provider="replicate", concurrency=50)
@@ -122,7 +122,7 @@ def desk_of(database: Database, *, url: str, sent: Sent, home: Path) -> Iterator
         jitter=lambda: 0.0,
         timing=AT_ONCE,
     )
-    opened = Desk(resources=resources, books=books, sent=sent, url=url, key=key)
+    opened = ReplicateRunner(resources=resources, books=books, sent=sent, url=url, key=key)
     opened.clear()
     try:
         yield opened

@@ -31,14 +31,14 @@ from storage.folder import FolderStore
 from tests.conftest import Sent
 from tests.support.books import Books
 from tests.support.steps import PREPROCESSING, QUICK
-from tests.support.webhook_desk import served
+from tests.support.webhook_runner import served
 
 METRICS_TOKEN = "scrape-and-see"
 WITH_FLOWER = Installation(flower_url="https://flower.example.com/")
 
 
 @dataclass(slots=True)
-class ApiDesk:
+class ApiServer:
     """A server, its resources, and keys of several teams."""
 
     resources: Resources
@@ -92,10 +92,10 @@ class ApiDesk:
 
 
 @contextmanager
-def api_desk(
+def api_server(
     database: Database, *, sandbox: str, sent: Sent, home: Path, local_webhooks: bool = False
-) -> Iterator[ApiDesk]:
-    """A desk over the sandbox at that address; the books are right at its end.
+) -> Iterator[ApiServer]:
+    """A server over the sandbox at that address; the books are right at its end.
 
     Args:
         local_webhooks: whether receivers may be on this machine.
@@ -130,7 +130,7 @@ def api_desk(
         )
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with ExitStack() as clients:
-            yield ApiDesk(resources=resources, books=Books(database), sent=sent, base=base, stack=clients)
+            yield ApiServer(resources=resources, books=Books(database), sent=sent, base=base, stack=clients)
         Books(database).check()
 
 
