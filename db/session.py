@@ -1,6 +1,7 @@
 """Connections and transactions: one engine per process, and the only place that commits."""
 
 import select
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,6 +77,9 @@ class Database:
             event.listen(made, "checkout", self._ping_if_idle)
             return made
 
+        #: For whoever keeps a transaction open while the same thread needs another: two would wait for each other's
+        #: connections. Never waited for.
+        self.long_transaction = threading.Lock()
         self._engine = engine()
         #: Connections of their own, so that nobody has to say in each transaction how long it waits.
         self._impatient = engine()
@@ -180,6 +184,12 @@ def _away_is_told() -> Iterator[None]:
             reason = str(error.orig).strip().partition("\n")[0]
             raise DatabaseAway(f"Postgres went away ({reason}); this is tried again") from error
         raise
+
+
+def is_lent(connection: Connection) -> bool:
+    """Whether a pooler lends the connection, for one transaction at a time."""
+    lent: bool = connection.info[_LENT]
+    return lent
 
 
 def _is_quiet(connection: Any) -> bool:

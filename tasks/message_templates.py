@@ -23,8 +23,10 @@ _TASK, _ATTEMPT, _GENERATION, _TRACE, _TAG, _BODY = (
     f"gap:{name}" for name in ("task", "attempt", "generation", "trace", "tag", "body")
 )
 #: These are filled with what is no text, and take their quotes along.
-_PARENT, _TIME, _CLOCK = (f"gap:{name}" for name in ("parent", "time", "clock"))
-_GAPS: Final = re.compile(f'"({_PARENT}|{_TIME}|{_CLOCK})"|({_TASK}|{_ATTEMPT}|{_GENERATION}|{_TRACE}|{_TAG}|{_BODY})')
+_PARENT, _TIME, _CLOCK, _ZONE = (f"gap:{name}" for name in ("parent", "time", "clock", "zone"))
+_GAPS: Final = re.compile(
+    f'"({_PARENT}|{_TIME}|{_CLOCK}|{_ZONE})"|({_TASK}|{_ATTEMPT}|{_GENERATION}|{_TRACE}|{_TAG}|{_BODY})'
+)
 #: So many events go in one message, as workers send those of theirs.
 _EVENTS_TOGETHER: Final = 100
 
@@ -45,7 +47,10 @@ class MessageWriter:
     """Writes what `Celery.send_task` would send; safe to share between threads."""
 
     def __init__(self, app: "celery.Celery") -> None:
-        self._app = app
+        # Celery's parts are heavy, and most commands send nothing.
+        from celery.utils.time import utcoffset
+
+        self._app, self._utcoffset = app, utcoffset
         self._kinds: dict[tuple[str, str, bool, bool], tuple[_Command, _Command | None]] = {}
 
     def commands(self, messages: Sequence[TaskMessage]) -> Iterator[tuple[str, str, str]]:
@@ -75,6 +80,7 @@ class MessageWriter:
             _TRACE: message.traceparent or "",
             _PARENT: json.dumps(message.parent_id),
             _TIME: repr(time.time()),
+            _ZONE: str(self._utcoffset()),
             _CLOCK: str(self._app.clock.forward()),  # type: ignore[attr-defined]  # not in the stubs
         }
 
@@ -128,7 +134,7 @@ class _Command:
         envelope = json.loads(payload)
         body = json.loads(base64.b64decode(envelope["body"]))
         if isinstance(body, dict):  # an event; a task's body is a list
-            body |= {"timestamp": _TIME, "clock": _CLOCK}
+            body |= {"timestamp": _TIME, "clock": _CLOCK, "utcoffset": _ZONE}
         self.command, self.key = command, key
         self.body = _Template(body)
         properties = {**envelope["properties"], "delivery_tag": _TAG}

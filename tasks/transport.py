@@ -60,15 +60,18 @@ class QoS(redis.QoS):
         self._settle_soon(loop)
 
     def ack(self, delivery_tag: str) -> None:
-        if (loop := get_event_loop()) is None:
-            super().ack(delivery_tag)
-            return
-        self._quick_ack(delivery_tag)  # type: ignore[attr-defined]  # not in the stubs
         with self._lock:
-            if self._taken.pop(delivery_tag, None) is not None:
-                return
-            self._settled.append(delivery_tag)
-        self._settle_soon(loop)
+            untold = self._taken.pop(delivery_tag, None) is not None
+        loop = get_event_loop()
+        if untold:
+            self._quick_ack(delivery_tag)  # type: ignore[attr-defined]  # not in the stubs
+        elif loop is None:
+            super().ack(delivery_tag)
+        else:
+            self._quick_ack(delivery_tag)  # type: ignore[attr-defined]  # not in the stubs
+            with self._lock:
+                self._settled.append(delivery_tag)
+            self._settle_soon(loop)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 -- kombu's signature
         if requeue:
@@ -101,13 +104,22 @@ class QoS(redis.QoS):
                 if tags:
                     pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags)
                 pipe.execute()
-        except self.channel.connection_errors as failure:  # type: ignore[attr-defined]  # not in the stubs
+        except self._troubles as failure:
             logger.warning(
-                "%d messages that are done will be given out again, and %d that were taken will not: %s",
-                len(tags),
+                "Redis is told later of %d messages that were taken and %d that are done: %s",
                 len(taken),
+                len(tags),
                 failure,
             )
+            with self._lock:
+                # With the next ones, or when the channel is closed; what is done meanwhile is taken out again.
+                self._taken = {**taken, **self._taken}
+                self._settled = [*tags, *self._settled]
+
+    @property
+    def _troubles(self) -> tuple[type[BaseException], ...]:
+        channel: Any = self.channel
+        return (*channel.connection_errors, *channel.connection.channel_errors)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """When the channel is closed: what is done must not come back, and what is not must."""

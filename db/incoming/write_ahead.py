@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from db.incoming.bulk_copy import RowCopy, copying
 from db.incoming.repeats import Repeats
 from db.records.batches import NewBatch, open_batch
-from db.session import Database, DatabaseAway
+from db.session import Database, DatabaseAway, is_lent
 from domain.ids import BatchId
 
 #: Fewer rows are written as fast afterwards.
@@ -27,7 +27,8 @@ _ROWS_AT_ONCE: Final = 512
 #: An older transaction is in the way: nobody else can enqueue under the name of its batch, and Postgres keeps what has
 #: been deleted meanwhile, everywhere. Rows may come from a script that takes hours for the next one.
 _LONGEST_S: Final = 60.0
-_LOST: Final = (DatabaseAway, psycopg.OperationalError)
+#: The transaction is gone: with its connection, or because the server allows none that is so long.
+_LOST: Final = (DatabaseAway, psycopg.OperationalError, psycopg.InternalError)
 
 
 class _GivenUp(Exception):
@@ -52,7 +53,9 @@ class WriteAhead:
     """The rows of one order, taken as they are checked.
 
     It gives up where the batch exists already, where Postgres is lost, and where the rows take too long to come. They
-    are then written when the plan is committed, as those of a small batch always are.
+    are then written when the plan is committed, as those of a small batch always are. It does not begin behind a
+    pooler, whose few connections others wait for, nor while another of the process is at work: each holds a connection
+    while its thread needs a second one.
     """
 
     def __init__(self, database: Database, batch: NewBatch) -> None:
@@ -99,7 +102,8 @@ class WriteAhead:
                 return None
             # From here on it is a matter of moments.
             self._timer.cancel()
-            return self._finish(*self._begun, lines, repeats)
+            begun, self._begun = self._begun, None
+            return self._finish(*begun, lines, repeats)
 
     def _finish(
         self, connection: Connection, batch_id: BatchId, rows: RowCopy, lines: Iterable[str], repeats: Repeats
@@ -126,12 +130,10 @@ class WriteAhead:
         with self._lock:
             self._over, self._begun = True, None
             self._pending.clear()
-            for stack in (self._copying, self._transaction):
-                try:
-                    stack.pop_all().__exit__(_GivenUp, _GivenUp(), None)
-                except _LOST:
-                    # With the connection goes its transaction.
-                    continue
+            try:
+                _end(self._copying)
+            finally:
+                _end(self._transaction)
 
     @contextmanager
     def _rest_of_transaction(self, connection: Connection) -> Iterator[Connection]:
@@ -156,15 +158,26 @@ class WriteAhead:
         self._pending.clear()
 
     def _begin(self) -> RowCopy | None:
-        """Open the transaction; None where the batch exists already, or the time is over."""
-        if self._over:
+        """Open the transaction; None where it is not to be."""
+        if self._over or not self._database.long_transaction.acquire(blocking=False):
             return None
+        self._transaction.callback(self._database.long_transaction.release)
         self._write_at = _ROWS_AT_ONCE
         self._timer.start()
         connection = self._transaction.enter_context(self._database.transaction())
+        if is_lent(connection):
+            return None
         batch_id, made = open_batch(connection, self._batch)
         if not made:
             return None
         rows = self._copying.enter_context(copying(connection, "generations", batch_id, user_id=self._batch.user_id))
         self._begun = (connection, batch_id, rows)
         return rows
+
+
+def _end(stack: ExitStack) -> None:
+    try:
+        stack.pop_all().__exit__(_GivenUp, _GivenUp(), None)
+    except _LOST:
+        # With the connection goes its transaction.
+        return

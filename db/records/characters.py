@@ -97,7 +97,7 @@ def put(
     known = connection.execute(
         select(characters.c.id)
         .where(characters.c.team == team, characters.c.name == name, characters.c.removed_at.is_(None))
-        .with_for_update()
+        .with_for_update(key_share=True)
     ).scalar_one_or_none()
     if known is None:
         known = new_id()
@@ -129,7 +129,7 @@ def put(
 def set_thresholds(connection: Connection, character_id: CharacterId, new: NewThresholds) -> int:
     """Write a new version unless the newest is the same; returns the number of the newest."""
     # Locked, because two writers would take the same number.
-    connection.execute(select(characters.c.id).where(characters.c.id == character_id).with_for_update())
+    connection.execute(select(characters.c.id).where(characters.c.id == character_id).with_for_update(key_share=True))
     newest = _newest(connection, character_id)
     aggregation = new.aggregation or (newest.aggregation if newest is not None else "max")
     wanted = {

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import psycopg
 import pytest
 
 from db.incoming import write_ahead
+from db.records import characters
+from db.records.characters import NewThresholds
 from db.schema import batches, generations
 from db.session import Database, DatabaseAway
 from domain.errors import BadInput
@@ -205,6 +208,76 @@ def test_rows_that_take_too_long_hold_up_nobody(
     known = 10 if met else 0
     assert (sum(one.new for one in met), written.new, written.known) == (known, MANY - known, known)
     assert len(_found(runner, written)) == MANY
+
+
+def test_threads_of_one_script_do_not_wait_for_each_other_s_connections(
+    database_url: str, sent: Sent, home: Path
+) -> None:
+    """Each holds one while its rows come and needs a second one, and there are four."""
+    database = Database(database_url, pool_size=2, application="likeness test")
+    with runner_of(database, url=NOBODY, sent=sent, home=home) as runner, ThreadPoolExecutor(4) as pool:
+        orders = [_order(_rows(), name=f"batch {number}") for number in range(4)]
+        began = time.monotonic()
+        written = list(pool.map(lambda order: _enqueue(runner.resources, order), orders))
+        assert [one.new for one in written] == [MANY] * 4
+        assert time.monotonic() - began < 25, "nobody waited for the pool's thirty seconds"
+    database.close()
+
+
+def test_behind_a_pooler_nobody_keeps_a_connection_while_rows_are_checked(
+    runner: StepRunner, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pool of connections for many clients; `tests/acceptance/test_pooler.py` has a real one."""
+    monkeypatch.setattr(write_ahead, "is_lent", lambda _: True)
+    seen: list[int] = []
+    order = _order(_in_the_middle(_rows(), lambda: seen.append(_while_copying(database_url))))
+    assert (_enqueue(runner.resources, order).new, seen) == (MANY, [0])
+    assert not runner.resources.database.long_transaction.locked()
+
+
+def test_a_script_may_enqueue_under_the_same_name_from_inside_its_prompts(
+    runner: StepRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_ahead, "_LONGEST_S", 1.0)
+    inner: list[Enqueued] = []
+    order = _order(_in_the_middle(_rows(), lambda: inner.append(_enqueue(runner.resources, _order(_rows(10))))))
+    outer = _enqueue(runner.resources, order)
+    assert (inner[0].new, outer.new, outer.known) == (10, MANY - 10, 10)
+
+
+def test_the_batch_s_character_can_be_changed_meanwhile(runner: StepRunner) -> None:
+    character = runner.character()
+    changed: list[int] = []
+
+    def change() -> None:
+        with runner.resources.database.transaction(impatient=True) as connection:
+            new = NewThresholds(core=0.9, style=0.5, origin="person")
+            changed.append(characters.set_thresholds(connection, character, new))
+
+    written = _enqueue(runner.resources, _order(_in_the_middle(_rows(), change), character="lulu"))
+    assert (len(changed), written.new) == (1, MANY)
+
+
+@pytest.mark.parametrize("setting", ["transaction_timeout", "statement_timeout", "idle_in_transaction_session_timeout"])
+@pytest.mark.parametrize("when", ["while rows are checked", "before the commit"])
+def test_a_server_that_allows_no_long_transaction_gets_a_short_one(
+    runner: StepRunner, database_url: str, when: str, setting: str
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET {setting} = '1s'")
+    try:
+        runner.resources.database.close()  # the next connections have it
+        middle = when == "while rows are checked"
+        order = _order(_in_the_middle(_rows(), lambda: time.sleep(2)) if middle else _rows())
+        with writing_ahead(runner.resources, order) as ahead:
+            plan = prepare(runner.resources, order, catalogue=CATALOGUE, ahead=ahead)
+            time.sleep(0 if middle else 2)
+            written = commit(runner.resources, plan)
+        assert written.new == len(_found(runner, written)) == MANY
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} RESET {setting}")
 
 
 def test_a_process_that_dies_on_the_way_leaves_nothing(

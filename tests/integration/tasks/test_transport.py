@@ -114,25 +114,40 @@ def test_a_message_that_dies_with_its_worker_is_given_out_again_once_it_is_noted
     channel.qos.ack("one")
 
 
-def test_a_broker_that_is_lost_costs_acknowledgements_and_no_worker(channel: Any) -> None:
+@pytest.mark.parametrize("trouble", [exceptions.ConnectionError("gone"), exceptions.ResponseError("out of memory")])
+def test_what_redis_would_not_take_it_is_told_with_the_next(channel: Any, trouble: Exception) -> None:
     channel.qos.append(_message(), "one")
     channel.qos.settle()
     channel.qos.ack("one")
     channel.qos.append(_message(), "two")
-    channel.qos.pipe_or_acquire = _lost
+    channel.qos.append(_message(), "three")
+
+    def fail() -> Any:
+        raise trouble
+
+    channel.qos.pipe_or_acquire = fail
     channel.qos.settle()
     del channel.qos.pipe_or_acquire
-    assert _noted(channel) == [b"one"], "it is given out again; the other dies with its worker"
-    channel.client.delete(channel.unacked_key, channel.unacked_index_key)
+    channel.qos.ack("three")
+    assert _noted(channel) == [b"one"]
+    channel.qos.settle()
+    assert _noted(channel) == [b"two"]
+
+
+def test_what_is_done_when_the_loop_has_ended_is_not_noted_afterwards(channel: Any) -> None:
+    """As in a soft shutdown, where tasks end after it."""
+    channel.qos.append(_message(), "one")
+    channel.qos.append(_message(), "two")
+    loop = set_event_loop(None)
+    channel.qos.ack("one")
+    set_event_loop(loop)
+    channel.qos.settle()
+    assert _noted(channel) == [b"two"]
 
 
 def _message() -> Any:
     info = {"exchange": "", "routing_key": "elsewhere"}
     return SimpleNamespace(delivery_info=info, _raw={"body": "", "headers": {}, "properties": {"delivery_info": info}})
-
-
-def _lost() -> Any:
-    raise exceptions.ConnectionError("the broker is gone")
 
 
 def test_events_of_a_moment_ask_for_one_departure() -> None:
