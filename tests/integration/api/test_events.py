@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from api import event_stream
 from tests.support.api_server import ApiServer
 from tests.support.sandbox_client import until
 
@@ -137,7 +138,7 @@ def test_a_listener_with_a_revoked_key_hears_no_more(api: ApiServer) -> None:
 
 
 def test_who_hears_of_nothing_hears_that_the_connection_lives(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.event_stream, "_ALIVE_S", 0.2)
+    monkeypatch.setattr(event_stream, "_ALIVE_S", 0.2)
     with api.as_().stream("GET", "/api/events") as reply:
         said = (line for line in reply.iter_lines() if line.startswith(":"))
         assert [next(said) for _ in range(3)] == [": alive"] * 3
