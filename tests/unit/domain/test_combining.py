@@ -61,8 +61,11 @@ def _groups_of(threads: int, each: int, *, apart_s: float) -> list[int]:
         return list(group)
 
     combiner = Combiner(serve, most=100, apart_s=apart_s)
+    # On a busy machine the first thread would be done before the second one is started.
+    together = threading.Barrier(threads)
 
     def ask() -> None:
+        together.wait(WAIT_S)
         for item in range(each):
             assert combiner.do(item) == item
 
