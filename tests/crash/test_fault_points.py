@@ -61,8 +61,8 @@ def test_a_point_that_does_not_exist_cannot_be_armed(tmp_path: Path) -> None:
 def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings: Settings, tmp_path: Path) -> None:
     deaths, url = settings.home / "deaths", str(settings.sandbox_base_url)
     # So many deaths within a minute hit the same bystander three times, now and then; poison has tests of its own.
-    # A death at any point puts in doubt what its worker has sent, and nobody lists it; few threads, with places and
-    # prompts enough for every doubt, leave some for the point behind the answer.
+    # A death puts in doubt what its worker has sent to OpenAI, and nobody lists it: few threads, and a place for every
+    # doubt, leave prompts for the point behind the answer.
     few = {"io_threads": 4, "openai_concurrency": 4}
     settings = settings.model_copy(update={"deaths_alone": len(_OF_WORKERS), **few})
     arm(url, {"where": "submit", "what": "stuck", "match": "stuck"})
@@ -72,7 +72,6 @@ def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings
         definitions.add(resources, _character("lulu", core=0.5))
         definitions.add(resources, _character("strict", core=0.999))
         checked = ordered(resources, TTAPI, tmp_path / "checked.csv", hills, character="lulu").batch_id
-        unlisted = ordered(resources, OPENAI, tmp_path / "unlisted.csv", hills[:40]).batch_id
         # Rejected, and tried again with a stronger reference.
         path = tmp_path / "strict.csv"
         ordered(resources, TTAPI, path, hills[:4], character="strict", max_tries=2, cref_weight=25)
@@ -85,6 +84,14 @@ def test_a_worker_dies_at_every_point_and_nothing_is_lost_or_paid_twice(settings
                 timeout_s=300,
             )
             batch_control.cancel(resources, stuck)
+            # Whoever comes first to a point dies there, and only a doubt about a job that is listed comes to these two.
+            wait_for(
+                lambda: {path.name for path in deaths.iterdir()} >= {"by_listing.listed", "by_listing.settled"},
+                what="a doubt to be settled by the list",
+                timeout_s=300,
+                found=lambda: in_motion(resources.database),
+            )
+            unlisted = ordered(resources, OPENAI, tmp_path / "unlisted.csv", hills[:12]).batch_id
             wait_for(
                 lambda: waiting(resources.database) == 0,
                 what="every generation to be final, or in doubt where nothing is listed",
