@@ -63,7 +63,7 @@ def measured(found: dict[str, Any], name: str, count: int) -> Iterator[None]:
 
 def likeness(resources: Resources, count: int, found: dict[str, Any]) -> Any:
     asked = order("likeness", count)
-    with measured(found, "enqueue", count), writing_ahead(resources, asked) as ahead:
+    with measured(found, "enqueue", count), writing_ahead(resources) as ahead:
         with measured(found, "prepare", count):
             plan = prepare(resources, asked, ahead=ahead)
         with measured(found, "commit", count):
@@ -105,7 +105,7 @@ def memory(resources: Resources, count: int, found: dict[str, Any]) -> None:
     """The highest resident memory while `count` prompts of a generator are prepared and committed, above the start."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     asked = order("memory", count)
-    with writing_ahead(resources, asked) as ahead:
+    with writing_ahead(resources) as ahead:
         commit(resources, prepare(resources, asked, ahead=ahead))
     found["memory_prompts"] = count
     found["memory_mb"] = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)

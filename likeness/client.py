@@ -289,7 +289,7 @@ class Connection(Characters, SingleGenerations):
         rows = rows_in(prompts, sheet=sheet, findings=findings)
         folder = prompts.parent if isinstance(prompts, Path) else Path()
         order = Order(user_id=self.user, prompts=rows, whole_file=False, folder=folder, findings=findings, **wanted)
-        with writing_ahead(self.resources, order) as ahead:
+        with writing_ahead(self.resources) as ahead:
             plan = prepare(self.resources, order, ahead=ahead)
             for warning in plan.warnings:
                 log.warning("%s", warning)

@@ -82,7 +82,7 @@ def _planned_and_committed(
         resources: those of the site, with prices for what it has no key for.
     """
     at_once = not (order.only_priced or options.check_prompts or options.skip_refused)
-    with writing_ahead(resources, order, at_once=at_once) as ahead:
+    with writing_ahead(resources, at_once=at_once) as ahead:
         plan = prepare(resources, order, ahead=ahead)
         if options.skip_refused:
             plan = _without_refused(options, plan, site, terminal)

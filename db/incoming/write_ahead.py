@@ -58,9 +58,9 @@ class WriteAhead:
     while its thread needs a second one.
     """
 
-    def __init__(self, database: Database, batch: NewBatch) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._batch = batch
+        self._batch: NewBatch | None = None
         self._pending: list[str] = []
         self._write_at = _ROWS_BEFORE
         #: Places of rows of which one like them may have come before: only all rows together tell their numbers.
@@ -73,6 +73,10 @@ class WriteAhead:
         self._lock = threading.RLock()
         self._timer = threading.Timer(_LONGEST_S, self.give_up)
         self._timer.daemon = True
+
+    def open(self, batch: NewBatch) -> None:
+        """Say whose rows are coming."""
+        self._batch = batch
 
     def add(self, line: str, *, may_repeat: bool) -> None:
         """Take the next line of the order.
@@ -159,7 +163,7 @@ class WriteAhead:
 
     def _begin(self) -> RowCopy | None:
         """Open the transaction; None where it is not to be."""
-        if self._over or not self._database.long_transaction.acquire(blocking=False):
+        if self._over or self._batch is None or not self._database.long_transaction.acquire(blocking=False):
             return None
         self._transaction.callback(self._database.long_transaction.release)
         self._write_at = _ROWS_AT_ONCE

@@ -10,12 +10,11 @@ from db.incoming.bulk_copy import copy_new
 from db.incoming.laid_out import LaidOut
 from db.incoming.write_ahead import WriteAhead
 from db.records import batches, reference_contents
-from db.records.batches import Enqueued, NewBatch
+from db.records.batches import Enqueued
 from domain.escalation import DEFAULT_STEPS, Escalation, try_policy_of
 from domain.ids import BatchId
 from domain.routing import Routing
 from pipeline.attempts.admit import admit
-from pipeline.characters.character_names import split_names
 from pipeline.intake import live_models
 from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan
@@ -41,7 +40,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
         if ahead is not None:
             batch_id, written = ahead.batch_id, Enqueued(batch_id=ahead.batch_id, new=ahead.total, known=0, vanished=[])
         else:
-            batch_id, made = batches.open_batch(connection, _batch_of(order))
+            batch_id, made = batches.open_batch(connection, plan.batch)
             user_id, lines, repeats = order.user_id, _lines(plan), plan.repeats
             if made:
                 # Nobody else can have written a row, so the lines go straight to where they belong.
@@ -63,7 +62,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
 
 
 @contextmanager
-def writing_ahead(resources: Resources, order: Order, *, at_once: bool = True) -> Iterator[WriteAhead | None]:
+def writing_ahead(resources: Resources, *, at_once: bool = True) -> Iterator[WriteAhead | None]:
     """Write the rows of a new batch while `prepare` still checks later ones.
 
     Nobody sees them before the plan is committed. What is not committed when the block ends is undone.
@@ -74,7 +73,7 @@ def writing_ahead(resources: Resources, order: Order, *, at_once: bool = True) -
     if not at_once:
         yield None
         return
-    ahead = WriteAhead(resources.database, _batch_of(order))
+    ahead = WriteAhead(resources.database)
     try:
         yield ahead
     finally:
@@ -83,19 +82,6 @@ def writing_ahead(resources: Resources, order: Order, *, at_once: bool = True) -
 
 def _lines(plan: Plan) -> Iterator[str]:
     return (line for _, line in plan.lines)
-
-
-def _batch_of(order: Order) -> NewBatch:
-    return NewBatch(
-        name=order.name,
-        user_id=order.user_id,
-        character=next(iter(split_names(order.character)), None),
-        settings=order.settings,
-        priority=order.priority,
-        limit_usd=order.limit_usd,
-        team=order.team,
-        key_id=order.key_id,
-    )
 
 
 def _add(laid_out: LaidOut, batch_id: BatchId, plan: Plan) -> Enqueued:

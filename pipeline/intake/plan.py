@@ -18,6 +18,8 @@ from db.incoming.laid_out import LaidOut, Tally
 from db.incoming.repeats import Repeats
 from db.incoming.write_ahead import WriteAhead
 from db.records import batches, lanes, reference_contents
+from db.records.batches import NewBatch
+from db.records.characters import CharacterRow
 from domain.errors import LimitTooSmall
 from domain.escalation import Policy
 from domain.finishing import FINISH, read_finish
@@ -67,6 +69,7 @@ class Plan:
     """What committing would write; the dry run shows it.
 
     Args:
+        batch: as it is made, if it is new.
         lines: lines of the file, and of COPY.
         repeats: which rows may be equal.
         new: the rows that would be added, by kind.
@@ -86,6 +89,7 @@ class Plan:
     """
 
     order: Order
+    batch: NewBatch
     lines: Spool[tuple[int, str]]
     repeats: Repeats
     new: Sequence[Tally]
@@ -179,8 +183,9 @@ def prepare(
         LimitTooSmall: the budget is below a single hold.
     """
     checks = RowChecks(resources, catalogue or load(), order, today or datetime.now(UTC).date())
-    if order.character is not None:
-        checks.characters_of(order.character)
+    batch = _batch_of(order, checks.characters_of(order.character) if order.character else ())
+    if ahead is not None:
+        ahead.open(batch)
     seen = _Seen()
     lines, repeats = _checked(order, checks, seen, ahead)
     _check_budget(order, checks)
@@ -190,6 +195,7 @@ def prepare(
     _warn(order, seen, known.changed)
     return Plan(
         order=order,
+        batch=batch,
         lines=lines,
         repeats=repeats,
         new=known.new,
@@ -207,6 +213,19 @@ def prepare(
         warnings=list(order.findings.sentences()),
         prepares=seen.prepares or bool(order.preparation) or Routing.of(order.model) is not None,
         at_least=_duration(resources, known.new),
+    )
+
+
+def _batch_of(order: Order, characters: Sequence[CharacterRow]) -> NewBatch:
+    return NewBatch(
+        name=order.name,
+        user_id=order.user_id,
+        character=characters[0].name if characters else None,
+        settings=order.settings,
+        priority=order.priority,
+        limit_usd=order.limit_usd,
+        team=order.team,
+        key_id=order.key_id,
     )
 
 

@@ -377,6 +377,17 @@ def test_a_cell_may_name_two_characters_as_people_write_it(runner: StepRunner, n
         _enqueue(runner, [_row(1, "both", character=f"{names}, nobody")])
 
 
+@pytest.mark.parametrize("names", ["lulu; zoe", "lulu, zoe", "lulu and zoe"])
+def test_so_may_the_whole_order(runner: StepRunner, names: str) -> None:
+    both = [runner.books.character("lulu"), runner.books.character("zoe")]
+    _enqueue(runner, [_row(0, "both")], character=names)
+    (row,) = runner.books.rows(generations)
+    assert [row.character_id, *row.further_character_ids] == both
+    assert [one.character_id for one in runner.books.rows(batches)] == both[:1]
+    with pytest.raises(UnknownThing, match=r"there is no character 'nobody'.*semicolons between"):
+        _enqueue(runner, [_row(1, "both")], character=f"{names}, nobody")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_hundred_thousand_rows_are_simply_accepted_and_resumed(runner: StepRunner, database_url: str) -> None:

@@ -73,7 +73,7 @@ def _order(rows: Iterable[PromptRow], **order: Any) -> Order:
 
 
 def _enqueue(resources: Resources, order: Order) -> Enqueued:
-    with writing_ahead(resources, order) as ahead:
+    with writing_ahead(resources) as ahead:
         return commit(resources, prepare(resources, order, catalogue=CATALOGUE, ahead=ahead))
 
 
@@ -131,7 +131,7 @@ def test_a_wrong_row_at_the_end_leaves_nothing_and_the_name_is_free(runner: Step
 
 
 def test_a_plan_that_is_not_committed_leaves_nothing(runner: StepRunner, database_url: str) -> None:
-    with writing_ahead(runner.resources, _order(_rows())) as ahead:
+    with writing_ahead(runner.resources) as ahead:
         prepare(runner.resources, _order(_rows()), catalogue=CATALOGUE, ahead=ahead)
         assert _while_copying(database_url) == 1
     assert _while_copying(database_url) == 0
@@ -140,7 +140,7 @@ def test_a_plan_that_is_not_committed_leaves_nothing(runner: StepRunner, databas
 
 def test_a_plan_that_is_looked_at_first_holds_no_transaction(runner: StepRunner, database_url: str) -> None:
     order = _order(_rows())
-    with writing_ahead(runner.resources, order, at_once=False) as ahead:
+    with writing_ahead(runner.resources, at_once=False) as ahead:
         plan = prepare(runner.resources, order, catalogue=CATALOGUE, ahead=ahead)
         assert _while_copying(database_url) == 0
         assert commit(runner.resources, plan).new == MANY
@@ -163,7 +163,7 @@ def test_a_lost_connection_costs_time_and_no_row(runner: StepRunner, database_ur
 
     middle = when == "while rows are checked"
     order = _order(_in_the_middle(_rows(), lose) if middle else _rows())
-    with writing_ahead(runner.resources, order) as ahead:
+    with writing_ahead(runner.resources) as ahead:
         plan = prepare(runner.resources, order, catalogue=CATALOGUE, ahead=ahead)
         if not middle:
             lose()
@@ -201,7 +201,7 @@ def test_rows_that_take_too_long_hold_up_nobody(
             yield row
 
     order = _order(_in_the_middle(_rows(), meet) if rows == "no row comes" else slowly())
-    with writing_ahead(runner.resources, order) as ahead:
+    with writing_ahead(runner.resources) as ahead:
         plan = prepare(runner.resources, order, catalogue=CATALOGUE, ahead=ahead)
         assert _while_copying(database_url) == 0
         written = commit(runner.resources, plan)
@@ -270,7 +270,7 @@ def test_a_server_that_allows_no_long_transaction_gets_a_short_one(
         runner.resources.database.close()  # the next connections have it
         middle = when == "while rows are checked"
         order = _order(_in_the_middle(_rows(), lambda: time.sleep(2)) if middle else _rows())
-        with writing_ahead(runner.resources, order) as ahead:
+        with writing_ahead(runner.resources) as ahead:
             plan = prepare(runner.resources, order, catalogue=CATALOGUE, ahead=ahead)
             time.sleep(0 if middle else 2)
             written = commit(runner.resources, plan)
