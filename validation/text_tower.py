@@ -32,16 +32,25 @@ class TextTower:
         engine: has the text tower.
         context: number of tokens; longer texts are cut.
         inputs: the tokenizer outputs that the model was trained with.
+        filled: whether the model wants its whole context filled up with padding; else padding changes nothing.
         spelt: normalises a text as in training.
     """
 
     def __init__(
-        self, tokenizer: Any, engine: Engine, *, context: int, inputs: tuple[str, ...], spelt: Callable[[str], str]
+        self,
+        tokenizer: Any,
+        engine: Engine,
+        *,
+        context: int,
+        inputs: tuple[str, ...],
+        filled: bool,
+        spelt: Callable[[str], str],
     ) -> None:
         self._tokenizer = tokenizer
         self._engine = engine
         self._context = context
         self._inputs = inputs
+        self._padding = "max_length" if filled else "longest"
         self._spelt = spelt
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._lock = Lock()
@@ -63,11 +72,10 @@ class TextTower:
         return self._together.do(text) or self._embed([text])[0]
 
     def _embed(self, texts: Sequence[str]) -> list[bytes]:
-        # SigLIP uses the last position and was trained with full padding; CLIP works with it too.
         with self._reading:
             tokens = self._tokenizer(
                 [self._spelt(text) for text in texts],
-                padding="max_length",
+                padding=self._padding,
                 truncation=True,
                 max_length=self._context,
                 return_tensors="pt",
@@ -106,6 +114,8 @@ def open_texts(model: str, engine: Engine) -> TextTower | None:
         context=int(config.text_config.max_position_embeddings),
         # SigLIP was trained without a mask, so padding is part of the text.
         inputs=("input_ids",) if siglip else tuple(tokenizer.model_input_names),
+        # SigLIP uses the last position. CLIP uses that of the text's end, and no token of it sees a later one.
+        filled=config.model_type != "clip" or tokenizer.padding_side != "right",
         spelt=_spelling(model) if siglip else str,
     )
 

@@ -1,6 +1,7 @@
-"""Texts through the tower of a SigLIP, of the first kind and of the second: as it was trained to read them."""
+"""Texts through the towers of SigLIP, of both kinds, and of CLIP: as each was trained to read them."""
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, SiglipModel
+from transformers import CLIPModel, CLIPTokenizer, PreTrainedTokenizerFast, SiglipModel
 
 from tests.support.scoring_models import save_tiny_siglip
 from validation.clip import ClipScorer
+from validation.engine import Engine
+
+CLIP = Path(__file__).parents[3] / "sandbox" / "clip"
 
 # As the published ones: the end stands behind the text, and the context is filled up.
 _PIECES = ("<pad>", "</s>", "<unk>", "▁lulu", "▁pig", "▁in", "▁the", "▁rain", ",")
@@ -66,6 +70,32 @@ def test_texts_of_many_threads_are_told_as_they_are_alone(tmp_path: Path) -> Non
         assert one is not None
         assert other is not None
         assert np.frombuffer(other, dtype="<f4") == pytest.approx(np.frombuffer(one, dtype="<f4"), abs=1e-5)
+
+
+def test_a_clip_reads_a_text_with_no_more_padding_than_those_beside_it_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text ends at its own end and no token of it sees a later one, so that padding changes nothing."""
+    texts = ["a pink pig", "a pink pig in the rain with a red hat, on a car", "a blue dog"]
+    lengths: list[int] = []
+    embed_tokens = Engine.embed_tokens
+
+    def seen(engine: Engine, tokens: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        lengths.append(tokens["input_ids"].shape[1])
+        return embed_tokens(engine, tokens)
+
+    monkeypatch.setattr(Engine, "embed_tokens", seen)
+    with ClipScorer.load(str(CLIP), device="cpu") as scorer:
+        told = [scorer.embed_text(text) for text in texts]
+        long = scorer.embed_text("in the rain " * 100)
+    model, tokenizer = CLIPModel.from_pretrained(CLIP), CLIPTokenizer.from_pretrained(CLIP)
+    context = model.config.text_config.max_position_embeddings
+    assert long is not None, "cut where the context ends"
+    assert max(lengths[:-1]) < lengths[-1] == context
+    tokens = tokenizer(texts, padding="max_length", max_length=context, return_tensors="pt")
+    with torch.inference_mode():
+        theirs = torch.nn.functional.normalize(model.get_text_features(**tokens).pooler_output, dim=-1).numpy()
+    for one, expected in zip(told, theirs, strict=True):
+        assert one is not None
+        assert np.frombuffer(one, dtype="<f4") == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_tokenizer_that_cannot_be_read_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
