@@ -266,7 +266,7 @@ def _left_with(url: str) -> str:
     """The address of a reference that somebody else keeps and lends by a signature."""
     body = (ROOT / "examples" / "lulu-pig" / "references" / "lulu_pig_ref_1.png").read_bytes()
     request = urllib.request.Request(f"{url}{FILES_ROUTE}", data=body, method="POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return f"{json.load(answer)['url']}?X-Amz-Signature={SIGNATURE}"
 
 

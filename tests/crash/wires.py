@@ -91,12 +91,12 @@ def arm(url: str, *faults: dict[str, Any], seed: int = 1) -> None:
     body = json.dumps({"faults": faults, "seed": seed}).encode()
     headers = {"content-type": "application/json"}
     request = urllib.request.Request(f"{url}/_sandbox/faults", data=body, headers=headers, method="POST")
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 def calm(url: str) -> None:
     request = urllib.request.Request(f"{url}/_sandbox/faults", method="DELETE")
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 def ordered(

@@ -110,7 +110,7 @@ def wait_for(
 
 
 def bill(base_url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{base_url}/_sandbox/bill", timeout=10) as reply:
+    with urllib.request.urlopen(f"{base_url}/_sandbox/bill", timeout=60) as reply:
         content: dict[str, Any] = json.load(reply)
         return content
 

@@ -25,6 +25,7 @@ from tasks.rate_limit import open_token_store, token_taken_at
 SUBMIT = "generation.submit.ttapi"
 OTHER = "attempt.collect"
 CONCURRENCY = 4
+_DEADLINE_S = 90
 ROOT = Path(__file__).parents[2]
 
 
@@ -119,8 +120,8 @@ class Cluster:
     def other(self) -> Task:
         return self.app.tasks[OTHER]
 
-    def until(self, holds: Callable[[], bool], *, deadline_s: float = 90) -> None:
-        deadline = time.monotonic() + deadline_s
+    def until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _DEADLINE_S
         while not holds():
             if time.monotonic() > deadline:
                 for name in self.workers:

@@ -186,7 +186,7 @@ def test_a_worker_that_is_stopped_sends_the_events_of_its_last_moment(tmp_path: 
                 cluster.other.delay(number)
             cluster.until(lambda: len(cluster.numbers(OTHER)) == 5)
             assert cluster.stop_worker("one") == 0
-            cluster.until(lambda: len(succeeded) == 5, deadline_s=10)
+            cluster.until(lambda: len(succeeded) == 5)
             receiver.should_stop = True
             thread.join()
     finally:
