@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import psycopg
+from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import CheckConstraint, DateTime, MetaData, Numeric, text
 
 metadata = MetaData(
@@ -17,6 +19,17 @@ metadata = MetaData(
 Usd = Numeric(14, 6)
 Moment = DateTime(timezone=True)
 NOTHING = text("'{}'::jsonb")
+
+
+class ByteStrings(list[bytes]):
+    """Values of a `bytea[]`, sent as they are.
+
+    psycopg 3.3 sends any other list as text, in which bytes stand as hexadecimal digits that Python looks through for
+    what to escape: for a picture as the large CLIP takes it, 3.8 ms of CPU with what the server does, instead of 0.5.
+    """
+
+
+psycopg.adapters.register_dumper(ByteStrings, ListBinaryDumper)
 
 
 def quoted(words: Iterable[str]) -> str:

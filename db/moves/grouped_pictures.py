@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Float, Text, bindparam, cast, column, func, text, update
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
+from db.column_types import ByteStrings
 from db.ids import new_id
 from db.moves.collection import NewAsset, asset_row
 from db.moves.grouped import as_json, first_of_each, move_all
@@ -152,14 +153,17 @@ def keep_pictures(connection: Connection, stored: Sequence[Stored]) -> list[Gene
             assets.append(row)
             if asset.model_input is not None:
                 inputs.append((row["id"], one.work.attempt_id, *asset.model_input))
-    columns = [list(column) for column in zip(*inputs, strict=True)] or [[], [], [], [], []]
-    names = ("input_assets", "input_attempts", "pixels", "sizes", "digests")
+    input_assets, input_attempts, pixels, sizes, digests = zip(*inputs, strict=True) if inputs else [()] * 5
     moved = move_all(
         connection,
         _STORED,
         [{"attempt_id": one.attempt_id, "token": one.token} for one in first.values()],
         assets=as_json(assets),
-        **dict(zip(names, columns, strict=True)),
+        input_assets=list(input_assets),
+        input_attempts=list(input_attempts),
+        pixels=ByteStrings(pixels),
+        sizes=list(sizes),
+        digests=list(digests),
     )
     return [
         GenerationState.VALIDATING if one.attempt_id in moved and first[one.attempt_id] is one else None

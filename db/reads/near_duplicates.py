@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, all_, cast, or_, select, update
+from sqlalchemy import Connection, all_, cast, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from db.schema import attempts, generation_assets
@@ -66,19 +67,30 @@ def judged_since(
 
 def flag(connection: Connection, found: Mapping[AssetId, tuple[AssetId, float]]) -> None:
     """Flag each picture as a near duplicate of an earlier one, unless a closer one is recorded."""
-    for asset_id in sorted(found):
-        earlier, score = found[asset_id]
-        connection.execute(
-            update(generation_assets)
-            .where(
-                generation_assets.c.id == asset_id,
-                or_(
-                    generation_assets.c.near_duplicate_score.is_(None),
-                    generation_assets.c.near_duplicate_score < score,
-                ),
-            )
-            .values(near_duplicate_of=earlier, near_duplicate_score=score)
-        )
+    connection.execute(
+        _FLAG,
+        {
+            "later": list(found),
+            "earlier": [earlier for earlier, _ in found.values()],
+            "scores": [score for _, score in found.values()],
+        },
+    )
+
+
+_FLAG: Final = text(
+    """
+    WITH given AS (
+        SELECT * FROM unnest(CAST(:later AS uuid[]), CAST(:earlier AS uuid[]), CAST(:scores AS float8[]))
+            AS pairs(id, earlier, score)
+    ), locked AS (
+        -- In one order, so that two workers that look at the same batch cannot deadlock.
+        SELECT id FROM generation_assets WHERE id = ANY(CAST(:later AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE generation_assets a SET near_duplicate_of = given.earlier, near_duplicate_score = given.score
+    FROM given JOIN locked USING (id)
+    WHERE a.id = given.id AND (a.near_duplicate_score IS NULL OR a.near_duplicate_score < given.score)
+    """
+)
 
 
 def flagged(connection: Connection, ids: Sequence[AssetId]) -> dict[AssetId, tuple[AssetId, float]]:

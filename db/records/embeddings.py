@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from db.column_types import ByteStrings
 from db.schema_checks import embedding_frames, embeddings
 from db.texts import storable_json
 
@@ -66,9 +67,9 @@ def put_many(connection: Connection, rows: Mapping[str, Stored], *, fingerprint:
             {
                 "sources": some,
                 "fingerprint": fingerprint,
-                "vectors": [rows[one][0] for one in some],
-                "styles": [rows[one][1] for one in some],
-                "further": [rows[one][2] for one in some],
+                "vectors": ByteStrings(rows[one][0] for one in some),
+                "styles": ByteStrings(rows[one][1] for one in some),
+                "further": ByteStrings(rows[one][2] for one in some),
             },
         )
 

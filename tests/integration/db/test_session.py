@@ -6,9 +6,12 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.pq import Format
 from sqlalchemy import Connection, make_url, text
 
 from db import session
+from db.column_types import ByteStrings
 from db.session import Database, DatabaseAway
 
 
@@ -24,6 +27,18 @@ def _ask(database: Database) -> int:
     with database.transaction() as connection:
         answer: int = connection.execute(text("SELECT 1")).scalar_one()
     return answer
+
+
+@pytest.mark.parametrize("values", [[], [b""], [b'\x00\\"{},NULL', bytes(range(256)), b"pig"]])
+def test_strings_of_bytes_go_to_postgres_as_they_are(database: Database, values: list[bytes]) -> None:
+    with database.transaction() as connection:
+        asked = text(
+            "SELECT given FROM unnest(CAST(:given AS bytea[])) WITH ORDINALITY AS one(given, place) ORDER BY place"
+        )
+        assert list(connection.execute(asked, {"given": ByteStrings(values)}).scalars()) == values
+        adapting = Transformer(connection.connection.driver_connection)
+        if values:
+            assert adapting.get_dumper(ByteStrings(values), PyFormat.AUTO).format == Format.BINARY
 
 
 @pytest.mark.parametrize("asked_each_time", [True, False])

@@ -11,9 +11,10 @@ import pytest
 from transformers import CLIPModel, CLIPProcessor
 
 import sandbox
+from db.reads import near_duplicates
 from db.schema import generation_assets
 from db.session import Database
-from domain.ids import AttemptId, BatchId, CharacterId
+from domain.ids import AssetId, AttemptId, BatchId, CharacterId
 from domain.verdict import Origin
 from pipeline.attempts.validate import without_flags
 from pipeline.process.embedding_cache import KeptEmbeddings
@@ -104,6 +105,25 @@ def test_workers_that_judge_at_once_miss_nothing(books: Books, batch: tuple[Batc
             threads.submit(worker.look, books.database, batch_id, origin=ORIGIN)
     flags = _flags(books)
     assert set(flags) == {(attempt, 0) for attempt in attempts[1:]}, "all but the first"
+
+
+def test_two_that_flag_the_same_pictures_in_turn_about_keep_the_closest(
+    books: Books, batch: tuple[BatchId, CharacterId]
+) -> None:
+    for number in range(10):
+        _judged(books, batch[1], float(number))
+    first, *assets = [AssetId(row.id) for row in sorted(books.rows(generation_assets), key=lambda row: row.id)]
+
+    def flag(worker: int) -> None:
+        for _ in range(10):
+            with books.database.transaction() as connection:
+                found = {one: (first, 0.99 if at % 2 == worker else 0.98) for at, one in enumerate(assets)}
+                near_duplicates.flag(connection, found if worker else dict(reversed(found.items())))
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(flag, range(2)))
+    with books.database.transaction() as connection:
+        assert near_duplicates.flagged(connection, assets) == dict.fromkeys(assets, (first, 0.99))
 
 
 def test_a_memory_that_is_full_begins_anew_with_the_latest(books: Books, batch: tuple[BatchId, CharacterId]) -> None:
