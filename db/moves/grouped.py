@@ -160,8 +160,7 @@ _JOBS: Final = text(
     ), moved AS (
         UPDATE attempts a SET state = 'generating', job_id = given.job_id, hold_state = 'held', accepted_at = now(),
             -- A webhook may have been faster than the reply to the submission.
-            due_at = CASE WHEN EXISTS (SELECT FROM provider_events e WHERE e.attempt_id = a.id) THEN now()
-                ELSE now() + make_interval(secs => given.first_look) END,
+            due_at = CASE WHEN a.due_at IS NOT NULL THEN now() ELSE now() + make_interval(secs => given.first_look) END,
             deadline_at = now() + make_interval(secs => given.deadline), step_tries = 0, deaths = 0,
             error_code = NULL, error_message = NULL, lease_token = NULL, lease_until = NULL, leased_by = NULL
         FROM given

@@ -60,7 +60,7 @@ def looked(
         since: when this look began, by the clock of Postgres; None where nobody counts webhooks.
         stoppable: whether the provider can be asked to stop the job, if a person gives it up.
     """
-    due = webhooks.next_look(attempt_id, next_look, since=since or func.now())
+    due = webhooks.next_look(next_look, since=since or func.now())
     connection.execute(
         update(attempts)
         .where(

@@ -102,7 +102,7 @@ def _generate(connection: Connection, work: Work, *, job_id: str, first_look: ti
             hold_state=HoldState.HELD,
             accepted_at=func.now(),
             # A webhook may have been faster than the reply to the submission.
-            due_at=webhooks.next_look(work.attempt_id, first_look),
+            due_at=webhooks.next_look(first_look),
             deadline_at=func.now() + deadline,
             step_tries=0,
             deaths=0,

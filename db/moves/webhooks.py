@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from db.moves.rows import unleased
 from db.schema import attempts, provider_events
 from db.texts import storable
 from domain.ids import AttemptId
@@ -34,7 +35,7 @@ def received(
         signed: whether its signature was checked, so that it is authentic whatever the token; an unsigned one with a
             token that nobody has leaves no trace.
     """
-    # Locked first: whoever is about to store the job's id either is done, or sees the event afterwards.
+    # Locked first: whoever is about to store the job's id is done, or finds the row changed.
     known = connection.execute(
         select(attempts.c.id)
         .where(attempts.c.lane == lane, attempts.c.token == storable(token))
@@ -45,14 +46,7 @@ def received(
     named = None if job_id is None else storable(job_id)
     kept = connection.execute(
         upsert(provider_events)
-        # The moment of the row, not of the transaction's begin, which may lie before the look that it interrupts.
-        .values(
-            lane=lane,
-            event_id=storable(event_id),
-            attempt_id=known,
-            job_id=named,
-            received_at=func.clock_timestamp(),
-        )
+        .values(lane=lane, event_id=storable(event_id), attempt_id=known, job_id=named)
         .on_conflict_do_nothing()
         .returning(provider_events.c.event_id)
     ).first()
@@ -64,11 +58,21 @@ def received(
 
 
 def _make_due(connection: Connection, mine: ColumnElement[bool]) -> bool:
+    waiting = attempts.c.state == AttemptState.GENERATING
     look = connection.execute(
         update(attempts)
-        .where(mine, attempts.c.state == AttemptState.GENERATING)
-        .values(due_at=func.least(attempts.c.due_at, func.now()))
-    )
+        .where(mine, or_(waiting, attempts.c.state.in_([AttemptState.SUBMITTING, AttemptState.IN_DOUBT])))
+        .values(
+            due_at=case(
+                (and_(waiting, unleased()), func.least(attempts.c.due_at, func.now())),
+                # For whoever is about to write when to look next. The moment of the row: the transaction may have begun
+                # before the look that it interrupts.
+                else_=func.clock_timestamp(),
+            )
+        )
+        .returning(waiting)
+    ).scalars()
+    due = any(look)
     # Settled as lost, and now somebody names its job: the next round looks for it again.
     late = connection.execute(
         update(attempts)
@@ -80,21 +84,19 @@ def _make_due(connection: Connection, mine: ColumnElement[bool]) -> bool:
         )
         .values(late_look_at=func.now())
     )
-    return look.rowcount + late.rowcount > 0
+    return due or late.rowcount > 0
 
 
-def next_look(
-    attempt_id: AttemptId, wait: timedelta, *, since: datetime | ColumnElement[datetime] | None = None
-) -> ColumnElement[datetime]:
-    """When to look next: after `wait`, or at once where a webhook has come for the attempt.
+def next_look(wait: timedelta, *, since: datetime | ColumnElement[datetime] | None = None) -> ColumnElement[datetime]:
+    """When to look next at an attempt that is at its provider: after `wait`, or at once where a webhook has come.
+
+    That is in the row itself, since an update that waited for the webhook's reads its own row anew and nothing else.
 
     Args:
-        since: only one that came after this moment counts, since what came before has been looked at; None for any.
+        since: when the look began that is over now; None after a submission.
     """
-    came = provider_events.c.attempt_id == attempt_id
-    if since is not None:
-        came = and_(came, provider_events.c.received_at > since)
-    return case((exists().where(came), func.now()), else_=func.now() + wait)
+    came = attempts.c.due_at.is_not(None) if since is None else attempts.c.due_at > since
+    return case((came, func.now()), else_=func.now() + wait)
 
 
 def candidates(connection: Connection, attempt_ids: Sequence[AttemptId]) -> dict[AttemptId, list[str]]:

@@ -19,7 +19,6 @@ from db.incoming.repeats import Repeats
 from db.incoming.write_ahead import WriteAhead
 from db.records import batches, lanes, reference_contents
 from db.records.batches import NewBatch
-from db.records.characters import CharacterRow
 from domain.errors import LimitTooSmall
 from domain.escalation import Policy
 from domain.finishing import FINISH, read_finish
@@ -183,10 +182,9 @@ def prepare(
         LimitTooSmall: the budget is below a single hold.
     """
     checks = RowChecks(resources, catalogue or load(), order, today or datetime.now(UTC).date())
-    batch = _batch_of(order, checks.characters_of(order.character) if order.character else ())
+    batch, seen = _batch_of(order, checks), _Seen()
     if ahead is not None:
         ahead.open(batch)
-    seen = _Seen()
     lines, repeats = _checked(order, checks, seen, ahead)
     _check_budget(order, checks)
     looks = _looks(resources, order, checks)
@@ -216,7 +214,8 @@ def prepare(
     )
 
 
-def _batch_of(order: Order, characters: Sequence[CharacterRow]) -> NewBatch:
+def _batch_of(order: Order, checks: RowChecks) -> NewBatch:
+    characters = checks.characters_of(order.character) if order.character else ()
     return NewBatch(
         name=order.name,
         user_id=order.user_id,

@@ -6,20 +6,24 @@ Verified or ignored; never believed. Each test ends with books that agree.
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import Connection, text
 
 from api.main import bound
-from db.moves import doubts, polling, webhooks
+from db.moves import doubts, polling, submission, webhooks
 from db.moves.doubts import NeverArrived
+from db.moves.grouped import NewJob, store_jobs
 from db.records import history
 from db.session import Database
+from domain.ids import AttemptId
 from sandbox.process import running
 from tests.conftest import Sent
 from tests.support.books import lease
@@ -102,6 +106,59 @@ def test_a_webhook_that_comes_during_a_look_is_followed_by_another_look(api: Web
             polling.looked(connection, attempt_id, token=held.token, percent=1, next_look=FAR, since=since)
         assert api.is_due(attempt_id) == due
         api.books.sql("UPDATE attempts SET lease_token = :token, lease_until = now()", token=held.token)
+
+
+def _at_the_same_moment(api: WebhookRunner, attempt_id: AttemptId, write: Callable[[Connection], object]) -> None:
+    """Begin `write` while a webhook for the attempt is on its way into the books, and let both end."""
+
+    def in_a_transaction() -> None:
+        with api.resources.database.transaction() as other:
+            write(other)
+
+    def waits() -> bool:
+        with api.resources.database.transaction() as third:
+            asked = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            return third.execute(text(asked)).first() is not None
+
+    with ThreadPoolExecutor(1) as threads:
+        with api.resources.database.transaction() as connection:
+            token = api.row(attempt_id).token
+            webhooks.received(connection, lane=api.provider, token=token, event_id="at once", job_id="any", signed=True)
+            writing = threads.submit(in_a_transaction)
+            until(waits, what="the other to wait for the row")
+        writing.result()
+
+
+@pytest.mark.parametrize("grouped_with_others", [True, False])
+def test_a_webhook_that_meets_the_reply_to_the_submission_is_seen(
+    api: WebhookRunner, *, grouped_with_others: bool
+) -> None:
+    attempt_id, held = api.admitted(), lease()
+    with api.resources.database.transaction() as connection:
+        submission.claim(connection, attempt_id, lease=held, sent_prompt="a pig")
+    job: dict[str, Any] = {"token": held.token, "job_id": "any", "first_look": FAR, "deadline": FAR}
+
+    def write(connection: Connection) -> None:
+        if grouped_with_others:
+            assert store_jobs(connection, [NewJob(attempt_id=attempt_id, **job)]) == [True]
+        else:
+            submission.accepted(connection, attempt_id, **job)
+
+    _at_the_same_moment(api, attempt_id, write)
+    assert api.row(attempt_id).state == "generating"
+    assert api.is_due(attempt_id)
+
+
+def test_a_webhook_that_meets_the_end_of_a_look_is_seen(api: WebhookRunner) -> None:
+    api.arm("submit", "stuck")
+    attempt_id, held = api.submitted(), lease()
+    api.books.sql("UPDATE attempts SET due_at = now()")
+    with api.resources.database.transaction() as connection:
+        began = doubts.now(connection)
+        assert len(polling.claim_due(connection, api.provider, limit=1, lease=held)) == 1
+    look = {"token": held.token, "percent": 1, "next_look": FAR, "since": began}
+    _at_the_same_moment(api, attempt_id, lambda connection: polling.looked(connection, attempt_id, **look))
+    assert api.is_due(attempt_id)
 
 
 # --- Forged and replayed ones ---
