@@ -82,8 +82,12 @@ def rows_in(
     """The rows of a file, or of a script's own prompts.
 
     Raises:
-        BadInput: they cannot be used, or a sheet was named that no file has.
+        BadInput: they cannot be used, or a sheet was named that no file has; a single text or row, each of whose
+            letters or columns would be a prompt to pay for.
     """
+    if isinstance(prompts, str | bytes | Mapping):
+        kind = type(prompts).__name__
+        raise BadInput(f"prompts are a {kind}; give a list, also of one prompt, or the path of a file (a pathlib.Path)")
     if isinstance(prompts, Path):
         return read_prompts(prompts, workbook=WorkbookOptions(sheet=sheet), findings=findings)
     if sheet is not None:

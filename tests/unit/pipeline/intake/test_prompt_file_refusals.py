@@ -2,12 +2,21 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.intake.prompt_file import read_prompts
+from domain.errors import BadInput
+from pipeline.intake.findings import Findings
+from pipeline.intake.prompt_file import read_prompts, rows_in
 from pipeline.intake.prompt_rows import LONGEST_PROMPT
 from tests.support.prompt_files import Write, refusal
+
+
+@pytest.mark.parametrize("given", ["prompts.csv", "a pink pig", b"a pink pig", {"prompt": "a pink pig", "seed": 3}])
+def test_a_script_that_gives_one_prompt_or_a_name_does_not_pay_for_each_letter(given: Any) -> None:
+    with pytest.raises(BadInput, match=r"give a list, also of one prompt, or the path of a file \(a pathlib\.Path\)"):
+        rows_in(given, sheet=None, findings=Findings())
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
