@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from domain.errors import BadInput
+from domain.ids import canonical
+from pipeline.intake.columns import STEERING, misspelt
 from pipeline.intake.prompt_rows import PromptRow, rows_of
 from providers.catalogue import Catalogue, Model
 
@@ -93,12 +95,14 @@ def rows_of_cases(prompts: Sequence[PromptRow], cases: Sequence[AskedCase], *, r
     """The rows of the comparison.
 
     Raises:
-        BadInput: fewer than two cases, two of one name, or a column or value that a prompt file could not have.
+        BadInput: fewer than two cases, two of one name or that ask for the same, or a column or value that steers
+            nothing.
     """
     _check(cases, prompts)
     settled = [
         (case, next(iter(rows_of([{"prompt": "any", **_without_prompt(case)}], name=case.name)))) for case in cases
     ]
+    _check_differences(settled)
     position = 0
     for _ in range(repeats):
         for number, prompt in enumerate(prompts, start=1):
@@ -117,6 +121,29 @@ def _check(cases: Sequence[AskedCase], prompts: Sequence[PromptRow]) -> None:
         text = case.columns.get("prompt")
         if text is not None and _PLACE not in str(text) and len(prompts) > 1:
             raise BadInput(f"the prompt of case {case.name!r} is the same for every row; write {{}} where each goes")
+
+
+def _check_differences(settled: Sequence[tuple[AskedCase, PromptRow]]) -> None:
+    """Refuse what would be paid for and compare nothing."""
+    asked: dict[str, str] = {}
+    for case, said in settled:
+        for column in said.extra:
+            usual = f"it may be {', '.join(sorted({'prompt', *STEERING}))}"
+            what = next(misspelt([column]), f"the column {column!r} steers nothing; {usual}")
+            raise BadInput(f"case {case.name!r}: {what}")
+        key = canonical(
+            {
+                "prompt": case.columns.get("prompt", _PLACE),
+                "settings": dict(said.settings),
+                "who": [said.character, said.provider, said.model],
+            }
+        )
+        if other := asked.get(key):
+            raise BadInput(
+                f"the cases {other!r} and {case.name!r} ask for the same, which would be paid for twice; let them"
+                " differ, or take one out (--repeats makes more pictures of each)"
+            )
+        asked[key] = case.name
 
 
 def _without_prompt(case: AskedCase) -> dict[str, Any]:

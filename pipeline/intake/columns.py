@@ -62,6 +62,8 @@ INSTEAD = {
 INPUTS = ("image", "vlt")
 #: About further tries, and so no part of what is asked of a model.
 TRIES = frozenset({"max_tries", "escalate"})
+#: What one prompt can differ in beside its words.
+STEERING = frozenset({"character", "provider", "model", *NUMBERS, *SETTINGS})
 KNOWN = frozenset({"prompt", *WORDS, *NUMBERS, *SETTINGS, *TRIES, *INPUTS, "status", "approved"})
 
 _NO = frozenset({"no", "n", "false", "0", "off"})

@@ -69,6 +69,11 @@ def test_a_case_that_cannot_be_read_is_said_so(text: str) -> None:
         (["mode=fast", "prompt=pig"], "is the same for every row"),
         (["mode=fast", "seed=x"], "seed in 'seed=x' is 'x'"),
         (["mode=fast", "references=few"], "references is 'few'"),
+        (["low: weight=50", "high: weight=100"], "case 'low': the column 'weight' steers nothing.*cref_weight"),
+        (["cref_wieght=50", "cref_weight=100"], "call it 'cref_weight'"),
+        (["a: mode=fast", "b: Mode=fast"], "'a' and 'b' ask for the same"),
+        (["a: mode=fast", "b: mode=fast theme=dark max_tries=3"], "'a' and 'b' ask for the same"),
+        (["a: prompt='{} in oil'", "b: prompt='{} in oil'"], "'a' and 'b' ask for the same"),
     ],
 )
 def test_cases_that_compare_nothing_are_refused(cases: list[str], says: str) -> None:
