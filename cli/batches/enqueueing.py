@@ -129,9 +129,12 @@ def say_enqueued(terminal: Terminal, plan: Plan, written: Enqueued) -> None:
     )
     _warn(terminal, written.warnings)
     if written.vanished:
+        number = len(written.vanished)
         shown = ", ".join(f"{prompt!r:.60}" for _, prompt in written.vanished[:5])
-        more = f" and {len(written.vanished) - 5} more" if len(written.vanished) > 5 else ""
-        terminal.note(f"{len(written.vanished)} generations have no row in the file any more: {shown}{more}; they stay")
+        more = f" and {number - 5} more" if number > 5 else ""
+        # A row may be there with other settings: of a picture that was rejected or never made it makes a new one.
+        what = "generation stays" if number == 1 else "generations stay"
+        terminal.note(f"{number} {what} that the file asks for in another way or no more: {shown}{more}")
 
 
 def watch_to_the_end(

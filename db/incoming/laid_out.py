@@ -113,8 +113,8 @@ class LaidOut:
     def insert(self) -> int:
         """Add the rows that the batch does not have; returns how many.
 
-        A known row that now says something else about further tries follows: it is the same row, and what is made
-        stays.
+        A known row that now says something else about further tries, or names another theme or variation, follows: it
+        is the same row, and what is made stays.
         """
         new = self._run(
             f"INSERT INTO generations ({COLUMNS}) SELECT {COLUMNS} FROM incoming ORDER BY position"  # noqa: S608 -- constant column names
@@ -122,10 +122,14 @@ class LaidOut:
         ).rowcount
         # Locked in the order of a cancel, so that the two may meet.
         self._run(
-            "WITH changed AS (SELECT g.id, i.try_policy FROM generations g JOIN incoming i"
-            " ON i.identity = g.identity AND i.occurrence = g.occurrence AND i.try_policy <> g.try_policy"
+            "WITH changed AS (SELECT g.id, i.try_policy, coalesce(i.theme, g.theme) AS theme,"
+            " coalesce(i.variation, g.variation) AS variation FROM generations g JOIN incoming i"
+            " ON i.identity = g.identity AND i.occurrence = g.occurrence AND (i.try_policy <> g.try_policy"
+            " OR coalesce(i.theme, g.theme) IS DISTINCT FROM g.theme"
+            " OR coalesce(i.variation, g.variation) IS DISTINCT FROM g.variation)"
             " WHERE g.batch_id = :batch ORDER BY g.id FOR UPDATE OF g)"
-            " UPDATE generations g SET try_policy = changed.try_policy FROM changed WHERE g.id = changed.id"
+            " UPDATE generations g SET try_policy = changed.try_policy, theme = changed.theme,"
+            " variation = changed.variation FROM changed WHERE g.id = changed.id"
         )
         return new
 

@@ -367,6 +367,14 @@ def test_rows_that_come_one_by_one_are_none_or_all(runner: StepRunner) -> None:
     assert runner.books.rows(batches) == []
 
 
+def test_another_theme_in_the_file_is_that_of_the_row_which_is_made_once(runner: StepRunner) -> None:
+    first = _enqueue(runner, [_row(0, "one", theme="old", variation="a"), _row(1, "two", theme="kept")])
+    again = _enqueue(runner, [_row(0, "one", theme="new", variation="b"), _row(1, "two")])
+    assert (again.batch_id, again.new, again.known) == (first.batch_id, 0, 2)
+    rows = sorted(runner.books.rows(generations), key=lambda row: row.position)
+    assert [(row.theme, row.variation) for row in rows] == [("new", "b"), ("kept", None)], "none says nothing of it"
+
+
 @pytest.mark.parametrize("names", ["lulu; zoe", "lulu, zoe", "lulu and zoe", "lulu & zoe", "lulu\nzoe"])
 def test_a_cell_may_name_two_characters_as_people_write_it(runner: StepRunner, names: str) -> None:
     both = [runner.books.character("lulu"), runner.books.character("zoe")]
