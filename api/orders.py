@@ -20,7 +20,7 @@ from pipeline.intake.findings import Findings
 from pipeline.intake.order import Order
 from pipeline.intake.plan import Plan
 from pipeline.intake.prompt_rows import PromptRow
-from pipeline.intake.single import Single, order_of, usual_provider
+from pipeline.intake.single import Single, in_todays_words, order_of, usual_provider
 from pipeline.operator import events, kept_answers, keys, webhook_delivery
 from pipeline.operator.keys import KeyRow
 from pipeline.resources import Resources
@@ -192,13 +192,14 @@ def name_of(request: Request, caller: Caller) -> str:
 
 
 def _order(caller: Caller, wish: Wish, chosen: setting_words.Chosen) -> Order:
+    asked = {**wish.settings} | ({"negativePrompt": wish.negative_prompt} if wish.negative_prompt else {})
     escalate = None if wish.escalate is None else read_steps(wish.escalate)
     most = None if wish.max_image_cost_usd is None else read_limit(wish.max_image_cost_usd, what="maxImageCostUsd")
     return Order(
         name=wish.name,
         user_id=wish.user_id,
         provider=chosen.provider,
-        prompts=(_with_words(row, wish, chosen) for row in wish.rows),
+        prompts=(in_todays_words(row, chosen, asked=asked) for row in wish.rows),
         model=chosen.model,
         character=wish.character,
         settings=chosen.settings,
@@ -211,14 +212,3 @@ def _order(caller: Caller, wish: Wish, chosen: setting_words.Chosen) -> Order:
         key_id=caller.key.id,
         findings=wish.findings,
     )
-
-
-def _with_words(row: PromptRow, wish: Wish, chosen: setting_words.Chosen) -> PromptRow:
-    """The row as it is asked today, with what it was asked before beside it."""
-    if not chosen.translated and not chosen.prompt_suffix:
-        return row
-    asked = {name: value for name, value in wish.settings.items() if value is not None}
-    if wish.negative_prompt:
-        asked["negativePrompt"] = wish.negative_prompt
-    extra = {**row.extra, "asked": asked, "translated": list(chosen.translated)}
-    return replace(row, prompt=row.prompt + chosen.prompt_suffix, extra=extra)

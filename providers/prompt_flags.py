@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from domain.errors import RequestRefused
-from providers.midjourney.chat import without_chat
+from providers.midjourney.chat import signature_of, without_chat
 from providers.midjourney.flags import FLAGS, KNOWN, Flag, flag_of
 from providers.midjourney.prompt import understood
 from providers.midjourney.spelling import WrittenFlag, taken_apart
@@ -77,6 +77,23 @@ def read(prompt: str) -> Reading:
     if not parts.words:
         raise RequestRefused("the prompt has no words before its flags; say in words what is wanted")
     return Reading(words=" ".join(words), wished=wished, not_wanted=not_wanted, notes=notes)
+
+
+def with_words(prompt: str, added: str) -> str:
+    """The prompt with words added to its own, before its first flag.
+
+    Behind a flag they would belong to its value: what is wanted would be forbidden by a `--no`. Where a prompt is flags
+    alone, nothing is added, so that it is refused for its want of words.
+
+    Args:
+        added: begins with a blank.
+    """
+    signature = signature_of(prompt)
+    unsigned = prompt.removesuffix(signature)
+    parts = taken_apart(unsigned)
+    if not parts.flags:
+        return f"{unsigned}{added}{signature}"
+    return f"{parts.words}{added} {parts.behind}{signature}" if parts.words else prompt
 
 
 def _is_midjourneys(written: WrittenFlag) -> bool:

@@ -16,6 +16,8 @@ from pipeline.intake.stage_wishes import placeholder, stage_wishes
 from pipeline.resources import Resources
 from providers import setting_words
 from providers.catalogue import load
+from providers.prompt_flags import with_words
+from providers.setting_words import Chosen
 
 #: The first of these that has a lane here.
 _USUAL: Final = ("replicate", "openai", "ttapi", "sandbox")
@@ -86,13 +88,11 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
     )
     findings = Findings()
     if single.prompt:
-        (row,) = rows_of([single.prompt + ("" if prepared else chosen.prompt_suffix)], findings=findings)
+        (row,) = rows_of([single.prompt], findings=findings)
     else:
         row = PromptRow(position=0, line=1, prompt=placeholder(wishes), settings=NOTHING, extra=NOTHING)
-    if chosen.translated:
-        said = {name: value for name, value in wanted.items() if value is not None}
-        asked = said | ({"negativePrompt": single.negative_prompt} if single.negative_prompt else {})
-        row = replace(row, extra={"asked": asked, "translated": list(chosen.translated)})
+    asked = wanted | ({"negativePrompt": single.negative_prompt} if single.negative_prompt else {})
+    row = in_todays_words(row, replace(chosen, prompt_suffix="") if prepared else chosen, asked=asked)
     order = Order(
         name=single.name or f"generate-{uuid4().hex[:16]}",
         user_id=user_id,
@@ -141,6 +141,24 @@ def _whole(single: Single, wishes: Mapping[str, Any], *, suffix: str) -> dict[st
     if block := " ".join(one for one in ((single.block or "").strip(), suffix.strip()) if one):
         whole["block"] = block
     return whole
+
+
+def in_todays_words(row: PromptRow, chosen: Chosen, *, asked: Mapping[str, Any]) -> PromptRow:
+    """The row as it is asked today, with what it was asked before beside it.
+
+    Words that stand for a setting join those of the prompt; where a stage has yet to write that, they are its block.
+
+    Args:
+        asked: in the words of the request; None says nothing.
+    """
+    if not chosen.translated and not chosen.prompt_suffix:
+        return row
+    said = {name: value for name, value in asked.items() if value is not None}
+    extra = {**row.extra, "asked": said, "translated": list(chosen.translated)}
+    if row.preparation:
+        block = {"block": chosen.prompt_suffix.strip()} if chosen.prompt_suffix else {}
+        return replace(row, preparation={**row.preparation, **block}, extra=extra)
+    return replace(row, prompt=with_words(row.prompt, chosen.prompt_suffix), extra=extra)
 
 
 def usual_provider(resources: Resources) -> str:

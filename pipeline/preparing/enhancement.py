@@ -12,7 +12,7 @@ from pipeline.preparing import composer
 from pipeline.preparing.composer import Composed, Wanted
 from pipeline.resources import Resources
 from providers.catalogue import Model, load
-from providers.midjourney.prompt import words_before_flags
+from providers.midjourney.spelling import taken_apart
 
 OFF_WORD: Final = "off"
 LOCAL: Final = "local"
@@ -83,15 +83,13 @@ def composed_for(known: Known, model: Model) -> Composed:
 
 def wanted_of(known: Known) -> Wanted:
     """What prompts are made of, with Midjourney's flags told from the words."""
-    original = known.original or ""
-    words = words_before_flags(original).strip()
-    flags = original[original.find(words) + len(words) :].strip() if words else original.strip()
+    written = taken_apart(known.original or "")
     return Wanted(
-        words=words or None,
+        words=written.words or None,
         garments=garments_of(known),
         negative=known.negative,
         block=str(known.wishes.get("block") or ""),
-        flags=flags,
+        flags=written.behind,
     )
 
 

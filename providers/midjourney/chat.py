@@ -38,6 +38,12 @@ def without_chat(text: str) -> tuple[str, Sequence[str]]:
     return text, [f"{one!r} was taken off: a chat wrote it, and not the prompt's author" for one in taken]
 
 
+def signature_of(text: str) -> str:
+    """What a chat signed the prompt with, behind its last flag; empty where nobody did."""
+    found = _SIGNATURE.search(text)
+    return "" if found is None else found.group()
+
+
 def _once(text: str, taken: dict[str, None]) -> str:
     for pattern in (_COMMAND, _SIGNATURE):
         found = pattern.search(text)

@@ -65,11 +65,13 @@ class Parts:
     """A prompt taken apart.
 
     Args:
+        behind: what follows the words, from the first flag on, as it is written; blanks are made single.
         notes: what was read although it was spelt doubtfully, or was not read although it looks like a flag.
     """
 
     words: str
     flags: Sequence[WrittenFlag]
+    behind: str
     notes: Sequence[str]
 
 
@@ -122,8 +124,13 @@ def taken_apart(text: str) -> Parts:
                 notes.append(f"{_shown(candidate, value)!r} is read as {f'{spelling} {value}'.strip()!r}")
         elif _looks_like_one(candidate, value):
             notes.append(f"{_shown(candidate, value)!r} stays in the words; a flag is written {candidate.spelling!r}")
-    words = (text[: found[-1][0]] if found else text).rstrip(f" {INVISIBLE}")
-    return Parts(words=words, flags=[flag for _, flag in reversed(found)], notes=notes[::-1])
+    first = found[-1][0] if found else len(text)
+    return Parts(
+        words=text[:first].rstrip(f" {INVISIBLE}"),
+        flags=[flag for _, flag in reversed(found)],
+        behind=text[first:],
+        notes=notes[::-1],
+    )
 
 
 def _candidate(text: str, found: re.Match[str]) -> _Candidate:

@@ -45,6 +45,24 @@ def test_a_file_becomes_a_batch_and_again_adds_nothing(api: ApiServer) -> None:
     assert [act["act"] for act in ended["acts"]] == ["enqueued", "enqueued"]
 
 
+def test_a_style_in_words_stands_before_the_flags_of_each_prompt(api: ApiServer) -> None:
+    taken = made(api, "a pig --no hats", "a cow", settings={"provider": "ttapi", "style": "vivid"})
+    page = api.as_().get("/api/generate", params={"batchId": taken["id"]}).json()["generations"]
+    words = "Style: vivid, dramatic, hyper-real."
+    assert [one["prompt"] for one in page] == [f"a cow {words}", f"a pig {words} --no hats"]
+
+
+def test_a_style_in_words_is_a_block_where_a_stage_writes_the_prompt(api: ApiServer) -> None:
+    rows = [{"vlt": {"garmentType": "gown"}}, {"prompt": "a doll --no hats", "vlt": {"garmentType": "gown"}}]
+    taken = api.as_().post(
+        "/api/batches", json={"name": "worn", "prompts": rows, "settings": {"provider": "ttapi", "style": "vivid"}}
+    )
+    api.work()
+    page = api.as_().get("/api/generate", params={"batchId": taken.json()["id"]}).json()["generations"]
+    words = "Style: vivid, dramatic, hyper-real."
+    assert [one["prompt"].partition(words)[2] for one in page] == [" --no hats", ""]
+
+
 def test_a_workbook_becomes_a_batch_and_says_what_was_odd_about_it(api: ApiServer) -> None:
     def fill(book: openpyxl.Workbook, sheet: Worksheet) -> None:
         rows(["prompt", "ar"], ["a pig", "16:9"], ["a cow", "3:2"])(book, sheet)

@@ -166,6 +166,33 @@ def test_words_are_kept_first_and_flags_last(runner_with_scorer: StepRunner) -> 
     assert row.pipeline_data["prepare"]["prompt"] == "a red dress --ar 3:4"
 
 
+def test_a_flag_behind_one_long_dash_is_a_flag_to_the_stages_too(runner_with_scorer: StepRunner) -> None:
+    row = made(runner_with_scorer, Single(prompt="a red dress —no hats", block="by Maison Lulu"))
+    assert row.prompt == "a red dress by Maison Lulu —no hats"
+
+
+@pytest.mark.parametrize(
+    ("single", "prompt"),
+    [
+        (Single(prompt="a pig --no hats", provider="ttapi", settings={"style": "vivid"}), "a pig {} --no hats"),
+        (Single(prompt="a pig --ar 16:9", provider="ttapi", settings={"style": "vivid"}), "a pig {} --ar 16:9"),
+        (Single(prompt="a pig --seed 4", provider="replicate", negative_prompt="hats"), "a pig Avoid: hats. --seed 4"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_words_for_a_setting_stand_before_the_flags_of_a_prompt(
+    runner_with_scorer: StepRunner, single: Single, prompt: str
+) -> None:
+    order, _ = order_of(runner_with_scorer.resources, single, user_id="me")
+    (row,) = order.prompts
+    assert row.prompt == prompt.format("Style: vivid, dramatic, hyper-real.")
+
+
+def test_words_for_a_setting_make_no_prompt_of_a_placeholder(runner_with_scorer: StepRunner) -> None:
+    with pytest.raises(BadInput, match="blank"):
+        order_of(runner_with_scorer.resources, Single(prompt="TODO", settings={"style": "vivid"}), user_id="me")
+
+
 def test_words_alone_go_straight_into_the_queue(runner_with_scorer: StepRunner) -> None:
     order, translated = order_of(runner_with_scorer.resources, Single(prompt="a red dress"), user_id="me")
     commit(runner_with_scorer.resources, plan(runner_with_scorer.resources, order))

@@ -12,8 +12,9 @@ from domain.errors import RequestRefused
 from providers.catalogue import load
 from providers.contract import Ask
 from providers.midjourney.flags import ANSWERED, FLAGS, Takes
+from providers.midjourney.prompt import understood
 from providers.prices import price
-from providers.prompt_flags import overruled
+from providers.prompt_flags import overruled, with_words
 from providers.registry import service
 from tests.support.prompt_cases import CASES, Case
 
@@ -81,6 +82,36 @@ def test_a_flag_in_the_prompt_is_priced_as_it_is_sent() -> None:
 )
 def test_a_row_s_own_flag_wins_over_the_batch_s_default(prompt: str, batch: dict[str, Any], names: list[str]) -> None:
     assert overruled(prompt, batch) == names
+
+
+# --- Words that are added ---
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a pig", "a pig, dramatic."),
+        ("a pig --no hats", "a pig, dramatic. --no hats"),
+        ("a pig  --ar 16:9\n--no hats", "a pig, dramatic. --ar 16:9 --no hats"),
+        ("a pig —no hats", "a pig, dramatic. —no hats"),
+        ("a street—no cars—at dawn", "a street—no cars—at dawn, dramatic."),
+        ("a pig --ar 16:9 - @ana (fast)", "a pig, dramatic. --ar 16:9 - @ana (fast)"),
+        ("a pig - @ana (fast)", "a pig, dramatic. - @ana (fast)"),
+        ("--no hats", "--no hats"),
+    ],
+)
+def test_added_words_stand_before_the_first_flag(prompt: str, expected: str) -> None:
+    assert with_words(prompt, ", dramatic.") == expected
+
+
+TO_MIDJOURNEY = [one for one in CASES if one.model.startswith("midjourney") and not one.refused]
+
+
+@pytest.mark.parametrize("case", TO_MIDJOURNEY, ids=str)
+def test_added_words_leave_every_flag_as_it_was(case: Case) -> None:
+    before, after = understood(case.prompt), understood(with_words(case.prompt, " Style: vivid."))
+    assert (after.flags, after.images) == (before.flags, before.images)
+    assert after.words == f"{before.words} Style: vivid.".lstrip()
 
 
 # --- No flag goes out unread and unwarned ---------------------------------------------------------------------------
