@@ -37,7 +37,7 @@ class Wish:
     Args:
         name: of the batch.
         settings: as the request has them; the provider's word among them.
-        rows: the prompts, taken once; a negative prompt of the whole request is not in them yet.
+        rows: the prompts, taken once.
         webhook_url: told of what happens, or None.
         findings: where whoever reads the rows notes their oddities.
     """
@@ -46,7 +46,6 @@ class Wish:
     user_id: str
     rows: Iterable[PromptRow]
     settings: Mapping[str, Any]
-    negative_prompt: str | None = None
     character: str | None = None
     max_cost_usd: str | None = None
     max_image_cost_usd: str | None = None
@@ -94,9 +93,8 @@ def prepare(resources: Resources, caller: Caller, wish: Wish) -> Prepared:
     if wish.webhook_url is not None:
         check_url(wish.webhook_url)
     try:
-        chosen = setting_words.chosen(
-            catalogue, wish.settings, negative_prompt=wish.negative_prompt, provider=usual_provider(resources)
-        )
+        provider = usual_provider(resources)
+        chosen = setting_words.chosen(catalogue, wish.settings, negative_prompt=None, provider=provider)
         prepared = plan.prepare(resources, _order(caller, wish, chosen), catalogue=catalogue)
     except UnknownThing as failure:
         # A model or a character in the body, and not what the address names.
@@ -107,7 +105,7 @@ def prepare(resources: Resources, caller: Caller, wish: Wish) -> Prepared:
 def prepare_single(
     resources: Resources, caller: Caller, single: Single, *, user_id: str, webhook_url: str | None
 ) -> Prepared:
-    """The same for a picture or a specification that becomes one generation; no file of this machine is read for it.
+    """The same for words, a picture or a specification that become one generation; no file of this machine is read.
 
     Raises:
         RequestError: it cannot be carried out as it is.
@@ -192,14 +190,13 @@ def name_of(request: Request, caller: Caller) -> str:
 
 
 def _order(caller: Caller, wish: Wish, chosen: setting_words.Chosen) -> Order:
-    asked = {**wish.settings} | ({"negativePrompt": wish.negative_prompt} if wish.negative_prompt else {})
     escalate = None if wish.escalate is None else read_steps(wish.escalate)
     most = None if wish.max_image_cost_usd is None else read_limit(wish.max_image_cost_usd, what="maxImageCostUsd")
     return Order(
         name=wish.name,
         user_id=wish.user_id,
         provider=chosen.provider,
-        prompts=(in_todays_words(row, chosen, asked=asked) for row in wish.rows),
+        prompts=(in_todays_words(row, chosen, asked=wish.settings) for row in wish.rows),
         model=chosen.model,
         character=wish.character,
         settings=chosen.settings,

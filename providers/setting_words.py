@@ -47,11 +47,13 @@ class Chosen:
     """What is asked for in today's words.
 
     Args:
+        takes_negative: whether the model can be told what is not wanted.
         translated: a sentence for each word that was taken for another.
     """
 
     provider: str
     model: str | None
+    takes_negative: bool
     settings: Mapping[str, Any]
     prompt_suffix: str
     translated: tuple[str, ...]
@@ -84,7 +86,8 @@ def chosen(catalogue: Catalogue, wanted: Mapping[str, Any], *, negative_prompt: 
     settings |= _shape(settings, model, said)
     settings |= _quality(settings, model, said)
     suffix = _style(settings, name, model, said)
-    if negative_prompt and model is not None and not model.negative_prompt:
+    takes_negative = model is None or model.negative_prompt
+    if negative_prompt and model is not None and not takes_negative:
         suffix += f" Avoid: {negative_prompt.strip()}."
         said.append(f"{model.title} takes no negative prompt: it was added to the prompt as `Avoid: ...`")
     elif negative_prompt:
@@ -92,6 +95,7 @@ def chosen(catalogue: Catalogue, wanted: Mapping[str, Any], *, negative_prompt: 
     return Chosen(
         provider=name,
         model=model_name,
+        takes_negative=takes_negative,
         settings={key: value for key, value in settings.items() if value is not None},
         prompt_suffix=suffix,
         translated=tuple(said),

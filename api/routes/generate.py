@@ -10,13 +10,12 @@ from fastapi.responses import JSONResponse
 
 from api import documents, orders, wire
 from api.callers import Caller, Generator, Held, Reader
-from api.orders import Wish
 from api.problems import documented
 from domain.access import Scope
 from domain.feedback import IDENTITY
 from domain.ids import BatchId, GenerationId
-from pipeline.intake.findings import Findings
-from pipeline.intake.prompt_rows import rows_of
+from domain.money import read_limit
+from pipeline.intake.single import Single
 from pipeline.operator import deletion, events, feedback
 from pipeline.operator.deletion import Deleted
 from pipeline.resources import Resources
@@ -76,21 +75,20 @@ async def from_prompt(
 
 def _enqueue(request: Request, resources: Resources, caller: Caller, body: wire.FromPrompt) -> Mapping[str, Any]:
     user_id = body.user_id or caller.key.user_id
-    findings = Findings()
-    wish = Wish(
-        name=orders.name_of(request, caller),
-        user_id=user_id,
-        rows=rows_of([body.prompt], findings=findings),
-        findings=findings,
-        settings=body.settings.model_dump(exclude_none=True),
+    name = orders.name_of(request, caller)
+    single = Single(
+        prompt=body.prompt,
         negative_prompt=body.negative_prompt,
+        provider=body.settings.provider,
+        model=body.settings.model,
+        settings=body.settings.model_dump(exclude_none=True, exclude={"provider", "model"}),
         character=body.character,
-        max_cost_usd=body.max_cost_usd,
-        webhook_url=body.webhook_url,
+        limit_usd=None if body.max_cost_usd is None else read_limit(body.max_cost_usd, what="maxCostUsd"),
+        name=name,
     )
-    made = team.batch_named(resources, wish.name, user_id=user_id, team=caller.team)
+    made = team.batch_named(resources, name, user_id=user_id, team=caller.team)
     if made is None:
-        prepared = orders.prepare(resources, caller, wish)
+        prepared = orders.prepare_single(resources, caller, single, user_id=user_id, webhook_url=body.webhook_url)
         batch_id = orders.place(resources, caller, prepared, webhook_url=body.webhook_url).batch_id
     else:
         # The same request was carried out before, by somebody who died before he could say so.

@@ -16,7 +16,7 @@ from pipeline.intake.stage_wishes import placeholder, stage_wishes
 from pipeline.resources import Resources
 from providers import setting_words
 from providers.catalogue import load
-from providers.prompt_flags import with_words
+from providers.prompt_flags import overruled, with_words
 from providers.setting_words import Chosen
 
 #: The first of these that has a lane here.
@@ -72,6 +72,9 @@ class Single:
 def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Order, Sequence[str]]:
     """The order, and a sentence for each word that was taken for another; nothing is written.
 
+    What is said beside the prompt is the row's own, and no default that a flag of the prompt may replace: where the two
+    contradict each other, nobody could know which is meant.
+
     Raises:
         BadInput, UnknownThing, ModelRetired: something cannot be used.
     """
@@ -87,20 +90,18 @@ def order_of(resources: Resources, single: Single, *, user_id: str) -> tuple[Ord
         provider=str(wanted["provider"]),
     )
     findings = Findings()
-    if single.prompt:
-        (row,) = rows_of([single.prompt], findings=findings)
-    else:
-        row = PromptRow(position=0, line=1, prompt=placeholder(wishes), settings=NOTHING, extra=NOTHING)
     asked = wanted | ({"negativePrompt": single.negative_prompt} if single.negative_prompt else {})
-    row = in_todays_words(row, replace(chosen, prompt_suffix="") if prepared else chosen, asked=asked)
+    worded = replace(chosen, prompt_suffix="") if prepared else chosen
+    row = in_todays_words(_row(single, wishes, findings), worded, asked=asked)
+    if prepared and routed is None and chosen.takes_negative:
+        _check_not_wanted(single)
     order = Order(
         name=single.name or f"generate-{uuid4().hex[:16]}",
         user_id=user_id,
         provider=chosen.provider,
-        prompts=[row],
+        prompts=[replace(row, settings=chosen.settings)],
         model=chosen.model if routed is None else routed.value,
         character=single.character,
-        settings=chosen.settings,
         limit_usd=single.limit_usd,
         max_image_cost=single.max_image_cost,
         whole_file=False,
@@ -131,6 +132,24 @@ def _wishes(single: Single) -> dict[str, Any]:
     default = "local" if inputs else "off"
     wishes = {**said, **single.more, "enhance": single.enhance or default, **inputs}
     return wishes if single.prompt else {**wishes, "prompt": None}
+
+
+def _row(single: Single, wishes: Mapping[str, Any], findings: Findings) -> PromptRow:
+    if not single.prompt:
+        return PromptRow(position=0, line=1, prompt=placeholder(wishes), settings=NOTHING, extra=NOTHING)
+    (row,) = rows_of([single.prompt], findings=findings)
+    return row
+
+
+def _check_not_wanted(single: Single) -> None:
+    """Refuse now what a submission would refuse, behind stages that may have been paid.
+
+    Raises:
+        BadInput: the prompt's `--no` and the negative prompt differ.
+    """
+    not_wanted = single.negative_prompt
+    if single.prompt and overruled(single.prompt, {"negative_prompt": not_wanted}):
+        raise BadInput(f"the prompt says --no and the settings say --no {not_wanted}; take one of them out")
 
 
 def _whole(single: Single, wishes: Mapping[str, Any], *, suffix: str) -> dict[str, Any]:

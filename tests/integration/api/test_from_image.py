@@ -144,6 +144,14 @@ def test_bodies_of_other_kinds(api: ApiServer, photo: bytes) -> None:
     assert http.post(ROUTE, json={}).json()["detail"].startswith("say what the picture should show")
 
 
+def test_what_a_flag_contradicts_is_refused_where_the_model_could_be_told(api: ApiServer) -> None:
+    asked = {"vltSpec": {"garmentType": "gown"}, "prompt": "a doll --no hats", "negativePrompt": "text"}
+    refused = api.as_().post(ROUTE, json={**asked, "settings": {"provider": "ttapi"}})
+    assert (refused.status_code, "take one of them out" in refused.json()["detail"]) == (422, True)
+    # A model without negative prompt is told of one in words, and of the other not at all, which is said.
+    assert api.as_().post(ROUTE, json={**asked, "settings": {"provider": "replicate"}}).status_code == 202
+
+
 def test_a_batch_reads_no_file_of_the_server(api: ApiServer) -> None:
     order = {"name": "order", "prompts": [{"image": "/etc/hostname"}], "settings": {"provider": "sandbox"}}
     reply = api.as_().post("/api/batches", json=order)

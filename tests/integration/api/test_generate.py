@@ -71,6 +71,9 @@ def test_an_answer_is_held_no_longer_than_was_asked(api: ApiServer) -> None:
         ({"prompt": "a pig", "settings": {"provider": "replicate", "size": "9K"}}, "bad_input"),
         ({"prompt": "a pig", "settings": {"model": "dall-e-3", "provider": "openai"}}, "model_retired"),
         ({"prompt": "a pig", "maxCostUsd": "0.01"}, "limit_too_small"),
+        ({"prompt": "a pig --no hats", "negativePrompt": "text", "settings": {"provider": "ttapi"}}, "bad_input"),
+        ({"prompt": "a pig --ar 16:9", "settings": {"size": "square"}}, "bad_input"),
+        ({"prompt": "a pig --seed 4", "settings": {"provider": "ttapi", "seed": 5}}, "bad_input"),
         ({"prompt": "a pig", "webhookUrl": "https://user:secret@example.com/"}, "bad_input"),
     ],
 )

@@ -229,6 +229,12 @@ def test_each_stage_has_its_time_in_the_story(runner_with_scorer: StepRunner, ph
         (Single(vlt=SPEC, enhance="off"), "leave --enhance off out"),
         (Single(vlt=SPEC, enhance="loud"), "there are off, local, llm"),
         (Single(prompt="a\x07dress"), "control character"),
+        (Single(prompt="a pig --no hats", negative_prompt="text"), "says --no hats and the settings say --no text"),
+        (Single(prompt="a pig —no hats", negative_prompt="text"), "says --no hats and the settings say --no text"),
+        (Single(prompt="a pig --ar 16:9", settings={"size": "square"}), "--ar 16:9 and the settings say --ar 1:1"),
+        (Single(prompt="a pig --seed 4", settings={"seed": 5}), "--seed 4 and the settings say --seed 5"),
+        (Single(prompt="a pig --seed 4", settings={"seed": 5}, vlt=SPEC), "--seed 4 and the settings say --seed 5"),
+        (Single(prompt="a pig --no hats", negative_prompt="text", vlt=SPEC), "says --no and .* --no text"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )
@@ -238,6 +244,22 @@ def test_what_cannot_be_used_is_one_sentence_and_nothing_is_written(
     with pytest.raises(BadInput, match=sentence):
         plan(runner_with_scorer.resources, order_of(runner_with_scorer.resources, single, user_id="me")[0])
     assert runner_with_scorer.books.rows(generations) == []
+
+
+@pytest.mark.parametrize(
+    "single",
+    [
+        Single(prompt="a pig --ar 1:1 --seed 4 --no hats", settings={"size": "square", "seed": 4}),
+        Single(prompt="a pig --no no hats", negative_prompt="hats"),
+        Single(prompt="a pig --no hats", negative_prompt="hats", vlt=SPEC),
+    ],
+    ids=repr,
+)
+def test_what_is_said_twice_and_means_the_same_is_no_contradiction(
+    runner_with_scorer: StepRunner, single: Single
+) -> None:
+    order, _ = order_of(runner_with_scorer.resources, single, user_id="me")
+    assert plan(runner_with_scorer.resources, order).total == 1
 
 
 def test_a_dry_run_and_a_refused_order_leave_no_picture_in_the_store(
