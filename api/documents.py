@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -47,6 +47,10 @@ def generation(details: GenerationDetails) -> wire.Generation:
         feedback=[_feedback(one) for one in details.feedback],
         acts=[act(one) for one in details.acts],
     )
+
+
+def generation_taken(details: GenerationDetails, *, warnings: Sequence[str]) -> wire.GenerationTaken:
+    return wire.GenerationTaken(**dict(generation(details)), warnings=list(warnings))
 
 
 def _asset(details: GenerationDetails, asset: dict[str, Any], label: str) -> wire.Asset:

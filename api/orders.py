@@ -121,6 +121,11 @@ def prepare_single(
         raise BadInput(str(failure)) from failure
 
 
+def warnings(prepared: Prepared, placed: Placed) -> list[str]:
+    """What is odd about a wish that was carried out, in sentences."""
+    return [*prepared.plan.warnings, *placed.enqueued.warnings]
+
+
 def place(resources: Resources, caller: Caller, prepared: Prepared, *, webhook_url: str | None) -> Placed:
     """Enqueue within what the key may spend this month.
 

@@ -260,6 +260,12 @@ class Generation(Wire):
     acts: list[ActDone]
 
 
+class GenerationTaken(Generation):
+    """A generation that was just enqueued, with what is odd about the request."""
+
+    warnings: list[str] = Field(description="what of the request was left out, guessed or half understood")
+
+
 class Generations(Wire):
     generations: list[Generation]
     next_cursor: str | None = Field(description="give it as `cursor` for the next page; null on the last one")

@@ -145,7 +145,7 @@ def place(resources: Resources, caller: Caller, wish: Wish) -> dict[str, Any]:
     return _taken(prepared, wish, batch_id=placed.batch_id, new=placed.enqueued.new) | {
         "known": placed.enqueued.known,
         "limitUsd": show(placed.limit_usd),
-        "warnings": [*prepared.plan.warnings, *placed.enqueued.warnings],
+        "warnings": orders.warnings(prepared, placed),
         "webhookSecret": placed.webhook_secret,
     }
 

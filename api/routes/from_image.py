@@ -62,9 +62,9 @@ _BODIES: Final[dict[str, Any]] = {
 @router.post(
     "/api/generate/from-image",
     status_code=202,
-    response_model=wire.Generation,
+    response_model=wire.GenerationTaken,
     responses={
-        200: {"model": wire.Generation, "description": "It was final while the answer was held", "headers": HELD},
+        200: {"model": wire.GenerationTaken, "description": "It was final while the answer was held", "headers": HELD},
         202: {"description": "It was enqueued; `statusUrl` says where to ask for it"},
         **SPENDING,
         **documented(415),
@@ -156,9 +156,10 @@ def _enqueue(
     if made is None:
         with _DECODED_AT_ONCE:
             prepared = orders.prepare_single(resources, caller, single, user_id=user_id, webhook_url=body.webhook_url)
-        batch_id = orders.place(resources, caller, prepared, webhook_url=body.webhook_url).batch_id
+        placed = orders.place(resources, caller, prepared, webhook_url=body.webhook_url)
+        batch_id, warnings = placed.batch_id, orders.warnings(prepared, placed)
     else:
         # The same request was carried out before, by somebody who died before he could say so.
-        batch_id = made[0]
+        batch_id, warnings = made[0], []
     (details,) = team.generations_page(resources, Page(team=caller.team, batch_id=batch_id, limit=1))
-    return documents.generation(details).model_dump(mode="json", by_alias=True)
+    return documents.generation_taken(details, warnings=warnings).model_dump(mode="json", by_alias=True)

@@ -49,9 +49,9 @@ SPENDING: Final = documented(401, 403, 408, 409, 413, 422, 429, 502, 503)
 @router.post(
     "/api/generate/from-prompt",
     status_code=202,
-    response_model=wire.Generation,
+    response_model=wire.GenerationTaken,
     responses={
-        200: {"model": wire.Generation, "description": "It was final while the answer was held", "headers": HELD},
+        200: {"model": wire.GenerationTaken, "description": "It was final while the answer was held", "headers": HELD},
         202: {"description": "It was enqueued; `statusUrl` says where to ask for it"},
         **SPENDING,
     },
@@ -89,12 +89,13 @@ def _enqueue(request: Request, resources: Resources, caller: Caller, body: wire.
     made = team.batch_named(resources, name, user_id=user_id, team=caller.team)
     if made is None:
         prepared = orders.prepare_single(resources, caller, single, user_id=user_id, webhook_url=body.webhook_url)
-        batch_id = orders.place(resources, caller, prepared, webhook_url=body.webhook_url).batch_id
+        placed = orders.place(resources, caller, prepared, webhook_url=body.webhook_url)
+        batch_id, warnings = placed.batch_id, orders.warnings(prepared, placed)
     else:
         # The same request was carried out before, by somebody who died before he could say so.
-        batch_id = made[0]
+        batch_id, warnings = made[0], []
     (details,) = team.generations_page(resources, Page(team=caller.team, batch_id=batch_id, limit=1))
-    return documents.generation(details).model_dump(mode="json", by_alias=True)
+    return documents.generation_taken(details, warnings=warnings).model_dump(mode="json", by_alias=True)
 
 
 async def held(
@@ -115,7 +116,11 @@ async def held(
 
 
 async def _once_final(request: Request, caller: Caller, answer: Mapping[str, Any], *, wait_s: int) -> Mapping[str, Any]:
-    """The document as it is when the generation is final, or when the time is over. No thread is held meanwhile."""
+    """The document as it is when the generation is final, or when the time is over. No thread is held meanwhile.
+
+    What is said about the request alone, and stands in no row, is kept.
+    """
+    of_request = {name: answer[name] for name in ("warnings",) if name in answer}
     resources: Resources = request.app.state.resources
     deadline = asyncio.get_running_loop().time() + wait_s
     while answer["status"] in {"pending", "processing"}:
@@ -124,7 +129,7 @@ async def _once_final(request: Request, caller: Caller, answer: Mapping[str, Any
             break
         await asyncio.sleep(min(_PERIOD_S, left))
         details = await run_in_threadpool(team.generation, resources, caller.team, answer["id"])
-        answer = documents.generation(details).model_dump(mode="json", by_alias=True)
+        answer = documents.generation(details).model_dump(mode="json", by_alias=True) | of_request
     return answer
 
 

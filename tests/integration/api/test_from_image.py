@@ -144,6 +144,12 @@ def test_bodies_of_other_kinds(api: ApiServer, photo: bytes) -> None:
     assert http.post(ROUTE, json={}).json()["detail"].startswith("say what the picture should show")
 
 
+def test_what_is_left_out_is_said(api: ApiServer) -> None:
+    body = {"vltSpec": {"garmentType": "gown"}, "settings": {"provider": "ttapi", "size": "banana"}}
+    (warning,) = api.as_().post(ROUTE, json=body).json()["warnings"]
+    assert "'size'" in warning
+
+
 def test_what_a_flag_contradicts_is_refused_where_the_model_could_be_told(api: ApiServer) -> None:
     asked = {"vltSpec": {"garmentType": "gown"}, "prompt": "a doll --no hats", "negativePrompt": "text"}
     refused = api.as_().post(ROUTE, json={**asked, "settings": {"provider": "ttapi"}})

@@ -57,6 +57,25 @@ def test_an_answer_is_held_no_longer_than_was_asked(api: ApiServer) -> None:
     assert (reply.status_code, reply.json()["status"]) == (202, "processing")
 
 
+def test_what_is_left_out_is_said_as_for_a_batch(api: ApiServer) -> None:
+    settings = {"provider": "ttapi", "size": "banana", "sed": 7}
+    made = api.generate("a pig", settings=settings)
+    batch = api.as_().post("/api/batches", json={"name": "pigs", "prompts": ["a pig"], "settings": settings}).json()
+    assert made["warnings"] == batch["warnings"]
+    assert [one for one in made["warnings"] if "'size'" in one]
+    assert [one for one in made["warnings"] if "'sed'" in one]
+    assert "warnings" not in api.as_().get(made["statusUrl"]).json(), "they are about the request"
+
+
+def test_a_held_answer_says_what_was_left_out_too(api: ApiServer) -> None:
+    http = api.as_(Prefer="wait=1", **{"Idempotency-Key": "once"})
+    body = {"prompt": "a pig", "settings": {"provider": "ttapi", "size": "banana"}}
+    for _ in range(2):
+        held = http.post("/api/generate/from-prompt", json=body)
+        assert held.headers["preference-applied"] == "wait=1"
+        assert "'size'" in held.json()["warnings"][0]
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
