@@ -1,5 +1,6 @@
 """Single generations for scripts: make one, look one up, list them page by page."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,8 @@ from pipeline.views import team
 from pipeline.views.report import line_of
 from pipeline.views.stages import stages_of
 from pipeline.views.team import GenerationDetails, Page
+
+log = logging.getLogger(__name__)
 
 _MOST = 200
 
@@ -75,7 +78,10 @@ def make(resources: Resources, single: Single, *, user_id: str) -> tuple[BatchId
         ServiceMissing: a key is not set.
     """
     order, translated = order_of(resources, single, user_id=user_id)
-    written = commit(resources, prepare(resources, order))
+    plan = prepare(resources, order)
+    for warning in plan.warnings:
+        log.warning("%s", warning)
+    written = commit(resources, plan)
     return written.batch_id, order.name, translated
 
 

@@ -37,6 +37,16 @@ def test_prompts_become_generations_within_a_budget(connection: Connection) -> N
     assert [(one.row, one.prompt, one.theme) for one in batch.results()] == [(0, "a pig", None), (1, "a cow", "farm")]
 
 
+def test_what_is_left_out_of_a_single_picture_is_logged_as_for_a_batch(
+    connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"size": "banana"}
+    connection.enqueue(["a pig"], provider="sandbox", settings=settings)
+    connection.generate("a pig", provider="sandbox", settings=settings, wait=False)
+    of_batch, of_one = [one.getMessage() for one in caplog.records if "'size'" in one.getMessage()]
+    assert of_batch == of_one
+
+
 def test_a_name_given_again_adds_only_what_is_new(connection: Connection) -> None:
     first = connection.enqueue(["a pig"], provider="sandbox", name="farm")
     again = connection.enqueue(["a pig", "a cow"], provider="sandbox", name="farm")
