@@ -160,7 +160,9 @@ def rows_of(
         yield row
     if not (kept or reader.blank):
         raise BadInput(f"{name!r} holds nothing; give at least one prompt")
-    reader.refuse_if_empty(kept)
+    if not kept:
+        said = "the prompt is" if reader.blank == 1 else f"all {reader.blank} prompts are"
+        raise BadInput(f"{said} blank, or only a placeholder; say what the picture should show")
 
 
 def _fields(prompts: Iterable[str | Mapping[str, Any]], *, name: str) -> Iterator[tuple[int, dict[str, Any]]]:

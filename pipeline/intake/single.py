@@ -122,7 +122,7 @@ def _wishes(single: Single) -> dict[str, Any]:
     given = {"image": single.image.name if isinstance(single.image, Upload) else single.image, "vlt": single.vlt}
     inputs = {name: one for name, one in given.items() if one is not None}
     if not (single.prompt and single.prompt.strip()) and not inputs:
-        raise BadInput("say what the picture should show: --prompt WORDS, --image PHOTO or --vlt SPEC.json")
+        raise BadInput("say what the picture should show: give a prompt, an image or a specification (vlt)")
     for name, text in (("prompt", single.prompt), ("negative prompt", single.negative_prompt), ("block", single.block)):
         if text and (bad := next((letter for letter in text if ord(letter) < 32 and letter not in "\t\n\r"), None)):
             raise BadInput(f"the {name} holds the control character {bad!r}; take it out")

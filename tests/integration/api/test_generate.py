@@ -85,6 +85,7 @@ def test_a_held_answer_says_what_was_left_out_too(api: ApiServer) -> None:
         ({"prompt": "a pig", "negativ": "x"}, "malformed"),
         ({"prompt": "a pig", "maxCostUsd": "-1"}, "malformed"),
         ({"prompt": "   "}, "bad_input"),
+        ({"prompt": "TODO", "settings": {"style": "vivid"}}, "bad_input"),
         ({"prompt": "a pig", "character": "nobody"}, "bad_input"),
         ({"prompt": "a pig", "settings": {"model": "no-such-model"}}, "bad_input"),
         ({"prompt": "a pig", "settings": {"provider": "replicate", "size": "9K"}}, "bad_input"),

@@ -66,7 +66,8 @@ def test_a_prompt_may_hold_anything_that_a_file_may() -> None:
     ("prompts", "says"),
     [
         ([], "holds nothing"),
-        (["  ", ""], "blank"),
+        (["  ", ""], "^all 2 prompts are blank, or only a placeholder"),
+        (["TODO"], "^the prompt is blank, or only a placeholder; say what the picture should show$"),
         (["a pig", 7], "line 2"),
         ([None], "line 1"),
         ([{"theme": "farm"}], "blank"),
