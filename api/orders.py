@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from fastapi import Request
 
@@ -127,7 +127,7 @@ def warnings(prepared: Prepared, placed: Placed) -> list[str]:
 
 
 def place(resources: Resources, caller: Caller, prepared: Prepared, *, webhook_url: str | None) -> Placed:
-    """Enqueue within what the key may spend this month.
+    """Enqueue within what the key in whose month the batch counts may spend: the caller, or who made the batch before.
 
     A batch of a key with a limit always has a budget, the most that its rows can cost where none is named: budgets hold
     whatever happens, so the key's limit holds too.
@@ -135,15 +135,20 @@ def place(resources: Resources, caller: Caller, prepared: Prepared, *, webhook_u
     Raises:
         LimitTooSmall: the key's limit leaves no room for it.
         ScopeRequired: a key with a limit would spend in a batch of another key.
+        LostRace: another key has made a batch of that name in this moment.
     """
     order = prepared.plan.order
     known = team.batch_named(resources, order.name, user_id=order.user_id, team=order.team)
-    with keys.money_of(resources, caller.key, but=known[0] if known else None) as room:
-        if room is not None:
-            require_own(caller.key, None if known is None else known[1])
-            order = replace(order, limit_usd=order.limit_usd or max(prepared.plan.at_most_usd, Decimal("0.01")))
-            assert order.limit_usd is not None
-            keys.check_room(room, order.limit_usd, key=caller.key)
+    batch_id = None if known is None else known[0]
+    payer = caller.key if known is None else require_own(resources, caller, known[1])
+    with keys.money_of(resources, payer, but=batch_id) as room:
+        limit = order.limit_usd
+        if payer is not None and room is not None and batch_id is not None:
+            keys.check_batch(resources, batch_id, limit, key=payer, room=room)
+        elif payer is not None and room is not None:
+            limit = limit or max(prepared.plan.at_most_usd, Decimal("0.01"))
+            keys.check_room(room, limit, key=payer)
+        order = replace(order, limit_usd=limit, key_id=None if payer is None else payer.id)
         written = commit(resources, replace(prepared.plan, order=order))
     secret = None
     if webhook_url is not None:
@@ -156,14 +161,17 @@ def place(resources: Resources, caller: Caller, prepared: Prepared, *, webhook_u
     return Placed(batch_id=written.batch_id, enqueued=written, limit_usd=order.limit_usd, webhook_secret=secret)
 
 
-def require_own(key: KeyRow, made_by: object) -> None:
-    """Refuse what a key with a money limit would spend on another key's account.
+def require_own(resources: Resources, caller: Caller, made_by: UUID | None) -> KeyRow | None:
+    """The key in whose month a batch counts; a key with a limit spends in its own batches alone.
+
+    What it spent in others would not count against its limit.
 
     Raises:
-        ScopeRequired: the batch was made by somebody else.
+        ScopeRequired: the caller has a limit, and the batch was made by somebody else.
     """
-    if key.limit_usd is not None and made_by not in {None, key.id}:
-        raise ScopeRequired(f"key {key.name!r} has a limit of its own and spends in its own batches alone")
+    if caller.key.limit_usd is not None and made_by != caller.key.id:
+        raise ScopeRequired(f"key {caller.key.name!r} has a limit of its own and spends in its own batches alone")
+    return keys.owner(resources, made_by)
 
 
 def once(

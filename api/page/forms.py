@@ -102,7 +102,6 @@ def steer(resources: Held, caller: Signed, form: Form, id: str, act: str) -> Res
         case "budget":
             caller.require(Scope.APPROVE)
             limit = read_limit(form["max_cost_usd"], what="the budget") if form["max_cost_usd"] else None
-            batch_routes.refuse_without_budget(caller, limit)
             batch_routes.spend_within(
                 resources, caller, found, limit, lambda: batch_routes.budgeted(resources, caller, found, limit)
             )

@@ -306,21 +306,18 @@ def budget(
     del idempotency_key
     found = team.batch(resources, caller.team, id)
     limit = None if body.max_cost_usd is None else read_limit(body.max_cost_usd, what="maxCostUsd")
-    refuse_without_budget(caller, limit)
     return spending(request, resources, caller, found, limit, lambda: budgeted(resources, caller, found, limit))
 
 
-def refuse_without_budget(caller: Caller, limit: Decimal | None) -> None:
-    """Refuse to lift the budget that stands in for the key's own limit.
+def budgeted(resources: Resources, caller: Caller, found: BatchStatus, limit: Decimal | None) -> dict[str, Any]:
+    """Give the batch another budget, or none where no key's limit holds for it.
 
     Raises:
-        BadInput: the key has a limit, and no budget is named.
+        BadInput: the key that made it has a limit, for which the budget stands in, and no budget is named.
     """
-    if limit is None and caller.key.limit_usd is not None:
-        raise BadInput(f"key {caller.key.name!r} has a limit of its own, so its batches keep a budget; name maxCostUsd")
-
-
-def budgeted(resources: Resources, caller: Caller, found: BatchStatus, limit: Decimal | None) -> dict[str, Any]:
+    owner = keys.owner(resources, found.batch.key_id)
+    if limit is None and owner is not None and owner.limit_usd is not None:
+        raise BadInput(f"key {owner.name!r} has a limit of its own, so its batches keep a budget; name maxCostUsd")
     after = batch_control.set_budget(resources, found.batch.id, limit_usd=limit)
     events.note_act(resources, caller.key, "budget", batch_id=found.batch.id, detail={"limitUsd": show(limit)})
     return documents.batch(after).model_dump(mode="json", by_alias=True)
@@ -371,14 +368,14 @@ def spending(
 def spend_within(
     resources: Resources, caller: Caller, found: BatchStatus, limit: Decimal | None, work: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Do `work` where the key's money of this month suffices for the batch's whole budget.
+    """Do `work` where the limit of the key that made the batch leaves room for its whole budget, whoever asks.
 
     Raises:
         LimitTooSmall: it does not.
         ScopeRequired: the batch is another key's, and this key has a limit.
     """
-    with keys.money_of(resources, caller.key, but=found.batch.id) as room:
-        if room is not None:
-            orders.require_own(caller.key, found.batch.key_id)
-            keys.check_room(room, limit or found.batch.limit_usd or room, key=caller.key)
+    owner = orders.require_own(resources, caller, found.batch.key_id)
+    with keys.money_of(resources, owner, but=found.batch.id) as room:
+        if owner is not None and room is not None:
+            keys.check_batch(resources, found.batch.id, limit, key=owner, room=room)
         return work()

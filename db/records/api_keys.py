@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, case, delete, extract, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, extract, func, insert, or_, select, update
 
 from db.ids import new_id
 from db.schema import batches, generations
 from db.schema_api import api_keys, api_sessions
+from db.schema_finishing import finishings
 from domain.access import Scope
 from domain.states import FINAL
 
@@ -92,6 +93,11 @@ def named(connection: Connection, name_or_prefix: str) -> KeyRow | None:
     return None if row is None else _row(row)
 
 
+def get(connection: Connection, key_id: UUID) -> KeyRow:
+    """The key of that id, revoked or not."""
+    return _row(connection.execute(select(*_COLUMNS).where(api_keys.c.id == key_id)).mappings().one())
+
+
 def any_key(connection: Connection) -> bool:
     return connection.execute(select(api_keys.c.id).limit(1)).first() is not None
 
@@ -152,26 +158,37 @@ def lock_money(connection: Connection, key_id: UUID) -> None:
 
 
 def committed_usd(connection: Connection, key_id: UUID, *, but: UUID | None = None) -> Decimal:
-    """What the key's batches of this month have spent or may still spend: a batch at work counts with its budget.
+    """What the key's batches of a month have spent or may still spend: a batch at work counts with its budget.
 
     Args:
-        but: a batch that is left out of the sum.
+        but: a batch that is left out of the sum, which is then that of the month in which it was made; None: of this
+            month.
     """
-    at_work = (
-        select(generations.c.id)
-        .where(generations.c.batch_id == batches.c.id, generations.c.state.not_in(FINAL))
-        .exists()
-    )
     used_usd = batches.c.charged_usd + batches.c.held_usd + batches.c.in_doubt_usd
-    counted = case((at_work, func.greatest(func.coalesce(batches.c.limit_usd, used_usd), used_usd)), else_=used_usd)
-    month = func.date_trunc("month", func.now(), "UTC")
+    counted = case((_at_work(), func.greatest(func.coalesce(batches.c.limit_usd, used_usd), used_usd)), else_=used_usd)
+    other = batches.alias()
+    made_at = select(other.c.created_at).where(other.c.id == but).scalar_subquery() if but is not None else func.now()
+    month = func.date_trunc("month", made_at, "UTC")
     wanted = select(func.coalesce(func.sum(counted), 0)).where(
-        batches.c.key_id == key_id, batches.c.created_at >= month
+        batches.c.key_id == key_id, func.date_trunc("month", batches.c.created_at, "UTC") == month
     )
     if but is not None:
         wanted = wanted.where(batches.c.id != but)
     found: Decimal = connection.execute(wanted).scalar_one()
     return found
+
+
+def budget_of(connection: Connection, batch_id: UUID) -> tuple[Decimal | None, bool]:
+    """The batch's budget, and whether the batch is at work and so counts with the whole of it."""
+    found = connection.execute(select(batches.c.limit_usd, _at_work()).where(batches.c.id == batch_id)).one()
+    return found[0], found[1]
+
+
+def _at_work() -> ColumnElement[bool]:
+    """A batch may spend more: one of its generations is not final, or a picture waits to be finished."""
+    moving = select(generations.c.id).where(generations.c.batch_id == batches.c.id, generations.c.state.not_in(FINAL))
+    finishing = select(finishings.c.id).where(finishings.c.batch_id == batches.c.id, finishings.c.outcome.is_(None))
+    return or_(moving.exists(), finishing.exists())
 
 
 def open_session(connection: Connection, *, digest: bytes, key_id: UUID, form_token: str, lasting: timedelta) -> None:

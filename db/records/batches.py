@@ -12,7 +12,7 @@ from db.ids import new_id
 from db.records import characters
 from db.schema import batches, generations
 from domain.access import LOCAL_TEAM
-from domain.errors import BadInput, UnknownThing
+from domain.errors import BadInput, LostRace, UnknownThing
 from domain.ids import BatchId, CharacterId
 from domain.states import FINAL
 
@@ -151,6 +151,20 @@ def get(connection: Connection, batch_id: BatchId) -> BatchRow:
     if row is None:
         raise UnknownThing(f"there is no batch with the id {batch_id}")
     return BatchRow(**row)
+
+
+def require_key(connection: Connection, batch_id: BatchId, key_id: UUID | None) -> None:
+    """Refuse to add to the batch of a key whose limit nobody has looked at.
+
+    Args:
+        key_id: whose limit was looked at; None: whoever adds has none.
+
+    Raises:
+        LostRace: somebody else has made the batch since.
+    """
+    batch = get(connection, batch_id)
+    if key_id is not None and batch.key_id != key_id:
+        raise LostRace(f"somebody else has made a batch {batch.name!r} in this moment; ask again")
 
 
 def team_of(connection: Connection, batch_id: BatchId) -> str:

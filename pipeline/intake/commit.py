@@ -29,6 +29,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
 
     Raises:
         BadInput, ModelRetired: what the services say forbids it; nothing is written.
+        LostRace: the batch was made meanwhile, by another key.
     """
     order, began = plan.order, resources.traces.now()
     warnings = live_models.check(resources, plan.drafts, on=datetime.now(UTC).date())
@@ -47,6 +48,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
                 new = copy_new(connection, batch_id, user_id=user_id, lines=lines, repeats=repeats)
                 written = Enqueued(batch_id=batch_id, new=new, known=0, vanished=[])
             else:
+                batches.require_key(connection, batch_id, order.key_id)
                 beside = LaidOut(connection, batch_id, user_id=user_id, lines=lines, repeats=repeats)
                 written = _add(beside, batch_id, plan)
         reference_contents.keep(connection, batch_id, plan.looks.contents)

@@ -39,7 +39,7 @@ class Order:
         look: look at the addresses of references that rows name, before anything is enqueued.
         only_priced: for a dry run; what only the making needs, an address for references, is a warning where missing.
         team: whose keys see the batch, and whose characters it may name.
-        key_id: the API key that asks; None for the command line or a script.
+        key_id: the API key in whose month the batch counts; None for the command line or a script.
         pictures: of the workbook that the prompts are from; filled in where they are `PromptRows`.
         findings: where the oddities of its rows are collected; the reader of the prompts fills the same.
     """

@@ -165,6 +165,18 @@ def find(resources: Resources, token: str) -> KeyRow | None:
     return row
 
 
+def owner(resources: Resources, made_by: UUID | None) -> KeyRow | None:
+    """The key that made a batch, revoked or not: the batch counts in its month, whoever spends there.
+
+    Args:
+        made_by: None: it was made on the command line or in a script.
+    """
+    if made_by is None:
+        return None
+    with resources.database.transaction() as connection:
+        return api_keys.get(connection, made_by)
+
+
 def revoked_among(resources: Resources, ids: Sequence[UUID]) -> frozenset[UUID]:
     """Those of these keys that are worth nothing any more."""
     if not ids:
@@ -217,13 +229,14 @@ def same(one: str, other: str) -> bool:
 
 
 @contextlib.contextmanager
-def money_of(resources: Resources, key: KeyRow, *, but: UUID | None = None) -> Iterator[Decimal | None]:
+def money_of(resources: Resources, key: KeyRow | None, *, but: UUID | None = None) -> Iterator[Decimal | None]:
     """What the key may still commit itself to this month, for as long as the block lasts; None without a limit.
 
     Args:
-        but: a batch whose budget is about to change, and so is left out of the sum.
+        key: in whose month the batch counts; None: in nobody's.
+        but: a batch whose budget is about to change, and so is left out of the sum; its month is meant.
     """
-    if key.limit_usd is None:
+    if key is None or key.limit_usd is None:
         yield None
         return
     with resources.database.transaction() as connection:
@@ -232,17 +245,36 @@ def money_of(resources: Resources, key: KeyRow, *, but: UUID | None = None) -> I
         yield key.limit_usd - api_keys.committed_usd(connection, key.id, but=but)
 
 
-def check_room(room: Decimal | None, wanted: Decimal, *, key: KeyRow) -> None:
+def check_room(room: Decimal, wanted: Decimal, *, key: KeyRow) -> None:
     """Refuse a budget for which the key's limit of this month leaves no room.
 
     Raises:
         LimitTooSmall: it does not.
     """
-    if room is not None and wanted > room:
+    if wanted > room:
         raise LimitTooSmall(
             f"key {key.name!r} may spend {show(key.limit_usd)} USD a month, of which {show(max(room, Decimal(0)))} USD"
-            f" are left, and this may cost {show(wanted)} USD; name a smaller maxCostUsd or raise the key's limit"
+            f" are left, and this may cost {show(wanted)} USD; name a smaller maxCostUsd, or have somebody at the"
+            " installation raise the batch's budget with `likeness budget`"
         )
+
+
+def check_batch(resources: Resources, batch_id: UUID, limit: Decimal | None, *, key: KeyRow, room: Decimal) -> None:
+    """Refuse what would let the key's batch spend more than `room`: another budget, or work for one that had ended.
+
+    A batch at work counts with its budget already, so what leaves that as it is or lowers it is never refused: also
+    where a person at the installation raised it above the key's limit.
+
+    Args:
+        limit: the new budget; None keeps the old one.
+
+    Raises:
+        LimitTooSmall: there is no room for it.
+    """
+    with resources.database.transaction() as connection:
+        budget, at_work = api_keys.budget_of(connection, batch_id)
+    if not at_work or (limit is not None and (budget is None or limit > budget)):
+        check_room(room, limit or budget or room, key=key)
 
 
 def _digest(token: str) -> bytes:
