@@ -148,16 +148,14 @@ def place(resources: Resources, caller: Caller, prepared: Prepared, *, webhook_u
         elif payer is not None and room is not None:
             limit = limit or max(prepared.plan.at_most_usd, Decimal("0.01"))
             keys.check_room(room, limit, key=payer)
-        order = replace(order, limit_usd=limit, key_id=None if payer is None else payer.id)
+        by = events.actor_of(caller.key, user_id=order.user_id)
+        order = replace(order, limit_usd=limit, key_id=None if payer is None else payer.id, by=by)
         written = commit(resources, replace(prepared.plan, order=order))
     secret = None
     if webhook_url is not None:
         secret = webhook_delivery.subscribe(
             resources, written.batch_id, team=order.team, url=webhook_url, new_secret=new_secret()
         )
-    events.note_act(
-        resources, caller.key, "enqueued", batch_id=written.batch_id, user_id=order.user_id, detail={"new": written.new}
-    )
     return Placed(batch_id=written.batch_id, enqueued=written, limit_usd=order.limit_usd, webhook_secret=secret)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.terminal import Terminal
+from domain.access import Actor
 from domain.errors import ServiceMissing
 from pipeline.resources import Resources
 from runtime.resources import open_producer, open_reader
@@ -28,6 +29,11 @@ class Opened:
     @property
     def settings(self) -> Settings:
         return self.site.settings
+
+    @property
+    def actor(self) -> Actor:
+        """Who works with it here, for what is written down of that."""
+        return Actor(name=self.settings.user)
 
 
 @contextlib.contextmanager

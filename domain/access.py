@@ -1,5 +1,6 @@
 """Who may do what over HTTP: teams, and the scopes of keys, each of which includes those before it."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -20,6 +21,19 @@ class Scope(StrEnum):
     def includes(self, other: "Scope") -> bool:
         order = list(Scope)
         return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who does something, as it is written down.
+
+    Args:
+        name: a member of the team, or the user of this machine.
+        key_name: by which key; None on the command line or in a script.
+    """
+
+    name: str
+    key_name: str | None = None
 
 
 def read_scope(word: str) -> Scope:

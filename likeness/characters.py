@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from domain.access import Actor
 from domain.errors import BadInput
 from domain.verdict import DEFAULT
 from likeness.records import CheckedPicture
@@ -95,7 +96,7 @@ class Characters:
             style=self.settings.clip_threshold_style if style is None else style,
             origin=DEFAULT if core is None and style is None else "set by a person",
         )
-        return _told(definitions.add(self.resources, new))
+        return _told(definitions.add(self.resources, new, by=Actor(name=self.settings.user)))
 
     def export_character(self: Checking, name: str, folder: str | Path) -> Character:
         """Write a character into a folder: references, thresholds, calibration, description.
@@ -117,7 +118,8 @@ class Characters:
         Raises:
             RequestError: the folder, a reference or the name cannot be used; nothing was written.
         """
-        return _told(character_folder.import_folder(self.resources, Path(folder), name=name, replace=replace))
+        by = Actor(name=self.settings.user)
+        return _told(character_folder.import_folder(self.resources, Path(folder), name=name, replace=replace, by=by))
 
     def validate(
         self: Checking,
@@ -187,7 +189,7 @@ class Characters:
             alike = self.settings.near_duplicate
             found = calibrate.calibrate(examples, scoring, alike=alike, today=datetime.now(UTC).date())
         if apply:
-            calibrate.apply(self.resources, found)
+            calibrate.apply(self.resources, found, by=Actor(name=self.settings.user))
         return found
 
 

@@ -207,12 +207,8 @@ def add(
 
 def _taken(resources: Resources, caller: Caller, new: NewCharacter) -> Mapping[str, Any]:
     before = {one.name for one in definitions.list_characters(resources, team=caller.team)}
-    made = definitions.add(resources, new)
-    created = made.name not in before
-    act = "character added" if created else "character changed"
-    detail = {"character": made.name, "references": len(made.references)}
-    events.note_act(resources, caller.key, act, batch_id=None, detail=detail)
-    taken = CharacterTaken(**_details(resources, made).model_dump(), created=created)
+    made = definitions.add(resources, new, by=events.actor_of(caller.key))
+    taken = CharacterTaken(**_details(resources, made).model_dump(), created=made.name not in before)
     return taken.model_dump(mode="json", by_alias=True)
 
 
@@ -234,8 +230,7 @@ def _pictures(files: list[UploadFile]) -> list[bytes]:
 def remove(resources: Held, caller: Approver, id: str) -> Response:
     """Remove a character: no new prompt can name it. Generations that name it are still checked against it."""
     found = definitions.with_id(resources, id, team=caller.team)
-    definitions.remove(resources, found.name, team=caller.team)
-    events.note_act(resources, caller.key, "character removed", batch_id=None, detail={"character": found.name})
+    definitions.remove(resources, found.name, team=caller.team, by=events.actor_of(caller.key))
     return Response(status_code=204)
 
 

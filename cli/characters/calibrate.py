@@ -58,7 +58,7 @@ def calibrate_command(
         if plot is not None:
             write_separation(plot, calibrate.separations(found), heading=_heading(found), note=found.summary)
             terminal.note(f"plot: {plot}")
-        made = calibrate.apply(site.resources, found) if apply else None
+        made = calibrate.apply(site.resources, found, by=site.actor) if apply else None
         terminal.document(
             {
                 **calibrate.as_json(found),

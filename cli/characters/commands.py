@@ -65,7 +65,7 @@ def add_command(
     """Add a character, or replace the references or thresholds of an existing one."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         new = _new(site.settings, name, references, description=description, core=core, style=style)
-        made = definitions.add(site.resources, replace(new, aggregation=aggregation))
+        made = definitions.add(site.resources, replace(new, aggregation=aggregation), by=site.actor)
         spread = measured_agreement(site, made, terminal) if check else None
         terminal.document({**_document(site, made), "spread": agreement_document(spread)})
         terminal.note(f"character {made.name!r} has {len(made.references)} references; {_thresholds(made)}")
@@ -88,7 +88,9 @@ def set_command(
     with open_terminal(as_json=as_json) as terminal, opened() as site:
         if core is None and style is None and aggregation is None:
             raise BadInput("say what to set: --core, --style or --aggregation")
-        made = definitions.set_thresholds(site.resources, name, core=core, style=style, aggregation=aggregation)
+        made = definitions.set_thresholds(
+            site.resources, name, core=core, style=style, aggregation=aggregation, by=site.actor
+        )
         terminal.document(_document(site, made))
         terminal.note(f"character {made.name!r} has version {made.thresholds.version}; {_thresholds(made)}")
 
@@ -137,7 +139,7 @@ def show_command(name: Name, as_json: AsJson = False) -> None:
 def remove_command(name: Name, as_json: AsJson = False) -> None:
     """Remove a character: no new prompt can name it. Generations that name it are still checked against it."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
-        gone = definitions.remove(site.resources, name)
+        gone = definitions.remove(site.resources, name, by=site.actor)
         terminal.document({"id": str(gone.id), "name": gone.name, "removed": True})
         terminal.note(f"character {gone.name!r} is removed; its name is free")
 
@@ -164,7 +166,7 @@ def import_command(
 ) -> None:
     """Read a character from a folder, after checking that its references are the ones that were exported."""
     with open_terminal(as_json=as_json) as terminal, opened() as site:
-        made = character_folder.import_folder(site.resources, folder, name=name, replace=replace_)
+        made = character_folder.import_folder(site.resources, folder, name=name, replace=replace_, by=site.actor)
         warning = character_folder.misfit_of(made, scored_by=local_weights(site.settings.clip_model))
         terminal.document({**_document(site, made), "warning": warning})
         terminal.note(f"character {made.name!r} has {len(made.references)} references; {_thresholds(made)}")

@@ -58,6 +58,7 @@ def add_example_character(opened: Opened) -> None:
             model=fitted["model"],
             style_decides=fitted["style_decides"],
         ),
+        by=opened.actor,
     )
 
 

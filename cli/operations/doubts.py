@@ -144,10 +144,15 @@ def settle_command(
         with opened() as site:
             if paid is not None:
                 settled = by_person.settle_as_paid(
-                    site.resources, attempt_id, job_id=paid, amount_usd=billed, unchecked=unchecked
+                    site.resources,
+                    attempt_id,
+                    job_id=paid,
+                    amount_usd=billed,
+                    unchecked=unchecked,
+                    by=site.settings.user,
                 )
             else:
-                settled = by_person.settle_as_lost(site.resources, attempt_id)
+                settled = by_person.settle_as_lost(site.resources, attempt_id, by=site.settings.user)
         terminal.document({"attempt_id": str(attempt_id), "settled": "paid" if paid else "lost", "outcome": settled})
         if not terminal.as_json:
             terminal.out.print(f"attempt {attempt_id}: {_OUTCOMES[settled]}")

@@ -75,7 +75,7 @@ def set_command(
         of = _subject(user, lane, team=team)
         amount: Decimal = read_limit(usd, what="the limit")
         with opened() as site:
-            limits.set_limit(site.resources, of, amount)
+            limits.set_limit(site.resources, of, amount, by=site.settings.user)
         terminal.document({**_named(of), "limit_usd": show(amount)})
         if not terminal.as_json:
             terminal.out.print(f"{of[2]}: at most ${show(amount)} per {'month' if user else 'day'}")
@@ -87,7 +87,7 @@ def remove_command(user: User = None, lane: LaneName = None, team: Team = LOCAL_
     with open_terminal(as_json=as_json) as terminal:
         of = _subject(user, lane, team=team)
         with opened() as site:
-            limits.remove(site.resources, of)
+            limits.remove(site.resources, of, by=site.settings.user)
         terminal.document({**_named(of), "limit_usd": None})
         if not terminal.as_json:
             terminal.out.print(f"{of[2]}: no limit any more")

@@ -8,8 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, select
 
+from db.reads.work import Work
+from db.schema import batches
 from db.schema_api import acts
 from db.texts import storable, storable_json
+from domain.access import Actor
 from domain.ids import BatchId, GenerationId
 
 
@@ -55,9 +58,59 @@ def note(  # noqa: PLR0913 -- the columns of one row, each by its name
     )
 
 
-def note_change(connection: Connection, *, team: str, by: str, act: str, detail: Mapping[str, Any]) -> None:
-    """Write down what somebody did to the team's keys or limits, outside every batch and without a key."""
-    note(connection, team=team, batch_id=None, generation_id=None, actor=by, key_name=None, act=act, detail=detail)
+def note_change(
+    connection: Connection, *, team: str, by: str | Actor | None, act: str, detail: Mapping[str, Any]
+) -> None:
+    """Write down what somebody did to the team's characters, keys or limits, outside every batch.
+
+    Args:
+        by: a name alone: without a key; None: nobody is named, and nothing is written.
+    """
+    if by is None:
+        return
+    who = Actor(name=by) if isinstance(by, str) else by
+    note(
+        connection,
+        team=team,
+        batch_id=None,
+        generation_id=None,
+        actor=who.name,
+        key_name=who.key_name,
+        act=act,
+        detail=detail,
+    )
+
+
+def note_enqueued(
+    connection: Connection, batch_id: BatchId, *, team: str, by: Actor, detail: Mapping[str, Any]
+) -> None:
+    """Write down that somebody put rows into a batch, or gave it another budget with them."""
+    note(
+        connection,
+        team=team,
+        batch_id=batch_id,
+        generation_id=None,
+        actor=by.name,
+        key_name=by.key_name,
+        act="enqueued",
+        detail=detail,
+    )
+
+
+def note_doubt(connection: Connection, work: Work, *, by: str | None, detail: Mapping[str, Any]) -> None:
+    """Write down who settled a doubt by hand, and as what; None: nobody is named, and nothing is written."""
+    if by is None:
+        return
+    note(
+        connection,
+        team=connection.execute(select(batches.c.team).where(batches.c.id == work.batch_id)).scalar_one(),
+        batch_id=work.batch_id,
+        generation_id=work.generation_id,
+        actor=by,
+        key_name=None,
+        act="doubt settled",
+        detail={"attempt": str(work.attempt_id), **detail},
+    )
 
 
 def of_no_batch(connection: Connection, team: str, *, limit: int) -> list[Act]:

@@ -175,6 +175,13 @@ def find(connection: Connection, name: str, *, team: str = LOCAL_TEAM) -> Charac
     return get(connection, CharacterId(found))
 
 
+def named(connection: Connection, name: str, *, team: str) -> CharacterRow | None:
+    """The same, or None where the team has none of that name."""
+    mine = (characters.c.team == team) & characters.c.removed_at.is_(None)
+    found = connection.execute(select(characters.c.id).where(mine, characters.c.name == name)).scalar_one_or_none()
+    return None if found is None else get(connection, CharacterId(found))
+
+
 def with_id(connection: Connection, character_id: UUID, *, team: str) -> CharacterRow | None:
     mine = (characters.c.team == team) & characters.c.removed_at.is_(None)
     known = connection.execute(select(characters.c.id).where(mine, characters.c.id == character_id)).first()

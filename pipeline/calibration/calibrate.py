@@ -13,14 +13,16 @@ from typing import Any
 
 from db.reads import calibration as stored
 from db.reads.calibration import ThresholdVersion
-from db.records import characters
+from db.records import acts, characters
 from db.records.characters import CharacterRow, NewThresholds
+from domain.access import LOCAL_TEAM, Actor
 from domain.errors import BadInput
 from domain.ids import CharacterId
 from domain.verdict import Aspect, Scores
 from pipeline.calibration.examples import Examples
 from pipeline.calibration.scored_examples import Scored, scored, values_of
 from pipeline.characters.check_files import reference_embeddings
+from pipeline.characters.definitions import told_of
 from pipeline.characters.threshold_origin import Weights, describe_fitted, fitted_to
 from pipeline.resources import Resources
 from reports.separation import Cut, Separation
@@ -207,8 +209,11 @@ def calibrate(
     )
 
 
-def apply(resources: Resources, calibration: Calibration) -> CharacterRow:
+def apply(resources: Resources, calibration: Calibration, *, by: Actor | None = None) -> CharacterRow:
     """Write the recommended thresholds as a new version.
+
+    Args:
+        by: who does so, for the team's acts.
 
     Raises:
         BadInput: it does not count as calibrated; the message says what is missing. Or the references have changed.
@@ -234,7 +239,9 @@ def apply(resources: Resources, calibration: Calibration) -> CharacterRow:
         if _are_in_force(fitted, now):
             return now
         characters.set_thresholds(connection, now.id, fitted)
-        return characters.get(connection, now.id)
+        made = characters.get(connection, now.id)
+        acts.note_change(connection, team=LOCAL_TEAM, by=by, act="character changed", detail=told_of(made))
+        return made
 
 
 def versions(resources: Resources, character_id: CharacterId) -> list[ThresholdVersion]:

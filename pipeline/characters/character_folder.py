@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from db.records import characters
 from db.records.characters import CharacterRow, NewThresholds
-from domain.access import LOCAL_TEAM
+from domain.access import LOCAL_TEAM, Actor
 from domain.errors import BadInput, PictureLost, ServiceMissing, UnknownThing
 from domain.ids import sha256
 from domain.validation_messages import plain_message
@@ -88,13 +88,14 @@ def export_folder(resources: Resources, name: str, folder: Path) -> CharacterRow
 
 
 def import_folder(
-    resources: Resources, folder: Path, *, name: str | None = None, replace: bool = False
+    resources: Resources, folder: Path, *, name: str | None = None, replace: bool = False, by: Actor | None = None
 ) -> CharacterRow:
     """Read a character from the folder that `export_folder` wrote; all of it, or nothing.
 
     Args:
         name: another one than its own.
         replace: an existing character of that name gets these references and thresholds, as a new version.
+        by: who does so, for the team's acts.
 
     Raises:
         BadInput: no such folder, a document that can't be used, a picture that is missing or not the one that was
@@ -121,7 +122,12 @@ def import_folder(
         style_decides=given.style_decides,
     )
     return definitions.write(
-        resources, name=called, description=document.description, references=paths, thresholds=thresholds
+        resources,
+        name=called,
+        description=document.description,
+        references=paths,
+        thresholds=thresholds,
+        by=by,
     )
 
 

@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from db.records import characters
+from db.records import acts, characters
 from db.records.characters import CharacterRow, NewThresholds, ReferenceRow
-from domain.access import LOCAL_TEAM
+from domain.access import LOCAL_TEAM, Actor
 from domain.errors import BadInput, NotAPicture, UnknownThing
 from domain.ids import CharacterId, sha256
 from domain.verdict import DEFAULT
@@ -56,11 +57,14 @@ class NewCharacter:
     team: str = LOCAL_TEAM
 
 
-def add(resources: Resources, new: NewCharacter) -> CharacterRow:
+def add(resources: Resources, new: NewCharacter, *, by: Actor | None = None) -> CharacterRow:
     """Read, verify and store the reference pictures, then write the character; all or nothing.
 
     An existing character keeps its thresholds unless new ones are given. Calibrated thresholds are kept only if the
     references and the aggregation stay the same.
+
+    Args:
+        by: who does so, for the team's acts; None: nobody is named there.
 
     Raises:
         BadInput: no name, no references, or one that cannot be read.
@@ -76,10 +80,8 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
         style_decides=new.style_decides,
     )
     with resources.database.transaction() as connection:
-        kept = None
-        if new.origin == DEFAULT:
-            with contextlib.suppress(UnknownThing):
-                kept = _kept(characters.find(connection, new.name.strip(), team=new.team), new, rows)
+        known = characters.named(connection, new.name.strip(), team=new.team)
+        kept = _kept(known, new, rows) if known is not None and new.origin == DEFAULT else None
         character_id = characters.put(
             connection,
             name=new.name.strip(),
@@ -88,11 +90,19 @@ def add(resources: Resources, new: NewCharacter) -> CharacterRow:
             thresholds=kept or given,
             team=new.team,
         )
-        return characters.get(connection, character_id)
+        made = characters.get(connection, character_id)
+        acts.note_change(connection, team=new.team, by=by, act=_put_act(known), detail=_put_detail(made))
+        return made
 
 
 def write(
-    resources: Resources, *, name: str, description: str, references: Sequence[Path], thresholds: NewThresholds
+    resources: Resources,
+    *,
+    name: str,
+    description: str,
+    references: Sequence[Path],
+    thresholds: NewThresholds,
+    by: Actor | None = None,
 ) -> CharacterRow:
     """Write a character as it is given, with its calibration, whatever one of that name had before; all or nothing.
 
@@ -102,10 +112,21 @@ def write(
     read = _read_all(name, references)
     rows = [_keep(resources, position, one) for position, one in enumerate(read)]
     with resources.database.transaction() as connection:
+        known = characters.named(connection, name, team=LOCAL_TEAM)
         character_id = characters.put(
             connection, name=name, description=description, references=rows, thresholds=thresholds
         )
-        return characters.get(connection, character_id)
+        made = characters.get(connection, character_id)
+        acts.note_change(connection, team=LOCAL_TEAM, by=by, act=_put_act(known), detail=_put_detail(made))
+        return made
+
+
+def _put_act(known: CharacterRow | None) -> str:
+    return "character added" if known is None else "character changed"
+
+
+def _put_detail(made: CharacterRow) -> dict[str, Any]:
+    return {"character": made.name, "references": len(made.references), "version": made.thresholds.version}
 
 
 def _read_all(name: str, references: Sequence[Path | bytes]) -> list[tuple[bytes, str, str, int, int]]:
@@ -140,10 +161,14 @@ def set_thresholds(
     core: float | None = None,
     style: float | None = None,
     aggregation: str | None = None,
+    by: Actor | None = None,
 ) -> CharacterRow:
     """Change a character's thresholds or aggregation; None keeps the current value.
 
     Changed thresholds no longer count as calibrated. A style threshold that a user sets decides.
+
+    Args:
+        by: who does so, for the team's acts.
 
     Raises:
         UnknownThing: there is no such character.
@@ -158,7 +183,17 @@ def set_thresholds(
             style_decides=now.thresholds.style_decides or style is not None,
         )
         characters.set_thresholds(connection, now.id, new)
-        return characters.get(connection, now.id)
+        made = characters.get(connection, now.id)
+        if made.thresholds.version != now.thresholds.version:
+            acts.note_change(connection, team=LOCAL_TEAM, by=by, act="character changed", detail=told_of(made))
+        return made
+
+
+def told_of(made: CharacterRow) -> dict[str, Any]:
+    """A character's thresholds, for the act of giving it these."""
+    now = made.thresholds
+    said = {"core": now.core, "style": now.style, "aggregation": made.aggregation, "version": now.version}
+    return {"character": made.name, **said}
 
 
 def _keep(resources: Resources, position: int, read: tuple[bytes, str, str, int, int]) -> ReferenceRow:
@@ -213,14 +248,19 @@ def with_id(resources: Resources, text: str, *, team: str) -> CharacterRow:
     raise UnknownThing(f"there is no character with the id {text!r}")
 
 
-def remove(resources: Resources, name: str, *, team: str = LOCAL_TEAM) -> CharacterRow:
+def remove(resources: Resources, name: str, *, team: str = LOCAL_TEAM, by: Actor | None = None) -> CharacterRow:
     """Have no new prompt name the character; generations that name it are checked against it as before.
+
+    Args:
+        by: who does so, for the team's acts.
 
     Raises:
         UnknownThing: the team has none of that name.
     """
     with resources.database.transaction() as connection:
-        return characters.remove(connection, name, team=team)
+        gone = characters.remove(connection, name, team=team)
+        acts.note_change(connection, team=team, by=by, act="character removed", detail={"character": gone.name})
+        return gone
 
 
 def list_characters(resources: Resources, *, team: str = LOCAL_TEAM) -> list[CharacterRow]:

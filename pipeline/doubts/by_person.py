@@ -5,17 +5,20 @@ The provider's list settles most (`pipeline.doubts.by_listing`), our own store t
 """
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from db.moves import doubts
 from db.moves import late_discovery as late_moves
 from db.moves.doubts import Doubt, NeverArrived
 from db.reads.work import Work
-from db.records import history
+from db.records import acts, history
 from domain.errors import BadInput, LostRace, PictureLost, UnknownThing
 from domain.ids import AttemptId
+from domain.money import show
 from pipeline.attempts import job_times, late_discovery, replies
 from pipeline.attempts.admit import admit
 from pipeline.doubts import by_webhook
@@ -39,6 +42,33 @@ class Settled(StrEnum):
     RELEASED = "released"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Word:
+    """What a person says of a doubt, for the batch's acts.
+
+    Args:
+        by: who; None: nobody is named, and nothing is written.
+        said: `paid` or `lost`.
+    """
+
+    by: str | None
+    said: str
+    job_id: str | None = None
+    amount_usd: Decimal | None = None
+    unchecked: bool | None = None
+
+    def detail(self, outcome: Settled) -> dict[str, Any]:
+        amount = None if self.amount_usd is None else show(self.amount_usd)
+        word = {"as": self.said, "job": self.job_id, "amountUsd": amount, "unchecked": self.unchecked or None}
+        return {**word, "outcome": outcome}
+
+    def noted(self, resources: Resources, work: Work, outcome: Settled) -> Settled:
+        """Write it down after a move that commits elsewhere."""
+        with resources.database.transaction() as connection:
+            acts.note_doubt(connection, work, by=self.by, detail=self.detail(outcome))
+        return outcome
+
+
 def list_doubts(resources: Resources, *, user_id: str) -> list[Doubt]:
     """All doubts of a user, oldest first."""
     with resources.database.transaction() as connection:
@@ -52,6 +82,7 @@ def settle_as_paid(
     job_id: str,
     amount_usd: Decimal | None = None,
     unchecked: bool = False,
+    by: str | None = None,
 ) -> Settled:
     """A person has found the job: it belongs to this attempt, and the next poll says what became of it.
 
@@ -62,6 +93,7 @@ def settle_as_paid(
         job_id: the service's name for the job, or for the call.
         amount_usd: what the service billed, for one without jobs; None for the whole hold.
         unchecked: believe the id; otherwise the job is fetched, and must show the attempt's own request.
+        by: who, for the batch's acts.
 
     Raises:
         UnknownThing: the attempt is neither in doubt nor was settled as lost.
@@ -69,34 +101,38 @@ def settle_as_paid(
         BadInput: the job belongs to another attempt, shows another request or cannot be fetched, or an amount is named
             that the job itself will tell.
     """
+    word = _Word(by=by, said="paid", job_id=job_id, amount_usd=amount_usd, unchecked=unchecked)
     doubt = _find_or_none(resources, attempt_id)
     if doubt is None:
-        return _found_after_all(resources, attempt_id, job_id=job_id, amount_usd=amount_usd, unchecked=unchecked)
+        return _found_after_all(resources, attempt_id, word, job_id=job_id)
     if is_synchronous(doubt.work.provider):
-        return _settle_without_job(resources, doubt.work, call=job_id, amount_usd=amount_usd)
+        return _settle_without_job(resources, doubt.work, word, call=job_id)
     if amount_usd is not None:
         raise BadInput(f"what job {job_id!r} cost is asked of {doubt.work.provider!r}; leave the amount out")
     if not unchecked:
         by_webhook.check(resources, doubt.work, job_id)
-    lane = resources.lanes.get(doubt.work.lane)
+    _adopt_job(resources, doubt.work, word, job_id=job_id)
+    return Settled.JOB_ADOPTED
+
+
+def _adopt_job(resources: Resources, work: Work, word: _Word, *, job_id: str) -> None:
+    lane = resources.lanes.get(work.lane)
     try:
         with resources.database.transaction() as connection:
             doubts.found(
                 connection,
-                attempt_id,
+                work.attempt_id,
                 job_id=job_id,
                 first_look=timedelta(0),
-                deadline=job_times.deadline(resources, lane, doubt.work),
+                deadline=job_times.deadline(resources, lane, work),
                 actor=history.PERSON,
             )
+            acts.note_doubt(connection, work, by=word.by, detail=word.detail(Settled.JOB_ADOPTED))
     except LostRace as race:
         raise BadInput(f"the doubt cannot be settled so: {race}") from race
-    return Settled.JOB_ADOPTED
 
 
-def _found_after_all(
-    resources: Resources, attempt_id: AttemptId, *, job_id: str, amount_usd: Decimal | None, unchecked: bool
-) -> Settled:
+def _found_after_all(resources: Resources, attempt_id: AttemptId, word: _Word, *, job_id: str) -> Settled:
     """The same, of an attempt whose doubt was settled as lost."""
     with resources.database.transaction() as connection:
         work = late_moves.one(connection, attempt_id)
@@ -104,22 +140,22 @@ def _found_after_all(
         raise UnknownThing(_NOT_IN_DOUBT.format(attempt_id))
     if is_synchronous(work.provider):
         if _reply_adopted(resources, work):
-            return Settled.REPLY_ADOPTED
+            return word.noted(resources, work, Settled.REPLY_ADOPTED)
         try:
-            late_discovery.charge(resources, attempt_id, call=job_id, amount_usd=amount_usd)
+            late_discovery.charge(resources, attempt_id, call=job_id, amount_usd=word.amount_usd)
         except LostRace as race:
             raise BadInput(f"the doubt cannot be settled so: {race}") from race
-        return Settled.CHARGED
-    if not unchecked:
+        return word.noted(resources, work, Settled.CHARGED)
+    if not word.unchecked:
         by_webhook.check(resources, work, job_id)
     if not late_discovery.adopt(resources, work, job_id=job_id, actor=history.PERSON):
         raise BadInput(f"job {job_id!r} belongs to another attempt already, or the attempt has moved on")
-    return Settled.JOB_ADOPTED
+    return word.noted(resources, work, Settled.JOB_ADOPTED)
 
 
-def _settle_without_job(resources: Resources, work: Work, *, call: str, amount_usd: Decimal | None) -> Settled:
+def _settle_without_job(resources: Resources, work: Work, word: _Word, *, call: str) -> Settled:
     if _reply_adopted(resources, work):
-        return Settled.REPLY_ADOPTED
+        return word.noted(resources, work, Settled.REPLY_ADOPTED)
     lost = PictureLost(f"a person has found call {call!r} on the bill, and its reply was lost with its picture")
     try:
         with resources.database.transaction() as connection:
@@ -127,10 +163,11 @@ def _settle_without_job(resources: Resources, work: Work, *, call: str, amount_u
                 connection,
                 work.attempt_id,
                 call=call,
-                amount=amount_usd,
+                amount=word.amount_usd,
                 said_by=f"said by a person: {call}"[:500],
                 failure=lost,
             )
+            acts.note_doubt(connection, work, by=word.by, detail=word.detail(Settled.CHARGED))
     except LostRace as race:
         raise BadInput(f"the doubt cannot be settled so: {race}") from race
     admit(resources, work.provider)
@@ -146,10 +183,13 @@ def _reply_adopted(resources: Resources, work: Work) -> bool:
         return False
 
 
-def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> Settled:
+def settle_as_lost(resources: Resources, attempt_id: AttemptId, *, by: str | None = None) -> Settled:
     """A person knows that the job does not exist: the hold is released and the generation goes on.
 
     A reply in our own store knows better, and is adopted instead.
+
+    Args:
+        by: who, for the batch's acts.
 
     Raises:
         UnknownThing: the attempt is not in doubt.
@@ -159,12 +199,14 @@ def settle_as_lost(resources: Resources, attempt_id: AttemptId) -> Settled:
     doubt = _find_or_none(resources, attempt_id)
     if doubt is None:
         raise UnknownThing(_NOT_IN_DOUBT.format(attempt_id))
+    word = _Word(by=by, said="lost")
     if is_synchronous(doubt.work.provider) and replies.adopt(resources, doubt.work):
-        return Settled.REPLY_ADOPTED
+        return word.noted(resources, doubt.work, Settled.REPLY_ADOPTED)
     said = NeverArrived("a person has looked and says that the job does not exist")
     try:
         with resources.database.transaction() as connection:
             doubts.not_accepted(connection, attempt_id, failure=said, actor=history.PERSON)
+            acts.note_doubt(connection, doubt.work, by=word.by, detail=word.detail(Settled.RELEASED))
     except LostRace as race:
         raise BadInput(f"the doubt cannot be settled so: {race}") from race
     admit(resources, doubt.work.provider)

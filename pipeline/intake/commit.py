@@ -9,10 +9,12 @@ from typing import Any
 from db.incoming.bulk_copy import copy_new
 from db.incoming.laid_out import LaidOut
 from db.incoming.write_ahead import WriteAhead
-from db.records import batches, reference_contents
+from db.records import acts, batches, reference_contents
 from db.records.batches import Enqueued
+from domain.access import Actor
 from domain.escalation import DEFAULT_STEPS, Escalation, try_policy_of
 from domain.ids import BatchId
+from domain.money import show
 from domain.routing import Routing
 from pipeline.attempts.admit import admit
 from pipeline.intake import live_models
@@ -55,6 +57,9 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
         batches.amend(connection, batch_id, priority=order.priority, limit_usd=order.limit_usd)
         if policy := _policy_of(order):
             batches.set_try_policy(connection, batch_id, policy)
+        # Last, since it locks the batch's row as the budget does.
+        by, detail = order.by or Actor(name=order.user_id), {"new": written.new, "limitUsd": show(order.limit_usd)}
+        acts.note_enqueued(connection, batch_id, team=order.team, by=by, detail=detail)
     resources.traces.batch(batch_id, rows=written.new, since=began)
     if plan.prepares:
         publish_waiting(resources)

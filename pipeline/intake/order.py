@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from domain.access import LOCAL_TEAM
+from domain.access import LOCAL_TEAM, Actor
 from domain.errors import BadInput
 from domain.escalation import Policy
 from pipeline.intake.findings import Findings
@@ -40,6 +40,7 @@ class Order:
         only_priced: for a dry run; what only the making needs, an address for references, is a warning where missing.
         team: whose keys see the batch, and whose characters it may name.
         key_id: the API key in whose month the batch counts; None for the command line or a script.
+        by: who asks, for the batch's acts; None: its user, on the command line or in a script.
         pictures: of the workbook that the prompts are from; filled in where they are `PromptRows`.
         findings: where the oddities of its rows are collected; the reader of the prompts fills the same.
     """
@@ -66,6 +67,7 @@ class Order:
     only_priced: bool = False
     team: str = LOCAL_TEAM
     key_id: UUID | None = None
+    by: Actor | None = None
     pictures: WorkbookPictures | None = None
     findings: Findings = field(default_factory=Findings)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from db.records import acts, batches, events
 from db.records.events import Event
-from domain.access import LOCAL_TEAM
+from domain.access import LOCAL_TEAM, Actor
 from domain.ids import BatchId, GenerationId
 from pipeline.operator.keys import KeyRow
 from pipeline.resources import Resources
@@ -52,6 +52,12 @@ def forget_old(resources: Resources) -> int:
         return events.forget_old(connection)
 
 
+def actor_of(key: KeyRow, *, user_id: str | None = None) -> Actor:
+    """The member whose key it is, with the user that the request named where that is another."""
+    name = key.member if user_id in {None, key.user_id} else f"{key.member} for {user_id}"
+    return Actor(name=name, key_name=key.name)
+
+
 def note_act(
     resources: Resources,
     key: KeyRow,
@@ -63,15 +69,15 @@ def note_act(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down which member did what, by which key."""
-    actor = key.member if user_id in {None, key.user_id} else f"{key.member} for {user_id}"
+    by = actor_of(key, user_id=user_id)
     with resources.database.transaction() as connection:
         acts.note(
             connection,
             team=key.team,
             batch_id=batch_id,
             generation_id=generation_id,
-            actor=actor,
-            key_name=key.name,
+            actor=by.name,
+            key_name=by.key_name,
             act=act,
             detail=detail,
         )
