@@ -60,7 +60,9 @@ class Caller:
             ScopeRequired: its scope does not include `scope`.
         """
         if not self.may(scope):
-            raise ScopeRequired(f"this takes a key with the scope {scope!r}; {self.key.name!r} has {self.key.scope!r}")
+            raise ScopeRequired(
+                f"this takes a key with the scope {scope.value!r}; {self.key.name!r} has {self.key.scope.value!r}"
+            )
 
 
 class Recognised:

@@ -136,3 +136,9 @@ def test_accounts_are_shown_to_who_runs_them(api: ApiServer) -> None:
     part = api.as_(api.key(scope=Scope.APPROVE)).get("/api/lanes").json()["lanes"]
     assert {(lane["lastError"], lane["balanceUsd"]) for lane in whole} == {("a secret", "5.00")}
     assert {(lane["lastError"], lane["balanceUsd"]) for lane in part} == {(None, None)}
+
+
+def test_a_refusal_names_the_scopes_as_people_write_them(api: ApiServer) -> None:
+    http = api.as_(api.key("shop", Scope.READ, member="ra"))
+    said = http.post("/api/batches", json={"name": "x", "prompts": ["a pig"]}).json()["detail"]
+    assert said == "this takes a key with the scope 'generate'; 'shop-read-0-1' has 'read'"
