@@ -22,7 +22,7 @@ def per_second(limit: str | None) -> float | None:
     except (ValueError, KeyError):
         raise BadInput(f"{limit!r} is no rate limit; write it like 10/s, 600/m or 100/h") from None
     if not math.isfinite(rate) or rate < 0:
-        raise BadInput(f"{limit!r} is no rate limit; write it like 600/m, or 0 for none")
+        raise BadInput(f"{limit!r} is no rate limit; write it like 600/m")
     return rate or None
 
 

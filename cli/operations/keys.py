@@ -11,6 +11,7 @@ from cli.options import AsJson
 from cli.terminal import open_terminal
 from domain.access import LOCAL_TEAM, read_scope
 from domain.money import read_limit, show
+from domain.rates import per_second
 from pipeline.operator import keys
 from pipeline.operator.keys import KeyRow, NewKey
 
@@ -94,7 +95,9 @@ def _list(*, as_json: bool) -> None:
             used = "revoked" if one.revoked_at else _moment(one.last_used_at)
             limit = f"${show(one.limit_usd)}" if one.limit_usd is not None else "no limit"
             whose = (one.name, one.prefix, one.team, one.member, one.scope.value)
-            table.add_row(*whose, one.rate_limit or "no limit", limit, used)
+            # Keys of before may have a rate of 0, which does not limit them.
+            rate = one.rate_limit if per_second(one.rate_limit) is not None else "no limit"
+            table.add_row(*whose, rate, limit, used)
         terminal.out.print(table)
 
 

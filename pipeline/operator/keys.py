@@ -75,12 +75,16 @@ def create(resources: Resources, new: NewKey, *, by: str | None = None) -> tuple
         by: who makes it, for the team's acts; None for its member.
 
     Raises:
-        BadInput: a name that is taken or no name, or a rate limit that is none.
+        BadInput: a name that is taken or no name, or a rate limit that is none, as one of 0.
     """
     for what, text in (("name", new.name), ("team", new.team), ("member", new.member or new.name)):
         if not text.strip() or len(text) > _LONGEST or not text.isprintable():
             raise BadInput(f"a key's {what} has 1 to {_LONGEST} printable characters; this one is {text[:40]!r}")
-    per_second(new.rate_limit)
+    if new.rate_limit is not None and per_second(new.rate_limit) is None:
+        raise BadInput(
+            f"a key with the rate {new.rate_limit!r} would be free to ask as often as it likes; leave --rate out if"
+            " that is meant, and `likeness keys revoke` a key that may ask nothing"
+        )
     token, values = _drawn(new)
     with resources.database.transaction() as connection:
         if api_keys.named(connection, new.name) is not None:

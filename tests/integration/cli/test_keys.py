@@ -1,5 +1,8 @@
 """`keys` and `webhooks`: made once and shown once, listed, revoked; sentences for what cannot be."""
 
+import pytest
+
+from tests.support.books import Books
 from tests.support.command_line import CommandLine
 
 
@@ -25,6 +28,22 @@ def test_a_revoked_key_says_so(likeness: CommandLine) -> None:
     made = likeness.document("keys", "create", "shop")
     assert likeness.document("keys", "revoke", made["prefix"])["revoked"]
     assert "revoked" in likeness("keys").out
+
+
+@pytest.mark.parametrize("rate", ["0", "0/m", "0.0/s", ""])
+def test_a_rate_of_nothing_does_not_make_a_key_without_a_limit(likeness: CommandLine, rate: str) -> None:
+    said = likeness.refused("keys", "create", "shop", "--rate", rate)
+    assert f"a key with the rate {rate!r} would be free to ask as often as it likes; leave --rate out" in said
+    assert "`likeness keys revoke` a key that may ask nothing" in said
+    assert likeness.document("keys")["keys"] == []
+
+
+def test_a_key_of_before_with_a_rate_of_0_is_listed_as_what_it_is(likeness: CommandLine, books: Books) -> None:
+    likeness.document("keys", "create", "shop", "--rate", "9/m")
+    books.sql("UPDATE api_keys SET rate_limit = '0/m'")
+    told = likeness("keys").out
+    assert "0/m" not in told
+    assert told.count("no limit") == 2, "of requests, and of money"
 
 
 def test_what_cannot_be_is_one_sentence(likeness: CommandLine) -> None:
