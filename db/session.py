@@ -164,7 +164,7 @@ class Database:
         except OperationalError as error:
             shown = self._engine.url.render_as_string(hide_password=True)
             reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
-            raise DatabaseAway(f"Postgres at {shown} is not reachable ({reason}); check DATABASE_URL") from error
+            raise DatabaseAway(f"Postgres at {shown} is not reachable ({reason})") from error
 
     def close(self) -> None:
         self._engine.dispose()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from db.migrate import is_current, migrate
-from db.session import Database
+from db.session import Database, DatabaseAway
 from domain.errors import ServiceMissing
 from pipeline.process.fault_points import DieOnce, FaultPoints, Unarmed
 from pipeline.process.measures import Measures, Unmeasured
@@ -16,6 +16,7 @@ from pipeline.process.traces import Traces, Untraced
 from pipeline.resources import Dispatch, Resources, Timing
 from runtime.picture_stores import open_store, open_store_of_work
 from runtime.settings import Settings
+from runtime.site import next_step
 
 if TYPE_CHECKING:
     import celery
@@ -69,8 +70,23 @@ def _migrate(settings: Settings, database: Database) -> None:
     with contextlib.closing(
         Database(direct_url.get_secret_value(), pool_size=2, application="likeness migration")
     ) as direct:
-        direct.check()
+        try:
+            direct.check()
+        except DatabaseAway as away:
+            raise DatabaseAway(f"{away}; check DATABASE_DIRECT_URL") from away
         migrate(direct)
+
+
+def _check(settings: Settings, database: Database) -> None:
+    """Look whether Postgres answers.
+
+    Raises:
+        DatabaseAway: it does not; the sentence says what to do where it runs.
+    """
+    try:
+        database.check()
+    except DatabaseAway as away:
+        raise DatabaseAway(f"{away}; {next_step(settings)}") from away
 
 
 def fault_points_of(settings: Settings) -> FaultPoints:
@@ -95,7 +111,7 @@ def open_embeddings(settings: Settings, *, application: str) -> Iterator["KeptEm
     database_url, _ = server_urls(settings)
     database = Database(database_url, pool_size=2, application=application)
     with contextlib.closing(database):
-        database.check()
+        _check(settings, database)
         _migrate(settings, database)
         yield KeptEmbeddings(database)
 
@@ -176,7 +192,7 @@ def open_reader(settings: Settings, *, application: str) -> Iterator[Resources]:
     with contextlib.ExitStack() as stack:
         database = Database(database_url, pool_size=2, application=application)
         stack.callback(database.close)
-        database.check()
+        _check(settings, database)
         _migrate(settings, database)
         not_lent: Any = _NotLent()
         yield Resources(
@@ -204,7 +220,7 @@ def _open_database(settings: Settings, *, threads: int, application: str) -> Ite
     database_url, _ = server_urls(settings)
     database = Database(database_url, pool_size=threads, application=application)
     try:
-        database.check()
+        _check(settings, database)
         _migrate(settings, database)
         yield database
     finally:

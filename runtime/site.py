@@ -3,10 +3,12 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from domain.errors import BadInput
+from runtime.embedded.layout import Layout, read_password
 from runtime.embedded.stack import Servers, revive, shared
 from runtime.settings import Settings
 
@@ -35,6 +37,23 @@ class Site:
         """Start embedded servers again if they died with their keeper; call it now and then, it costs a millisecond."""
         if self.servers is not None:
             revive(self.servers)
+
+
+def next_step(settings: Settings) -> str:
+    """What to do where Postgres does not answer; nobody has set the address of an embedded one.
+
+    Workers and commands are told that address in the same way as any other, so it is known by the password of the home.
+    """
+    layout = Layout(home=settings.home.expanduser().resolve())
+    address = settings.database_url.get_secret_value() if settings.database_url is not None else ""
+    with contextlib.suppress(OSError, ValueError):
+        password = read_password(layout)
+        if password is not None and urlsplit(address).password == password:
+            return (
+                "it is the server of this installation, which was lost or is still starting and comes back by itself:"
+                f" try again in some seconds; if it stays away, {layout.log('postgres')} says why"
+            )
+    return "check DATABASE_URL"
 
 
 @contextlib.contextmanager

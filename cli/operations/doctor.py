@@ -36,6 +36,8 @@ _LITTLE_SPACE, _NO_SPACE = 2_000_000_000, 200_000_000
 #: The daily audit is overdue after this long.
 _OLD_AUDIT_S = 2 * 24 * 3600.0
 _SERVER_ADDRESSES = frozenset({"database_url", "redis_url"})
+#: Of an embedded server that does not answer.
+_COMES_BACK = "it comes back by itself; ask again in some seconds"
 _BUCKET = tuple(name for name in Settings.model_fields if name.startswith("r2_"))
 
 
@@ -113,8 +115,13 @@ def _servers(settings: Settings) -> Iterator[Check]:
             return
         address = site.settings.redis_url
         assert address is not None
-        yield _guarded("Redis", lambda: broker(address.get_secret_value(), where=_where(site, address)))
+        yield _guarded("Redis", lambda: _broker(site, address))
         yield from _books(site, stack)
+
+
+def _broker(site: Site, address: SecretStr) -> Check:
+    url, where = address.get_secret_value(), _where(site, address)
+    return broker(url, where=where) if site.servers is None else broker(url, where=where, advice=_COMES_BACK)
 
 
 def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
@@ -123,7 +130,7 @@ def _books(site: Site, stack: contextlib.ExitStack) -> Iterator[Check]:
         unstored = site.settings.model_copy(update=dict.fromkeys(_BUCKET))
         resources = stack.enter_context(open_producer(unstored, application="likeness doctor"))
     except (LikenessError, OSError) as failure:
-        advice = "start it, or correct DATABASE_URL"
+        advice = "start it, or correct DATABASE_URL" if site.servers is None else _COMES_BACK
         yield Check(name="Postgres", health=Health.MISSING, found=str(failure).partition("\n")[0], advice=advice)
         return
     assert site.settings.database_url is not None

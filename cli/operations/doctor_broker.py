@@ -14,19 +14,18 @@ from cli.operations.doctor_checks import Check, Health
 _NEARLY_FULL: Final = 0.8
 
 
-def broker(url: str, *, where: str) -> Check:
+def broker(url: str, *, where: str, advice: str = "start it, or set REDIS_URL") -> Check:
     """Look at the Redis at `url`.
 
     Args:
         where: how to name it, without its password.
+        advice: what to do where it does not answer.
     """
     try:
         with redis.Redis.from_url(url, socket_timeout=5) as client:
             said: Mapping[str, Any] = client.info()
     except (redis.RedisError, ValueError) as failure:
-        return Check(
-            name="Redis", health=Health.MISSING, found=f"not reachable: {failure}", advice="start it, or set REDIS_URL"
-        )
+        return Check(name="Redis", health=Health.MISSING, found=f"not reachable: {failure}", advice=advice)
     found = f"{said['redis_version']}, {where}"
     limit, policy = int(said.get("maxmemory", 0)), str(said.get("maxmemory_policy", "noeviction"))
     if limit:
