@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import psycopg
+from psycopg.copy import LibpqWriter
 from sqlalchemy import Connection
 
 from db.ids import new_id_text
@@ -43,13 +45,29 @@ class RowCopy:
         self._block.clear()
 
 
+class _Writer(LibpqWriter):
+    """psycopg's own, which says nothing more of a COPY that a failure has ended already.
+
+    Where the connection is gone, the end of the COPY cannot be sent either; psycopg logs that as a warning, which a
+    person at a command would read beside the failure that is told.
+    """
+
+    def finish(self, exc: BaseException | None = None) -> None:
+        try:
+            super().finish(exc)
+        except psycopg.Error:
+            if exc is None:
+                raise
+
+
 @contextmanager
 def copying(connection: Connection, table: str, batch_id: BatchId, *, user_id: str) -> Iterator[RowCopy]:
     """Rows that are written until the block ends; none of them, where it raises."""
     driver = connection.connection.driver_connection
     if driver is None:
         raise RuntimeError("the connection was closed under a running transaction")
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({COLUMNS}) FROM STDIN") as copy:
+    statement = f"COPY {table} ({COLUMNS}) FROM STDIN"
+    with driver.cursor() as cursor, cursor.copy(statement, writer=_Writer(cursor)) as copy:
         rows = RowCopy(copy.write, f"{batch_id}\t{escaped(user_id)}\t")
         yield rows
         rows.flush()

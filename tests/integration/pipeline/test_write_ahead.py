@@ -155,7 +155,9 @@ def test_a_batch_that_exists_gets_what_is_new_to_it(runner: StepRunner) -> None:
 
 
 @pytest.mark.parametrize("when", ["while rows are checked", "before the commit"])
-def test_a_lost_connection_costs_time_and_no_row(runner: StepRunner, database_url: str, when: str) -> None:
+def test_a_lost_connection_costs_time_and_no_row(
+    runner: StepRunner, database_url: str, when: str, caplog: pytest.LogCaptureFixture
+) -> None:
     lost: list[int] = []
 
     def lose() -> None:
@@ -169,16 +171,20 @@ def test_a_lost_connection_costs_time_and_no_row(runner: StepRunner, database_ur
             lose()
         written = commit(runner.resources, plan)
     assert lost == [1]
+    assert [one.getMessage() for one in caplog.records if one.name == "psycopg"] == []
     assert written.new == len(_found(runner, written)) == MANY
 
 
-def test_a_connection_that_is_lost_in_the_last_copy_says_so(runner: StepRunner, database_url: str) -> None:
+def test_a_connection_that_is_lost_in_the_last_copy_says_so(
+    runner: StepRunner, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     plan = prepare(runner.resources, _order(_rows(100_000)), catalogue=CATALOGUE)
     lines = _Interrupted(lambda: _while_copying(database_url, "pg_terminate_backend(pid)"))
     for line in plan.lines:
         lines.append(line)
     with pytest.raises(DatabaseAway):
         commit(runner.resources, dataclasses.replace(plan, lines=lines))
+    assert [one.getMessage() for one in caplog.records if one.name == "psycopg"] == []
     assert runner.books.rows(batches) == []
 
 
