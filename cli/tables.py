@@ -1,22 +1,34 @@
 """Tables for commands that list something: aligned, without lines, complete at 80 columns."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from rich.table import Table
 from rich.text import Text
 
 
-def table_of(*columns: str, numbers: Collection[str] = (), giving: Collection[str] = ()) -> Table:
+def table_of(
+    *columns: str,
+    numbers: Collection[str] = (),
+    giving: Collection[str] = (),
+    least: Mapping[str, int] | None = None,
+) -> Table:
     """A table with a header.
 
     Args:
         numbers: right-aligned columns.
         giving: columns that shrink in a narrow terminal; the others keep their width. Their cells are wrapped, or cut
             if they are `one_line`.
+        least: characters that a column keeps even where the terminal is too narrow for all the others, such as an id
+            that is to be copied.
     """
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=name not in giving)
+        table.add_column(
+            name,
+            justify="right" if name in numbers else "left",
+            no_wrap=name not in giving,
+            min_width=(least or {}).get(name),
+        )
     return table
 
 

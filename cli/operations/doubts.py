@@ -6,10 +6,10 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.table import Table
 
 from cli.installation import opened
 from cli.options import AsJson
+from cli.tables import one_line, table_of
 from cli.terminal import Terminal, open_terminal
 from domain.errors import BadInput
 from domain.ids import AttemptId
@@ -18,6 +18,9 @@ from domain.states import AttemptKind
 from pipeline.attempts import late_discovery
 from pipeline.attempts.late_discovery import FoundLate
 from pipeline.doubts import by_person
+
+#: An attempt's id is what `settle` takes; it is shown whole at any width.
+_ID = len(str(UUID(int=0)))
 
 _OUTCOMES = {
     by_person.Settled.JOB_ADOPTED: "adopts its job; the next poll says what became of it",
@@ -80,31 +83,35 @@ def _late_table(terminal: Terminal, found: Sequence[FoundLate]) -> None:
     """Jobs that turned up after they had been settled as lost."""
     if not found:
         return
-    table = Table(box=None, pad_edge=False, title="found late", title_justify="left")
-    for name in ("attempt", "lane", "money", "found at (UTC)", "its generation", "job"):
-        table.add_column(name, overflow="fold" if name == "attempt" else "ellipsis", no_wrap=name != "attempt")
+    # The job stands below its attempt, and money and state share a column: beside each other they need 140 characters.
+    first = "attempt, its job"
+    table = table_of(
+        first, "lane", "found at (UTC)", "what became of it", giving=("what became of it",), least={first: _ID}
+    )
+    table.title, table.title_justify = "found late", "left"
     for one in found:
         work = one.work
         money = f"${show(work.hold_usd)} held" if one.charged_usd is None else f"${show(one.charged_usd)} charged"
         beside = "" if work.kind is AttemptKind.IMAGE else ", paid beside it"
         found_at = one.found_at.astimezone(UTC).strftime("%m-%d %H:%M:%S")
-        standing = one.generation_state.replace("_", " ") + beside
-        table.add_row(str(work.attempt_id), work.lane, money, found_at, standing, work.job_id or "")
-    terminal.out.print(table)
+        became = f"{money}; its generation is {one.generation_state.replace('_', ' ')}{beside}"
+        ids = "\n".join(filter(None, [str(work.attempt_id), work.job_id]))
+        table.add_row(ids, work.lane, found_at, became)
+    terminal.show(table)
 
 
 def _table(terminal: Terminal, found: list[by_person.Doubt]) -> None:
     if not found:
         terminal.out.print("no doubts: every submission is known to be accepted or not")
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("attempt", "lane", "held", "sent at (UTC)", "sent prompt"):
-        table.add_column(name, overflow="fold" if name == "attempt" else "ellipsis", no_wrap=name != "attempt")
+    columns = ("attempt", "lane", "held", "sent at (UTC)", "sent prompt")
+    table = table_of(*columns, numbers=("held",), giving=("sent prompt",), least={"attempt": _ID})
     for doubt in found:
         work = doubt.work
         sent_at = work.intent_at.strftime("%m-%d %H:%M:%S") if work.intent_at else ""
-        table.add_row(str(work.attempt_id), work.lane, f"${show(work.hold_usd)}", sent_at, work.sent_prompt or "")
-    terminal.out.print(table)
+        sent = one_line(work.sent_prompt or "")
+        table.add_row(str(work.attempt_id), work.lane, f"${show(work.hold_usd)}", sent_at, sent)
+    terminal.show(table)
     for doubt in found:
         if doubt.unsettled_because is not None:
             terminal.note(f"{doubt.work.attempt_id}: {doubt.unsettled_because}")

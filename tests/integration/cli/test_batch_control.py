@@ -140,6 +140,28 @@ def test_a_doubt_says_why_the_list_has_not_settled_it(likeness: CommandLine, boo
     assert f"{attempt_id}: the list lacks job-7" in " ".join((shown.out + shown.err).split())
 
 
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_a_doubt_shows_the_whole_id_that_settling_it_needs(
+    likeness: CommandLine, books: Books, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    attempt_id, token = books.submitting(name="farm")
+    with books.database.transaction() as connection:
+        submission.doubt(connection, attempt_id, token=token, failure=MaybeSent("the reply is lost"))
+    books.sql(f"UPDATE attempts SET sent_prompt = 'a pig --cref http://127.0.0.1/{'4c8b' * 60}.png'")
+    shown = likeness("doubts").out
+    assert str(attempt_id) in shown
+    if columns != "40":
+        (line,) = [line for line in shown.splitlines() if str(attempt_id) in line]
+        assert line.split()[1:3] == ["sandbox", "$0.40"]
+        assert len(line) <= int(columns)
+    likeness("doubts", "settle", str(attempt_id), "--lost")
+    likeness("doubts", "settle", str(attempt_id), "--paid", "job-7", "--unchecked")
+    late = likeness("doubts").out
+    assert str(attempt_id) in late
+    assert "job-7" in late
+
+
 def test_an_unchecked_loss_makes_no_sense(likeness: CommandLine) -> None:
     said = likeness.refused("doubts", "settle", str(uuid4()), "--lost", "--unchecked")
     assert "--unchecked is for --paid" in said
