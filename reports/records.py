@@ -36,6 +36,7 @@ class AssetLine:
         url: public address of the original, or None.
         width, height: of the original in pixels; None where it was not collected.
         best: whether it is the best picture of the attempt.
+        finished: whether finishing made it from an accepted one.
         core, style: scores, cosines in [-1, 1]; None where nothing was checked.
         core_threshold, style_threshold: the thresholds in force when it was checked.
         style_decides: whether the style threshold decided or was advisory.
@@ -53,6 +54,7 @@ class AssetLine:
     width: int | None = None
     height: int | None = None
     best: bool = False
+    finished: bool = False
     core: float | None = None
     core_threshold: float | None = None
     style: float | None = None

@@ -148,13 +148,21 @@ def _apart(distance: float) -> str:
 
 
 def _passing(generation: "GenerationLine") -> str:
-    checked = [asset for asset in generation.assets if asset.passed is not None]
-    if len(checked) < 2:
-        return ""
-    passing = sum(asset.passed is True for asset in checked)
-    if passing == len(checked):
-        return f" All {passing} pictures pass."
-    return f" {passing or 'None'} of {len(checked)} pictures {'pass' if passing > 1 else 'passes'}."
+    """How many pictures of the generation pass, and apart from them whether what they were finished to does."""
+    verdicts = [(asset.finished, asset.passed) for asset in generation.assets if asset.passed is not None]
+    made = [passed for finished, passed in verdicts if not finished]
+    finished = [passed for finished, passed in verdicts if finished]
+    said = _share(made, "pictures") if len(made) > 1 else ""
+    if len(finished) == 1:
+        return f"{said} The finished picture {'passes' if finished[0] else 'does not pass'}."
+    return said + (_share(finished, "finished pictures") if finished else "")
+
+
+def _share(passed: list[bool], what: str) -> str:
+    passing = sum(passed)
+    if passing == len(passed):
+        return f" All {passing} {what} pass."
+    return f" {passing or 'None'} of {len(passed)} {what} {'pass' if passing > 1 else 'passes'}."
 
 
 def _prompts(number: int) -> str:

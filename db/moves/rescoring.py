@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from db.moves.validation import NewVerdict, write_verdict
 from db.records import history
-from db.schema import generation_assets, generations
+from db.records.finishings import CHANGE, NO_LONGER_PASSES
+from db.schema import attempts, generation_assets, generations
 from db.schema_checks import verdicts
+from db.schema_finishing import finishings
+from domain.finishing import FinishOutcome
 from domain.ids import AssetId, BatchId, CharacterId, GenerationId
 from domain.states import GenerationState, sources_of
 
@@ -25,6 +28,7 @@ class StoredPicture:
 
     Args:
         verdicts: by character, the columns of each row.
+        finished: whether finishing made it from another one; such a picture never stands for the generation.
     """
 
     asset_id: AssetId
@@ -32,6 +36,7 @@ class StoredPicture:
     sha256: str
     best: bool
     verdicts: Mapping[CharacterId, Mapping[str, Any]]
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +45,7 @@ class JudgedGeneration:
 
     Args:
         character_ids: whom its pictures must show.
-        pictures: of all its attempts, in the order in which they were made.
+        pictures: of all its attempts, in the order in which they were made; also those that finishing made.
         seen_at: when it was last moved, as the reader saw it.
     """
 
@@ -60,6 +65,7 @@ class Rejudged:
     Args:
         found: new verdicts, by character.
         best: the picture that stands for it now.
+        finished: of pictures that finishing made, whether each passes now.
         reason: for its history, where it moves.
         seen_at: of the generation that was judged; one that has moved since has other pictures than these.
     """
@@ -70,6 +76,7 @@ class Rejudged:
     best: AssetId
     target: GenerationState
     reason: str
+    finished: Mapping[AssetId, bool]
 
 
 def count(connection: Connection, *, batch_id: BatchId | None, character_id: CharacterId | None) -> int:
@@ -124,7 +131,7 @@ def _pictures(connection: Connection, ids: Sequence[Any]) -> dict[Any, list[Stor
             generation_assets.c.generation_id.in_(ids),
             generation_assets.c.r2_key.is_not(None),
             generation_assets.c.sha256.is_not(None),
-            generation_assets.c.asset_type == "image",
+            generation_assets.c.asset_type.in_(("image", "finished")),
         )
         .order_by(generation_assets.c.created_at, generation_assets.c.attempt_id, generation_assets.c.position)
     ).all()
@@ -142,6 +149,7 @@ def _pictures(connection: Connection, ids: Sequence[Any]) -> dict[Any, list[Stor
                 sha256=asset.sha256,
                 best=asset.best,
                 verdicts=known.get(asset.id, {}),
+                finished=asset.asset_type == "finished",
             )
         )
     return found
@@ -175,6 +183,8 @@ def rejudge(
             continue
         for character_id, new in change.found:
             write_verdict(connection, character_id, new)
+        for asset_id, passed in change.finished.items():
+            _end_wishes(connection, asset_id, passed=passed)
         connection.execute(
             update(generation_assets)
             .where(
@@ -187,6 +197,28 @@ def rejudge(
         if row.state != change.target:
             _move(connection, change, from_state=row.state, detail=detail)
     return moved
+
+
+def _end_wishes(connection: Connection, asset_id: AssetId, *, passed: bool) -> None:
+    """Let the wishes that came to this picture end as its new verdict says.
+
+    A wish that was rejected halfway stays so: its other steps were never done.
+    """
+    made_it = (
+        select(attempts.c.changes[CHANGE]["last"].astext)
+        .join_from(generation_assets, attempts, attempts.c.id == generation_assets.c.attempt_id)
+        .where(generation_assets.c.id == asset_id)
+        .scalar_subquery()
+    )
+    left = func.cardinality(finishings.c.steps)
+    whole = or_(left == 0, and_(left == 1, made_it == "true"))
+    before, now = (
+        (FinishOutcome.REJECTED, {"outcome": FinishOutcome.FINISHED, "said": None})
+        if passed
+        else (FinishOutcome.FINISHED, {"outcome": FinishOutcome.REJECTED, "said": NO_LONGER_PASSES})
+    )
+    mine = finishings.c.asset_id == asset_id, finishings.c.outcome == before, whole
+    connection.execute(update(finishings).where(*mine).values(**now))
 
 
 def _move(connection: Connection, change: Rejudged, *, from_state: str, detail: Mapping[str, Any]) -> None:

@@ -37,6 +37,8 @@ from domain.states import GenerationState
 
 _OPEN = finishings.c.outcome.is_(None)
 _LONGEST = 2000
+#: Why the wish for a finished picture that does not pass has ended.
+NO_LONGER_PASSES = "the finished picture no longer passes; the original stays the result"
 #: Under which an attempt's `changes` say what it does.
 CHANGE = "finish"
 
@@ -369,8 +371,8 @@ def attempt_ended(
         return
     made = _made_by(connection, work.attempt_id)
     if reached is GenerationState.REJECTED:
-        said = "the finished picture no longer passes; the original stays the result"
-        _set(connection, mine, asset_id=made, outcome=FinishOutcome.REJECTED, said=said, finished_at=func.now())
+        rejected = {"outcome": FinishOutcome.REJECTED, "finished_at": func.now()}
+        _set(connection, mine, asset_id=made, said=NO_LONGER_PASSES, **rejected)
         return
     left = connection.execute(select(finishings.c.steps).where(mine)).scalar_one_or_none() or []
     left = left[1:] if work.changes[CHANGE]["last"] else left

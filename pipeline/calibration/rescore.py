@@ -2,6 +2,7 @@
 
 Processes generations in order of id, a chunk per transaction, so that an interrupted run can start over and come to the
 same result. Skips, and reports, generations that are being worked on or whose pictures are not all available.
+What finishing made is judged along with its generation, where it can be, and decides nothing about it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -160,16 +161,17 @@ def _embedded(
     The model is not loaded for generations whose originals are gone.
     """
 
-    def sources(generations: Sequence[JudgedGeneration]) -> list[Source]:
+    def sources(generations: Sequence[JudgedGeneration], *, finished: bool = True) -> list[Source]:
         ids = dict.fromkeys(one for generation in generations for one in generation.character_ids)
-        pictures = [_source(resources, picture) for generation in generations for picture in generation.pictures]
-        return [*(source for one in ids for source in wanted[one]), *pictures]
+        pictures = [one for generation in generations for one in generation.pictures if finished or not one.finished]
+        return [*(source for one in ids for source in wanted[one]), *(_source(resources, one) for one in pictures)]
 
     whole = scoring.known(sources(chunk))
     if whole is not None:
         return [(generation, whole) for generation in chunk], []
-    # Workers of different precision share a batch; each generation was embedded by one of them.
-    known = {generation.id: scoring.known(sources([generation])) for generation in chunk}
+    # Workers of different precision share a batch; each generation was embedded by one of them, its finished picture
+    # perhaps by another: that is no reason to load the model.
+    known = {one.id: scoring.known(sources([one])) or scoring.known(sources([one], finished=False)) for one in chunk}
     unknown = [generation for generation in chunk if known[generation.id] is None]
     gone = {generation.id: _gone(resources, generation) for generation in unknown}
     rest = [generation for generation in unknown if gone[generation.id] is None]
@@ -185,7 +187,7 @@ def _gone(resources: Resources, generation: JudgedGeneration) -> str | None:
     """The key of an original that is certainly missing; with a bucket only a read can tell."""
     if resources.store.publishes:
         return None
-    for picture in generation.pictures:
+    for picture in (one for one in generation.pictures if not one.finished):
         try:
             path = resources.store.path_of(picture.r2_key)
         except BadInput:
@@ -217,9 +219,14 @@ def _rejudged(
         PictureLost: an original is gone; the others are not judged either, because they are compared with it.
         UnfitPicture: none of its pictures can be scored.
     """
-    pictures = [one for one in generation.pictures if _usable(one, embedded)]
-    if not pictures:
+    originals = [one for one in generation.pictures if not one.finished and _usable(one, embedded)]
+    if not originals:
         raise UnfitPicture("none of its pictures can be scored")
+    # Nothing is compared with a finished picture, so that one without an embedding keeps the verdict that it has.
+    finished = [
+        one for one in generation.pictures if one.finished and isinstance(embedded.outcomes.get(one.sha256), Embedding)
+    ]
+    pictures = [*originals, *finished]
     found: list[tuple[CharacterId, NewVerdict]] = []
     for one in generation.character_ids:
         against = reference_embeddings(embedded, wanted[one])
@@ -227,15 +234,20 @@ def _rejudged(
     if all(_same(picture, found) for picture in pictures):
         return None
     by_picture = [[new.verdict for _, new in found if new.asset_id == one.asset_id] for one in pictures]
-    winner = best_for_all(by_picture)
+    winner = best_for_all(by_picture[: len(originals)])
     passed = passed_by_all(by_picture[winner])
     return Rejudged(
         generation_id=generation.id,
         seen_at=generation.seen_at,
         found=found,
-        best=pictures[winner].asset_id,
+        best=originals[winner].asset_id,
         target=GenerationState.COMPLETED if passed else GenerationState.REJECTED,
         reason="; ".join(_told(whom[one]) for one in generation.character_ids),
+        finished={
+            one.asset_id: passed_by_all(verdicts)
+            for one, verdicts in zip(pictures, by_picture, strict=True)
+            if one.finished
+        },
     )
 
 

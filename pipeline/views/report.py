@@ -195,6 +195,7 @@ def _asset(
         width=asset["width"],
         height=asset["height"],
         best=asset["best"],
+        finished=asset["asset_type"] == "finished",
         text_alignment=asset["text_alignment"],
         aligned_by=threshold_origin.other_text_model(asset, verdict),
         like=rows.get(asset["near_duplicate_of"], "another picture") if asset["near_duplicate_of"] else None,

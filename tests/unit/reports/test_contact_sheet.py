@@ -157,6 +157,24 @@ def test_the_verdict_is_in_words(report: MakeReport) -> None:
     assert "The provider refused it." in words
 
 
+@pytest.mark.parametrize(
+    ("made", "finished", "said"),
+    [
+        ([0.95, 0.7], [0.9], "1 of 2 pictures passes. The finished picture passes."),
+        ([0.95, 0.9], [0.7], "All 2 pictures pass. The finished picture does not pass."),
+        ([0.95], [0.9], "style 0.10 above. The finished picture passes."),
+        ([0.95, 0.9], [0.9, 0.7], "All 2 pictures pass. 1 of 2 finished pictures passes."),
+    ],
+)
+def test_what_a_picture_was_finished_to_is_counted_apart(
+    report: MakeReport, asset: MakeAsset, made: list[float], finished: list[float], said: str
+) -> None:
+    assets = [asset(core, position) for position, core in enumerate(made)]
+    assets += [asset(core, best=False, finished=True, label=f"finished.{at}") for at, core in enumerate(finished)]
+    line = GenerationLine(position=0, prompt="a", state=S.COMPLETED, assets=assets)
+    assert said in Page(render(report(generations=[line]))).words
+
+
 def test_what_is_not_finished_is_listed_without_a_card(report: MakeReport) -> None:
     page = Page(render(report()))
     assert "1 prompt is not finished" in page.words
