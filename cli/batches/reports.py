@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,8 @@ from reports.generation_log import write_log
 from reports.records import Report
 from reports.report_files import as_json as report_document
 from reports.report_files import write_csv
+
+_NAMED = 5
 
 
 class Form(StrEnum):
@@ -187,6 +190,7 @@ def _say(terminal: Terminal, found: status.BatchStatus, done: Exported, folder: 
             "linked": done.linked,
             "unmarked": list(done.unmarked),
             "lost": list(done.lost),
+            "leftovers": [str(one) for one in done.leftovers],
             "log": str(done.log),
             "document": str(done.document),
         }
@@ -196,5 +200,18 @@ def _say(terminal: Terminal, found: status.BatchStatus, done: Exported, folder: 
     terminal.note(f"{done.written:,} pictures written below {folder}{linked}{kept}; log: {done.log}")
     for sentence in (*done.unmarked, *done.lost):
         terminal.note(sentence)
+    if done.leftovers:
+        terminal.note(_left(done.leftovers, folder))
     if done.lost:
         raise typer.Exit(ENDED_OTHERWISE)
+
+
+def _left(leftovers: Sequence[Path], folder: Path) -> str:
+    """What an earlier export left in the folder and this one would not write."""
+    named = ", ".join(str(one.relative_to(folder)) for one in leftovers[:_NAMED])
+    more = f" and {len(leftovers) - _NAMED:,} more" if len(leftovers) > _NAMED else ""
+    pictures = "1 picture" if len(leftovers) == 1 else f"{len(leftovers):,} pictures"
+    return (
+        f"{pictures} of an earlier export would not be written now: {named}{more};"
+        " nothing was deleted, so take away what you no longer want"
+    )

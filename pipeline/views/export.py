@@ -20,6 +20,7 @@ from domain.money import show
 from domain.states import GenerationState
 from pipeline.resources import Resources
 from pipeline.views import generations, status
+from pipeline.views.export_leftovers import REJECTED, leftovers
 from pipeline.views.export_names import DEFAULT_TEMPLATE, ExportNames, fit_name
 from pipeline.views.generations import Wanted
 from pipeline.views.provenance_record import record_of
@@ -61,6 +62,8 @@ class Exported:
         linked: of those written, the hard links.
         unmarked: a sentence for each picture whose file takes no record; its sidecar has it.
         lost: a sentence for each picture that could not be exported.
+        leftovers: pictures of the batch in the folder that this export would not write, such as what was rejected since
+            an earlier one; they are left there.
         log, document: the generations as CSV and as JSON.
     """
 
@@ -69,6 +72,7 @@ class Exported:
     linked: int
     unmarked: Sequence[str]
     lost: Sequence[str]
+    leftovers: Sequence[Path]
     log: Path
     document: Path
 
@@ -116,6 +120,7 @@ def export(resources: Resources, batch_id: BatchId, folder: Path, options: Expor
         if present[copy.target] is not _AtTarget.SAME:
             writer.write(copy)
     report = report_of(resources, batch_id)
+    known = {copy.target: (copy.record["generation_id"], copy.sha256) for copy in copies}
     log, document = _write_lists(resources, told, folder, copies, report)
     return Exported(
         written=writer.written,
@@ -123,6 +128,7 @@ def export(resources: Resources, batch_id: BatchId, folder: Path, options: Expor
         linked=writer.linked,
         unmarked=writer.unmarked,
         lost=writer.lost,
+        leftovers=leftovers(folder, str(batch_id), known, every_picture=options.every_picture),
         log=log,
         document=document,
     )
@@ -133,7 +139,7 @@ def _copies(told: Sequence[GenerationDetails], folder: Path, batch: str, options
     names = ExportNames(options.template, rows)
     for details, row in zip(told, rows, strict=True):
         accepted = details.generation["state"] == GenerationState.COMPLETED
-        place = folder if accepted else folder / "rejected"
+        place = folder if accepted else folder / REJECTED
         called, finished = generations.labels(details), generations.finished_pictures(details, passed=True)
         for asset in _chosen(details, every_picture=options.every_picture) if accepted or options.every_picture else []:
             label = called[asset["id"]] if options.every_picture else finished.get(asset["id"], "").replace(" ", "-")

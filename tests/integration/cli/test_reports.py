@@ -275,6 +275,36 @@ def test_a_new_verdict_renews_the_record_and_nothing_else(likeness: CommandLine,
     assert (found.record["checks"][0]["core"], found.match) == (0.91, Match.UNCHANGED)
 
 
+def test_what_was_rejected_since_an_earlier_export_is_named_and_left(
+    likeness: CommandLine, farm: Books, tmp_path: Path
+) -> None:
+    assert likeness.document("export", "farm", "out")["leftovers"] == []
+    farm.sql("UPDATE generations SET state = 'rejected' WHERE position = 0")
+    left = tmp_path / "out/Beach-day/0/farm-0000.png"
+    said = likeness.document("export", "farm", "out")
+    assert (said["written"], said["kept"], said["leftovers"]) == (0, 0, ["out/Beach-day/0/farm-0000.png"])
+    told = " ".join(likeness("export", "farm", "out").err.split())
+    assert "1 picture of an earlier export would not be written now: Beach-day/0/farm-0000.png; nothing was" in told
+    assert left.is_file()
+    assert likeness.document("export", "farm", "out", "--all")["leftovers"] == ["out/Beach-day/0/farm-0000.png"]
+    left.unlink()
+    assert likeness.document("export", "farm", "out", "--all")["leftovers"] == []
+    farm.sql("UPDATE generations SET state = 'completed' WHERE position = 0")
+    below = ["out/rejected/Beach-day/0/farm-0000-0.png", "out/rejected/Beach-day/0/farm-0000-1.png"]
+    assert likeness.document("export", "farm", "out", "--all")["leftovers"] == below
+
+
+def test_other_files_in_the_folder_of_an_export_are_nobodys_leftovers(
+    likeness: CommandLine, farm: Books, tmp_path: Path
+) -> None:
+    likeness.document("export", "farm", "out", "--names", "{theme}_{row}")
+    (tmp_path / "out/notes.png.json").write_text("no JSON", encoding="utf-8")
+    (tmp_path / "out/notes.png").write_bytes(b"mine")
+    (tmp_path / "out/list.txt.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "out/list.txt").write_bytes(b"mine")
+    assert likeness.document("export", "farm", "out")["leftovers"] == [], "it is there under another name too"
+
+
 def test_links_take_no_place_and_have_their_record_beside_them(
     likeness: CommandLine, farm: Books, tmp_path: Path
 ) -> None:
