@@ -44,9 +44,10 @@ def cost_command(
     form: Annotated[Form, typer.Option("--format", help="table, json or csv.", show_choices=False)] = Form.TABLE,
     as_json: AsJson = False,
 ) -> None:
-    """What was paid: per batch, in all, and on average for one charged call; with --by, also what is to come.
+    """What your batches have cost: each, in all, and on average for one charged call; with --by, also what is to come.
 
-    Without --by it also says what running batches will probably still cost, as their finished generations were charged.
+    The batches are those of LIKENESS_USER; only --by user covers all users. Without --by it also says what running
+    batches will probably still cost, as their finished generations were charged.
     """
     as_json = as_json or form is Form.JSON
     with open_terminal(as_json=as_json) as terminal:
@@ -61,7 +62,8 @@ def cost_command(
 
 
 def _by(terminal: Terminal, site: Opened, by: By, *, since: datetime | None, as_csv: bool) -> None:
-    parts = spending_sums.spending(site.resources, by, user_id=site.settings.user, since=since)
+    user = None if by is By.USER else site.settings.user
+    parts = spending_sums.spending(site.resources, by, user_id=user, since=since)
     everything = spending_sums.total(parts)
     if as_csv:
         _write_csv(parts, by)
@@ -70,6 +72,7 @@ def _by(terminal: Terminal, site: Opened, by: By, *, since: datetime | None, as_
     terminal.document(
         {
             "by": by.value,
+            "user_id": user,
             "since": None if since is None else since.date().isoformat(),
             "parts": [spending_sums.as_json(one) for one in parts],
             "total": spending_sums.as_json(everything),
@@ -87,7 +90,7 @@ def _by(terminal: Terminal, site: Opened, by: By, *, since: datetime | None, as_
     if not parts:
         terminal.show("nothing was paid, and nothing is set aside")
         return
-    terminal.show(_table(parts, everything, by))
+    terminal.show(_table(parts, everything, by, user=user))
     if bucket.files:
         terminal.show(
             f"bucket: {bucket.files:,} files of {bucket.bytes / 10**9:,.2f} GB, {dollars(bucket.month_usd)} a month at"
@@ -99,21 +102,25 @@ def _billed(bucket: StorageCost) -> str:
     return f"{dollars(bucket.billed_month_usd)} a month and {dollars(bucket.billed_writes_usd)}"
 
 
-def _table(parts: Sequence[Spending], everything: Spending, by: By) -> RenderableType:
+def _whose(user: str | None) -> str:
+    """The label of a total: two that differ may be about different users."""
+    return "all users" if user is None else f"all of {user}"
+
+
+def _table(parts: Sequence[Spending], everything: Spending, by: By, *, user: str | None) -> RenderableType:
     numbers = ("calls", "paid", "held", "doubt", "back", "to come", "accepted", "each")
     table = table_of(by.value, *numbers, numbers=numbers, giving=(by.value,))
     for one in parts:
-        table.add_row(*_cells(one))
-    if len(parts) > 1:
-        table.add_section()
-        table.add_row(*_cells(everything), style="bold")
+        table.add_row(*_cells(one, one.key))
+    table.add_section()
+    table.add_row(*_cells(everything, _whose(user)), style="bold")
     return table
 
 
-def _cells(one: Spending) -> list[RenderableType]:
+def _cells(one: Spending, label: str) -> list[RenderableType]:
     amounts = (one.charged_usd, one.held_usd, one.in_doubt_usd, one.released_usd, one.to_come_usd)
     return [
-        one_line(one.key),
+        one_line(label),
         f"{one.calls:,}",
         *(dollars(amount) if amount else "–" for amount in amounts),
         f"{one.accepted:,}",
@@ -130,17 +137,19 @@ def _write_csv(parts: Sequence[Spending], by: By) -> None:
 
 
 def _per_batch(terminal: Terminal, site: Opened, *, since: datetime | None) -> None:
-    costs = generations.costs(site.resources, user_id=site.settings.user, since=since)
+    user = site.settings.user
+    costs = generations.costs(site.resources, user_id=user, since=since)
     everything = generations.summed(costs)
-    foretold = forecast.forecasts(site.resources, user_id=site.settings.user)
+    foretold = forecast.forecasts(site.resources, user_id=user)
     terminal.document(
         {
+            "user_id": user,
             **_document(everything),
             "batches": [_of_batch(one) for one in costs],
             "forecasts": [forecast.as_json(one) for one in foretold],
         }
     )
-    terminal.show(_batches(costs, everything, since=since), *(Text(_foretold(one)) for one in foretold))
+    terminal.show(_batches(costs, everything, user=user, since=since), *(Text(_foretold(one)) for one in foretold))
 
 
 def _foretold(one: Forecast) -> str:
@@ -178,25 +187,24 @@ def _document(cost: Cost) -> dict[str, Any]:
     }
 
 
-def _batches(parts: Sequence[Cost], everything: Cost, *, since: datetime | None) -> RenderableType:
+def _batches(parts: Sequence[Cost], everything: Cost, *, user: str, since: datetime | None) -> RenderableType:
     """A line per batch, and the sum; `since` is the first day that was asked for."""
     if not parts:
         then = f" on {since:%Y-%m-%d} or later" if since else ""
-        return Text(f"no batch was made{then}, so nothing was paid")
+        return Text(f"{user} made no batch{then}, so nothing was paid")
     numbers = ("calls", "paid", "average", "not settled", "budget")
     table = table_of("batch", *numbers, numbers=numbers, giving=("batch",))
     for one in parts:
-        table.add_row(*_cost_row(one))
-    if len(parts) > 1:
-        table.add_section()
-        table.add_row(*_cost_row(everything), style="bold")
+        table.add_row(*_cost_row(one, one.name))
+    table.add_section()
+    table.add_row(*_cost_row(everything, _whose(user)), style="bold")
     return table
 
 
-def _cost_row(cost: Cost) -> list[RenderableType]:
+def _cost_row(cost: Cost, label: str) -> list[RenderableType]:
     open_usd: Decimal = cost.held_usd + cost.in_doubt_usd
     return [
-        one_line(cost.name),
+        one_line(label),
         f"{cost.paid:,}",
         dollars(cost.charged_usd),
         dollars(cost.average_usd),

@@ -15,10 +15,10 @@ __all__ = ["By", "Spending", "StorageCost", "as_json", "per_accepted", "spending
 _SUMS = ("charged_usd", "held_usd", "in_doubt_usd", "released_usd", "to_come_usd")
 
 
-def spending(resources: Resources, by: By, *, user_id: str, since: datetime | None = None) -> list[Spending]:
-    """Sums of this user's calls by their key; of everybody's, where they are by user."""
+def spending(resources: Resources, by: By, *, user_id: str | None, since: datetime | None = None) -> list[Spending]:
+    """Sums of this user's calls by their key, or of everybody's where `user_id` is None."""
     with resources.database.transaction() as connection:
-        return spending_by(connection, by, user_id=None if by is By.USER else user_id, since=since)
+        return spending_by(connection, by, user_id=user_id, since=since)
 
 
 def storage(resources: Resources) -> StorageCost:

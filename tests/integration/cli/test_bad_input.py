@@ -8,6 +8,7 @@ import pytest
 
 from providers.registry import STAND_IN_FIRST_LOOK
 from runtime.embedded.stack import Servers
+from tests.support.books import USER
 from tests.support.command_line import CommandLine, stand
 from tests.support.databases import Databases, url_of
 
@@ -211,7 +212,7 @@ def test_a_wrong_setting_is_told_in_words_of_ours(likeness: CommandLine, monkeyp
 def test_nothing_made_on_the_days_asked_for_is_said_so(likeness: CommandLine) -> None:
     assert (
         likeness("cost", "--since", "2999-01-01").out
-        == "no batch was made on 2999-01-01 or later, so nothing was paid\n"
+        == f"{USER} made no batch on 2999-01-01 or later, so nothing was paid\n"
     )
 
 

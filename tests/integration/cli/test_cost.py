@@ -97,6 +97,20 @@ def test_what_is_to_come_and_what_an_accepted_image_costs(likeness: CommandLine,
     assert Decimal(farm["to_come_usd"]) > 0
 
 
+def test_a_total_says_whose_it_is(likeness: CommandLine, messy: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIKENESS_USER", "ana")
+    assert "ana made no batch" in likeness("cost").out
+    messy.sql("UPDATE batches SET user_id = 'ana' WHERE name = 'meadow'")
+    messy.sql("UPDATE generations SET user_id = 'ana' WHERE batch_id = (SELECT id FROM batches WHERE name = 'meadow')")
+    for arguments, total in ((("cost",), "$0.02"), (("cost", "--by", "day"), "$0.02")):
+        said = next(line for line in likeness(*arguments).out.splitlines() if line.startswith("all of ana"))
+        assert total in said
+        assert likeness.document(*arguments)["user_id"] == "ana"
+    said = next(line for line in likeness("cost", "--by", "user").out.splitlines() if line.startswith("all users"))
+    assert "$0.10" in said
+    assert likeness.document("cost", "--by", "user")["user_id"] is None
+
+
 def test_nothing_is_booked_in_the_future(likeness: CommandLine, messy: Books) -> None:
     assert likeness.document("cost", "--by", "day", "--since", "2999-01-01")["parts"] == []
 
