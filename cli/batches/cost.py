@@ -24,6 +24,9 @@ from pipeline.views.spending_sums import By, Spending, StorageCost
 from reports.csv_cells import CellWriter
 from reports.wording import dollars
 
+#: In tables; null in documents and an empty cell in CSV, which are no character's name.
+_NO_CHARACTER = "(no character)"
+
 
 class Form(StrEnum):
     """How it is printed."""
@@ -111,7 +114,7 @@ def _table(parts: Sequence[Spending], everything: Spending, by: By, *, user: str
     numbers = ("calls", "paid", "held", "doubt", "back", "to come", "accepted", "each")
     table = table_of(by.value, *numbers, numbers=numbers, giving=(by.value,))
     for one in parts:
-        table.add_row(*_cells(one, one.key))
+        table.add_row(*_cells(one, one.key or _NO_CHARACTER))
     table.add_section()
     table.add_row(*_cells(everything, _whose(user)), style="bold")
     return table
@@ -133,7 +136,9 @@ def _write_csv(parts: Sequence[Spending], by: By) -> None:
     columns = [name for name in spending_sums.as_json(spending_sums.total(parts)) if name not in {"key", "numbers"}]
     writer = CellWriter(sys.stdout, line_end="\n")
     writer.writerow([by.value, *columns])
-    writer.writerows([one["key"], *("" if one[name] is None else one[name] for name in columns)] for one in documents)
+    writer.writerows(
+        [one["key"] or "", *("" if one[name] is None else one[name] for name in columns)] for one in documents
+    )
 
 
 def _per_batch(terminal: Terminal, site: Opened, *, since: datetime | None) -> None:

@@ -37,13 +37,14 @@ class Spending:
     """What one batch, provider, model, user, day (UTC) or character has cost.
 
     Args:
+        key: None where generations have no character, which no name can say, since a character may have any.
         calls: charged ones.
         released_usd: set aside for calls that came to nothing, and given back.
         to_come_usd: by the catalogue's prices, for generations that are not charged yet.
         accepted: generations with an accepted picture; on the day on which it was.
     """
 
-    key: str
+    key: str | None
     calls: int = 0
     charged_usd: Decimal = Decimal(0)
     held_usd: Decimal = Decimal(0)
@@ -62,12 +63,12 @@ def spending_by(
         user_id: None for everybody.
         since: charges and releases booked, holds made, and pictures accepted then or later.
     """
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    found: dict[str | None, dict[str, Any]] = defaultdict(dict)
     for sums in (_booked(by, since), _open(by, since), _pictures(by, since)):
         mine = sums if user_id is None else sums.where(batches.c.user_id == user_id)
         for row in connection.execute(mine).mappings():
             found[row["key"]] |= {name: value for name, value in row.items() if name != "key" and value is not None}
-    return [Spending(key=key, **found[key]) for key in sorted(found)]
+    return [Spending(key=key, **found[key]) for key in sorted(found, key=lambda key: (key is None, key or ""))]
 
 
 def bytes_in_bucket(connection: Connection) -> tuple[int, int]:
@@ -138,6 +139,6 @@ def _key(by: By, calls: FromClause, *, at: ColumnElement[Any]) -> Any:
         By.MODEL: calls.c.model,
         By.USER: batches.c.user_id,
         By.DAY: cast(func.date(func.timezone("UTC", at)), Text),
-        By.CHARACTER: func.coalesce(characters.c.name, "none"),
+        By.CHARACTER: characters.c.name,
     }
     return keys[by].label("key")

@@ -81,12 +81,22 @@ def test_it_is_the_ledger_to_the_cent_whatever_it_is_summed_by(likeness: Command
 
 
 def test_the_keys_are_those_that_a_studio_asks_about(likeness: CommandLine, messy: Books) -> None:
-    def keys(by: str) -> list[str]:
+    def keys(by: str) -> list[str | None]:
         return [one["key"] for one in likeness.document("cost", "--by", by)["parts"]]
 
     assert keys("batch") == ["=farm", "meadow"]
-    assert keys("character") == ["lulu", "none"]
+    assert keys("character") == ["lulu", None]
     assert len(keys("day")) == len(keys("user")) == len(keys("provider")) == 1
+
+
+def test_a_character_called_none_is_not_the_lack_of_one(likeness: CommandLine, messy: Books) -> None:
+    messy.sql("UPDATE characters SET name = 'none'")
+    parts = {one["key"]: one["calls"] for one in likeness.document("cost", "--by", "character")["parts"]}
+    assert parts == {"none": 4, None: 1}
+    table = likeness("cost", "--by", "character").out
+    assert [line.split()[0] for line in table.splitlines()[1:]][:2] == ["none", "(no"]
+    rows = csv.DictReader(io.StringIO(likeness("cost", "--by", "character", "--format", "csv").out))
+    assert {row["character"]: row["calls"] for row in rows} == {"none": "4", "": "1"}
 
 
 def test_what_is_to_come_and_what_an_accepted_image_costs(likeness: CommandLine, messy: Books) -> None:
