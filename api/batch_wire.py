@@ -75,7 +75,8 @@ class Batch(Wire):
     in_doubt_usd: str
     limit_usd: str | None
     remaining_usd: str | None
-    avg_cost_per_image_usd: str | None
+    avg_cost_per_image_usd: str | None = Field(description="charged per accepted picture; null before the first")
+    usd_per_call: str | None = Field(description="charged per charged call; null before the first")
     wall_s: float
     paused: str | None
     stopped: str | None

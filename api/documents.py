@@ -140,6 +140,7 @@ def batch(status: BatchStatus, acts: list[Act] | None = None) -> batch_wire.Batc
         limit_usd=show(row.limit_usd),
         remaining_usd=show(status.remaining_usd),
         avg_cost_per_image_usd=show(status.avg_cost_per_image_usd),
+        usd_per_call=show(status.usd_per_call),
         wall_s=round(status.progress.wall_s, 3),
         paused=row.paused_reason,
         stopped=row.stopped_reason,

@@ -115,7 +115,10 @@ class Batch:
         ]
 
     def get_cost_summary(self) -> dict[str, int | float | None]:
-        """What the batch has cost: `images_generated` (charged calls), `total_cost`, `avg_cost_per_image`."""
+        """What the batch has cost: `images_generated` (charged calls), `total_cost`, `avg_cost_per_image`.
+
+        The average is per charged call, and not per accepted picture.
+        """
         every = generations.costs(self._connection.resources, user_id=self._connection.user)
         return generations.cost_summary(next(one for one in every if one.batch_id == self.id))
 

@@ -160,6 +160,7 @@ class Report:
         accepted: generations in state `completed`.
         limit_usd: the budget, or None without a limit.
         avg_cost_per_image_usd: charged over accepted, or None before the first.
+        usd_per_call: charged over charged calls, or None before the first.
         spend: running total at the time of each charge, in order of time.
         thresholds: the thresholds and their origin; a sentence without full stop, or None.
         remark: a sentence shown behind the outcome, or None.
@@ -182,6 +183,7 @@ class Report:
     in_doubt_usd: Decimal = Decimal(0)
     limit_usd: Decimal | None = None
     avg_cost_per_image_usd: Decimal | None = None
+    usd_per_call: Decimal | None = None
     generations: Sequence[GenerationLine] = ()
     spend: Sequence[tuple[datetime, Decimal]] = ()
     thresholds: str | None = None

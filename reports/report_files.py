@@ -57,6 +57,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "in_doubt_usd": show(report.in_doubt_usd),
         "limit_usd": show(report.limit_usd),
         "avg_cost_per_image_usd": show(report.avg_cost_per_image_usd),
+        "usd_per_call": show(report.usd_per_call),
         "character": report.character,
         "thresholds": report.thresholds,
         "overdue": list(report.overdue),

@@ -53,7 +53,8 @@ def end_table(report: Report) -> RenderableType:
         table.add_row("held", dollars(report.held_usd))
     if report.in_doubt_usd:
         table.add_row("in doubt", Text(dollars(report.in_doubt_usd), style="magenta"))
-    table.add_row("average cost", dollars(report.avg_cost_per_image_usd))
+    table.add_row("per accepted picture", dollars(report.avg_cost_per_image_usd))
+    table.add_row("per call", dollars(report.usd_per_call))
     table.add_row("wall time", duration_text(report.wall_s))
     return Group(Text(outcome(report), style="bold"), table)
 

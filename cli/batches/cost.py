@@ -181,11 +181,13 @@ def _of_batch(cost: Cost) -> dict[str, object]:
 
 
 def _document(cost: Cost) -> dict[str, Any]:
-    """The owner's three names, as exact strings and as numbers, and what is not settled yet beside them."""
+    """The owner's three names, as exact strings and as numbers, the other average, and what is not settled."""
     return {
         "images_generated": cost.paid,
         "total_cost": show(cost.charged_usd),
         "avg_cost_per_image": show(cost.average_usd),
+        "accepted": cost.accepted,
+        "usd_per_accepted": show(cost.per_accepted_usd),
         "held_usd": show(cost.held_usd),
         "in_doubt_usd": show(cost.in_doubt_usd),
         "numbers": generations.cost_summary(cost),
@@ -197,7 +199,7 @@ def _batches(parts: Sequence[Cost], everything: Cost, *, user: str, since: datet
     if not parts:
         then = f" on {since:%Y-%m-%d} or later" if since else ""
         return Text(f"{user} made no batch{then}, so nothing was paid")
-    numbers = ("calls", "paid", "average", "not settled", "budget")
+    numbers = ("calls", "paid", "per call", "per accepted", "not settled", "budget")
     table = table_of("batch", *numbers, numbers=numbers, giving=("batch",))
     for one in parts:
         table.add_row(*_cost_row(one, one.name))
@@ -213,6 +215,7 @@ def _cost_row(cost: Cost, label: str) -> list[RenderableType]:
         f"{cost.paid:,}",
         dollars(cost.charged_usd),
         dollars(cost.average_usd),
+        dollars(cost.per_accepted_usd),
         dollars(open_usd) if open_usd else "–",
         dollars(cost.limit_usd),
     ]

@@ -49,7 +49,8 @@ def progress(found: BatchStatus) -> list[RenderableType]:
         "in doubt": dollars(batch.in_doubt_usd) if batch.in_doubt_usd else None,
         "budget": dollars(batch.limit_usd) if batch.limit_usd is not None else None,
         "remaining": dollars(found.remaining_usd) if batch.limit_usd is not None else None,
-        "average cost": dollars(found.avg_cost_per_image_usd) if found.accepted else None,
+        "per accepted picture": dollars(found.avg_cost_per_image_usd) if found.accepted else None,
+        "per call": dollars(found.usd_per_call) if found.progress.paid else None,
         "wall time": duration_text(found.progress.wall_s),
     }
     for label, value in money.items():

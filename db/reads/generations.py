@@ -276,11 +276,17 @@ def jobs_of_other_batches(connection: Connection, batch_id: BatchId) -> set[str]
 
 
 def cost_of(connection: Connection, *, user_id: str, since: datetime | None = None) -> list[dict[str, Any]]:
-    """Per batch: charged, held, in doubt, limit, and how many attempts were charged."""
+    """Per batch: charged, held, in doubt, limit, how many attempts were charged, and how many pictures accepted."""
     charged = (
         select(attempts.c.batch_id, func.count().label("paid"))
         .where(attempts.c.hold_state == HoldState.CHARGED)
         .group_by(attempts.c.batch_id)
+        .subquery()
+    )
+    accepted = (
+        select(generations.c.batch_id, func.count().label("accepted"))
+        .where(generations.c.state == GenerationState.COMPLETED)
+        .group_by(generations.c.batch_id)
         .subquery()
     )
     statement = (
@@ -292,9 +298,11 @@ def cost_of(connection: Connection, *, user_id: str, since: datetime | None = No
             batches.c.in_doubt_usd,
             batches.c.limit_usd,
             func.coalesce(charged.c.paid, 0).label("paid"),
+            func.coalesce(accepted.c.accepted, 0).label("accepted"),
             extract("epoch", batches.c.created_at).label("created"),
         )
         .outerjoin(charged, charged.c.batch_id == batches.c.id)
+        .outerjoin(accepted, accepted.c.batch_id == batches.c.id)
         .where(batches.c.user_id == user_id)
         .order_by(batches.c.created_at.desc())
     )

@@ -143,11 +143,13 @@ class Cost:
     Args:
         batch_id: None for the total.
         paid: number of charged calls.
+        accepted: generations with an accepted picture.
     """
 
     batch_id: BatchId | None = None
     name: str
     paid: int
+    accepted: int
     charged_usd: Decimal
     held_usd: Decimal
     in_doubt_usd: Decimal
@@ -157,6 +159,11 @@ class Cost:
     def average_usd(self) -> Decimal | None:
         """Average per charged call; None before the first."""
         return self.charged_usd / self.paid if self.paid else None
+
+    @property
+    def per_accepted_usd(self) -> Decimal | None:
+        """Charged per accepted picture; None before the first."""
+        return self.charged_usd / self.accepted if self.accepted else None
 
 
 def costs(resources: Resources, *, user_id: str, since: datetime | None = None) -> list[Cost]:
@@ -172,6 +179,7 @@ def costs(resources: Resources, *, user_id: str, since: datetime | None = None) 
             batch_id=row["id"],
             name=row["name"],
             paid=row["paid"],
+            accepted=row["accepted"],
             charged_usd=row["charged_usd"],
             held_usd=row["held_usd"],
             in_doubt_usd=row["in_doubt_usd"],
@@ -185,6 +193,7 @@ def summed(parts: list[Cost]) -> Cost:
     return Cost(
         name="all",
         paid=sum(one.paid for one in parts),
+        accepted=sum(one.accepted for one in parts),
         charged_usd=sum((one.charged_usd for one in parts), Decimal(0)),
         held_usd=sum((one.held_usd for one in parts), Decimal(0)),
         in_doubt_usd=sum((one.in_doubt_usd for one in parts), Decimal(0)),
@@ -192,7 +201,7 @@ def summed(parts: list[Cost]) -> Cost:
 
 
 def cost_summary(cost: Cost) -> dict[str, int | float | None]:
-    """The three figures of the owner's `get_cost_summary()`, as plain numbers."""
+    """The three figures of the owner's `get_cost_summary()`, as plain numbers; the average is per charged call."""
     average = cost.average_usd
     return {
         "images_generated": cost.paid,

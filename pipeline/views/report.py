@@ -82,6 +82,7 @@ def _report(
         in_doubt_usd=status.batch.in_doubt_usd,
         limit_usd=status.batch.limit_usd,
         avg_cost_per_image_usd=status.avg_cost_per_image_usd,
+        usd_per_call=status.usd_per_call,
         generations=lines,
         spend=spend,
         thresholds=thresholds,

@@ -55,6 +55,11 @@ class BatchStatus:
         return self.batch.charged_usd / self.accepted if self.accepted else None
 
     @property
+    def usd_per_call(self) -> Decimal | None:
+        """Charged per charged call, whatever became of it; None before the first."""
+        return self.batch.charged_usd / self.progress.paid if self.progress.paid else None
+
+    @property
     def over(self) -> bool:
         """Whether nothing happens any more by itself: all final and finished, stopped, or paused with nothing live."""
         if self.progress.unfinished == 0 and self.progress.finishing == 0:
@@ -88,6 +93,7 @@ class BatchStatus:
             "limit_usd": show(self.batch.limit_usd),
             "remaining_usd": show(self.remaining_usd),
             "avg_cost_per_image_usd": show(self.avg_cost_per_image_usd),
+            "usd_per_call": show(self.usd_per_call),
             "wall_s": round(self.progress.wall_s, 3),
             "stopped": self.batch.stopped_reason,
             "paused": self.batch.paused_reason,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,22 @@ def test_the_owner_s_three_figures_are_numbers_too(likeness: CommandLine, messy:
     said = likeness.document("cost")
     assert said["numbers"] == {"images_generated": 5, "total_cost": 0.1, "avg_cost_per_image": 0.02}
     assert said["total_cost"] == "0.10"
+
+
+def test_an_average_says_what_it_is_an_average_of(likeness: CommandLine, messy: Books) -> None:
+    said = likeness.document("cost")
+    assert (said["avg_cost_per_image"], said["accepted"], said["usd_per_accepted"][:6]) == ("0.02", 3, "0.0333")
+    header, *lines = likeness("cost").out.splitlines()
+    assert "per call  per accepted" in header
+    total = next(line for line in lines if line.startswith("all of"))
+    assert total.split()[4:7] == ["$0.10", "$0.02", "$0.0333"]
+    status = likeness.document("status", "=farm")
+    assert (status["avg_cost_per_image_usd"], status["usd_per_call"]) == ("0.04", "0.02")
+    words = " ".join(likeness("status", "=farm").out.split())
+    assert "per accepted picture $0.04 per call $0.02" in words
+    likeness("report", "=farm", "--format", "json", "--out", "farm.json")
+    report = json.loads(Path("farm.json").read_text(encoding="utf-8"))
+    assert (report["avg_cost_per_image_usd"], report["usd_per_call"]) == ("0.04", "0.02")
 
 
 def test_what_the_rest_will_cost_is_learned_from_what_is_finished(
