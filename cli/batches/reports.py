@@ -49,7 +49,10 @@ def report_command(
     batch: Batch,
     out: Annotated[
         Path | None,
-        typer.Option(help="Where it goes; `report` with the ending of its format by default.", show_default=False),
+        typer.Option(
+            help="Where it goes; `report` with the ending of its format by default, - for standard output (csv, json).",
+            show_default=False,
+        ),
     ] = None,
     form: Annotated[
         ReportForm, typer.Option("--format", help="html, pdf, csv or json.", show_choices=False)
@@ -57,14 +60,44 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """Write a batch's report: pictures, scores, verdicts, cost, charts, in a page that needs no server or network."""
-    with open_terminal(as_json=as_json) as terminal, looked_at() as site:
+    with open_terminal(as_json=as_json) as terminal:
+        if str(out) == "-":
+            _refuse_no_text(form, as_json=as_json)
+        _report(terminal, batch, out, form)
+
+
+def _report(terminal: Terminal, batch: str, out: Path | None, form: ReportForm) -> None:
+    with looked_at() as site:
         found = status.find(site.resources, batch, user_id=site.settings.user)
+        record = report_of(site.resources, found.batch.id)
+        if str(out) == "-":
+            _print_report(record, form)
+            return
         path = out or Path(f"report.{form.value}")
-        folder = _write_report(report_of(site.resources, found.batch.id), path, form)
+        folder = _write_report(record, path, form)
         terminal.document(
             {**found.as_json(), "report": str(path), "format": form.value, "pictures": folder and str(folder)}
         )
         terminal.note(f"report: {path}" + (f", with its pictures in {folder}" if folder else ""))
+
+
+def _refuse_no_text(form: ReportForm, *, as_json: bool) -> None:
+    """Refuse a report to standard output that is no text to read on, or stands beside another document there."""
+    if form not in {ReportForm.CSV, ReportForm.JSON}:
+        raise BadInput(f"a report as {form.value} goes to a file: name one, or say --format csv or --format json")
+    if as_json:
+        raise BadInput("--out - and --json both want standard output; leave one of them out")
+
+
+def _print_report(record: Report, form: ReportForm) -> None:
+    if form is ReportForm.CSV:
+        write_csv(record, sys.stdout)
+    else:
+        sys.stdout.write(_json_text(record))
+
+
+def _json_text(record: Report) -> str:
+    return json.dumps(report_document(record), ensure_ascii=False, indent=1) + "\n"
 
 
 def _write_report(record: Report, path: Path, form: ReportForm) -> Path | None:
@@ -83,7 +116,7 @@ def _write_report(record: Report, path: Path, form: ReportForm) -> Path | None:
         with path.open("w", encoding="utf-8", newline="") as file:
             write_csv(record, file)
     else:
-        path.write_text(json.dumps(report_document(record), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        path.write_text(_json_text(record), encoding="utf-8")
     return None
 
 

@@ -176,6 +176,25 @@ def test_a_report_is_csv_and_json_too(likeness: CommandLine, farm: Books, tmp_pa
     assert {"generation", "validation"} <= set(told["generations"][0]["stage_s"])
 
 
+def test_a_report_for_programs_goes_to_standard_output_too(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
+    for form in ("csv", "json"):
+        likeness("report", "farm", "--format", form, "--out", f"farm.{form}")
+        ended = likeness("report", "farm", "--format", form, "--out", "-")
+        assert ended.code == 0
+        assert _timeless(ended.out) == _timeless((tmp_path / f"farm.{form}").read_text(encoding="utf-8"))
+        refused = likeness.document("report", "farm", "--format", form, "--out", "-", code=2)
+        assert "both want" in refused["error"]["message"]
+    for form in ("html", "pdf"):
+        refusal = f"a report as {form} goes to a file: name one, or say --format csv or --format json"
+        assert likeness("report", "farm", "--format", form, "--out", "-").err == f"error: {refusal}\n"
+    assert not (tmp_path / "-").exists()
+
+
+def _timeless(report: str) -> list[str]:
+    """The lines but the one that says how long the batch has taken up to now."""
+    return [line for line in report.splitlines() if "wall_s" not in line]
+
+
 def test_a_report_is_printed_where_a_browser_is(likeness: CommandLine, farm: Books, tmp_path: Path) -> None:
     if not any(map(shutil.which, BROWSERS)):
         reason = "no Chromium on this machine"
