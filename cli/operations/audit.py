@@ -60,7 +60,7 @@ def _tell(terminal: Terminal, found: Sequence[str], lanes: Sequence[LaneFigures]
         if lane.unreachable is not None:
             terminal.note(f"lane {lane.lane!r} was not compared: {lane.unreachable}")
     if not found:
-        terminal.out.print("the books add up: batches, ledger, attempts and states tell one details")
+        terminal.out.print("the books add up: batches, ledger, attempts and states tell one story")
 
 
 def _row(lane: LaneFigures) -> tuple[str, ...]:

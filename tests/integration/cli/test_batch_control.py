@@ -172,6 +172,7 @@ def test_an_audit_that_cannot_reach_a_service_says_so_and_one_offline_asks_nobod
 ) -> None:
     books.generating()
     assert likeness.document("audit", "--offline") == {"differences": [], "lanes": []}
+    assert "the books add up: batches, ledger, attempts and states tell one story" in likeness("audit", "--offline").out
     (lane,) = likeness.document("audit", code=3)["lanes"]
     assert lane["unreachable"] is not None
     assert "was not compared" in likeness("audit").err
