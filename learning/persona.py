@@ -39,6 +39,9 @@ _IDLE: Final = frozenset(
     )
 )
 
+#: Instead of a name: the persona whose words are nearest to the prompt.
+AUTO: Final = "auto"
+
 
 class Source(StrEnum):
     """What a persona was made from."""

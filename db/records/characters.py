@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, null, select, true, update
 
 from db.ids import new_id
+from db.records.names_in_words import known_names
 from db.schema import characters
 from db.schema_checks import character_references, threshold_versions
 from domain.access import LOCAL_TEAM
@@ -163,14 +164,12 @@ def find(connection: Connection, name: str, *, team: str = LOCAL_TEAM) -> Charac
     """The team's character of that name.
 
     Raises:
-        UnknownThing: there is none; those that the team has are listed.
+        UnknownThing: there is none; the first of those that the team has are listed.
     """
     mine = (characters.c.team == team) & characters.c.removed_at.is_(None)
     found = connection.execute(select(characters.c.id).where(mine, characters.c.name == name)).scalar_one_or_none()
     if found is None:
-        of_team = select(characters.c.name).where(mine).order_by(characters.c.name).limit(10)
-        names = connection.execute(of_team).scalars().all()
-        hint = f"there are {', '.join(map(repr, names))}" if names else "add it with `likeness character add`"
+        hint = known_names(connection, characters.c.name, mine) or "add it with `likeness character add`"
         raise UnknownThing(f"there is no character {name!r}; {hint}")
     return get(connection, CharacterId(found))
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.ids import new_id
+from db.records.names_in_words import known_names
 from db.schema_learning import personas
 from db.texts import storable_json
 from domain.errors import UnknownThing
@@ -28,17 +29,14 @@ def find(connection: Connection, name: str, *, team: str) -> Mapping[str, Any]:
     """The document of a persona.
 
     Raises:
-        UnknownThing: there is none; those that the team has are listed.
+        UnknownThing: there is none; the first of those that the team has are listed.
     """
     document: Mapping[str, Any] | None = connection.execute(
         select(personas.c.document).where(personas.c.team == team, personas.c.name == name)
     ).scalar_one_or_none()
     if document is None:
-        names = connection.execute(
-            select(personas.c.name).where(personas.c.team == team).order_by(personas.c.name).limit(10)
-        ).scalars()
-        there = ", ".join(map(repr, names))
-        hint = f"there are {there}" if there else "make one with `likeness persona create`"
+        there = known_names(connection, personas.c.name, personas.c.team == team)
+        hint = there or "make one with `likeness persona create`"
         raise UnknownThing(f"there is no persona {name!r}; {hint}")
     return document
 

@@ -20,6 +20,7 @@ from domain.finishing import FINISH, in_words, read_finish
 from domain.ids import canonical, identity_with
 from domain.preparation import WISHES
 from domain.routing import Routing
+from learning.persona import AUTO
 from pipeline.characters.character_names import BETWEEN, find_all, join_names
 from pipeline.characters.references import (
     SentReference,
@@ -39,7 +40,6 @@ from pipeline.intake.reference_looks import Named, addresses_in, addresses_in_pr
 from pipeline.intake.row_inputs import RowInputs
 from pipeline.intake.stage_wishes import calls_words, check_written
 from pipeline.learning import personas
-from pipeline.preparing.persona_words import AUTO
 from pipeline.preparing.words_price import NO_WORDS, most_usd
 from pipeline.requests.draft_requests import draft
 from pipeline.requests.finishing_calls import check_wish

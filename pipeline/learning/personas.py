@@ -12,6 +12,7 @@ from domain.access import LOCAL_TEAM
 from domain.errors import BadInput
 from learning.opinions import liking_of
 from learning.persona import (
+    AUTO,
     Match,
     Persona,
     Source,
@@ -183,6 +184,16 @@ def _direction(resources: Resources, liked: Sequence[str], disliked: Sequence[st
 
 
 def _kept(resources: Resources, persona: Persona, *, team: str) -> Persona:
+    """Keep it under its name.
+
+    Raises:
+        BadInput: the name is a keyword of `--persona`, so that nobody could choose this one.
+    """
+    if persona.name.casefold() == AUTO:
+        raise BadInput(
+            f"a persona cannot be called {persona.name!r}: `--persona {AUTO}` chooses the persona that is nearest"
+            " to the prompt; take another name"
+        )
     with resources.database.transaction() as connection:
         personas.put(connection, persona.name, as_document(persona), digest=persona.digest, team=team)
     return persona

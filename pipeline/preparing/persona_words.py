@@ -4,12 +4,10 @@ from typing import Any, Final
 
 from domain.errors import BadInput
 from domain.preparation import OFF, Added, Known, Place, StageOutcome
-from learning.persona import Persona, influence
+from learning.persona import AUTO, Persona, influence
 from pipeline.learning import personas
 from pipeline.resources import Resources
 
-#: Instead of a name: the persona whose words are nearest to the prompt.
-AUTO: Final = "auto"
 _STRENGTH: Final = 0.5
 _SHOWN: Final = 5
 

@@ -8,6 +8,7 @@ from db.records import closed_loop
 from domain.errors import BadInput
 from domain.preparation import OFF, Added, Known
 from domain.routing import Routing
+from learning.persona import AUTO
 from pipeline.characters.references import character_of
 from pipeline.learning import routing
 from pipeline.preparing import enhancement, persona_words
@@ -62,11 +63,7 @@ def route(resources: Resources, known: Known) -> Added:
 
 def _in_the_dialect_of(resources: Resources, known: Known, model: str) -> Composed | None:
     """What was composed for another model, composed anew; None where it stays as it is."""
-    if (
-        not known.candidates
-        or model == load().get(known.model).name
-        or known.wishes.get("persona") == persona_words.AUTO
-    ):
+    if not known.candidates or model == load().get(known.model).name or known.wishes.get("persona") == AUTO:
         return None
     if enhancement.by_llm(known):
         return None

@@ -10,6 +10,7 @@ from domain.errors import BadInput, UnknownThing
 from domain.feedback import FeedbackType
 from domain.ids import GenerationId
 from learning.persona import Source, as_document
+from pipeline.characters import definitions
 from pipeline.learning import personas
 from pipeline.operator import feedback
 from pipeline.preparing import prepare
@@ -32,6 +33,29 @@ def made(runner: StepRunner) -> views.GenerationDetails:
     runner.collect(attempt_id)
     (row,) = runner.books.rows(generations)
     return views.find(runner.resources, str(row.id), user_id=USER)
+
+
+@pytest.mark.parametrize("name", ["auto", "Auto"])
+def test_a_persona_that_nobody_could_choose_is_refused(runner: StepRunner, name: str) -> None:
+    with pytest.raises(BadInput, match="chooses the persona that is nearest"):
+        personas.from_description(runner.resources, name, "muted earth tones")
+    ann = personas.from_description(runner.resources, "ann", "muted earth tones")
+    with pytest.raises(BadInput, match="chooses the persona that is nearest"):
+        personas.keep_document(runner.resources, as_document(ann), name=name)
+    assert [one.name for one in personas.list_all(runner.resources)] == ["ann"]
+
+
+def test_a_name_that_is_missing_is_told_with_how_many_there_are(runner: StepRunner) -> None:
+    for at in range(12):
+        personas.from_description(runner.resources, f"ann {at:02}", "linen")
+        runner.books.character(f"lulu {at:02}")
+        if at == 9:
+            with pytest.raises(UnknownThing, match=r"'ann 09'$"):
+                personas.find(runner.resources, "bob")
+    with pytest.raises(UnknownThing, match=r"'ann 09' and 2 more$"):
+        personas.find(runner.resources, "bob")
+    with pytest.raises(UnknownThing, match=r"'lulu 09' and 2 more$"):
+        definitions.find(runner.resources, "bob")
 
 
 def test_the_words_of_a_persona_stand_in_the_prompt_and_in_the_record(runner: StepRunner) -> None:
