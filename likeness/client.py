@@ -297,6 +297,8 @@ class Connection(Characters, SingleGenerations):
             for warning in plan.warnings:
                 log.warning("%s", warning)
             written = commit(self.resources, plan)
+        for warning in written.warnings:
+            log.warning("%s", warning)
         self._tend()
         return Batch(self, written.batch_id, order.name)
 

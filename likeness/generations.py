@@ -82,6 +82,8 @@ def make(resources: Resources, single: Single, *, user_id: str) -> tuple[BatchId
     for warning in plan.warnings:
         log.warning("%s", warning)
     written = commit(resources, plan)
+    for warning in written.warnings:
+        log.warning("%s", warning)
     return written.batch_id, order.name, translated
 
 

@@ -130,6 +130,8 @@ def _generate(site: Opened, single: Single, terminal: Terminal, *, wait: bool) -
     for said in (*translated, *plan.warnings):
         terminal.note(f"note: {said}")
     written = commit(site.resources, plan)
+    for said in written.warnings:
+        terminal.note(f"note: {said}")
     if wait:
         _watch(site, written.batch_id, terminal)
     (details,) = generations.page(site.resources, Wanted(batch_id=written.batch_id, user_id=order.user_id))
