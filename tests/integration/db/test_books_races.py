@@ -133,6 +133,7 @@ def _still_rejected(seen: JudgedGeneration) -> Rejudged:
         seen_at=seen.seen_at,
         found=[(character, new)],
         best=picture.asset_id,
+        finished={},
         target=GenerationState.REJECTED,
         reason="a test",
     )
