@@ -34,24 +34,24 @@ class Act:
     detail: Mapping[str, Any]
 
 
-def note(  # noqa: PLR0913 -- the columns of one row, each by its name
+def note(
     connection: Connection,
     *,
     team: str,
-    batch_id: BatchId | None,
-    generation_id: GenerationId | None,
-    actor: str,
-    key_name: str | None,
+    by: Actor,
     act: str,
+    batch_id: BatchId | None = None,
+    generation_id: GenerationId | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
+    """Write down what somebody did: to a generation, to a batch, or to neither."""
     connection.execute(
         insert(acts).values(
             team=team,
             batch_id=batch_id,
             generation_id=generation_id,
-            actor=storable(actor)[:400],
-            key_name=key_name,
+            actor=storable(by.name)[:400],
+            key_name=by.key_name,
             act=act,
             detail=storable_json(detail or {}),
         )
@@ -66,35 +66,8 @@ def note_change(
     Args:
         by: a name alone: without a key; None: nobody is named, and nothing is written.
     """
-    if by is None:
-        return
-    who = Actor(name=by) if isinstance(by, str) else by
-    note(
-        connection,
-        team=team,
-        batch_id=None,
-        generation_id=None,
-        actor=who.name,
-        key_name=who.key_name,
-        act=act,
-        detail=detail,
-    )
-
-
-def note_enqueued(
-    connection: Connection, batch_id: BatchId, *, team: str, by: Actor, detail: Mapping[str, Any]
-) -> None:
-    """Write down that somebody put rows into a batch, or gave it another budget with them."""
-    note(
-        connection,
-        team=team,
-        batch_id=batch_id,
-        generation_id=None,
-        actor=by.name,
-        key_name=by.key_name,
-        act="enqueued",
-        detail=detail,
-    )
+    if by is not None:
+        note(connection, team=team, by=Actor(name=by) if isinstance(by, str) else by, act=act, detail=detail)
 
 
 def note_doubt(connection: Connection, work: Work, *, by: str | None, detail: Mapping[str, Any]) -> None:
@@ -104,11 +77,10 @@ def note_doubt(connection: Connection, work: Work, *, by: str | None, detail: Ma
     note(
         connection,
         team=connection.execute(select(batches.c.team).where(batches.c.id == work.batch_id)).scalar_one(),
+        by=Actor(name=by),
+        act="doubt settled",
         batch_id=work.batch_id,
         generation_id=work.generation_id,
-        actor=by,
-        key_name=None,
-        act="doubt settled",
         detail={"attempt": str(work.attempt_id), **detail},
     )
 

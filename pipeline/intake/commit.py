@@ -59,7 +59,7 @@ def commit(resources: Resources, plan: Plan) -> Enqueued:
             batches.set_try_policy(connection, batch_id, policy)
         # Last, since it locks the batch's row as the budget does.
         by, detail = order.by or Actor(name=order.user_id), {"new": written.new, "limitUsd": show(order.limit_usd)}
-        acts.note_enqueued(connection, batch_id, team=order.team, by=by, detail=detail)
+        acts.note(connection, team=order.team, by=by, act="enqueued", batch_id=batch_id, detail=detail)
     resources.traces.batch(batch_id, rows=written.new, since=began)
     if plan.prepares:
         publish_waiting(resources)

@@ -69,16 +69,14 @@ def note_act(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down which member did what, by which key."""
-    by = actor_of(key, user_id=user_id)
     with resources.database.transaction() as connection:
         acts.note(
             connection,
             team=key.team,
+            by=actor_of(key, user_id=user_id),
+            act=act,
             batch_id=batch_id,
             generation_id=generation_id,
-            actor=by.name,
-            key_name=by.key_name,
-            act=act,
             detail=detail,
         )
 
@@ -97,10 +95,9 @@ def note_act_here(
         acts.note(
             connection,
             team=LOCAL_TEAM if batch_id is None else batches.get(connection, batch_id).team,
+            by=Actor(name=user),
+            act=act,
             batch_id=batch_id,
             generation_id=generation_id,
-            actor=user,
-            key_name=None,
-            act=act,
             detail=detail,
         )

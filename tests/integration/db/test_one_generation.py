@@ -7,6 +7,7 @@ from uuid import uuid4
 from db.reads import generations, one_generation
 from db.reads.generations import Wanted
 from db.records import acts, deletions
+from domain.access import Actor
 from domain.ids import BatchId, GenerationId
 from tests.support.books import Books
 from tests.support.finished import collect, judge, picture
@@ -30,8 +31,7 @@ def test_one_statement_tells_what_the_tables_tell(books: Books, home: Path) -> N
                 team="local",
                 batch_id=BatchId(batch_id),
                 generation_id=GenerationId(one.generation_id),
-                actor="ana",
-                key_name=None,
+                by=Actor(name="ana"),
                 act=act,
                 detail={"rating": 4.5},
             )
