@@ -78,13 +78,18 @@ def claim(connection: Connection, *, limit: int, lease: timedelta) -> list[Webho
     return [WebhookRow(**row) for row in connection.execute(claimed).mappings()]
 
 
-def delivered(connection: Connection, batch_id: BatchId, number: int) -> None:
-    """The receiver took the event; the next one is due at once."""
-    connection.execute(
+def delivered(connection: Connection, batch_id: BatchId, number: int, *, before: int) -> bool:
+    """The receiver took the event; the next one is due at once. False where somebody has asked for a replay meanwhile.
+
+    Args:
+        before: the last event that was taken before this one.
+    """
+    noted = connection.execute(
         update(batch_webhooks)
-        .where(_one(batch_id), batch_webhooks.c.delivered < number)
+        .where(_one(batch_id), batch_webhooks.c.delivered == before)
         .values(delivered=number, tries=0, failing_since=None, last_error=None)
     )
+    return noted.rowcount > 0
 
 
 def free(connection: Connection, batch_id: BatchId) -> None:

@@ -88,7 +88,9 @@ def deliver(resources: Resources, webhook: WebhookRow, *, send: Send) -> int:
             _note_failure(resources, webhook, tries=0 if taken else webhook.tries, error=str(failure))
             return taken
         with resources.database.transaction() as connection:
-            batch_webhooks.delivered(connection, webhook.batch_id, event.number)
+            last = waiting[taken - 1].number if taken else webhook.delivered
+            if not batch_webhooks.delivered(connection, webhook.batch_id, event.number, before=last):
+                return taken + 1
     with resources.database.transaction() as connection:
         batch_webhooks.free(connection, webhook.batch_id)
     return len(waiting)

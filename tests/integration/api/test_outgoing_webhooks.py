@@ -149,6 +149,20 @@ def test_after_a_day_it_is_given_up_until_somebody_asks_for_it_again(local_api: 
     assert {one for one, _ in receiver.taken} == {one for one, _ in first}, "a repetition is known by its id"
 
 
+def test_a_replay_that_is_asked_for_while_an_event_is_on_its_way_is_done(
+    local_api: ApiServer, receiver: Receiver
+) -> None:
+    made = ordered(local_api, receiver)
+    hastened(local_api, lambda: ends(receiver) == 2, what="both ends")
+    claimed = webhook_delivery.replay(local_api.resources, made["id"])
+
+    def send(*_: Any, **__: Any) -> None:
+        webhook_delivery.replay(local_api.resources, made["id"])
+
+    assert webhook_delivery.deliver(local_api.resources, claimed, send=send) <= 2, "the rest is left to the replay"
+    hastened(local_api, lambda: ends(receiver) >= 4, what="all of them once more")
+
+
 def test_nothing_is_sent_into_a_private_network(api: ApiServer, receiver: Receiver) -> None:
     made = ordered(api, receiver)
     hastened(api, lambda: row_of(api, made).tries > 0, what="a try")
